@@ -1,0 +1,117 @@
+package relay
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// Deferrals is the one timer structure in which every deferred node waits for its Due.
+type Deferrals struct {
+	wake chan struct{} // holds a token when the earliest node changed
+
+	mu   sync.Mutex
+	heap nodeHeap
+}
+
+// NewDeferrals returns an empty one.
+func NewDeferrals() *Deferrals {
+	return &Deferrals{wake: make(chan struct{}, 1)}
+}
+
+// Add makes n wait until n.Due.
+func (d *Deferrals) Add(n *Node) {
+	d.mu.Lock()
+	heap.Push(&d.heap, n)
+	first := n.heapIndex == 0
+	d.mu.Unlock()
+	if first {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run hands each node to ready when it is due, until ctx is done.
+func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		n, wait := d.next()
+		if n != nil {
+			ready(n)
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// next takes the earliest node when it is due, else says how long to wait for it.
+func (d *Deferrals) next() (*Node, time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.heap) == 0 {
+		return nil, time.Hour
+	}
+	if wait := time.Until(d.heap[0].Due); wait > 0 {
+		return nil, wait
+	}
+	return heap.Pop(&d.heap).(*Node), 0
+}
+
+// Flush makes every node that keep selects due now, and returns how many.
+func (d *Deferrals) Flush(selects func(*Node) bool) int {
+	d.mu.Lock()
+	now, n := time.Now(), 0
+	for _, x := range d.heap {
+		if selects(x) {
+			x.Due = now
+			n++
+		}
+	}
+	heap.Init(&d.heap)
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+	return n
+}
+
+// Len is how many nodes wait.
+func (d *Deferrals) Len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.heap)
+}
+
+// nodeHeap implements heap.Interface, earliest Due first.
+type nodeHeap []*Node
+
+func (h nodeHeap) Len() int           { return len(h) }
+func (h nodeHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
+func (h nodeHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapIndex, h[j].heapIndex = i, j
+}
+func (h *nodeHeap) Push(x any) {
+	n := x.(*Node)
+	n.heapIndex = len(*h)
+	*h = append(*h, n)
+}
+func (h *nodeHeap) Pop() any {
+	old := *h
+	n := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	n.heapIndex = -1
+	return n
+}

@@ -1,0 +1,179 @@
+package relay
+
+import (
+	"container/heap"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Order is how the output handler picks the next queue.
+type Order uint8
+
+const (
+	// RoundRobin takes the queue that has stood in line longest.
+	RoundRobin Order = iota
+	// Longest takes the queue with the most nodes.
+	Longest
+	// LongestAged takes the longest, unless another has stood in line longer than a set time.
+	LongestAged
+)
+
+// ParseOrder reads the value of queue.order.
+func ParseOrder(s string) (Order, error) {
+	switch s {
+	case "round-robin":
+		return RoundRobin, nil
+	case "longest":
+		return Longest, nil
+	case "longest-aged":
+		return LongestAged, nil
+	}
+	return 0, fmt.Errorf(`%q is not an order; use "round-robin", "longest" or "longest-aged"`, s)
+}
+
+// Line is the queues that wait for a channel. A queue stands in at most one line at a time; a second Push is no-op, so
+// that whoever adds a node may push without asking. It is linked through the queues and allocates nothing per Push.
+type Line struct {
+	order  Order
+	maxAge time.Duration
+	signal chan struct{} // holds a token when a queue was pushed
+
+	mu    sync.Mutex
+	first *Queue // by arrival
+	last  *Queue
+	byLen lineHeap // by length, unless the order is RoundRobin
+	n     int
+	seq   uint64 // of the latest Push
+}
+
+// NewLine returns an empty line. maxAge counts for LongestAged only.
+func NewLine(order Order, maxAge time.Duration) *Line {
+	return &Line{order: order, maxAge: maxAge, signal: make(chan struct{}, 1)}
+}
+
+// Push puts q at the end. It reports false when q already stands in a line or is parked.
+func (l *Line) Push(q *Queue) bool {
+	if !q.Park() {
+		return false
+	}
+	l.mu.Lock()
+	l.link(q)
+	l.mu.Unlock()
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Signal delivers a token after a Push; one token may stand for several.
+func (l *Line) Signal() <-chan struct{} { return l.signal }
+
+// Pick takes the next queue out of the line by its order, or returns nil when it is empty.
+func (l *Line) Pick() *Queue {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.choose()
+	if q == nil {
+		return nil
+	}
+	l.unlink(q)
+	// Before the caller looks at q's nodes: a node added from here on pushes q again and is not missed.
+	q.parked.Store(false)
+	return q
+}
+
+// Len is how many queues stand in line.
+func (l *Line) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
+}
+
+// grown tells the line that q has more nodes than when it was pushed.
+func (l *Line) grown(q *Queue) {
+	if l.order == RoundRobin {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q.line.Load() == l {
+		q.rank = q.Len()
+		heap.Fix(&l.byLen, q.rankIndex)
+	}
+}
+
+func (l *Line) choose() *Queue {
+	switch {
+	case l.first == nil || l.order == RoundRobin:
+		return l.first
+	case l.order == LongestAged && time.Since(l.first.inLine) > l.maxAge:
+		return l.first
+	}
+	return l.byLen[0]
+}
+
+func (l *Line) link(q *Queue) {
+	q.line.Store(l)
+	l.seq++
+	q.inLine, q.turn = time.Now(), l.seq
+	q.ahead, q.behind = l.last, nil
+	if l.last != nil {
+		l.last.behind = q
+	} else {
+		l.first = q
+	}
+	l.last = q
+	l.n++
+	if l.order != RoundRobin {
+		q.rank = q.Len()
+		heap.Push(&l.byLen, q)
+	}
+}
+
+func (l *Line) unlink(q *Queue) {
+	if q.ahead != nil {
+		q.ahead.behind = q.behind
+	} else {
+		l.first = q.behind
+	}
+	if q.behind != nil {
+		q.behind.ahead = q.ahead
+	} else {
+		l.last = q.ahead
+	}
+	q.ahead, q.behind = nil, nil
+	l.n--
+	if l.order != RoundRobin {
+		heap.Remove(&l.byLen, q.rankIndex)
+	}
+	q.line.Store(nil)
+}
+
+// lineHeap implements heap.Interface: longest first, the earlier one among equals.
+type lineHeap []*Queue
+
+func (h lineHeap) Len() int { return len(h) }
+func (h lineHeap) Less(i, j int) bool {
+	if h[i].rank != h[j].rank {
+		return h[i].rank > h[j].rank
+	}
+	return h[i].turn < h[j].turn
+}
+func (h lineHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].rankIndex, h[j].rankIndex = i, j
+}
+func (h *lineHeap) Push(x any) {
+	q := x.(*Queue)
+	q.rankIndex = len(*h)
+	*h = append(*h, q)
+}
+func (h *lineHeap) Pop() any {
+	old := *h
+	q := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return q
+}

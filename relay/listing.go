@@ -1,0 +1,59 @@
+package relay
+
+// Listing is one waiting message, in the keys of "postqueue -j", with ours at the end.
+type Listing struct {
+	QueueName    string       `json:"queue_name"` // "active" or "deferred"
+	QueueID      string       `json:"queue_id"`
+	ArrivalTime  int64        `json:"arrival_time"` // Unix seconds
+	MessageSize  int64        `json:"message_size"`
+	ForcedExpire bool         `json:"forced_expire"`
+	Sender       string       `json:"sender"`
+	Recipients   []ListedRcpt `json:"recipients"`
+	ID           string       `json:"id"` // our own, never reused
+	Rule         string       `json:"rule,omitempty"`
+	Expires      int64        `json:"expires"` // Unix seconds
+}
+
+// ListedRcpt is one recipient still to be settled.
+type ListedRcpt struct {
+	Address     string `json:"address"`
+	OrigAddress string `json:"orig_address,omitempty"`
+	DelayReason string `json:"delay_reason,omitempty"`
+	Domain      string `json:"domain"`
+	State       string `json:"state"` // "active", "busy" or "deferred"
+	Attempts    int    `json:"attempts"`
+	NextAttempt int64  `json:"next_attempt"` // Unix seconds; 0 as soon as its queue gets a channel
+}
+
+// Status is the state of the heart in numbers.
+type Status struct {
+	Taken      int64 `json:"taken"`       // messages accepted since start
+	Restored   int64 `json:"restored"`    // messages brought back at start
+	Removed    int64 `json:"removed"`     // messages whose last recipient was settled
+	Messages   int64 `json:"messages"`    // messages in memory now
+	Bytes      int64 `json:"bytes"`       // bytes of them, a shared body counted once
+	Wrappers   int64 `json:"wrappers"`    // shared bodies in use
+	Queues     int64 `json:"queues"`      // queues in the map
+	Active     int64 `json:"active"`      // recipients ready to go
+	Busy       int64 `json:"busy"`        // recipients under way
+	Waiting    int64 `json:"waiting"`     // recipients deferred
+	Sent       int64 `json:"sent"`        // recipients, since start
+	Deferrals  int64 `json:"deferrals"`   // visits of a recipient that failed for now, since start
+	Bounced    int64 `json:"bounced"`     // recipients, since start
+	Expired    int64 `json:"expired"`     // recipients, since start
+	HandedBack int64 `json:"handedback"`  // recipients, since start
+	MaybeTwice int64 `json:"maybe_twice"` // deliveries whose reply was lost: the receiver may get them twice
+}
+
+// QueueStatus is one queue (or the deferred nodes of a domain without one).
+type QueueStatus struct {
+	Domain   string `json:"domain"`
+	Class    string `json:"class,omitempty"`
+	Siblings int    `json:"siblings"`
+	Active   int    `json:"active"`
+	Busy     int    `json:"busy"`
+	Deferred int    `json:"deferred"`
+	Oldest   int64  `json:"oldest"` // Unix seconds of the oldest waiting message's arrival
+	Reason   string `json:"reason,omitempty"`
+	Next     int64  `json:"next,omitempty"` // Unix seconds
+}

@@ -1,0 +1,44 @@
+package relay
+
+import "time"
+
+// Node is one message's business with one destination domain: the recipients there and how far it got.
+// Its fields are guarded by the shard of its queue while it waits, and belong to the Visit while it is busy.
+type Node struct {
+	Message *Message
+	Index   int    // its place in Message.Nodes
+	Domain  string // lower-case A-label, the queue's domain
+	Class   string // routing class; a node that is handed back moves to ClassInject
+
+	Rcpts  []int     // the recipients not yet settled, as indexes into Message.Rcpts
+	Visits int       // attempts so far, also across restarts
+	Due    time.Time // not before, while deferred
+	Reason string    // why it waits: the last reply or error; "" before the first visit
+	Avoid  string    // host of the site that is not to be visited next: it just failed, another may not
+
+	state      state
+	handback   bool // it is on its way back to the MTA
+	requeues   int  // times it went back to the front without being charged, since the last charged visit
+	queue      *Queue
+	prev, next *Node
+	heapIndex  int   // its place among the Deferrals
+	later      []int // deferred recipients that wait for Rcpts, which go first
+}
+
+// Requeues is how often the node went straight back to the front of its queue since its last charged visit.
+func (n *Node) Requeues() int { return n.requeues }
+
+// state is where a node is.
+type state uint8
+
+const (
+	stateNew      state = iota // not yet linked
+	stateTodo                  // waits in its queue
+	stateBusy                  // held by a Visit
+	stateDeferred              // waits for Due
+	stateGone                  // every recipient is settled
+)
+
+var stateNames = [...]string{"new", "active", "busy", "deferred", "gone"}
+
+func (s state) String() string { return stateNames[s] }

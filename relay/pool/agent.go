@@ -1,0 +1,260 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// agent is the delivery agent of one channel: it empties queues of one site over one connection after the other, in the
+// goroutine Manager.start gave it.
+type agent struct {
+	site  *Site
+	queue *relay.Queue
+
+	conn    *smtp.Conn
+	setup   time.Duration // what making conn took; charged to its first visit
+	turn    int           // visits of queue since its turn began
+	pending *relay.Visit  // taken, but not for this connection's host
+}
+
+// run works until no queue of the site has anything left, or the site cannot be reached.
+func (a *agent) run() {
+	for a.more() {
+		if !a.connect() {
+			break
+		}
+		if err := a.deliver(); err != nil {
+			a.drop(err)
+		}
+	}
+	a.putBack()
+	a.site.leave(a.conn)
+}
+
+// deliver sends what the queues hold, until the manager cuts it.
+func (a *agent) deliver() error {
+	conn := a.conn
+	stop := context.AfterFunc(a.site.m.cut, func() { conn.Close() })
+	defer stop()
+	return conn.Deliver(a.nextTransaction, a.done)
+}
+
+// putBack returns the visit in hand, uncharged.
+func (a *agent) putBack() {
+	if v := a.pending; v != nil {
+		a.pending = nil
+		v.FailAll(relay.Again, smtp.Reply{})
+		a.site.m.parts.Handler.Settle(v)
+	}
+}
+
+// more reports whether there is something to do, moving on to the site's next queue when this one is empty.
+func (a *agent) more() bool {
+	if a.site.m.ending() {
+		return false
+	}
+	return a.pending != nil || a.queue.Len() > 0 || a.advance()
+}
+
+func (a *agent) advance() bool {
+	q := a.site.next()
+	if q == nil {
+		return false
+	}
+	a.queue, a.turn = q, 0
+	return true
+}
+
+// drop gives the connection up: with QUIT when the dialogue is in order.
+func (a *agent) drop(err error) {
+	if errors.Is(err, smtp.ErrLimit) {
+		a.conn.Quit()
+	} else {
+		a.conn.Close()
+	}
+	a.conn = nil
+}
+
+// connect makes sure there is a connection that the visit in hand may use.
+func (a *agent) connect() bool {
+	avoid := ""
+	if a.pending != nil {
+		avoid = a.pending.Node.Avoid
+	}
+	if a.conn != nil && (avoid == "" || a.conn.Peer().Host != avoid) {
+		return true
+	}
+	if a.conn != nil {
+		a.conn.Quit()
+	}
+	if a.conn = a.site.borrow(avoid); a.conn != nil {
+		return true
+	}
+	if a.site.pace.Window(time.Now()) == 0 {
+		a.site.hold(a.queue)
+		return false
+	}
+	return a.dial(avoid)
+}
+
+// dial makes a new connection. When no host of the site can be had, the site is closed and one visit is charged for it;
+// everything else that waits for the site waits on, uncharged.
+func (a *agent) dial(avoid string) bool {
+	begin := time.Now()
+	conn, err := a.site.dial(avoid)
+	if err == nil {
+		conn.Limit(a.site.m.cfg.MessagesPerConnection)
+		a.conn, a.setup = conn, time.Since(begin)
+		return true
+	}
+	v := a.take()
+	if avoid == "" {
+		a.site.pace.Failed(time.Now(), err.Error())
+		a.site.hold(a.queue)
+	}
+	if v != nil {
+		v.Setup = time.Since(begin)
+		v.FailAll(relay.Deferred, errorReply(err))
+		a.site.m.parts.Handler.Settle(v)
+	}
+	return avoid != "" && a.more() && a.connect()
+}
+
+// take gives the visit in hand, or the queue's next.
+func (a *agent) take() *relay.Visit {
+	if v := a.pending; v != nil {
+		a.pending = nil
+		return v
+	}
+	return a.site.m.parts.Handler.Visit(a.queue)
+}
+
+// nextTransaction hands the connection its next message; nil ends the conversation for now.
+func (a *agent) nextTransaction() *smtp.Transaction {
+	if a.site.m.ending() {
+		return nil
+	}
+	v := a.nextVisit()
+	if v == nil {
+		return nil
+	}
+	if v.Node.Avoid != "" && v.Node.Avoid == a.conn.Peer().Host {
+		a.pending = v // connect finds another host for it
+		return nil
+	}
+	visits := append([]*relay.Visit{v}, a.site.companions(v)...)
+	return transaction(visits)
+}
+
+// nextVisit takes the next node of the queue, or of the next queue in the site's line when this one is empty or has had
+// its turn.
+func (a *agent) nextVisit() *relay.Visit {
+	if a.pending != nil {
+		return a.take()
+	}
+	if a.turn >= a.site.m.cfg.Slice {
+		a.yield()
+	}
+	for {
+		if v := a.take(); v != nil {
+			a.turn++
+			return v
+		}
+		if !a.advance() {
+			return nil
+		}
+	}
+}
+
+// yield gives the site's next queue its turn, if there is one.
+func (a *agent) yield() {
+	a.turn = 0
+	old := a.queue
+	if a.advance() && old.Len() > 0 {
+		a.site.line.Push(old)
+	}
+}
+
+// done settles the visits a transaction carried.
+func (a *agent) done(t *smtp.Transaction) {
+	visits := t.Tag.([]*relay.Visit)
+	peer := relayName(a.conn.Peer())
+	results := t.Results
+	for i, v := range visits {
+		n := len(v.Node.Rcpts)
+		v.Relay, v.ConnUse, v.Ended = peer, t.ConnUse, t.Done
+		if i == 0 && t.ConnUse == 1 {
+			v.Setup = a.setup
+		}
+		a.judge(v, t, results[:n])
+		results = results[n:]
+		a.site.heard(v)
+		a.site.m.parts.Handler.Settle(v)
+	}
+}
+
+// judge turns the results for one node into fates.
+func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) {
+	c := classifier{
+		node: v.Node, unknown: t.Unknown, dsn: a.conn.Extensions().DSN,
+		otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
+	}
+	for i, r := range results {
+		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts[i], r))
+	}
+	v.MaybeTwice = t.Unknown
+	if c.elsewhere {
+		v.Avoid = a.conn.Peer().Host
+	}
+}
+
+// relayName is how the mail log names a host.
+func relayName(p smtp.Addr) string {
+	return fmt.Sprintf("%s[%s]:%d", p.Host, p.AddrPort.Addr(), p.AddrPort.Port())
+}
+
+// transaction puts the visits' nodes, all of one message, into one SMTP transaction.
+func transaction(visits []*relay.Visit) *smtp.Transaction {
+	m := visits[0].Node.Message
+	t := &smtp.Transaction{
+		From: m.From, Size: m.Size(), EightBit: m.EightBit, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
+		Content: m.Content(), Tag: visits,
+	}
+	for _, v := range visits {
+		for _, i := range v.Node.Rcpts {
+			r := m.Rcpts[i]
+			t.Rcpts = append(t.Rcpts, smtp.Rcpt{Addr: r.Addr, Notify: r.Notify, ORcpt: r.ORcpt})
+		}
+	}
+	return t
+}
+
+// dial tries the hosts of a fresh plan in turn, but not the one named avoid.
+func (s *Site) dial(avoid string) (*smtp.Conn, error) {
+	r := s.current()
+	if r.Err != nil {
+		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}
+	}
+	var last error = &smtp.Error{Command: "connect", Enhanced: "4.4.1", Lines: []string{"no host of the site can be tried now"}}
+	ctx, cancel := context.WithCancel(s.m.cut)
+	defer cancel()
+	for _, addr := range s.m.hosts.order(r.Plan()) {
+		if addr.Host == avoid {
+			continue
+		}
+		conn, err := s.m.hosts.dial(ctx, addr, &s.m.parts.SMTP)
+		if err == nil {
+			return conn, nil
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
+}

@@ -1,0 +1,105 @@
+package pool
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// classifier turns what the wire says about one node's recipients into fates.
+type classifier struct {
+	node      *relay.Node
+	unknown   bool // the body was sent and its reply lost
+	dsn       bool // the peer passes DSN requests on
+	otherHost bool // another host of the site may be tried
+	elsewhere bool // set: the node is to be tried at another host
+}
+
+// fate of recipient rcpt (RFC 5321 section 4.2.1; 4.5.4.1 for what may be tried elsewhere).
+func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
+	f := relay.Fate{Rcpt: rcpt, Reply: r.Reply}
+	switch {
+	case r.Err == nil && !r.Again:
+		f.Outcome = relay.Sent
+		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpts[rcpt].Notify), "SUCCESS")
+		return f
+	case r.Again:
+		f.Outcome = relay.Again
+	default:
+		f.Outcome = c.failure(r.Err)
+	}
+	if r.Err != nil {
+		f.Reply = errorReply(r.Err)
+	}
+	return f
+}
+
+// failure decides for a recipient that was refused or whose connection broke.
+func (c *classifier) failure(err *smtp.Error) relay.Outcome {
+	switch {
+	case err.Permanent:
+		return relay.Bounced
+	case c.unknown:
+		return relay.Deferred
+	case c.node.Requeues() == 0 && (err.Closing() || err.Code == 0):
+		return relay.Again // another connection, at once but only once
+	case c.otherHost && !err.Throttle():
+		c.elsewhere = true
+		return relay.Again
+	}
+	return relay.Deferred
+}
+
+// siteTrouble gives the reason when nothing in the visit says that the site does its work, else "".
+func siteTrouble(v *relay.Visit) string {
+	why := ""
+	for _, f := range v.Fates {
+		if f.Outcome.Final() || f.Reply.Code >= 400 && f.Reply.Code != 421 {
+			return ""
+		}
+		if f.Reply.Code != 0 || len(f.Reply.Lines) > 0 {
+			why = f.Reply.String()
+		}
+	}
+	return why
+}
+
+// errorReply gives an error the form of a reply, for log and notification.
+func errorReply(err error) smtp.Reply {
+	var e *smtp.Error
+	if !errors.As(err, &e) {
+		return smtp.Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{err.Error()}}
+	}
+	r := smtp.Reply{Code: e.Code, Enhanced: e.Enhanced, Lines: e.Lines}
+	if r.Code == 0 {
+		r.Lines = []string{e.Error()}
+	}
+	if r.Enhanced == "" {
+		r.Enhanced = enhanced(e)
+	}
+	return r
+}
+
+// enhanced is the status (RFC 3463) of a failure whose reply had none.
+func enhanced(e *smtp.Error) string {
+	switch {
+	case e.Permanent:
+		return "5.0.0"
+	case e.Code != 0:
+		return "4.0.0"
+	case e.Command == "connect":
+		return "4.4.1"
+	}
+	return "4.4.2"
+}
+
+func routeReply(err *route.Error) smtp.Reply {
+	code := 451
+	if err.Permanent {
+		code = 550
+	}
+	return smtp.Reply{Code: code, Enhanced: err.Enhanced, Lines: []string{err.Text}}
+}

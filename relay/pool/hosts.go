@@ -1,0 +1,99 @@
+package pool
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+const (
+	hostDeadFor   = time.Minute        // a host that failed is tried last for so long
+	tlsBrokenFor  = 3 * 24 * time.Hour // a host whose handshake failed is spoken to in clear for so long (KumoMTA's figure)
+	maxHostStates = 100_000
+)
+
+// hosts remembers what went wrong with single addresses: several sites may share one.
+type hosts struct {
+	mu    sync.Mutex
+	state map[netip.AddrPort]hostState
+}
+
+type hostState struct {
+	dead      time.Time // tried after the others until then
+	tlsBroken time.Time // no STARTTLS until then
+}
+
+// order moves addresses that failed a moment ago to the end: they are the last resort, not forbidden.
+func (h *hosts) order(plan []route.Address) []route.Address {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	alive := make([]route.Address, 0, len(plan))
+	var dead []route.Address
+	for _, a := range plan {
+		if now.Before(h.state[a.AddrPort].dead) {
+			dead = append(dead, a)
+		} else {
+			alive = append(alive, a)
+		}
+	}
+	return append(alive, dead...)
+}
+
+// dial connects to one address and remembers what that teaches.
+func (h *hosts) dial(ctx context.Context, a route.Address, cfg *smtp.Config) (*smtp.Conn, error) {
+	if h.tlsBroken(a.AddrPort) {
+		clear := *cfg
+		clear.TLS = smtp.TLSNone
+		cfg = &clear
+	}
+	conn, err := smtp.Dial(ctx, smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}, cfg)
+	if err != nil {
+		h.note(a.AddrPort, hostState{dead: time.Now().Add(hostDeadFor)})
+		return nil, err
+	}
+	if conn.TLSBroken() {
+		h.note(a.AddrPort, hostState{tlsBroken: time.Now().Add(tlsBrokenFor)})
+	}
+	return conn, nil
+}
+
+func (h *hosts) tlsBroken(a netip.AddrPort) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Before(h.state[a].tlsBroken)
+}
+
+func (h *hosts) note(a netip.AddrPort, s hostState) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == nil {
+		h.state = make(map[netip.AddrPort]hostState)
+	}
+	old, known := h.state[a]
+	if !known && len(h.state) >= maxHostStates {
+		return
+	}
+	if s.dead.IsZero() {
+		s.dead = old.dead
+	}
+	if s.tlsBroken.IsZero() {
+		s.tlsBroken = old.tlsBroken
+	}
+	h.state[a] = s
+}
+
+// tend forgets what is over.
+func (h *hosts) tend(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for a, s := range h.state {
+		if now.After(s.dead) && now.After(s.tlsBroken) {
+			delete(h.state, a)
+		}
+	}
+}

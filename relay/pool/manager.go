@@ -1,0 +1,221 @@
+// Package pool lends connections to sites. A Site is one next hop, the MX set a domain resolves to; limits, open
+// connections and closed doors belong to the site, because millions of domains share a few of them.
+//
+// Queues come in through Carry. For each there is a route to wait for, a site to find, and then either an agent (the one
+// goroutine of a channel, which empties queues over a connection) or a place in the site's line. The package imports
+// route for the answers it is given; how they are found is behind the Router interface.
+package pool
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// Router says where a domain's mail goes. route.Resolver is one.
+type Router interface {
+	Lookup(domain string) *route.Route             // nil: not known yet
+	Await(domain string, known func(*route.Route)) // known is called once, when it is
+}
+
+// Handler is the output handler the manager carries for. relay.Handler is one.
+type Handler interface {
+	Visit(*relay.Queue) *relay.Visit
+	Companions(*relay.Visit, func(relay.Key) bool) []*relay.Visit
+	Settle(*relay.Visit)
+	Ready(*relay.Queue)
+	Unpark(*relay.Queue)
+	Release()
+}
+
+// Manager is the connection pool manager. It implements relay.Carrier.
+type Manager struct {
+	cfg     Config
+	parts   Parts
+	hosts   hosts
+	agents  sync.WaitGroup
+	stopped chan struct{} // closed by Stop: agents finish the transaction they are in
+	cut     context.Context
+	cutAll  context.CancelFunc // ends what is still open when Stop runs out of time
+
+	mu    sync.Mutex // before a site's
+	sites map[string]*Site
+
+	life     sync.Mutex // after a site's
+	stopping bool
+}
+
+// Parts are what the manager works with.
+type Parts struct {
+	Handler Handler
+	Router  Router
+	Inject  string             // the name under which Router knows our own MTA, where ClassInject goes
+	Line    func() *relay.Line // makes a line of the configured order
+	SMTP    smtp.Config
+	Log     hclog.Logger
+}
+
+// New returns a manager without connections. cfg has been validated.
+func New(cfg Config, parts Parts) *Manager {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Manager{
+		cfg: cfg, parts: parts, stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
+		sites: make(map[string]*Site),
+	}
+}
+
+// Carry implements relay.Carrier.
+func (m *Manager) Carry(q *relay.Queue) bool {
+	if m.ending() {
+		return false
+	}
+	r := m.parts.Router.Lookup(m.destination(q.Key))
+	switch {
+	case r == nil:
+		m.await(q)
+		return false
+	case r.Err != nil && r.Err.Permanent:
+		return m.start(func() { m.refuse(q, r) })
+	}
+	return m.site(r).carry(q)
+}
+
+// destination is the name to look up for a queue.
+func (m *Manager) destination(key relay.Key) string {
+	if key.Class == relay.ClassInject {
+		return m.parts.Inject
+	}
+	return key.Domain
+}
+
+// await parks q until its route is known.
+func (m *Manager) await(q *relay.Queue) {
+	if !q.Park() {
+		return
+	}
+	q.Wait("DNS lookup under way", time.Time{})
+	m.parts.Router.Await(m.destination(q.Key), func(*route.Route) {
+		q.Wait("", time.Time{})
+		m.parts.Handler.Unpark(q)
+	})
+}
+
+// start runs an agent, unless the manager is stopping.
+func (m *Manager) start(run func()) bool {
+	m.life.Lock()
+	defer m.life.Unlock()
+	if m.stopping {
+		return false
+	}
+	m.agents.Go(func() { // ends when its queues are empty, or after Stop
+		defer m.parts.Handler.Release()
+		run()
+	})
+	return true
+}
+
+// refuse bounces the nodes of a queue whose domain does not take mail.
+func (m *Manager) refuse(q *relay.Queue, r *route.Route) {
+	for v := m.parts.Handler.Visit(q); v != nil; v = m.parts.Handler.Visit(q) {
+		v.FailAll(relay.Bounced, routeReply(r.Err))
+		m.parts.Handler.Settle(v)
+	}
+}
+
+// site finds or makes the site a route leads to. A route that failed for now leads to a site of its own that cannot be
+// reached, so that a domain without DNS is treated like one whose hosts are down.
+func (m *Manager) site(r *route.Route) *Site {
+	key := r.Site
+	if r.Err != nil {
+		key = "dns:" + r.Domain
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sites[key]
+	if s == nil {
+		s = newSite(m, key)
+		m.sites[key] = s
+	}
+	s.update(r)
+	return s
+}
+
+// Run closes idle connections and reopens closed sites until ctx is done.
+func (m *Manager) Run(ctx context.Context) {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.tend(time.Now())
+		}
+	}
+}
+
+// tend looks after every site; one that has been of no use for a while is forgotten.
+func (m *Manager) tend(now time.Time) {
+	m.mu.Lock()
+	sites := make([]*Site, 0, len(m.sites))
+	for key, s := range m.sites {
+		if s.forgettable(now) {
+			delete(m.sites, key)
+			continue
+		}
+		sites = append(sites, s)
+	}
+	m.mu.Unlock()
+	for _, s := range sites {
+		s.tend(now)
+	}
+	m.hosts.tend(now)
+}
+
+// Stop lets every agent finish the transaction it is in. When ctx is done first, what is still open is cut; its
+// messages stay queued and may then be delivered twice.
+func (m *Manager) Stop(ctx context.Context) {
+	m.life.Lock()
+	if !m.stopping {
+		m.stopping = true
+		close(m.stopped)
+	}
+	m.life.Unlock()
+	done := make(chan struct{})
+	go func() { // ends with the agents, at the latest after the cut
+		m.agents.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		m.parts.Log.Warn("cutting connections that did not finish in time")
+		m.cutAll()
+		<-done
+	}
+	m.closeIdle()
+}
+
+func (m *Manager) closeIdle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sites {
+		s.closeIdle()
+	}
+}
+
+// ending reports whether agents are to stop taking visits.
+func (m *Manager) ending() bool {
+	select {
+	case <-m.stopped:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,80 @@
+package pool
+
+import (
+	"sync"
+	"time"
+)
+
+// Pace says how many connections a site is given: a fixed window while it answers, none while it is closed, and one
+// that probes when it may be open again. What the site teaches beyond that belongs here too.
+type Pace struct {
+	window    int
+	closedFor []time.Duration
+
+	mu       sync.Mutex
+	failures int       // in a row, each of which closed the site
+	troubles int       // transactions in a row that the site turned away as a whole
+	until    time.Time // closed until then
+	reason   string
+}
+
+func newPace(cfg Config) Pace {
+	return Pace{window: cfg.ConnectionsPerSite, closedFor: cfg.ClosedFor}
+}
+
+// Window is how many channels may be at work now.
+func (p *Pace) Window(now time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.failures == 0:
+		return p.window
+	case now.Before(p.until):
+		return 0
+	}
+	return 1 // half open: one channel probes
+}
+
+// Closed tells why the site is closed, and until when; "" when it is open.
+func (p *Pace) Closed() (string, time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failures == 0 {
+		return "", time.Time{}
+	}
+	return p.reason, p.until
+}
+
+// Answered notes that the site does its work.
+func (p *Pace) Answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures, p.troubles, p.reason = 0, 0, ""
+}
+
+// maxTroubles transactions in a row turned away as a whole ("421", a lost connection) close a site.
+const maxTroubles = 5
+
+// Trouble notes that a transaction brought no word about any recipient.
+func (p *Pace) Trouble(now time.Time, reason string) {
+	p.mu.Lock()
+	p.troubles++
+	closes := p.troubles >= maxTroubles
+	p.mu.Unlock()
+	if closes {
+		p.Failed(now, reason)
+	}
+}
+
+// Failed notes that the site could not be reached; it is closed, for longer each time.
+// Failures while it is closed already come from agents that began before: they count once.
+func (p *Pace) Failed(now time.Time, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Before(p.until) {
+		return
+	}
+	p.until = now.Add(p.closedFor[min(p.failures, len(p.closedFor)-1)])
+	p.failures++
+	p.reason = reason
+}

@@ -1,0 +1,203 @@
+package pool
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/test/sink"
+)
+
+func TestManyMessagesFewConnections(t *testing.T) {
+	cfg := quick()
+	cfg.ConnectionsPerSite = 3
+	w := newWorld(t, cfg, time.Minute)
+	w.listen("x", sink.Character{})
+	const n = 500
+	for i := range n {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.drained()
+	if got := w.sink.Count(); got != n {
+		t.Errorf("%d delivered, want %d", got, n)
+	}
+	if c := w.sink.Counts("x"); int(c.Connections) > n/cfg.MessagesPerConnection+2*cfg.ConnectionsPerSite {
+		t.Errorf("%d connections for %d messages", c.Connections, n)
+	}
+}
+
+func TestRecipientsOfOneSiteShareATransaction(t *testing.T) {
+	w := newWorld(t, quick(), time.Minute)
+	w.listen("x", sink.Character{})
+	r := *w.Lookup("x")
+	r.Domain = "y"
+	w.route("y", &r)
+	w.send("a@x", "b@y", "c@x")
+	w.drained()
+	if c := w.sink.Counts("x"); c.Messages != 1 || w.sink.Count() != 3 {
+		t.Errorf("%d transactions for %d recipients, want 1 for 3", c.Messages, w.sink.Count())
+	}
+}
+
+func TestTooManyRecipientsAreSentAtOnce(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.listen("x", sink.Character{MaxRecipients: 2})
+	w.send("a@x", "b@x", "c@x", "d@x", "e@x")
+	w.drained()
+	if w.sink.Count() != 5 {
+		t.Errorf("%d delivered, want 5", w.sink.Count())
+	}
+}
+
+func TestGreylistedIsSentLater(t *testing.T) {
+	w := newWorld(t, quick(), 100*time.Millisecond)
+	w.listen("x", sink.Character{Greylist: 50 * time.Millisecond})
+	w.send("a@x")
+	w.drained()
+	if w.count("deferred a@x") != 1 || w.count("sent a@x") != 1 {
+		t.Errorf("events %q", w.happened())
+	}
+}
+
+func TestClosingConnectionsLosesNothing(t *testing.T) {
+	w := newWorld(t, quick(), 10*time.Millisecond)
+	w.listen("x", sink.Character{MessagesPerConn: 3})
+	const n = 60
+	for i := range n {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.drained()
+	if w.sink.Count() != n {
+		t.Errorf("%d delivered, want %d", w.sink.Count(), n)
+	}
+}
+
+func TestDeadSiteCostsOnlyItsOwn(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.listen("x", sink.Character{})
+	w.route("dead", &route.Route{Domain: "dead", Site: "dead", Port: 1, Hosts: []route.Host{{Name: "mx.dead", Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}}})
+	for i := range 20 {
+		w.send(fmt.Sprintf("u%d@dead", i))
+	}
+	for i := range 20 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	for end := time.Now().Add(10 * time.Second); w.sink.Count() < 20 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if w.sink.Count() != 20 {
+		t.Fatalf("%d delivered to the healthy site, want 20", w.sink.Count())
+	}
+	for _, q := range w.queues.Queues() {
+		if q.Domain == "dead" && q.Active > 0 && (q.Reason == "" || q.Next == 0) {
+			t.Errorf("a queue waits in silence: %+v", q)
+		}
+	}
+	if d := w.handler.Status().Deferrals; d == 0 || d >= 20 {
+		t.Errorf("%d visits were charged for a dead site, want those of the probes only", d)
+	}
+}
+
+func TestDeadSiteComesBack(t *testing.T) {
+	w := newWorld(t, quick(), 20*time.Millisecond)
+	w.route("x", &route.Route{Domain: "x", Site: "x", Port: 1, Hosts: []route.Host{{Name: "mx.x", Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}}})
+	for i := range 10 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	for end := time.Now().Add(5 * time.Second); w.handler.Status().Deferrals == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	w.listen("x", sink.Character{})
+	w.drained()
+	if w.sink.Count() != 10 {
+		t.Errorf("%d delivered, want 10", w.sink.Count())
+	}
+}
+
+func TestNextHostTakesWhatTheFirstRefuses(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.listen("bad", sink.Character{Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1000}}})
+	w.listen("good", sink.Character{})
+	bad, good := w.Lookup("bad"), w.Lookup("good")
+	// Two hosts of one site cannot have two ports, so one listener per address of the same port is made here.
+	addr, err := w.sink.Listen(fmt.Sprintf("127.0.0.9:%d", bad.Port), sink.Character{Name: "second"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := route.Host{Name: "mx2.x", Pref: 20, Addrs: []netip.Addr{netip.MustParseAddrPort(addr.String()).Addr()}}
+	first := bad.Hosts[0]
+	first.Pref = 10
+	w.route("x", &route.Route{Domain: "x", Site: "x", Port: bad.Port, Hosts: []route.Host{first, second}})
+	_ = good
+	for i := range 5 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.drained()
+	if c := w.sink.Counts("second"); c.Messages != 5 || w.handler.Status().Deferrals != 0 {
+		t.Errorf("second host got %d messages, %d deferrals; events %q", c.Messages, w.handler.Status().Deferrals, w.happened())
+	}
+}
+
+func TestDomainThatTakesNoMail(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.route("null", &route.Route{Domain: "null", Err: &route.Error{Permanent: true, Code: 556, Enhanced: "5.1.10", Text: "no"}})
+	w.route("soft", &route.Route{Domain: "soft", Err: &route.Error{Code: 451, Enhanced: "4.4.3", Text: "SERVFAIL"}})
+	w.send("a@null")
+	w.send("b@soft")
+	for end := time.Now().Add(5 * time.Second); len(w.happened()) < 2 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if w.count("bounced a@null") != 1 || w.count("deferred b@soft") != 1 {
+		t.Errorf("events %q", w.happened())
+	}
+}
+
+func TestUnknownRouteParks(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	for i := range 50 {
+		w.send(fmt.Sprintf("u%d@late", i))
+	}
+	time.Sleep(20 * time.Millisecond)
+	if qs := w.queues.Queues(); len(qs) != 1 || qs[0].Reason == "" {
+		t.Errorf("waits in silence: %+v", qs)
+	}
+	w.listen("late", sink.Character{})
+	w.drained()
+	if w.sink.Count() != 50 {
+		t.Errorf("%d delivered, want 50", w.sink.Count())
+	}
+}
+
+func TestStopFinishesTransactions(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.listen("x", sink.Character{Delay: 5 * time.Millisecond})
+	for i := range 200 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	for w.sink.Count() < 10 {
+		time.Sleep(time.Millisecond)
+	}
+	w.stop()
+	s := w.handler.Status()
+	if int(s.Sent) != w.sink.Count() || s.Busy != 0 || s.Sent+s.Active+s.Waiting != 200 {
+		t.Errorf("after Stop: %d arrived, status %+v", w.sink.Count(), s)
+	}
+}
+
+func TestStopCutsWhatHangs(t *testing.T) {
+	cfg := quick()
+	w := newWorld(t, cfg, time.Hour)
+	w.pool.parts.SMTP.Timeouts.Dot = time.Hour
+	w.listen("x", sink.Character{Faults: []sink.Fault{{Stage: sink.Dot, Do: sink.Silence, Times: 10}}})
+	w.send("a@x")
+	for w.handler.Status().Busy == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	w.stop()
+	if s := w.handler.Status(); s.Busy != 0 || s.Messages != 1 || s.MaybeTwice != 1 {
+		t.Errorf("status %+v", s)
+	}
+}

@@ -1,0 +1,249 @@
+package pool
+
+import (
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// forgetAfter is how long a site without connections, queues or a closed door is remembered.
+const forgetAfter = 10 * time.Minute
+
+// Site is one next hop: its hosts, its open connections, the queues that wait for one, and whether it can be reached.
+type Site struct {
+	Key string
+
+	m    *Manager
+	pace Pace
+	line *relay.Line // queues that wait for a channel here
+
+	mu     sync.Mutex
+	route  *route.Route
+	agents int     // channels at work here
+	idle   []*lent // connections kept for the next queue, the latest used last
+	used   time.Time
+}
+
+// lent is a connection and since when it has been idle.
+type lent struct {
+	*smtp.Conn
+	since time.Time
+}
+
+func newSite(m *Manager, key string) *Site {
+	return &Site{Key: key, m: m, line: m.parts.Line(), pace: newPace(m.cfg), used: time.Now()}
+}
+
+// update keeps the newest route: hosts and addresses may change while the site stays.
+func (s *Site) update(r *route.Route) {
+	s.mu.Lock()
+	s.route, s.used = r, time.Now()
+	s.mu.Unlock()
+}
+
+// carry starts an agent for q when the site has room for one and q enough work for it, else q waits in the site's line.
+func (s *Site) carry(q *relay.Queue) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = time.Now()
+	if q.Len() == 0 {
+		s.admit(s.used)
+		return false
+	}
+	if !s.room(q, s.used) {
+		s.park(q)
+		return false
+	}
+	s.agents++
+	if !s.m.start(func() { (&agent{site: s, queue: q}).run() }) {
+		s.agents--
+		return false
+	}
+	return true
+}
+
+// room reports whether another channel would help q now. Where fewer nodes wait than channels are here already, those
+// are about to ask for work. The mutex is held.
+func (s *Site) room(q *relay.Queue, now time.Time) bool {
+	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents {
+		return false
+	}
+	return s.agents < s.pace.Window(now)
+}
+
+// park lets q wait here, with the reason for everyone to see. The mutex is held.
+func (s *Site) park(q *relay.Queue) {
+	if why, until := s.pace.Closed(); why != "" {
+		q.Wait(why, until)
+	} else {
+		q.Wait("waiting for a connection to the site", time.Time{})
+	}
+	s.line.Push(q)
+}
+
+// next gives an agent whose queue is empty, or has had its turn, the next one in line; nil when there is none.
+func (s *Site) next() *relay.Queue {
+	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
+		q.Wait("", time.Time{})
+		if q.Len() > 0 {
+			return q
+		}
+	}
+	return nil
+}
+
+// leave ends an agent: its connection is kept for the next one, and the line moves.
+func (s *Site) leave(c *smtp.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.agents--
+	s.used = time.Now()
+	if c != nil {
+		s.idle = append(s.idle, &lent{Conn: c, since: s.used})
+	}
+	s.admit(s.used)
+}
+
+// admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
+func (s *Site) admit(now time.Time) {
+	if s.agents >= s.pace.Window(now) {
+		return
+	}
+	if q := s.next(); q != nil {
+		s.m.parts.Handler.Ready(q)
+	}
+}
+
+// borrow takes an idle connection that still lives, but none to the host named avoid; nil when there is none.
+func (s *Site) borrow(avoid string) *smtp.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.idle) - 1; i >= 0; i-- {
+		c := s.idle[i]
+		if avoid != "" && c.Peer().Host == avoid {
+			continue
+		}
+		s.idle = append(s.idle[:i], s.idle[i+1:]...)
+		if c.Alive() {
+			return c.Conn
+		}
+		c.Close()
+	}
+	return nil
+}
+
+// tend closes connections that have been idle too long and, when the site may be tried again, lets one queue in.
+func (s *Site) tend(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.idle[:0]
+	for _, c := range s.idle {
+		if now.Sub(c.since) < s.m.cfg.Idle {
+			kept = append(kept, c)
+		} else {
+			c.Quit()
+		}
+	}
+	clear(s.idle[len(kept):])
+	s.idle = kept
+	if s.agents == 0 {
+		s.admit(now)
+	}
+}
+
+func (s *Site) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.idle {
+		c.Quit()
+	}
+	s.idle = nil
+}
+
+// forgettable reports whether nothing would be lost with the site.
+func (s *Site) forgettable(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.agents == 0 && len(s.idle) == 0 && s.line.Len() == 0 && now.Sub(s.used) > forgetAfter
+}
+
+// current is the route to take now.
+func (s *Site) current() *route.Route {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.route
+}
+
+// hold parks q here, if it is in no line, because the site has just been closed.
+func (s *Site) hold(q *relay.Queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.Len() > 0 {
+		s.park(q)
+	}
+}
+
+// companions takes the other nodes of the visit's message that go to this site.
+func (s *Site) companions(v *relay.Visit) []*relay.Visit {
+	return s.m.parts.Handler.Companions(v, func(k relay.Key) bool {
+		r := s.m.parts.Router.Lookup(s.m.destination(k))
+		return r != nil && r.Err == nil && r.Site == s.Key
+	})
+}
+
+// hasOther reports whether the site has a host besides the named one.
+func (s *Site) hasOther(host string) bool {
+	for _, h := range s.current().Hosts {
+		if h.Name != host && len(h.Addrs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// heard tells the pace what a visit showed about the site: it does its work, or it turned the whole transaction away.
+func (s *Site) heard(v *relay.Visit) {
+	if why := siteTrouble(v); why != "" {
+		s.pace.Trouble(time.Now(), why)
+	} else {
+		s.pace.Answered()
+	}
+}
+
+// Status is the state of a site, for the admin.
+type Status struct {
+	Site        string   `json:"site"`
+	Hosts       []string `json:"hosts"`
+	Channels    int      `json:"channels"`               // queues being emptied
+	Idle        int      `json:"idle"`                   // connections kept for the next one
+	Waiting     int      `json:"waiting"`                // queues in line
+	Reason      string   `json:"reason,omitempty"`       // why it is closed
+	ClosedUntil int64    `json:"closed_until,omitempty"` // Unix seconds
+}
+
+// Sites lists the sites in use.
+func (m *Manager) Sites() []Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]Status, 0, len(m.sites))
+	for _, s := range m.sites {
+		all = append(all, s.status())
+	}
+	return all
+}
+
+func (s *Site) status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Site: s.Key, Channels: s.agents, Idle: len(s.idle), Waiting: s.line.Len()}
+	for _, h := range s.route.Hosts {
+		st.Hosts = append(st.Hosts, h.Name)
+	}
+	if why, until := s.pace.Closed(); why != "" {
+		st.Reason, st.ClosedUntil = why, until.Unix()
+	}
+	return st
+}

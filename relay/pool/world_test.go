@@ -1,0 +1,173 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+	"github.com/millrace/millrace/test/sink"
+)
+
+// world is a heart, a pool and an internet: the sink.
+type world struct {
+	t       *testing.T
+	sink    *sink.Sink
+	queues  *relay.QueueMap
+	handler *relay.Handler
+	pool    *Manager
+	stop    func()
+
+	mu     sync.Mutex
+	routes map[string]*route.Route
+	events []string
+	lastID relay.ID
+}
+
+func quick() Config {
+	cfg := DefaultConfig()
+	cfg.TLS = "none"
+	cfg.ClosedFor = []time.Duration{50 * time.Millisecond}
+	return cfg
+}
+
+func newWorld(t *testing.T, cfg Config, retry time.Duration) *world {
+	t.Helper()
+	s, err := sink.New(sink.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, sink: s, routes: make(map[string]*route.Route)}
+	w.queues = relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Parts{Journal: relay.NoJournal{}, Listener: w})
+	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
+	short := 300 * time.Millisecond
+	w.pool = New(cfg, Parts{
+		Handler: w.handler, Router: w, Inject: "inject",
+		Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) },
+		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
+			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
+		}},
+		Log: hclog.NewNullLogger(),
+	})
+	w.start()
+	return w
+}
+
+func (w *world) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.handler.Run(ctx, w.pool) })
+	wg.Go(func() { w.pool.Run(ctx) })
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+		late, done := context.WithTimeout(context.Background(), 5*time.Second)
+		defer done()
+		w.pool.Stop(late)
+	})
+	w.t.Cleanup(func() {
+		w.stop()
+		w.sink.Close()
+	})
+}
+
+// listen opens a host with the given character and makes it the site of the domain, behind those it has already.
+func (w *world) listen(domain string, c sink.Character) {
+	w.t.Helper()
+	if c.Name == "" {
+		c.Name = domain
+	}
+	addr, err := w.sink.Listen(fmt.Sprintf("127.0.0.%d:0", len(w.routes)+2), c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ap := netip.MustParseAddrPort(addr.String())
+	w.route(domain, &route.Route{Domain: domain, Site: domain, Port: ap.Port(), Static: true,
+		Hosts: []route.Host{{Name: "mx." + domain, Addrs: []netip.Addr{ap.Addr()}}}})
+}
+
+func (w *world) route(domain string, r *route.Route) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.routes[domain] = r
+}
+
+// Lookup implements Router.
+func (w *world) Lookup(domain string) *route.Route {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.routes[domain]
+}
+
+// Await implements Router: whoever asks for an unknown domain waits until the test makes it known.
+func (w *world) Await(domain string, known func(*route.Route)) {
+	go func() {
+		for w.Lookup(domain) == nil {
+			time.Sleep(time.Millisecond)
+		}
+		known(w.Lookup(domain))
+	}()
+}
+
+// Event implements relay.Listener.
+func (w *world) Event(e *relay.Event) {
+	if e.Kind != relay.EventSettled {
+		return
+	}
+	line := fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpts[e.Rcpt].Addr)
+	if e.MaybeTwice {
+		line += " maybe twice"
+	}
+	w.mu.Lock()
+	w.events = append(w.events, line)
+	w.mu.Unlock()
+}
+
+func (w *world) send(rcpts ...string) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.lastID++
+	id := w.lastID
+	w.mu.Unlock()
+	m := &relay.Message{ID: id, Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", id), Body: []byte("hello\r\n"), Arrived: time.Now(), Taken: time.Now()}
+	m.From = "list@n.example"
+	for _, r := range rcpts {
+		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r})
+	}
+	if err := w.queues.Accept(m); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// drained waits until nothing is left in the queue map.
+func (w *world) drained() {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); w.handler.Status().Messages > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("not drained: %+v\nsites %+v\nqueues %+v\nevents %q", w.handler.Status(), w.pool.Sites(), w.queues.Queues(), w.happened())
+		}
+	}
+}
+
+func (w *world) happened() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.events)
+}
+
+func (w *world) count(event string) (n int) {
+	for _, e := range w.happened() {
+		if e == event {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,375 @@
+package relay
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrFull is returned by Accept when memory holds as much as it may: the mail stays with the MTA.
+var ErrFull = errors.New("queue map is full")
+
+// ErrStopped is returned by Accept after Close.
+var ErrStopped = errors.New("queue map is closed")
+
+const shards = 64
+
+// QueueMap holds every queue, every message that has unsettled recipients, and the line of queues that are ready.
+type QueueMap struct {
+	cfg      QueueConfig
+	parts    Parts
+	line     *Line
+	wrappers *Wrappers
+	counts   counts
+	closed   atomic.Bool
+	seed     maphash.Seed
+	shards   [shards]shard
+	messages [shards]messageShard
+}
+
+// Parts are what the queue map works with.
+type Parts struct {
+	Journal  Journal
+	Listener Listener            // is told of every event, the journal apart
+	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
+	Domain   func(string) string // the queue's name for a recipient's domain; nil: lower case
+}
+
+type shard struct {
+	mu       sync.Mutex
+	queues   map[Key][]*Queue // siblings, the newest last
+	deferred map[Key]int      // nodes that wait in the Deferrals
+}
+
+type messageShard struct {
+	mu   sync.Mutex
+	byID map[ID]*Message
+}
+
+// counts are the counters behind Status.
+type counts struct {
+	taken, restored, removed, messages, bytes     atomic.Int64
+	deferrals, sent, bounced, expired, handedBack atomic.Int64
+	maybeTwice                                    atomic.Int64
+}
+
+// NewQueueMap returns an empty queue map. cfg has been validated.
+func NewQueueMap(cfg QueueConfig, parts Parts) *QueueMap {
+	order, _ := ParseOrder(cfg.Order)
+	m := &QueueMap{cfg: cfg, parts: parts, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(), seed: maphash.MakeSeed()}
+	for i := range m.shards {
+		m.shards[i].queues = make(map[Key][]*Queue)
+		m.shards[i].deferred = make(map[Key]int)
+		m.messages[i].byID = make(map[ID]*Message)
+	}
+	return m
+}
+
+// Accept records msg in the journal and then links one Node per destination domain. It returns nil only when both are
+// done; the door may then answer for the message. It waits for the disk, never for the network.
+// On an error nothing was taken and the message stays with the MTA.
+func (m *QueueMap) Accept(msg *Message) error {
+	if m.closed.Load() {
+		return ErrStopped
+	}
+	if !m.room(msg) {
+		return ErrFull
+	}
+	m.digest(msg)
+	m.enter(msg)
+	if err := m.parts.Journal.Take(msg); err != nil {
+		m.discard(msg)
+		return err
+	}
+	m.counts.taken.Add(1)
+	m.tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
+	for _, n := range msg.Nodes {
+		m.link(n)
+	}
+	return nil
+}
+
+// Restore brings a message back as the recovery agent found it, straight into its queues. Nodes that are not due wait
+// in h's deferrals.
+func (m *QueueMap) Restore(s Saved, h *Handler) {
+	msg := s.Message
+	m.digest(msg)
+	live := restoreNodes(msg, s.Nodes)
+	if len(live) == 0 {
+		m.wrappers.Release(msg.Wrapper)
+		return
+	}
+	msg.open.Store(int32(len(live)))
+	m.enter(msg)
+	m.counts.restored.Add(1)
+	m.tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
+	for _, n := range live {
+		if n.Due.After(time.Now()) {
+			h.postpone(n)
+		} else {
+			m.link(n)
+		}
+	}
+}
+
+// restoreNodes sets msg's nodes to how far they had got and returns those with recipients left.
+func restoreNodes(msg *Message, saved []SavedNode) []*Node {
+	for _, n := range msg.Nodes {
+		n.Rcpts = nil
+		n.state = stateGone
+	}
+	var live []*Node
+	for _, s := range saved {
+		if s.Index >= len(msg.Nodes) || len(s.Rcpts) == 0 {
+			continue
+		}
+		n := msg.Nodes[s.Index]
+		n.Rcpts, n.Visits, n.Due, n.Reason, n.state = s.Rcpts, s.Visits, s.Due, s.Reason, stateNew
+		if s.Class != msg.Class {
+			n.Class, n.handback = s.Class, true
+		}
+		live = append(live, n)
+	}
+	return live
+}
+
+// Close makes Accept refuse. What waits stays.
+func (m *QueueMap) Close() { m.closed.Store(true) }
+
+// room reserves nothing: a few messages over the limit at the same moment do no harm.
+func (m *QueueMap) room(msg *Message) bool {
+	return m.counts.messages.Load() < int64(m.cfg.MaxMessages) && m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Size() <= m.cfg.MaxBytes
+}
+
+// digest wraps the body and splits the recipients into nodes.
+func (m *QueueMap) digest(msg *Message) {
+	msg.Wrapper, msg.Body = m.wrappers.Wrap(msg.Body), nil
+	msg.Distinct()
+	msg.Nodes = m.split(msg)
+	msg.open.Store(int32(len(msg.Nodes)))
+}
+
+// enter puts msg into the index and counts it.
+func (m *QueueMap) enter(msg *Message) {
+	s := &m.messages[msg.ID%shards]
+	s.mu.Lock()
+	s.byID[msg.ID] = msg
+	s.mu.Unlock()
+	m.counts.messages.Add(1)
+	m.counts.bytes.Add(msg.own())
+}
+
+// own is the bytes that belong to msg alone.
+func (m *Message) own() int64 { return int64(len(m.Trace) + len(m.Header)) }
+
+// discard undoes enter and digest.
+func (m *QueueMap) discard(msg *Message) {
+	s := &m.messages[msg.ID%shards]
+	s.mu.Lock()
+	delete(s.byID, msg.ID)
+	s.mu.Unlock()
+	m.counts.messages.Add(-1)
+	m.counts.bytes.Add(-msg.own())
+	m.wrappers.Release(msg.Wrapper)
+}
+
+// split makes one node per domain, in order of first mention.
+func (m *QueueMap) split(msg *Message) []*Node {
+	if len(msg.Rcpts) == 1 {
+		n := newNode(msg, 0, m.domain(msg.Rcpts[0].Addr))
+		n.Rcpts = []int{0}
+		return []*Node{n}
+	}
+	var nodes []*Node
+	byDomain := make(map[string]*Node, 4)
+	for i, r := range msg.Rcpts {
+		d := m.domain(r.Addr)
+		n := byDomain[d]
+		if n == nil {
+			n = newNode(msg, len(nodes), d)
+			byDomain[d] = n
+			nodes = append(nodes, n)
+		}
+		n.Rcpts = append(n.Rcpts, i)
+	}
+	return nodes
+}
+
+func newNode(msg *Message, index int, domain string) *Node {
+	return &Node{Message: msg, Index: index, Domain: domain, Class: msg.Class, heapIndex: -1}
+}
+
+func (m *QueueMap) domain(addr string) string {
+	d := Domain(addr)
+	if m.parts.Domain != nil {
+		return m.parts.Domain(d)
+	}
+	return d
+}
+
+// link puts n at the end of its queue, found or made, and the queue in line.
+func (m *QueueMap) link(n *Node) { m.enqueue(n, (*Queue).pushBack) }
+
+func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
+	key := Key{n.Domain, n.Class}
+	if m.parts.Want != nil && key.Class == ClassRemote {
+		m.parts.Want(key.Domain)
+	}
+	s := m.shard(key.Domain)
+	s.mu.Lock()
+	q := s.find(key, m.cfg.MaxLength)
+	push(q, n)
+	s.mu.Unlock()
+	m.ready(q)
+}
+
+// ready puts q in line, or tells the line it stands in that it has grown: at powers of two, so that the longest queue
+// is found although most additions cost nothing.
+func (m *QueueMap) ready(q *Queue) {
+	if m.line.Push(q) {
+		return
+	}
+	if n := q.Len(); n&(n-1) == 0 {
+		if l := q.line.Load(); l != nil {
+			l.grown(q)
+		}
+	}
+}
+
+// take gives the next node of q, busy from now on, or nil.
+func (m *QueueMap) take(q *Queue) *Node {
+	q.shard.mu.Lock()
+	defer q.shard.mu.Unlock()
+	n := q.head
+	if n != nil {
+		q.take(n)
+	}
+	return n
+}
+
+// takeIf takes n out of the middle of its queue if it waits in one of the given class.
+func (m *QueueMap) takeIf(n *Node, class string) bool {
+	s := m.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.state != stateTodo || n.Class != class {
+		return false
+	}
+	n.queue.take(n)
+	return true
+}
+
+// leave takes busy node n out of its queue, if it has one, and applies change; an emptied queue leaves the map.
+func (m *QueueMap) leave(n *Node, st state, change func()) {
+	s := m.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	n.state = st
+	if q := n.queue; q != nil {
+		n.queue = nil
+		q.busy--
+		s.drop(q)
+	}
+}
+
+// setDeferred counts n, which is in no queue, among the deferred nodes of its key until due.
+func (m *QueueMap) setDeferred(n *Node, due time.Time) {
+	s := m.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n.Due, n.state = due, stateDeferred
+	s.deferred[Key{n.Domain, n.Class}]++
+}
+
+// due counts n out again; it is busy from now on.
+func (m *QueueMap) due(n *Node) {
+	s := m.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := Key{n.Domain, n.Class}
+	if s.deferred[key]--; s.deferred[key] <= 0 {
+		delete(s.deferred, key)
+	}
+	n.state = stateBusy
+}
+
+// shard is found by the domain alone, so that a node stays in its shard when its class changes.
+func (m *QueueMap) shard(domain string) *shard {
+	return &m.shards[maphash.String(m.seed, domain)%shards]
+}
+
+// find returns the youngest queue of key with room for one more, made when there is none. The mutex is held.
+func (s *shard) find(key Key, maxLength int) *Queue {
+	siblings := s.queues[key]
+	for i := len(siblings) - 1; i >= 0; i-- {
+		if siblings[i].Len() < maxLength {
+			return siblings[i]
+		}
+	}
+	q := &Queue{Key: key, shard: s}
+	s.queues[key] = append(siblings, q)
+	return q
+}
+
+// drop takes q out of the map when it is empty. The mutex is held.
+func (s *shard) drop(q *Queue) {
+	if q.head != nil || q.busy > 0 || q.gone {
+		return
+	}
+	q.gone = true
+	siblings := s.queues[q.Key]
+	for i, x := range siblings {
+		if x == q {
+			siblings = append(siblings[:i:i], siblings[i+1:]...)
+			break
+		}
+	}
+	if len(siblings) == 0 {
+		delete(s.queues, q.Key)
+	} else {
+		s.queues[q.Key] = siblings
+	}
+}
+
+// Release gives back one Hold on msg, or the one of a node that is gone; with the last one msg leaves memory and journal.
+func (m *QueueMap) Release(msg *Message) {
+	if msg.open.Add(-1) > 0 {
+		return
+	}
+	m.tell(&Event{Kind: EventRemoved, Time: time.Now(), Message: msg, Rcpt: -1})
+	m.counts.removed.Add(1)
+	m.discard(msg)
+}
+
+// tell counts e and tells the journal and the listeners.
+func (m *QueueMap) tell(e *Event) {
+	m.counts.add(e)
+	m.parts.Journal.Event(e)
+	if m.parts.Listener != nil {
+		m.parts.Listener.Event(e)
+	}
+}
+
+func (c *counts) add(e *Event) {
+	if e.Kind != EventSettled {
+		return
+	}
+	if e.MaybeTwice {
+		c.maybeTwice.Add(1)
+	}
+	switch e.Outcome {
+	case Sent:
+		c.sent.Add(1)
+	case Deferred:
+		c.deferrals.Add(1)
+	case Bounced:
+		c.bounced.Add(1)
+	case Expired:
+		c.expired.Add(1)
+	case HandedBack:
+		c.handedBack.Add(1)
+	}
+}

@@ -1,0 +1,25 @@
+package relay
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Wait is how long a node waits after its visits-th failed visit: the schedule's entry (the last one repeats), made
+// shorter or longer at random so that what failed together does not come back together.
+func (c RetryConfig) Wait(visits int) time.Duration {
+	i := min(max(visits-1, 0), len(c.Schedule)-1)
+	d := float64(c.Schedule[i])
+	return time.Duration(d * (1 + c.Jitter*(2*rand.Float64()-1)))
+}
+
+// expires is when a message's recipients are given up.
+func (c RetryConfig) expires(m *Message) time.Time { return m.Arrived.Add(c.Lifetime) }
+
+// due reports whether n, with so many failed visits, is to be handed back to the MTA at now.
+func (c HandbackConfig) due(n *Node, now time.Time) bool {
+	if n.Class != ClassRemote {
+		return false
+	}
+	return c.Visits > 0 && n.Visits >= c.Visits || c.After > 0 && now.Sub(n.Message.Arrived) >= c.After
+}

@@ -1,0 +1,133 @@
+package relay
+
+import (
+	"slices"
+	"time"
+)
+
+// maxRequeues is how often a node goes straight back to the front of its queue without progress before that counts as
+// a failed visit.
+const maxRequeues = 3
+
+// Settle ends a visit: each recipient's fate becomes an Event, and the node goes back to wait or leaves. It is the only way
+// out of busy.
+func (h *Handler) Settle(v *Visit) {
+	if v.Ended.IsZero() {
+		v.Ended = time.Now()
+	}
+	h.limitRequeues(v)
+	var again, later []int
+	for i := range v.Fates {
+		f := &v.Fates[i]
+		h.decide(v, f)
+		switch f.Outcome {
+		case Again:
+			again = append(again, f.Rcpt)
+		case Deferred:
+			later = append(later, f.Rcpt)
+		}
+		if f.Outcome != Again {
+			h.queues.tell(v.event(f))
+		}
+	}
+	h.put(v, again, later)
+}
+
+// limitRequeues turns Again into Deferred for a node that comes back again and again without any progress.
+func (h *Handler) limitRequeues(v *Visit) {
+	n := v.Node
+	if slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome.Final() }) {
+		n.requeues = 0
+		return
+	}
+	if n.requeues < maxRequeues {
+		return
+	}
+	for i := range v.Fates {
+		if v.Fates[i].Outcome == Again {
+			v.Fates[i].Outcome = Deferred
+		}
+	}
+}
+
+// decide turns what the receiver said into the outcome: sent to our own MTA is handed back, and what would be deferred
+// beyond its life has expired.
+func (h *Handler) decide(v *Visit, f *Fate) {
+	n := v.Node
+	switch {
+	case f.Outcome == Sent && n.handback:
+		f.Outcome = HandedBack
+	case f.Outcome == Deferred && h.overdue(n, v.Ended):
+		f.Outcome = Expired
+	}
+}
+
+// put sends the node where its remaining recipients belong: to the front of its queue, to the deferrals, to our MTA, or away.
+func (h *Handler) put(v *Visit, again, later []int) {
+	n := v.Node
+	switch {
+	case len(again) > 0:
+		// The others join in when these are done: a node is in one place at a time.
+		h.queues.leave(n, stateNew, func() {
+			n.Rcpts, n.later = again, append(n.later, later...)
+			n.requeues++
+			n.Avoid = v.Avoid
+		})
+		h.queues.enqueue(n, (*Queue).pushFront)
+	case len(later)+len(n.later) > 0:
+		h.deferNode(v, append(n.later, later...))
+	default:
+		h.queues.leave(n, stateGone, func() { n.Rcpts = nil })
+		h.queues.Release(n.Message)
+	}
+}
+
+// deferNode charges the visit and makes n wait, or hands it back to the MTA.
+func (h *Handler) deferNode(v *Visit, rcpts []int) {
+	n := v.Node
+	h.queues.leave(n, stateNew, func() {
+		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
+		n.Visits++
+		n.Reason = v.reason(n.Reason)
+		n.Due = v.Ended.Add(h.retry.Wait(n.Visits))
+		if h.handback.due(n, v.Ended) {
+			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}
+		}
+	})
+	h.queues.tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Relay: v.Relay})
+	if n.Due.IsZero() {
+		h.queues.link(n)
+	} else {
+		h.postpone(n)
+	}
+}
+
+// reason is what the log said of the visit's last deferred recipient.
+func (v *Visit) reason(old string) string {
+	for i := len(v.Fates) - 1; i >= 0; i-- {
+		if v.Fates[i].Outcome == Deferred {
+			return v.Fates[i].Reply.String()
+		}
+	}
+	return old
+}
+
+// event is the Event of one recipient's fate.
+func (v *Visit) event(f *Fate) *Event {
+	return &Event{
+		Kind: EventSettled, Time: v.Ended, Message: v.Node.Message, Node: v.Node, Rcpt: f.Rcpt,
+		Outcome: f.Outcome, Reply: f.Reply, Relay: v.Relay, ConnUse: v.ConnUse, Delays: v.delays(),
+		Relayed: f.Relayed, MaybeTwice: v.MaybeTwice,
+	}
+}
+
+// delays gives Postfix's four parts: before the queue, in it, making the connection, transmission.
+func (v *Visit) delays() Delays {
+	m := v.Node.Message
+	return Delays{
+		Before:   max(m.Taken.Sub(m.Arrived), 0),
+		Queue:    max(v.Began.Sub(m.Taken), 0),
+		Setup:    v.Setup,
+		Transmit: max(v.Ended.Sub(v.Began)-v.Setup, 0),
+	}
+}

@@ -1,0 +1,114 @@
+package smtp
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// quitPatience bounds the writing of QUIT, which nobody waits for.
+const quitPatience = 1 * time.Second
+
+// Addr is one address of one host that takes mail.
+type Addr struct {
+	Host     string // its name, for SNI and logs
+	AddrPort netip.AddrPort
+}
+
+// String returns the address in the form of Postfix's relay= field.
+func (a Addr) String() string {
+	return a.Host + "[" + a.AddrPort.Addr().String() + "]:" + portString(a.AddrPort.Port())
+}
+
+// Conn is one connection to one receiver. Except for Close it is for one
+// goroutine at a time.
+type Conn struct {
+	to        Addr
+	timeouts  Timeouts
+	sock      net.Conn     // as it was dialled
+	nc        net.Conn     // sock, or TLS over it
+	tcp       *net.TCPConn // sock, when it is that and there is no TLS: it takes many slices in one write
+	tls       *tls.Conn    // nil in clear
+	tlsBroken bool
+	rd        reader
+	ext       Extensions
+	greeting  string // the peer's name for itself
+	uses      int    // transactions begun
+	limit     int    // of them; 0 for none
+	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
+	closed    atomic.Bool
+
+	// Memory that Deliver uses again for every message.
+	flights [2]flight
+	turn    int
+	out     []byte
+	bufs    [][]byte
+	vec     net.Buffers
+}
+
+// Extensions returns what the peer announced last.
+func (c *Conn) Extensions() Extensions { return c.ext }
+
+// Peer returns the address the connection was made to.
+func (c *Conn) Peer() Addr { return c.to }
+
+// Greeting returns the name the peer gave itself in its reply to EHLO or HELO,
+// by which a host can tell that it talks to itself.
+func (c *Conn) Greeting() string { return c.greeting }
+
+// TLS returns the state of the encryption; false in clear.
+func (c *Conn) TLS() (tls.ConnectionState, bool) {
+	if c.tls == nil {
+		return tls.ConnectionState{}, false
+	}
+	return c.tls.ConnectionState(), true
+}
+
+// TLSBroken reports whether the peer offered TLS but it did not work, and the
+// connection is in clear for that reason. The caller should remember it for the host.
+func (c *Conn) TLSBroken() bool { return c.tlsBroken }
+
+// Uses returns how many transactions have been begun on the connection.
+func (c *Conn) Uses() int { return c.uses }
+
+// Limit makes Deliver stop after n transactions on this connection, counted from
+// its beginning; 0 is no limit. What the peer announced (MAILMAX) holds in any case.
+func (c *Conn) Limit(n int) { c.limit = n }
+
+// spent reports whether no other transaction may be begun.
+func (c *Conn) spent() bool {
+	m := c.ext.Limits.MailMax
+	return c.limit > 0 && c.uses >= c.limit || m > 0 && c.uses >= m
+}
+
+// Alive reports whether an idle connection may be used again. A peer has nothing
+// to say to an idle client but that it closes; so what can be read, were it only
+// the end, is the end.
+func (c *Conn) Alive() bool {
+	return !c.closed.Load() && !c.rd.pending() && !c.readable()
+}
+
+// Quit ends the session in good order: it writes QUIT and closes without
+// waiting for the reply.
+func (c *Conn) Quit() {
+	if c.closed.Swap(true) {
+		return
+	}
+	// The peer may be gone, which is no reason to say anything to anybody.
+	if c.nc.SetWriteDeadline(time.Now().Add(quitPatience)) == nil {
+		_, _ = c.nc.Write([]byte("QUIT\r\n"))
+	}
+	_ = c.nc.Close()
+}
+
+// Close ends the connection at once. Another goroutine may call it to break off
+// a Deliver; the body then in flight may be delivered twice.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	// Not TLS's Close, which would wait for room to say goodbye in.
+	return c.sock.Close()
+}

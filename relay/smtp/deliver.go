@@ -1,0 +1,346 @@
+package smtp
+
+import (
+	"errors"
+	"time"
+)
+
+const (
+	// groupBytes is how much of a command group may be written before its replies
+	// are read: less than any socket buffer, so that peer and we cannot both wait
+	// for the other to read.
+	groupBytes = 8192
+	// lastWords is how long to wait for what a peer may have said before it
+	// stopped reading.
+	lastWords = 5 * time.Second
+)
+
+// delivery is one call of Deliver.
+type delivery struct {
+	c     *Conn
+	next  func() *Transaction
+	done  func(*Transaction)
+	ahead *flight // taken and, unless local, written behind the message before it
+	over  bool    // next has returned nil
+}
+
+// Deliver sends the transactions that next hands out until next returns nil,
+// and hands each to done, once and in order. With PIPELINING it asks for the
+// next transaction while the one before is still with the peer; next must not
+// block. Both are called by the calling goroutine.
+//
+// The error is nil if the connection can be used again. It is [ErrLimit] when
+// the connection has carried what it may. Any other is an [*Error]: the
+// connection has been closed, and every transaction taken was handed to done.
+func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error {
+	if c.closed.Load() {
+		return &Error{Enhanced: "4.4.2", Err: ErrClosed}
+	}
+	d := delivery{c: c, next: next, done: done}
+	for {
+		f, err := d.take()
+		if f == nil {
+			return err
+		}
+		broken := d.send(f)
+		if broken != nil {
+			f.breakOff(broken)
+			c.Close()
+		}
+		d.settle(f)
+		if broken != nil {
+			d.abandon()
+			return broken
+		}
+	}
+}
+
+// take returns the flight that is ahead, or makes one of the next transaction.
+// It returns nil when there is none, with ErrLimit if there might be.
+func (d *delivery) take() (*flight, error) {
+	if f := d.ahead; f != nil {
+		d.ahead = nil
+		return f, nil
+	}
+	if d.over {
+		return nil, nil
+	}
+	if d.c.spent() {
+		return nil, ErrLimit
+	}
+	return d.prepare(), nil
+}
+
+// prepare asks for a transaction and decides what of it goes to the peer.
+func (d *delivery) prepare() *flight {
+	tx := d.next()
+	if tx == nil {
+		d.over = true
+		return nil
+	}
+	c := d.c
+	c.turn ^= 1
+	f := &c.flights[c.turn]
+	f.start(tx)
+	if e := c.refuse(f); e != nil {
+		for i := range tx.Results {
+			tx.Results[i].Err = e
+		}
+		return f
+	}
+	c.offer(f)
+	return f
+}
+
+// send carries one flight to its end. An error means that the dialogue broke;
+// what the flight learned before stays with it.
+func (d *delivery) send(f *flight) *Error {
+	if f.local() {
+		return nil
+	}
+	c := d.c
+	c.uses++
+	f.use = c.uses
+	f.tx.Started = time.Now()
+	f.until = f.tx.Started.Add(c.timeouts.transaction(f.form.wire()))
+	if err := c.envelope(f); err != nil {
+		return err
+	}
+	if !f.proceed {
+		c.aborted = f.mailed
+		return c.quiet()
+	}
+	return d.body(f)
+}
+
+// settle hands f back.
+func (d *delivery) settle(f *flight) {
+	f.settle(time.Now())
+	tx := f.tx
+	f.tx = nil // an idle connection keeps no message alive
+	d.done(tx)
+}
+
+// abandon hands back the flight that was written behind one that broke the dialogue.
+func (d *delivery) abandon() {
+	if d.ahead != nil {
+		d.settle(d.ahead)
+		d.ahead = nil
+	}
+}
+
+// envelope writes f's commands in groups, as far as they are not written yet,
+// and hears the replies.
+func (c *Conn) envelope(f *flight) *Error {
+	for f.heard <= f.last() {
+		if !f.owed() {
+			if f.pointless() {
+				return nil
+			}
+			c.out = c.group(f, c.out[:0])
+			if err := c.write(f.at(f.heard), c.out); err != nil {
+				return err
+			}
+		}
+		if err := c.hear(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// group appends to out as many of f's commands as may be written before the
+// replies are read: one without PIPELINING.
+func (c *Conn) group(f *flight, out []byte) []byte {
+	if c.aborted && f.written == numMail {
+		f.written, f.heard = numReset, numReset
+		c.aborted = false
+	}
+	for f.written <= f.last() {
+		out = c.command(f, out)
+		f.written++
+		if !c.ext.Pipelining || len(out) > groupBytes-maxCommand {
+			break
+		}
+	}
+	return out
+}
+
+func (c *Conn) command(f *flight, out []byte) []byte {
+	switch f.at(f.written) {
+	case AtRSET:
+		return append(out, "RSET\r\n"...)
+	case AtMAIL:
+		return appendMail(out, f.tx, &c.ext, f.size)
+	case AtRCPT:
+		return appendRcpt(out, &f.tx.Rcpts[f.offered[f.written-numRcpt]], c.ext.DSN, f.tx.UTF8)
+	}
+	return append(out, "DATA\r\n"...)
+}
+
+// hear reads the next reply f is owed.
+func (c *Conn) hear(f *flight) *Error {
+	at := f.at(f.heard)
+	r, err := c.rd.next(c.patience(at), f.until)
+	if err != nil {
+		return lost(at, err)
+	}
+	broken := f.hear(r)
+	if f.heard == f.last() {
+		f.tx.Accepted = time.Now()
+	}
+	return broken
+}
+
+func (c *Conn) patience(at string) time.Duration {
+	switch at {
+	case AtRSET:
+		return c.timeouts.Reset
+	case AtMAIL:
+		return c.timeouts.Mail
+	case AtRCPT:
+		return c.timeouts.Rcpt
+	}
+	return c.timeouts.Data
+}
+
+// quiet makes sure that nothing follows the replies to a transaction that came to
+// nothing: one reply too many, somewhere before, would have shifted all of them.
+func (c *Conn) quiet() *Error {
+	if !c.rd.pending() && (c.tcp == nil || !c.readable()) {
+		return nil
+	}
+	return c.unsolicited(AtDATA)
+}
+
+// body writes f's message, with the next envelope behind it, and hears the
+// reply. When everybody was refused and the peer wants a body all the same, it
+// gets a lone dot (RFC 2920, 3.1), for which there is nobody to deliver to.
+func (d *delivery) body(f *flight) *Error {
+	c := d.c
+	if c.rd.pending() {
+		return c.early(f)
+	}
+	c.out = append(c.out[:0], ".\r\n"...)
+	if g := d.lookAhead(); g != nil {
+		c.out = c.group(g, c.out)
+	}
+	if err := c.content(f); err != nil && !f.dotted {
+		return c.cutOff(f, err)
+	}
+	// When only the envelope behind the dot could not be written, the peer has
+	// the message and its reply counts; the next read after it will fail.
+	r, err := c.rd.next(c.timeouts.Dot, time.Time{})
+	if err != nil {
+		f.tx.Unknown = f.accepted > 0
+		return lost(AtDot, err)
+	}
+	return f.hearDot(r)
+}
+
+// lookAhead takes the transaction whose envelope is to follow the body that is
+// about to be written; nil when there is none.
+func (d *delivery) lookAhead() *flight {
+	if !d.c.ext.Pipelining || d.over || d.c.spent() {
+		return nil
+	}
+	d.ahead = d.prepare()
+	if d.ahead == nil || d.ahead.local() {
+		return nil
+	}
+	return d.ahead
+}
+
+// content writes f's body, if anybody is to get it, and c.out.
+func (c *Conn) content(f *flight) error {
+	g := gather{c: c, bufs: c.bufs[:0], until: f.until}
+	end := f.form.wire()
+	var err error
+	if f.accepted > 0 {
+		err = stuff(f.tx.Content, f.form, g.add)
+	} else {
+		end = int64(len(".\r\n"))
+	}
+	if err == nil {
+		err = g.add(c.out)
+	}
+	if err == nil {
+		err = g.flush()
+	}
+	f.dotted = g.sent >= end
+	g.release()
+	return err
+}
+
+// cutOff ends a flight whose body could not be written. The peer may have said
+// why: a 5xx that is not read now would be learned again by every retry.
+func (c *Conn) cutOff(f *flight, cause error) *Error {
+	r, err := c.rd.next(lastWords, time.Time{})
+	switch {
+	case err == nil:
+		return f.hearEarly(r)
+	case errors.Is(cause, errEarly):
+		cause = err
+	}
+	return lost(AtBody, cause)
+}
+
+// early ends a flight to which the peer said more than was asked before its
+// body was written.
+func (c *Conn) early(f *flight) *Error {
+	r, err := c.rd.next(lastWords, time.Time{})
+	if err != nil {
+		return lost(AtBody, err)
+	}
+	return f.hearEarly(r)
+}
+
+// hearEarly takes a reply to a body of which the peer has not seen the end. A
+// refusal is believed; anything else is not. The connection is lost in any case.
+func (f *flight) hearEarly(r raw) *Error {
+	if r.class() != 4 && r.class() != 5 {
+		f.tx.Unknown = f.accepted > 0 && r.class() == 2
+		return outOfStep(AtBody, r)
+	}
+	e := refusal(AtDot, r)
+	if f.failed == nil && r.code != 421 {
+		f.failed = e
+	}
+	return e
+}
+
+// write sends one command group. Unread input at this point answers nothing we
+// have said.
+func (c *Conn) write(at string, b []byte) *Error {
+	if c.rd.pending() {
+		return c.unsolicited(at)
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.timeouts.Mail)); err != nil {
+		return lost(at, err)
+	}
+	if _, err := c.nc.Write(b); err != nil {
+		return c.refusedWrite(at, err)
+	}
+	return nil
+}
+
+// refusedWrite looks for the 421 of a peer that has closed the connection.
+func (c *Conn) refusedWrite(at string, cause error) *Error {
+	r, err := c.rd.next(lastWords, time.Time{})
+	if err != nil || r.code != 421 {
+		return lost(at, cause)
+	}
+	return refusal(at, r)
+}
+
+// unsolicited reads what the peer said without being asked.
+func (c *Conn) unsolicited(at string) *Error {
+	r, err := c.rd.next(lastWords, time.Time{})
+	switch {
+	case err != nil:
+		return lost(at, err)
+	case r.code != 421:
+		return lost(at, errUnsolicited)
+	}
+	return refusal(at, r)
+}

@@ -1,0 +1,90 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+)
+
+// errTLS is wrapped by the error of a handshake that failed, or of a session
+// that was lost right after it.
+var errTLS = errors.New("TLS failed")
+
+// Dial makes a connection to one address and opens the session: banner, EHLO or
+// HELO, and TLS as cfg says. When TLS was only an opportunity and fails, it
+// connects to the same address again and stays in clear, which
+// [Conn.TLSBroken] then reports. ctx bounds all of it; it has no meaning for the
+// connection later. The error is an [*Error]; what a peer says before there is a
+// message is never permanent, because it says nothing about a message.
+func Dial(ctx context.Context, to Addr, cfg *Config) (*Conn, error) {
+	c, err := dialOnce(ctx, to, cfg, cfg.TLS)
+	if err == nil {
+		return c, nil
+	}
+	if !errors.Is(err, errTLS) || ctx.Err() != nil {
+		return nil, err
+	}
+	c, err = dialOnce(ctx, to, cfg, TLSNone)
+	if err != nil {
+		return nil, err
+	}
+	c.tlsBroken = true
+	return c, nil
+}
+
+func dialOnce(ctx context.Context, to Addr, cfg *Config, mode TLSMode) (*Conn, error) {
+	nc, err := connect(ctx, to, cfg)
+	if err != nil {
+		return nil, &Error{Command: AtConnect, Enhanced: "4.4.1", Err: err}
+	}
+	return open(ctx, newConn(nc, to, cfg), session{cfg: cfg, mode: mode})
+}
+
+func connect(ctx context.Context, to Addr, cfg *Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.withDefaults().Connect)
+	defer cancel()
+	dial := cfg.Dial
+	if dial == nil {
+		var d net.Dialer
+		if cfg.LocalAddr.IsValid() {
+			d.LocalAddr = &net.TCPAddr{IP: cfg.LocalAddr.AsSlice(), Zone: cfg.LocalAddr.Zone()}
+		}
+		dial = d.DialContext
+	}
+	return dial(ctx, "tcp", to.AddrPort.String())
+}
+
+// NewConn opens the session over a connection that exists already. It owns nc
+// from then on and closes it when it fails. Since it cannot connect again, it
+// fails where [Dial] would go on in clear.
+func NewConn(ctx context.Context, nc net.Conn, to Addr, cfg *Config) (*Conn, error) {
+	return open(ctx, newConn(nc, to, cfg), session{cfg: cfg, mode: cfg.TLS})
+}
+
+func newConn(nc net.Conn, to Addr, cfg *Config) *Conn {
+	c := &Conn{to: to, timeouts: cfg.Timeouts.withDefaults(), sock: nc, nc: nc}
+	c.tcp, _ = nc.(*net.TCPConn)
+	c.rd.reset(nc)
+	return c
+}
+
+// open runs the opening dialogue under ctx: when ctx ends, the connection is
+// closed, and the read or write that was going on fails.
+func open(ctx context.Context, c *Conn, s session) (*Conn, error) {
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	err := s.open(c)
+	if !stop() && err == nil {
+		err = lost("", context.Cause(ctx))
+	}
+	if err == nil {
+		return c, nil
+	}
+	c.Close()
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, &Error{Command: err.Command, Enhanced: err.Enhanced, Err: cause}
+	}
+	return nil, err
+}
+
+func portString(p uint16) string { return strconv.Itoa(int(p)) }

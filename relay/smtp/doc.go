@@ -1,0 +1,59 @@
+// Package smtp is the outbound wire: an SMTP client (RFC 5321) that carries
+// many messages over one connection at one round trip each.
+//
+// A caller, usually a connection pool, follows these steps:
+//
+//  1. [Dial] connects, reads the banner, says EHLO (or HELO), starts TLS when
+//     it is offered and wanted, and says EHLO again.
+//  2. [Conn.Deliver] asks for transactions one by one, sends them, and hands
+//     each back with one [Result] per recipient.
+//  3. [Conn.Alive] tells whether a connection that has been idle may be used
+//     for another Deliver.
+//  4. [Conn.Quit] ends it in good order, [Conn.Close] at once.
+//
+// # One round trip a message
+//
+// With PIPELINING (RFC 2920) the body of message n and the envelope of message
+// n+1 leave in one write, because section 3.1 lets a body begin a command group:
+//
+//	client                                     server
+//	MAIL 1, RCPT 1.., DATA              ─────►
+//	                                    ◄───── 250, 250.., 354
+//	body 1, ".", MAIL 2, RCPT 2.., DATA ─────►
+//	                                    ◄───── 250 (message 1), 250, 250.., 354
+//	body 2, "."                         ─────►
+//	                                    ◄───── 250 (message 2)
+//
+// The next body leaves only when the reply to the last one has come, so at most
+// one message per connection can be in doubt when a connection is lost, and the
+// receiver's own pace meters the feed.
+//
+// # The rule that keeps replies and commands together
+//
+// Nothing is written while a reply is owed: every group's replies are read
+// before the next write. Therefore any byte that waits unread when we are about
+// to write is a reply to nothing, and the dialogue is out of step. It is then
+// botched: the connection is closed and never used again. A recipient is
+// reported as sent only after its own 2xx, a 3xx to DATA and a 2xx to the body.
+//
+// The same rule lets one goroutine, the caller's, drive a connection without
+// deadlock: a command group is at most 8 KB (or 100 recipients), which the
+// kernel's buffers hold even when the peer is busy writing replies.
+//
+// # What is charged to whom
+//
+// An [Error] in a Result is that recipient's own failure. [Result.Again] is not a
+// failure at all: the recipient was not tried, or the peer wanted fewer
+// recipients at a time, or a connection that had already carried mail ended
+// before the peer said anything about this message. A message is never tried
+// Again for ever: the first transaction on a connection is always charged.
+//
+// # Why not an existing client
+//
+// The clients in wide use write one command at a time, send RSET and even EHLO
+// between messages, demand exactly 250 for RCPT, and copy the body byte by byte
+// to stuff dots. Here a body is only sliced: it is never copied on a plain TCP
+// connection, and never altered.
+//
+// BDAT (RFC 3030) is recognised in EHLO but not used.
+package smtp

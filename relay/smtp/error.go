@@ -1,0 +1,165 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// The values of [Error.Command]: where in the dialogue a failure happened.
+const (
+	AtConnect  = "connect"
+	AtBanner   = "banner"
+	AtEHLO     = "EHLO"
+	AtHELO     = "HELO"
+	AtSTARTTLS = "STARTTLS"
+	AtRSET     = "RSET"
+	AtMAIL     = "MAIL"
+	AtRCPT     = "RCPT"
+	AtDATA     = "DATA"
+	AtBody     = "message body" // the connection was lost before the end of data was written
+	AtDot      = "end of data"  // in reply to the body, or instead of that reply
+)
+
+// ErrLimit is returned by [Conn.Deliver] when the connection has carried as many
+// messages as its limit allows. It is in good order: end it with [Conn.Quit].
+var ErrLimit = errors.New("smtp: connection has carried its limit of messages")
+
+// ErrClosed is wrapped by the error of [Conn.Deliver] when the connection was
+// closed or given up before the call; nothing has been taken from the caller.
+var ErrClosed = errors.New("connection is closed")
+
+// Error is why a recipient, a message or a connection failed. One Error may
+// stand in the results of many recipients; it is not changed after it was made.
+type Error struct {
+	Permanent bool     // trying again is of no use
+	Code      int      // of the reply; 0 when there was none
+	Enhanced  string   // of the reply, or our own for a failure without one; may be ""
+	Command   string   // one of the At constants, or "" for a refusal of our own
+	Lines     []string // the text of the reply
+	Err       error    // what happened when there was no reply, or why the reply was not as it should be
+	Local     bool     // we refused it ourselves, before anything of it was sent
+}
+
+// Error returns where it failed and the reply, or what there was instead of one.
+func (e *Error) Error() string {
+	parts := make([]string, 0, 3)
+	if e.Command != "" {
+		parts = append(parts, e.Command)
+	}
+	if e.Code != 0 {
+		parts = append(parts, e.Reply().String())
+	}
+	if e.Err != nil {
+		parts = append(parts, printable(e.Err.Error()))
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Unwrap returns what happened on the network or in our own checks, if that is the reason.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Reply returns the reply that e is about; its Code is 0 when there was none.
+func (e *Error) Reply() Reply {
+	return Reply{Code: e.Code, Enhanced: e.Enhanced, Lines: e.Lines}
+}
+
+// Closing reports whether the peer said that it closes the connection (421,
+// RFC 5321, 3.8). It says nothing about the message.
+func (e *Error) Closing() bool { return e.Code == 421 }
+
+// Throttle reports whether the failure is a signal about the site, not about the
+// message: the peer wants us to slow down. Greylisting is no such signal,
+// although it uses the same codes: it wants the same message later (RFC 6647).
+func (e *Error) Throttle() bool {
+	if e.Local || e.Code/100 != 4 {
+		return false
+	}
+	text := strings.ToLower(strings.Join(e.Lines, " "))
+	if greylisting(text) {
+		return false
+	}
+	if e.Code == 421 || strings.HasPrefix(e.Enhanced, "4.7.") {
+		return true
+	}
+	switch e.Enhanced {
+	case "4.3.2", "4.4.5", "4.5.3":
+		return true
+	}
+	return throttling(text)
+}
+
+func greylisting(text string) bool {
+	return strings.Contains(text, "greylist") || strings.Contains(text, "graylist") ||
+		strings.Contains(text, "grey-list") || strings.Contains(text, "gray-list")
+}
+
+// throttling looks for the phrases receivers use, in lower case: Yahoo's [TSS04]
+// family and Comcast's RL codes among them.
+func throttling(text string) bool {
+	for _, s := range [...]string{"too many", "throttl", "too fast", "too frequent", "[ts", "rl00", "server busy"} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return hasWord(text, "rate")
+}
+
+// hasWord reports whether word stands alone in text: "rate limited", not "temporarily generated".
+func hasWord(text, word string) bool {
+	for from := 0; ; {
+		i := strings.Index(text[from:], word)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(word)
+		if (start == 0 || !isLetter(text[start-1])) && (end == len(text) || !isLetter(text[end])) {
+			return true
+		}
+		from = end
+	}
+}
+
+func isLetter(b byte) bool { return b >= 'a' && b <= 'z' }
+
+// refusal makes an Error of a 4xx or 5xx reply.
+func refusal(command string, r raw) *Error {
+	p := r.reply()
+	return &Error{
+		Permanent: r.class() == 5,
+		Code:      p.Code,
+		Enhanced:  p.Enhanced,
+		Command:   command,
+		Lines:     p.Lines,
+	}
+}
+
+// outOfStep makes an Error of a reply that cannot stand where it came. It is
+// temporary, whatever the code: it tells about the dialogue, not the message.
+func outOfStep(command string, r raw) *Error {
+	e := refusal(command, r)
+	e.Permanent = false
+	e.Err = fmt.Errorf("%w: unexpected reply", errProtocol)
+	return e
+}
+
+// lost makes an Error of a failed read or write: RFC 3463 has X.4.2 for a bad
+// connection and X.5.0 for a protocol that went wrong.
+func lost(command string, err error) *Error {
+	e := &Error{Command: command, Enhanced: "4.4.2"}
+	switch {
+	case errors.Is(err, errProtocol):
+		e.Enhanced, e.Err = "4.5.0", err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e.Err = fmt.Errorf("timed out: %w", err)
+	default:
+		e.Err = fmt.Errorf("lost connection: %w", err)
+	}
+	return e
+}
+
+// local makes a permanent Error of our own: nothing was sent.
+func local(enhanced, why string) *Error {
+	return &Error{Permanent: true, Local: true, Enhanced: enhanced, Err: errors.New(why)}
+}

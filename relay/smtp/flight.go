@@ -1,0 +1,224 @@
+package smtp
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// flight is one transaction on its way: how far its commands are written, how
+// far they are answered, and what the answers were. The commands have numbers:
+//
+//	0      RSET, only after an aborted transaction
+//	1      MAIL
+//	2...   RCPT, one for each offered recipient
+//	last   DATA
+type flight struct {
+	tx      *Transaction
+	offered []int // indexes into tx.Rcpts of the recipients named to the peer
+	form    form
+	size    int64 // what SIZE announces
+	use     int   // of the connection: 1 for its first message
+
+	written  int       // number of the next command to write
+	heard    int       // number of the next command to be answered
+	until    time.Time // the body must be out by then
+	mailed   bool      // MAIL was accepted
+	accepted int       // recipients
+	proceed  bool      // 354: the peer waits for a body
+	dotted   bool      // the end of data has left us
+	sent     bool      // the peer has taken the message
+	failed   *Error    // of every recipient without a result of its own
+}
+
+const (
+	numReset = 0
+	numMail  = 1
+	numRcpt  = 2
+)
+
+// start makes f ready for tx, keeping its memory.
+func (f *flight) start(tx *Transaction) {
+	tx.clear()
+	*f = flight{tx: tx, offered: f.offered[:0], written: numMail, heard: numMail}
+}
+
+// local reports whether nothing of f needs to go to the peer.
+func (f *flight) local() bool { return len(f.offered) == 0 }
+
+func (f *flight) last() int { return numRcpt + len(f.offered) }
+
+// owed reports whether a reply is due.
+func (f *flight) owed() bool { return f.heard < f.written }
+
+// pointless reports whether no more commands should be written, although some
+// are left: there is nobody to deliver to.
+func (f *flight) pointless() bool {
+	return f.failed != nil || f.written == f.last() && f.accepted == 0
+}
+
+// at names the command with number n.
+func (f *flight) at(n int) string {
+	switch {
+	case n == numReset:
+		return AtRSET
+	case n == numMail:
+		return AtMAIL
+	case n < f.last():
+		return AtRCPT
+	}
+	return AtDATA
+}
+
+// hear takes the reply to the next command that is owed one. It returns an
+// error when the dialogue cannot go on.
+func (f *flight) hear(r raw) *Error {
+	n := f.heard
+	f.heard++
+	if r.code == 421 {
+		return refusal(f.at(n), r)
+	}
+	switch f.at(n) {
+	case AtRSET:
+		return hearReset(r)
+	case AtMAIL:
+		return f.hearMail(r)
+	case AtRCPT:
+		return f.hearRcpt(f.offered[n-numRcpt], r)
+	}
+	return f.hearData(r)
+}
+
+func hearReset(r raw) *Error {
+	if r.class() != 2 {
+		return outOfStep(AtRSET, r)
+	}
+	return nil
+}
+
+// hearMail takes the reply to MAIL. On a connection that has carried mail, 500,
+// 502 and 503 mean that the peer and we disagree about where we are, perhaps
+// because it took the body before for commands; this message is not to blame.
+func (f *flight) hearMail(r raw) *Error {
+	switch {
+	case r.class() == 2:
+		f.mailed = true
+	case r.class() == 3, f.use > 1 && (r.code == 500 || r.code == 502 || r.code == 503):
+		return outOfStep(AtMAIL, r)
+	default:
+		f.failed = refusal(AtMAIL, r)
+	}
+	return nil
+}
+
+// hearRcpt takes the reply to the RCPT of recipient i. Every 2xx is a yes, also
+// 251 and 252.
+func (f *flight) hearRcpt(i int, r raw) *Error {
+	if r.class() == 3 {
+		return outOfStep(AtRCPT, r)
+	}
+	if f.failed != nil {
+		return nil // MAIL was refused; what is said to its RCPTs has no meaning
+	}
+	if r.class() == 2 {
+		f.accepted++
+		return nil
+	}
+	e := refusal(AtRCPT, r)
+	res := &f.tx.Results[i]
+	if f.accepted > 0 && tooManyRcpts(e) {
+		res.Again, res.Reply = true, e.Reply()
+		return nil
+	}
+	res.Err, res.Reply = e, e.Reply()
+	return nil
+}
+
+// tooManyRcpts reports whether e, after an accepted recipient, means only that
+// the transaction is full (RFC 5321, 4.5.3.1.10; 552 is its older form). The same
+// codes with an enhanced status about the mailbox are about the recipient.
+func tooManyRcpts(e *Error) bool {
+	if strings.HasSuffix(e.Enhanced, ".5.3") {
+		return true
+	}
+	if e.Code != 452 && e.Code != 552 {
+		return false
+	}
+	return e.Enhanced == "" || strings.HasPrefix(e.Enhanced[1:], ".3.") || strings.HasPrefix(e.Enhanced[1:], ".5.")
+}
+
+func (f *flight) hearData(r raw) *Error {
+	switch r.class() {
+	case 3:
+		f.proceed = true
+	case 2:
+		return outOfStep(AtDATA, r)
+	default:
+		if f.failed == nil {
+			f.failed = refusal(AtDATA, r)
+		}
+	}
+	return nil
+}
+
+// hearDot takes the reply to the end of data. After a lone dot that nobody is
+// to get, it only has to be a reply.
+func (f *flight) hearDot(r raw) *Error {
+	switch {
+	case r.code == 421:
+		return refusal(AtDot, r)
+	case r.class() == 3:
+		f.tx.Unknown = f.accepted > 0
+		return outOfStep(AtDot, r)
+	case f.failed != nil || f.accepted == 0:
+		return nil
+	case r.class() == 2:
+		f.sent, f.tx.Reply = true, r.reply()
+	default:
+		f.failed = refusal(AtDot, r)
+	}
+	return nil
+}
+
+// breakOff gives f its outcome when the dialogue ends with e. A message to which
+// the peer had said nothing yet, on a connection that had carried others, is not
+// charged: the peer may have closed an idle connection, or counted messages.
+//
+// When the dialogue is out of step, the refusals heard in it may have been meant
+// for others; they are forgotten.
+func (f *flight) breakOff(e *Error) {
+	if f.sent {
+		return
+	}
+	if errors.Is(e, errProtocol) {
+		f.failed = nil
+		for _, i := range f.offered {
+			f.tx.Results[i] = Result{}
+		}
+	}
+	if f.failed != nil {
+		return
+	}
+	if f.use != 1 && !f.mailed {
+		return // settle makes it Again
+	}
+	f.failed = e
+}
+
+// settle gives every offered recipient its result.
+func (f *flight) settle(now time.Time) {
+	f.tx.Done = now
+	f.tx.ConnUse = f.use
+	for _, i := range f.offered {
+		res := &f.tx.Results[i]
+		switch {
+		case res.Err != nil || res.Again:
+		case f.sent:
+			res.Reply = f.tx.Reply
+		case f.failed != nil:
+			res.Err, res.Reply = f.failed, f.failed.Reply()
+		default:
+			res.Again = true
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	blockBytes  = 64 << 10        // written at a time; Timeouts.Block is for one
+	blockSlices = 256             // in one write, should a body be nothing but dots
+	stallProbe  = 1 * time.Second // how often a blocked write looks whether the peer has spoken
+)
+
+var (
+	errEarly       = errors.New("receiver replied before the end of data")
+	errUnsolicited = fmt.Errorf("%w: reply to no command", errProtocol)
+)
+
+// blocks keeps the buffers that bodies are copied into where a connection takes
+// only one slice at a time. It is shared by all connections because an idle one
+// has no use for 64 KB.
+var blocks = sync.Pool{New: func() any { return new([blockBytes]byte) }}
+
+// gather collects slices and writes them with as few system calls as it can:
+// writev on a plain TCP connection, else through one buffer.
+type gather struct {
+	c     *Conn
+	bufs  [][]byte // waiting to be written
+	size  int      // bytes in bufs
+	sent  int64    // bytes written
+	until time.Time
+}
+
+// add takes b, which must stay unchanged until flush. It writes when a block is full.
+func (g *gather) add(b []byte) error {
+	for len(b) > 0 {
+		if g.size == blockBytes || len(g.bufs) == blockSlices {
+			if err := g.flush(); err != nil {
+				return err
+			}
+		}
+		n := min(len(b), blockBytes-g.size)
+		g.bufs = append(g.bufs, b[:n])
+		g.size += n
+		b = b[n:]
+	}
+	return nil
+}
+
+// flush writes what is waiting. Between blocks it looks whether the peer has
+// refused the message already.
+func (g *gather) flush() error {
+	if g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS it may be the protocol's own
+		return errEarly
+	}
+	until := earlier(time.Now().Add(g.c.timeouts.Block), g.until)
+	var n int64
+	var err error
+	if g.c.tcp != nil {
+		n, err = g.c.writev(g.bufs, until)
+	} else {
+		n, err = g.c.writeCopy(g.bufs, until)
+	}
+	g.sent += n
+	clear(g.bufs)
+	g.bufs, g.size = g.bufs[:0], 0
+	return err
+}
+
+// release gives the slice memory back to the connection, without the message in it.
+func (g *gather) release() {
+	clear(g.bufs)
+	g.c.bufs = g.bufs[:0]
+}
+
+// writev writes bufs to the socket. While the peer does not read, it looks from
+// time to time whether the peer has spoken: one that refuses a message and waits
+// for us to stop would otherwise cost the whole timeout.
+func (c *Conn) writev(bufs [][]byte, until time.Time) (int64, error) {
+	var sent int64
+	c.vec = bufs
+	defer func() { c.vec = nil }()
+	for {
+		if err := c.tcp.SetWriteDeadline(earlier(time.Now().Add(stallProbe), until)); err != nil {
+			return sent, err
+		}
+		n, err := c.vec.WriteTo(c.tcp) // takes what it has written out of vec
+		sent += n
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(until) {
+			return sent, err
+		}
+		if c.readable() {
+			return sent, errEarly
+		}
+	}
+}
+
+// writeCopy writes bufs, at most one block, through one buffer: TLS makes a
+// record of every write.
+func (c *Conn) writeCopy(bufs net.Buffers, until time.Time) (int64, error) {
+	block := blocks.Get().(*[blockBytes]byte)
+	defer blocks.Put(block)
+	out := block[:0]
+	for _, b := range bufs {
+		out = append(out, b...)
+	}
+	if err := c.nc.SetWriteDeadline(until); err != nil {
+		return 0, err
+	}
+	n, err := c.nc.Write(out)
+	return int64(n), err
+}

@@ -1,0 +1,27 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package smtp
+
+import "syscall"
+
+// readable reports whether a read would not block: the peer has said something,
+// or has closed. It takes nothing off the socket. A connection that is no socket
+// is never readable.
+func (c *Conn) readable() bool {
+	sc, ok := c.sock.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	blocked := false
+	// Control and not Read, which fails once an earlier read deadline has passed.
+	err = rc.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		blocked = err == syscall.EAGAIN || err == syscall.EINTR
+	})
+	return err != nil || !blocked
+}

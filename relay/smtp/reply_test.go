@@ -1,0 +1,140 @@
+package smtp
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// heard reads one reply from text.
+func heard(text string) (raw, error) {
+	client, server := newWire(1 << 20)
+	_, _ = server.Write([]byte(text))
+	server.Close()
+	var r reader
+	r.reset(client)
+	return r.next(time.Hour, time.Time{})
+}
+
+
+func TestReader(t *testing.T) {
+	long := strings.Repeat("x", 3000)
+	tests := []struct {
+		name, in string
+		want     Reply
+		fails    error
+	}{
+		{"one line", "250 2.0.0 OK queued\r\n", Reply{250, "2.0.0", []string{"OK queued"}}, nil},
+		{"several lines", "550-5.1.1 no\r\n550-5.1.1 such\r\n550 5.1.1 user\r\n", Reply{550, "5.1.1", []string{"no", "such", "user"}}, nil},
+		{"code in the last line only", "450-wait\r\n450 4.2.0 later\r\n", Reply{450, "4.2.0", []string{"wait", "later"}}, nil},
+		{"no text", "250\r\n", Reply{250, "", []string{""}}, nil},
+		{"no text but a space", "354 \r\n", Reply{354, "", []string{""}}, nil},
+		{"no text in many lines", "250-\r\n250\r\n", Reply{250, "", []string{"", ""}}, nil},
+		{"status without text", "250 2.1.0\r\n", Reply{250, "2.1.0", []string{""}}, nil},
+		{"bare LF", "250-a\n250 b\n", Reply{250, "", []string{"a", "b"}}, nil},
+		{"status of another class", "550 4.7.1 odd\r\n", Reply{550, "", []string{"4.7.1 odd"}}, nil},
+		{"address and no status", "250 2.1.1.5 hi\r\n", Reply{250, "", []string{"2.1.1.5 hi"}}, nil},
+		{"number and no status", "550 5.1000.1 hi\r\n", Reply{550, "", []string{"5.1000.1 hi"}}, nil},
+		{"unfinished status", "550 5.1. hi\r\n", Reply{550, "", []string{"5.1. hi"}}, nil},
+		{"long line is cut", "250 " + long + "\r\n", Reply{250, "", []string{long[:keepLine-4]}}, nil},
+		{"line too long", "250 " + long + long + "\r\n", Reply{}, errProtocol},
+		{"codes change", "250-a\r\n550 b\r\n", Reply{}, errProtocol},
+		{"code 999", "999 what\r\n", Reply{}, errProtocol},
+		{"code 199", "199 what\r\n", Reply{}, errProtocol},
+		{"code 600", "600 what\r\n", Reply{}, errProtocol},
+		{"two digits", "25 OK\r\n", Reply{}, errProtocol},
+		{"no separator", "250OK\r\n", Reply{}, errProtocol},
+		{"garbage", "\x16\x03\x01\x02\x00\n", Reply{}, errProtocol},
+		{"empty line", "\r\n", Reply{}, errProtocol},
+		{"endless", strings.Repeat("250-x\r\n", 200), Reply{}, errProtocol},
+		{"at the line limit", strings.Repeat("250-x\r\n", 99) + "250 x\r\n", Reply{250, "", slices.Repeat([]string{"x"}, 100)}, nil},
+		{"ends within", "250-a\r\n250", Reply{}, io.EOF},
+		{"nothing", "", Reply{}, io.EOF},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := heard(tt.in)
+			if !errors.Is(err, tt.fails) {
+				t.Fatalf("error %v, want %v", err, tt.fails)
+			}
+			if err != nil {
+				return
+			}
+			got := r.reply()
+			if got.Code != tt.want.Code || got.Enhanced != tt.want.Enhanced || !slices.Equal(got.Lines, tt.want.Lines) {
+				t.Errorf("got %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// The scratch memory of a huge reply must not stay with the connection.
+func TestReaderForgetsLargeReplies(t *testing.T) {
+	client, server := newWire(1 << 20)
+	_, _ = server.Write([]byte(strings.Repeat("250-"+strings.Repeat("y", 2000)+"\r\n", 50) + "250 end\r\n250 next\r\n"))
+	var r reader
+	r.reset(client)
+	for range 2 {
+		if _, err := r.next(time.Hour, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cap(r.text) > keepText {
+		t.Errorf("%d bytes kept", cap(r.text))
+	}
+}
+
+func TestReplyString(t *testing.T) {
+	tests := []struct {
+		in   Reply
+		want string
+	}{
+		{Reply{250, "2.0.0", []string{"OK queued"}}, "250 2.0.0 OK queued"},
+		{Reply{550, "", []string{"one", "", "two"}}, "550 one two"},
+		{Reply{250, "", []string{""}}, "250"},
+		{Reply{}, ""},
+		{Reply{550, "5.0.0", []string{"a\x1b[31mb\tc\x00d\xffe"}}, "550 5.0.0 a?[31mb?c?d?e"},
+		{Reply{550, "", []string{"für dich\u2028x"}}, "550 für dich?x"},
+	}
+	for _, tt := range tests {
+		if got := tt.in.String(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+// FuzzReader feeds arbitrary bytes to the reply reader, cut in two places, and
+// compares with a reader that works on the whole text by simple rules.
+func FuzzReader(f *testing.F) {
+	for _, s := range []string{"250 OK\r\n", "250-a\r\n250 b\n", "550 5.1.1 x\r\n", "25", "999 x\r\n", "250-a\r\n251 b\r\n", "354\r\n", "250\n250\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 1<<16 {
+			return
+		}
+		r, err := heard(string(in))
+		if err != nil {
+			return
+		}
+		p := r.reply()
+		if p.Code < 200 || p.Code > 599 || len(p.Lines) < 1 || len(p.Lines) > maxLines {
+			t.Fatalf("impossible reply %+v", p)
+		}
+		if p.Enhanced != "" && (!isEnhanced(p.Enhanced) || int(p.Enhanced[0]-'0') != p.Code/100) {
+			t.Fatalf("impossible status %q of %d", p.Enhanced, p.Code)
+		}
+		lines := strings.SplitAfter(string(in), "\n")
+		for i, kept := range p.Lines {
+			if len(kept) > keepLine || !strings.Contains(lines[i], kept) {
+				t.Fatalf("line %d %q is not in %q", i, kept, lines[i])
+			}
+		}
+		if strings.ContainsFunc(p.String(), func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			t.Fatalf("control character in %q", p.String())
+		}
+	})
+}

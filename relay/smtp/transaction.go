@@ -1,0 +1,164 @@
+package smtp
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxRcpts is how many recipients one transaction offers: what every server has
+// to take (RFC 5321, 4.5.3.1.8).
+const maxRcpts = 100
+
+// Transaction is one message with some of its recipients, all to go over the
+// same connection. The caller fills in the first part and must not touch it
+// between handing it out and getting it back; [Conn.Deliver] fills in the rest.
+type Transaction struct {
+	From     string // sender address without brackets; "" is the null sender
+	Size     int64  // bytes to announce with SIZE; 0 for the length of Content
+	EightBit bool   // Content has bytes over 127
+	UTF8     bool   // the message needs SMTPUTF8 (RFC 6531)
+	Ret      string // RET as received: "FULL", "HDRS" or ""
+	EnvID    string // ENVID as received, in xtext
+	Rcpts    []Rcpt
+	Content  [][]byte // header and body in CRLF lines, not dot-stuffed, cut anywhere; never modified
+	Tag      any      // the caller's own
+
+	Results  []Result  // one for each of Rcpts
+	Reply    Reply     // the reply to the body when it was taken
+	Unknown  bool      // the whole body may be with the peer, whose reply never came: it may be delivered twice
+	Started  time.Time // when the peer was free to begin with it; zero if it never was
+	Accepted time.Time // when the last reply to RCPT was in
+	Done     time.Time // when the last reply was in, or the failure
+	ConnUse  int       // 1 for the first message on its connection; 0 if the peer never got to it
+}
+
+// Rcpt is one recipient.
+type Rcpt struct {
+	Addr   string // address without brackets
+	Notify string // NOTIFY as received; passed on only to a peer with DSN
+	ORcpt  string // ORCPT as received, in xtext; likewise
+}
+
+// Result is what became of one recipient: sent, failed, or to be tried again at once.
+type Result struct {
+	Err   *Error // why it failed; nil if it was sent or is to be tried Again
+	Reply Reply  // the reply that decided it; zero if there was none
+	Again bool   // not a failure and not to be counted: send it at once in another transaction
+}
+
+// Sent reports whether the peer has taken the message for this recipient.
+func (r *Result) Sent() bool { return r.Err == nil && !r.Again }
+
+// clear empties the part of t that Deliver fills in.
+func (t *Transaction) clear() {
+	t.Results = slices.Grow(t.Results[:0], len(t.Rcpts))[:len(t.Rcpts)]
+	clear(t.Results)
+	t.Reply, t.Unknown, t.ConnUse = Reply{}, false, 0
+	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
+}
+
+// refuse returns why c cannot carry f's message for any recipient, and fills in
+// f's form. It is decided before a byte is written, so others go on unhurt.
+func (c *Conn) refuse(f *flight) *Error {
+	tx := f.tx
+	if e := refuseSender(tx); e != nil {
+		return e
+	}
+	if tx.UTF8 && !c.ext.SMTPUTF8 {
+		return local("5.6.7", "message needs SMTPUTF8, which the receiver does not offer")
+	}
+	if tx.EightBit && !c.ext.EightBitMIME {
+		return local("5.6.3", "message needs 8BITMIME, which the receiver does not offer")
+	}
+	var err error
+	if f.form, err = inspect(tx.Content); err != nil {
+		return &Error{Permanent: true, Local: true, Enhanced: "5.6.0", Err: err}
+	}
+	if tx.Size == 0 {
+		f.size = f.form.size
+	} else {
+		f.size = tx.Size
+	}
+	if c.ext.Size > 0 && f.size > c.ext.Size {
+		return local("5.3.4", "message is larger than the receiver's limit")
+	}
+	return nil
+}
+
+func refuseSender(tx *Transaction) *Error {
+	if err := checkPath(tx.From, tx.UTF8); err != nil {
+		return badPath("5.1.7", err)
+	}
+	if !isParam(tx.EnvID, false) || tx.Ret != "" && tx.Ret != "FULL" && tx.Ret != "HDRS" {
+		return local("5.5.4", "RET or ENVID cannot be sent in a command")
+	}
+	return nil
+}
+
+func refuseRcpt(r *Rcpt, international bool) *Error {
+	if r.Addr == "" {
+		return badPath("5.1.3", errPath)
+	}
+	if err := checkPath(r.Addr, international); err != nil {
+		return badPath("5.1.3", err)
+	}
+	if !isParam(r.Notify, false) || !isParam(r.ORcpt, international) {
+		return local("5.5.4", "NOTIFY or ORCPT cannot be sent in a command")
+	}
+	return nil
+}
+
+func badPath(enhanced string, err error) *Error {
+	if errors.Is(err, errUnicode) {
+		enhanced = "5.6.7"
+	}
+	return &Error{Permanent: true, Local: true, Enhanced: enhanced, Err: err}
+}
+
+// offer chooses the recipients that are named to the peer. The others get their
+// result now: an error if their address cannot be sent, Again if the peer takes
+// no more at a time.
+func (c *Conn) offer(f *flight) {
+	limit := maxRcpts
+	if m := c.ext.Limits.RcptMax; m > 0 {
+		limit = min(limit, m)
+	}
+	domains := domainLimit{max: c.ext.Limits.RcptDomainMax}
+	for i := range f.tx.Rcpts {
+		r := &f.tx.Rcpts[i]
+		if e := refuseRcpt(r, f.tx.UTF8); e != nil {
+			f.tx.Results[i].Err = e
+			continue
+		}
+		if len(f.offered) >= limit || !domains.admit(r.Addr) {
+			f.tx.Results[i].Again = true
+			continue
+		}
+		f.offered = append(f.offered, i)
+	}
+}
+
+// domainLimit counts different recipient domains (RFC 9422, RCPTDOMAINMAX).
+type domainLimit struct {
+	max  int // 0 for no limit
+	seen []string
+}
+
+func (d *domainLimit) admit(addr string) bool {
+	if d.max == 0 {
+		return true
+	}
+	domain := addr[strings.LastIndexByte(addr, '@')+1:]
+	for _, s := range d.seen {
+		if strings.EqualFold(s, domain) {
+			return true
+		}
+	}
+	if len(d.seen) >= d.max {
+		return false
+	}
+	d.seen = append(d.seen, domain)
+	return true
+}

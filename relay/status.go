@@ -1,0 +1,162 @@
+package relay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Status counts what is in the map and what happened since start. deferred is Deferrals.Len.
+func (h *Handler) Status() Status {
+	m := h.queues
+	c := &m.counts
+	wrappers, shared := m.wrappers.Held()
+	s := Status{
+		Taken: c.taken.Load(), Restored: c.restored.Load(), Removed: c.removed.Load(),
+		Messages: c.messages.Load(), Bytes: c.bytes.Load() + shared, Wrappers: int64(wrappers),
+		Sent: c.sent.Load(), Deferrals: c.deferrals.Load(), Bounced: c.bounced.Load(),
+		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), MaybeTwice: c.maybeTwice.Load(),
+	}
+	for i := range m.shards {
+		m.shards[i].count(&s)
+	}
+	s.Waiting = int64(h.deferrals.Len())
+	return s
+}
+
+func (s *shard) count(st *Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, siblings := range s.queues {
+		st.Queues += int64(len(siblings))
+		for _, q := range siblings {
+			st.Active += int64(q.Len())
+			st.Busy += int64(q.busy)
+		}
+	}
+}
+
+// Queues lists the queues and the domains that have only deferred nodes, the longest first.
+func (m *QueueMap) Queues() []QueueStatus {
+	var all []QueueStatus
+	for i := range m.shards {
+		all = m.shards[i].list(all)
+	}
+	slices.SortFunc(all, func(a, b QueueStatus) int {
+		return cmp.Or(
+			cmp.Compare(b.Active+b.Busy+b.Deferred, a.Active+a.Busy+a.Deferred),
+			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Class, b.Class))
+	})
+	return all
+}
+
+func (s *shard) list(all []QueueStatus) []QueueStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, siblings := range s.queues {
+		st := QueueStatus{Domain: key.Domain, Class: key.Class, Siblings: len(siblings), Deferred: s.deferred[key]}
+		for _, q := range siblings {
+			st.add(q)
+		}
+		all = append(all, st)
+	}
+	for key, n := range s.deferred {
+		if s.queues[key] == nil {
+			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, Deferred: n})
+		}
+	}
+	return all
+}
+
+func (st *QueueStatus) add(q *Queue) {
+	st.Active += q.Len()
+	st.Busy += q.busy
+	if q.reason != "" {
+		st.Reason, st.Next = q.reason, unix(q.until)
+	}
+	if q.head != nil {
+		if t := q.head.Message.Arrived.Unix(); st.Oldest == 0 || t < st.Oldest {
+			st.Oldest = t
+		}
+	}
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// Messages yields every message with unsettled recipients, in no order, until yield returns false. New ones may be missed.
+func (h *Handler) Messages(yield func(Listing) bool) {
+	for i := range h.queues.messages {
+		for _, msg := range h.queues.messages[i].all() {
+			if l := h.listing(msg); len(l.Recipients) > 0 && !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+func (s *messageShard) all() []*Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	msgs := make([]*Message, 0, len(s.byID))
+	for _, m := range s.byID {
+		msgs = append(msgs, m)
+	}
+	return msgs
+}
+
+// Message finds a message by our ID or the MTA's queue id.
+func (h *Handler) Message(name string) (Listing, bool) {
+	for l := range h.Messages {
+		if l.QueueID == name || l.ID == name {
+			return l, true
+		}
+	}
+	return Listing{}, false
+}
+
+// listing describes a message from its nodes.
+func (h *Handler) listing(msg *Message) Listing {
+	l := Listing{
+		QueueName: "deferred", QueueID: msg.Name(), ID: msg.ID.String(), ArrivalTime: msg.Arrived.Unix(),
+		MessageSize: msg.Size(), Sender: msg.From, Rule: msg.Rule, Expires: h.retry.expires(msg).Unix(),
+	}
+	for _, n := range msg.Nodes {
+		h.listNode(&l, n)
+	}
+	return l
+}
+
+func (h *Handler) listNode(l *Listing, n *Node) {
+	s := h.queues.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.state == stateGone {
+		return
+	}
+	if n.state != stateDeferred {
+		l.QueueName = "active"
+	}
+	reason, next := n.waitsFor()
+	for _, i := range slices.Concat(n.Rcpts, n.later) {
+		l.Recipients = append(l.Recipients, ListedRcpt{
+			Address: n.Message.Rcpts[i].Addr, Domain: n.Domain, State: n.state.String(),
+			Attempts: n.Visits, DelayReason: reason, NextAttempt: next,
+		})
+	}
+}
+
+// waitsFor gives a node's reason and next time: its own while it is deferred, else its queue's. The shard's mutex is held.
+func (n *Node) waitsFor() (reason string, next int64) {
+	if n.state == stateDeferred {
+		return n.Reason, unix(n.Due)
+	}
+	if n.queue != nil && n.queue.reason != "" {
+		return n.queue.reason, unix(n.queue.until)
+	}
+	return n.Reason, 0
+}

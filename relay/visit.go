@@ -1,0 +1,61 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// Visit is one attempt to deliver a node. It holds the node, alone, until Handler.Settle.
+type Visit struct {
+	Node *Node
+	// Began is when the node left its queue, Setup how long the connection took to be made for it, Ended when the last
+	// reply was in.
+	Began time.Time
+	Setup time.Duration
+	Ended time.Time
+
+	Relay      string // "host[address]:port", or "none"
+	ConnUse    int
+	Fates      []Fate // one for each of Node.Rcpts
+	MaybeTwice bool   // the body was sent and its reply lost (RFC 1047)
+	Avoid      string // with Again: do not visit this host next, another of the site may take it
+}
+
+// Visit takes the next node of q, or returns nil when q is empty.
+func (h *Handler) Visit(q *Queue) *Visit {
+	n := h.queues.take(q)
+	if n == nil {
+		return nil
+	}
+	return newVisit(n)
+}
+
+func newVisit(n *Node) *Visit {
+	return &Visit{Node: n, Began: time.Now(), Relay: "none"}
+}
+
+// Companions takes the nodes of v's message that wait in other queues whose key sameSite accepts, so that one
+// transaction carries all recipients at a site (RFC 5321 section 4.5.4.1).
+func (h *Handler) Companions(v *Visit, sameSite func(Key) bool) []*Visit {
+	m := v.Node.Message
+	if len(m.Nodes) == 1 {
+		return nil
+	}
+	var more []*Visit
+	for _, n := range m.Nodes {
+		if n != v.Node && sameSite(Key{n.Domain, m.Class}) && h.queues.takeIf(n, m.Class) {
+			more = append(more, newVisit(n))
+		}
+	}
+	return more
+}
+
+// FailAll gives every recipient of the visit the same outcome.
+func (v *Visit) FailAll(o Outcome, reply smtp.Reply) {
+	v.Fates = v.Fates[:0]
+	for _, r := range v.Node.Rcpts {
+		v.Fates = append(v.Fates, Fate{Rcpt: r, Outcome: o, Reply: reply})
+	}
+	v.Ended = time.Now()
+}
