@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/relay/smtp"
@@ -20,19 +21,31 @@ type Carrier interface {
 // visits, and settles what the visits brought.
 type Handler struct {
 	queues    *QueueMap
-	retry     RetryConfig
-	handback  HandbackConfig
+	policy    atomic.Pointer[policy]
 	deferrals *Deferrals
 	channels  chan struct{} // one token per channel in use
 }
 
+// policy is what may change while the daemon runs.
+type policy struct {
+	retry    RetryConfig
+	handback HandbackConfig
+}
+
 // NewHandler returns the output handler of m. The configurations have been validated.
 func NewHandler(m *QueueMap, retry RetryConfig, handback HandbackConfig) *Handler {
-	return &Handler{
-		queues: m, retry: retry, handback: handback,
-		deferrals: NewDeferrals(), channels: make(chan struct{}, m.cfg.Channels),
-	}
+	h := &Handler{queues: m, deferrals: NewDeferrals(), channels: make(chan struct{}, m.cfg.Channels)}
+	h.SetPolicy(retry, handback)
+	return h
 }
+
+// SetPolicy changes when nodes are visited again, given up and handed back; what waits already keeps its due time.
+func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) {
+	h.policy.Store(&policy{retry: retry, handback: handback})
+}
+
+func (h *Handler) retry() RetryConfig       { return h.policy.Load().retry }
+func (h *Handler) handback() HandbackConfig { return h.policy.Load().handback }
 
 // Run picks queues for c until ctx is done and the goroutines it started have ended. Visits under way are not its business.
 func (h *Handler) Run(ctx context.Context, c Carrier) {
@@ -114,7 +127,7 @@ func (h *Handler) wake(n *Node) {
 	switch {
 	case h.overdue(n, now):
 		h.giveUp(n)
-	case h.handback.After > 0 && h.handback.due(n, now):
+	case h.handback().After > 0 && h.handback().due(n, now):
 		h.handBack(n)
 	default:
 		h.queues.link(n)
@@ -122,13 +135,13 @@ func (h *Handler) wake(n *Node) {
 }
 
 func (h *Handler) overdue(n *Node, now time.Time) bool {
-	return !now.Before(h.retry.expires(n.Message))
+	return !now.Before(h.retry().expires(n.Message))
 }
 
 // postpone makes n, which is in no queue, wait for its Due; but not beyond the end of its life or its hand-back.
 func (h *Handler) postpone(n *Node) {
-	end := h.retry.expires(n.Message)
-	if after := h.handback.After; after > 0 && n.Class == ClassRemote {
+	end := h.retry().expires(n.Message)
+	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
 		end = earlier(end, n.Message.Arrived.Add(after))
 	}
 	h.queues.setDeferred(n, earlier(n.Due, end))
@@ -173,9 +186,9 @@ func (h *Handler) sweepEvery(ctx context.Context) {
 }
 
 func (h *Handler) sweepPeriod() time.Duration {
-	d := h.retry.Lifetime / 10
-	if h.handback.After > 0 {
-		d = min(d, h.handback.After/4)
+	d := h.retry().Lifetime / 10
+	if h.handback().After > 0 {
+		d = min(d, h.handback().After/4)
 	}
 	return d
 }
@@ -206,7 +219,7 @@ func (h *Handler) overdueIn(s *shard, now time.Time) (expired, back []*Node) {
 					n.noteReason(q)
 					q.take(n)
 					expired = append(expired, n)
-				case h.handback.After > 0 && h.handback.due(n, now):
+				case h.handback().After > 0 && h.handback().due(n, now):
 					q.take(n)
 					back = append(back, n)
 				}
@@ -227,6 +240,6 @@ func (n *Node) noteReason(q *Queue) {
 // handBack moves a busy node to the queue for our own MTA.
 func (h *Handler) handBack(n *Node) {
 	h.queues.leave(n, stateNew, func() { n.Class, n.handback, n.Due = ClassInject, true, time.Time{} })
-	h.queues.tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: "none"})
+	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: "none"})
 	h.queues.link(n)
 }

@@ -34,5 +34,6 @@ type Fate struct {
 	Rcpt    int // index into Message.Rcpts
 	Outcome Outcome
 	Reply   smtp.Reply // what the receiver said, or what we say in its place
+	Unfit   bool       // with Deferred: the receiver cannot take the message as it is; our MTA gets it back, which can convert
 	Relayed bool       // sent to a receiver that cannot pass DSN requests on (RFC 3461 section 5.2.2)
 }

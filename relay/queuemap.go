@@ -84,7 +84,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 		return err
 	}
 	m.counts.taken.Add(1)
-	m.tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
+	m.Tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
 	for _, n := range msg.Nodes {
 		m.link(n)
 	}
@@ -104,7 +104,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	msg.open.Store(int32(len(live)))
 	m.enter(msg)
 	m.counts.restored.Add(1)
-	m.tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
+	m.Tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
 	for _, n := range live {
 		if n.Due.After(time.Now()) {
 			h.postpone(n)
@@ -339,13 +339,14 @@ func (m *QueueMap) Release(msg *Message) {
 	if msg.open.Add(-1) > 0 {
 		return
 	}
-	m.tell(&Event{Kind: EventRemoved, Time: time.Now(), Message: msg, Rcpt: -1})
+	m.Tell(&Event{Kind: EventRemoved, Time: time.Now(), Message: msg, Rcpt: -1})
 	m.counts.removed.Add(1)
 	m.discard(msg)
 }
 
-// tell counts e and tells the journal and the listeners.
-func (m *QueueMap) tell(e *Event) {
+// Tell counts e and tells the journal and the listeners. A listener that brings an event about, like a notification sent,
+// tells it here.
+func (m *QueueMap) Tell(e *Event) {
 	m.counts.add(e)
 	m.parts.Journal.Event(e)
 	if m.parts.Listener != nil {

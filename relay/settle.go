@@ -27,7 +27,7 @@ func (h *Handler) Settle(v *Visit) {
 			later = append(later, f.Rcpt)
 		}
 		if f.Outcome != Again {
-			h.queues.tell(v.event(f))
+			h.queues.Tell(v.event(f))
 		}
 	}
 	h.put(v, again, later)
@@ -89,17 +89,22 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
 		n.Visits++
 		n.Reason = v.reason(n.Reason)
-		n.Due = v.Ended.Add(h.retry.Wait(n.Visits))
-		if h.handback.due(n, v.Ended) {
+		n.Due = v.Ended.Add(h.retry().Wait(n.Visits))
+		if h.handback().due(n, v.Ended) || v.unfit() {
 			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}
 		}
 	})
-	h.queues.tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Relay: v.Relay})
+	h.queues.Tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Relay: v.Relay})
 	if n.Due.IsZero() {
 		h.queues.link(n)
 	} else {
 		h.postpone(n)
 	}
+}
+
+// unfit reports whether the receiver could not take the message as it is.
+func (v *Visit) unfit() bool {
+	return slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Unfit })
 }
 
 // reason is what the log said of the visit's last deferred recipient.

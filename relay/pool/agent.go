@@ -17,6 +17,7 @@ type agent struct {
 	queue *relay.Queue
 
 	conn    *smtp.Conn
+	peer    string        // how the mail log names conn's host
 	setup   time.Duration // what making conn took; charged to its first visit
 	turn    int           // visits of queue since its turn began
 	pending *relay.Visit  // taken, but not for this connection's host
@@ -39,6 +40,7 @@ func (a *agent) run() {
 // deliver sends what the queues hold, until the manager cuts it.
 func (a *agent) deliver() error {
 	conn := a.conn
+	a.peer = relayName(conn.Peer())
 	stop := context.AfterFunc(a.site.m.cut, func() { conn.Close() })
 	defer stop()
 	return conn.Deliver(a.nextTransaction, a.done)
@@ -183,11 +185,10 @@ func (a *agent) yield() {
 // done settles the visits a transaction carried.
 func (a *agent) done(t *smtp.Transaction) {
 	visits := t.Tag.([]*relay.Visit)
-	peer := relayName(a.conn.Peer())
 	results := t.Results
 	for i, v := range visits {
 		n := len(v.Node.Rcpts)
-		v.Relay, v.ConnUse, v.Ended = peer, t.ConnUse, t.Done
+		v.Relay, v.ConnUse, v.Ended = a.peer, t.ConnUse, t.Done
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
 		}

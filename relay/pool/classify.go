@@ -28,6 +28,8 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		return f
 	case r.Again:
 		f.Outcome = relay.Again
+	case c.unfit(r.Err):
+		f.Outcome, f.Unfit = relay.Deferred, true
 	default:
 		f.Outcome = c.failure(r.Err)
 	}
@@ -35,6 +37,12 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		f.Reply = errorReply(r.Err)
 	}
 	return f
+}
+
+// unfit reports whether our own MTA could convert what this receiver cannot take: 8-bit content without 8BITMIME (RFC
+// 6152). We never convert: it would break signatures.
+func (c *classifier) unfit(err *smtp.Error) bool {
+	return err.Local && err.Enhanced == "5.6.3" && c.node.Class == relay.ClassRemote
 }
 
 // failure decides for a recipient that was refused or whose connection broke.

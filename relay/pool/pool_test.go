@@ -119,8 +119,7 @@ func TestDeadSiteComesBack(t *testing.T) {
 func TestNextHostTakesWhatTheFirstRefuses(t *testing.T) {
 	w := newWorld(t, quick(), time.Hour)
 	w.listen("bad", sink.Character{Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1000}}})
-	w.listen("good", sink.Character{})
-	bad, good := w.Lookup("bad"), w.Lookup("good")
+	bad := w.Lookup("bad")
 	// Two hosts of one site cannot have two ports, so one listener per address of the same port is made here.
 	addr, err := w.sink.Listen(fmt.Sprintf("127.0.0.9:%d", bad.Port), sink.Character{Name: "second"})
 	if err != nil {
@@ -130,7 +129,6 @@ func TestNextHostTakesWhatTheFirstRefuses(t *testing.T) {
 	first := bad.Hosts[0]
 	first.Pref = 10
 	w.route("x", &route.Route{Domain: "x", Site: "x", Port: bad.Port, Hosts: []route.Host{first, second}})
-	_ = good
 	for i := range 5 {
 		w.send(fmt.Sprintf("u%d@x", i))
 	}
@@ -199,5 +197,20 @@ func TestStopCutsWhatHangs(t *testing.T) {
 	w.stop()
 	if s := w.handler.Status(); s.Busy != 0 || s.Messages != 1 || s.MaybeTwice != 1 {
 		t.Errorf("status %+v", s)
+	}
+}
+
+func TestEightBitWithoutReceiverGoesToOurMTA(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.listen("x", sink.Character{Extensions: []string{"PIPELINING"}})
+	w.listen("inject", sink.Character{})
+	m := w.message("a@x")
+	m.EightBit, m.Body = true, []byte("caf\xe9\r\n")
+	if err := w.queues.Accept(m); err != nil {
+		t.Fatal(err)
+	}
+	w.drained()
+	if w.count("handedback a@x") != 1 || w.sink.Counts("inject").Messages != 1 || w.sink.Counts("x").Messages != 0 {
+		t.Errorf("events %q", w.happened())
 	}
 }

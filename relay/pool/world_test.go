@@ -19,7 +19,7 @@ import (
 
 // world is a heart, a pool and an internet: the sink.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	sink    *sink.Sink
 	queues  *relay.QueueMap
 	handler *relay.Handler
@@ -39,7 +39,7 @@ func quick() Config {
 	return cfg
 }
 
-func newWorld(t *testing.T, cfg Config, retry time.Duration) *world {
+func newWorld(t testing.TB, cfg Config, retry time.Duration) *world {
 	t.Helper()
 	s, err := sink.New(sink.Config{})
 	if err != nil {
@@ -133,18 +133,21 @@ func (w *world) Event(e *relay.Event) {
 
 func (w *world) send(rcpts ...string) {
 	w.t.Helper()
+	if err := w.queues.Accept(w.message(rcpts...)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) message(rcpts ...string) *relay.Message {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.lastID++
-	id := w.lastID
-	w.mu.Unlock()
-	m := &relay.Message{ID: id, Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", id), Body: []byte("hello\r\n"), Arrived: time.Now(), Taken: time.Now()}
+	m := &relay.Message{ID: w.lastID, Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", w.lastID), Body: []byte("hello\r\n"), Arrived: time.Now(), Taken: time.Now()}
 	m.From = "list@n.example"
 	for _, r := range rcpts {
 		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r})
 	}
-	if err := w.queues.Accept(m); err != nil {
-		w.t.Fatal(err)
-	}
+	return m
 }
 
 // drained waits until nothing is left in the queue map.
