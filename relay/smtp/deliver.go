@@ -39,6 +39,9 @@ func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error 
 	d := delivery{c: c, next: next, done: done}
 	for {
 		f, err := d.take()
+		if f == nil && err == nil {
+			return c.rest()
+		}
 		if f == nil {
 			return err
 		}
@@ -53,6 +56,16 @@ func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error 
 			return broken
 		}
 	}
+}
+
+// rest makes sure that nothing is left to read when the connection goes idle.
+func (c *Conn) rest() error {
+	if !c.rd.pending() {
+		return nil
+	}
+	err := c.unsolicited("")
+	c.Close()
+	return err
 }
 
 // take returns the flight that is ahead, or makes one of the next transaction.

@@ -19,7 +19,6 @@ func heard(text string) (raw, error) {
 	return r.next(time.Hour, time.Time{})
 }
 
-
 func TestReader(t *testing.T) {
 	long := strings.Repeat("x", 3000)
 	tests := []struct {

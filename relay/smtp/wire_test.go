@@ -173,7 +173,7 @@ func testConfig() *Config { return &Config{Hostname: "client.example"} }
 func serve(t testing.TB, cfg *Config, server func(*peer)) (*Conn, error) {
 	t.Helper()
 	client, far := newWire(wireBuffer)
-	p := &peer{nc: far, br: bufio.NewReader(far)}
+	p := newPeer(far)
 	ended := make(chan struct{})
 	go func() { // ends when the client closes its end, below
 		defer close(ended)
@@ -192,6 +192,8 @@ type peer struct {
 	nc net.Conn
 	br *bufio.Reader
 }
+
+func newPeer(nc net.Conn) *peer { return &peer{nc: nc, br: bufio.NewReader(nc)} }
 
 // line returns the next line without its CRLF; false at the end.
 func (p *peer) line() (string, bool) {
@@ -257,5 +259,5 @@ func failure(e *Error) string {
 	if e.Code != 0 {
 		words = append(words, fmt.Sprint(e.Code))
 	}
-	return strings.Join(append(words, e.Command), " ")
+	return strings.TrimSpace(strings.Join(append(words, e.Command), " "))
 }

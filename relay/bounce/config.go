@@ -1,0 +1,71 @@
+package bounce
+
+import (
+	"fmt"
+	"net"
+	"net/mail"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is the [bounce] table.
+type Config struct {
+	Inject     string        `toml:"inject"`     // where the MTA takes mail from us: "[host]:port", no MX lookup
+	Delay      time.Duration `toml:"delay"`      // how long the first failure waits for others of the same message
+	From       string        `toml:"from"`       // author of notifications; without "@" it is completed with our host name
+	Postmaster string        `toml:"postmaster"` // whom their text names for questions; completed likewise
+	MaxHeader  int           `toml:"max_header"` // bytes of the message that are returned at most
+}
+
+// DefaultConfig is the [bounce] table of an empty file.
+func DefaultConfig() Config {
+	return Config{
+		Inject: "[127.0.0.1]:25", Delay: 30 * time.Second,
+		From: "MAILER-DAEMON", Postmaster: "postmaster", MaxHeader: 50 << 10,
+	}
+}
+
+// Validate returns what is wrong, naming the key.
+func (c Config) Validate() error {
+	if err := validateInject(c.Inject); err != nil {
+		return fmt.Errorf("inject: %w", err)
+	}
+	for key, addr := range map[string]string{"from": c.From, "postmaster": c.Postmaster} {
+		if _, err := mail.ParseAddress(complete(addr, "host.invalid")); err != nil {
+			return fmt.Errorf("%s: %q is not a mail address: %w", key, addr, err)
+		}
+	}
+	switch {
+	case c.Delay <= 0:
+		return fmt.Errorf("delay: %s is not a positive duration", c.Delay)
+	case c.Delay > time.Hour:
+		return fmt.Errorf("delay: %s is longer than an hour; senders wait for their bounces", c.Delay)
+	case c.MaxHeader < 1<<10 || c.MaxHeader > 10<<20:
+		return fmt.Errorf("max_header: %d is not between 1024 and 10485760", c.MaxHeader)
+	}
+	return nil
+}
+
+// validateInject checks a fixed next hop in Postfix's notation.
+func validateInject(hop string) error {
+	host, port, err := net.SplitHostPort(hop)
+	if err != nil {
+		return fmt.Errorf(`%q is not a next hop like "[127.0.0.1]:25": %w`, hop, err)
+	}
+	if host == "" {
+		return fmt.Errorf("%q names no host", hop)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q has no port between 1 and 65535", hop)
+	}
+	return nil
+}
+
+// complete gives an address without a domain that of this host.
+func complete(addr, host string) string {
+	if strings.Contains(addr, "@") {
+		return addr
+	}
+	return addr + "@" + host
+}

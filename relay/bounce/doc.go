@@ -1,0 +1,19 @@
+// Package bounce tells senders what became of their mail, and puts failures into classes.
+//
+// Compose writes a delivery status notification: RFC 3464 inside a multipart/report (RFC 6522), internationalised by
+// RFC 6533 where an address asks for it. Notify reads the NOTIFY parameter of RFC 3461, Class names the kind of a
+// failure. These are pure functions. Server is the part that lives: it listens to the events of the heart, gathers the
+// failures of one message, and gives the queue map one notification for all of them.
+//
+// # Why through the MTA
+//
+// A notification is accepted like any message, journal first, with the routing class relay.ClassInject: it is delivered to
+// our own MTA and not to the sender's MX. List managers read their bounces from an alias or a local mailbox, which only
+// the MTA knows; and it has a disk queue for the return paths that do not answer.
+//
+// # Why a failure is settled twice
+//
+// A recipient that bounced is not done when the receiver said no, but when the sender's notification is safe. The journal
+// therefore takes relay.EventReported, not the bounce itself, as the end of such a recipient. After a crash in between
+// the recipient is visited once more, fails once more, and the sender hears of it: the opposite order could lose the news.
+package bounce

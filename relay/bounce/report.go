@@ -1,0 +1,164 @@
+package bounce
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// Action is what became of a recipient (RFC 3464 section 2.3.3).
+type Action uint8
+
+const (
+	// Failed: it will not be delivered.
+	Failed Action = iota
+	// Expired: likewise, because it waited too long; the machine-readable part says "failed".
+	Expired
+	// Delayed: it was not delivered yet.
+	Delayed
+	// Relayed: it went on to a server that sends no notifications of success.
+	Relayed
+	// Delivered: it is in the mailbox.
+	Delivered
+)
+
+var actionNames = [...]string{"failed", "failed", "delayed", "relayed", "delivered"}
+
+// String gives the word of the Action field.
+func (a Action) String() string { return actionNames[a] }
+
+// Failure is what became of one recipient, mostly bad.
+type Failure struct {
+	Rcpt   int // index into Message.Rcpts
+	Action Action
+	Reply  smtp.Reply
+	Relay  string    // who said it, "name[address]:port", or "none"
+	Time   time.Time // of the last attempt
+	Until  time.Time // Delayed: when it will be given up; zero when not known
+}
+
+// Report is the matter of one notification.
+type Report struct {
+	Name       string // of the notification itself: for its Message-ID
+	Hostname   string // the reporting MTA
+	From       string // its author's address; MAILER-DAEMON at Hostname when empty
+	Postmaster string // address for questions; postmaster at Hostname when empty
+	Date       time.Time
+	Message    *relay.Message
+	MaxHeader  int // bytes of the message that are returned; 50 KB when 0
+	Failures   []Failure
+}
+
+// ErrNoSender is returned for a message with the null sender: nobody may be told (RFC 5321 section 4.5.5).
+var ErrNoSender = errors.New("message has the null sender")
+
+// ErrNoFailure is returned for a report about nobody.
+var ErrNoFailure = errors.New("report names no recipient")
+
+// Compose writes a notification to the message's sender, to be sent from the null sender. It returns the header, without
+// the empty line after it, and the body. Lines end with CRLF and have at most 998 bytes; every byte is ASCII unless the
+// message was internationalised or its own header, which is returned, has other bytes.
+//
+//	multipart/report
+//	  text/plain                what happened, for people
+//	  message/delivery-status   the same for programs (RFC 3464)
+//	  text/rfc822-headers       the message's header, or
+//	  message/rfc822            all of it, when RET=FULL asked for it and it is small
+func Compose(r Report) (header, body []byte, err error) {
+	if err := r.check(); err != nil {
+		return nil, nil, err
+	}
+	s := r.script()
+	parts := []part{r.human(s), r.status(s), r.original(s)}
+	limit := boundary(parts)
+	return r.header(s, limit), assemble(parts, limit), nil
+}
+
+// check finds what makes the report impossible, and fills in what may be left out.
+func (r *Report) check() error {
+	if r.Message.From == "" {
+		return ErrNoSender
+	}
+	if len(r.Failures) == 0 {
+		return ErrNoFailure
+	}
+	for _, f := range r.Failures {
+		if f.Rcpt < 0 || f.Rcpt >= len(r.Message.Rcpts) || int(f.Action) >= len(actionNames) {
+			return fmt.Errorf("recipient %d of %d, action %d", f.Rcpt, len(r.Message.Rcpts), f.Action)
+		}
+	}
+	r.Hostname = asciiOnly.clean(r.Hostname)
+	r.From = complete(orElse(r.From, "MAILER-DAEMON"), r.Hostname)
+	r.Postmaster = complete(orElse(r.Postmaster, "postmaster"), r.Hostname)
+	if r.MaxHeader <= 0 {
+		r.MaxHeader = DefaultConfig().MaxHeader
+	}
+	return nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// script is RFC 6533's when an address or, in an internationalised message, the header needs it. Its sender then reads
+// such notifications; everybody else gets the old form, which more programs know.
+func (r *Report) script() script {
+	m := r.Message
+	return script(!isASCII(m.From) || m.UTF8 && !isASCII(m.Header) ||
+		slices.ContainsFunc(r.Failures, func(f Failure) bool { return !isASCII(m.Rcpts[f.Rcpt].Addr) }))
+}
+
+// header writes the notification's own header.
+func (r *Report) header(s script, limit string) []byte {
+	var b bytes.Buffer
+	field(&b, "Date", r.Date.Format(rfc5322Date))
+	field(&b, "From", "Mail Delivery System <"+s.clean(r.From)+">")
+	field(&b, "To", addressee(s, r.Message.From))
+	field(&b, "Subject", subjects[r.Failures[0].Action])
+	field(&b, "Message-ID", fmt.Sprintf("<%s.%d@%s>", asciiOnly.clean(r.Name), r.Date.Unix(), r.Hostname))
+	field(&b, "Auto-Submitted", "auto-replied")
+	field(&b, "MIME-Version", "1.0")
+	field(&b, "Content-Type", `multipart/report; report-type=`+s.global("delivery-status")+`; boundary="`+limit+`"`)
+	return b.Bytes()
+}
+
+const rfc5322Date = "Mon, 02 Jan 2006 15:04:05 -0700"
+
+var subjects = [...]string{
+	Failed:    "Undelivered Mail Returned to Sender",
+	Expired:   "Undelivered Mail Returned to Sender",
+	Delayed:   "Delayed Mail (still being retried)",
+	Relayed:   "Successful Mail Delivery Report",
+	Delivered: "Successful Mail Delivery Report",
+}
+
+// addressee is the sender's address for the To field: an address only if it reads as one there.
+func addressee(s script, addr string) string {
+	addr = "<" + s.clean(addr) + ">"
+	if len(addr) > maxWord {
+		return "undisclosed-recipients:;"
+	}
+	if _, err := mail.ParseAddress(addr); err != nil {
+		return "undisclosed-recipients:;"
+	}
+	return addr
+}
+
+func isASCII[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

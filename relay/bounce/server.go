@@ -1,0 +1,294 @@
+package bounce
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// Deps are the parts a Server works with.
+type Deps struct {
+	// Hostname is the reporting MTA's name.
+	Hostname string
+	// Accept takes a notification: relay.QueueMap.Accept. It must not refuse one for want of room in memory, because
+	// the message that it is about stays in memory until it is taken.
+	Accept func(*relay.Message) error
+	// Emit tells the journal and the listeners of an event. It is called from Event as well.
+	Emit func(*relay.Event)
+	// Release gives a Hold back: relay.QueueMap.Release.
+	Release func(*relay.Message)
+	// Pending reports whether recipients of a message are still to be settled; holds do not count. When it is nil
+	// every notification waits for Config.Delay.
+	Pending func(*relay.Message) bool
+	// NewID names the next message.
+	NewID func() relay.ID
+	Log   hclog.Logger
+}
+
+// Server is the bounce server: it listens to what becomes of recipients and sees to it that senders hear of failures.
+//
+// A failed recipient is reported when relay.EventReported is emitted for it: at once when nobody is to be told (null
+// sender, NOTIFY), or else when the notification was accepted. Until then the server holds the message. It gathers the
+// failures of one message and sends one notification for all, as soon as no recipient is pending, and at the latest
+// Config.Delay after the first. What it holds is bounded by what the queue map may hold.
+//
+// A notification that is not accepted is tried again, with growing delay, for five days; then it goes to the log in full.
+type Server struct {
+	cfg  Config
+	deps Deps
+
+	mu    sync.Mutex
+	held  map[noticeKey]*notice // those that still gather entries
+	order []*notice             // all, by first failure; those that failed to be accepted come back where they were
+}
+
+// beat is how often Run looks for notices that are due.
+const beat = time.Second
+
+// senders is how many notifications are given to the queue map at a time, so that they share the journal's commits.
+const senders = 8
+
+// NewServer returns a bounce server. cfg has been validated.
+func NewServer(cfg Config, deps Deps) *Server {
+	if deps.Log == nil {
+		deps.Log = hclog.NewNullLogger()
+	}
+	return &Server{cfg: cfg, deps: deps, held: make(map[noticeKey]*notice)}
+}
+
+// Event implements relay.Listener. It never blocks. It counts on a settled recipient's node to keep its message until
+// every listener has returned.
+func (s *Server) Event(e *relay.Event) {
+	if e.Kind != relay.EventSettled {
+		return
+	}
+	switch e.Outcome {
+	case relay.Bounced, relay.Expired:
+		s.failed(e)
+	case relay.Sent:
+		if m := e.Message; e.Relayed && m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Success {
+			s.add(e, passed)
+		}
+	}
+}
+
+// failed decides who is told of a failure. Nothing is sent to the null sender (RFC 5321 section 4.5.5).
+func (s *Server) failed(e *relay.Event) {
+	m := e.Message
+	switch {
+	case m.From == "" && m.Class == relay.ClassInject:
+		s.add(e, double)
+	case m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Failure:
+		s.add(e, failure)
+	default:
+		s.report(m, entry{node: e.Node, Failure: Failure{Rcpt: e.Rcpt}}, "")
+	}
+}
+
+// add puts what e says into the notice of its message.
+func (s *Server) add(e *relay.Event, k kind) {
+	key := noticeKey{e.Message.ID, k}
+	x := newEntry(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.held[key]
+	if n == nil {
+		e.Message.Hold()
+		n = &notice{key: key, message: e.Message, first: time.Now()}
+		s.held[key] = n
+		s.order = append(s.order, n)
+	}
+	n.entries = append(n.entries, x)
+}
+
+// Held is how many messages wait for a notification to be written or accepted.
+func (s *Server) Held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.order)
+}
+
+// Run sends what is due until ctx is done, and returns when the goroutines it started have ended. Flush sends the rest.
+func (s *Server) Run(ctx context.Context) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.sweep(ctx, false)
+		}
+	}
+}
+
+// Flush sends everything now, due or not: for a stop, after Run has returned and when no more visits are settled, but
+// before the queue map is closed. The failures of what it could not send are not reported: the next start visits those
+// recipients again.
+func (s *Server) Flush(ctx context.Context) error {
+	s.sweep(ctx, true)
+	if n := s.Held(); n > 0 {
+		return fmt.Errorf("%d notifications were not accepted; their recipients are visited again after the next start", n)
+	}
+	return nil
+}
+
+// sweep sends the notices that are due, or all. The first one that is not accepted ends it: the next would fare no
+// better, and the queue map is not helped by being asked again and again.
+func (s *Server) sweep(ctx context.Context, all bool) {
+	due := s.take(time.Now(), all)
+	if len(due) == 0 {
+		return
+	}
+	var next atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	done := make([]bool, len(due))
+	for range min(senders, len(due)) {
+		wg.Go(func() { // ends when every notice has been tried, or with the first failure
+			for !stop.Load() && ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(due) {
+					return
+				}
+				if done[i] = s.send(due[i]); !done[i] {
+					stop.Store(true)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s.putBack(due, done)
+}
+
+// take removes the notices that are due. Nobody adds to them from then on.
+func (s *Server) take(now time.Time, all bool) []*notice {
+	s.mu.Lock()
+	order := s.order
+	s.order = nil
+	s.mu.Unlock()
+	// Pending is not our code, so it is not called under our lock. Entries may be added meanwhile: they find the notice
+	// in held until it is taken out below.
+	var due, kept []*notice
+	for _, n := range order {
+		if all || n.due(now, s.cfg.Delay, s.deps.Pending) {
+			due = append(due, n)
+		} else {
+			kept = append(kept, n)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range due {
+		if s.held[n.key] == n {
+			delete(s.held, n.key)
+		}
+	}
+	s.order = append(kept, s.order...)
+	return due
+}
+
+// putBack returns to the front what was not done.
+func (s *Server) putBack(due []*notice, done []bool) {
+	var back []*notice
+	for i, n := range due {
+		if !done[i] {
+			back = append(back, n)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.order = append(back, s.order...)
+}
+
+// send does what n is about and reports whether it is over with.
+func (s *Server) send(n *notice) bool {
+	if n.key.kind == double {
+		s.logEntries(n, "a notification could not be delivered; nobody else can be told")
+		s.finish(n, "")
+		return true
+	}
+	msg, err := s.compose(n)
+	if err != nil {
+		s.deps.Log.Error("notification cannot be written", "message", n.message.Name(), "error", err)
+		s.logEntries(n, "the sender is not told of this")
+		s.finish(n, "")
+		return true
+	}
+	if err := s.deps.Accept(msg); err != nil {
+		return s.refused(n, err)
+	}
+	s.finish(n, msg.Name())
+	return true
+}
+
+// refused notes a failed attempt, and gives up after five days.
+func (s *Server) refused(n *notice, err error) bool {
+	now := time.Now()
+	n.failed(now)
+	if now.Sub(n.first) < giveUp {
+		s.deps.Log.Warn("notification was not accepted; it is tried again",
+			"message", n.message.Name(), "attempts", n.tries, "next", n.retry.Sub(now), "error", err)
+		return false
+	}
+	s.deps.Log.Error("notification was not accepted for five days", "message", n.message.Name(), "error", err)
+	s.logEntries(n, "the sender is not told of this")
+	s.finish(n, "")
+	return true
+}
+
+// logEntries puts on record what becomes of each recipient when no mail does.
+func (s *Server) logEntries(n *notice, what string) {
+	for _, x := range n.entries {
+		s.deps.Log.Error(what, "message", n.message.Name(), "from", n.message.From,
+			"to", n.message.Rcpts[x.Rcpt].Addr, "action", x.Action.String(), "reply", x.Reply.String())
+	}
+}
+
+// finish reports the recipients of n and lets its message go.
+func (s *Server) finish(n *notice, report string) {
+	if n.key.kind != passed { // what was sent is settled already
+		for _, x := range n.entries {
+			s.report(n.message, x, report)
+		}
+	}
+	s.deps.Release(n.message)
+}
+
+// report emits the event that ends a failed recipient.
+func (s *Server) report(m *relay.Message, x entry, name string) {
+	s.deps.Emit(&relay.Event{
+		Kind: relay.EventReported, Time: time.Now(), Message: m, Node: x.node, Rcpt: x.Rcpt, Report: name,
+	})
+}
+
+// compose makes the message that carries n. It has a new name at each attempt, because an ID is never used twice.
+func (s *Server) compose(n *notice) (*relay.Message, error) {
+	id, now, m := s.deps.NewID(), time.Now(), n.message
+	header, body, err := Compose(Report{
+		Name: id.String(), Hostname: s.deps.Hostname, From: s.cfg.From, Postmaster: s.cfg.Postmaster,
+		Date: now, Message: m, MaxHeader: s.cfg.MaxHeader, Failures: n.failures(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &relay.Message{
+		ID: id,
+		// The MTA needs SMTPUTF8 for the address and the To field; 8BITMIME carries the rest.
+		Envelope: relay.Envelope{UTF8: !isASCII(m.From), Rcpts: []relay.Rcpt{{Addr: m.From}}},
+		Trace:    trace(s.deps.Hostname, id, now), Header: header, Body: body,
+		EightBit: !isASCII(header) || !isASCII(body),
+		Class:    relay.ClassInject, Arrived: now, Taken: now,
+	}, nil
+}
+
+// trace is the Received field of a message that begins here (RFC 5321 section 4.4).
+func trace(host string, id relay.ID, now time.Time) []byte {
+	return fmt.Appendf(nil, "Received: by %s (Millrace) id %s;\r\n\t%s\r\n", host, id, now.Format(rfc5322Date))
+}

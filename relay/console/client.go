@@ -1,0 +1,158 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+const (
+	dialTimeout  = 5 * time.Second
+	replyTimeout = 30 * time.Second // until the reply begins; how long a list then takes is its own affair
+	maxStatus    = 4 << 20          // bytes of a single object
+	maxErrorText = 512
+)
+
+var (
+	// ErrUnreachable is returned when no daemon answers at the socket.
+	ErrUnreachable = errors.New("the daemon is not reachable")
+	// ErrNotFound is returned when no message has the id asked for.
+	ErrNotFound = errors.New("no such message is waiting")
+)
+
+// Client asks a daemon over its control socket. Its methods may be called at the same time.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a client for the socket at that path. It connects when it is first asked for something.
+func NewClient(socket string) *Client {
+	c := &Client{socket: socket}
+	c.http = &http.Client{Transport: &http.Transport{
+		DialContext:           c.dial,
+		DisableCompression:    true,
+		ResponseHeaderTimeout: replyTimeout,
+		MaxIdleConns:          1,
+	}}
+	return c
+}
+
+// Close closes the connection that is kept for the next question.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Status asks for the daemon in numbers. DNS and Journal hold what encoding/json makes of them, numbers as json.Number.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.object(ctx, "/v1/status", &s)
+	return s, err
+}
+
+// Message asks for one message by our id or the MTA's queue id. The error is ErrNotFound when there is none.
+func (c *Client) Message(ctx context.Context, id string) (relay.Listing, error) {
+	var l relay.Listing
+	err := c.object(ctx, "/v1/messages/"+url.PathEscape(id), &l)
+	return l, err
+}
+
+// Messages walks over the waiting messages. An error ends the walk and comes with a zero Listing.
+func (c *Client) Messages(ctx context.Context, f Filter) iter.Seq2[relay.Listing, error] {
+	return walk[relay.Listing](ctx, c, "/v1/messages"+f.query())
+}
+
+// Queues walks over the queues. An error ends the walk and comes with a zero QueueStatus.
+func (c *Client) Queues(ctx context.Context) iter.Seq2[relay.QueueStatus, error] {
+	return walk[relay.QueueStatus](ctx, c, "/v1/queues")
+}
+
+func (c *Client) object(ctx context.Context, path string, into any) error {
+	body, err := c.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	dec := json.NewDecoder(io.LimitReader(body, maxStatus))
+	dec.UseNumber() // counters are int64 and may pass what a float64 holds
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("read the daemon's reply: %w", err)
+	}
+	return nil
+}
+
+func walk[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		body, err := c.get(ctx, path)
+		if err != nil {
+			yield(*new(T), err)
+			return
+		}
+		defer body.Close()
+		for dec := json.NewDecoder(body); ; {
+			var v T
+			err := dec.Decode(&v)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				err = fmt.Errorf("read the daemon's reply: %w", err)
+			}
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// get returns the body of a 200 reply. The host in the address means nothing: the socket is the address.
+func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://millrace"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return nil, ErrNotFound
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // what there is of it
+	return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
+}
+
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	return d.DialContext(ctx, "unix", c.socket)
+}
+
+// explain turns what the kernel says of a socket into what the reader can do about it.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: there is no %s", ErrUnreachable, c.socket)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody answers at %s", ErrUnreachable, c.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w; join the group that owns it", c.socket, fs.ErrPermission)
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("%w: %s: %w", ErrUnreachable, c.socket, op.Err)
+	}
+	return fmt.Errorf("ask the daemon: %w", err)
+}

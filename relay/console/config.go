@@ -1,0 +1,28 @@
+package console
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// maxSocketPath is what sun_path holds, less its NUL; see unix(7).
+const maxSocketPath = 107
+
+// Config is the [control] table.
+type Config struct {
+	Socket string `toml:"socket"` // path of the control socket
+}
+
+// DefaultConfig is the [control] table of an empty file.
+func DefaultConfig() Config { return Config{Socket: "/run/millrace/control.sock"} }
+
+// Validate returns what is wrong, naming the key.
+func (c Config) Validate() error {
+	switch {
+	case !filepath.IsAbs(c.Socket):
+		return fmt.Errorf("socket: %q is not a path from the root; write it like %q", c.Socket, DefaultConfig().Socket)
+	case len(c.Socket) > maxSocketPath:
+		return fmt.Errorf("socket: the path has %d bytes; a unix socket allows %d", len(c.Socket), maxSocketPath)
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// serve runs a Server over a real unix socket and returns the socket's path. The test fails if it does not end well.
+func serve(t *testing.T, src Source) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.sock")
+	ln, err := Listen(Config{Socket: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(src, hclog.NewNullLogger())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ln) }() // ends by Stop below
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+		if err := s.Stop(ctx); err != nil {
+			t.Errorf("a second Stop: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return path
+}
+
+func dial(t *testing.T, path string) *Client {
+	c := NewClient(path)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func collect[T any](t *testing.T, seq iter.Seq2[T, error]) []T {
+	t.Helper()
+	var all []T
+	for v, err := range seq {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+func TestStatusRoundTrip(t *testing.T) {
+	src := &fakeSource{n: 5}
+	got, err := dial(t, serve(t, src)).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := src.Status()
+	want.DNS = map[string]any{"lookups": json.Number("1152921504606846976")} // 1<<60, not rounded to a float
+	want.Journal = map[string]any{"Segments": json.Number("3")}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestQueuesRoundTrip(t *testing.T) {
+	src := &fakeSource{}
+	got := collect(t, dial(t, serve(t, src)).Queues(t.Context()))
+	if !reflect.DeepEqual(got, src.Queues()) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	c := dial(t, serve(t, &fakeSource{n: 30}))
+	for _, test := range []struct {
+		name   string
+		filter Filter
+		want   int
+		first  string
+	}{
+		{"all", Filter{}, 30, "m/0"},
+		{"domain", Filter{Domain: "b.example"}, 10, "m/2"},
+		{"domain in capitals", Filter{Domain: "B.EXAMPLE"}, 10, "m/2"},
+		{"sender with a plus", Filter{Sender: "b+7@n.example"}, 1, "m/7"},
+		{"both hold", Filter{Sender: "b+8@n.example", Domain: "b.example"}, 1, "m/8"},
+		{"only one holds", Filter{Sender: "b+7@n.example", Domain: "b.example"}, 0, ""},
+		{"part of a domain", Filter{Domain: "example"}, 0, ""},
+		{"a query in the value", Filter{Domain: "b.example&sender=x"}, 0, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := collect(t, c.Messages(t.Context(), test.filter))
+			if len(got) != test.want {
+				t.Fatalf("%d messages, want %d", len(got), test.want)
+			}
+			if len(got) > 0 && got[0].ID != test.first {
+				t.Errorf("first is %s, want %s", got[0].ID, test.first)
+			}
+		})
+	}
+}
+
+func TestMessageByEitherID(t *testing.T) {
+	c := dial(t, serve(t, &fakeSource{n: 3}))
+	for _, id := range []string{"m/1", "4bXy1"} { // a slash in the id must survive the path
+		l, err := c.Message(t.Context(), id)
+		if err != nil || !reflect.DeepEqual(l, fakeListing(1)) {
+			t.Errorf("%s: %+v, %v", id, l, err)
+		}
+	}
+	for _, id := range []string{"m/9", "..", "x y", "%"} {
+		if _, err := c.Message(t.Context(), id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", id, err)
+		}
+	}
+}
+
+// TestKeys holds the promise that fields are never renamed: parsers of postqueue -j and of ours rely on them.
+func TestKeys(t *testing.T) {
+	path := serve(t, &fakeSource{n: 1})
+	for _, test := range []struct{ url, keys string }{
+		{"/v1/messages", `queue_name queue_id arrival_time message_size forced_expire sender recipients id rule expires`},
+		{"/v1/messages/4bXy0", `queue_name queue_id arrival_time message_size forced_expire sender recipients id`},
+		{"/v1/status", `taken restored removed messages bytes wrappers queues active busy waiting sent deferrals bounced
+			expired handedback maybe_twice version pid hostname mode started uptime doors pool dns journal`},
+		{"/v1/queues", `domain siblings active busy deferred oldest`},
+	} {
+		var object map[string]any
+		if err := json.NewDecoder(strings.NewReader(fetch(t, path, test.url))).Decode(&object); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range strings.Fields(test.keys) {
+			if _, ok := object[key]; !ok {
+				t.Errorf("%s: no %q in %v", test.url, key, object)
+			}
+		}
+	}
+}
+
+func TestListIsOneObjectALine(t *testing.T) {
+	body := fetch(t, serve(t, &fakeSource{n: 3}), "/v1/messages")
+	lines := strings.SplitAfter(body, "\n")
+	if len(lines) != 4 || lines[3] != "" {
+		t.Fatalf("%d lines in %q", len(lines), body)
+	}
+	if !strings.Contains(lines[0], "451 <later>") {
+		t.Errorf("angle brackets are escaped: %s", lines[0])
+	}
+}
+
+func fetch(t *testing.T, path, url string) string {
+	t.Helper()
+	body, err := dial(t, path).get(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestNothingCanBeChanged(t *testing.T) {
+	c := dial(t, serve(t, &fakeSource{n: 1}))
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
+		req, _ := http.NewRequestWithContext(t.Context(), method, "http://millrace/v1/messages/4bXy0", nil)
+		resp, err := c.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %s", method, resp.Status)
+		}
+	}
+}
+
+func TestHeaderLimit(t *testing.T) {
+	c := dial(t, serve(t, &fakeSource{}))
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://millrace/v1/status", nil)
+	req.Header.Set("X-Long", strings.Repeat("x", 4*maxHeaderBytes))
+	resp, err := c.http.Do(req)
+	if err != nil {
+		t.Skipf("the server closed before it could answer: %v", err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Error(resp.Status)
+	}
+}
+
+func TestTooManyRequests(t *testing.T) {
+	src := &fakeSource{hold: make(chan struct{})}
+	path := serve(t, src)
+	results := make(chan error, maxRequests+1)
+	for range maxRequests + 1 { // the one too many is turned away while the others wait for src
+		go func() {
+			c := NewClient(path)
+			defer c.Close()
+			_, err := c.Status(context.Background())
+			results <- err
+		}()
+	}
+	if err := <-results; err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("the first to end: %v, want 503", err)
+	}
+	close(src.hold)
+	for range maxRequests {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestReaderLeaves(t *testing.T) {
+	src := &fakeSource{n: 1_000_000, ended: make(chan struct{})}
+	c := dial(t, serve(t, src))
+	for range c.Messages(t.Context(), Filter{}) {
+		break
+	}
+	<-src.ended
+	if n := src.walked.Load(); n == 1_000_000 {
+		t.Error("the walk went on to the end although nobody reads")
+	}
+}
+
+func TestReaderLeavesWhileNothingMatches(t *testing.T) {
+	src := &endlessSource{entered: make(chan struct{})}
+	path := serve(t, src)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-src.entered; cancel() }() // ends when the walk has begun
+	for _, err := range dial(t, path).Messages(ctx, Filter{Domain: "nowhere.example"}) {
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	// The Server's Stop in Cleanup proves that the walk has ended.
+}
+
+// endlessSource walks until it is told to stop.
+type endlessSource struct {
+	fakeSource
+	entered chan struct{}
+}
+
+func (e *endlessSource) Messages(yield func(relay.Listing) bool) {
+	close(e.entered)
+	for yield(fakeListing(0)) {
+	}
+}
+
+func TestStopCutsOff(t *testing.T) {
+	src := &endlessSource{entered: make(chan struct{})}
+	path := filepath.Join(t.TempDir(), "c.sock")
+	ln, err := Listen(Config{Socket: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(src, hclog.NewNullLogger())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ln) }() // ends by Stop
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /v1/messages HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-src.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBrokenReplies(t *testing.T) {
+	for _, test := range []struct{ name, reply, want string }{
+		{"cut in a line", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"id\":\"1\"}\n{\"id\"", "unexpected EOF"},
+		{"cut between chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"id\":\"1\"\r\n", "unexpected EOF"},
+		{"no JSON", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello", "invalid character"},
+		{"an error", "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n  it broke\n", "500 Oops: it broke"},
+		{"no HTTP", "220 smtp.example ESMTP\r\n", "malformed HTTP"},
+		{"nothing", "", "EOF"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var err error
+			for _, e := range dial(t, answer(t, test.reply)).Messages(t.Context(), Filter{}) {
+				err = e
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+			if errors.Is(err, ErrUnreachable) {
+				t.Error("something did answer")
+			}
+		})
+	}
+}
+
+// answer listens on a socket and gives one connection that reply.
+func answer(t *testing.T, reply string) string {
+	path := filepath.Join(t.TempDir(), "c.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { // ends when it has answered, or by Close
+		defer close(done)
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = conn.Read(make([]byte, 4096)) // the request
+		_, _ = io.WriteString(conn, reply)
+	}()
+	t.Cleanup(func() { ln.Close(); <-done })
+	return path
+}

@@ -1,0 +1,69 @@
+package console
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// fakeSource has n messages, every third for b.example.
+type fakeSource struct {
+	n      int
+	walked atomic.Int64  // messages yielded
+	ended  chan struct{} // closed when a walk has returned
+	hold   chan struct{} // when set, Status waits for it
+}
+
+func (f *fakeSource) Status() Status {
+	if f.hold != nil {
+		<-f.hold
+	}
+	return Status{
+		Status:  relay.Status{Taken: 1204, Messages: int64(f.n), Sent: 1 << 60},
+		Version: "1.2.3", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Started: 1_700_000_000, Uptime: 60,
+		Doors:   []Door{{Name: "milter", Sessions: 12, Seen: 1310, Taken: 1204, Rules: []RuleCount{{Name: "list-id", Taken: 24}}}},
+		Pool:    PoolStatus{Sites: 14, Connections: 38, Busy: 7},
+		DNS:     map[string]int64{"lookups": 1 << 60},
+		Journal: struct{ Segments int }{3},
+	}
+}
+
+func (f *fakeSource) Queues() []relay.QueueStatus {
+	return []relay.QueueStatus{{Domain: "a.example", Active: 2}, {Domain: "b.example", Deferred: 1, Reason: "<greylisted>"}}
+}
+
+func (f *fakeSource) Messages(yield func(relay.Listing) bool) {
+	if f.ended != nil {
+		defer close(f.ended)
+	}
+	for i := range f.n {
+		f.walked.Add(1)
+		if !yield(fakeListing(i)) {
+			return
+		}
+	}
+}
+
+func (f *fakeSource) Message(id string) (relay.Listing, bool) {
+	for i := range f.n {
+		if l := fakeListing(i); l.ID == id || l.QueueID == id {
+			return l, true
+		}
+	}
+	return relay.Listing{}, false
+}
+
+func fakeListing(i int) relay.Listing {
+	domain := "a.example"
+	if i%3 == 2 {
+		domain = "b.example"
+	}
+	return relay.Listing{
+		QueueName: "deferred", QueueID: fmt.Sprintf("4bXy%d", i), ArrivalTime: 1_700_000_000, MessageSize: 18230,
+		Sender: fmt.Sprintf("b+%d@n.example", i), ID: fmt.Sprintf("m/%d", i), Rule: "list-id", Expires: 1_700_172_800,
+		Recipients: []relay.ListedRcpt{{
+			Address: "x@" + domain, Domain: domain, State: "deferred", Attempts: 2, DelayReason: "451 <later>",
+		}},
+	}
+}

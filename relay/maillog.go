@@ -1,0 +1,556 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// MailLogConfig says where the mail log goes and how its lines begin.
+type MailLogConfig struct {
+	Writer   io.Writer     // where the lines go; nil discards them until SetWriter
+	Hostname string        // the host in the prefix
+	Name     string        // syslog name; "postfix/millrace" when empty, which pflogsumm reads without flags
+	PID      int           // process id in the tag
+	Prefix   bool          // begin lines with syslog's time and host; not wanted where the receiver adds its own
+	Interval time.Duration // longest time a line stays in memory; a second when 0
+	Buffer   int           // bytes of lines kept in memory; 4 MiB when 0. What does not fit is counted, not written
+}
+
+// MailLog writes what happens to messages in the words, the tags and the field order of Postfix's mail log, so that
+// the tools for it (pflogsumm, postfix_exporter, grep) read ours too. There is one method per kind of event.
+//
+// Event only appends to a buffer in memory; Run writes. A writer that cannot follow costs lines, never time: they are
+// counted, and the log says how many are missing.
+//
+// Where Postfix has no word for what Millrace does:
+//   - Mail given to our own MTA (a bounce, or a message handed back) is "status=sent (forwarded as QID ...)", as local(8)
+//     says it of mail that goes on under another queue id. pflogsumm then counts it as forwarded; the MTA's own line for
+//     QID is the delivery, and nothing is counted twice.
+//   - An expired recipient has its own line, "status=expired", beside qmgr's line for the message, which is the one that
+//     Postfix writes. As with Postfix, pflogsumm does not count it as bounced and postfix_exporter counts it as expired.
+type MailLog struct {
+	cfg        MailLogConfig
+	wake       chan struct{} // the buffer is half full
+	suppressed atomic.Int64  // lines not written since start
+
+	mu     sync.Mutex
+	buf    []byte
+	lost   int64 // lines not written since the log last said so
+	start  int   // of the line being composed
+	second int64 // the Unix second that stamp shows
+	stamp  []byte
+	told   recent // notifications and expiries that have their line: there is one per message, but an event per recipient
+
+	writeMu sync.Mutex // held while writing, never while composing
+	out     io.Writer
+	spare   []byte // the buffer that is not being filled
+	torn    bool   // the last write stopped within a line
+}
+
+const (
+	maxLogAddress = 320  // RFC 5321 section 4.5.3.1 allows 64 + 1 + 255
+	maxLogText    = 1000 // of a reply
+	maxLogWord    = 300  // relay, client, queue id
+)
+
+// NewMailLog returns a mail log that writes nothing until Run or Flush.
+func NewMailLog(cfg MailLogConfig) *MailLog {
+	if cfg.Name == "" {
+		cfg.Name = "postfix/millrace"
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = time.Second
+	}
+	if cfg.Buffer <= 0 {
+		cfg.Buffer = 4 << 20
+	}
+	if cfg.Writer == nil {
+		cfg.Writer = io.Discard
+	}
+	return &MailLog{cfg: cfg, out: cfg.Writer, wake: make(chan struct{}, 1)}
+}
+
+// Run writes what was logged every Interval, or as soon as the buffer is half full, until ctx is done; then it writes
+// the rest. It starts no goroutine.
+func (l *MailLog) Run(ctx context.Context) {
+	tick := time.NewTicker(l.cfg.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.Flush()
+			return
+		case <-tick.C:
+		case <-l.wake:
+		}
+		// What could not be written is counted, and the next line that can be says so: there is no better place.
+		l.Flush()
+	}
+}
+
+// Flush writes what is in the buffer and returns the writer's error.
+func (l *MailLog) Flush() error {
+	l.writeMu.Lock()
+	defer l.writeMu.Unlock()
+	l.mu.Lock()
+	confessed := l.confess()
+	full := l.buf
+	l.buf = l.spare[:0]
+	l.mu.Unlock()
+	l.spare = full
+	missed, err := l.write(full)
+	if missed > 0 {
+		l.miss(missed, confessed)
+	}
+	return err
+}
+
+// SetWriter makes all later lines go to w: the log file was moved away and opened anew. When it returns, the writer
+// before is no longer in use and may be closed.
+func (l *MailLog) SetWriter(w io.Writer) {
+	l.Flush()
+	l.writeMu.Lock()
+	defer l.writeMu.Unlock()
+	l.out, l.torn = w, false
+}
+
+// Suppressed is how many lines were not written since start, for want of room or because of a write error.
+func (l *MailLog) Suppressed() int64 { return l.suppressed.Load() }
+
+// write returns how many lines the writer did not take whole. It is called with writeMu held.
+func (l *MailLog) write(lines []byte) (missed int64, err error) {
+	if l.torn && len(lines) > 0 {
+		if _, err := l.out.Write([]byte{'\n'}); err != nil {
+			return countLines(lines), err
+		}
+		l.torn = false
+	}
+	if len(lines) == 0 {
+		return 0, nil
+	}
+	n, err := l.out.Write(lines)
+	if err == nil {
+		return 0, nil
+	}
+	n = min(max(n, 0), len(lines))
+	l.torn = n > 0 && lines[n-1] != '\n'
+	return countLines(lines[n:]), err
+}
+
+func countLines(b []byte) int64 { return int64(bytes.Count(b, []byte{'\n'})) }
+
+// confess adds the line that says how many are missing, and returns how many. The mutex is held.
+func (l *MailLog) confess() int64 {
+	n := l.lost
+	if n == 0 {
+		return 0
+	}
+	l.prefix("maillog", time.Now())
+	l.add("warning: suppressed ")
+	l.buf = strconv.AppendInt(l.buf, n, 10)
+	l.add(" lines\n")
+	l.lost = 0
+	return n
+}
+
+// miss counts lines that were composed but not written. The last of them is the confession, if there was one: it was
+// made in vain.
+func (l *MailLog) miss(lines, confessed int64) {
+	if confessed > 0 {
+		lines--
+	}
+	l.suppressed.Add(lines)
+	l.mu.Lock()
+	l.lost += lines + confessed
+	l.mu.Unlock()
+}
+
+// Event implements Listener.
+func (l *MailLog) Event(e *Event) {
+	l.mu.Lock()
+	switch e.Kind {
+	case EventTaken:
+		l.taken(e)
+	case EventRestored:
+		l.active(e)
+	case EventSettled:
+		l.settled(e)
+	case EventReported:
+		l.reported(e)
+	case EventRemoved:
+		l.removed(e)
+	}
+	half := len(l.buf) > l.cfg.Buffer/2
+	l.mu.Unlock()
+	if half {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// taken: who sent it, from where, and which rule made it ours. Our own notifications came through no door.
+func (l *MailLog) taken(e *Event) {
+	m := e.Message
+	if m.Class != ClassInject {
+		l.begin("milter", e)
+		l.add("taken ")
+		l.size(m)
+		l.add(", rule=")
+		l.field(m.Rule)
+		l.add(", client=")
+		l.field(m.Client)
+		l.end()
+	}
+	l.active(e)
+}
+
+// active: the message is in the queue map. pflogsumm takes its size from here, so this comes before any "to=" line.
+func (l *MailLog) active(e *Event) {
+	l.begin("qmgr", e)
+	l.size(e.Message)
+	l.add(" (queue active)")
+	l.end()
+}
+
+// size writes the fields that both lines share.
+func (l *MailLog) size(m *Message) {
+	l.add("from=")
+	l.address(m.From)
+	l.add(", size=")
+	l.buf = strconv.AppendInt(l.buf, m.Size(), 10)
+	l.add(", nrcpt=")
+	l.buf = strconv.AppendInt(l.buf, int64(len(m.Rcpts)), 10)
+}
+
+// settled: the outcome of one visit for one recipient.
+func (l *MailLog) settled(e *Event) {
+	if e.Outcome == Again {
+		return
+	}
+	l.begin("smtp", e)
+	l.add("to=")
+	l.address(e.rcpt())
+	l.add(", relay=")
+	if e.Relay == "" {
+		l.add("none")
+	}
+	l.field(e.Relay)
+	if e.ConnUse > 1 {
+		l.add(", conn_use=")
+		l.buf = strconv.AppendInt(l.buf, int64(e.ConnUse), 10)
+	}
+	l.delays(e.Delays)
+	l.add(", dsn=")
+	l.dsn(e)
+	l.add(", status=")
+	l.status(e)
+	l.end()
+	if e.MaybeTwice {
+		l.maybeTwice(e)
+	}
+	if e.Outcome == Expired {
+		l.expired(e)
+	}
+}
+
+// maybeTwice: RFC 1047; the receiver may have it although it is tried again.
+func (l *MailLog) maybeTwice(e *Event) {
+	l.prefix("smtp", e.Time)
+	l.add("warning: ")
+	l.word(e.Message.Name())
+	l.add(": to=")
+	l.address(e.rcpt())
+	l.add(" may be delivered twice (lost connection after end of data)")
+	l.end()
+}
+
+// expired: Postfix's line for a message that waited too long.
+func (l *MailLog) expired(e *Event) {
+	if l.told.seen(e.Message.ID, "expired") {
+		return
+	}
+	l.begin("qmgr", e)
+	l.add("from=")
+	l.address(e.Message.From)
+	l.add(", status=expired, returned to sender")
+	l.end()
+}
+
+// reported: under which name the sender is told of a failure.
+func (l *MailLog) reported(e *Event) {
+	if e.Report == "" || l.told.seen(e.Message.ID, e.Report) {
+		return
+	}
+	l.begin("bounce", e)
+	l.add("sender non-delivery notification: ")
+	l.word(e.Report)
+	l.end()
+}
+
+// removed: the last recipient is settled.
+func (l *MailLog) removed(e *Event) {
+	l.begin("qmgr", e)
+	l.add("removed")
+	l.end()
+}
+
+// begin starts a line about e's message.
+func (l *MailLog) begin(service string, e *Event) {
+	l.prefix(service, e.Time)
+	l.word(e.Message.Name())
+	l.add(": ")
+}
+
+// prefix starts a line: "Nov 23 17:32:53 host postfix/millrace/smtp[812]: ".
+func (l *MailLog) prefix(service string, t time.Time) {
+	l.start = len(l.buf)
+	if l.cfg.Prefix {
+		if s := t.Unix(); s != l.second || l.stamp == nil {
+			l.second, l.stamp = s, t.AppendFormat(l.stamp[:0], time.Stamp)
+		}
+		l.buf = append(l.buf, l.stamp...)
+		l.add(" ")
+		l.add(l.cfg.Hostname)
+		l.add(" ")
+	}
+	l.add(l.cfg.Name)
+	l.add("/")
+	l.add(service)
+	l.add("[")
+	l.buf = strconv.AppendInt(l.buf, int64(l.cfg.PID), 10)
+	l.add("]: ")
+}
+
+// end completes the line, or takes it back when the buffer is full.
+func (l *MailLog) end() {
+	l.add("\n")
+	if len(l.buf) > l.cfg.Buffer {
+		l.buf = l.buf[:l.start]
+		l.lost++
+		l.suppressed.Add(1)
+	}
+}
+
+// add appends text of our own.
+func (l *MailLog) add(s string) { l.buf = append(l.buf, s...) }
+
+// address appends <addr>. Angle brackets inside, legal between quotes, would end the field for every parser.
+func (l *MailLog) address(addr string) {
+	l.add("<")
+	l.buf = appendPrintable(l.buf, addr, maxLogAddress, "<>")
+	l.add(">")
+}
+
+// word appends a queue id or the like: no separator of any parser may be in it.
+func (l *MailLog) word(s string) { l.buf = appendPrintable(l.buf, s, maxLogWord, " ,:<>()=") }
+
+// field appends the value of a field, where a colon may stand: "name[2001:db8::25]:25".
+func (l *MailLog) field(s string) { l.buf = appendPrintable(l.buf, s, maxLogWord, " ,<>()=") }
+
+// delays appends the four parts and their sum.
+func (l *MailLog) delays(d Delays) {
+	l.add(", delay=")
+	l.buf = appendSeconds(l.buf, d.Total())
+	l.add(", delays=")
+	for i, part := range [...]time.Duration{d.Before, d.Queue, d.Setup, d.Transmit} {
+		if i > 0 {
+			l.add("/")
+		}
+		l.buf = appendSeconds(l.buf, part)
+	}
+}
+
+// dsn appends the enhanced status code (RFC 3463), a general one of the outcome's class when there was none.
+func (l *MailLog) dsn(e *Event) {
+	switch {
+	case e.Reply.Enhanced != "":
+		l.word(e.Reply.Enhanced)
+	case e.Outcome == Sent || e.Outcome == HandedBack:
+		l.add("2.0.0")
+	case e.Outcome == Bounced:
+		l.add("5.0.0")
+	case e.Outcome == Expired:
+		l.add("4.4.7")
+	default:
+		l.add("4.0.0")
+	}
+}
+
+// status appends the word and, in parentheses, what was said.
+func (l *MailLog) status(e *Event) {
+	switch {
+	case e.Outcome == HandedBack:
+		l.forwarded(e.Reply, ", handed back to the MTA: ")
+	case e.Outcome == Sent && e.injected():
+		l.forwarded(e.Reply, ": ")
+	default:
+		l.add(e.Outcome.String())
+		l.add(" (")
+		if e.Outcome != Sent {
+			l.said(e)
+		}
+		l.reply(e.Reply)
+	}
+	l.add(")")
+}
+
+// forwarded: pflogsumm looks for "forwarded as".
+func (l *MailLog) forwarded(r smtp.Reply, how string) {
+	l.add("sent (forwarded as ")
+	if id := queuedAs(r); id != "" {
+		l.word(id)
+	} else {
+		l.add("other mail")
+	}
+	l.add(how)
+	l.reply(r)
+}
+
+// said appends who refused, as Postfix does it: "host name[address] said: ".
+func (l *MailLog) said(e *Event) {
+	if e.Reply.Code == 0 || e.Relay == "" || e.Relay == "none" {
+		return
+	}
+	host := e.Relay
+	if i := strings.LastIndexByte(host, ']'); i >= 0 {
+		host = host[:i+1]
+	}
+	l.add("host ")
+	l.field(host)
+	l.add(" said: ")
+}
+
+// reply appends a reply as one line: its code, its enhanced code, its text.
+func (l *MailLog) reply(r smtp.Reply) {
+	start := len(l.buf)
+	if r.Code != 0 {
+		l.buf = strconv.AppendInt(l.buf, int64(r.Code), 10)
+		if r.Enhanced != "" {
+			l.add(" ")
+			l.word(r.Enhanced)
+		}
+	}
+	for _, line := range r.Lines {
+		room := maxLogText - (len(l.buf) - start)
+		if room <= 0 {
+			break
+		}
+		if len(l.buf) > start && line != "" {
+			l.add(" ")
+		}
+		l.buf = appendPrintable(l.buf, line, room, "")
+	}
+	if len(l.buf) == start {
+		l.add("no reply")
+	}
+}
+
+// rcpt is the address that e is about.
+func (e *Event) rcpt() string {
+	if e.Rcpt < 0 || e.Rcpt >= len(e.Message.Rcpts) {
+		return ""
+	}
+	return e.Message.Rcpts[e.Rcpt].Addr
+}
+
+// injected reports whether the receiver is our own MTA.
+func (e *Event) injected() bool {
+	return e.Message.Class == ClassInject || e.Node != nil && e.Node.Class == ClassInject
+}
+
+// queuedAs finds the queue id in an MTA's reply to the end of data: "queued as ID" (Postfix), "ID Message accepted for
+// delivery" (Sendmail), "id=ID" (Exim).
+func queuedAs(r smtp.Reply) string {
+	for _, line := range r.Lines {
+		if _, after, ok := strings.Cut(line, "queued as "); ok {
+			return firstWord(after)
+		}
+		if before, _, ok := strings.Cut(line, " Message accepted for delivery"); ok {
+			return before[strings.LastIndexByte(before, ' ')+1:]
+		}
+		if _, after, ok := strings.Cut(line, " id="); ok {
+			return firstWord(after)
+		}
+	}
+	return ""
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
+}
+
+// appendSeconds appends a time as Postfix does: in seconds, two digits of it that mean something, at most two decimals.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	d = max(d, 0)
+	switch {
+	case d >= 10*time.Second:
+		d = d.Round(time.Second)
+	case d >= time.Second:
+		d = d.Round(100 * time.Millisecond)
+	default:
+		d = d.Round(10 * time.Millisecond)
+	}
+	b = strconv.AppendInt(b, int64(d/time.Second), 10)
+	cents := int(d % time.Second / (10 * time.Millisecond))
+	if cents == 0 {
+		return b
+	}
+	b = append(b, '.', byte('0'+cents/10))
+	if cents%10 != 0 {
+		b = append(b, byte('0'+cents%10))
+	}
+	return b
+}
+
+// appendPrintable appends at most limit bytes of s, cut at a rune, with "?" for everything that is not printable or
+// stands in not: a peer must not be able to write log lines.
+func appendPrintable(b []byte, s string, limit int, not string) []byte {
+	for i, r := range s {
+		if i+utf8.RuneLen(r) > limit {
+			return append(b, "..."...)
+		}
+		switch {
+		case r < utf8.RuneSelf && strings.IndexByte(not, byte(r)) >= 0, r == utf8.RuneError, !unicode.IsPrint(r):
+			b = append(b, '?')
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return b
+}
+
+// recent remembers the last few lines of which there is only one per message.
+type recent struct {
+	last [32]remark
+	next int
+}
+
+type remark struct {
+	id   ID
+	word string
+}
+
+// seen reports whether the remark was made a short while ago, and remembers it.
+func (r *recent) seen(id ID, word string) bool {
+	x := remark{id, word}
+	if slices.Contains(r.last[:], x) {
+		return true
+	}
+	r.last[r.next] = x
+	r.next = (r.next + 1) % len(r.last)
+	return false
+}

@@ -1,0 +1,190 @@
+package route
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// state of a question within a batch.
+type state uint8
+
+const (
+	asking  state = iota // no reply in this try yet
+	cut                  // truncated over UDP, to be asked over TCP
+	useless              // this try brought nothing, the next may
+	settled
+)
+
+// batch is a set of questions on their way.
+type batch struct {
+	deadline time.Time
+	qs       []question
+	ids      []uint16
+	plain    []bool // ask without EDNS: the server knows none
+	state    []state
+	answers  []answer
+	heard    bool // the server of this try has replied to something
+}
+
+func newBatch(qs []question) *batch {
+	b := &batch{
+		qs:      qs,
+		ids:     make([]uint16, len(qs)),
+		plain:   make([]bool, len(qs)),
+		state:   make([]state, len(qs)),
+		answers: make([]answer, len(qs)),
+	}
+	for i := range b.answers {
+		b.answers[i] = softAnswer(silent, "no answer from the name server")
+	}
+	return b
+}
+
+// begin starts a try: what is not settled is asked anew, under new ids.
+func (b *batch) begin(try time.Duration) {
+	b.deadline, b.heard = time.Now().Add(try), false
+	for i := range b.qs {
+		b.ids[i] = uint16(rand.Uint32())
+		if b.state[i] != settled {
+			b.state[i] = asking
+		}
+	}
+}
+
+// open is how many questions still want an answer.
+func (b *batch) open() int { return len(b.qs) - b.count(settled) }
+
+// count is how many questions are in a state.
+func (b *batch) count(s state) int {
+	n := 0
+	for _, have := range b.state {
+		if have == s {
+			n++
+		}
+	}
+	return n
+}
+
+// dial connects for this try; the end of the context or of the try ends every
+// wait on the connection.
+func (b *batch) dial(ctx context.Context, network string, server netip.AddrPort) (*line, error) {
+	d := net.Dialer{Deadline: b.deadline}
+	conn, err := d.DialContext(ctx, network, server.String())
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(b.deadline); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	return &line{conn, stop}, nil
+}
+
+// packed is the query for question i, with a length in front for TCP.
+func (b *batch) packed(i int, tcp bool) []byte {
+	m := new(dns.Msg)
+	m.SetQuestion(dns.Fqdn(b.qs[i].name), b.qs[i].qtype)
+	m.Id = b.ids[i]
+	if !b.plain[i] {
+		m.SetEdns0(udpSize, false)
+	}
+	out, err := m.Pack()
+	if err != nil {
+		return nil // names are checked before: an empty packet gets no answer
+	}
+	if tcp {
+		out = append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)
+	}
+	return out
+}
+
+// take reads one packet. What does not answer an open question is ignored: it
+// is late, or forged (RFC 5452 §9).
+func (b *batch) take(packet []byte) {
+	var m dns.Msg
+	err := m.Unpack(packet)
+	i := b.asked(&m)
+	if i < 0 || err != nil && !m.Truncated {
+		return
+	}
+	b.heard = true
+	if m.Truncated {
+		b.state[i] = cut
+		return
+	}
+	b.settle(i, &m)
+}
+
+// asked finds the open question that a message replies to; -1 is none.
+func (b *batch) asked(m *dns.Msg) int {
+	for i, id := range b.ids {
+		if id == m.Id && b.state[i] == asking && b.qs[i].matches(m) {
+			return i
+		}
+	}
+	return -1
+}
+
+// settle books the reply to question i. A server that fails is not the last
+// word: the next try asks another one.
+func (b *batch) settle(i int, m *dns.Msg) {
+	b.answers[i] = b.qs[i].read(m)
+	b.state[i] = settled
+	if b.answers[i].kind == failing {
+		b.state[i] = useless
+		b.plain[i] = m.Rcode == dns.RcodeFormatError
+	}
+}
+
+// give ends a try with an error of the socket. A refused connection is an
+// answer of a sort; a timeout is not.
+func (b *batch) give(err error) {
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		return
+	}
+	for i := range b.state {
+		if b.state[i] == asking {
+			b.state[i] = useless
+			b.answers[i] = softAnswer(failing, "name server cannot be reached")
+		}
+	}
+}
+
+// overTCP asks one question over TCP; false means that the connection is of no
+// further use.
+func (b *batch) overTCP(conn net.Conn, i int, buf []byte) bool {
+	if _, err := conn.Write(b.packed(i, true)); err != nil {
+		return false
+	}
+	for b.state[i] == asking {
+		if _, err := io.ReadFull(conn, buf[:2]); err != nil {
+			return false
+		}
+		n := binary.BigEndian.Uint16(buf)
+		if _, err := io.ReadFull(conn, buf[:n]); err != nil {
+			return false
+		}
+		b.take(buf[:n])
+	}
+	return true
+}
+
+// line is a connection that the end of a context interrupts.
+type line struct {
+	net.Conn
+	stop func() bool
+}
+
+// hangUp closes the connection.
+func (l *line) hangUp() {
+	l.stop()
+	l.Close()
+}

@@ -1,0 +1,57 @@
+package route
+
+import (
+	"sync"
+	"time"
+)
+
+// memo remembers the answers about MX hosts. Millions of domains share a few
+// thousand hosts: without it each domain would ask for them anew.
+type memo struct {
+	cfg *Config
+
+	mu   sync.Mutex
+	kept *lru[question, remembered]
+}
+
+// remembered is an answer and the time it holds for.
+type remembered struct {
+	answer answer
+	born   time.Time
+	until  time.Time
+}
+
+func newMemo(cfg *Config) *memo {
+	return &memo{cfg: cfg, kept: newLRU[question, remembered](cfg.Entries)}
+}
+
+// fresh finds an answer in the first half of its life, its TTL reduced to what
+// is left. Older ones are asked for again, or a route refreshed ahead of its
+// time would live on the last seconds of an old answer.
+func (m *memo) fresh(q question, now time.Time) (answer, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.kept.get(q)
+	left := r.until.Sub(now)
+	if !ok || left < r.until.Sub(r.born)/2 {
+		return answer{}, false
+	}
+	r.answer.ttl = left
+	return r.answer, true
+}
+
+// keep remembers an answer that says something, and returns it. In place of
+// one that says nothing it returns an older one, if there is one (RFC 8767).
+func (m *memo) keep(q question, a answer, now time.Time) answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a.kind.soft() {
+		if r, ok := m.kept.get(q); ok && now.Before(r.until.Add(m.cfg.MaxStale)) {
+			r.answer.ttl = m.cfg.MinTTL
+			return r.answer
+		}
+		return a
+	}
+	m.kept.put(q, remembered{a, now, now.Add(m.cfg.clamp(a.ttl))})
+	return a
+}

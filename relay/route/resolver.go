@@ -1,0 +1,252 @@
+package route
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// maxWaiters bounds the callbacks that wait for one name.
+const maxWaiters = 4096
+
+// Resolver finds and remembers Routes. Its methods may be called from any
+// goroutine and never wait for the network. Domains are given as Domain
+// returns them.
+type Resolver struct {
+	cfg      Config
+	log      hclog.Logger
+	searcher *searcher
+
+	wg   sync.WaitGroup // the workers of Run
+	wake *sync.Cond     // on mu: a job may be taken, or stopped is set
+
+	mu      sync.Mutex
+	cache   *lru[string, *record]
+	jobs    map[string]*job // every name in the backlog or with a worker
+	backlog backlog
+	health  health
+	stats   Stats
+	end     context.CancelFunc // ends the workers' lookups; set by Run
+	stopped bool
+}
+
+// Stats is what a Resolver has done since it was made, and where it stands.
+type Stats struct {
+	Lookups  uint64 // names looked up at the name servers
+	Failures uint64 // lookups that brought nothing certain
+	Hits     uint64 // questions answered from the cache
+	Misses   uint64 // questions that had to wait
+	Stale    uint64 // answers from the cache that had expired
+	Dropped  uint64 // names not looked up because too many were waiting
+	InFlight int    // names being looked up
+	Waiting  int    // names that no lookup has begun for
+	Entries  int    // domains in the cache
+	Healthy  bool   // see Resolver.Healthy
+}
+
+// New makes a Resolver. Its errors are those of the configuration, or of
+// /etc/resolv.conf when cfg names no servers.
+func New(cfg Config, table Table, log hclog.Logger) (*Resolver, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	servers, err := cfg.servers("/etc/resolv.conf")
+	if err != nil {
+		return nil, fmt.Errorf("resolver: %w", err)
+	}
+	return assemble(cfg, table, log, newClient(servers)), nil
+}
+
+// assemble makes a Resolver upon any exchanger.
+func assemble(cfg Config, table Table, log hclog.Logger, ex exchanger) *Resolver {
+	r := &Resolver{
+		cfg:     cfg,
+		log:     log.Named("route"),
+		cache:   newLRU[string, *record](cfg.Entries),
+		jobs:    make(map[string]*job),
+		backlog: backlog{limit: cfg.Waiting, share: cfg.Parallel / 4},
+	}
+	r.searcher = &searcher{
+		cfg: &r.cfg, table: table, guard: newGuard(cfg), memo: newMemo(&r.cfg), ex: ex,
+	}
+	r.wake = sync.NewCond(&r.mu)
+	return r
+}
+
+// Run starts the workers and returns. They end when ctx does or Stop is called;
+// Stop joins them. It must be called once.
+func (r *Resolver) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		cancel()
+		return
+	}
+	r.end = cancel
+	context.AfterFunc(ctx, r.close)
+	for range r.cfg.Parallel {
+		r.wg.Go(func() { r.work(ctx) }) // ends when take says so, after close
+	}
+}
+
+// Stop ends the workers and waits for them. Everybody who still waits is called
+// back with a temporary error. The cache goes on answering.
+func (r *Resolver) Stop() {
+	r.close()
+	r.wg.Wait()
+	r.mu.Lock()
+	jobs := r.jobs
+	r.jobs = nil
+	r.backlog = backlog{}
+	r.mu.Unlock()
+	for _, j := range jobs {
+		j.tell(failed(j.domain, temporary("4.3.2", "resolver is stopping")))
+	}
+}
+
+// close makes the workers end.
+func (r *Resolver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	if r.end != nil {
+		r.end()
+	}
+	r.wake.Broadcast()
+}
+
+// Want says that mail for a domain has been queued: the lookup starts now,
+// unless the answer is known. When too many names are waiting it does nothing;
+// Lookup and Await try again.
+func (r *Resolver) Want(domain string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, want := r.known(domain); want {
+		r.start(domain)
+	}
+}
+
+// Lookup returns what is known about a domain, or nil if nothing is; then a
+// lookup is under way. In the last part of its life an answer is refreshed in
+// the background, and stays until the new one is there.
+func (r *Resolver) Lookup(domain string) *Route {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rt, want := r.known(domain)
+	r.count(rt)
+	if want {
+		r.start(domain)
+	}
+	return rt
+}
+
+// Await calls f exactly once with the Route of a domain: at once, from this
+// goroutine, if it is known, or later from one of the resolver's. f must not
+// block. It gets a temporary error when too much is waiting or the resolver is
+// stopped.
+func (r *Resolver) Await(domain string, f func(*Route)) {
+	if rt := r.await(domain, f); rt != nil {
+		f(rt)
+	}
+}
+
+// await returns the Route that f is to be called with now; nil if f waits.
+func (r *Resolver) await(domain string, f func(*Route)) *Route {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rt, want := r.known(domain)
+	r.count(rt)
+	var j *job
+	if want {
+		j = r.start(domain)
+	}
+	if rt != nil {
+		return rt
+	}
+	switch {
+	case r.stopped:
+		return failed(domain, temporary("4.3.2", "resolver is stopping"))
+	case j == nil || len(j.waiters) >= maxWaiters:
+		return failed(domain, temporary("4.3.2", "too many DNS lookups are waiting"))
+	}
+	j.waiters = append(j.waiters, f)
+	return nil
+}
+
+// Healthy reports whether lookups work. It is false while more than half of the
+// recent ones fail: then the fault is here, and mail that has no Route should
+// neither be bounced nor grow older. Routes that are known remain good.
+func (r *Resolver) Healthy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.health.ok()
+}
+
+// Stats returns the counters.
+func (r *Resolver) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.stats
+	s.Waiting = r.backlog.len()
+	s.Entries = r.cache.len()
+	s.Healthy = r.health.ok()
+	return s
+}
+
+// known finds what may be answered now, and says whether a lookup should be
+// started; r.mu is held.
+func (r *Resolver) known(domain string) (*Route, bool) {
+	now := time.Now()
+	if rec, ok := r.cache.get(domain); ok {
+		if rt, want := rec.at(now); rt != nil || !rec.instant {
+			return rt, want
+		}
+	}
+	rt := r.searcher.instant(domain)
+	if rt == nil {
+		return nil, true
+	}
+	rt.Expires = now.Add(r.cfg.MaxTTL)
+	r.cache.put(domain, &record{route: rt, instant: true})
+	return rt, false
+}
+
+// count books an answer; r.mu is held.
+func (r *Resolver) count(rt *Route) {
+	switch {
+	case rt == nil:
+		r.stats.Misses++
+	case rt.Stale:
+		r.stats.Stale++
+		r.stats.Hits++
+	default:
+		r.stats.Hits++
+	}
+}
+
+// start finds or makes the job of a name; nil if that is impossible. r.mu is
+// held.
+func (r *Resolver) start(domain string) *job {
+	if r.stopped {
+		return nil
+	}
+	if j, ok := r.jobs[domain]; ok {
+		return j
+	}
+	j := &job{domain: domain, lane: fresh}
+	if rec, ok := r.cache.get(domain); ok {
+		j.lane = rec.lane()
+	}
+	if !r.backlog.push(j) {
+		r.stats.Dropped++
+		return nil
+	}
+	r.jobs[domain] = j
+	r.wake.Signal()
+	return j
+}

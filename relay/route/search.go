@@ -1,0 +1,216 @@
+package route
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// exchanger asks name servers: the client, or a fake in tests. It returns an
+// answer for each question, in order, and never none.
+type exchanger interface {
+	exchange(ctx context.Context, qs []question, p patience) []answer
+}
+
+// verdict is what a search came to.
+type verdict uint8
+
+const (
+	good    verdict = iota // a Route with hosts
+	outage                 // the name servers do not answer, or fail
+	unclear                // temporary, but DNS itself works: a CNAME loop
+	missing                // the domain does not exist
+	refused                // permanent: the domain takes no mail, or none of ours
+)
+
+// finding is the end of a search.
+type finding struct {
+	verdict verdict
+	route   *Route
+	ttl     time.Duration
+	// silent says that some question got no reply in time, so that more
+	// patience could find more.
+	silent bool
+}
+
+// searcher looks domains up. It is shared by all workers.
+type searcher struct {
+	cfg   *Config
+	table Table
+	guard *guard
+	memo  *memo
+	ex    exchanger
+}
+
+// search is one domain being looked up, by one worker.
+type search struct {
+	*searcher
+	domain   string
+	patience patience
+	port     uint16
+	static   *hop // the table's decision, nil if it has none
+	ttl      time.Duration
+	silent   bool
+}
+
+// find looks a domain up. It returns when ctx ends, at the latest.
+func (s *searcher) find(ctx context.Context, domain string, p patience) finding {
+	x := &search{searcher: s, domain: domain, patience: p, port: s.cfg.Port, ttl: maxTTL}
+	name, mx := domain, true
+	if h, ok := s.table.find(domain); ok {
+		x.static, name, mx = &h, h.host, h.mx
+		x.port = h.portOr(s.cfg.Port)
+	}
+	f := x.run(ctx, name, mx)
+	f.ttl, f.silent = x.ttl, x.silent
+	if x.static != nil {
+		f.operator()
+	}
+	return f
+}
+
+// operator makes a failure of a static route temporary: it is a mistake in the
+// configuration, or a broken relay, and not the recipient's.
+func (f *finding) operator() {
+	if f.route.Err != nil && f.route.Err.Permanent {
+		f.route.Err = f.route.Err.softened("the static route's next hop")
+		f.verdict = unclear
+	}
+	f.route.Static = true
+}
+
+// instant is the Route of a domain for which no name server is needed; nil if
+// one is.
+func (s *searcher) instant(domain string) *Route {
+	if h, ok := s.table.find(domain); ok {
+		if !h.addr.IsValid() {
+			return nil
+		}
+		port := h.portOr(s.cfg.Port)
+		return &Route{
+			Domain: domain, Site: h.site(port), Port: port, Static: true,
+			Hosts: []Host{{Name: h.addr.String(), Addrs: addrList(h.addr)}},
+		}
+	}
+	if strings.HasPrefix(domain, "[") {
+		return s.literal(domain)
+	}
+	if checkName(domain) != nil {
+		return failed(domain, permanent(550, "5.1.2", "not a domain name"))
+	}
+	return nil
+}
+
+// literal is the Route of an address literal.
+func (s *searcher) literal(domain string) *Route {
+	a, err := parseLiteral(domain)
+	a = a.Unmap()
+	switch {
+	case err != nil || !s.cfg.Literals:
+		return failed(domain, permanent(550, "5.1.2", "address literals are not served"))
+	case s.guard.isSelf("", addrList(a)):
+		return failed(domain, permanent(554, "5.4.6", "mail loops back to this host"))
+	case s.guard.prohibits(a):
+		return failed(domain, permanent(550, "5.4.4", "address is prohibited"))
+	}
+	return &Route{
+		Domain: domain, Site: domain, Port: s.cfg.Port,
+		Hosts: []Host{{Name: domain, Addrs: addrList(a)}},
+	}
+}
+
+// run finds the hosts, then their addresses (RFC 5321 §5.1).
+func (x *search) run(ctx context.Context, name string, mx bool) finding {
+	if !mx {
+		return x.resolve(ctx, []mxRecord{{host: name}})
+	}
+	a := x.askMX(ctx, name)
+	x.silent = a.kind == silent
+	x.ttl = a.ttl
+	switch a.kind {
+	case found:
+		if a.null {
+			return x.fail(refused, permanent(556, "5.1.10", "domain accepts no mail (null MX)"))
+		}
+		return x.resolve(ctx, a.mx)
+	case noData:
+		return x.resolve(ctx, []mxRecord{{host: name}})
+	case noName:
+		return x.fail(missing, permanent(550, "5.1.2", "domain does not exist (NXDOMAIN)"))
+	}
+	return x.soft(a)
+}
+
+// askMX asks for the MX records of a name. The next hop of a static route is
+// remembered, as it may stand for many domains.
+func (x *search) askMX(ctx context.Context, name string) answer {
+	q := question{name, dns.TypeMX}
+	if x.static != nil {
+		return x.ask(ctx, []question{q})[0]
+	}
+	return x.chase(ctx, []question{q})[0]
+}
+
+// ask gets answers about hosts: remembered ones, and the others in one go.
+func (x *search) ask(ctx context.Context, qs []question) []answer {
+	answers := make([]answer, len(qs))
+	var open []question
+	var places []int
+	for i, q := range qs {
+		a, ok := x.memo.fresh(q, time.Now())
+		if !ok {
+			open, places = append(open, q), append(places, i)
+		}
+		answers[i] = a
+	}
+	if len(open) > 0 {
+		for i, a := range x.chase(ctx, open) {
+			answers[places[i]] = x.memo.keep(open[i], a, time.Now())
+		}
+	}
+	return answers
+}
+
+// chase asks the name servers, and again where the answer is an alias whose
+// target they left out. Each round makes every chain longer, so that maxChain
+// bounds the rounds.
+func (x *search) chase(ctx context.Context, qs []question) []answer {
+	answers := x.ex.exchange(ctx, qs, x.patience)
+	for range maxChain {
+		var open []question
+		var places []int
+		for i, a := range answers {
+			if a.kind == alias {
+				open, places = append(open, question{a.next, qs[i].qtype}), append(places, i)
+			}
+		}
+		if len(open) == 0 {
+			return answers
+		}
+		for i, a := range x.ex.exchange(ctx, open, x.patience) {
+			answers[places[i]] = answers[places[i]].join(a)
+		}
+	}
+	for i := range answers {
+		if answers[i].kind == alias {
+			answers[i] = softAnswer(broken, "CNAME chain of more than 10")
+		}
+	}
+	return answers
+}
+
+// fail ends the search without a Route.
+func (x *search) fail(v verdict, err *Error) finding {
+	return finding{verdict: v, route: failed(x.domain, err)}
+}
+
+// soft ends the search because of an answer that says nothing.
+func (x *search) soft(a answer) finding {
+	v := outage
+	if a.kind == broken {
+		v = unclear
+	}
+	return x.fail(v, temporary("4.4.3", "DNS lookup failed: "+a.why))
+}

@@ -1,0 +1,121 @@
+package route
+
+import (
+	"context"
+	"time"
+)
+
+// work is the life of one worker: it looks up one name after the other.
+func (r *Resolver) work(ctx context.Context) {
+	for j, p := r.take(); j != nil; j, p = r.take() {
+		f := r.searcher.find(ctx, j.domain, p)
+		switch {
+		case ctx.Err() != nil:
+			// What was found, if anything, was found in haste. Stop calls back.
+			r.leave(j)
+		case f.silent && j.lane != slow && r.demote(j):
+		default:
+			r.settle(j, f)
+		}
+	}
+}
+
+// take waits for a job; nil means that the worker has to end.
+func (r *Resolver) take() (*job, patience) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if r.stopped {
+			return nil, patience{}
+		}
+		if j := r.backlog.pop(); j != nil {
+			r.stats.InFlight++
+			return j, r.patience(j)
+		}
+		r.wake.Wait()
+	}
+}
+
+// patience is how long a job may take; r.mu is held.
+func (r *Resolver) patience(j *job) patience {
+	if j.lane != slow {
+		return patience{total: r.cfg.Quick, try: r.cfg.Quick, tries: 2}
+	}
+	p := patience{total: 2 * r.cfg.Timeout, try: r.cfg.Timeout, tries: 3}
+	if rec, ok := r.cache.get(j.domain); ok {
+		p.first = rec.denied // another server has to deny the name as well
+	}
+	return p
+}
+
+// leave gives a worker back without a result.
+func (r *Resolver) leave(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.release(j)
+}
+
+// release books the end of a lookup; r.mu is held.
+func (r *Resolver) release(j *job) {
+	r.stats.InFlight--
+	r.backlog.done(j)
+	if j.lane == slow {
+		r.wake.Signal() // a slow job may have waited for this one's end
+	}
+}
+
+// demote puts a job that kept us waiting into the queue of the slow; false means
+// that there is no room.
+func (r *Resolver) demote(j *job) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	again := &job{domain: j.domain, waiters: j.waiters, lane: slow}
+	if !r.backlog.push(again) {
+		return false
+	}
+	r.release(j)
+	r.jobs[j.domain] = again
+	r.wake.Signal()
+	return true
+}
+
+// settle puts a finding into the cache and calls back who waits for it.
+func (r *Resolver) settle(j *job, f finding) {
+	rt, turned := r.book(j, f)
+	if turned {
+		r.report()
+	}
+	j.tell(rt)
+}
+
+// book puts a finding into the cache and the counters. turned says that the
+// resolver has become healthy, or stopped being so.
+func (r *Resolver) book(j *job, f finding) (rt *Route, turned bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var old record
+	if rec, ok := r.cache.get(j.domain); ok {
+		old = *rec
+	}
+	before := r.health.ok()
+	r.health.book(f.verdict, &old)
+	k := keeper{cfg: &r.cfg, now: time.Now(), healthy: r.health.ok()}
+	rec := k.update(old, f)
+	r.cache.put(j.domain, &rec)
+	r.release(j)
+	r.stats.Lookups++
+	if f.verdict == outage || f.verdict == unclear {
+		r.stats.Failures++
+	}
+	delete(r.jobs, j.domain)
+	return rec.route, before != k.healthy
+}
+
+// report tells the log that the resolver fails, or works again.
+func (r *Resolver) report() {
+	if r.Healthy() {
+		r.log.Info("DNS works again")
+		return
+	}
+	r.log.Warn("most DNS lookups fail: no mail is bounced for want of a route")
+}
