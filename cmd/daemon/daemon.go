@@ -89,11 +89,12 @@ func (d *Daemon) makeResolver(cfg *Config) error {
 }
 
 func (d *Daemon) makeHeart(cfg *Config) (err error) {
-	d.bounces = bounce.New(cfg.Bounce, bounce.Deps{
+	d.bounces = bounce.NewServer(cfg.Bounce, bounce.Deps{
 		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: d.log.Named("bounce"),
 		Accept:  func(m *relay.Message) error { return d.queues.Accept(m) },
 		Emit:    func(e *relay.Event) { d.queues.Tell(e) },
 		Release: func(m *relay.Message) { d.queues.Release(m) },
+		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
 	})
 	d.queues = relay.NewQueueMap(cfg.Queue, relay.Parts{
 		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Domain: domainKey,
@@ -133,7 +134,9 @@ func (d *Daemon) makeDoor(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	d.door, err = milter.New(cfg.milter(), milter.Deps{
+	door := cfg.Milter
+	door.Mode = cfg.Mode
+	d.door, err = milter.New(door, milter.Deps{
 		Accept: d.queues, NewID: d.agent.NewID, Filter: f, Sendable: smtp.Sendable, Log: d.log.Named("milter"),
 	})
 	return err
@@ -228,12 +231,12 @@ func (d *Daemon) report(what string, err error) {
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	err := d.door.Stop(ctx)
-	d.queues.Close()
 	d.pool.Stop(ctx)
-	d.cancel()
-	d.bounces.Flush(ctx)
 	err = errors.Join(err, d.console.Stop(ctx))
+	d.cancel()
 	d.run.Wait()
+	err = errors.Join(err, d.bounces.Flush(ctx))
+	d.queues.Close()
 	err = errors.Join(err, d.close())
 	d.log.Info("stopped", "waiting", d.handler.Status().Messages)
 	return err
@@ -263,9 +266,9 @@ func (d *Daemon) Reload(cfg *Config) error {
 	for _, key := range d.cfg.needRestart(cfg) {
 		d.log.Warn("this key changes with a restart only", "key", key)
 	}
-	d.door.Reload(f, cfg.Mode)
+	d.door.Reload(f)
 	d.handler.SetPolicy(cfg.Retry, cfg.Handback)
-	d.log.SetLevel(hclog.LevelFromString(cfg.Log.Level))
+	d.log.SetLevel(cfg.Log.LogLevel())
 	changed := *d.cfg
 	changed.Mode, changed.Bulk, changed.Retry, changed.Handback, changed.Log.Level = cfg.Mode, cfg.Bulk, cfg.Retry, cfg.Handback, cfg.Log.Level
 	d.cfg = &changed

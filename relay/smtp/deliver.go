@@ -238,17 +238,22 @@ func (d *delivery) body(f *flight) *Error {
 	if g := d.lookAhead(); g != nil {
 		c.out = c.group(g, c.out)
 	}
-	if err := c.content(f); err != nil && !f.dotted {
-		return c.cutOff(f, err)
+	cut := c.content(f)
+	if cut != nil && !f.dotted {
+		return c.cutOff(f, cut)
 	}
-	// When only the envelope behind the dot could not be written, the peer has
-	// the message and its reply counts; the next read after it will fail.
 	r, err := c.rd.next(c.timeouts.Dot, time.Time{})
 	if err != nil {
 		f.tx.Unknown = f.accepted > 0
 		return lost(AtDot, err)
 	}
-	return f.hearDot(r)
+	broken := f.hearDot(r)
+	if broken == nil && cut != nil {
+		// Only the envelope behind the dot is not out: the reply to this message
+		// counts, and then the connection ends.
+		broken = lost(AtMAIL, cut)
+	}
+	return broken
 }
 
 // lookAhead takes the transaction whose envelope is to follow the body that is

@@ -73,7 +73,7 @@ func (e *Error) Closing() bool { return e.Code == 421 }
 // message: the peer wants us to slow down. Greylisting is no such signal,
 // although it uses the same codes: it wants the same message later (RFC 6647).
 func (e *Error) Throttle() bool {
-	if e.Local || e.Code/100 != 4 {
+	if e.Permanent || e.Code < 400 {
 		return false
 	}
 	text := strings.ToLower(strings.Join(e.Lines, " "))

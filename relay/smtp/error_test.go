@@ -30,8 +30,8 @@ func TestErrorThrottle(t *testing.T) {
 		{451, "4.3.0", "temporarily generated error", false},
 		{450, "4.2.2", "mailbox full, operate later", false},
 		{452, "4.3.1", "insufficient storage", false},
-		{554, "5.4.6", "too many hops", false},
-		{550, "5.7.1", "rate of spam too high", false},
+		{554, "5.7.1", "too many connections from your address", true}, // greeting
+		{250, "", "too many", false},
 		{0, "4.4.2", "", false},
 	}
 	for _, tt := range tests {
@@ -40,8 +40,10 @@ func TestErrorThrottle(t *testing.T) {
 			t.Errorf("%v: got %v", e, got)
 		}
 	}
-	if (&Error{Code: 421, Local: true}).Throttle() {
-		t.Error("our own refusal is taken for the site's")
+	for _, e := range []*Error{local("5.3.4", "too many bytes"), refusal(AtRCPT, raw{code: 554, text: []byte("5.4.6 too many hops")})} {
+		if e.Throttle() {
+			t.Errorf("%v is about the message", e)
+		}
 	}
 }
 

@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// badConfig is a configuration with one mistake. Where hostname does not matter, the test puts it at the end of line 1.
+type badConfig struct {
+	name string
+	text string
+	line int
+	key  string
+	want string // part of the message
+}
+
+var badConfigs = []badConfig{
+	// The text is no TOML.
+	{"no equals sign", "mode\n", 1, "", "expected '.' or '='"},
+	{"no value", "mode =\n", 1, "", "value"},
+	{"bare word", "mode = deliver\n", 1, "", "expected value"},
+	{"quote left open", "hostname = \"a.example\nmode = 'observe'\n", 1, "", "newlines"},
+	{"text behind a value", "mode = 'observe' 'deliver'\n", 1, "", "expected"},
+	{"bracket left open", "[queue\norder = 'longest'\n", 2, "", "expected '.' or ']' to end table name"},
+	{"list left open", "[milter]\nlisten = ['inet:127.0.0.1:1',\n", 2, "", "unexpected EOF"},
+	{"key twice", "[queue]\nchannels = 5\nchannels = 6\n", 3, "", "has already been defined"},
+	{"table twice", "[queue]\nchannels = 5\n[pool]\nidle = '1s'\n[queue]\n", 5, "", "has already been defined"},
+	{"table and list of tables", "[bulk.rule]\nname = 'a'\n[[bulk.rule]]\n", 3, "", "cannot be used as an array"},
+	{"bare star", "[route]\n* = '[127.0.0.1]:25'\n", 2, "", "expected"},
+	{"bad escape", "mode = \"\\d\"\n", 1, "", "escape"},
+	{"NUL", "mode = 'observe'\n# \x00\n", 2, "", "control characters"},
+	{"not UTF-8", "mode = 'observe'\n# \xff\n", 2, "", "UTF-8"},
+	{"leading zero", "[queue]\nchannels = 007\n", 2, "", "leading zeroes"},
+	{"number too large for any", "[queue]\nchannels = 99999999999999999999\n", 2, "", "out of range"},
+
+	// A key is not known.
+	{"misspelled", "mdoe = 'observe'\n", 1, "mdoe", "did you mean mode?"},
+	{"capital letter", "Mode = 'observe'\n", 1, "Mode", "did you mean mode?"},
+	{"hyphen", "state-dir = '/x'\n", 1, "state-dir", "did you mean state_dir?"},
+	{"nothing like it", "zzzzzz = 1\n", 1, "zzzzzz", "there are ack, bounce, bulk"},
+	{"misspelled in a table", "\n\n[queue]\n# a comment\nodrer = 'longest'\n", 5, "queue.odrer", "did you mean queue.order?"},
+	{"misspelled table", "[queu]\norder = 'longest'\n", 1, "queu", "did you mean queue?"},
+	{"misspelled table below", "[bulk]\nmax_hops = 5\n[[bulk.rules]]\nname = 'a'\n", 3, "bulk.rules", "did you mean bulk.rule?"},
+	{"in the second rule", "[[bulk.rule]]\nheader = 'A'\n[[bulk.rule]]\nheadr = 'B'\n", 4, "bulk.rule[1].headr", "did you mean bulk.rule[1].header?"},
+	{"in an inline table", "[bulk]\nrule = [\n{header = 'A'},\n{headr = 'B'}]\n", 4, "bulk.rule[1].headr", "did you mean bulk.rule[1].header?"},
+	{"dotted", "queue.max_lenght = 5\n", 1, "queue.max_lenght", "did you mean queue.max_length?"},
+	{"key of another table", "[queue]\nschedule = ['5m']\n", 2, "queue.schedule", "did you mean retry.schedule?"},
+	{"key of a table at the top", "listen = ['inet:127.0.0.1:1']\n", 1, "listen", "did you mean milter.listen?"},
+	{"key of the top in a table", "[queue]\nhostname = 'a.example'\n", 2, "queue.hostname", "must stand outside"},
+	{"ack in its table", "[journal]\nack = 'memory'\n", 2, "journal.ack", "must stand outside"},
+	{"mode of one door", "[milter]\nmode = 'deliver'\n", 2, "milter.mode", "top of the file"},
+	{"snapshot below itself", "[snapshot.snapshot]\ninterval = '1m'\n", 1, "snapshot.snapshot", "is not a known key"},
+	{"behind a long string", "[log]\nname = \"\"\"\na\nb\"\"\"\nnmae = 'x'\n", 5, "log.nmae", "did you mean log.name?"},
+	{"empty key", "\"\" = 1\n", 1, `""`, "is not a known key"},
+
+	// A value has the wrong type.
+	{"number for a string", "mode = 1\n", 1, "mode", `wants a string in quotes, not the number 1`},
+	{"truth for a string", "mode = true\n", 1, "mode", "wants a string in quotes, not true"},
+	{"list for a string", "[control]\nsocket = ['/a']\n", 2, "control.socket", "wants a string in quotes, not a list"},
+	{"date for a string", "[log]\nname = 2026-01-02\n", 2, "log.name", "not a date or time"},
+	{"string for a number", "[queue]\nchannels = '500'\n", 2, "queue.channels", `wants a whole number, not the string "500"; write it without quotes`},
+	{"fraction for a number", "[queue]\nchannels = 1.5\n", 2, "queue.channels", "wants a whole number, not the number 1.5"},
+	{"word for a number", "[queue]\nchannels = 'many'\n", 2, "queue.channels", `not the string "many"`},
+	{"number too large", "[dns]\nport = 70000\n", 2, "dns.port", "it goes from 0 to 65535"},
+	{"negative port", "[dns]\nport = -1\n", 2, "dns.port", "it goes from 0 to 65535"},
+	{"string for a share", "[retry]\njitter = '0.1'\n", 2, "retry.jitter", "wants a number, not the string"},
+	{"no number", "[retry]\njitter = nan\n", 2, "retry.jitter", "wants a number, not the number NaN"},
+	{"string for truth", "[[bulk.rule]]\nheader = 'X'\ntake = 'true'\n", 3, "bulk.rule[0].take", "wants true or false, not the string \"true\"; write it without quotes"},
+	{"number for truth", "[dns]\nipv4_only = 1\n", 2, "dns.ipv4_only", "wants true or false"},
+	{"number for a duration", "[retry]\nlifetime = 3600\n", 2, "retry.lifetime", `write "3600s" for seconds`},
+	{"no duration", "[retry]\nlifetime = 'long'\n", 2, "retry.lifetime", `"long" is not a duration`},
+	{"duration with a space", "[retry]\nlifetime = '5 m'\n", 2, "retry.lifetime", `"5 m" is not a duration`},
+	{"days", "[retry]\nlifetime = '2d'\n", 2, "retry.lifetime", `write "48h"`},
+	{"string for a list", "[milter]\nlisten = 'inet:127.0.0.1:8895'\n", 2, "milter.listen", `write ["inet:127.0.0.1:8895"]`},
+	{"number in a list", "[milter]\nlisten = ['inet:127.0.0.1:8895',\n8896]\n", 3, "milter.listen[1]", "not the number 8896"},
+	{"duration for a list", "[retry]\nschedule = '5m'\n", 2, "retry.schedule", "wants a list in brackets"},
+	{"value for a table", "queue = 'longest'\n", 1, "queue", "wants a table, not the string"},
+	{"table for a value", "[mode]\nname = 'x'\n", 1, "mode", "wants a string in quotes, not a table"},
+	{"one table for a list of them", "[bulk.rule]\nheader = 'X'\n", 1, "bulk.rule", "wants tables, each under its own [[name]], not a table"},
+	{"list of tables for one", "[[queue]]\norder = 'longest'\n", 1, "queue", "wants a table, not a list"},
+	{"value for a rule", "[bulk]\nrule = ['List-Id']\n", 2, "bulk.rule[0]", "wants a table, not the string"},
+	{"domain without quotes", "[route]\nexample.com = '[127.0.0.1]:25'\n", 2, "route.example", "a name with dots needs quotes"},
+	{"number for a next hop", "[route]\n'example.com' = 25\n", 2, `route."example.com"`, "wants a string in quotes, not the number 25"},
+	{"not a network", "[dns]\nallow = ['10.0.0.0']\n", 2, "dns.allow[0]", "10.0.0.0"},
+	{"number for an address", "[dns]\nown = [1]\n", 2, "dns.own[0]", "wants a string in quotes, not the number 1"},
+
+	// A value is not possible.
+	{"mode", "mode = 'both'\n", 1, "mode", `use "observe" or "deliver"`},
+	{"ack", "ack = 'never'\n", 1, "ack", `"never" is not "journal", "written" or "memory"`},
+	{"state_dir", "state_dir = 'spool'\n", 1, "state_dir", "is not a path from the root"},
+	{"listen without kind", "[milter]\nlisten = [\n'inet:127.0.0.1:8895',\n'8896']\n", 4, "milter.listen[1]", "has no kind"},
+	{"listen on a relative path", "[milter]\nlisten = ['unix:milter.sock']\n", 2, "milter.listen[0]", "must begin with /"},
+	{"one socket for two", "[control]\nsocket = '/run/a'\n[milter]\nlisten = ['unix:/run/a']\n", 4, "milter.listen[0]", "is the control socket too"},
+	{"no sessions", "[milter]\nmax_sessions = 0\n", 2, "milter.max_sessions", "less than 1"},
+	{"rule without condition", "[[bulk.rule]]\nheader = 'A'\n\n[[bulk.rule]]\nname = 'x'\n", 4, "bulk.rule[1].header", "no condition"},
+	{"pattern", "[[bulk.rule]]\nheader = 'A'\nvalue = '('\n", 3, "bulk.rule[0].value", "missing closing )"},
+	{"client", "[[bulk.rule]]\nclient = '10.0.0.0/33'\n", 2, "bulk.rule[0].client", "10.0.0.0/33"},
+	{"size limit", "[bulk]\nsize_limit = -1\n", 2, "bulk.size_limit", "less than 1"},
+	{"order", "[queue]\norder = 'fifo'\n", 2, "queue.order", `use "round-robin", "longest" or "longest-aged"`},
+	{"max_age", "[queue]\nmax_age = '-1m'\n", 2, "queue.max_age", "is not a positive duration"},
+	{"max_bytes", "[queue]\nmax_bytes = 5\n", 2, "queue.max_bytes", "less than 1048576"},
+	{"empty schedule", "[retry]\nschedule = []\n", 2, "retry.schedule", "is empty"},
+	{"jitter", "[retry]\njitter = 1.5\n", 2, "retry.jitter", "not between 0 and 1"},
+	{"lifetime", "[retry]\nlifetime = '0s'\n", 2, "retry.lifetime", "is not a positive duration"},
+	{"visits", "[handback]\nvisits = -1\n", 2, "handback.visits", "is negative"},
+	{"next hop", "[route]\n'*' = '[127.0.0.1:25'\n", 2, `route."*"`, "closing bracket"},
+	{"next hop without brackets", "[route]\n'*' = '127.0.0.1:25'\n", 2, `route."*"`, "write it in brackets"},
+	{"routed domain", "[route]\n'a b' = '[127.0.0.1]:25'\n", 2, `route."a b"`, "is no domain"},
+	{"domain routed twice", "[route]\n'a.example' = '[127.0.0.1]:25'\n'A.example' = '[127.0.0.1]:26'\n", 1, "route", "given twice"},
+	{"inject", "[bounce]\ninject = 'localhost'\n", 2, "bounce.inject", "is not a next hop"},
+	{"delay", "[bounce]\ndelay = '2h'\n", 2, "bounce.delay", "longer than an hour"},
+	{"name server", "[dns]\nservers = ['ns.example']\n", 2, "dns.servers", `write "ip" or "ip:port"`},
+	{"connections", "[pool]\nconnections_per_site = 0\n", 2, "pool.connections_per_site", "less than 1"},
+	{"tls", "[pool]\ntls = 'always'\n", 2, "pool.tls", `use "opportunistic" or "none"`},
+	{"commit interval", "[journal]\ncommit_interval = '1h'\n", 2, "journal.commit_interval", "is not between"},
+	{"snapshot interval", "[snapshot]\ninterval = '1ms'\n", 2, "snapshot.interval", "is less than 1s"},
+	{"socket", "[control]\nsocket = 'control.sock'\n", 2, "control.socket", "is not a path from the root"},
+	{"level", "[log]\nlevel = 'loud'\n", 2, "log.level", `use "trace", "debug", "info", "warn", "error" or "off"`},
+	{"mail log", "[log]\nmail = 'mail.log'\n", 2, "log.mail", "nor a file's path"},
+	{"log name", "[log]\nname = 'mill race'\n", 2, "log.name", "is no syslog tag"},
+	{"hostname empty", "hostname = ''\n", 1, "hostname", "is not given"},
+	{"hostname not full", "hostname = 'mail'\n", 1, "hostname", "is not fully qualified"},
+	{"hostname with a blank", "hostname = 'mail .example.org'\n", 1, "hostname", `"mail " cannot be a part of one`},
+	{"hostname with an underscore", "hostname = 'my_host.example.org'\n", 1, "hostname", "is not a host name"},
+	{"hostname with a last dot", "hostname = 'mail.example.org.'\n", 1, "hostname", "is not a host name"},
+	{"hostname is an address", "hostname = '192.0.2.1'\n", 1, "hostname", "is an address"},
+	{"hostname too long", "hostname = '" + strings.Repeat("a.", 130) + "org'\n", 1, "hostname", "at most 253"},
+}
+
+func TestBadConfigs(t *testing.T) {
+	if len(badConfigs) < 100 {
+		t.Errorf("only %d cases", len(badConfigs))
+	}
+	for _, bad := range badConfigs {
+		t.Run(bad.name, func(t *testing.T) {
+			text := bad.text
+			if !strings.Contains(bad.text, "hostname =") && bad.key != "" {
+				text = "hostname = 'mail.example.org'\n" + text
+				bad.line++
+			}
+			_, err := loadText(text)
+			var errs ConfigErrors
+			if !errors.As(err, &errs) {
+				t.Fatalf("got %v", err)
+			}
+			if len(errs) != 1 {
+				t.Fatalf("%d errors:\n%v", len(errs), err)
+			}
+			checkBad(t, bad, errs[0])
+		})
+	}
+}
+
+func checkBad(t *testing.T, bad badConfig, e *ConfigError) {
+	if e.File != "c.toml" || e.Line != bad.line || e.Key != bad.key || !strings.Contains(e.Text, bad.want) {
+		t.Errorf("got  %s:%d %s: %s\nwant c.toml:%d %s: ...%s...", e.File, e.Line, e.Key, e.Text, bad.line, bad.key, bad.want)
+	}
+}

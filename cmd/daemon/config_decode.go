@@ -1,0 +1,292 @@
+package daemon
+
+import (
+	"encoding"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The parser's own decoder stops at the first wrong type, takes a bare 60 for 60 nanoseconds, and lets "Order" pass for
+// "order". So the parser parses, and the values are laid into the Config here, with an error for each that does not fit.
+
+// durationType tells durations from whole numbers.
+var durationType = reflect.TypeFor[time.Duration]()
+
+// fields maps the keys that t takes to its fields.
+func fields(t reflect.Type) map[string][]int {
+	known := make(map[string][]int)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, option, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		switch {
+		case option == "inline":
+			for key, index := range fields(f.Type) {
+				known[key] = append([]int{i}, index...)
+			}
+		case name != "" && name != "-":
+			known[name] = f.Index
+		}
+	}
+	return known
+}
+
+func (l *loader) table(path string, given map[string]any, into reflect.Value) {
+	known := fields(into.Type())
+	for _, key := range sortedKeys(given) {
+		if index, ok := known[key]; ok {
+			l.value(join(path, key), given[key], into.FieldByIndex(index))
+		} else {
+			l.add(join(path, key), "%s", unknownKey(path, key, known))
+		}
+	}
+}
+
+// value lays given into a field, list element or map value.
+func (l *loader) value(path string, given any, into reflect.Value) {
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
+	if u, ok := into.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		l.text(path, given, u)
+		return
+	}
+	switch into.Kind() {
+	case reflect.Struct:
+		if t, ok := given.(map[string]any); ok {
+			l.table(path, t, into)
+			return
+		}
+	case reflect.Map:
+		if t, ok := given.(map[string]any); ok {
+			l.strings(path, t, into)
+			return
+		}
+	case reflect.Slice:
+		if list, ok := elements(given); ok {
+			l.list(path, list, into)
+			return
+		}
+	default:
+		l.scalar(path, given, into)
+		return
+	}
+	l.mismatch(path, given, into.Type())
+}
+
+func (l *loader) text(path string, given any, into encoding.TextUnmarshaler) {
+	s, ok := given.(string)
+	if !ok {
+		l.mismatch(path, given, reflect.TypeFor[string]())
+		return
+	}
+	if err := into.UnmarshalText([]byte(s)); err != nil {
+		l.addValue(path, "%q does not fit: %v", s, err)
+	}
+}
+
+// strings fills a table whose keys are free, like [route].
+func (l *loader) strings(path string, given map[string]any, into reflect.Value) {
+	into.Set(reflect.MakeMap(into.Type()))
+	for _, key := range sortedKeys(given) {
+		s, ok := given[key].(string)
+		switch {
+		case ok:
+			into.SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(s))
+		case isTable(given[key]):
+			l.add(join(path, key), `wants a string, not a table; a name with dots needs quotes, like "example.com" = "..."`)
+		default:
+			l.mismatch(join(path, key), given[key], into.Type().Elem())
+		}
+	}
+}
+
+func (l *loader) list(path string, given []any, into reflect.Value) {
+	into.Set(reflect.MakeSlice(into.Type(), len(given), len(given))) // a given list replaces the default one
+	for i, v := range given {
+		l.value(fmt.Sprintf("%s[%d]", path, i), v, into.Index(i))
+	}
+}
+
+// elements makes one of the parser's two kinds of lists.
+func elements(given any) ([]any, bool) {
+	switch list := given.(type) {
+	case []any:
+		return list, true
+	case []map[string]any: // [[name]]
+		all := make([]any, len(list))
+		for i, t := range list {
+			all[i] = t
+		}
+		return all, true
+	}
+	return nil, false
+}
+
+func isTable(given any) bool {
+	_, ok := given.(map[string]any)
+	return ok
+}
+
+func (l *loader) scalar(path string, given any, into reflect.Value) {
+	if into.Type() == durationType {
+		l.duration(path, given, into)
+		return
+	}
+	switch g := given.(type) {
+	case string:
+		if into.Kind() == reflect.String {
+			into.SetString(g)
+			return
+		}
+	case bool:
+		if into.Kind() == reflect.Bool {
+			into.SetBool(g)
+			return
+		}
+	case int64:
+		if l.number(path, g, into) {
+			return
+		}
+	case float64:
+		if into.CanFloat() && !math.IsNaN(g) && !math.IsInf(g, 0) {
+			into.SetFloat(g)
+			return
+		}
+	}
+	l.mismatch(path, given, into.Type())
+}
+
+// number reports whether a whole number can stand here at all; one that is out of range gets its error.
+func (l *loader) number(path string, given int64, into reflect.Value) bool {
+	switch {
+	case into.CanInt() && !into.OverflowInt(given):
+		into.SetInt(given)
+	case into.CanUint() && given >= 0 && !into.OverflowUint(uint64(given)):
+		into.SetUint(uint64(given))
+	case into.CanFloat():
+		into.SetFloat(float64(given))
+	case into.CanInt(), into.CanUint():
+		l.addValue(path, "%d is out of range; %s", given, bounds(into.Type()))
+	default:
+		return false
+	}
+	return true
+}
+
+func bounds(t reflect.Type) string {
+	if bits := t.Bits(); t.Kind() >= reflect.Uint && t.Kind() <= reflect.Uint64 {
+		return fmt.Sprintf("it goes from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
+	} else {
+		return fmt.Sprintf("it goes to %d", int64(math.MaxInt64)>>(64-bits))
+	}
+}
+
+func (l *loader) duration(path string, given any, into reflect.Value) {
+	s, ok := given.(string)
+	if !ok {
+		l.mismatch(path, given, durationType)
+		return
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err == nil:
+		into.SetInt(int64(d))
+	case isDays(s):
+		days, _ := strconv.Atoi(strings.TrimSuffix(s, "d"))
+		l.addValue(path, `%q is not a duration: there is no unit for days; write "%dh"`, s, 24*days)
+	default:
+		l.addValue(path, `%q is not a duration; write it like "90s", "5m" or "1h30m"`, s)
+	}
+}
+
+func isDays(s string) bool {
+	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
+	return err == nil && strings.HasSuffix(s, "d") && n > 0 && n < 10_000
+}
+
+// mismatch says what is given, what is wanted and, when it can be told, what to write.
+func (l *loader) mismatch(path string, given any, want reflect.Type) {
+	l.addValue(path, "wants %s, not %s%s", wanted(want), described(given), repair(given, want))
+}
+
+// wanted describes a type in the words of the file.
+func wanted(t reflect.Type) string {
+	switch {
+	case t == durationType:
+		return `a duration in quotes, like "5m"`
+	case t.Kind() == reflect.String:
+		return "a string in quotes"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Float64, t.Kind() == reflect.Float32:
+		return "a number"
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && !isText(t.Elem()):
+		return "tables, each under its own [[name]]"
+	case t.Kind() == reflect.Slice:
+		return "a list in brackets"
+	case t.Kind() == reflect.Struct, t.Kind() == reflect.Map:
+		return "a table"
+	default:
+		return "a whole number"
+	}
+}
+
+func isText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// described names what the parser found.
+func described(given any) string {
+	switch g := given.(type) {
+	case string:
+		return fmt.Sprintf("the string %q", cut(g, 40))
+	case bool:
+		return strconv.FormatBool(g)
+	case int64:
+		return fmt.Sprintf("the number %d", g)
+	case float64:
+		return fmt.Sprintf("the number %v", g)
+	case map[string]any:
+		return "a table"
+	case time.Time:
+		return "a date or time"
+	default:
+		return "a list"
+	}
+}
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + "..."
+	}
+	return s
+}
+
+// repair is what to write instead, when that is plain.
+func repair(given any, want reflect.Type) string {
+	s, isString := given.(string)
+	n, isNumber := given.(int64)
+	switch {
+	case want == durationType && isNumber:
+		return fmt.Sprintf(`; write "%ds" for seconds`, n)
+	case want.Kind() == reflect.Slice && want.Elem().Kind() == reflect.String && isString:
+		return fmt.Sprintf("; write [%q]", cut(s, 40))
+	case want.Kind() == reflect.String && isNumber:
+		return fmt.Sprintf(`; write "%d"`, n)
+	case isString && want.Kind() != reflect.Slice && isBare(s):
+		return "; write it without quotes"
+	}
+	return ""
+}
+
+// isBare reports whether s would be a number or a truth value if it stood without quotes.
+func isBare(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil || slices.Contains([]string{"true", "false"}, s)
+}

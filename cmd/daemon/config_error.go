@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ConfigError is one thing wrong with a configuration.
+type ConfigError struct {
+	File   string // as it was given; empty when the configuration did not come from a file
+	Line   int    // from 1; 0 when it is about no line
+	Column int    // of the value, in characters from 1; 0 when the whole line is meant
+	Key    string // as "bulk.rule[1].value", elements counted from 0; empty when it is about no key
+	Text   string // what is wrong and how to repair it
+}
+
+// Error is one line: "millrace.toml:12: queue.order: ...".
+func (e *ConfigError) Error() string {
+	var b strings.Builder
+	if e.File != "" {
+		b.WriteString(e.File)
+		for _, n := range []int{e.Line, e.Column} {
+			if n > 0 {
+				fmt.Fprintf(&b, ":%d", n)
+			}
+		}
+		b.WriteString(": ")
+	}
+	if e.Key != "" {
+		b.WriteString(e.Key + ": ")
+	}
+	b.WriteString(e.Text)
+	return strings.ToValidUTF8(strings.Map(printable, b.String()), "?")
+}
+
+// printable keeps an error on its line, whatever the file holds.
+func printable(r rune) rune {
+	if r < ' ' || r >= 0x7f && r < 0xa0 {
+		return ' '
+	}
+	return r
+}
+
+// ConfigErrors is everything wrong with a configuration, in the order of the lines.
+type ConfigErrors []*ConfigError
+
+// Error is one line for each.
+func (e ConfigErrors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// orNil avoids the typed nil.
+func (e ConfigErrors) orNil() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+// sort orders by place; errors without one come last.
+func (e ConfigErrors) sort() {
+	slices.SortStableFunc(e, func(a, b *ConfigError) int {
+		if (a.Line == 0) != (b.Line == 0) {
+			return cmp.Compare(b.Line, a.Line)
+		}
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
+	})
+}

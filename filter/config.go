@@ -1,0 +1,125 @@
+package filter
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// MaxRules is how many rules a Config may have.
+const MaxRules = 256
+
+// Rule says which messages are bulk. Every condition that is given must hold; a rule without a condition is refused.
+//
+// Sender, SASLUser, Listener, a client's name and a macro's value are compared with a pattern of the shell's kind: "*"
+// stands for any text, "?" for one character, case does not matter, and the whole text must match.
+type Rule struct {
+	Name     string `toml:"name"`      // for the log and the counters; made from the condition when empty
+	Header   string `toml:"header"`    // a field of this name is there; a "*" at its end stands for any rest
+	Value    string `toml:"value"`     // and one such field's unfolded value contains this RE2 pattern, case aside
+	Sender   string `toml:"sender"`    // envelope sender; "news.example.com" is short for "*@news.example.com"
+	Client   string `toml:"client"`    // address, network as "10.0.0.0/8", or pattern for the verified name
+	SASLUser string `toml:"sasl_user"` // the name the client logged in with
+	Listener string `toml:"listener"`  // {daemon_name}, or the port the client connected to
+	Macro    string `toml:"macro"`     // "name" or "name=pattern": what the MTA says at MAIL at the latest
+	Take     *bool  `toml:"take"`      // false leaves what matches with the MTA; true when not given
+}
+
+// Config is the [bulk] table.
+type Config struct {
+	Rule         []Rule   `toml:"rule"`          // first match wins; DefaultRules when there are none
+	SizeLimit    int64    `toml:"size_limit"`    // bytes; a larger message stays with the MTA
+	LocalDomains []string `toml:"local_domains"` // never taken; ".example.com" covers what is below it
+	Mailers      []string `toml:"mailers"`       // {rcpt_mailer} values whose recipients may be taken
+	MaxHops      int      `toml:"max_hops"`      // with more Received fields a message loops, which the MTA handles
+}
+
+// Default is the [bulk] table of an empty file.
+//
+// The mailer "relay" is not among Mailers: Postfix uses it for domains this host is a relay for, Sendmail for a smart
+// host. Both are decisions that looking up the MX records would undo.
+func Default() Config {
+	return Config{SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
+}
+
+// DefaultRules are the rules used when none are given: what mailing software in use today puts into its headers.
+//
+// An alert or a password reset may say "Precedence: bulk" too, to keep vacation programs quiet; it then says
+// "Auto-Submitted: auto-generated", so that rule stands before Precedence but behind the list headers.
+func DefaultRules() []Rule {
+	no := false
+	return []Rule{
+		{Name: "x-millrace-no", Header: "X-Millrace", Value: `^no$`, Take: &no},
+		{Name: "x-millrace-yes", Header: "X-Millrace", Value: `^yes$`},
+		{Name: "listmonk", Header: "X-Listmonk-Campaign"},
+		{Name: "phplist", Header: "X-ListMember"},
+		{Name: "civimail", Header: "X-CiviMail-Bounce"},
+		{Name: "newsletter", Header: "X-Newsletter-Email-Id"},
+		{Name: "campaign", Header: "X-Campaign*"},
+		{Name: "list-unsubscribe", Header: "List-Unsubscribe"},
+		{Name: "feedback-id", Header: "Feedback-ID"},
+		{Name: "list-id", Header: "List-Id"},
+		{Name: "auto-generated", Header: "Auto-Submitted", Value: `^auto-generated\b`, Take: &no},
+		{Name: "precedence", Header: "Precedence", Value: `^(bulk|list|junk)$`},
+	}
+}
+
+// Validate returns what is wrong, naming the key and how to repair it.
+func (c Config) Validate() error {
+	switch {
+	case c.SizeLimit < 1:
+		return fmt.Errorf("size_limit: %d is less than 1; give bytes, like 52428800", c.SizeLimit)
+	case c.MaxHops < 1:
+		return fmt.Errorf("max_hops: %d is less than 1; 50 is usual", c.MaxHops)
+	case len(c.Mailers) == 0:
+		return fmt.Errorf(`mailers: is empty, so nothing would be taken; give ["smtp", "esmtp"]`)
+	case len(c.Rule) > MaxRules:
+		return fmt.Errorf("rule: %d rules are more than %d; join patterns with |", len(c.Rule), MaxRules)
+	}
+	for i, d := range c.LocalDomains {
+		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
+			return fmt.Errorf("local_domains[%d]: %q is not a domain; write example.com, or .example.com for what is below it", i, d)
+		}
+	}
+	for i, r := range c.Rule {
+		if err := r.validate(); err != nil {
+			return fmt.Errorf("rule[%d].%w", i, err)
+		}
+	}
+	return nil
+}
+
+func (r Rule) validate() error {
+	switch {
+	case strings.ContainsFunc(r.Name, notInName):
+		return fmt.Errorf("name: %q has characters that do not fit in a log line; use letters, digits and - _ . +", r.Name)
+	case !r.conditional():
+		return fmt.Errorf("header: the rule has no condition; give one of header, sender, client, sasl_user, listener, macro")
+	case strings.ContainsFunc(strings.TrimSuffix(r.Header, "*"), notInField):
+		return fmt.Errorf("header: %q is not a field name; write it without colon, with a * at the end at most", r.Header)
+	case r.Value != "" && r.Header == "":
+		return fmt.Errorf("value: needs a header to look in; give header too")
+	case strings.HasPrefix(strings.TrimSpace(r.Macro), "="):
+		return fmt.Errorf(`macro: %q names no macro; write "name" or "name=pattern"`, r.Macro)
+	}
+	if _, err := regexp.Compile(r.Value); err != nil {
+		return fmt.Errorf("value: %w; the syntax is RE2, see https://golang.org/s/re2syntax", err)
+	}
+	if _, err := parseClient(r.Client); r.Client != "" && err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	return nil
+}
+
+// conditional reports whether the rule has a condition at all: one without would take every message.
+func (r Rule) conditional() bool {
+	return r.Header+r.Sender+r.Client+r.SASLUser+r.Listener+r.Macro != ""
+}
+
+func notInName(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.+", c))
+}
+
+// notInField reports a character that a header field's name cannot have (RFC 5322 section 2.2). A "*" could be in one,
+// but here it can only be a mistake.
+func notInField(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' || c == '*' }

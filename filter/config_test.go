@@ -1,0 +1,87 @@
+package filter
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDefaultIsValid(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Error(err)
+	}
+	c := Default()
+	c.Rule = DefaultRules()
+	if err := c.Validate(); err != nil {
+		t.Errorf("default rules: %v", err)
+	}
+}
+
+func TestValidateNamesRuleAndKey(t *testing.T) {
+	rule := func(r Rule) Config {
+		c := Default()
+		c.Rule = []Rule{{Name: "fine", Header: "List-Id"}, r}
+		return c
+	}
+	with := func(change func(*Config)) Config {
+		c := Default()
+		change(&c)
+		return c
+	}
+	for _, tt := range []struct {
+		name   string
+		config Config
+		want   []string
+	}{
+		{"size", with(func(c *Config) { c.SizeLimit = 0 }), []string{"size_limit: 0", "52428800"}},
+		{"hops", with(func(c *Config) { c.MaxHops = -1 }), []string{"max_hops: -1"}},
+		{"mailers", with(func(c *Config) { c.Mailers = nil }), []string{"mailers: is empty", `["smtp", "esmtp"]`}},
+		{"too many rules", with(func(c *Config) { c.Rule = make([]Rule, 257) }), []string{"rule: 257 rules"}},
+		{"local domain with @", with(func(c *Config) { c.LocalDomains = []string{"a.example", "x@y"} }), []string{`local_domains[1]: "x@y"`}},
+		{"local domain of dots", with(func(c *Config) { c.LocalDomains = []string{"."} }), []string{`local_domains[0]: "."`}},
+		{"no condition", rule(Rule{Name: "x"}), []string{"rule[1].header: the rule has no condition"}},
+		{"name", rule(Rule{Name: "my rule", Header: "X"}), []string{`rule[1].name: "my rule"`}},
+		{"field with colon", rule(Rule{Header: "List-Id:"}), []string{`rule[1].header: "List-Id:"`, "without colon"}},
+		{"star within", rule(Rule{Header: "X-*-Id"}), []string{`rule[1].header: "X-*-Id"`}},
+		{"value without header", rule(Rule{Sender: "a@b", Value: "x"}), []string{"rule[1].value: needs a header"}},
+		{"bad pattern", rule(Rule{Header: "X", Value: "(a"}), []string{"rule[1].value: ", "RE2"}},
+		{"bad address", rule(Rule{Client: "10.0.0.0/99"}), []string{`rule[1].client: "10.0.0.0/99"`, "192.0.2.0/24"}},
+		{"half an address", rule(Rule{Client: "10.0.0"}), []string{`rule[1].client: "10.0.0"`}},
+		{"macro without name", rule(Rule{Macro: "=news"}), []string{"rule[1].macro: "}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.config.Validate()
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not contain %q", err, want)
+				}
+			}
+			if _, err := Compile(tt.config, "mx.example.org"); err == nil {
+				t.Error("Compile accepts what Validate refuses")
+			}
+		})
+	}
+}
+
+func TestCompileRefusesHostnames(t *testing.T) {
+	for _, h := range []string{"", "mx example", "mx\r\nX: y", "a;b", "(x)"} {
+		if _, err := Compile(Default(), h); err == nil {
+			t.Errorf("hostname %q was accepted", h)
+		}
+	}
+}
+
+func TestRuleWithoutNameGetsOne(t *testing.T) {
+	c := Default()
+	c.Rule = []Rule{{Header: "X-Campaign*"}, {Client: "192.0.2.1"}}
+	f, err := Compile(c, "mx.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := f.Counts()
+	if got[0].Rule != "x-campaign" || got[1].Rule != "rule-2" {
+		t.Errorf("names %q and %q", got[0].Rule, got[1].Rule)
+	}
+}

@@ -1,0 +1,206 @@
+package filter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Filter is a compiled Config. It is immutable but for its counters, so that any number of sessions may share it.
+type Filter struct {
+	hostname string
+	rules    []*rule
+	byName   map[string][]int // header name in lower case: rules that look at it
+	byPrefix []prefixRule
+	local    []string // domains in lower case; a leading dot covers what is below
+	mailers  []string
+	macros   []string // that rules look at
+	limit    int64
+	maxHops  int
+}
+
+// prefixRule is a rule whose header ends in "*".
+type prefixRule struct {
+	prefix string
+	rule   int
+}
+
+// Compile makes a Filter for the host of this name, which is always local.
+func Compile(c Config, hostname string) (*Filter, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if hostname == "" || strings.ContainsAny(hostname, " \t\r\n()<>;") {
+		return nil, fmt.Errorf("hostname %q cannot stand in a Received field", hostname)
+	}
+	f := &Filter{
+		hostname: hostname, byName: make(map[string][]int), limit: c.SizeLimit, maxHops: c.MaxHops,
+		local: []string{lower(hostname), "localhost"},
+	}
+	for _, d := range c.LocalDomains {
+		f.local = append(f.local, strings.TrimSuffix(lower(d), "."))
+	}
+	for _, m := range c.Mailers {
+		f.mailers = append(f.mailers, lower(m))
+	}
+	rules := c.Rule
+	if len(rules) == 0 {
+		rules = DefaultRules()
+	}
+	for i, r := range rules {
+		if err := f.add(r, i); err != nil {
+			return nil, fmt.Errorf("rule[%d].%w", i, err)
+		}
+	}
+	return f, nil
+}
+
+func (f *Filter) add(c Rule, i int) error {
+	r, err := compileRule(c, i)
+	if err != nil {
+		return err
+	}
+	f.rules = append(f.rules, r)
+	if name, _ := splitMacro(c.Macro); name != "" && !slices.Contains(f.macros, name) {
+		f.macros = append(f.macros, name)
+	}
+	if r.header == nil {
+		return nil
+	}
+	if prefix, wild := strings.CutSuffix(r.header.name, "*"); wild {
+		f.byPrefix = append(f.byPrefix, prefixRule{prefix, i})
+	} else {
+		f.byName[r.header.name] = append(f.byName[r.header.name], i)
+	}
+	return nil
+}
+
+// Hopeless reports that no message of this connection can be taken, whoever sends it: only the client and the listener
+// of the offer are looked at.
+func (f *Filter) Hopeless(o *Offer) bool {
+	for _, r := range f.rules {
+		if !holds(r.connect, o) {
+			continue
+		}
+		if r.take {
+			return false
+		}
+		if len(r.mail) == 0 && r.header == nil {
+			return true
+		}
+	}
+	return true
+}
+
+// Early decides at MAIL as far as it can. It returns Unknown when the header matters; Take is still subject to Decide.
+func (f *Filter) Early(o *Offer) Verdict {
+	switch {
+	case o.Sender == "":
+		return pass("null sender")
+	case o.Size > f.limit:
+		return pass("over size_limit")
+	}
+	asked := false // a rule that leaves the message with the MTA may match by its header
+	for _, r := range f.rules {
+		switch {
+		case !holds(r.connect, o) || !holds(r.mail, o):
+		case r.header != nil && r.take:
+			return Verdict{}
+		case r.header != nil:
+			asked = true
+		case r.take && asked:
+			return Verdict{}
+		default:
+			v := r.verdict()
+			if v.Decision == Pass {
+				r.seen.Add(1)
+			}
+			return v
+		}
+	}
+	return pass("no rule matches")
+}
+
+// Decide decides when the whole header is there: field lines ended by CRLF, without the empty line. It returns Pass or
+// Take.
+func (f *Filter) Decide(o *Offer, header []byte) Verdict {
+	if o.Sender == "" {
+		return pass("null sender")
+	}
+	if max(o.Size, int64(len(header))) > f.limit {
+		return pass("over size_limit")
+	}
+	s := f.read(header)
+	if s.ours {
+		return pass("has been through us already")
+	}
+	if s.hops > f.maxHops {
+		return pass("over max_hops")
+	}
+	r := f.first(o, &s)
+	if r == nil {
+		return pass("no rule matches")
+	}
+	r.seen.Add(1)
+	v := r.verdict()
+	// A reply or a notice may go to somebody who never wrote to a list: that a listener or a login is for bulk mail
+	// does not make it bulk, and for a reply nothing does.
+	if v.Decision == Take && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
+		v.Decision, v.Reason = Pass, s.auto
+	}
+	return v
+}
+
+// first returns the first rule that matches, or nil.
+func (f *Filter) first(o *Offer, s *scan) *rule {
+	for i, r := range f.rules {
+		if (r.header == nil || s.has(i)) && holds(r.connect, o) && holds(r.mail, o) {
+			return r
+		}
+	}
+	return nil
+}
+
+// Takes reports whether a recipient may be taken: mailer is what the MTA would deliver it with ("" when it does not
+// say, as for mail submitted on this host), domain is its domain as written.
+func (f *Filter) Takes(mailer, domain string) bool {
+	if domain == "" || f.isLocal(strings.TrimSuffix(lower(domain), ".")) {
+		return false
+	}
+	return mailer == "" || slices.Contains(f.mailers, lower(mailer))
+}
+
+func (f *Filter) isLocal(domain string) bool {
+	return slices.ContainsFunc(f.local, func(l string) bool {
+		return domain == l || l[0] == '.' && strings.HasSuffix(domain, l)
+	})
+}
+
+// SizeLimit is the number of bytes above which a message stays with the MTA.
+func (f *Filter) SizeLimit() int64 { return f.limit }
+
+// Macros names the macros that rules look at, without braces: the MTA must be asked for them at MAIL.
+func (f *Filter) Macros() []string { return f.macros }
+
+// Count is what one rule did since its filter was compiled.
+type Count struct {
+	Rule      string
+	Seen      uint64 // messages it decided
+	WouldTake uint64 // of these, how many Observed was told of
+}
+
+// Observed counts a message that would have been taken, were the door not told to observe only.
+func (f *Filter) Observed(v Verdict) {
+	if v.rule != nil {
+		v.rule.wouldTake.Add(1)
+	}
+}
+
+// Counts returns the counters of all rules, in their order.
+func (f *Filter) Counts() []Count {
+	counts := make([]Count, len(f.rules))
+	for i, r := range f.rules {
+		counts[i] = Count{Rule: r.name, Seen: r.seen.Load(), WouldTake: r.wouldTake.Load()}
+	}
+	return counts
+}

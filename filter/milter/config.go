@@ -1,0 +1,71 @@
+package milter
+
+import (
+	"fmt"
+	"time"
+)
+
+// Modes of the door.
+const (
+	// Deliver takes bulk mail.
+	Deliver = "deliver"
+	// Observe counts and logs what would be taken, and takes nothing. No body is ever asked for.
+	Observe = "observe"
+)
+
+// Config is the [milter] table.
+type Config struct {
+	Listen         []string      `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
+	Mode           string        `toml:"mode"`             // Deliver or Observe
+	IdleTimeout    time.Duration `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
+	ReadTimeout    time.Duration `toml:"read_timeout"`     // a frame that has begun must be complete, an answer of ours gone
+	StopGrace      time.Duration `toml:"stop_grace"`       // on stopping, idle connections have so long to hear 421
+	MaxSessions    int           `toml:"max_sessions"`     // connections; mail of those above it passes
+	MaxRcpts       int           `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
+	MaxHeaderBytes int           `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
+	MaxBuffered    int64         `toml:"max_buffered"`     // bytes of messages not yet taken, all sessions together
+}
+
+// Default is the [milter] table of an empty file.
+//
+// An idle connection is one whose SMTP client is silent: Postfix gives up on such a client after 5 minutes, Sendmail
+// after an hour. Closing earlier would look like a failure of ours.
+func Default() Config {
+	return Config{
+		Listen: []string{"inet:127.0.0.1:8895"}, Mode: Observe,
+		IdleTimeout: 65 * time.Minute, ReadTimeout: time.Minute, StopGrace: 5 * time.Second,
+		MaxSessions: 1000, MaxRcpts: 10_000, MaxHeaderBytes: 1 << 20, MaxBuffered: 512 << 20,
+	}
+}
+
+// Validate returns what is wrong, naming the key and how to repair it.
+func (c Config) Validate() error {
+	for i, l := range c.Listen {
+		if _, _, err := ParseListen(l); err != nil {
+			return fmt.Errorf("listen[%d]: %w", i, err)
+		}
+	}
+	if c.Mode != Deliver && c.Mode != Observe {
+		return fmt.Errorf("mode: %q is neither %q nor %q", c.Mode, Observe, Deliver)
+	}
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"idle_timeout", c.IdleTimeout}, {"read_timeout", c.ReadTimeout}} {
+		if d.value <= 0 {
+			return fmt.Errorf(`%s: %s is not a positive duration; write it like "1m"`, d.key, d.value)
+		}
+	}
+	if c.StopGrace < 0 {
+		return fmt.Errorf("stop_grace: %s is negative; 0 closes idle connections at once", c.StopGrace)
+	}
+	for _, n := range []struct {
+		key   string
+		value int64
+	}{{"max_sessions", int64(c.MaxSessions)}, {"max_rcpts", int64(c.MaxRcpts)}, {"max_header_bytes", int64(c.MaxHeaderBytes)}, {"max_buffered", c.MaxBuffered}} {
+		if n.value < 1 {
+			return fmt.Errorf("%s: %d is less than 1", n.key, n.value)
+		}
+	}
+	return nil
+}

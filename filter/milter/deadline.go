@@ -1,0 +1,41 @@
+package milter
+
+import (
+	"net"
+	"time"
+)
+
+// deadlined reads from a connection with a deadline on every read: long for the first byte of a frame, and from then
+// on one deadline for all of the frame, so that a byte now and then does not keep a connection open.
+type deadlined struct {
+	nc         net.Conn
+	idle, read time.Duration
+	until      time.Time // of the frame that has begun; zero between frames
+	probing    bool      // see probe
+}
+
+// probeTime is how long a probe waits: long enough that the read is tried at all.
+const probeTime = time.Millisecond
+
+// Read implements io.Reader.
+func (d *deadlined) Read(p []byte) (int, error) {
+	now := time.Now()
+	until := d.until
+	switch {
+	case d.probing:
+		until = now.Add(probeTime)
+	case until.IsZero():
+		until = now.Add(d.idle)
+	}
+	if err := d.nc.SetReadDeadline(until); err != nil {
+		return 0, err
+	}
+	n, err := d.nc.Read(p)
+	if n > 0 && d.until.IsZero() {
+		d.until = now.Add(d.read)
+	}
+	return n, err
+}
+
+// between is called when a frame is complete.
+func (d *deadlined) between() { d.until = time.Time{} }

@@ -1,0 +1,380 @@
+package milter
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/test/driver"
+)
+
+func TestBulkIsTaken(t *testing.T) {
+	for _, flavor := range []driver.Flavor{driver.Postfix, driver.Sendmail} {
+		r := start(t)
+		c := r.dial(driver.Options{Flavor: flavor, TLS: "TLSv1.3"})
+		m := edit(bulk(), func(m *driver.Message) { m.SASLUser = "news" })
+		if v := r.send(c, m); !v.Taken() || v.Stage != driver.EndOfBody || len(v.Deleted) > 0 {
+			t.Fatalf("flavor %d: %+v", flavor, v)
+		}
+		got := r.taken.last(t)
+		wantHeader := "From: News <news@example.com>\r\nDate: Tue, 4 Mar 2025 05:06:07 +0100\r\nMessage-ID: <1@example.com>\r\nList-Id: <l.example.com>\r\n"
+		if string(got.Header) != wantHeader || string(got.Body) != "Hello,\r\nworld.\r\n" {
+			t.Errorf("flavor %d: header %q, body %q", flavor, got.Header, got.Body)
+		}
+		trace := string(got.Trace)
+		for _, want := range []string{
+			"Received: from client.example.net (client.example.net [192.0.2.25])\r\n", "\tby mx.example.org (Millrace) with ESMTPSA id 4bXyZ1\r\n",
+			"\tfor <a@example.net>;\r\n",
+		} {
+			if !strings.Contains(trace, want) {
+				t.Errorf("flavor %d: %q is not in %q", flavor, want, trace)
+			}
+		}
+		if got.ID == 0 || got.QueueID != "4bXyZ1" || got.Rule != "list-id" || got.Client != "client.example.net[192.0.2.25]" || got.Arrived.IsZero() || got.EightBit {
+			t.Errorf("flavor %d: %+v", flavor, got)
+		}
+	}
+}
+
+func TestPlainPasses(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	if v := r.send(c, plain()); v.Action != driver.Accept || v.Stage != driver.EndOfHeader || v.Sent != 0 {
+		t.Errorf("a letter: %+v", v)
+	}
+	bounce := edit(bulk(), func(m *driver.Message) { m.From = "" })
+	if v := r.send(c, bounce); v.Action != driver.Accept || v.Stage != driver.Mail {
+		t.Errorf("from the null sender: %+v", v)
+	}
+	large := edit(bulk(), func(m *driver.Message) { m.MailArgs = []string{"SIZE=99999999999"} })
+	if v := r.send(c, large); v.Action != driver.Accept || v.Stage != driver.Mail {
+		t.Errorf("too large: %+v", v)
+	}
+	if n := len(r.taken.all()); n != 0 {
+		t.Errorf("%d taken", n)
+	}
+	if got := r.door.Counts(); got.PassedHeader != 1 || got.PassedMail != 2 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestHopelessConnectionIsLeftAtOnce(t *testing.T) {
+	r := start(t, func(s *setup) { s.filter.Rule = []filter.Rule{{Header: "List-Id", Listener: "bulk"}} })
+	if c := r.dial(driver.Options{DaemonName: "smtpd"}); !c.Passed() {
+		t.Error("a listener no rule can match is still served")
+	}
+	if c := r.dial(driver.Options{DaemonName: "bulk"}); c.Passed() || !r.send(c, bulk()).Taken() {
+		t.Error("the bulk listener is not served")
+	}
+}
+
+func TestRuleMacroIsAskedForAtMail(t *testing.T) {
+	r := start(t, func(s *setup) { s.filter.Rule = []filter.Rule{{Macro: "bulk_class=news"}} })
+	c := r.dial(driver.Options{})
+	if v := r.send(c, plain()); v.Action != driver.Accept || v.Stage != driver.Mail {
+		t.Errorf("without the macro: %+v", v)
+	}
+	m := edit(plain(), func(m *driver.Message) { m.Macros = map[string]string{"bulk_class": "news"} })
+	if v := r.send(c, m); !v.Taken() {
+		t.Errorf("with the macro: %+v", v)
+	}
+}
+
+func TestMixedRecipients(t *testing.T) {
+	r := start(t, func(s *setup) { s.filter.LocalDomains = []string{"here.example"} })
+	c := r.dial(driver.Options{})
+	m := edit(bulk(), func(m *driver.Message) {
+		m.Rcpts = []driver.Recipient{
+			{Addr: "A@example.net", Mailer: "smtp"},
+			{Addr: "local@example.org", Mailer: "local"},
+			{Addr: "a@example.net", Mailer: "smtp"},
+			{Addr: `"a"@example.net`, Mailer: "smtp"},
+			{Addr: "a@example.net", Mailer: "smtp"},
+			{Addr: "gone@example.com", Mailer: "error"},
+			{Addr: "x@here.example", Mailer: "smtp"},
+			{Addr: "b@example.com", Mailer: "smtp"},
+		}
+	})
+	v := r.send(c, m)
+	if v.Action != driver.Accept || v.Stage != driver.EndOfBody {
+		t.Fatalf("%+v", v)
+	}
+	want := []string{"<A@example.net>", "<a@example.net>", `<"a"@example.net>`, "<b@example.com>"}
+	if !reflect.DeepEqual(v.Deleted, want) {
+		t.Errorf("deleted %q, want %q", v.Deleted, want)
+	}
+	got := r.taken.last(t)
+	if len(got.Rcpts) != 2 || got.Rcpts[0].Addr != "A@example.net" || got.Rcpts[1].Addr != "b@example.com" {
+		t.Errorf("taken for %+v", got.Rcpts)
+	}
+	if strings.Contains(string(got.Trace), "for <") {
+		t.Errorf("one recipient learns of another: %q", got.Trace)
+	}
+}
+
+func TestNobodyToTake(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	m := edit(bulk(), func(m *driver.Message) { m.Rcpts = []driver.Recipient{{Addr: "a@example.org", Mailer: "virtual"}} })
+	if v := r.send(c, m); v.Action != driver.Accept || v.Stage != driver.EndOfHeader {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestWithoutDeletionAllOrNothing(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{Actions: driver.ActSetSymList})
+	m := edit(bulk(), func(m *driver.Message) {
+		m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: "l@example.org", Mailer: "local"})
+	})
+	if v := r.send(c, m); v.Action != driver.Accept || len(v.Deleted) > 0 {
+		t.Errorf("mixed: %+v", v)
+	}
+	if v := r.send(c, bulk()); !v.Taken() {
+		t.Errorf("all of them: %+v", v)
+	}
+}
+
+func TestLocalSubmission(t *testing.T) {
+	r := start(t, func(s *setup) { s.filter.LocalDomains = []string{"here.example"} })
+	o := driver.Options{ClientName: "localhost", ClientAddr: "127.0.0.1"}
+	m := bulk()
+	m.Rcpts = []driver.Recipient{{Addr: "a@example.net"}, {Addr: "b@here.example"}}
+	v := r.send(r.dial(o), m)
+	if v.Action != driver.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@example.net>" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestDSNParametersArrive(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	m := edit(bulk(), func(m *driver.Message) {
+		m.MailArgs = []string{"SIZE=300", "BODY=8BITMIME", "ret=hdrs", "ENVID=QQ+2B314159", "SMTPUTF8", "AUTH=<>"}
+		m.Rcpts = []driver.Recipient{
+			{Addr: "jürgen@example.net", Mailer: "smtp", Args: []string{"NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;j+2Bx@example.net"}},
+			{Addr: "b@example.net", Mailer: "smtp", Args: []string{"notify=NEVER"}},
+		}
+	})
+	if v := r.send(c, m); !v.Taken() {
+		t.Fatalf("%+v", v)
+	}
+	got := r.taken.last(t)
+	if got.From != "news@example.com" || got.Ret != "HDRS" || got.EnvID != "QQ+2B314159" || !got.UTF8 {
+		t.Errorf("%+v", got.Envelope)
+	}
+	want := []relay.Rcpt{
+		{Addr: "jürgen@example.net", Notify: "SUCCESS,FAILURE", ORcpt: "rfc822;j+2Bx@example.net"},
+		{Addr: "b@example.net", Notify: "NEVER"},
+	}
+	if !reflect.DeepEqual(got.Rcpts, want) {
+		t.Errorf("%+v, want %+v", got.Rcpts, want)
+	}
+	if !strings.Contains(string(got.Trace), "with UTF8SMTP id") {
+		t.Errorf("trace %q", got.Trace)
+	}
+	// Nothing of it must cling to the next message.
+	r.send(c, bulk())
+	if got := r.taken.last(t); got.Ret != "" || got.EnvID != "" || got.UTF8 || len(got.Rcpts) != 1 || got.Rcpts[0].Notify != "" {
+		t.Errorf("the next message has %+v", got.Envelope)
+	}
+}
+
+func TestWhatCannotBePromisedStays(t *testing.T) {
+	rcpt := func(addr string, args ...string) func(*driver.Message) {
+		return func(m *driver.Message) {
+			m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: addr, Mailer: "smtp", Args: args})
+		}
+	}
+	args := func(args ...string) func(*driver.Message) { return func(m *driver.Message) { m.MailArgs = args } }
+	for _, tt := range []struct {
+		name   string
+		change func(*driver.Message)
+		stage  byte
+	}{
+		{"REQUIRETLS", args("REQUIRETLS"), driver.Mail},
+		{"XVERP", args("XVERP=+="), driver.Mail},
+		{"BINARYMIME", args("BODY=BINARYMIME"), driver.Mail},
+		{"bad RET", args("RET=ALL"), driver.Mail},
+		{"bad SIZE", args("SIZE=-1"), driver.Mail},
+		{"control in a parameter", args("ENVID=a\rRCPT"), driver.Mail},
+		{"UTF-8 sender without SMTPUTF8", func(m *driver.Message) { m.From = "jürgen@example.com" }, driver.Mail},
+		{"control in the sender", func(m *driver.Message) { m.From = "a\r\n@example.com" }, driver.Mail},
+		{"unknown RCPT parameter", rcpt("b@example.net", "RRVS=2014-04-03T23:01:00Z"), driver.Rcpt},
+		{"UTF-8 recipient without SMTPUTF8", rcpt("jürgen@example.net"), driver.Rcpt},
+		{"source route", rcpt("@x.example:b@example.net"), driver.Rcpt},
+		{"unclosed path", func(m *driver.Message) { m.Rcpts = append(m.Rcpts, driver.Recipient{Raw: "<b@example.net"}) }, driver.Rcpt},
+		{"lone LF in the body", func(m *driver.Message) { m.Body = []byte("a\nb\r\n") }, driver.EndOfBody},
+		{"NUL in the body", func(m *driver.Message) { m.Body = []byte("a\x00b\r\n") }, driver.EndOfBody},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := start(t)
+			c := r.dial(driver.Options{})
+			if v := r.send(c, edit(bulk(), tt.change)); v.Action != driver.Accept || v.Stage != tt.stage {
+				t.Errorf("%+v, want accept at %q", v, tt.stage)
+			}
+			if v := r.send(c, bulk()); !v.Taken() || len(r.taken.all()) != 1 {
+				t.Errorf("the next message: %+v", v)
+			}
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		limit   func(*setup)
+		message *driver.Message
+		stage   byte
+	}{
+		{"recipients", func(s *setup) { s.config.MaxRcpts = 2 }, edit(bulk(), func(m *driver.Message) { m.Rcpts = driver.To("a@x.example", "b@x.example", "c@x.example") }), driver.Rcpt},
+		{"header", func(s *setup) { s.config.MaxHeaderBytes = 500 }, fields(driver.Field{Name: "X", Value: strings.Repeat("y", 400)}), driver.EndOfHeader},
+		{"body", func(s *setup) { s.filter.SizeLimit = 100_000 }, edit(bulk(), func(m *driver.Message) { m.Body = make([]byte, 100_000) }), driver.EndOfBody},
+		{"memory", func(s *setup) { s.config.MaxBuffered = 70_000 }, edit(bulk(), func(m *driver.Message) { m.Body = make([]byte, 70_000) }), driver.EndOfBody},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := start(t, tt.limit)
+			c := r.dial(driver.Options{})
+			if v := r.send(c, tt.message); v.Action != driver.Accept || v.Stage != tt.stage {
+				t.Errorf("%+v, want accept at %q", v, tt.stage)
+			}
+			if got := r.door.Counts(); got.Left != 1 || got.Buffered != 0 {
+				t.Errorf("%+v", got)
+			}
+			if v := r.send(c, bulk()); !v.Taken() {
+				t.Errorf("a small message after it: %+v", v)
+			}
+		})
+	}
+}
+
+func TestOverMaxSessions(t *testing.T) {
+	r := start(t, func(s *setup) { s.config.MaxSessions = 1 })
+	first := r.dial(driver.Options{})
+	if c := r.dial(driver.Options{}); !c.Passed() {
+		t.Error("the second connection is served")
+	}
+	if v := r.send(first, bulk()); !v.Taken() {
+		t.Errorf("the first connection: %+v", v)
+	}
+}
+
+func TestObserveTakesNothing(t *testing.T) {
+	r := start(t, func(s *setup) { s.config.Mode = Observe })
+	c := r.dial(driver.Options{})
+	if v := r.send(c, bulk()); v.Action != driver.Accept || v.Stage != driver.EndOfHeader || v.Sent != 0 {
+		t.Errorf("%+v", v)
+	}
+	r.send(c, plain())
+	if n := len(r.taken.all()); n != 0 {
+		t.Errorf("%d taken", n)
+	}
+	if got := r.door.Counts(); got.Observed != 1 || got.PassedHeader != 1 || got.Taken != 0 {
+		t.Errorf("%+v", got)
+	}
+	for _, c := range r.door.Filter().Counts() {
+		if want := uint64(0); c.Rule == "list-id" && (c.Seen != 1 || c.WouldTake != 1) || c.Rule != "list-id" && c.Seen != want {
+			t.Errorf("%+v", c)
+		}
+	}
+	if log := r.log.String(); !strings.Contains(log, "would take: id=4bXyZ1 from=news@example.com rule=list-id nrcpt=1") {
+		t.Errorf("log %q", log)
+	}
+}
+
+func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		full uint64
+		logs bool
+	}{{relay.ErrFull, 1, false}, {errors.New("disk on fire"), 0, true}} {
+		r := start(t, func(s *setup) { s.before = func(*relay.Message) error { return tt.err } })
+		v := r.send(r.dial(driver.Options{}), edit(bulk(), func(m *driver.Message) {
+			m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: "l@example.org", Mailer: "local"})
+		}))
+		if v.Action != driver.Accept || len(v.Deleted) != 0 {
+			t.Errorf("%v: %+v", tt.err, v)
+		}
+		if got := r.door.Counts(); got.Full != tt.full || got.Left != 1 || got.Taken != 0 {
+			t.Errorf("%v: %+v", tt.err, got)
+		}
+		if got := strings.Contains(r.log.String(), tt.err.Error()); got != tt.logs {
+			t.Errorf("%v: logged %v", tt.err, got)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	f, err := filter.Compile(changed(filter.Default(), func(c *filter.Config) { c.Rule = []filter.Rule{{Header: "X-Other"}} }), "mx.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := r.send(c, bulk()); !v.Taken() {
+		t.Errorf("before: %+v", v)
+	}
+	r.door.Reload(f)
+	if v := r.send(c, bulk()); v.Action != driver.Accept {
+		t.Errorf("after, old rule: %+v", v)
+	}
+	if v := r.send(c, fields(driver.Field{Name: "X-Other", Value: "1"})); !v.Taken() {
+		t.Errorf("after, new rule: %+v", v)
+	}
+	if r.door.Filter() != f {
+		t.Error("Filter is not the one in use")
+	}
+}
+
+func changed[T any](v T, change func(*T)) T {
+	change(&v)
+	return v
+}
+
+func TestSendmailHidesWhatItAdds(t *testing.T) {
+	without := func(name string) *driver.Message {
+		return edit(bulk(), func(m *driver.Message) {
+			kept := m.Header[:0]
+			for _, f := range m.Header {
+				if f.Name != name {
+					kept = append(kept, f)
+				}
+			}
+			m.Header = kept
+		})
+	}
+	for _, tt := range []struct {
+		name              string
+		message           *driver.Message
+		sendmail, postfix bool // taken
+	}{
+		{"complete", bulk(), true, true},
+		{"no Date", without("Date"), false, true},
+		{"no From", without("From"), false, true},
+		{"no Message-ID", without("Message-ID"), false, true},
+		{"Bcc", fields(driver.Field{Name: "bcc", Value: " x@example.net"}), false, true},
+		{"Return-Path", fields(driver.Field{Name: "Return-Path", Value: " <x@example.net>"}), false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := start(t)
+			if v := r.send(r.dial(driver.Options{Flavor: driver.Sendmail}), tt.message); v.Taken() != tt.sendmail {
+				t.Errorf("Sendmail: %+v", v)
+			}
+			if v := r.send(r.dial(driver.Options{Flavor: driver.Postfix}), tt.message); v.Taken() != tt.postfix {
+				t.Errorf("Postfix: %+v", v)
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	if _, err := New(Config{}, Deps{}); err == nil {
+		t.Error("an empty configuration was accepted")
+	}
+	if _, err := New(Default(), Deps{}); err == nil {
+		t.Error("a door without parts was made")
+	}
+}

@@ -1,0 +1,37 @@
+package milter
+
+import (
+	"sync"
+	"time"
+)
+
+// quiet keeps a log readable: each text passes once a second. Texts are constants, so there are few of them.
+type quiet struct {
+	mu   sync.Mutex
+	said map[string]*said
+}
+
+type said struct {
+	at         time.Time
+	suppressed int
+}
+
+// allow reports whether text may be logged now, and how many were not since it last was.
+func (q *quiet) allow(text string, now time.Time) (suppressed int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.said[text]
+	if s == nil {
+		if q.said == nil {
+			q.said = make(map[string]*said)
+		}
+		q.said[text] = &said{at: now}
+		return 0, true
+	}
+	if now.Sub(s.at) < time.Second {
+		s.suppressed++
+		return 0, false
+	}
+	suppressed, s.suppressed, s.at = s.suppressed, 0, now
+	return suppressed, true
+}

@@ -1,0 +1,299 @@
+package milter
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	lib "github.com/emersion/go-milter"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/test/driver"
+)
+
+// These tests are about what go-milter does that would lose mail or state. They are numbered.
+
+func TestTrap01VerdictKeepsTheConnection(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{Helo: "app", ClientAddr: "198.51.100.7"})
+	for range 3 {
+		r.send(c, plain()) // a verdict after which the library would make a new backend
+		if v := r.send(c, bulk()); !v.Taken() {
+			t.Fatalf("%+v", v)
+		}
+		got := r.taken.last(t)
+		if got.Client != "client.example.net[198.51.100.7]" || !strings.Contains(string(got.Trace), "from app (") {
+			t.Errorf("client %q, trace %q", got.Client, got.Trace)
+		}
+	}
+}
+
+func TestTrap02EachConnectionHasItsOwnSession(t *testing.T) {
+	r := start(t)
+	a := r.dial(driver.Options{ClientAddr: "192.0.2.1"})
+	b := r.dial(driver.Options{ClientAddr: "192.0.2.2", Protocol: driver.LeadingSpace})
+	r.send(a, bulk())
+	if got := r.taken.last(t).Client; got != "client.example.net[192.0.2.1]" {
+		t.Errorf("first connection: %q", got)
+	}
+	r.send(b, bulk())
+	if got := r.taken.last(t).Client; got != "client.example.net[192.0.2.2]" {
+		t.Errorf("second connection: %q", got)
+	}
+}
+
+func TestTrap02AsksOnlyForWhatIsOffered(t *testing.T) {
+	r := start(t)
+	for _, offered := range []uint32{driver.LeadingSpace, driver.LeadingSpace | driver.NoHeaderReply, driver.LeadingSpace | driver.NoBodyReply, 0x1fffff} {
+		c := r.dial(driver.Options{Protocol: offered}) // which refuses what was not offered
+		if c.Steps() != offered&uint32(wantProtocol) {
+			t.Errorf("offered %#x, asked for %#x", offered, c.Steps())
+		}
+		if v := r.send(c, bulk()); !v.Taken() {
+			t.Errorf("offered %#x: %+v", offered, v)
+		}
+		if v := r.send(c, plain()); v.Action != driver.Accept {
+			t.Errorf("offered %#x, a letter: %+v", offered, v)
+		}
+	}
+}
+
+// Trap 3, the lost ESMTP parameters, is TestDSNParametersArrive; this is the path they come with.
+func TestTrap03ParametersInThePathString(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{Flavor: driver.Sendmail})
+	m := bulk()
+	m.Rcpts = []driver.Recipient{{Addr: "x", Raw: "<a@example.net> NOTIFY=NEVER", Mailer: "esmtp"}, {Addr: "x", Raw: "b@example.net", Mailer: "esmtp"}}
+	if v := r.send(c, m); !v.Taken() {
+		t.Fatalf("%+v", v)
+	}
+	if got := r.taken.last(t).Rcpts; got[0] != (relay.Rcpt{Addr: "a@example.net", Notify: "NEVER"}) || got[1].Addr != "b@example.net" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTrap05HeaderFrameThatIsNotTwoStrings(t *testing.T) {
+	for _, payload := range []string{"", "\x00", "Subject", "Subject\x00", "Subject\x00x", "a\x00b\x00c\x00", "a\x00b\x00\x00"} {
+		r := start(t)
+		c := r.dial(driver.Options{})
+		if _, err := c.Send(edit(bulk(), func(m *driver.Message) { m.StopAt = driver.Header })); err != nil {
+			t.Fatal(err)
+		}
+		c.Flush()
+		closedAfter(t, c.NetConn(), driver.AppendFrame(nil, driver.Header, []byte(payload)...))
+		r.works()
+	}
+}
+
+func TestTrap06PayloadOfTheEnd(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	r.send(c, edit(bulk(), func(m *driver.Message) { m.StopAt = driver.Header }))
+	c.Flush()
+	closedAfter(t, c.NetConn(), driver.AppendFrame(nil, driver.EndOfBody, []byte("the rest of the body")...))
+	r.works()
+	if n := len(r.taken.all()); n != 1 {
+		t.Errorf("%d messages taken, want that of the other connection only", n)
+	}
+}
+
+func TestTrap07FieldsOfOneMessageOnly(t *testing.T) {
+	for _, offered := range []uint32{0x1fffff, driver.LeadingSpace} {
+		r := start(t)
+		c := r.dial(driver.Options{Flavor: driver.Sendmail, Protocol: offered}) // no ABORT between
+		for range 3 {
+			r.send(c, bulk())
+			if n := strings.Count(string(r.taken.last(t).Header), "\r\n"); n != 4 {
+				t.Errorf("%d fields instead of 4", n)
+			}
+		}
+		if v := r.send(c, plain()); v.Action != driver.Accept {
+			t.Errorf("a letter after newsletters: %+v", v)
+		}
+	}
+}
+
+func TestTrap08EmptyAndOddStrings(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	c.Flush()
+	frames := driver.AppendFrame(nil, driver.Macro, 'M')                                                   // no macro at all
+	frames = driver.AppendFrame(frames, driver.Macro, append([]byte{'M'}, "{auth_authen}\x00"...)...)      // a name without a value
+	frames = driver.AppendFrame(frames, driver.Macro, append([]byte{'?'}, "{auth_authen}\x00x\x00"...)...) // of an unknown command
+	if _, err := c.NetConn().Write(frames); err != nil {
+		t.Fatal(err)
+	}
+	m := fields(driver.Field{Name: "X-Empty", Value: ""}, driver.Field{Name: "X-Blank", Value: " "})
+	if v := r.send(c, m); !v.Taken() {
+		t.Fatalf("%+v", v)
+	}
+	if got := string(r.taken.last(t).Header); !strings.HasSuffix(got, "X-Empty:\r\nX-Blank: \r\n") {
+		t.Errorf("header %q", got)
+	}
+}
+
+func TestTrap10PanicIsAnswered(t *testing.T) {
+	panics := true
+	r := start(t, func(s *setup) {
+		s.before = func(*relay.Message) error {
+			if panics {
+				panic("wanted panic")
+			}
+			return nil
+		}
+	})
+	c := r.dial(driver.Options{})
+	if v := r.send(c, bulk()); v.Action != driver.Accept || v.Stage != driver.EndOfBody {
+		t.Errorf("the message at hand: %+v", v)
+	}
+	panics = false
+	if v := r.send(c, bulk()); !v.Taken() {
+		t.Errorf("the next one on the same connection: %+v", v)
+	}
+	if r.door.Counts().Panics != 1 || !strings.Contains(r.log.String(), "TestTrap10") {
+		t.Errorf("panic not logged with its stack: %s", r.log.String())
+	}
+}
+
+func TestTrap10PanicAfterAcceptKeepsTheMessage(t *testing.T) {
+	r := start(t, func(s *setup) {
+		s.before = func(*relay.Message) error { return nil }
+	})
+	s := newSession(r.door, nil)
+	s.tx = &transaction{budget: &r.door.budget, taken: true, final: replyDiscard}
+	if got := rescued(s); got != replyDiscard {
+		t.Errorf("answered %+v, want DISCARD", got)
+	}
+	s.tx = &transaction{budget: &r.door.budget}
+	if got := rescued(s); got != replyAccept {
+		t.Errorf("answered %+v, want accept", got)
+	}
+}
+
+// rescued is the answer of a callback that panics.
+func rescued(s *session) (resp lib.Response) {
+	defer s.rescue(&resp)
+	panic("wanted panic")
+}
+
+func TestTrap11ClientSurvivesRepeatedHelloAndAbort(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{Helo: "app"})
+	r.send(c, plain())
+	if err := c.Hello(); err != nil {
+		t.Fatal(err)
+	}
+	c.Reset()
+	c.Reset()
+	if v := r.send(c, bulk()); !v.Taken() {
+		t.Fatalf("%+v", v)
+	}
+	if got := r.taken.last(t); !strings.Contains(string(got.Trace), "from app (client.example.net [192.0.2.25])") {
+		t.Errorf("trace %q", got.Trace)
+	}
+}
+
+func TestTrap12FewReadsAndWrites(t *testing.T) {
+	r := start(t)
+	ours, theirs := net.Pipe()
+	counted := &counting{Conn: theirs}
+	r.net.conns <- counted
+	c, err := driver.New(ours, driver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m := bulk()
+	for range 20 {
+		m.Header = append(m.Header, driver.Field{Name: "X-More", Value: " of them"})
+	}
+	m.Rcpts = append(driver.To("b@x.example", "c@x.example", "d@x.example"), driver.Recipient{Addr: "l@x.example", Mailer: "local"})
+	counted.reads, counted.writes = 0, 0
+	if v := r.send(c, m); len(v.Deleted) != 3 {
+		t.Fatalf("%+v", v)
+	}
+	// MAIL, 4 RCPT, the header and the end of the message are answered: 7 writes, the last with three deletions.
+	if counted.writes != 7 || counted.reads > 12 {
+		t.Errorf("%d writes and %d reads", counted.writes, counted.reads)
+	}
+}
+
+// counting counts calls; it is read between messages, when nobody writes to it.
+type counting struct {
+	net.Conn
+	reads, writes int
+}
+
+func (c *counting) Read(p []byte) (int, error)  { c.reads++; return c.Conn.Read(p) }
+func (c *counting) Write(p []byte) (int, error) { c.writes++; return c.Conn.Write(p) }
+
+func TestMacrosOfTheSecondMessage(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	first := edit(bulk(), func(m *driver.Message) {
+		m.QueueID, m.SASLUser = "FIRST1", "alice"
+		m.Rcpts[0].Mailer = "smtp"
+	})
+	second := edit(bulk(), func(m *driver.Message) {
+		m.QueueID = "SECOND"
+		m.Rcpts[0].Mailer = "local"
+	})
+	r.send(c, first)
+	if got := r.taken.last(t); got.QueueID != "FIRST1" || !strings.Contains(string(got.Trace), "with ESMTPA id FIRST1") {
+		t.Errorf("first: %q, trace %q", got.QueueID, got.Trace)
+	}
+	if v := r.send(c, second); v.Action != driver.Accept {
+		t.Errorf("a local recipient: %+v", v)
+	}
+	second.Rcpts[0].Mailer = "smtp"
+	r.send(c, second)
+	if got := r.taken.last(t); got.QueueID != "SECOND" || !strings.Contains(string(got.Trace), "with ESMTP id SECOND") {
+		t.Errorf("second: %q, trace %q", got.QueueID, got.Trace)
+	}
+}
+
+func TestStaleRecipientMacroIsNotUsed(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{})
+	m := bulk()
+	// The second recipient comes without a macro frame: that of the first must not speak for it.
+	m.Rcpts = []driver.Recipient{{Addr: "l@x.example", Mailer: "local"}, {Addr: "l@localhost", Mailer: ""}, {Addr: "a@x.example", Mailer: ""}}
+	if v := r.send(c, m); v.Action != driver.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@x.example>" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestIPv6ClientOfSendmail(t *testing.T) {
+	r := start(t)
+	c := r.dial(driver.Options{Flavor: driver.Sendmail, ClientAddr: "2001:db8::25"})
+	r.send(c, bulk())
+	got := r.taken.last(t)
+	if got.Client != "client.example.net[2001:db8::25]" || !strings.Contains(string(got.Trace), "[IPv6:2001:db8::25])") {
+		t.Errorf("client %q, trace %q", got.Client, got.Trace)
+	}
+}
+
+// closedAfter writes what no MTA sends, and expects the door to hang up and nothing else.
+func closedAfter(t *testing.T, nc net.Conn, b []byte) {
+	t.Helper()
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	go nc.Write(b) // the door may hang up before it has read all of it
+	rest, err := io.ReadAll(nc)
+	if err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("not closed: %v", err)
+	}
+	if len(rest) > 0 {
+		t.Errorf("answered %q", rest)
+	}
+}
+
+// offerFrame is an MTA's first frame.
+func offerFrame(version, actions, protocol uint32) []byte {
+	var b []byte
+	for _, v := range []uint32{version, actions, protocol} {
+		b = binary.BigEndian.AppendUint32(b, v)
+	}
+	return driver.AppendFrame(nil, driver.Negotiate, b...)
+}

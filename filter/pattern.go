@@ -1,0 +1,77 @@
+package filter
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// pattern is a pattern of the shell's kind, in lower case: "*" stands for any text, "?" for one byte.
+type pattern string
+
+func newPattern(s string) pattern { return pattern(lower(s)) }
+
+// lower folds ASCII only, byte by byte: what is not UTF-8 stays as it is.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lowerByte(c)
+	}
+	return string(b)
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// match reports whether all of s fits. On a mismatch it goes back to the last "*" only, which is enough because an
+// earlier one could not do better: the time is at most len(p) * len(s).
+func (p pattern) match(s string) bool {
+	var i, j, next int
+	star := -1
+	for j < len(s) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, next = i, j
+			i++
+		case i < len(p) && (p[i] == '?' || p[i] == lowerByte(s[j])):
+			i++
+			j++
+		case star >= 0:
+			next++
+			i, j = star+1, next
+		default:
+			return false
+		}
+	}
+	return strings.Trim(string(p[i:]), "*") == ""
+}
+
+// senderPattern lets a bare domain stand for every address in it.
+func senderPattern(s string) pattern {
+	if strings.HasPrefix(s, "@") {
+		s = "*" + s
+	} else if !strings.Contains(s, "@") && !strings.ContainsAny(s, "*?") {
+		s = "*@" + s
+	}
+	return newPattern(s)
+}
+
+// parseClient makes a test from an address, a network or a pattern for the client's name.
+func parseClient(s string) (test, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = a.Unmap()
+		return func(o *Offer) bool { return o.ClientAddr.Unmap() == a }, nil
+	}
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return func(o *Offer) bool { return p.Contains(o.ClientAddr.Unmap()) }, nil
+	}
+	if strings.Trim(s, "0123456789./:") == "" || strings.Contains(s, "/") {
+		return nil, fmt.Errorf("%q is neither an address nor a network; write 192.0.2.1, 192.0.2.0/24 or *.example.com", s)
+	}
+	name := newPattern(s)
+	return func(o *Offer) bool { return name.match(o.ClientName) }, nil
+}

@@ -1,0 +1,84 @@
+package filter
+
+import "bytes"
+
+// scan is what one pass over a header found.
+type scan struct {
+	hit  [MaxRules / 64]uint64 // bit i: the header condition of rule i holds
+	hops int                   // Received fields
+	ours bool                  // one of them is from this host's Millrace
+	auto string                // keyword of Auto-Submitted (RFC 3834 section 5), as far as we care
+}
+
+func (s *scan) set(i int)      { s.hit[i/64] |= 1 << (i % 64) }
+func (s *scan) has(i int) bool { return s.hit[i/64]&(1<<(i%64)) != 0 }
+
+// read goes once over the header, whatever the number of rules.
+func (f *Filter) read(header []byte) scan {
+	var s scan
+	for name, value := range Fields(header) {
+		switch {
+		case equalFold(name, "received"):
+			s.hops++
+			s.ours = s.ours || marked(value, f.hostname)
+		case equalFold(name, "auto-submitted"):
+			s.noteAuto(value)
+		}
+		f.tryRules(&s, name, value)
+	}
+	return s
+}
+
+// tryRules marks the rules whose header condition this field meets.
+func (f *Filter) tryRules(s *scan, name, value []byte) {
+	var flat []byte
+	try := func(i int) {
+		if s.has(i) {
+			return
+		}
+		re := f.rules[i].header.value
+		if re == nil {
+			s.set(i)
+			return
+		}
+		if flat == nil {
+			flat = unfold(value)
+		}
+		if re.Match(flat) {
+			s.set(i)
+		}
+	}
+	var buf [64]byte
+	if len(name) <= len(buf) {
+		for k, c := range name {
+			buf[k] = lowerByte(c)
+		}
+		for _, i := range f.byName[string(buf[:len(name)])] {
+			try(i)
+		}
+	}
+	for _, p := range f.byPrefix {
+		if hasPrefixFold(name, p.prefix) {
+			try(p.rule)
+		}
+	}
+}
+
+// noteAuto keeps the keyword; of several fields the one that forbids most counts.
+func (s *scan) noteAuto(value []byte) {
+	word := unfold(value)
+	if i := bytes.IndexAny(word, "; \t("); i >= 0 {
+		word = word[:i]
+	}
+	switch {
+	case bytes.EqualFold(word, []byte(autoReplied)):
+		s.auto = autoReplied
+	case bytes.EqualFold(word, []byte(autoNotified)) && s.auto == "":
+		s.auto = autoNotified
+	}
+}
+
+const (
+	autoReplied  = "auto-replied"
+	autoNotified = "auto-notified"
+)

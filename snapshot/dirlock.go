@@ -1,0 +1,80 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// lockDir makes sure that one daemon at a time uses dir. The lock is the kernel's and goes with the process, so that a
+// file left by a killed one is no obstacle; the pid in it is for the message only.
+func lockDir(dir string) (io.Closer, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, stateError(dir, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid := readPid(f)
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w (pid %s) uses %s", ErrLocked, pid, dir)
+		}
+		return nil, stateError(dir, err)
+	}
+	if err := writePid(f); err != nil {
+		f.Close()
+		return nil, stateError(dir, err)
+	}
+	return f, nil
+}
+
+func readPid(f *os.File) string {
+	buf := make([]byte, 20)
+	n, _ := f.ReadAt(buf, 0)
+	if pid := strings.TrimSpace(string(buf[:n])); pid != "" {
+		return pid
+	}
+	return "unknown"
+}
+
+func writePid(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	// A full disk must not keep the daemon from starting: it has mail to deliver. The lock holds without the pid.
+	if errors.Is(err, syscall.ENOSPC) {
+		return nil
+	}
+	return err
+}
+
+// prepareDir makes the state directory if it is missing, or says in one line why it cannot be used.
+func prepareDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return stateError(dir, err)
+	}
+	st, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return stateError(dir, err)
+	case !st.IsDir():
+		return stateError(dir, errors.New("not a directory"))
+	}
+	return nil
+}
+
+// stateError is the one line a human gets when dir cannot be used.
+func stateError(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("state directory %s: permission denied for uid %d; make it owned by the user the daemon runs as, mode 0700: %w",
+			dir, os.Getuid(), fs.ErrPermission)
+	}
+	return fmt.Errorf("state directory %s: %w", dir, err)
+}

@@ -1,0 +1,85 @@
+package snapshot
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+)
+
+// fileSystem is the part of a file system the agent needs, under one state directory. It is an interface so that tests
+// can make every call fail and can cut the power between any two of them. Names are relative, with slashes.
+type fileSystem interface {
+	// Open opens an existing file to read and write.
+	Open(name string) (file, error)
+	// OpenRead opens an existing file to read only.
+	OpenRead(name string) (file, error)
+	// Create makes a file that must not exist yet. Neither the file nor its name is durable until synced.
+	Create(name string) (file, error)
+	Rename(from, to string) error
+	Remove(name string) error
+	// List names the entries of a directory, sorted.
+	List(dir string) ([]string, error)
+	// Mkdir makes a directory; one that exists already is no error.
+	Mkdir(dir string) error
+	// SyncDir makes the names in a directory durable.
+	SyncDir(dir string) error
+}
+
+// file is an open file.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	// Sync makes the content durable (fdatasync). After an error it must not be called again on this file: the kernel
+	// may have forgotten the pages it could not write and would report success.
+	Sync() error
+	Truncate(size int64) error
+	// Allocate reserves disk space up to size, as zeros. errors.ErrUnsupported: this file system cannot.
+	Allocate(size int64) error
+}
+
+// writeFile makes name, with data as its content, durable but for its name.
+func writeFile(sys fileSystem, name string, data []byte) error {
+	f, err := sys.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// readFile returns the content of name in buf, grown when it is too small, and is bounded by limit bytes.
+func readFile(sys fileSystem, name string, buf []byte, limit int64) ([]byte, error) {
+	f, err := sys.OpenRead(name)
+	if err != nil {
+		return buf[:0], err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return buf[:0], err
+	}
+	if size > limit {
+		return buf[:0], &DamageError{File: name, Why: "is larger than any file of this kind can be"}
+	}
+	if int64(cap(buf)) < size {
+		buf = make([]byte, size)
+	}
+	buf = buf[:size]
+	n, err := f.ReadAt(buf, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return buf[:n], err
+}
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+func isExist(err error) bool { return errors.Is(err, fs.ErrExist) }

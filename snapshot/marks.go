@@ -1,0 +1,68 @@
+package snapshot
+
+import (
+	"encoding/binary"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// Marks are what was decided about messages. A frame of them is a sequence of
+//
+//	1 · uvarint segment · uvarint position                                   the recipient is done
+//	2 · uvarint id · uvarint node · soft state                               the node waits
+//
+// where soft state is uvarint visits · varint due (Unix nanoseconds, 0 none) · string class · string reason. A mark of a
+// segment that is no more says nothing.
+const (
+	markDone  = 1
+	markDefer = 2
+)
+
+// maxReason bounds what is kept of a reply: it is for people to read.
+const maxReason = 512
+
+func appendDone(b []byte, segment uint64, position uint32) []byte {
+	b = binary.AppendUvarint(append(b, markDone), segment)
+	return binary.AppendUvarint(b, uint64(position))
+}
+
+func appendDefer(b []byte, k softKey, s soft) []byte {
+	b = binary.AppendUvarint(append(b, markDefer), uint64(k.id))
+	b = binary.AppendUvarint(b, uint64(k.node))
+	b = binary.AppendUvarint(b, uint64(s.visits))
+	b = binary.AppendVarint(b, s.due)
+	b = appendString(b, s.class)
+	return appendString(b, s.reason)
+}
+
+// markVisitor is told of each mark.
+type markVisitor struct {
+	done    func(segment uint64, position uint32)
+	waiting func(softKey, soft)
+}
+
+// readMarks tells v of each mark in p.
+func readMarks(p []byte, names *interned, v markVisitor) error {
+	d := &decoder{b: p}
+	for len(d.b) > 0 {
+		switch d.byte() {
+		case markDone:
+			seg, pos := d.uvarint(), d.number(maxBase)
+			if !d.bad {
+				v.done(seg, uint32(pos))
+			}
+		case markDefer:
+			k := softKey{id: relay.ID(d.uvarint()), node: uint32(d.number(maxBase))}
+			s := soft{visits: int(d.number(maxBase)), due: d.varint(), class: names.of(d.bytes()), reason: names.of(d.bytes())}
+			if !d.bad {
+				v.waiting(k, s)
+			}
+		default:
+			d.fail()
+		}
+		if d.bad {
+			return errRecord
+		}
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package snapshot
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// osFS is the real file system under one directory.
+type osFS struct{ dir string }
+
+func (o osFS) path(name string) string { return filepath.Join(o.dir, filepath.FromSlash(name)) }
+
+// Open implements fileSystem.
+func (o osFS) Open(name string) (file, error) { return o.open(name, os.O_RDWR) }
+
+// OpenRead implements fileSystem.
+func (o osFS) OpenRead(name string) (file, error) { return o.open(name, os.O_RDONLY) }
+
+// Create implements fileSystem.
+func (o osFS) Create(name string) (file, error) {
+	return o.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+}
+
+func (o osFS) open(name string, flag int) (file, error) {
+	f, err := os.OpenFile(o.path(name), flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Rename implements fileSystem.
+func (o osFS) Rename(from, to string) error { return os.Rename(o.path(from), o.path(to)) }
+
+// Remove implements fileSystem.
+func (o osFS) Remove(name string) error { return os.Remove(o.path(name)) }
+
+// List implements fileSystem.
+func (o osFS) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(o.path(dir))
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// Mkdir implements fileSystem.
+func (o osFS) Mkdir(dir string) error {
+	err := os.Mkdir(o.path(dir), 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// SyncDir implements fileSystem.
+func (o osFS) SyncDir(dir string) error {
+	d, err := os.Open(o.path(dir))
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// osFile is an open file of the real file system.
+type osFile struct{ *os.File }
+
+// Size implements file.
+func (f osFile) Size() (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+// Sync implements file. It leaves out what a reader does not need, like the time of change.
+func (f osFile) Sync() error { return datasync(f.File) }
+
+// Allocate implements file.
+func (f osFile) Allocate(size int64) error { return allocate(f.File, size) }

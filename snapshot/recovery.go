@@ -1,0 +1,410 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// Report says what a recovery found.
+type Report struct {
+	Messages   int           `json:"messages"`          // restored
+	Recipients int           `json:"recipients"`        // of them, not done
+	Done       int           `json:"done"`              // recipients in the journal that were done before
+	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
+	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
+	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
+	Missing    []string      `json:"missing,omitempty"` // Salvage: segments that are not there
+	Notes      []string      `json:"notes,omitempty"`
+	Clean      bool          `json:"clean"`          // the last stop was a clean one
+	Until      time.Time     `json:"until,omitzero"` // the last commit; what ack = "memory" took later is lost
+	Took       time.Duration `json:"took"`
+}
+
+// Healthy reports whether everything that was durable could be read.
+func (r *Report) Healthy() bool { return len(r.Damaged)+len(r.Lost)+len(r.Missing) == 0 }
+
+// String is the line for the log.
+func (r *Report) String() string {
+	s := fmt.Sprintf("recovered %d messages, %d recipients, %d done before, cut %d bytes of a torn tail, took %.3f s",
+		r.Messages, r.Recipients, r.Done, r.Torn, r.Took.Seconds())
+	if !r.Healthy() {
+		s += fmt.Sprintf("; DAMAGE: %d places, %d messages without a body, %d segments missing",
+			len(r.Damaged), len(r.Lost), len(r.Missing))
+	}
+	return s
+}
+
+// recovery is the state of one Recover.
+type recovery struct {
+	a      *Agent
+	give   func(relay.Saved) error
+	report Report
+	names  *interned
+	bodies map[[32]byte][]byte // bodies given out, each once
+	buf    []byte              // the segment that is being read
+
+	clean    uint64     // up to this segment everything was durable at a clean stop
+	bodiless []bodiless // messages of this segment whose body cannot be read
+}
+
+// bodiless is a message without its body, and where its record stands.
+type bodiless struct {
+	at   int64
+	what string
+}
+
+// Recover gives f each message that has recipients who are not done, in the order in which they were taken. When f
+// returns, the message must be as it stays: the agent may write it again. Take and Event may be called meanwhile, Event
+// also for messages f has been given. Recover is called once. An error of f ends it and is returned.
+func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
+	start := time.Now()
+	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte)}
+	v := a.found
+	if v == nil {
+		return Report{}, errors.New("recovered already")
+	}
+	a.found = nil
+	r.report.Notes, r.report.Missing = v.notes, v.missing
+	if v.snap.head.flags&flagsClean != 0 {
+		r.clean = v.snap.head.prevEnd
+	}
+	if err := r.outcomes(v); err != nil {
+		return r.report, err
+	}
+	if err := r.messages(v); err != nil {
+		return r.report, err
+	}
+	r.report.Clean = r.report.Clean && r.clean > 0 && r.clean == v.newest
+	r.report.Took = time.Since(start)
+	a.complete(r.report)
+	return r.report, nil
+}
+
+// complete ends the recovery: from now on snapshots are taken.
+func (a *Agent) complete(r Report) {
+	for i := range a.soft {
+		a.mu.Lock()
+		a.soft[i].prune(a.hasMessage)
+		a.mu.Unlock()
+	}
+	a.mu.Lock()
+	a.recovered, a.report = true, r
+	a.mu.Unlock()
+	if r.Healthy() {
+		a.log.Info(r.String())
+		return
+	}
+	a.log.Error(r.String())
+	for _, s := range slices.Concat(r.Missing, r.Damaged, r.Lost) {
+		a.log.Error("lost or damaged", "what", s)
+	}
+}
+
+// outcomes is the first pass: it reads what was decided since the snapshot began.
+func (r *recovery) outcomes(v *survey) error {
+	for _, p := range v.snap.soft {
+		if err := readMarks(p, r.names, r.marks(0)); err != nil {
+			return err
+		}
+	}
+	v.snap.soft = nil
+	for i := range v.segments {
+		if v.segments[i].head.number < v.snap.head.prev {
+			continue
+		}
+		if err := r.outcomesOf(&v.segments[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recovery) outcomesOf(s *found) error {
+	sc, err := r.load(s)
+	if sc == nil {
+		return err
+	}
+	bodies := make(map[uint32]bool)
+	return sc.run(func(f frame) error {
+		switch f.kind {
+		case kindMarks:
+			return r.tolerate(sc, f, readMarks(f.payload, r.names, r.marks(s.head.number)))
+		case kindBody:
+			n, _, _, err := decodeBody(f.payload)
+			bodies[n] = err == nil
+		case kindTake:
+			// The second pass tells of one that cannot be read.
+			r.copied(s.head.number, f.payload, bodies)
+		}
+		return nil
+	})
+}
+
+// tolerate notes a record that checks and still makes no sense, and goes on: to refuse everything because of one would
+// help nobody.
+func (r *recovery) tolerate(sc *scan, f frame, err error) error {
+	if errors.Is(err, errRecord) {
+		d := &DamageError{File: sc.name, From: f.at, To: f.at + f.size(), Why: fmt.Sprintf("%s: %v", f.kind, err)}
+		r.report.Damaged = append(r.report.Damaged, d.Error())
+		return nil
+	}
+	return err
+}
+
+// marks applies marks found in segment in to the vectors and the soft state. A mark of a later segment is of one that
+// never came to the disk: its number may have been given out again by a later start.
+func (r *recovery) marks(in uint64) markVisitor {
+	return markVisitor{
+		done: func(segment uint64, position uint32) {
+			if s := r.a.segs[segment]; s != nil && segment <= in {
+				s.done.set(position)
+			}
+		},
+		waiting: r.a.soft.put,
+	}
+}
+
+// copied lets a copy that can be used take the place of what it was made from.
+func (r *recovery) copied(in uint64, p []byte, bodies map[uint32]bool) {
+	t, err := decodeTake(p, r.names)
+	if err != nil || !t.copied || !bodies[t.body] {
+		return
+	}
+	if s := r.a.segs[t.from.segment]; s != nil && t.from.segment < in {
+		for i := range t.msg.Rcpts {
+			s.done.set(t.from.base + uint32(i))
+		}
+	}
+}
+
+// load reads a segment for a scan; nil when it cannot be read and salvage goes on without it.
+func (r *recovery) load(s *found) (*scan, error) {
+	if s.bad != nil {
+		return nil, nil
+	}
+	name := segmentName(s.head.number)
+	data, err := readFile(r.a.fs, name, r.buf, maxSegment)
+	if err != nil {
+		if !r.a.cfg.Salvage {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		s.bad = err
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%s: %v", name, err))
+		return nil, nil
+	}
+	r.buf = data
+	if s.end > 0 && s.end < uint64(len(data)) {
+		data = data[:s.end]
+	}
+	sc := newScan(name, data, s.head)
+	if s.end > 0 || s.head.number <= r.clean {
+		sc.durable = int64(len(data))
+	}
+	return sc, nil
+}
+
+// messages is the second pass: it gives out what is not done.
+func (r *recovery) messages(v *survey) error {
+	r.report.Clean = true
+	for i := range v.segments {
+		if err := r.messagesOf(&v.segments[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recovery) messagesOf(s *found) error {
+	sc, err := r.load(s)
+	if sc == nil {
+		return err
+	}
+	bodies := make(map[uint32]bodyAt)
+	err = sc.run(func(f frame) error {
+		switch f.kind {
+		case kindBody:
+			n, sum, body, err := decodeBody(f.payload)
+			if err == nil {
+				bodies[n] = bodyAt{sum, body}
+			}
+			return r.tolerate(sc, f, err)
+		case kindTake:
+			return r.tolerate(sc, f, r.message(s, f, bodies))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.close(s, sc)
+}
+
+// bodyAt is a body in the buffer of the segment that is read.
+type bodyAt struct {
+	sum  [32]byte
+	body []byte
+}
+
+// message gives out one message, if there is something left to do for it.
+func (r *recovery) message(s *found, f frame, bodies map[uint32]bodyAt) error {
+	t, err := decodeTake(f.payload, r.names)
+	if err != nil {
+		return err
+	}
+	seg := r.a.segs[s.head.number]
+	for _, i := range t.done {
+		seg.done.set(t.base + uint32(i))
+	}
+	left := r.left(seg, t)
+	r.report.Done += len(t.msg.Rcpts) - len(left)
+	if len(left) == 0 {
+		return nil
+	}
+	b, ok := bodies[t.body]
+	if !ok {
+		r.bodiless = append(r.bodiless, bodiless{f.at, fmt.Sprintf("%s: message %s from <%s>, %d recipients: its body cannot be read",
+			segmentName(s.head.number), t.msg.Name(), t.msg.From, len(left))})
+		return nil
+	}
+	t.msg.Body = r.body(b)
+	if !r.a.restore(seg, t, len(left)) {
+		return nil
+	}
+	r.report.Messages++
+	r.report.Recipients += len(left)
+	return r.give(relay.Saved{Message: t.msg, Nodes: r.nodes(t, left)})
+}
+
+// left lists the recipients not done. Only this goroutine changes bits of messages not yet given out.
+func (r *recovery) left(seg *segment, t *takeRecord) []int {
+	r.a.mu.Lock()
+	defer r.a.mu.Unlock()
+	left := make([]int, 0, len(t.msg.Rcpts))
+	for i := range t.msg.Rcpts {
+		if !seg.done.has(t.base + uint32(i)) {
+			left = append(left, i)
+		}
+	}
+	return left
+}
+
+// body returns a body as the one slice all its messages share.
+func (r *recovery) body(b bodyAt) []byte {
+	if body, ok := r.bodies[b.sum]; ok {
+		return body
+	}
+	body := append(make([]byte, 0, len(b.body)), b.body...)
+	r.bodies[b.sum] = body
+	return body
+}
+
+// restore enters a message found in seg, with open recipients. It reports false when the message is known already.
+func (a *Agent) restore(seg *segment, t *takeRecord, open int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.where[t.msg.ID] != nil {
+		return false
+	}
+	e := &entry{msg: t.msg, nodeOf: t.nodeOf, acked: true, waits: true}
+	e.stand(place{seg, t.base})
+	seg.open += open
+	seg.total = max(seg.total, t.base+uint32(len(t.msg.Rcpts)))
+	a.where[t.msg.ID] = e
+	return true
+}
+
+// nodes puts the recipients that are left back into their nodes, each with what it had learned.
+func (r *recovery) nodes(t *takeRecord, left []int) []relay.SavedNode {
+	var nodes []relay.SavedNode
+	at := make(map[int]int, 1)
+	for _, i := range left {
+		index := 0
+		if t.nodeOf != nil {
+			index = int(t.nodeOf[i])
+		}
+		n, ok := at[index]
+		if !ok {
+			n = len(nodes)
+			at[index] = n
+			nodes = append(nodes, r.node(t.msg, index))
+		}
+		nodes[n].Rcpts = append(nodes[n].Rcpts, i)
+	}
+	return nodes
+}
+
+func (r *recovery) node(m *relay.Message, index int) relay.SavedNode {
+	n := relay.SavedNode{Index: index, Class: m.Class}
+	if s, ok := r.a.soft.at(softKey{m.ID, uint32(index)}); ok {
+		n.Class, n.Visits, n.Due, n.Reason = s.class, s.visits, s.Due(), s.reason
+	}
+	return n
+}
+
+// close ends the reading of a segment: what does not check is kept aside, a torn tail is cut off, and what was read is
+// made durable, because this start builds on it.
+func (r *recovery) close(s *found, sc *scan) error {
+	if sc.last.After(r.report.Until) {
+		r.report.Until = sc.last
+	}
+	for _, g := range sc.damage {
+		r.report.Damaged = append(r.report.Damaged, g.Error())
+	}
+	r.tellBodiless(sc)
+	for _, g := range sc.torn {
+		r.report.Torn += g.To - g.From
+	}
+	if len(sc.gaps) > 0 {
+		r.report.Clean = false
+		r.quarantine(s.head.number, sc)
+	}
+	if s.end > 0 {
+		return nil
+	}
+	return r.cut(s, sc)
+}
+
+// tellBodiless tells of the messages without a body: as lost, or, in a commit that may never have ended, as a note.
+func (r *recovery) tellBodiless(sc *scan) {
+	for _, b := range r.bodiless {
+		if b.at < sc.durable {
+			r.report.Lost = append(r.report.Lost, b.what)
+		} else {
+			r.report.Notes = append(r.report.Notes, b.what+"; its commit is not known to have ended")
+		}
+	}
+	r.bodiless = nil
+}
+
+// quarantine keeps the bytes that do not check in a file of their own, for a human. The first time counts: the file is
+// not written again.
+func (r *recovery) quarantine(number uint64, sc *scan) {
+	var b []byte
+	for _, g := range sc.gaps {
+		b = fmt.Appendf(b, "%s bytes %d to %d\n", g.File, g.From, g.To)
+		b = append(append(b, sc.data[g.From:g.To]...), '\n')
+	}
+	name := numbered(journalDir, number, damageExt)
+	if err := writeFile(r.a.fs, name, b); err != nil && !isExist(err) {
+		r.a.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
+	}
+}
+
+// cut takes off what follows the last frame of a segment no successor has ended.
+func (r *recovery) cut(s *found, sc *scan) error {
+	f, err := r.a.fs.Open(segmentName(s.head.number))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if int64(len(sc.data)) > sc.end {
+		if err := f.Truncate(sc.end); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}

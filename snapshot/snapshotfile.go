@@ -1,0 +1,205 @@
+package snapshot
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+)
+
+// maxSnapshot bounds the snapshot file that is read into memory.
+const maxSnapshot = 8 << 30
+
+// snapshotChunk is how much is gathered before it is written.
+const snapshotChunk = 1 << 20
+
+// plan is what a snapshot is to say.
+type plan struct {
+	head     header
+	vectors  []vector
+	counters [3]int64 // messages and recipients taken, recipients done, since start
+	keep     []part
+	finished []uint64 // segments it no longer names
+}
+
+// vector is a segment and who in it is done.
+type vector struct {
+	number uint64
+	total  uint32
+	done   bitVector
+}
+
+// part is another part of the daemon that keeps bytes in the snapshot.
+type part struct {
+	name string
+	save func() []byte
+}
+
+// writeSnapshot writes p: under another name, synced, renamed, directory synced. A crash leaves the one before in force.
+func (a *Agent) writeSnapshot(p *plan) (err error) {
+	var salt [8]byte
+	rand.Read(salt[:])
+	p.head.salt = binary.BigEndian.Uint64(salt[:])
+	name, tmp := numbered(snapshotDir, p.head.number, snapshotExt), numbered(snapshotDir, p.head.number, temporaryExt)
+	f, err := a.fs.Create(tmp)
+	if err != nil {
+		return err
+	}
+	w := &snapshotWriter{file: f, at: blockSize, stamp: stamp{seed: p.head.seed(), commit: 1}}
+	w.all(a, p)
+	w.finish(&p.head)
+	if err := f.Close(); w.err == nil {
+		w.err = err
+	}
+	if w.err == nil {
+		w.err = a.fs.Rename(tmp, name)
+	}
+	if w.err == nil {
+		return a.fs.SyncDir(snapshotDir)
+	}
+	a.fs.Remove(tmp)
+	return fmt.Errorf("%s: %w", name, w.err)
+}
+
+// snapshotWriter writes the frames of a snapshot. After the first error it does nothing.
+type snapshotWriter struct {
+	file   file
+	at     int64
+	stamp  stamp
+	buf    []byte
+	frames uint64
+	err    error
+}
+
+func (w *snapshotWriter) all(a *Agent, p *plan) {
+	for _, v := range p.vectors {
+		w.frame(kindVector, func(b []byte) []byte {
+			b = binary.AppendUvarint(b, v.number)
+			b = binary.AppendUvarint(b, uint64(v.total))
+			return v.done.append(b)
+		})
+	}
+	for i := range softShards {
+		w.frame(kindSoft, func(b []byte) []byte { return a.soft.appendShard(b, i) })
+	}
+	w.frame(kindCounter, func(b []byte) []byte {
+		for _, c := range p.counters {
+			b = binary.AppendUvarint(b, uint64(c))
+		}
+		return b
+	})
+	for _, k := range p.keep {
+		w.frame(kindKept, func(b []byte) []byte { return append(appendString(b, k.name), k.save()...) })
+	}
+}
+
+// frame adds one frame, unless it is empty.
+func (w *snapshotWriter) frame(k kind, payload func([]byte) []byte) {
+	if w.err != nil {
+		return
+	}
+	buf, at := beginFrame(w.buf)
+	buf = payload(buf)
+	if len(buf) == at+frameHead {
+		w.buf = buf[:at]
+		return
+	}
+	endFrame(buf, at, k, w.stamp)
+	w.buf = buf
+	w.frames++
+	if len(w.buf) > snapshotChunk {
+		w.flush()
+	}
+}
+
+func (w *snapshotWriter) flush() {
+	if w.err == nil && len(w.buf) > 0 {
+		_, w.err = w.file.WriteAt(w.buf, w.at)
+		w.at += int64(len(w.buf))
+		w.buf = w.buf[:0]
+	}
+}
+
+// finish writes the end, the header, and makes the content durable.
+func (w *snapshotWriter) finish(h *header) {
+	n := w.frames
+	w.frame(kindEnd, func(b []byte) []byte { return binary.AppendUvarint(b, n) })
+	w.flush()
+	if w.err == nil {
+		_, w.err = w.file.WriteAt(h.block(), 0)
+	}
+	if w.err == nil {
+		w.err = w.file.Sync()
+	}
+}
+
+// snapshotData is a snapshot that was read and checks from its first byte to its last.
+type snapshotData struct {
+	head    header
+	vectors []vector
+	soft    [][]byte // marks
+	kept    map[string][]byte
+	count   [3]uint64
+}
+
+// readSnapshot reads the snapshot called name. It is whole or it is not used at all.
+func readSnapshot(fs fileSystem, name string) (*snapshotData, error) {
+	data, err := readFile(fs, name, nil, maxSnapshot)
+	if err != nil {
+		return nil, err
+	}
+	return parseSnapshot(name, data)
+}
+
+func parseSnapshot(name string, data []byte) (*snapshotData, error) {
+	h, err := readHeader(name, snapshotMagic, data)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshotData{head: h, kept: make(map[string][]byte)}
+	sc := newScan(name, data, h)
+	var frames, promised uint64
+	ended := false
+	err = sc.run(func(f frame) error {
+		if f.kind == kindEnd {
+			d := &decoder{b: f.payload}
+			promised, ended = d.uvarint(), !d.bad
+			return nil
+		}
+		frames++
+		return s.add(f)
+	})
+	switch {
+	case err != nil:
+		return nil, &DamageError{File: name, Why: err.Error()}
+	case len(sc.gaps) > 0:
+		return nil, sc.gaps[0]
+	case !ended || frames != promised:
+		return nil, &DamageError{File: name, Why: "it ends early"}
+	}
+	return s, nil
+}
+
+func (s *snapshotData) add(f frame) error {
+	d := &decoder{b: f.payload}
+	switch f.kind {
+	case kindVector:
+		v := vector{number: d.uvarint(), total: uint32(d.number(maxBase))}
+		v.done = decodeBits(d.b)
+		s.vectors = append(s.vectors, v)
+	case kindSoft:
+		s.soft = append(s.soft, f.payload)
+	case kindCounter:
+		for i := range s.count {
+			s.count[i] = d.uvarint()
+		}
+	case kindKept:
+		name := d.string()
+		s.kept[name] = append([]byte(nil), d.b...)
+	default:
+		return errRecord
+	}
+	if d.bad {
+		return errRecord
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package snapshot
+
+import (
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// soft is what a node has learned while it waited. To lose it costs a visit too early, no mail.
+type soft struct {
+	visits int
+	due    int64 // Unix nanoseconds, 0 for none
+	class  string
+	reason string
+}
+
+// Due is the time before which the node is not visited.
+func (s soft) Due() time.Time {
+	if s.due == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, s.due)
+}
+
+type softKey struct {
+	id   relay.ID
+	node uint32
+}
+
+const softShards = 64
+
+// softStore holds the soft state of every node that was ever deferred. It is cut into shards so that a snapshot can
+// copy one while the others are in use.
+type softStore [softShards]softShard
+
+type softShard struct {
+	mu sync.Mutex
+	m  map[softKey]soft
+}
+
+func (t *softStore) shard(id relay.ID) *softShard { return &t[id%softShards] }
+
+func (t *softStore) put(k softKey, s soft) {
+	sh := t.shard(k.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.m == nil {
+		sh.m = make(map[softKey]soft)
+	}
+	sh.m[k] = s
+}
+
+func (t *softStore) at(k softKey) (soft, bool) {
+	sh := t.shard(k.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s, ok := sh.m[k]
+	return s, ok
+}
+
+// drop forgets the nodes 0 … nodes-1 of a message.
+func (t *softStore) drop(id relay.ID, nodes int) {
+	sh := t.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for n := range nodes {
+		delete(sh.m, softKey{id, uint32(n)})
+	}
+}
+
+// prune forgets the messages keep does not know.
+func (s *softShard) prune(keep func(relay.ID) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.m {
+		if !keep(k.id) {
+			delete(s.m, k)
+		}
+	}
+}
+
+func (t *softStore) len() int {
+	n := 0
+	for i := range t {
+		t[i].mu.Lock()
+		n += len(t[i].m)
+		t[i].mu.Unlock()
+	}
+	return n
+}
+
+// appendShard appends shard i as marks.
+func (t *softStore) appendShard(b []byte, i int) []byte {
+	sh := &t[i]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for k, s := range sh.m {
+		b = appendDefer(b, k, s)
+	}
+	return b
+}

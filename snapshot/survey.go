@@ -1,0 +1,238 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// maxSegment bounds the segment file that is read into memory: a full segment, one commit and one message more.
+const maxSegment = 4 << 30
+
+// survey is what is found in a state directory before anything in it is read in full or changed.
+type survey struct {
+	fresh      bool          // nothing was ever here
+	snap       *snapshotData // never nil
+	generation uint64        // highest snapshot number, readable or not
+	segments   []found       // that may hold something, by number
+	leftovers  []retired     // segments the snapshot no longer names
+	unfinished []string      // temporary files
+	missing    []string      // Salvage: files that must be there and are not
+	notes      []string      // what a human should know
+	epoch      uint64        // highest
+	newest     uint64        // highest segment number
+}
+
+// found is a segment's file.
+type found struct {
+	head header
+	next uint64 // successor named in it, 0 for none
+	end  uint64 // where its successor says it ends, 0 when not known
+	bad  error  // Salvage: unreadable
+}
+
+// look surveys the directory. It changes nothing.
+func look(fs fileSystem, salvage bool) (*survey, error) {
+	v := &survey{snap: &snapshotData{}}
+	segments, err := v.list(fs, journalDir, segmentExt)
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := v.list(fs, snapshotDir, snapshotExt)
+	if err != nil {
+		return nil, err
+	}
+	// A newer version anywhere is told before anything that might only be its consequence.
+	if err := v.heads(fs, segments, salvage); err != nil {
+		return nil, err
+	}
+	if err := v.newestSnapshot(fs, snapshots, salvage); err != nil {
+		return nil, err
+	}
+	v.ends()
+	v.retire()
+	if err := v.complete(); err != nil && !salvage {
+		return nil, err
+	}
+	return v, nil
+}
+
+// list returns the numbers of the files of a kind in dir, in order. A directory that does not exist is empty.
+func (v *survey) list(fs fileSystem, dir, ext string) ([]uint64, error) {
+	names, err := fs.List(dir)
+	if isNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint64
+	for _, name := range names {
+		if strings.HasSuffix(name, temporaryExt) {
+			v.unfinished = append(v.unfinished, dir+"/"+name)
+		} else if n, ok := parseName(name, ext); ok {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// heads reads the header of each segment.
+func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
+	for _, n := range numbers {
+		f, err := readFound(fs, n)
+		if err != nil {
+			if !salvage || errors.Is(err, ErrVersion) {
+				return err
+			}
+			f = found{head: header{number: n}, bad: err}
+			v.notes = append(v.notes, err.Error())
+		}
+		v.segments = append(v.segments, f)
+		v.epoch = max(v.epoch, f.head.epoch)
+		v.newest = max(v.newest, n, f.next)
+	}
+	return nil
+}
+
+func readFound(fs fileSystem, number uint64) (found, error) {
+	name := segmentName(number)
+	f, err := fs.OpenRead(name)
+	if err != nil {
+		return found{}, err
+	}
+	defer f.Close()
+	block := make([]byte, blockSize)
+	n, err := f.ReadAt(block, 0)
+	if n < blockSize && err != nil && !errors.Is(err, io.EOF) {
+		return found{}, fmt.Errorf("%s: %w", name, err)
+	}
+	h, err := readHeader(name, segmentMagic, block[:n])
+	if err == nil && h.number != number {
+		err = &DamageError{File: name, Why: fmt.Sprintf("its header says it is number %d", h.number)}
+	}
+	return found{head: h, next: decodeNext(block[:n])}, err
+}
+
+// newestSnapshot reads the newest snapshot that checks.
+func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) error {
+	var bad error
+	for _, n := range slices.Backward(numbers) {
+		v.generation = max(v.generation, n)
+		if v.snap.head.number > 0 {
+			continue
+		}
+		s, err := readSnapshot(fs, numbered(snapshotDir, n, snapshotExt))
+		if errors.Is(err, ErrVersion) {
+			return err
+		}
+		if err != nil {
+			v.notes = append(v.notes, err.Error())
+			bad = errors.Join(bad, err)
+			continue
+		}
+		v.snap = s
+		v.epoch, v.newest = max(v.epoch, s.head.epoch), max(v.newest, s.head.prevEnd)
+	}
+	if v.snap.head.number > 0 || salvage {
+		v.fresh = v.snap.head.number == 0 && len(numbers) == 0
+		return nil
+	}
+	if v.fresh = len(numbers) == 0 && len(v.segments) == 0; v.fresh {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("no snapshot that can be read, though there is a journal: %w", ErrMissing), bad)
+}
+
+// ends notes for each segment where the next one says it ends.
+func (v *survey) ends() {
+	for _, s := range v.segments {
+		if i, ok := v.find(s.head.prev); ok {
+			v.segments[i].end = max(v.segments[i].end, s.head.prevEnd)
+		}
+	}
+}
+
+// retire sets aside the segments the snapshot no longer names: nobody needs them, they are only not deleted yet.
+func (v *survey) retire() {
+	if v.snap.head.number == 0 {
+		return
+	}
+	v.segments = slices.DeleteFunc(v.segments, func(s found) bool {
+		if !v.isGone(s.head.number) {
+			return false
+		}
+		v.leftovers = append(v.leftovers, retired{s.head.number, v.snap.head.number})
+		return true
+	})
+}
+
+// isGone reports whether the snapshot says that segment n need not exist.
+func (v *survey) isGone(n uint64) bool {
+	named := slices.ContainsFunc(v.snap.vectors, func(x vector) bool { return x.number == n })
+	return n <= v.snap.head.prevEnd && !named
+}
+
+// complete returns ErrMissing with the names of the segments that must be there and are not: those the snapshot names,
+// and for each segment the one before and the one after it.
+func (v *survey) complete() error {
+	need := func(n uint64, why string) {
+		if n == 0 || v.isGone(n) {
+			return
+		}
+		if _, ok := v.find(n); !ok {
+			v.missing = append(v.missing, fmt.Sprintf("%s (%s)", segmentName(n), why))
+		}
+	}
+	for _, x := range v.snap.vectors {
+		need(x.number, "named by "+numbered(snapshotDir, v.snap.head.number, snapshotExt))
+	}
+	for _, s := range v.segments {
+		need(s.head.prev, "named by "+segmentName(s.head.number))
+		need(s.next, "named by "+segmentName(s.head.number))
+	}
+	if len(v.missing) == 0 {
+		return nil
+	}
+	slices.Sort(v.missing)
+	return fmt.Errorf("%w: %s", ErrMissing, strings.Join(v.missing, ", "))
+}
+
+func (v *survey) find(number uint64) (int, bool) {
+	return slices.BinarySearchFunc(v.segments, number, func(s found, n uint64) int {
+		switch {
+		case s.head.number < n:
+			return -1
+		case s.head.number > n:
+			return 1
+		}
+		return 0
+	})
+}
+
+// lastHeader is the header the segment of this start names as the one before.
+func (v *survey) lastHeader() header {
+	if len(v.segments) == 0 {
+		return header{}
+	}
+	h := v.segments[len(v.segments)-1].head
+	h.prevEnd = 0
+	return h
+}
+
+// objects makes the segments in RAM, with the vectors of the snapshot.
+func (v *survey) objects() map[uint64]*segment {
+	m := make(map[uint64]*segment, len(v.segments)+1)
+	for _, s := range v.segments {
+		m[s.head.number] = &segment{number: s.head.number, head: s.head}
+	}
+	for _, x := range v.snap.vectors {
+		if s := m[x.number]; s != nil {
+			s.done, s.total = x.done, x.total
+		}
+	}
+	return m
+}

@@ -1,0 +1,219 @@
+package snapshot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// world is a ledger outside of what crashes: what was offered, what was answered for, what is done.
+type world struct {
+	offered map[relay.ID]*relay.Message
+	taken   map[relay.ID]bool
+	done    map[relay.ID]map[int]bool // outcomes told to the agent
+	durable map[relay.ID]map[int]bool // of them, those a later flush made durable
+	order   []relay.ID
+}
+
+func newWorld() *world {
+	return &world{
+		offered: make(map[relay.ID]*relay.Message), taken: make(map[relay.ID]bool),
+		done: make(map[relay.ID]map[int]bool), durable: make(map[relay.ID]map[int]bool),
+	}
+}
+
+// message makes a message the way a queue map does.
+func message(id relay.ID, body string, rcpts ...string) *relay.Message {
+	m := &relay.Message{
+		ID: id, QueueID: fmt.Sprintf("Q%d", id), Trace: []byte("Received: by here\r\n"),
+		Header: []byte(fmt.Sprintf("Subject: %d\r\nX-One: two\r\n", id)), EightBit: id%2 == 0,
+		Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
+		Arrived: time.Unix(1700000000, 5), Taken: time.Unix(1700000001, 6),
+		Wrapper: &relay.Wrapper{Body: []byte(body), Sum: sha256.Sum256([]byte(body))},
+	}
+	m.Envelope = relay.Envelope{From: "list@example.org", Ret: "HDRS", EnvID: "e+2D1", UTF8: id%3 == 0}
+	nodes := make(map[string]*relay.Node)
+	for i, r := range rcpts {
+		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r, Notify: "FAILURE", ORcpt: "rfc822;" + r})
+		d := relay.Domain(r)
+		n := nodes[d]
+		if n == nil {
+			n = &relay.Node{Message: m, Index: len(m.Nodes), Domain: d, Class: m.Class}
+			nodes[d] = n
+			m.Nodes = append(m.Nodes, n)
+		}
+		n.Rcpts = append(n.Rcpts, i)
+	}
+	return m
+}
+
+func (w *world) take(a *Agent, m *relay.Message) error {
+	w.offered[m.ID] = m
+	w.order = append(w.order, m.ID)
+	err := a.Take(m)
+	if err == nil {
+		w.taken[m.ID] = true
+		w.done[m.ID] = make(map[int]bool)
+	}
+	return err
+}
+
+func (w *world) settle(a *Agent, id relay.ID, rcpt int) {
+	w.done[id][rcpt] = true
+	m := w.offered[id]
+	a.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: rcpt, Outcome: relay.Sent})
+	if len(w.done[id]) == len(m.Rcpts) {
+		a.Event(&relay.Event{Kind: relay.EventRemoved, Message: m, Rcpt: -1})
+	}
+}
+
+// flush makes what is done durable.
+func (w *world) flush(a *Agent) error {
+	err := a.Flush()
+	if err == nil {
+		w.settled()
+	}
+	return err
+}
+
+func (w *world) settled() {
+	for id, d := range w.done {
+		w.durable[id] = make(map[int]bool)
+		for r := range d {
+			w.durable[id][r] = true
+		}
+	}
+}
+
+// check compares what a recovery gave with the ledger: nothing lost, invented or altered, and nothing again that was
+// durably done.
+func (w *world) check(saved []relay.Saved) error {
+	seen := make(map[relay.ID]bool)
+	for _, s := range saved {
+		id := s.Message.ID
+		if seen[id] {
+			return fmt.Errorf("message %d was given twice", id)
+		}
+		seen[id] = true
+		if err := w.checkOne(s); err != nil {
+			return fmt.Errorf("message %d: %w", id, err)
+		}
+	}
+	for id := range w.taken {
+		if !seen[id] && len(w.done[id]) < len(w.offered[id].Rcpts) {
+			return fmt.Errorf("message %d is lost", id)
+		}
+	}
+	return nil
+}
+
+func (w *world) checkOne(s relay.Saved) error {
+	m := w.offered[s.Message.ID]
+	if m == nil {
+		return fmt.Errorf("was never offered")
+	}
+	if err := sameMessage(m, s.Message); err != nil {
+		return err
+	}
+	again := make(map[int]bool)
+	for _, n := range s.Nodes {
+		for _, r := range n.Rcpts {
+			if again[r] || !slices.Contains(m.Nodes[n.Index].Rcpts, r) {
+				return fmt.Errorf("recipient %d in the wrong node, or twice", r)
+			}
+			again[r] = true
+			if w.durable[m.ID][r] {
+				return fmt.Errorf("recipient %d was durably done", r)
+			}
+		}
+	}
+	for r := range m.Rcpts {
+		if w.taken[m.ID] && !w.done[m.ID][r] && !again[r] {
+			return fmt.Errorf("recipient %d is lost", r)
+		}
+	}
+	return nil
+}
+
+// sameMessage compares all that is kept of a message.
+func sameMessage(want, got *relay.Message) error {
+	body, _ := bodyOf(want)
+	switch {
+	case !bytes.Equal(body, got.Body):
+		return fmt.Errorf("body altered")
+	case !bytes.Equal(want.Header, got.Header), !bytes.Equal(want.Trace, got.Trace):
+		return fmt.Errorf("header altered")
+	case !reflect.DeepEqual(want.Envelope, got.Envelope):
+		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
+	case want.QueueID != got.QueueID, want.EightBit != got.EightBit, want.Class != got.Class, want.Rule != got.Rule,
+		want.Client != got.Client, !want.Arrived.Equal(got.Arrived), !want.Taken.Equal(got.Taken):
+		return fmt.Errorf("particulars altered: %+v, not %+v", got, want)
+	}
+	return nil
+}
+
+// smallConfig makes segments so small that a short test goes through many.
+func smallConfig() Config {
+	c := DefaultConfig()
+	c.Journal.SegmentBytes = 12 << 10
+	c.Journal.CommitInterval = time.Hour // tests say when
+	c.Snapshot.Interval = time.Hour
+	return c
+}
+
+// start opens and recovers.
+func start(sys fileSystem, cfg Config) (*Agent, []relay.Saved, Report, error) {
+	a, err := open(sys, cfg, hclog.NewNullLogger())
+	if err != nil {
+		return nil, nil, Report{}, err
+	}
+	var saved []relay.Saved
+	r, err := a.Recover(func(s relay.Saved) error {
+		saved = append(saved, s)
+		return nil
+	})
+	return a, saved, r, err
+}
+
+func mustStart(t *testing.T, sys fileSystem, cfg Config) (*Agent, []relay.Saved, Report) {
+	t.Helper()
+	a, saved, r, err := start(sys, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	return a, saved, r
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// campaign makes n messages to the agent, in a few bodies, and puts them into w.
+func (w *world) campaign(t *testing.T, a *Agent, n int) {
+	t.Helper()
+	for i := range n {
+		m := message(a.NewID(), strings.Repeat(fmt.Sprintf("body %d\r\n", i%3), 20), rcptsFor(i)...)
+		must(t, w.take(a, m))
+	}
+}
+
+func rcptsFor(i int) []string {
+	r := []string{fmt.Sprintf("u%d@a.example", i)}
+	if i%4 == 0 {
+		r = append(r, fmt.Sprintf("v%d@b.example", i), fmt.Sprintf("w%d@a.example", i))
+	}
+	return r
+}

@@ -1,0 +1,165 @@
+package mta
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Setting is one "name = value".
+type Setting struct{ Name, Value string }
+
+// Service is one entry of master.cf.
+type Service struct {
+	Name, Type string
+	Line       string // the whole first line, columns separated by one blank
+	Options    []Setting
+}
+
+// Fragment is what contrib/postfix adds to a Postfix: settings for main.cf, and services for master.cf. A service that
+// Postfix already has only gets the options.
+type Fragment struct {
+	Main   []Setting
+	Master []Service
+}
+
+// ReadFragment reads the files main.cf and master.cf in dir.
+func ReadFragment(dir string) (*Fragment, error) {
+	var f Fragment
+	lines, err := logicalLines(filepath.Join(dir, "main.cf"))
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		s, err := parseSetting(line)
+		if err != nil {
+			return nil, err
+		}
+		f.Main = append(f.Main, s)
+	}
+	if lines, err = logicalLines(filepath.Join(dir, "master.cf")); err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		s, err := parseService(line)
+		if err != nil {
+			return nil, err
+		}
+		f.Master = append(f.Master, s)
+	}
+	return &f, nil
+}
+
+// logicalLines reads a Postfix file: comments and empty lines are dropped, a line that begins with a blank continues
+// the one before it.
+func logicalLines(name string) ([]string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("mta: read fragment: %w", err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, " \t\r\n")
+		switch {
+		case strings.TrimSpace(line) == "" || strings.HasPrefix(strings.TrimSpace(line), "#"):
+		case strings.ContainsAny(line[:1], " \t") && len(lines) > 0:
+			lines[len(lines)-1] += " " + strings.TrimSpace(line)
+		default:
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+func parseSetting(text string) (Setting, error) {
+	name, value, ok := strings.Cut(text, "=")
+	if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " \t") {
+		return Setting{}, fmt.Errorf("mta: not a setting: %q", text)
+	}
+	return Setting{name, strings.TrimSpace(value)}, nil
+}
+
+// columns is how many a master.cf entry has before the command's arguments.
+const columns = 8
+
+func parseService(line string) (Service, error) {
+	fields := strings.Fields(line)
+	if len(fields) < columns || len(fields)%2 != columns%2 {
+		return Service{}, fmt.Errorf("mta: not a service: %q", line)
+	}
+	s := Service{Name: fields[0], Type: fields[1], Line: strings.Join(fields[:columns], " ")}
+	for args := fields[columns:]; len(args) > 0; args = args[2:] {
+		option, err := parseSetting(args[1])
+		if args[0] != "-o" || err != nil {
+			return Service{}, fmt.Errorf("mta: not an option of a service: %q", args[:2])
+		}
+		s.Options = append(s.Options, option)
+	}
+	return s, nil
+}
+
+// Replace returns a copy with old replaced by new in every name and value: for instance the documented address by one
+// that is free.
+func (f *Fragment) Replace(old, new string) *Fragment {
+	swap := func(s string) string { return strings.ReplaceAll(s, old, new) }
+	settings := func(list []Setting) []Setting {
+		var out []Setting
+		for _, s := range list {
+			out = append(out, Setting{swap(s.Name), swap(s.Value)})
+		}
+		return out
+	}
+	r := Fragment{Main: settings(f.Main)}
+	for _, s := range f.Master {
+		r.Master = append(r.Master, Service{swap(s.Name), s.Type, swap(s.Line), settings(s.Options)})
+	}
+	return &r
+}
+
+// apply changes p's configuration with the same postconf commands an administrator would use.
+func (f *Fragment) apply(p *Postfix) error {
+	edit := []string{"-e"}
+	for _, s := range f.Main {
+		if s.Name == "smtpd_milters" {
+			before, err := p.Postconf("-h", s.Name)
+			if err != nil {
+				return err
+			}
+			if before = strings.TrimSpace(before); before != "" {
+				s.Value = before + ", " + s.Value
+			}
+		}
+		edit = append(edit, s.Name+" = "+s.Value)
+	}
+	if _, err := p.Postconf(edit...); err != nil {
+		return err
+	}
+	for _, s := range f.Master {
+		if err := s.apply(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Service) apply(p *Postfix) error {
+	key := s.Name + "/" + s.Type
+	present, err := p.Postconf("-M", key)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(present) == "" {
+		if _, err := p.Postconf("-M", key+"="+s.Line); err != nil {
+			return err
+		}
+	}
+	edit := []string{"-P"}
+	for _, o := range s.Options {
+		edit = append(edit, key+"/"+o.Name+"="+o.Value)
+	}
+	if len(edit) > 1 {
+		_, err = p.Postconf(edit...)
+	}
+	return err
+}

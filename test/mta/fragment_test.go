@@ -1,0 +1,195 @@
+package mta
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/test/source/load"
+)
+
+const contrib = "../../contrib/postfix"
+
+func readContrib(t *testing.T) *Fragment {
+	t.Helper()
+	f, err := ReadFragment(contrib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestReadFragment(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.cf":   "# c\n\na = 1\nb = {\n  x, y }\n c\n",
+		"master.cf": "smtp inet n - y - - smtpd\n  # c\n  -o d=1 -o e=\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := ReadFragment(dir)
+	want := &Fragment{
+		Main:   []Setting{{"a", "1"}, {"b", "{ x, y } c"}},
+		Master: []Service{{"smtp", "inet", "smtp inet n - y - - smtpd", []Setting{{"d", "1"}, {"e", ""}}}},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if r := got.Replace("1", "2"); r.Main[0].Value != "2" || r.Master[0].Options[0].Value != "2" || got.Main[0].Value != "1" {
+		t.Errorf("Replace: %+v", r)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, text := range []string{"", "no equals", "two words = 1", "= 1"} {
+		if _, err := parseSetting(text); err == nil {
+			t.Errorf("setting %q was let pass", text)
+		}
+	}
+	for _, text := range []string{"", "smtp inet n - y -", "smtp inet n - y - - smtpd -o", "smtp inet n - y - - smtpd -v -v"} {
+		if _, err := parseService(text); err == nil {
+			t.Errorf("service %q was let pass", text)
+		}
+	}
+}
+
+// settings returns everything that is not default in p: the words of main.cf and of master.cf with its options.
+func settings(t *testing.T, p *Postfix) string {
+	t.Helper()
+	var all strings.Builder
+	for _, flag := range []string{"-n", "-M", "-P"} {
+		text, err := p.Postconf(flag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text) {
+			line = strings.Join(strings.Fields(line), " ")
+			if line != "smtpd_milters =" {
+				all.WriteString(line + "\n")
+			}
+		}
+	}
+	return all.String()
+}
+
+// readmeBlock returns the commands of the n-th sh block of contrib/postfix/README.md.
+func readmeBlock(t *testing.T, n int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(contrib, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```sh\n")
+	if n+1 >= len(blocks) {
+		t.Fatalf("README.md has %d blocks", len(blocks)-1)
+	}
+	block, _, _ := strings.Cut(blocks[n+1], "```")
+	return block
+}
+
+// shell runs commands as an administrator of p would.
+func shell(t *testing.T, p *Postfix, commands string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-eu", "-c", commands)
+	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.ConfigDir(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	} else if strings.Contains(string(out), "warning:") {
+		t.Errorf("commands warn: %s", out)
+	}
+}
+
+// TestReadmeIsTheFragment follows README.md on one Postfix, applies the files on another, and wants the same; then it
+// undoes, and wants what was before. With another milter in front and without.
+func TestReadmeIsTheFragment(t *testing.T) {
+	for _, milters := range [][]string{nil, {"inet:127.0.0.1:8891"}} {
+		t.Run(strings.Join(milters, ","), func(t *testing.T) {
+			byHand := startPostfix(t, PostfixConfig{Milters: milters})
+			back, err := freeAddr()
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := settings(t, byHand)
+			own := strings.NewReplacer("127.0.0.1:10026", back).Replace
+			shell(t, byHand, own(readmeBlock(t, 0)))
+			byFile := startPostfix(t, PostfixConfig{Milters: milters, Fragment: readContrib(t).Replace("127.0.0.1:10026", back)})
+			place := strings.NewReplacer(byFile.Dir, byHand.Dir, byFile.Addr, byHand.Addr)
+			if hand, file := settings(t, byHand), place.Replace(settings(t, byFile)); hand != file {
+				t.Errorf("by README.md:\n%s\nby main.cf and master.cf:\n%s", hand, file)
+			}
+			if err := byHand.master.ended(); err != nil {
+				t.Error(err)
+			}
+			shell(t, byHand, own(readmeBlock(t, 1)))
+			if after := settings(t, byHand); after != before {
+				t.Errorf("undone:\n%s\nbefore:\n%s", after, before)
+			}
+		})
+	}
+}
+
+// TestFragmentOnDeadMillrace applies contrib/postfix as it stands. Nobody listens on the milter's address, so all mail
+// must flow, and what is handed back at the second listener must flow too.
+func TestFragmentOnDeadMillrace(t *testing.T) {
+	far, world, _ := farEnd(t)
+	dead, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := readContrib(t).Replace("127.0.0.1:8895", dead).Replace("127.0.0.1:10026", back)
+	p := startPostfix(t, PostfixConfig{Relay: world, Fragment: f})
+	first := send(t, far, load.Config{Addr: p.Addr, Messages: 10, Prefix: "in"})
+	second, err := load.Run(t.Context(), load.Config{Addr: back, Messages: 10, Prefix: "back"})
+	if err != nil || second.Acked() != 10 {
+		t.Fatalf("handed back: %d of 10, %v", second.Acked(), err)
+	}
+	if err := far.Wait(t.Context(), 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := load.Compare(append(first.Records, second.Records...), far.All()).Err(); err != nil {
+		t.Error(err)
+	}
+	log, err := p.Log()
+	if err != nil || !strings.Contains(log, "postfix/millrace/smtpd") {
+		t.Errorf("the second listener does not log by its name: %v", err)
+	}
+	if strings.Count(log, "warning: connect to Milter service") == 0 {
+		t.Error("nobody tried to reach the milter")
+	}
+	if i := strings.Index(log, "postfix/millrace/smtpd"); i >= 0 && strings.Contains(log[i:], "Milter service") {
+		t.Error("the second listener asks the milter")
+	}
+}
+
+// TestPureBulkIsNotSlowed takes every message of a campaign away from a stock Postfix with contrib/postfix applied.
+// Without the option for cleanup this takes two minutes, with it a few seconds.
+func TestPureBulkIsNotSlowed(t *testing.T) {
+	d := startDiscarder(t)
+	back, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := readContrib(t).Replace("127.0.0.1:8895", d.ln.Addr().String()).Replace("127.0.0.1:10026", back)
+	p := startPostfix(t, PostfixConfig{Fragment: f})
+	report, err := load.Run(t.Context(), load.Config{Addr: p.Addr, Messages: 500, Conns: 4, MinSize: 2000})
+	t.Logf("%d in %v: %.0f messages/s", report.Acked(), report.Elapsed, report.PerSecond())
+	if err != nil || report.Acked() != 500 || d.taken.Load() != 500 {
+		t.Fatalf("%d acknowledged, %d taken, %v", report.Acked(), d.taken.Load(), err)
+	}
+	if queue, err := p.Queue(); err != nil || len(queue) > 0 {
+		t.Errorf("queue %v, %v", queue, err)
+	}
+	if report.Elapsed > time.Minute {
+		t.Errorf("the campaign took %v", report.Elapsed)
+	}
+}

@@ -1,0 +1,140 @@
+package mta
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/test/sink"
+	"github.com/millrace/millrace/test/source/load"
+)
+
+func startSendmail(t *testing.T, c SendmailConfig) *Sendmail {
+	t.Helper()
+	Require(t, SendmailPart)
+	s, err := StartSendmail(t.TempDir(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestSendmailDelivers(t *testing.T) {
+	far, world, local := farEnd(t)
+	s := startSendmail(t, SendmailConfig{Relay: world, Local: map[string]string{"local.test": local}})
+	send(t, far, load.Config{
+		Addr: s.Addr, Messages: 50, Rcpts: 2, MinSize: 3000, MaxSize: 60_000, Plain: 0.3, Conns: 4, Seed: 1,
+		Domains: []string{"a.test", "b.test", "local.test"},
+	})
+	for d := range far.All() {
+		if toLocal := strings.HasSuffix(d.Rcpt, "@local.test"); toLocal != (d.Listener == "local.test") {
+			t.Fatalf("%s arrived at %s", d.Rcpt, d.Listener)
+		}
+	}
+	eventually(t, "the queue is empty", func() bool {
+		queue, err := s.Queue()
+		return err == nil && len(queue) == 0
+	})
+}
+
+// millraceMC is contrib/sendmail/millrace.mc with the milter at addr.
+func millraceMC(t *testing.T, addr string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../contrib/sendmail/millrace.mc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const documented = "inet:8895@127.0.0.1"
+	if !strings.Contains(string(text), documented) {
+		t.Fatalf("millrace.mc does not name %s", documented)
+	}
+	return strings.ReplaceAll(string(text), documented, "inet:"+port+"@"+host)
+}
+
+func TestSendmailFragment(t *testing.T) {
+	t.Run("dead", func(t *testing.T) {
+		dead, err := freeAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		far, world, _ := farEnd(t)
+		s := startSendmail(t, SendmailConfig{Relay: world, Fragment: millraceMC(t, dead)})
+		send(t, far, load.Config{Addr: s.Addr, Messages: 5, Conns: 2})
+	})
+	t.Run("takes all", func(t *testing.T) {
+		far, world, _ := farEnd(t)
+		d := startDiscarder(t)
+		s := startSendmail(t, SendmailConfig{Relay: world, Fragment: millraceMC(t, d.ln.Addr().String())})
+		report, err := load.Run(t.Context(), load.Config{Addr: s.Addr, Messages: 20, Conns: 2})
+		if err != nil || report.Acked() != 20 || d.taken.Load() != 20 {
+			t.Errorf("%d acknowledged, %d taken, %v", report.Acked(), d.taken.Load(), err)
+		}
+		eventually(t, "the queue is empty", func() bool {
+			queue, err := s.Queue()
+			return err == nil && len(queue) == 0
+		})
+		if far.Count() != 0 {
+			t.Errorf("%d messages were delivered all the same", far.Count())
+		}
+	})
+}
+
+// TestSendmailAsksWhatMillraceNeeds reads the sendmail.cf that m4 makes.
+func TestSendmailAsksWhatMillraceNeeds(t *testing.T) {
+	s := startSendmail(t, SendmailConfig{Milters: []string{"inet:8891@127.0.0.1"}, Fragment: millraceMC(t, "127.0.0.1:8895")})
+	cf, err := os.ReadFile(s.cf())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\nO SuperSafe=PostMilter\n",
+		"\nO InputMailFilters=milter0, millrace\n",
+		"\nXmillrace, S=inet:8895@127.0.0.1, T=C:2s;S:30s;R:60s;E:5m\n",
+		"{rcpt_mailer}",
+		"{msg_id}, i, j, {daemon_name}",
+	} {
+		if !strings.Contains(string(cf), want) {
+			t.Errorf("%q is not in sendmail.cf", want)
+		}
+	}
+}
+
+func TestSendmailQueueSurvives(t *testing.T) {
+	away, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startSendmail(t, SendmailConfig{Relay: away})
+	report, err := load.Run(t.Context(), load.Config{Addr: s.Addr, Messages: 5, MinSize: 2000, Conns: 1})
+	if err != nil || report.Acked() != 5 {
+		t.Fatalf("%d acknowledged, %v", report.Acked(), err)
+	}
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	far, err := sink.New(sink.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if _, err := far.Listen(away, sink.Character{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is delivered", func() bool { return s.Flush() == nil && far.Count() >= 5 })
+	if err := load.Compare(report.Records, far.All()).Err(); err != nil {
+		t.Error(err)
+	}
+}

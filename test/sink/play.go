@@ -1,0 +1,63 @@
+package sink
+
+import "bytes"
+
+// maxEndless bounds what an Endless reply sends to a client that reads on and on.
+const maxEndless = 64 << 20
+
+// play acts out a fault and reports whether the session goes on.
+func (s *session) play(f *Fault) bool {
+	s.l.counters.faults.Add(1)
+	switch f.Do {
+	case Reply421:
+		return s.last(f.text())
+	case Reply451, Reply550:
+		return s.reply(f.text())
+	case Garbage:
+		s.out = append(append(s.out, f.text()...), "\r\n"...)
+		return true
+	case Endless:
+		s.flood([]byte(replyCode(f.Stage) + "-and another line\r\n"))
+	case EndlessLine:
+		_ = s.reply(replyCode(f.Stage) + "-first line")
+		s.flood([]byte("and on it goes "))
+	case Silence:
+		s.hush()
+	case Disconnect: // what was answered before still leaves; only the reply of this stage is missing
+	}
+	s.abrupt = true
+	return false
+}
+
+// replyCode is the code a client hopes for at the stage.
+func replyCode(stage Stage) string {
+	switch stage {
+	case Banner, StartTLS:
+		return "220"
+	case Data:
+		return "354"
+	default:
+		return "250"
+	}
+}
+
+// flood writes piece over and over until the client has had enough.
+func (s *session) flood(piece []byte) {
+	block := bytes.Repeat(piece, 4096/len(piece))
+	for sent := 0; sent < maxEndless; sent += len(block) {
+		s.out = append(s.out, block...)
+		if s.flush() != nil {
+			return
+		}
+	}
+}
+
+// hush reads and drops what the client sends until it goes away, its time is up, or the Sink closes.
+func (s *session) hush() {
+	for {
+		s.in.r, s.in.w = 0, 0
+		if s.in.fill() != nil {
+			return
+		}
+	}
+}

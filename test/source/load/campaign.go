@@ -1,0 +1,114 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// campaign makes the messages of a run. It is immutable: any goroutine may ask for any message.
+type campaign struct {
+	config Config
+	date   string
+	shared []byte // the body all messages have in common, longer than any message
+}
+
+func newCampaign(c Config) *campaign {
+	return &campaign{
+		config: c,
+		date:   time.Now().Format(time.RFC1123Z),
+		shared: prose(nil, rand.New(rand.NewPCG(c.Seed, 0)), c.MaxSize),
+	}
+}
+
+func (c *campaign) id(n int) string { return fmt.Sprintf("%s%d", c.config.Prefix, n) }
+
+// sender returns the envelope sender of message n.
+func (c *campaign) sender(n int) string {
+	local, domain, _ := strings.Cut(c.config.From, "@")
+	if !c.config.VERP {
+		return c.config.From
+	}
+	return local + "+" + c.id(n) + "@" + domain
+}
+
+// rcpts returns the recipients of message n; no two messages share one.
+func (c *campaign) rcpts(n int) []string {
+	to := make([]string, c.config.Rcpts)
+	for i := range to {
+		k := n*c.config.Rcpts + i
+		to[i] = fmt.Sprintf("user%d@%s", k, c.config.Domains[k%len(c.config.Domains)])
+	}
+	return to
+}
+
+// bulk reports whether message n has the header fields of a newsletter. The plain ones are spread evenly.
+func (c *campaign) bulk(n int) bool {
+	return int(float64(n+1)*c.config.Plain) == int(float64(n)*c.config.Plain)
+}
+
+// message appends message n to dst, as it is before dots are stuffed.
+func (c *campaign) message(dst []byte, n int) []byte {
+	rng := rand.New(rand.NewPCG(c.config.Seed, uint64(n)+1))
+	size := c.config.MinSize + rng.IntN(c.config.MaxSize-c.config.MinSize+1)
+	start := len(dst)
+	dst = c.header(dst, n)
+	rest := size - (len(dst) - start)
+	personal := int(float64(rest) * c.config.Personal)
+	dst = fmt.Appendf(dst, "Dear reader number %d,\r\n", n)
+	dst = prose(dst, rng, personal)
+	if rest = size - (len(dst) - start); rest > 2 {
+		dst = append(dst, c.shared[:rest-2]...)
+	}
+	return append(bytes.TrimRight(dst, "\r\n"), "\r\n"...)
+}
+
+func (c *campaign) header(dst []byte, n int) []byte {
+	id := c.id(n)
+	dst = fmt.Appendf(dst, "X-Ledger: %s\r\nDate: %s\r\nMessage-ID: <%s.%d@sender.test>\r\n", id, c.date, id, c.config.Seed)
+	dst = fmt.Appendf(dst, "From: Sender <news@sender.test>\r\nTo: %s\r\nMIME-Version: 1.0\r\n", c.rcpts(n)[0])
+	dst = append(dst, "Content-Type: text/plain; charset=us-ascii\r\n"...)
+	if !c.bulk(n) {
+		return fmt.Appendf(dst, "Subject: Your new password, %s\r\n\r\n", id)
+	}
+	// The folded field and the one without a blank after the colon are there to be left alone.
+	dst = fmt.Appendf(dst, "Subject:News of the week\r\nList-Unsubscribe: <mailto:off+%s@sender.test>,\r\n\t<https://sender.test/off/%s>\r\n", id, id)
+	dst = append(dst, "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nList-Id: News <news.sender.test>\r\n"...)
+	return append(dst, "Feedback-ID: week:news:sender\r\nPrecedence: bulk\r\n\r\n"...)
+}
+
+var words = strings.Fields(`mill race wheel water gate stone flour sack river bank spring flood summer winter light bread
+	morning road market letter paper house garden window table bridge field cloud rain snow`)
+
+// prose appends about size bytes of words in lines, some of which begin with a dot.
+func prose(dst []byte, rng *rand.Rand, size int) []byte {
+	line := 0
+	for end := len(dst) + size; len(dst) < end; {
+		w := words[rng.IntN(len(words))]
+		dst = append(append(dst, w...), ' ')
+		if line += len(w) + 1; line > 66 {
+			dst = append(dst[:len(dst)-1], "\r\n"...)
+			if line = 0; rng.IntN(16) == 0 {
+				dst = append(dst, '.')
+			}
+		}
+	}
+	return dst
+}
+
+// stuff appends message to dst in the form it has on the wire, up to and with the final dot (RFC 5321 section 4.5.2).
+func stuff(dst, message []byte) []byte {
+	if len(message) > 0 && message[0] == '.' {
+		dst = append(dst, '.')
+	}
+	for {
+		i := bytes.Index(message, []byte("\r\n."))
+		if i < 0 {
+			return append(append(dst, message...), ".\r\n"...)
+		}
+		dst = append(append(dst, message[:i+3]...), '.')
+		message = message[i+3:]
+	}
+}

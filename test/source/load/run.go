@@ -1,0 +1,180 @@
+package load
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// progressStep is how many messages lie between two calls of Config.Progress.
+const progressStep = 256
+
+// Run sends the whole campaign and returns what became of every message. The error says why it ended early: ctx is
+// done or the server cannot be reached. The Report is valid in any case.
+func Run(ctx context.Context, c Config) (Report, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return Report{}, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{config: c, campaign: newCampaign(c), records: make([]Record, c.Messages), stop: cancel}
+	begin := time.Now()
+	for range min(c.Conns, c.Messages) {
+		r.wg.Go(func() { r.work(ctx) }) // ends when no message is left or ctx is done; joined below
+	}
+	r.wg.Wait()
+	err := context.Cause(ctx)
+	return Report{Records: r.records, Bytes: r.bytes.Load(), Elapsed: time.Since(begin)}, err
+}
+
+// run is one campaign on its way. Each message belongs to the worker that drew its number.
+type run struct {
+	config   Config
+	campaign *campaign
+	records  []Record
+	next     atomic.Int64
+	done     atomic.Int64
+	bytes    atomic.Int64
+	stop     context.CancelCauseFunc
+	wg       sync.WaitGroup
+
+	mu sync.Mutex // around calls of config.Progress
+}
+
+// work sends messages over one connection at a time until none is left.
+func (r *run) work(ctx context.Context) {
+	w := &worker{run: r}
+	defer w.hangUp()
+	for ctx.Err() == nil {
+		n := int(r.next.Add(1)) - 1
+		if n >= len(r.records) {
+			return
+		}
+		if err := w.send(ctx, n); err != nil {
+			r.stop(err)
+			return
+		}
+		r.finished()
+	}
+}
+
+func (r *run) finished() {
+	done := r.done.Add(1)
+	if r.config.Progress != nil && (done%progressStep == 0 || done == int64(len(r.records))) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.config.Progress(int(done))
+	}
+}
+
+// worker owns one connection and the buffers of the message it is sending.
+type worker struct {
+	run     *run
+	conn    *client // nil when there is none
+	sent    int     // messages on conn
+	message []byte
+	wire    []byte
+}
+
+// send makes message n and tries to bring it across. The error is for what ends the run, not for a refusal.
+func (w *worker) send(ctx context.Context, n int) error {
+	c := w.run.campaign
+	w.message = c.message(w.message[:0], n)
+	w.wire = stuff(w.wire[:0], w.message)
+	rec := &w.run.records[n]
+	*rec = Record{ID: c.id(n), From: c.sender(n), Rcpts: c.rcpts(n), Core: sha256.Sum256(w.message), Bulk: c.bulk(n)}
+	for attempt := 1; ; attempt++ {
+		if err := w.connect(ctx); err != nil {
+			return err
+		}
+		again := w.attempt(rec)
+		if rec.Acked {
+			w.run.bytes.Add(int64(len(w.message)))
+		}
+		if !again || attempt >= w.run.config.Attempts {
+			return nil
+		}
+		if !sleep(ctx, w.run.config.Pause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// attempt makes one transaction, notes its outcome, and reports whether another attempt makes sense.
+func (w *worker) attempt(rec *Record) (again bool) {
+	w.sent++
+	accepted, err := w.conn.transaction(rec.From, rec.Rcpts, w.wire)
+	var refusal *refusal
+	switch {
+	case err == nil:
+		rec.Acked, rec.Rcpts, rec.Reply = true, accepted, ""
+	case errors.As(err, &refusal):
+		rec.Reply = err.Error()
+		again = refusal.code < 500
+		if refusal.code == 421 || w.conn.reset() != nil {
+			w.drop()
+		}
+	default:
+		if errors.Is(err, errUnanswered) {
+			rec.Unsure++
+		}
+		rec.Reply = err.Error()
+		w.drop()
+		again = true
+	}
+	if w.run.config.PerConn > 0 && w.sent >= w.run.config.PerConn {
+		w.hangUp()
+	}
+	return again
+}
+
+// connect sees to it that there is a connection, with patience.
+func (w *worker) connect(ctx context.Context) error {
+	if w.conn != nil {
+		return nil
+	}
+	limit := time.Now().Add(w.run.config.Patience)
+	for {
+		conn, err := dial(ctx, &w.run.config)
+		if err == nil {
+			w.conn, w.sent = conn, 0
+			return nil
+		}
+		if time.Now().After(limit) {
+			return err
+		}
+		if !sleep(ctx, w.run.config.Pause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// hangUp says goodbye.
+func (w *worker) hangUp() {
+	if w.conn != nil {
+		w.conn.quit()
+		w.conn = nil
+	}
+}
+
+// drop closes a connection that is out of step.
+func (w *worker) drop() {
+	_ = w.conn.Close()
+	w.conn = nil
+}
+
+// sleep reports whether it slept to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
