@@ -108,7 +108,7 @@ func TestWhatEndsARecipient(t *testing.T) {
 func TestGroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemFS()
-		a, _, _, err := start(m, DefaultConfig())
+		a, _, _, err := start(m, testConfig())
 		must(t, err)
 		defer a.Close()
 		m.hook = func(_ int, op, _ string) error {
@@ -141,7 +141,7 @@ func TestGroupCommit(t *testing.T) {
 func TestOutcomesAreDurableSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, w := newMemFS(), newWorld()
-		cfg := DefaultConfig()
+		cfg := testConfig()
 		a, _, _, err := start(m, cfg)
 		must(t, err)
 		defer a.Close()
@@ -176,7 +176,7 @@ func TestAckModes(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMemFS()
-			cfg := DefaultConfig()
+			cfg := testConfig()
 			cfg.Ack = tt.ack
 			a, _, _, err := start(m, cfg)
 			must(t, err)
@@ -269,7 +269,7 @@ func TestSegmentsGo(t *testing.T) {
 
 func TestSharedBodyIsWrittenOnce(t *testing.T) {
 	m := newMemFS()
-	a, _, _ := mustStart(t, m, DefaultConfig())
+	a, _, _ := mustStart(t, m, testConfig())
 	body := strings.Repeat("0123456789", 2000)
 	for i := range 500 {
 		must(t, a.Take(message(a.NewID(), body, rcptsFor(i)[0])))
@@ -277,7 +277,7 @@ func TestSharedBodyIsWrittenOnce(t *testing.T) {
 	if got := a.Status().PerMessage; got > 400 {
 		t.Errorf("%d bytes a message of 20 KB", got)
 	}
-	_, saved, _ := mustStart(t, m.killed(), DefaultConfig())
+	_, saved, _ := mustStart(t, m.killed(), testConfig())
 	first := saved[0].Message.Body
 	for _, s := range saved {
 		if &s.Message.Body[0] != &first[0] {
@@ -373,7 +373,7 @@ func TestStateDirectory(t *testing.T) {
 // TestRealDirectory goes through Open, crash, recovery and Close on a real file system.
 func TestRealDirectory(t *testing.T) {
 	dir, w := t.TempDir(), newWorld()
-	cfg := DefaultConfig()
+	cfg := testConfig()
 	cfg.Journal.SegmentBytes = 64 << 10
 	for round := range 3 {
 		a, err := Open(dir, cfg, nil)

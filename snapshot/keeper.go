@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -129,8 +130,9 @@ func (a *Agent) plan(clean bool) *plan {
 			delete(a.segs, n)
 			continue
 		}
-		p.vectors = append(p.vectors, vector{number: n, total: s.total, done: slices.Clone(s.done)})
+		p.vectors = append(p.vectors, vector{number: n, total: s.total, end: s.limit, sure: s.sure, done: slices.Clone(s.done)})
 	}
+	slices.SortFunc(p.vectors, func(x, y vector) int { return cmp.Compare(x.number, y.number) })
 	for name, save := range a.keeping {
 		p.keep = append(p.keep, part{name, save})
 	}

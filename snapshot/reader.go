@@ -97,8 +97,12 @@ func (s *scan) gap(from, to int64, why string) {
 	s.gaps = append(s.gaps, &DamageError{File: s.name, From: from, To: to, Why: why})
 }
 
-// sort tells the gaps that are damage from those that are a torn end.
+// sort tells the gaps that are damage from those that are a torn end. A file that ends before what was durable has one
+// more gap.
 func (s *scan) sort() {
+	if n := len(s.gaps); s.end < s.durable && (n == 0 || s.gaps[n-1].From < s.end) {
+		s.gap(s.end, s.durable, "is missing")
+	}
 	for _, g := range s.gaps {
 		if g.From < s.durable {
 			s.damage = append(s.damage, g)

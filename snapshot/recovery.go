@@ -201,7 +201,8 @@ func (r *recovery) load(s *found) (*scan, error) {
 		data = data[:s.end]
 	}
 	sc := newScan(name, data, s.head)
-	if s.end > 0 || s.head.number <= r.clean {
+	sc.durable = int64(s.sure)
+	if s.end == 0 && s.head.number <= r.clean {
 		sc.durable = int64(len(data))
 	}
 	return sc, nil
@@ -365,6 +366,14 @@ func (r *recovery) close(s *found, sc *scan) error {
 	if s.end > 0 {
 		return nil
 	}
+	sure := sc.end
+	if len(sc.torn) > 0 {
+		sure = min(sure, sc.torn[0].From)
+	}
+	r.a.mu.Lock()
+	seg := r.a.segs[s.head.number]
+	seg.limit, seg.sure = uint64(sc.end), uint64(sure)
+	r.a.mu.Unlock()
 	return r.cut(s, sc)
 }
 
@@ -386,7 +395,7 @@ func (r *recovery) quarantine(number uint64, sc *scan) {
 	var b []byte
 	for _, g := range sc.gaps {
 		b = fmt.Appendf(b, "%s bytes %d to %d\n", g.File, g.From, g.To)
-		b = append(append(b, sc.data[g.From:g.To]...), '\n')
+		b = append(append(b, sc.data[g.From:min(g.To, int64(len(sc.data)))]...), '\n')
 	}
 	name := numbered(journalDir, number, damageExt)
 	if err := writeFile(r.a.fs, name, b); err != nil && !isExist(err) {

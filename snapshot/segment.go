@@ -28,6 +28,8 @@ type segment struct {
 	open  int    // positions not done
 	live  *entry // the messages that stand here, linked
 	moved int    // copies of messages from here that are not durable yet
+	limit uint64 // where its records end, once it is no longer written to
+	sure  uint64 // up to where all of them are known to have been durable
 
 	bodies  map[[32]byte]uint32 // number of each body frame; only while the segment is written to
 	nbodies uint32

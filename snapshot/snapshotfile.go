@@ -25,6 +25,8 @@ type plan struct {
 type vector struct {
 	number uint64
 	total  uint32
+	end    uint64 // where its records end, 0 when they may go on
+	sure   uint64 // up to where all of them are known to have been durable
 	done   bitVector
 }
 
@@ -75,6 +77,8 @@ func (w *snapshotWriter) all(a *Agent, p *plan) {
 		w.frame(kindVector, func(b []byte) []byte {
 			b = binary.AppendUvarint(b, v.number)
 			b = binary.AppendUvarint(b, uint64(v.total))
+			b = binary.AppendUvarint(b, v.end)
+			b = binary.AppendUvarint(b, v.sure)
 			return v.done.append(b)
 		})
 	}
@@ -183,7 +187,7 @@ func (s *snapshotData) add(f frame) error {
 	d := &decoder{b: f.payload}
 	switch f.kind {
 	case kindVector:
-		v := vector{number: d.uvarint(), total: uint32(d.number(maxBase))}
+		v := vector{number: d.uvarint(), total: uint32(d.number(maxBase)), end: d.uvarint(), sure: d.uvarint()}
 		v.done = decodeBits(d.b)
 		s.vectors = append(s.vectors, v)
 	case kindSoft:

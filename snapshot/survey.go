@@ -29,7 +29,8 @@ type survey struct {
 type found struct {
 	head header
 	next uint64 // successor named in it, 0 for none
-	end  uint64 // where its successor says it ends, 0 when not known
+	end  uint64 // where its records end, 0 when nobody has said so
+	sure uint64 // up to where all of them are known to have been durable
 	bad  error  // Salvage: unreadable
 }
 
@@ -111,8 +112,12 @@ func readFound(fs fileSystem, number uint64) (found, error) {
 		return found{}, fmt.Errorf("%s: %w", name, err)
 	}
 	h, err := readHeader(name, segmentMagic, block[:n])
-	if err == nil && h.number != number {
+	switch {
+	case err != nil:
+	case h.number != number:
 		err = &DamageError{File: name, Why: fmt.Sprintf("its header says it is number %d", h.number)}
+	case n < blockSize:
+		err = &DamageError{File: name, Why: "shorter than its header block"}
 	}
 	return found{head: h, next: decodeNext(block[:n])}, err
 }
@@ -147,11 +152,17 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 	return errors.Join(fmt.Errorf("no snapshot that can be read, though there is a journal: %w", ErrMissing), bad)
 }
 
-// ends notes for each segment where the next one says it ends.
+// ends notes for each segment where it ends: the next one says it, and the snapshot, which outlives the next one.
 func (v *survey) ends() {
+	for _, x := range v.snap.vectors {
+		if i, ok := v.find(x.number); ok {
+			v.segments[i].end, v.segments[i].sure = x.end, x.sure
+		}
+	}
 	for _, s := range v.segments {
 		if i, ok := v.find(s.head.prev); ok {
 			v.segments[i].end = max(v.segments[i].end, s.head.prevEnd)
+			v.segments[i].sure = max(v.segments[i].sure, s.head.prevEnd)
 		}
 	}
 }
@@ -227,7 +238,7 @@ func (v *survey) lastHeader() header {
 func (v *survey) objects() map[uint64]*segment {
 	m := make(map[uint64]*segment, len(v.segments)+1)
 	for _, s := range v.segments {
-		m[s.head.number] = &segment{number: s.head.number, head: s.head}
+		m[s.head.number] = &segment{number: s.head.number, head: s.head, limit: s.end, sure: s.sure}
 	}
 	for _, x := range v.snap.vectors {
 		if s := m[x.number]; s != nil {

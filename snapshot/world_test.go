@@ -217,3 +217,10 @@ func rcptsFor(i int) []string {
 	}
 	return r
 }
+
+// testConfig is the default with segments that a file system in memory can copy quickly.
+func testConfig() Config {
+	c := DefaultConfig()
+	c.Journal.SegmentBytes = 256 << 10
+	return c
+}

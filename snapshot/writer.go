@@ -182,7 +182,7 @@ func (a *Agent) advance(next *segment) error {
 	}
 	a.mu.Lock()
 	a.segs[next.number], a.seg = next, next
-	old.bodies = nil
+	old.bodies, old.limit, old.sure = nil, before.prevEnd, before.prevEnd
 	a.mu.Unlock()
 	a.closeSegment(old, next.number)
 	return nil

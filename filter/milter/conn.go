@@ -163,6 +163,7 @@ func (c *conn) send(b []byte) {
 	}
 	if err != nil {
 		c.broken = true
+		c.door.counts.badConnections.Add(1)
 		c.door.warn("writing to the MTA", "error", err)
 	}
 }

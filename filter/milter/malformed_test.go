@@ -54,12 +54,11 @@ func TestMalformedInputClosesTheConnection(t *testing.T) {
 			nc := r.raw()
 			defer nc.Close()
 			nc.SetDeadline(time.Now().Add(10 * time.Second))
-			go func() {
-				nc.Write(tt.input)
-				if tt.half {
-					nc.Close()
-				}
-			}()
+			go nc.Write(tt.input)
+			if tt.half {
+				driver.ReadFrame(nc)
+				nc.Close()
+			}
 			answers, err := io.ReadAll(nc)
 			if err != nil && !tt.half {
 				t.Errorf("not closed: %v", err)
@@ -68,6 +67,7 @@ func TestMalformedInputClosesTheConnection(t *testing.T) {
 				t.Errorf("answered %q", answers)
 			}
 			r.works()
+			r.drain()
 			if c := r.door.Counts(); c.BadConnections != 1 || c.Panics != 0 {
 				t.Errorf("%+v", c)
 			}

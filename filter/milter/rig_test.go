@@ -211,6 +211,16 @@ func (r *rig) send(c *driver.Conn, m *driver.Message) driver.Verdict {
 	return v
 }
 
+// drain waits until all connections have ended of themselves.
+func (r *rig) drain() {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); r.door.Counts().Sessions > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%d sessions do not end", r.door.Counts().Sessions)
+		}
+	}
+}
+
 // works checks that a connection of its own is served as ever.
 func (r *rig) works() {
 	r.t.Helper()

@@ -43,6 +43,32 @@ func TestOneWriteAMessage(t *testing.T) {
 	}
 }
 
+// short is a connection on which nothing goes out behind the end of data.
+type short struct{ *wire }
+
+func (s short) Write(p []byte) (int, error) {
+	i := bytes.Index(p, []byte("\r\n.\r\n"))
+	if i < 0 || i+5 == len(p) {
+		return s.wire.Write(p)
+	}
+	n, _ := s.wire.Write(p[:i+5])
+	return n, io.ErrClosedPipe
+}
+
+// When only the envelope behind a body cannot be written, the reply to the body
+// still counts, and the message behind it is not charged.
+func TestCutBehindTheDot(t *testing.T) {
+	c := polite(t, pipelining, func(string) {})
+	c.nc = short{c.sock.(*wire)}
+	back, err := deliver(c, message("b@b.example"), message("b@b.example"), message("b@b.example"))
+	if err == nil || len(back) != 2 {
+		t.Fatalf("%v, %d handed back", err, len(back))
+	}
+	if got := outcome(back[0].Results[0]) + ", " + outcome(back[1].Results[0]); got != "sent 250, again" || back[0].Unknown {
+		t.Errorf("got %s, unknown %v", got, back[0].Unknown)
+	}
+}
+
 // Long recipient lists leave in groups that fit into any socket buffer, even
 // when nothing is read meanwhile: here one of 8 KB and not a byte more each way.
 func TestGroupsStaySmall(t *testing.T) {

@@ -38,7 +38,7 @@ func Dial(network, addr string, o Options) (*Conn, error) {
 
 // New does what Dial does, over a connection that exists.
 func New(nc net.Conn, o Options) (*Conn, error) {
-	c := &Conn{opts: o.withDefaults(), nc: nc, in: bufio.NewReader(nc), out: bufio.NewWriter(nc)}
+	c := &Conn{opts: o.withDefaults(), nc: nc, in: bufio.NewReader(nc), out: bufio.NewWriterSize(nc, bufferSize(nc))}
 	c.lists = defaultLists(o.Flavor)
 	if err := c.negotiate(); err != nil {
 		return nil, fmt.Errorf("negotiation: %w", err)
@@ -50,6 +50,15 @@ func New(nc net.Conn, o Options) (*Conn, error) {
 		return c, nil
 	}
 	return c, c.Hello()
+}
+
+// bufferSize is how much an MTA collects before it writes: Postfix makes its buffer as large as a segment of TCP, which
+// on the loopback is 64 KB, and has 4 KB for anything else.
+func bufferSize(nc net.Conn) int {
+	if _, ok := nc.(*net.TCPConn); ok {
+		return 64 << 10
+	}
+	return 4 << 10
 }
 
 // Steps are the protocol steps the filter asked for.

@@ -11,7 +11,7 @@ func (c *Conn) Send(m *Message) (Verdict, error) {
 	}
 	done, err := c.envelope(&v, m)
 	if err == nil && !done && m.StopAt != Header {
-		done, err = c.content(&v, m)
+		err = c.content(&v, m)
 	}
 	if err != nil {
 		return v, err
@@ -82,22 +82,23 @@ func (c *Conn) envelope(v *Verdict, m *Message) (done bool, err error) {
 	return false, nil
 }
 
-func (c *Conn) content(v *Verdict, m *Message) (done bool, err error) {
+func (c *Conn) content(v *Verdict, m *Message) error {
 	if done, err := c.header(v, m); done || err != nil || m.StopAt == Body {
-		return done, err
+		return err
 	}
 	for body := m.Body; len(body) > 0 && c.steps&NoBody == 0; {
 		n := min(len(body), c.opts.ChunkSize)
 		if done, err := c.tell(v, m, event{code: Body, noReply: NoBodyReply}, body[:n]...); done || err != nil {
-			return done, err
+			return err
 		}
 		v.Sent += n
 		body = body[n:]
 	}
 	if m.StopAt == EndOfBody {
-		return true, nil
+		return nil
 	}
-	return c.tell(v, m, event{code: EndOfBody})
+	_, err := c.tell(v, m, event{code: EndOfBody})
+	return err
 }
 
 func (c *Conn) header(v *Verdict, m *Message) (done bool, err error) {

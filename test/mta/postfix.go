@@ -3,6 +3,7 @@ package mta
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -206,7 +207,7 @@ func stockMaster() (string, error) {
 // Start starts a Postfix that was stopped, on the same ports and with the same queue.
 func (p *Postfix) Start() error {
 	if _, err := p.command("postfix", "check"); err != nil {
-		return err
+		return p.explained(err)
 	}
 	cmd := exec.Command(filepath.Join(p.daemons, "master"), "-c", p.etc, "-d")
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.etc)
@@ -218,10 +219,20 @@ func (p *Postfix) Start() error {
 	for _, addr := range append(slices.Collect(maps.Values(p.listeners)), p.Addr) {
 		if err := master.await(startTimeout, greets(addr)); err != nil {
 			_ = p.Stop()
-			return fmt.Errorf("%w; log: %s", err, tail(p.logFile()))
+			return p.explained(err)
 		}
 	}
 	return nil
+}
+
+// explained adds why: the end of the log, or, where Postfix could not even open its log, what postqueue has to say.
+// The commands that start Postfix keep silent without a terminal.
+func (p *Postfix) explained(err error) error {
+	if _, missing := os.Stat(p.logFile()); missing != nil {
+		_, why := p.command("postqueue", "-p")
+		return errors.Join(err, why)
+	}
+	return fmt.Errorf("%w; log: %s", err, tail(p.logFile()))
 }
 
 // Stop ends Postfix and waits for it. Queue and log stay in Dir.

@@ -45,8 +45,8 @@ type Sendmail struct {
 //go:embed sendmail.mc.tmpl
 var sendmailMC string
 
-// lonelyPatience is how long Sendmail may take to start where it cannot be given a hosts file of its own: on a host
-// whose name has no dot it sleeps for a minute first, before it has read any configuration.
+// lonelyPatience is how long Sendmail may take to start. Where it cannot be given a hosts file of its own, on a host
+// whose name has no dot, it sleeps for a minute first, before it has read any configuration.
 const lonelyPatience = 100 * time.Second
 
 // sendmailRoot is where test/run unpacks Debian's packages, which cannot be installed beside Postfix.
@@ -156,30 +156,30 @@ func (s *Sendmail) mc() (string, error) {
 
 // Start starts a Sendmail that was stopped, on the same port and with the same queue.
 func (s *Sendmail) Start() error {
-	args := []string{sendmailBinary(), "-bD", "-q1m", "-C" + s.cf()}
+	args := []string{"-bD", "-q1m"}
 	if s.config.Trace {
 		args = append(args, "-X", filepath.Join(s.Dir, "trace"))
 	}
-	patience := lonelyPatience
-	if exec.Command("unshare", "--mount", "true").Run() == nil {
-		bind := []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`}
-		args = append(append(bind, filepath.Join(s.Dir, "hosts")), args...)
-		patience = startTimeout
-	}
-	daemon, err := startProcess(s.sendmail(args), filepath.Join(s.Dir, "daemon.out"))
+	daemon, err := startProcess(s.command(args...), filepath.Join(s.Dir, "daemon.out"))
 	if err != nil {
 		return err
 	}
 	s.daemon = daemon
-	if err := daemon.await(patience, greets(s.Addr)); err != nil {
+	if err := daemon.await(lonelyPatience, greets(s.Addr)); err != nil {
 		_ = s.Stop()
 		return err
 	}
 	return nil
 }
 
-// sendmail makes a command that finds the unpacked libraries.
-func (s *Sendmail) sendmail(args []string) *exec.Cmd {
+// command makes a sendmail command that finds the unpacked libraries and, where this machine allows it, sees a hosts
+// file in which it has a full name.
+func (s *Sendmail) command(args ...string) *exec.Cmd {
+	args = append([]string{sendmailBinary(), "-C" + s.cf()}, args...)
+	if exec.Command("unshare", "--mount", "true").Run() == nil {
+		bind := []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`}
+		args = append(append(bind, filepath.Join(s.Dir, "hosts")), args...)
+	}
 	cmd := exec.Command(args[0], args[1:]...)
 	libraries, _ := filepath.Glob(filepath.Join(sendmailRoot(), "usr/lib/*-linux-gnu*"))
 	more, _ := filepath.Glob(filepath.Join(sendmailRoot(), "lib/*-linux-gnu*"))
@@ -195,7 +195,7 @@ func (s *Sendmail) Kill() error { return s.daemon.stop(syscall.SIGKILL) }
 
 // Flush has Sendmail try all queued mail now and waits until it has.
 func (s *Sendmail) Flush() error {
-	_, err := run(s.sendmail([]string{sendmailBinary(), "-C" + s.cf(), "-q"}))
+	_, err := run(s.command("-q"))
 	return err
 }
 

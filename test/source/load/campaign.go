@@ -49,19 +49,26 @@ func (c *campaign) bulk(n int) bool {
 	return int(float64(n+1)*c.config.Plain) == int(float64(n)*c.config.Plain)
 }
 
-// message appends message n to dst, as it is before dots are stuffed.
+// headerRoom is about what a header takes. It is a constant so that the shared part of two messages of one size is the
+// same to the last byte, whatever the lengths of their fields.
+const headerRoom = 700
+
+// message appends message n to dst, as it is before dots are stuffed: header, personal part, shared part.
 func (c *campaign) message(dst []byte, n int) []byte {
 	rng := rand.New(rand.NewPCG(c.config.Seed, uint64(n)+1))
 	size := c.config.MinSize + rng.IntN(c.config.MaxSize-c.config.MinSize+1)
-	start := len(dst)
+	shared := max(0, int(float64(size-headerRoom)*(1-c.config.Personal)))
+	end := len(dst) + size - shared
 	dst = c.header(dst, n)
-	rest := size - (len(dst) - start)
-	personal := int(float64(rest) * c.config.Personal)
 	dst = fmt.Appendf(dst, "Dear reader number %d,\r\n", n)
-	dst = prose(dst, rng, personal)
-	if rest = size - (len(dst) - start); rest > 2 {
-		dst = append(dst, c.shared[:rest-2]...)
+	dst = prose(dst, rng, end-len(dst))
+	if !bytes.HasSuffix(dst, []byte("\r\n")) {
+		dst = append(dst, "\r\n"...)
 	}
+	if shared == 0 {
+		return dst
+	}
+	dst = append(dst, c.shared[:shared]...)
 	return append(bytes.TrimRight(dst, "\r\n"), "\r\n"...)
 }
 

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// nullSender is how mailq(1) shows the null sender.
+const nullSender = "MAILER-DAEMON"
+
+// mailq writes listings in the layout of Postfix's mailq(1), which scripts have parsed for decades.
+type mailq struct {
+	w     *bufio.Writer
+	count int64
+	bytes int64
+}
+
+// put writes one message, with an empty line in front of all but the first. A failed write is kept by the writer, whose
+// Flush returns it; the error here ends the loop early.
+func (m *mailq) put(l *relay.Listing) error {
+	if m.count == 0 {
+		m.line("-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------")
+	} else {
+		m.w.WriteByte('\n')
+	}
+	m.count++
+	m.bytes += l.MessageSize
+	id := clean(l.QueueID)
+	if l.QueueName == "active" {
+		id += "*"
+	}
+	m.line(id, fmt.Sprint(l.MessageSize), clock(l.ArrivalTime), address(l.Sender))
+	// A reason stands above all it holds for, so those without one come first.
+	slices.SortStableFunc(l.Recipients, func(a, b relay.ListedRcpt) int { return cmp.Compare(a.DelayReason, b.DelayReason) })
+	reason := ""
+	for i := range l.Recipients {
+		r := &l.Recipients[i]
+		if r.DelayReason != reason {
+			reason = r.DelayReason
+			text := clean(strings.TrimSpace(reason))
+			fmt.Fprintf(m.w, "%*s(%s)\n", max(0, 76-len(text)), "", text)
+		}
+		m.line("", "", "", clean(r.Address))
+	}
+	_, err := m.w.Write(nil)
+	return err
+}
+
+func (m *mailq) line(id, size, arrival, who string) {
+	fmt.Fprintf(m.w, "%-11s %7s %-20s %s\n", id, size, arrival, who)
+}
+
+// end writes the last line.
+func (m *mailq) end() {
+	switch m.count {
+	case 0:
+		m.w.WriteString("Mail queue is empty\n")
+	case 1:
+		fmt.Fprintf(m.w, "\n-- %d Kbytes in 1 Request.\n", m.bytes>>10)
+	default:
+		fmt.Fprintf(m.w, "\n-- %d Kbytes in %d Requests.\n", m.bytes>>10, m.count)
+	}
+}
+
+// printMessage writes everything known of one message.
+func printMessage(w *bufio.Writer, l *relay.Listing) {
+	fmt.Fprintf(w, "Queue id   %s\n", clean(l.QueueID))
+	fmt.Fprintf(w, "Millrace   %s\n", clean(l.ID))
+	fmt.Fprintf(w, "Sender     %s\n", address(l.Sender))
+	fmt.Fprintf(w, "Size       %d bytes\n", l.MessageSize)
+	if l.Rule != "" {
+		fmt.Fprintf(w, "Rule       %s\n", clean(l.Rule))
+	}
+	fmt.Fprintf(w, "Arrived    %s\n", clock(l.ArrivalTime))
+	fmt.Fprintf(w, "Expires    %s\n", clock(l.Expires))
+	for i := range l.Recipients {
+		r := &l.Recipients[i]
+		fmt.Fprintf(w, "Recipient  %s: %s after %d visits, next %s\n", clean(r.Address), clean(r.State), r.Attempts, next(r))
+		if r.DelayReason != "" {
+			fmt.Fprintf(w, "           %s\n", clean(strings.TrimSpace(r.DelayReason)))
+		}
+	}
+}
+
+func next(r *relay.ListedRcpt) string {
+	switch {
+	case r.State == "busy":
+		return "is now"
+	case r.NextAttempt == 0:
+		return "as soon as its queue has its turn"
+	default:
+		return clock(r.NextAttempt)
+	}
+}
+
+// clock is a time as ctime(3) writes it, without the year: 19 characters.
+func clock(unix int64) string { return time.Unix(unix, 0).Format("Mon Jan _2 15:04:05") }
+
+func address(a string) string {
+	if a == "" {
+		return nullSender
+	}
+	return clean(a)
+}
+
+// clean makes text from outside harmless to a terminal and keeps it on its line: a receiver's reply may hold anything.
+func clean(s string) string {
+	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s), "?")
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/console"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"millrace": main,
+		"standin":  standin,
+	})
+}
+
+// TestScripts is the command line as its users meet it: arguments, output and exit status.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TZ", "UTC")
+			// A path below the test's own directory may be longer than a socket's may be.
+			dir, err := os.MkdirTemp("", "mr")
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { os.RemoveAll(dir) })
+			e.Setenv("SOCK", filepath.Join(dir, "c.sock"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": checkStatus,
+			"await":  await,
+		},
+	})
+}
+
+// checkStatus runs a command like exec and wants that exit status: status 64 millrace --bogus.
+func checkStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = fmt.Sprint(err)
+	}
+	if want := args[0]; got != want && got != "exit status "+want {
+		ts.Fatalf("%s, want exit status %s", got, want)
+	}
+}
+
+// await waits until a daemon answers at that socket.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	c := console.NewClient(args[0])
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		if _, err := c.Status(ctx); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	ts.Fatalf("nobody answers at %s", args[0])
+}
+
+// standin is the program with a daemon in it that only talks: it says what it is told to do and answers at the socket.
+func standin() {
+	a := newApp(os.Stdout, os.Stderr)
+	a.open = func(cfg *daemon.Config, log hclog.Logger) (service, error) {
+		if cfg.Hostname == "broken.example" {
+			return nil, fmt.Errorf("state directory: %w", os.ErrPermission)
+		}
+		return &fakeDaemon{cfg: cfg, log: log}, nil
+	}
+	os.Exit(a.execute(context.Background(), os.Args[1:]))
+}
+
+// fakeDaemon has a queue of three messages.
+type fakeDaemon struct {
+	log  hclog.Logger
+	serv *console.Server
+	done chan error
+
+	mu  sync.Mutex
+	cfg *daemon.Config
+}
+
+func (f *fakeDaemon) Start() error {
+	ln, err := console.Listen(f.cfg.Control)
+	if err != nil {
+		return err
+	}
+	f.serv, f.done = console.New(f, f.log), make(chan error, 1)
+	go func() { f.done <- f.serv.Run(ln) }() // ends by Stop
+	return nil
+}
+
+func (f *fakeDaemon) Reload(cfg *daemon.Config) error {
+	if cfg.Hostname == "broken.example" {
+		return fmt.Errorf("hostname: cannot change")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cfg = cfg
+	return nil
+}
+
+func (f *fakeDaemon) Reopen() error {
+	fmt.Println("reopened")
+	return nil
+}
+
+func (f *fakeDaemon) Stop(ctx context.Context) error {
+	fmt.Println("stopped")
+	if err := f.serv.Stop(ctx); err != nil {
+		return err
+	}
+	return <-f.done
+}
+
+func (f *fakeDaemon) Status() console.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := sampleStatus()
+	s.PID, s.Mode = os.Getpid(), f.cfg.Mode
+	return s
+}
+
+func (f *fakeDaemon) Queues() []relay.QueueStatus { return nil }
+
+func (f *fakeDaemon) Messages(yield func(relay.Listing) bool) {
+	for _, l := range sampleQueue() {
+		if !yield(l) {
+			return
+		}
+	}
+}
+
+func (f *fakeDaemon) Message(id string) (relay.Listing, bool) {
+	for _, l := range sampleQueue() {
+		if l.ID == id || l.QueueID == id {
+			return l, true
+		}
+	}
+	return relay.Listing{}, false
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/console"
+)
+
+func TestPrintStatus(t *testing.T) {
+	const want = `millrace v1.2.3 (go1.26) on mail.example.org, mode deliver, up 3h12m4s, pid 812
+milter   12 sessions; 1310 messages seen, 106 passed, 1204 taken (list-unsubscribe 1180, list-id 24)
+queued   207 messages, 3.3 MiB, in 40 queues; recipients: 190 ready, 5 under way, 12 deferred
+done     980 sent, 20 bounced, 1 expired, 2 handed back; 31 deferrals
+since    start: 1204 messages taken, 3 restored, 1000 removed; 4 deliveries may have been made twice
+pool     14 sites (1 closed for now), 38 connections, 5 of them busy
+dns      healthy=true entries=44 hits=1204
+journal  ack=journal segments=2
+`
+	s := sampleStatus()
+	var b strings.Builder
+	if err := printStatus(&b, &s); err != nil || b.String() != want {
+		t.Errorf("%v\ngot\n%s\nwant\n%s", err, &b, want)
+	}
+}
+
+// TestPrintStatusObserving is the screen that convinces, or not: what would be taken, by which rule.
+func TestPrintStatusObserving(t *testing.T) {
+	s := console.Status{Mode: "observe", Doors: []console.Door{{
+		Name: "milter", Seen: 1310, Passed: 106, WouldTake: 1204,
+		Rules: []console.RuleCount{{Name: "list-unsubscribe", WouldTake: 1204}},
+	}}}
+	var b strings.Builder
+	if err := printStatus(&b, &s); err != nil {
+		t.Fatal(err)
+	}
+	if want := "0 taken, 1204 would be taken (list-unsubscribe 1204)\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("no %q in\n%s", want, &b)
+	}
+	if strings.Contains(b.String(), "dns") || strings.Contains(b.String(), "journal") {
+		t.Errorf("parts that said nothing are shown:\n%s", &b)
+	}
+}
+
+func TestMailqCounts(t *testing.T) {
+	for _, test := range []struct {
+		sizes []int64
+		want  string
+	}{
+		{nil, "Mail queue is empty\n"},
+		{[]int64{1023}, "\n-- 0 Kbytes in 1 Request.\n"},
+		{[]int64{1024, 1024}, "\n-- 2 Kbytes in 2 Requests.\n"},
+	} {
+		var b strings.Builder
+		m := mailq{w: bufio.NewWriter(&b)}
+		for _, n := range test.sizes {
+			if err := m.put(&relay.Listing{QueueID: "A", MessageSize: n}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.end()
+		m.w.Flush()
+		if !strings.HasSuffix(b.String(), test.want) {
+			t.Errorf("%v: %q, want %q", test.sizes, b.String(), test.want)
+		}
+	}
+}
+
+// full is a reader that went away.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestMailqStopsWhenNobodyReads(t *testing.T) {
+	m := mailq{w: bufio.NewWriter(full{})}
+	for i := range 1000 {
+		if err := m.put(&relay.Listing{QueueID: "A"}); err != nil {
+			if i == 0 {
+				t.Error("the first message fits the buffer")
+			}
+			return
+		}
+	}
+	t.Error("a thousand messages were written to nobody")
+}
+
+func TestBytesize(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 1 << 20: "1.0 MiB",
+		3_500_000: "3.3 MiB", 4 << 30: "4.0 GiB", 1 << 40: "1.0 TiB", math.MaxInt64: "8388608.0 TiB",
+	} {
+		if got := bytesize(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
+
+// FuzzClean: nothing a receiver says reaches the terminal as anything but text on one line.
+func FuzzClean(f *testing.F) {
+	for _, seed := range []string{"", "plain", "a\r\nb", "\x1b]0;title\x07", "\xff\xfe", "ü\u202e\u2028", "\u009b31m"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := clean(s)
+		if strings.ContainsFunc(got, func(r rune) bool {
+			return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u202e' || r == '\u2028'
+		}) {
+			t.Errorf("%q became %q", s, got)
+		}
+		if clean(got) != got {
+			t.Errorf("%q is cleaned again to %q", got, clean(got))
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/console"
+)
+
+func sampleStatus() console.Status {
+	return console.Status{
+		Status: relay.Status{
+			Taken: 1204, Restored: 3, Removed: 1000, Messages: 207, Bytes: 3_500_000, Queues: 40, Active: 190, Busy: 5, Waiting: 12,
+			Sent: 980, Deferrals: 31, Bounced: 20, Expired: 1, HandedBack: 2, MaybeTwice: 4,
+		},
+		Version: "millrace v1.2.3 (go1.26)", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Uptime: 11_524,
+		Doors: []console.Door{{
+			Name: "milter", Sessions: 12, Seen: 1310, Passed: 106, Taken: 1204,
+			Rules: []console.RuleCount{{Name: "list-unsubscribe", Taken: 1180}, {Name: "list-id", Taken: 24}, {Name: "precedence"}},
+		}},
+		Pool:    console.PoolStatus{Sites: 14, Connections: 38, Busy: 5, Closed: 1},
+		DNS:     map[string]any{"Entries": 44, "Healthy": true, "Hits": 1204, "Other": "x"},
+		Journal: map[string]any{"ack": "journal", "segments": 2},
+	}
+}
+
+func sampleQueue() []relay.Listing {
+	return []relay.Listing{
+		{
+			QueueName: "active", QueueID: "4bXyZ1", ID: "17-1", ArrivalTime: 1_700_000_000, MessageSize: 18_230, Expires: 1_700_172_800,
+			Sender: "b+123@n.example", Rule: "list-unsubscribe",
+			Recipients: []relay.ListedRcpt{{Address: "a@gmail.com", Domain: "gmail.com", State: "busy", Attempts: 0}},
+		},
+		{
+			QueueName: "deferred", QueueID: "4bXyZ2", ID: "17-2", ArrivalTime: 1_700_000_060, MessageSize: 2_000, Expires: 1_700_172_860,
+			Sender: "b+124@n.example", Rule: "list-id",
+			Recipients: []relay.ListedRcpt{
+				{Address: "x@slow.example", Domain: "slow.example", State: "deferred", Attempts: 2, NextAttempt: 1_700_000_600,
+					DelayReason: "host mx.slow.example[192.0.2.1] said: 451 4.7.1 \x1b[31mlater\r\n"},
+				{Address: "y@slow.example", Domain: "slow.example", State: "deferred", Attempts: 2, NextAttempt: 1_700_000_600,
+					DelayReason: "host mx.slow.example[192.0.2.1] said: 451 4.7.1 \x1b[31mlater\r\n"},
+				{Address: "z@other.example", Domain: "other.example", State: "active"},
+			},
+		},
+		{
+			QueueName: "deferred", QueueID: "4bXyZ3", ID: "17-3", ArrivalTime: 1_700_000_120, MessageSize: 900, Expires: 1_700_172_920,
+			Recipients: []relay.ListedRcpt{{Address: "ü@dead.example", Domain: "dead.example", State: "deferred", Attempts: 1,
+				NextAttempt: 1_700_003_600, DelayReason: "no route"}},
+		},
+	}
+}

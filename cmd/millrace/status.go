@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/relay/console"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the daemon is doing, in a few lines",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			s, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return json.NewEncoder(a.out).Encode(s)
+			}
+			return printStatus(a.out, &s)
+		},
+	}
+	a.addClientFlags(cmd)
+	return cmd
+}
+
+// printStatus writes the lines for people. Scripts have --json.
+func printStatus(w io.Writer, s *console.Status) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s on %s, mode %s, up %s, pid %d\n", s.Version, s.Hostname, s.Mode, time.Duration(s.Uptime)*time.Second, s.PID)
+	for i := range s.Doors {
+		printDoor(&b, &s.Doors[i])
+	}
+	fmt.Fprintf(&b, "queued   %d messages, %s, in %d queues; recipients: %d ready, %d under way, %d deferred\n",
+		s.Messages, bytesize(s.Bytes), s.Queues, s.Active, s.Busy, s.Waiting)
+	fmt.Fprintf(&b, "done     %d sent, %d bounced, %d expired, %d handed back; %d deferrals\n",
+		s.Sent, s.Bounced, s.Expired, s.HandedBack, s.Deferrals)
+	fmt.Fprintf(&b, "since    start: %d messages taken, %d restored, %d removed; %d deliveries may have been made twice\n",
+		s.Taken, s.Restored, s.Removed, s.MaybeTwice)
+	fmt.Fprintf(&b, "pool     %d sites (%d closed for now), %d connections, %d of them busy\n",
+		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
+	printPart(&b, "dns", s.DNS, "healthy", "entries", "hits", "misses", "lookups", "failures", "waiting")
+	printPart(&b, "journal", s.Journal, "ack", "segments", "messages", "syncs", "snapshots", "blocked")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func printDoor(b *strings.Builder, d *console.Door) {
+	fmt.Fprintf(b, "%-8s %d sessions; %d messages seen, %d passed, %d taken", clean(d.Name), d.Sessions, d.Seen, d.Passed, d.Taken)
+	if d.WouldTake > 0 {
+		fmt.Fprintf(b, ", %d would be taken", d.WouldTake)
+	}
+	var rules []string
+	for _, r := range d.Rules {
+		if n := r.Taken + r.WouldTake; n > 0 {
+			rules = append(rules, fmt.Sprintf("%s %d", clean(r.Name), n))
+		}
+	}
+	if len(rules) > 0 {
+		fmt.Fprintf(b, " (%s)", strings.Join(rules, ", "))
+	}
+	b.WriteByte('\n')
+}
+
+// printPart writes those of a part's own numbers that it has, in this order.
+func printPart(b *strings.Builder, name string, part any, keys ...string) {
+	numbers, ok := part.(map[string]any)
+	if !ok {
+		return
+	}
+	var fields []string
+	for _, want := range keys {
+		for key, value := range numbers {
+			if strings.EqualFold(key, want) {
+				fields = append(fields, fmt.Sprintf("%s=%s", want, clean(fmt.Sprint(value))))
+			}
+		}
+	}
+	if len(fields) > 0 {
+		fmt.Fprintf(b, "%-8s %s\n", name, strings.Join(fields, " "))
+	}
+}
+
+// bytesize is n in a unit people read, in powers of 1024.
+func bytesize(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/(1<<10), 0
+	for value >= 1023.95 && unit < 3 { // what would be printed as 1024.0
+		value /= 1 << 10
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, "KMGT"[unit])
+}

@@ -1,0 +1,81 @@
+package milter
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/test/driver"
+)
+
+// discard accepts and forgets.
+type discard struct{}
+
+func (discard) Accept(*relay.Message) error { return nil }
+
+// BenchmarkDoor is a message of 20 KB with 22 header fields over connections that each send one after the other, as an
+// MTA does. Half of the work is the driver's.
+func BenchmarkDoor(b *testing.B) {
+	letter := plain()
+	for i := range 18 {
+		letter.Header = append(letter.Header, driver.Field{Name: fmt.Sprintf("X-Field-%d", i), Value: " some value of usual length, with words"})
+	}
+	letter.Body = bytes.Repeat([]byte("A line of sixty-two characters, which is what they often are..\r\n"), 320)
+	news := *letter
+	news.Header = append([]driver.Field{{Name: "List-Id", Value: " <l.example.com>"}}, letter.Header...)
+	for _, network := range []string{"tcp", "unix"} {
+		for name, m := range map[string]*driver.Message{"bulk": &news, "plain": letter} {
+			b.Run(name+"/"+network, func(b *testing.B) { benchmark(b, network, m) })
+		}
+	}
+}
+
+func benchmark(b *testing.B, network string, m *driver.Message) {
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(b.TempDir(), "m.sock")
+	}
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := filter.Compile(filter.Default(), "mx.example.org")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := Default()
+	c.Mode, c.StopGrace = Deliver, 0
+	d, err := New(c, Deps{
+		Accept: discard{}, NewID: func() relay.ID { return 1 }, Filter: f, Log: hclog.NewNullLogger(),
+		Sendable: func([][]byte) error { return nil },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	go d.Serve(ln) // ends with Stop
+	defer d.Stop(b.Context())
+	b.ReportAllocs()
+	b.SetParallelism(10)
+	b.RunParallel(func(pb *testing.PB) { sendAll(b, pb, ln.Addr(), m) })
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+}
+
+func sendAll(b *testing.B, pb *testing.PB, addr net.Addr, m *driver.Message) {
+	mta, err := driver.Dial(addr.Network(), addr.String(), driver.Options{})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer mta.Close()
+	for pb.Next() {
+		if _, err := mta.Send(m); err != nil {
+			b.Error(err)
+			return
+		}
+	}
+}

@@ -1,0 +1,333 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// failing makes every call op fail with err while it is on.
+type failing struct {
+	mu  sync.Mutex
+	err map[string]error
+	n   map[string]int // calls that failed
+}
+
+func (f *failing) set(op string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err, f.n = make(map[string]error), make(map[string]int)
+	}
+	f.err[op] = err
+}
+
+func (f *failing) hook(_ int, op, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err[op] != nil {
+		f.n[op]++
+	}
+	return f.err[op]
+}
+
+// TestFullDisk: takes are refused, outcomes are still recorded, and when there is space again takes go on by themselves.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w, f := newMemFS(), newWorld(), &failing{}
+		m.hook = f.hook
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		defer a.Close()
+		w.campaign(t, a, 20)
+		for _, op := range []string{"create", "allocate"} {
+			f.set(op, syscall.ENOSPC)
+		}
+		taken := 0
+		for i := range 200 {
+			if w.take(a, message(a.NewID(), fmt.Sprint(i), "x@a.example")) == nil {
+				taken++
+			}
+		}
+		if taken == 0 || taken == 200 || !errors.Is(a.Blocked(), syscall.ENOSPC) || a.Status().Blocked == "" {
+			t.Fatalf("%d taken, blocked by %v", taken, a.Blocked())
+		}
+		for _, id := range w.order[:20] {
+			w.settle(a, id, 0)
+		}
+		if a.Flush(); a.cur.marks != nil {
+			t.Error("outcomes were not written into the reserve")
+		}
+		w.settled()
+		b, saved, _, err := start(m.killed(), smallConfig())
+		must(t, err)
+		must(t, w.check(saved))
+		b.Close()
+		for _, op := range []string{"create", "allocate"} {
+			f.set(op, nil)
+		}
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		must(t, a.Blocked())
+		w.campaign(t, a, 20)
+	})
+}
+
+// TestSyncFails: all of the batch are told, the file is never synced again, and the journal goes on in a new one that
+// says where the old one ends.
+func TestSyncFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w, f := newMemFS(), newWorld(), &failing{}
+		m.hook = f.hook
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		defer a.Close()
+		w.campaign(t, a, 5)
+		f.set("sync", syscall.EIO)
+		var wg sync.WaitGroup
+		for range 10 {
+			m := message(a.NewID(), "lost", "x@a.example")
+			wg.Go(func() {
+				if err := a.Take(m); !errors.Is(err, syscall.EIO) {
+					t.Errorf("take: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		w.settle(a, w.order[0], 0)
+		if err := a.Flush(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("flush: %v", err)
+		}
+		f.set("sync", nil)
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		w.campaign(t, a, 5)
+		must(t, w.flush(a))
+		b, saved, r, err := start(m.killed(), smallConfig())
+		must(t, err)
+		must(t, w.check(saved))
+		if !r.Healthy() || r.Torn != 0 {
+			t.Errorf("%+v", r)
+		}
+		b.Close()
+	})
+}
+
+// TestAnsweredForButNotSynced: what was answered for before its sync failed is written again.
+func TestAnsweredForButNotSynced(t *testing.T) {
+	for _, ack := range []Ack{AckWritten, AckMemory} {
+		synctest.Test(t, func(t *testing.T) {
+			m, w, f := newMemFS(), newWorld(), &failing{}
+			m.hook = f.hook
+			cfg := testConfig()
+			cfg.Ack = ack
+			a, _, _, err := start(m, cfg)
+			must(t, err)
+			defer a.Close()
+			w.campaign(t, a, 20)
+			w.settle(a, w.order[1], 0)
+			w.settle(a, w.order[4], 1)
+			time.Sleep(cfg.Journal.CommitInterval * 2)
+			f.set("sync", syscall.EIO)
+			time.Sleep(40 * time.Second)
+			synctest.Wait()
+			if a.Blocked() == nil {
+				t.Fatal("the failed sync was not noticed")
+			}
+			w.settle(a, w.order[2], 0)
+			f.set("sync", nil)
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			must(t, w.flush(a))
+			b, saved, r, err := start(restart(m.safe, func(i *inode) []byte { return i.safe }), cfg)
+			must(t, err)
+			must(t, w.check(saved))
+			if !r.Healthy() || len(saved) != 18 {
+				t.Errorf("%s: %d messages, %+v", ack, len(saved), r)
+			}
+			b.Close()
+		})
+	}
+}
+
+// TestReadOnly: a file system that becomes read-only stops takes; RAM goes on.
+func TestReadOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, f := newMemFS(), &failing{}
+		m.hook = f.hook
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		for _, op := range []string{"write", "create", "rename", "allocate", "truncate", "remove"} {
+			f.set(op, syscall.EROFS)
+		}
+		for range 3 {
+			if err := a.Take(message(a.NewID(), "b", "x@a.example")); !errors.Is(err, syscall.EROFS) {
+				t.Errorf("take: %v", err)
+			}
+		}
+		if err := a.Close(); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("close: %v", err)
+		}
+	})
+}
+
+// TestSlowSync: takes wait, within a bound, and none is held that found no room.
+func TestSlowSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		cfg := smallConfig()
+		cfg.Journal.CommitBytes = 4096
+		a, _, _, err := start(m, cfg)
+		must(t, err)
+		m.hook = func(_ int, op, _ string) error {
+			if op == "sync" {
+				m.mu.Unlock()
+				time.Sleep(8 * time.Second)
+				m.mu.Lock()
+			}
+			return nil
+		}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		busy, ok := 0, 0
+		for i := range 100 {
+			wg.Go(func() {
+				began := time.Now()
+				err := a.Take(message(a.NewID(), strings.Repeat(fmt.Sprint(i), 300), "x@a.example"))
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					ok++
+				case errors.Is(err, ErrBusy):
+					busy++
+				default:
+					t.Error(err)
+				}
+				if d := time.Since(began); d > maxWaiting+3*8*time.Second {
+					t.Errorf("waited %s", d)
+				}
+			})
+		}
+		wg.Wait()
+		if ok == 0 || busy == 0 {
+			t.Errorf("%d taken, %d refused", ok, busy)
+		}
+		must(t, a.Close())
+	})
+}
+
+// TestDirectoryDeleted under the running daemon: noticed within seconds, and nothing is taken any more.
+func TestDirectoryDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		must(t, a.Take(message(a.NewID(), "b", "x@a.example")))
+		m.mu.Lock()
+		clear(m.names)
+		m.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if err := a.Take(message(a.NewID(), "b", "x@a.example")); !errors.Is(err, errGone) {
+			t.Errorf("take: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if a.Close() == nil {
+			t.Error("Close says that everything is safe")
+		}
+	})
+}
+
+// TestRecoverGoesOnTogether: mail is taken and settled while the recovery runs.
+func TestRecoverGoesOnTogether(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 100)
+	k := m.killed()
+	b, err := open(k, smallConfig(), a.log)
+	must(t, err)
+	_, err = b.Recover(func(s relay.Saved) error {
+		must(t, w.take(b, message(b.NewID(), "new", "n@a.example")))
+		for _, n := range s.Nodes {
+			for _, r := range n.Rcpts {
+				w.settle(b, s.Message.ID, r)
+			}
+		}
+		return b.Snapshot() // does nothing yet
+	})
+	must(t, err)
+	must(t, w.flush(b))
+	_, saved, _ := mustStart(t, k.killed(), smallConfig())
+	must(t, w.check(saved))
+	if len(saved) != 100 {
+		t.Errorf("%d messages", len(saved))
+	}
+	if _, err := b.Recover(nil); err == nil {
+		t.Error("recovered twice")
+	}
+	must(t, b.Close())
+}
+
+func TestRecoverEndsWithTheError(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 10)
+	b, err := open(m.killed(), smallConfig(), a.log)
+	must(t, err)
+	defer b.Close()
+	stop, n := errors.New("stop"), 0
+	_, err = b.Recover(func(relay.Saved) error {
+		if n++; n == 3 {
+			return stop
+		}
+		return nil
+	})
+	if !errors.Is(err, stop) || n != 3 {
+		t.Errorf("%d messages, then %v", n, err)
+	}
+}
+
+// TestReadErrorRefuses: what cannot be read is no empty queue.
+func TestReadErrorRefuses(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 10)
+	k := &unreadable{memFS: m.killed(), name: segmentName(1)}
+	if _, _, _, err := start(k, smallConfig()); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), k.name) {
+		t.Errorf("start: %v", err)
+	}
+	if err := verify(k); !errors.Is(err, ErrDamaged) {
+		t.Errorf("verify: %v", err)
+	}
+}
+
+// unreadable is a file system on which the frames of one file cannot be read.
+type unreadable struct {
+	*memFS
+	name string
+}
+
+func (u *unreadable) OpenRead(name string) (file, error) {
+	f, err := u.memFS.OpenRead(name)
+	if err == nil && name == u.name {
+		f = unreadableFile{f}
+	}
+	return f, err
+}
+
+type unreadableFile struct{ file }
+
+func (f unreadableFile) ReadAt(b []byte, at int64) (int, error) {
+	if len(b) > blockSize {
+		return 0, syscall.EIO
+	}
+	return f.file.ReadAt(b, at)
+}
