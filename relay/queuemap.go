@@ -78,6 +78,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 		return ErrFull
 	}
 	m.digest(msg)
+	msg.Taken = time.Now()
 	m.enter(msg)
 	if err := m.parts.Journal.Take(msg); err != nil {
 		m.discard(msg)

@@ -202,14 +202,13 @@ func (d *Daemon) listen() (*listeners, error) {
 
 // restore puts what the recovery agent finds back into the queues.
 func (d *Daemon) restore() error {
-	report, err := d.agent.Recover(func(s relay.Saved) error {
+	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("recover %s: %w", d.cfg.StateDir, err)
 	}
-	d.log.Info(report.String())
 	return nil
 }
 

@@ -37,6 +37,8 @@ func TestGuardProhibits(t *testing.T) {
 		{"fd00::1", true, false},
 		{"::ffff:127.0.0.1", true, true},
 		{"::ffff:10.0.0.1", true, false},
+		{"::ffff:0.1.2.3", true, true},
+		{"::ffff:203.0.113.7", true, false},
 		{"::127.0.0.1", true, true},
 		{"64:ff9b::7f00:1", true, true},
 		{"64:ff9b::c000:201", false, false},

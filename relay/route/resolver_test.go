@@ -308,6 +308,37 @@ func TestWaitersAreBounded(t *testing.T) {
 	})
 }
 
+func TestDenialsComeFromDifferentServers(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, w *world, r *Resolver) {
+		for range 2 {
+			r.Want("gone.test")
+			pass(time.Minute)
+		}
+		if got := fmt.Sprint(w.first["gone.test"]); got != "[0 1]" {
+			t.Errorf("passed over %s servers", got)
+		}
+	})
+}
+
+func TestAddressesNeedNoLookupEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table, err := ParseTable(map[string]string{"*": "[127.0.0.1]:2525"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := assemble(Config{}.withDefaults(), table, hclog.NewNullLogger(), newWorld())
+		for range 5 {
+			if rt := r.Lookup("a.test"); rt == nil || !time.Now().Before(rt.Expires) {
+				t.Fatalf("got %+v", rt)
+			}
+			time.Sleep(50 * time.Minute)
+		}
+		if s := r.Stats(); s.Waiting != 0 || s.Entries != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestEvictsTheLeastUsed(t *testing.T) {
 	bubble(t, Config{Entries: 3}, func(t *testing.T, w *world, r *Resolver) {
 		for i := range 4 {
@@ -353,6 +384,9 @@ func TestStop(t *testing.T) {
 		}
 		if rt := r.Lookup("known.test"); rt == nil {
 			t.Error("the cache is gone")
+		}
+		if s := r.Stats(); s.Lookups != 1 || s.Failures != 0 || s.InFlight != 0 {
+			t.Errorf("the end is taken for an outage: %+v", s)
 		}
 		called := false
 		r.Await("late.test", func(rt *Route) { called = rt.Err != nil && !rt.Err.Permanent })

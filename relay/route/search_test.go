@@ -60,6 +60,7 @@ const searchZone = `
 	refused.test.    MX 10 mx1.test.
 	timeout.test.    MX 10 mx1.test.
 	next.test.       A 127.0.0.9
+	localhost.       A 127.0.0.1
 	nextmx.test.     MX 5 lo.test.
 `
 
@@ -210,6 +211,7 @@ func TestSearchStatic(t *testing.T) {
 		"typo.example":    "[nowhere.test]",
 		"null.example":    "null.test",
 		".below.test":     "[192.0.2.44]",
+		"lh.example":      "[localhost]:2525",
 	}
 	tests := []struct{ domain, want string }{
 		{"literal.example", "[127.0.0.1]:2525; 0 127.0.0.1 [127.0.0.1]"},
@@ -218,6 +220,7 @@ func TestSearchStatic(t *testing.T) {
 		{"mx.example", "nextmx.test:25; 5 lo.test [127.0.0.1 ::1]"},
 		{"a.example", "next.test:27; 0 next.test [127.0.0.9]"},
 		{"self.example", "[me.test]:25; 0 me.test [192.0.2.250]"},
+		{"lh.example", "[localhost]:2525; 0 localhost [127.0.0.1]"},
 		{"typo.example", "451 4.4.3"},
 		{"null.example", "451 4.4.3"},
 		{"x.below.test", "[192.0.2.44]:25; 0 192.0.2.44 [192.0.2.44]"},

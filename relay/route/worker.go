@@ -55,13 +55,11 @@ func (r *Resolver) leave(j *job) {
 	r.release(j)
 }
 
-// release books the end of a lookup; r.mu is held.
+// release books the end of a lookup; r.mu is held. Whatever it makes room for
+// is taken by the same worker.
 func (r *Resolver) release(j *job) {
 	r.stats.InFlight--
 	r.backlog.done(j)
-	if j.lane == slow {
-		r.wake.Signal() // a slow job may have waited for this one's end
-	}
 }
 
 // demote puts a job that kept us waiting into the queue of the slow; false means

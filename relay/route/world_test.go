@@ -23,12 +23,13 @@ type world struct {
 	delay map[string]time.Duration // "" is for all others
 	down  bool                     // nobody answers anything
 	asked map[string]int           // MX questions
+	first map[string][]int         // and how many servers each passed over
 	busy  int
 	most  int // lookups at a time
 }
 
 func newWorld() *world {
-	return &world{mx: map[string]answer{}, delay: map[string]time.Duration{}, asked: map[string]int{}}
+	return &world{mx: map[string]answer{}, delay: map[string]time.Duration{}, asked: map[string]int{}, first: map[string][]int{}}
 }
 
 // set gives a domain one MX host of the given name.
@@ -67,7 +68,7 @@ func (w *world) count(domain string) int {
 }
 
 func (w *world) exchange(ctx context.Context, qs []question, p patience) []answer {
-	answers, wait := w.begin(qs)
+	answers, wait := w.begin(qs, p)
 	defer w.end()
 	late := wait > p.total
 	t := time.NewTimer(min(wait, p.total))
@@ -86,7 +87,7 @@ func (w *world) exchange(ctx context.Context, qs []question, p patience) []answe
 }
 
 // begin books the questions and finds their answers.
-func (w *world) begin(qs []question) ([]answer, time.Duration) {
+func (w *world) begin(qs []question, p patience) ([]answer, time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.busy++
@@ -95,6 +96,7 @@ func (w *world) begin(qs []question) ([]answer, time.Duration) {
 	wait := w.delay[""]
 	for i, q := range qs {
 		answers[i] = w.answer(q)
+		w.first[q.name] = append(w.first[q.name], p.first)
 		if d, ok := w.delay[q.name]; ok {
 			wait = d
 		}

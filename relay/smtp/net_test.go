@@ -2,9 +2,11 @@ package smtp
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -63,6 +65,11 @@ func certificate(t testing.TB) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return selfSigned(t, key)
+}
+
+func selfSigned(t testing.TB, key crypto.Signer) tls.Certificate {
+	t.Helper()
 	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(-time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
@@ -174,6 +181,61 @@ func TestTLSBroken(t *testing.T) {
 				t.Errorf("%d sessions", sessions)
 			}
 		})
+	}
+}
+
+// A server so old that it has only RSA key exchange still gets more than clear text.
+func TestTLSOldSuites(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := selfSigned(t, key)
+	to := listen(t, func(p *peer) {
+		p.say("220 mx.example")
+		answer(p, "250-mx.example\r\n250 STARTTLS", nil)
+		p.say("220 go")
+		s := tls.Server(p.nc, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: tls.VersionTLS12,
+			CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}})
+		answer(newPeer(s), "250 mx.example", nil)
+	})
+	c := dial(t, to, testConfig())
+	if s, ok := c.TLS(); !ok || s.CipherSuite != tls.TLS_RSA_WITH_AES_128_CBC_SHA {
+		t.Errorf("TLS %v, suite %s", ok, tls.CipherSuiteName(s.CipherSuite))
+	}
+}
+
+// The peer's refusal of its own offer is remembered as well; the session stays.
+func TestTLSRefused(t *testing.T) {
+	to := listen(t, func(p *peer) {
+		p.say("220 mx.example")
+		answer(p, "250-mx.example\r\n250 STARTTLS", nil)
+		p.say("454 4.7.0 not now")
+		answer(p, "", func(string) {})
+	})
+	c := dial(t, to, testConfig())
+	if _, ok := c.TLS(); ok || !c.TLSBroken() {
+		t.Errorf("TLS %v, broken %v", ok, c.TLSBroken())
+	}
+	if _, err := deliver(c, message("b@b.example")); err != nil {
+		t.Error(err)
+	}
+}
+
+// The caller's own settings hold, and its config is not changed.
+func TestTLSConfig(t *testing.T) {
+	base := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	cfg := testConfig()
+	cfg.TLSConfig = base
+	got := session{cfg: cfg}.tlsConfig("mx.example.")
+	if got.MinVersion != tls.VersionTLS12 || got.ClientSessionCache != base.ClientSessionCache || got.ServerName != "mx.example" || !got.InsecureSkipVerify {
+		t.Errorf("got %+v", got)
+	}
+	if base.ServerName != "" || base.InsecureSkipVerify || base.CipherSuites != nil {
+		t.Error("the base was changed")
+	}
+	if got := serverName("192.0.2.1"); got != "" {
+		t.Errorf("SNI %q", got)
 	}
 }
 

@@ -26,7 +26,8 @@ import (
 //	error temp 421 RCPT
 //
 // In a body '|' is CRLF and '^' is a bare LF. Since all of it runs in a bubble
-// of fake time, C lines in a row prove that the client did not wait between them.
+// of fake time, C lines in a row prove that the client did not wait between them,
+// and S lines after them that it wrote no more.
 type script struct {
 	limit int
 	txs   []*Transaction
@@ -109,6 +110,9 @@ func play(p *peer, steps []string) error {
 			say.WriteString(steps[i][3:] + "\r\n")
 		}
 		if say.Len() > 0 {
+			if rest := unread(p); rest > 0 {
+				return fmt.Errorf("step %d: client has written %d bytes more", i, rest)
+			}
 			_, _ = p.nc.Write([]byte(say.String()))
 			continue
 		}
@@ -126,6 +130,15 @@ func play(p *peer, steps []string) error {
 		return fmt.Errorf("client wrote more: %q", l)
 	}
 	return nil
+}
+
+// unread waits until the client waits too and counts what it has written since.
+func unread(p *peer) int {
+	synctest.Wait()
+	w := p.nc.(*wire)
+	w.in.mu.Lock()
+	defer w.in.mu.Unlock()
+	return p.br.Buffered() + len(w.in.buf)
 }
 
 func TestTranscripts(t *testing.T) {

@@ -37,12 +37,13 @@ const LocalDomain = "local.test"
 
 // Options say what a site is made of.
 type Options struct {
-	Keep       bool           // keep every delivered message
-	World      sink.Character // of the receivers, on either way
-	Sign       string         // canonicalisation of an opendkim before us; "" for none
-	Config     string         // more lines for millrace.toml
-	NoMillrace bool           // the MTA alone
-	Stock      bool           // leave out what contrib tells to add but for the milter itself
+	Keep       bool              // keep every delivered message
+	World      sink.Character    // of the receivers, on either way
+	Sign       string            // canonicalisation of an opendkim before us; "" for none
+	Config     string            // more lines for millrace.toml
+	NoMillrace bool              // the MTA alone
+	Main       map[string]string // more settings for main.cf
+	Stock      bool              // leave out what contrib tells to add but for the milter itself
 }
 
 // ContribDir is the contrib folder, seen from a test's or a command's working directory.
@@ -151,7 +152,7 @@ func (s *Site) StartPostfix(o Options) error {
 	if err != nil {
 		return err
 	}
-	c := mta.PostfixConfig{Relay: s.World, Local: map[string]string{LocalDomain: s.Local}}
+	c := mta.PostfixConfig{Relay: s.World, Local: map[string]string{LocalDomain: s.Local}, Main: o.Main}
 	if s.Opendkim != nil {
 		c.Milters = append(c.Milters, s.Opendkim.PostfixMilter())
 	}

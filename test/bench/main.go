@@ -1,0 +1,134 @@
+// Command bench measures a pure-bulk campaign through a real Postfix, alone and with Millrace beside it, in turns on the
+// same machine in the same run, and prints the ratio of the rates as one JSON object. Rates themselves mean little on a
+// shared machine; the ratio is the figure.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/test/scenario"
+	"github.com/millrace/millrace/test/source/load"
+)
+
+// result is what is printed.
+type result struct {
+	Rounds   int       `json:"rounds"`
+	Messages int       `json:"messages"`
+	Alone    []float64 `json:"postfix_alone"` // messages/s end to end, by round
+	Beside   []float64 `json:"with_millrace"` // likewise
+	Ratio    float64   `json:"ratio"`         // median of the rounds' ratios
+	Lost     int       `json:"lost"`
+}
+
+func main() {
+	var (
+		messages = flag.Int("messages", 3000, "messages of a campaign")
+		size     = flag.Int("size", 20_000, "bytes of a message")
+		conns    = flag.Int("conns", 10, "client connections")
+		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once on either way")
+	)
+	flag.Parse()
+	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
+	if err := run(c, *rounds); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(c load.Config, rounds int) error {
+	dir, err := os.MkdirTemp("", "millrace-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	scenario.ContribDir = "contrib"
+	bin, err := scenario.Build(dir, false)
+	if err != nil {
+		return err
+	}
+	alone, err := site(filepath.Join(dir, "alone"), bin, scenario.Options{NoMillrace: true})
+	if err != nil {
+		return err
+	}
+	beside, err := site(filepath.Join(dir, "beside"), bin, scenario.Options{})
+	if err != nil {
+		return errors.Join(err, alone.Close())
+	}
+	r, err := compare(alone, beside, c, rounds)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(r)
+	}
+	return errors.Join(err, alone.Close(), beside.Close())
+}
+
+func site(dir, bin string, o scenario.Options) (*scenario.Site, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	s, err := scenario.New(dir, bin, o)
+	if err != nil {
+		return nil, err
+	}
+	if s.Millrace != nil {
+		err = s.StartMillrace()
+	}
+	if err == nil {
+		err = s.StartPostfix(o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// compare sends the campaign both ways in every round; the way that begins changes from round to round.
+func compare(alone, beside *scenario.Site, c load.Config, rounds int) (*result, error) {
+	r := &result{Rounds: rounds, Messages: c.Messages}
+	var ratios []float64
+	for i := range rounds {
+		c.Prefix = fmt.Sprintf("r%d.", i)
+		order := []*scenario.Site{alone, beside}
+		if i%2 == 1 {
+			slices.Reverse(order)
+		}
+		rates := make(map[*scenario.Site]float64, 2)
+		for _, s := range order {
+			rate, lost, err := campaign(s, c)
+			if err != nil {
+				return nil, err
+			}
+			rates[s] = rate
+			r.Lost += lost
+		}
+		r.Alone, r.Beside = append(r.Alone, rates[alone]), append(r.Beside, rates[beside])
+		ratios = append(ratios, rates[beside]/rates[alone])
+		fmt.Fprintf(os.Stderr, "round %d: alone %.0f/s, with millrace %.0f/s, ratio %.2f\n", i+1, rates[alone], rates[beside], rates[beside]/rates[alone])
+	}
+	slices.Sort(ratios)
+	r.Ratio = ratios[len(ratios)/2]
+	return r, nil
+}
+
+// campaign returns the rate from the first byte sent to the last message arrived.
+func campaign(s *scenario.Site, c load.Config) (rate float64, lost int, err error) {
+	c.Addr = s.Addr()
+	before := s.Sink.Count()
+	begin := time.Now()
+	report, err := load.Run(context.Background(), c)
+	if err != nil {
+		return 0, 0, err
+	}
+	want := before + report.Recipients()
+	if err := s.Wait(context.Background(), want, 10*time.Minute); err != nil {
+		return 0, want - s.Sink.Count(), err
+	}
+	return float64(report.Recipients()) / time.Since(begin).Seconds(), 0, nil
+}
