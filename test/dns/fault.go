@@ -18,6 +18,9 @@ const (
 	Refused
 	// FormErr answers FORMERR.
 	FormErr
+	// NoEDNS answers FORMERR to queries with an OPT record, as servers did that
+	// are older than it.
+	NoEDNS
 	// HeaderOnly answers REFUSED with the bare 12 bytes of a header, as some
 	// public servers do.
 	HeaderOnly
@@ -37,7 +40,8 @@ const (
 	Garbage
 	// WrongID answers truthfully under another message id.
 	WrongID
-	// WrongName answers a question that was not asked, under the right id.
+	// WrongName denies the name in answer to a question that was not asked,
+	// under the right id.
 	WrongName
 	// Bare answers a CNAME without following it.
 	Bare
@@ -82,6 +86,10 @@ func (f *Fault) distort(truth *mdns.Msg, udp bool) reply {
 		return coded(truth, mdns.RcodeFormatError)
 	case NXDomain:
 		return coded(truth, mdns.RcodeNameError)
+	case NoEDNS:
+		if truth.IsEdns0() != nil {
+			return coded(truth, mdns.RcodeFormatError)
+		}
 	case HeaderOnly:
 		r := coded(truth, mdns.RcodeRefused)
 		r.msg.Question = nil
@@ -146,6 +154,7 @@ func (f *Fault) lie(truth *mdns.Msg) []byte {
 		m.Id++
 	case WrongName:
 		m.Question[0].Name = "forged." + m.Question[0].Name
+		m.Rcode, m.Answer = mdns.RcodeNameError, nil
 	}
 	raw, err := m.Pack()
 	if err != nil || f.Kind == Garbage {

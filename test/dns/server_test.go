@@ -90,6 +90,7 @@ func TestFaults(t *testing.T) {
 		{Fault{Kind: ServFail}, "udp", hasRcode(mdns.RcodeServerFailure)},
 		{Fault{Kind: Refused}, "tcp", hasRcode(mdns.RcodeRefused)},
 		{Fault{Kind: FormErr}, "udp", hasRcode(mdns.RcodeFormatError)},
+		{Fault{Kind: NoEDNS}, "udp", hasRcode(mdns.RcodeFormatError)},
 		{Fault{Kind: NXDomain}, "udp", hasRcode(mdns.RcodeNameError)},
 		{Fault{Kind: Timeout}, "udp", timedOut},
 		{Fault{Kind: Timeout}, "tcp", timedOut},
@@ -138,6 +139,16 @@ func failed(_ *mdns.Msg, err error) bool { return err != nil }
 
 func timedOut(_ *mdns.Msg, err error) bool {
 	return err != nil && strings.Contains(err.Error(), "timeout")
+}
+
+func TestNoEDNSAnswersWithout(t *testing.T) {
+	s := Start(t, testZone)
+	s.Fault("*.", Fault{Kind: NoEDNS})
+	m := new(mdns.Msg)
+	m.SetQuestion("example.test.", mdns.TypeMX)
+	if r, err := mdns.Exchange(m, s.Addr()); !answers(2)(r, err) {
+		t.Errorf("got %v, %v", r, err)
+	}
 }
 
 func TestFaultTimesAndOrder(t *testing.T) {

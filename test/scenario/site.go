@@ -116,7 +116,10 @@ func (s *Site) newDaemon(bin, inject, extra string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := NewDaemon(bin, dir, inject, fmt.Sprintf("retry.schedule = [\"1s\"]\n%s\n[route]\n\"*\" = %q\n", extra, NextHop(s.Bulk)))
+	if !strings.Contains(extra, "retry") {
+		extra += "\nretry.schedule = [\"1s\"]"
+	}
+	d, err := NewDaemon(bin, dir, inject, fmt.Sprintf("%s\n[route]\n\"*\" = %q\n", extra, NextHop(s.Bulk)))
 	if err != nil {
 		return nil, err
 	}
