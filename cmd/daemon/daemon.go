@@ -121,7 +121,7 @@ func (d *Daemon) makePool(cfg *Config) error {
 		mode = smtp.TLSNone
 	}
 	d.pool = pool.New(cfg.Pool, pool.Parts{
-		Handler: d.handler, Router: d.resolver, Inject: injectName,
+		Handler: d.handler, Router: d.resolver, Inject: injectName, Channels: cfg.Queue.Channels,
 		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
 		SMTP: smtp.Config{Hostname: cfg.Hostname, TLS: mode},
 		Log:  d.log.Named("pool"),

@@ -21,6 +21,8 @@ type agent struct {
 	setup   time.Duration // what making conn took; charged to its first visit
 	turn    int           // visits of queue since its turn began
 	pending *relay.Visit  // taken, but not for this connection's host
+
+	probation bool // it works at a site that has not proven itself, and counts as such
 }
 
 // run works until no queue of the site has anything left, or the site cannot be reached.
@@ -34,7 +36,16 @@ func (a *agent) run() {
 		}
 	}
 	a.putBack()
+	a.prove()
 	a.site.leave(a.conn)
+}
+
+// prove ends the probation: the site works, or the agent gives up.
+func (a *agent) prove() {
+	if a.probation {
+		a.probation = false
+		a.site.m.probation.leave()
+	}
 }
 
 // deliver sends what the queues hold, until the manager cuts it.
@@ -194,7 +205,9 @@ func (a *agent) done(t *smtp.Transaction) {
 		}
 		a.judge(v, t, results[:n])
 		results = results[n:]
-		a.site.heard(v)
+		if a.site.heard(v) {
+			a.prove()
+		}
 		a.site.m.parts.Handler.Settle(v)
 	}
 }

@@ -36,13 +36,14 @@ type Handler interface {
 
 // Manager is the connection pool manager. It implements relay.Carrier.
 type Manager struct {
-	cfg     Config
-	parts   Parts
-	hosts   hosts
-	agents  sync.WaitGroup
-	stopped chan struct{} // closed by Stop: agents finish the transaction they are in
-	cut     context.Context
-	cutAll  context.CancelFunc // ends what is still open when Stop runs out of time
+	cfg       Config
+	parts     Parts
+	hosts     hosts
+	probation probation
+	agents    sync.WaitGroup
+	stopped   chan struct{} // closed by Stop: agents finish the transaction they are in
+	cut       context.Context
+	cutAll    context.CancelFunc // ends what is still open when Stop runs out of time
 
 	mu    sync.Mutex // before a site's
 	sites map[string]*Site
@@ -53,12 +54,13 @@ type Manager struct {
 
 // Parts are what the manager works with.
 type Parts struct {
-	Handler Handler
-	Router  Router
-	Inject  string             // the name under which Router knows our own MTA, where ClassInject goes
-	Line    func() *relay.Line // makes a line of the configured order
-	SMTP    smtp.Config
-	Log     hclog.Logger
+	Handler  Handler
+	Router   Router
+	Channels int                // that the handler has; sites that have not proven themselves get a quarter of them
+	Inject   string             // the name under which Router knows our own MTA, where ClassInject goes
+	Line     func() *relay.Line // makes a line of the configured order
+	SMTP     smtp.Config
+	Log      hclog.Logger
 }
 
 // New returns a manager without connections. cfg has been validated.
@@ -66,7 +68,7 @@ func New(cfg Config, parts Parts) *Manager {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Manager{
 		cfg: cfg, parts: parts, stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site),
+		sites: make(map[string]*Site), probation: make(probation, max(parts.Channels/4, 1)),
 	}
 }
 
@@ -219,3 +221,18 @@ func (m *Manager) ending() bool {
 		return false
 	}
 }
+
+// probation bounds the channels that work at sites of which nobody knows yet whether they answer, so that any number of
+// dead ones leaves room for those that live.
+type probation chan struct{}
+
+func (p probation) enter() bool {
+	select {
+	case p <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p probation) leave() { <-p }

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// Pace says how many connections a site is given: a fixed window while it answers, none while it is closed, and one
-// that probes when it may be open again. What the site teaches beyond that belongs here too.
+// Pace says how many connections a site is given: one until it has answered, then a fixed window, none while it is
+// closed, and one that probes when it may be open again. What the site teaches beyond that belongs here too.
 type Pace struct {
 	window    int
 	closedFor []time.Duration
 
 	mu       sync.Mutex
+	proven   bool      // the site has done its work since it was last closed
 	failures int       // in a row, each of which closed the site
 	troubles int       // transactions in a row that the site turned away as a whole
 	until    time.Time // closed until then
@@ -27,12 +28,20 @@ func (p *Pace) Window(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.failures == 0:
+	case p.proven:
 		return p.window
 	case now.Before(p.until):
 		return 0
 	}
-	return 1 // half open: one channel probes
+	return 1 // new, or half open: one channel finds out
+}
+
+// Proven reports whether the site has done its work since it was last closed. Until then it is on probation: it must
+// not take up the channels of sites that work.
+func (p *Pace) Proven() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.proven
 }
 
 // Closed tells why the site is closed, and until when; "" when it is open.
@@ -49,7 +58,7 @@ func (p *Pace) Closed() (string, time.Time) {
 func (p *Pace) Answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failures, p.troubles, p.reason = 0, 0, ""
+	p.failures, p.troubles, p.reason, p.proven = 0, 0, "", true
 }
 
 // maxTroubles transactions in a row turned away as a whole ("421", a lost connection) close a site.
@@ -76,5 +85,5 @@ func (p *Pace) Failed(now time.Time, reason string) {
 	}
 	p.until = now.Add(p.closedFor[min(p.failures, len(p.closedFor)-1)])
 	p.failures++
-	p.reason = reason
+	p.reason, p.proven = reason, false
 }

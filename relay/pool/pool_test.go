@@ -121,7 +121,7 @@ func TestNextHostTakesWhatTheFirstRefuses(t *testing.T) {
 	w.listen("bad", sink.Character{Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1000}}})
 	bad := w.Lookup("bad")
 	// Two hosts of one site cannot have two ports, so one listener per address of the same port is made here.
-	addr, err := w.sink.Listen(fmt.Sprintf("127.0.0.9:%d", bad.Port), sink.Character{Name: "second"})
+	addr, err := w.sink.Listen(fmt.Sprintf("127.0.99.2:%d", bad.Port), sink.Character{Name: "second"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,5 +212,45 @@ func TestEightBitWithoutReceiverGoesToOurMTA(t *testing.T) {
 	w.drained()
 	if w.count("handedback a@x") != 1 || w.sink.Counts("inject").Messages != 1 || w.sink.Counts("x").Messages != 0 {
 		t.Errorf("events %q", w.happened())
+	}
+}
+
+func TestManyDeadSitesLeaveRoom(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.pool.parts.SMTP.Timeouts.Banner = time.Minute
+	for i := range 300 { // more than the quarter of the channels that sites on probation get
+		name := fmt.Sprintf("silent%d", i)
+		r := w.silent(name)
+		w.route(name, r)
+		for j := range 3 {
+			w.send(fmt.Sprintf("u%d@%s", j, name))
+		}
+	}
+	w.listen("x", sink.Character{})
+	for i := range 50 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	for end := time.Now().Add(15 * time.Second); w.sink.Count() < 50 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if w.sink.Count() != 50 {
+		t.Errorf("%d of 50 delivered behind 300 sites that say nothing", w.sink.Count())
+	}
+	if used := len(w.pool.probation); used > cap(w.pool.probation) || used == 0 {
+		t.Errorf("%d channels on probation", used)
+	}
+}
+
+func TestBacklogOfReopenedSiteUsesItsWindow(t *testing.T) {
+	cfg := quick()
+	cfg.ClosedFor = []time.Duration{100 * time.Millisecond}
+	w := newWorld(t, cfg, 10*time.Millisecond)
+	w.listen("x", sink.Character{Delay: 5 * time.Millisecond, Faults: []sink.Fault{{Stage: sink.Banner, Do: sink.Reply421, Times: 1}}})
+	for i := range 400 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.drained()
+	if c := w.sink.Counts("x"); c.MaxOpen < 5 {
+		t.Errorf("at most %d connections for a backlog of 400", c.MaxOpen)
 	}
 }

@@ -57,9 +57,15 @@ func (s *Site) carry(q *relay.Queue) bool {
 		s.park(q)
 		return false
 	}
+	a := &agent{site: s, queue: q, probation: !s.pace.Proven()}
+	if a.probation && !s.m.probation.enter() {
+		s.park(q)
+		return false
+	}
 	s.agents++
-	if !s.m.start(func() { (&agent{site: s, queue: q}).run() }) {
+	if !s.m.start(a.run) {
 		s.agents--
+		a.prove()
 		return false
 	}
 	return true
@@ -149,8 +155,26 @@ func (s *Site) tend(now time.Time) {
 	}
 	clear(s.idle[len(kept):])
 	s.idle = kept
-	if s.agents == 0 {
+	if s.found() {
+		s.admitAll()
+	} else {
 		s.admit(now)
+	}
+}
+
+// found reports whether the domain of a site that stands for a failed DNS lookup has been found since. The mutex is held.
+func (s *Site) found() bool {
+	if s.route.Err == nil || s.line.Len() == 0 {
+		return false
+	}
+	r := s.m.parts.Router.Lookup(s.route.Domain)
+	return r != nil && (r.Err == nil || r.Err.Permanent)
+}
+
+// admitAll sends every queue in line back to the output handler.
+func (s *Site) admitAll() {
+	for q := s.next(); q != nil; q = s.next() {
+		s.m.parts.Handler.Ready(q)
 	}
 }
 
@@ -204,13 +228,16 @@ func (s *Site) hasOther(host string) bool {
 	return false
 }
 
-// heard tells the pace what a visit showed about the site: it does its work, or it turned the whole transaction away.
-func (s *Site) heard(v *relay.Visit) {
-	if why := siteTrouble(v); why != "" {
+// heard tells the pace what a visit showed about the site: it does its work, which is reported as true, or it turned
+// the whole transaction away.
+func (s *Site) heard(v *relay.Visit) bool {
+	why := siteTrouble(v)
+	if why != "" {
 		s.pace.Trouble(time.Now(), why)
-	} else {
-		s.pace.Answered()
+		return false
 	}
+	s.pace.Answered()
+	return true
 }
 
 // Status is the state of a site, for the admin.

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -25,6 +26,7 @@ type world struct {
 	handler *relay.Handler
 	pool    *Manager
 	stop    func()
+	mute    net.Listener
 
 	mu     sync.Mutex
 	routes map[string]*route.Route
@@ -50,7 +52,7 @@ func newWorld(t testing.TB, cfg Config, retry time.Duration) *world {
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := 300 * time.Millisecond
 	w.pool = New(cfg, Parts{
-		Handler: w.handler, Router: w, Inject: "inject",
+		Handler: w.handler, Router: w, Inject: "inject", Channels: relay.DefaultQueueConfig().Channels,
 		Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) },
 		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
 			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
@@ -85,13 +87,29 @@ func (w *world) listen(domain string, c sink.Character) {
 	if c.Name == "" {
 		c.Name = domain
 	}
-	addr, err := w.sink.Listen(fmt.Sprintf("127.0.0.%d:0", len(w.routes)+2), c)
+	addr, err := w.sink.Listen(fmt.Sprintf("127.0.%d.2:0", len(w.routes)%250), c)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	ap := netip.MustParseAddrPort(addr.String())
 	w.route(domain, &route.Route{Domain: domain, Site: domain, Port: ap.Port(), Static: true,
 		Hosts: []route.Host{{Name: "mx." + domain, Addrs: []netip.Addr{ap.Addr()}}}})
+}
+
+// silent is a host that accepts connections and says nothing.
+func (w *world) silent(domain string) *route.Route {
+	w.t.Helper()
+	if w.mute == nil {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.mute = ln
+		w.t.Cleanup(func() { ln.Close() })
+	}
+	ap := netip.MustParseAddrPort(w.mute.Addr().String())
+	return &route.Route{Domain: domain, Site: domain, Port: ap.Port(), Static: true,
+		Hosts: []route.Host{{Name: "mx." + domain, Addrs: []netip.Addr{ap.Addr()}}}}
 }
 
 func (w *world) route(domain string, r *route.Route) {

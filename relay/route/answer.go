@@ -97,14 +97,14 @@ func rcodeText(rcode int) string {
 }
 
 // follow walks the CNAME records of a message and returns the name at the end;
-// false means a loop or too long a chain.
+// false means too long a chain, as a loop is.
 func (a *answer) follow(name string, rrs []dns.RR) (string, bool) {
 	for {
 		target, ttl, ok := aliasOf(name, rrs)
 		if !ok {
 			return name, true
 		}
-		if len(a.chain) >= maxChain || slices.Contains(a.chain, target) || target == name {
+		if len(a.chain) >= maxChain {
 			return "", false
 		}
 		a.chain = append(a.chain, name)

@@ -112,7 +112,7 @@ func (b *batch) take(packet []byte) {
 	var m dns.Msg
 	err := m.Unpack(packet)
 	i := b.asked(&m)
-	if i < 0 || err != nil && !m.Truncated {
+	if i < 0 || !m.Truncated && (err != nil || !whole(packet, &m)) {
 		return
 	}
 	b.heard = true
@@ -121,6 +121,16 @@ func (b *batch) take(packet []byte) {
 		return
 	}
 	b.settle(i, &m)
+}
+
+// whole reports whether all records that a packet announces are there. The
+// library takes a packet that ends between two records for a shorter one, and
+// an answer without its records would say that there are none.
+func whole(packet []byte, m *dns.Msg) bool {
+	count := func(at int) int { return int(binary.BigEndian.Uint16(packet[at:])) }
+	return len(packet) >= 12 &&
+		len(m.Question) == count(4) && len(m.Answer) == count(6) &&
+		len(m.Ns) == count(8) && len(m.Extra) == count(10)
 }
 
 // asked finds the open question that a message replies to; -1 is none.

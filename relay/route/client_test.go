@@ -72,6 +72,28 @@ func TestClientFaults(t *testing.T) {
 	}
 }
 
+// TestTakeIgnores holds that a message which ends too soon is no answer, though
+// its question is the right one.
+func TestTakeIgnores(t *testing.T) {
+	q := question{"x.test", mdns.TypeMX}
+	b := newBatch([]question{q})
+	b.begin(time.Second)
+	m := message(t, q, 0, "x.test. 60 MX 10 mx.test.")
+	m.Id = b.ids[0]
+	raw, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range raw {
+		if b.take(raw[:n]); b.state[0] != asking {
+			t.Fatalf("believes %d of %d bytes", n, len(raw))
+		}
+	}
+	if b.take(raw); b.answers[0].kind != found {
+		t.Errorf("does not believe the whole: %+v", b.answers[0])
+	}
+}
+
 func TestClientBatch(t *testing.T) {
 	s := dns.Start(t, `
 		*.many.test.   A 192.0.2.1

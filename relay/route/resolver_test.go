@@ -366,7 +366,7 @@ func TestStop(t *testing.T) {
 		pass(time.Second)
 		w.slow("", never)
 		calls := map[string]int{}
-		for i := range 20 { // some with workers, some in the queue
+		for i := range 20 { // some with workers, some in each queue
 			name := fmt.Sprintf("d%d.test", i)
 			r.Await(name, func(rt *Route) {
 				calls[name]++
@@ -375,7 +375,7 @@ func TestStop(t *testing.T) {
 				}
 			})
 		}
-		pass(100 * time.Millisecond)
+		pass(700 * time.Millisecond)
 		r.Stop()
 		for i := range 20 {
 			if name := fmt.Sprintf("d%d.test", i); calls[name] != 1 {

@@ -293,6 +293,7 @@ func FuzzCommands(f *testing.F) {
 	f.Add("a@b> SIZE=1 <", "c@d> NOTIFY=NEVER <", "", "", "", false)
 	f.Add("ü@b", "c@bücher", "", "", "", false)
 	f.Add("ü@b", "c@ｄ＞", "", "ü", "", true)
+	f.Add("a@ｄ＞", "c@ｄ＞", "", "", "", false)
 	f.Fuzz(func(t *testing.T, from, to, notify, orcpt, envid string, international bool) {
 		o := newOracle(nil, "250-mx.example\r\n250-PIPELINING\r\n250-DSN\r\n250-SMTPUTF8\r\n250 SIZE\r\n")
 		c, err := NewConn(context.Background(), o, testPeer, testConfig())
@@ -392,6 +393,7 @@ func TestCheckPath(t *testing.T) {
 		{"ü@b", true, nil},
 		{"a@bücher.example", false, nil},
 		{"a@\u200d", false, errUnicode},
+		{"a@b\uff1e", false, errPath}, // a wide '>', which mapping makes a real one
 	}
 	for _, tt := range tests {
 		if err := checkPath(tt.addr, tt.international); err != tt.want {

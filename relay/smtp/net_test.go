@@ -393,8 +393,12 @@ func TestCloseBreaksOff(t *testing.T) {
 	}
 }
 
-// early runs a server that answers a large body before it has all of it.
-func early(t *testing.T, tail func(*peer)) (*Transaction, *Transaction, error) {
+const largeBody = 48 << 20 // more than any socket buffer
+
+// early runs a server that answers a large body before it has all of it. over is
+// closed when the client has given up.
+func early(t *testing.T, tail func(p *peer, over <-chan struct{})) (*Transaction, *Transaction, error) {
+	over := make(chan struct{})
 	to := listen(t, func(p *peer) {
 		p.say("220 mx.example")
 		p.line()
@@ -404,24 +408,33 @@ func early(t *testing.T, tail func(*peer)) (*Transaction, *Transaction, error) {
 		}
 		p.say("250 ok\r\n250 ok\r\n354 go")
 		p.line()
-		tail(p)
+		tail(p, over)
 	})
 	c := dial(t, to, testConfig())
 	big := message("b@b.example")
-	big.Content = [][]byte{[]byte(strings.Repeat("0123456789\r\n", 4<<20))}
+	big.Content = [][]byte{[]byte(strings.Repeat("0123456789\r\n", largeBody/12))}
 	next := message("b@b.example")
 	_, err := deliver(c, big, next)
+	close(over)
 	return big, next, err
 }
 
-// A refusal in the middle of the body is read although the body cannot be
-// written to its end, whether the peer stops reading or closes.
+// A refusal in the middle of the body is read although the body is not written
+// to its end, whether the peer stops reading, closes, or goes on. Were it not
+// looked for, the first would cost the time for a block, which is minutes.
 func TestEarlyReply(t *testing.T) {
-	for name, tail := range map[string]func(*peer){
-		"stops reading": func(p *peer) { p.say("552 5.3.4 too big"); time.Sleep(3 * time.Second) },
-		"closes":        func(p *peer) { p.say("552 5.3.4 too big") },
+	for name, tail := range map[string]func(*peer, <-chan struct{}){
+		"stops reading": func(p *peer, over <-chan struct{}) { p.say("552 5.3.4 too big"); <-over },
+		"closes":        func(p *peer, _ <-chan struct{}) { p.say("552 5.3.4 too big") },
+		"goes on": func(p *peer, _ <-chan struct{}) {
+			p.say("552 5.3.4 too big")
+			if n, _ := io.Copy(io.Discard, p.br); n > largeBody*3/4 {
+				t.Errorf("%d bytes more were sent", n)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			start := time.Now()
 			big, next, err := early(t, tail)
 			if err == nil {
 				t.Error("no error")
@@ -432,12 +445,15 @@ func TestEarlyReply(t *testing.T) {
 			if got := outcome(next.Results[0]); got != "again" {
 				t.Errorf("the message behind it: %q", got)
 			}
+			if d := time.Since(start); d > time.Minute {
+				t.Errorf("took %v", d)
+			}
 		})
 	}
 }
 
 func TestLostInBody(t *testing.T) {
-	big, next, err := early(t, func(p *peer) {
+	big, next, err := early(t, func(p *peer, _ <-chan struct{}) {
 		_ = p.nc.(*net.TCPConn).SetLinger(0)
 		p.nc.Close()
 	})
