@@ -105,10 +105,20 @@ func (r Rule) validate() error {
 	if _, err := regexp.Compile(r.Value); err != nil {
 		return fmt.Errorf("value: %w; the syntax is RE2, see https://golang.org/s/re2syntax", err)
 	}
+	for _, p := range []struct{ key, value string }{{"sender", r.Sender}, {"sasl_user", r.SASLUser}, {"listener", r.Listener}, {"macro", r.Macro}} {
+		if looksLikeRegexp(p.value) {
+			return fmt.Errorf("%s: %q looks like a regular expression; the pattern here is of the shell's kind, like *@news.example.com", p.key, p.value)
+		}
+	}
 	if _, err := parseClient(r.Client); r.Client != "" && err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil
+}
+
+// looksLikeRegexp finds what would never match, and silently: nothing that is compared has these where they are looked for.
+func looksLikeRegexp(s string) bool {
+	return strings.HasPrefix(s, "^") || strings.HasSuffix(s, "$") || strings.Contains(s, `\`)
 }
 
 // conditional reports whether the rule has a condition at all: one without would take every message.

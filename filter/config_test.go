@@ -46,6 +46,9 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 		{"bad pattern", rule(Rule{Header: "X", Value: "(a"}), []string{"rule[1].value: ", "RE2"}},
 		{"bad address", rule(Rule{Client: "10.0.0.0/99"}), []string{`rule[1].client: "10.0.0.0/99"`, "192.0.2.0/24"}},
 		{"half an address", rule(Rule{Client: "10.0.0"}), []string{`rule[1].client: "10.0.0"`}},
+		{"regular expression for a sender", rule(Rule{Sender: `@billing\.example\.org$`}), []string{"rule[1].sender: ", "*@news.example.com"}},
+		{"regular expression for a login", rule(Rule{SASLUser: "^news"}), []string{`rule[1].sasl_user: "^news"`}},
+		{"regular expression for a listener", rule(Rule{Listener: "bulk$"}), []string{`rule[1].listener: "bulk$"`}},
 		{"macro without name", rule(Rule{Macro: "=news"}), []string{"rule[1].macro: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 // A Carrier takes queues to their sites. pool.Manager is one.
 type Carrier interface {
 	// Carry takes charge of q over a channel of its own and returns at once. True: the nodes are being fetched with
-	// Handler.Visit, and Handler.Release is called once when the channel is free again. False: q cannot be carried now;
-	// the carrier keeps it parked and calls Handler.Ready or Handler.Unpark when that may have changed.
+	// Handler.Visit, and Handler.Release is called once when the channel is free again. False: the channel is not used,
+	// because the carrier only finds out whether q can be carried, or keeps it parked until that may have changed and
+	// then calls Handler.Ready or Handler.Unpark.
 	Carry(q *Queue) bool
 }
 

@@ -386,7 +386,8 @@ func (a *Agent) Flush() error {
 }
 
 // Close makes everything durable, so that the next start delivers nothing twice, writes a last snapshot and gives the
-// state directory free. It ends both goroutines and waits for them. A second call does nothing.
+// state directory free. What is told to Event meanwhile may be forgotten: whoever delivers must have stopped. It ends both
+// goroutines and waits for them. A second call does nothing.
 func (a *Agent) Close() error {
 	a.mu.Lock()
 	again := a.closed
@@ -396,6 +397,7 @@ func (a *Agent) Close() error {
 		return nil
 	}
 	err := a.Flush()
+	a.keeper.clean = err == nil
 	close(a.halt)
 	<-a.keeperDone
 	close(a.quit)

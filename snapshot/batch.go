@@ -23,7 +23,6 @@ type batch struct {
 	marks  []byte // become a frame when the batch is sealed
 	takes  []*entry
 	copies []*entry
-	bodies [][32]byte // bodies that stand in this batch for the first time in their segment
 	sealed chan struct{}
 	done   chan struct{} // closed when err is known
 	err    error
@@ -49,7 +48,6 @@ func (b *batch) body(m *relay.Message) uint32 {
 	n := b.seg.nbodies
 	b.seg.nbodies++
 	b.seg.bodies[sum] = n
-	b.bodies = append(b.bodies, sum)
 	buf, at := beginFrame(b.buf)
 	b.buf = appendBody(buf, n, sum, body)
 	endFrame(b.buf, at, kindBody, b.stamp)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/relay"
 )
@@ -257,8 +258,12 @@ func TestSnapshotGenerations(t *testing.T) {
 		b.Close()
 	}
 	for name, change := range map[string]func(*memFS){
-		"both damaged": func(k *memFS) { k.names[newest].data[70] ^= 1; k.names[newest].data = k.names[newest].data[:99]; k.names[previous].data = nil },
-		"both gone":    func(k *memFS) { delete(k.names, newest); delete(k.names, previous) },
+		"both damaged": func(k *memFS) {
+			k.names[newest].data[70] ^= 1
+			k.names[newest].data = k.names[newest].data[:99]
+			k.names[previous].data = nil
+		},
+		"both gone": func(k *memFS) { delete(k.names, newest); delete(k.names, previous) },
 	} {
 		k := m.killed()
 		change(k)
@@ -293,6 +298,58 @@ func TestNewerVersion(t *testing.T) {
 			t.Errorf("%s: %d calls that change something", name, k.ops)
 		}
 	}
+}
+
+// TestStaleFrames: what an earlier commit left behind a later one is not read.
+func TestStaleFrames(t *testing.T) {
+	h := header{magic: segmentMagic, version: formatVersion, number: 1, salt: 42}
+	s := &segment{head: h, end: blockSize, bodies: make(map[[32]byte]uint32)}
+	old, now := newBatch(s, nil), newBatch(s, nil)
+	old.marks, now.marks = appendDone(nil, 1, 1), appendDone(nil, 1, 2)
+	data := h.block()
+	for _, b := range []*batch{now, old} {
+		b.seal()
+		b.head(blockSize, time.Now())
+		data = append(data, b.buf...)
+	}
+	sc := newScan("s", data, h)
+	frames := 0
+	must(t, sc.run(func(f frame) error {
+		if frames++; f.commit != now.stamp.commit {
+			t.Errorf("frame of commit %d", f.commit)
+		}
+		return nil
+	}))
+	if frames != 2 || len(sc.torn) != 1 {
+		t.Errorf("%d frames, torn %v", frames, sc.torn)
+	}
+}
+
+// TestCopyWithoutItsBody: a copy that cannot be used leaves the message where it stood.
+func TestCopyWithoutItsBody(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	must(t, w.take(a, message(a.NewID(), "a body of its own", "x@a.example")))
+	w.campaign(t, a, 60)
+	for _, id := range w.order[1:30] {
+		for r := range w.offered[id].Rcpts {
+			w.settle(a, id, r)
+		}
+	}
+	must(t, w.flush(a))
+	if a.forwardSome() == 0 {
+		t.Fatal("nothing was copied")
+	}
+	must(t, a.Flush())
+	k := m.killed()
+	data := k.names[segmentName(a.seg.number)].data
+	at := bytes.Index(data, []byte("a body of its own"))
+	if at < 0 {
+		t.Fatal("the body was not copied")
+	}
+	data[at] ^= 1
+	_, saved, _ := mustStart(t, k, smallConfig())
+	must(t, w.check(saved))
 }
 
 func TestLyingLength(t *testing.T) {

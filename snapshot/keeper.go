@@ -13,6 +13,7 @@ type keeper struct {
 	generation uint64    // of the newest snapshot that was begun
 	valid      uint64    // of the newest that is durable
 	retired    []retired // segments nobody needs, whose files are still there
+	clean      bool      // everything is durable; set by Close before the goroutine is told to end
 	err        error     // of the last snapshot, read after the goroutine has ended
 }
 
@@ -34,7 +35,7 @@ func (a *Agent) snapshotLoop() {
 		case reply := <-a.kick:
 			reply <- a.maintain()
 		case <-a.halt:
-			a.keeper.err = a.snapshot(true)
+			a.keeper.err = a.snapshot(a.keeper.clean)
 			return
 		}
 	}
@@ -130,7 +131,11 @@ func (a *Agent) plan(clean bool) *plan {
 			delete(a.segs, n)
 			continue
 		}
-		p.vectors = append(p.vectors, vector{number: n, total: s.total, end: s.limit, sure: s.sure, done: slices.Clone(s.done)})
+		v := vector{number: n, total: s.total, end: s.limit, sure: s.sure, done: slices.Clone(s.done)}
+		if clean && s == a.seg {
+			v.end, v.sure = uint64(s.end), uint64(s.end)
+		}
+		p.vectors = append(p.vectors, v)
 	}
 	slices.SortFunc(p.vectors, func(x, y vector) int { return cmp.Compare(x.number, y.number) })
 	for name, save := range a.keeping {

@@ -47,7 +47,6 @@ type recovery struct {
 	bodies map[[32]byte][]byte // bodies given out, each once
 	buf    []byte              // the segment that is being read
 
-	clean    uint64     // up to this segment everything was durable at a clean stop
 	bodiless []bodiless // messages of this segment whose body cannot be read
 }
 
@@ -69,16 +68,13 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	}
 	a.found = nil
 	r.report.Notes, r.report.Missing = v.notes, v.missing
-	if v.snap.head.flags&flagsClean != 0 {
-		r.clean = v.snap.head.prevEnd
-	}
+	r.report.Clean = v.snap.head.flags&flagsClean != 0 && v.snap.head.prevEnd == v.newest
 	if err := r.outcomes(v); err != nil {
 		return r.report, err
 	}
 	if err := r.messages(v); err != nil {
 		return r.report, err
 	}
-	r.report.Clean = r.report.Clean && r.clean > 0 && r.clean == v.newest
 	r.report.Took = time.Since(start)
 	a.complete(r.report)
 	return r.report, nil
@@ -202,15 +198,11 @@ func (r *recovery) load(s *found) (*scan, error) {
 	}
 	sc := newScan(name, data, s.head)
 	sc.durable = int64(s.sure)
-	if s.end == 0 && s.head.number <= r.clean {
-		sc.durable = int64(len(data))
-	}
 	return sc, nil
 }
 
 // messages is the second pass: it gives out what is not done.
 func (r *recovery) messages(v *survey) error {
-	r.report.Clean = true
 	for i := range v.segments {
 		if err := r.messagesOf(&v.segments[i]); err != nil {
 			return err

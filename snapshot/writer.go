@@ -372,11 +372,9 @@ func (a *Agent) collapse(b *batch, err error) {
 	a.cur.marks = marks
 }
 
-// abandon undoes what a batch that was not written has done to the state in RAM. The mutex is held.
+// abandon undoes what a batch that was not written has done to the state in RAM. Its segment still believes to hold its
+// bodies, which does no harm: after a failure the next message goes into a new segment. The mutex is held.
 func (a *Agent) abandon(b *batch, err error) {
-	for _, sum := range b.bodies {
-		delete(b.seg.bodies, sum)
-	}
 	for _, e := range b.takes {
 		switch {
 		case e.gone:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,7 +85,14 @@ func (d *Daemon) makeResolver(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	d.resolver, err = route.New(cfg.DNS, table, d.log.Named("dns"))
+	dns := cfg.DNS
+	dns.Hostname = cfg.Hostname
+	own, err := route.LocalAddrs()
+	if err != nil {
+		return fmt.Errorf("addresses of this host: %w", err)
+	}
+	dns.Own = append(slices.Clone(dns.Own), own...)
+	d.resolver, err = route.New(dns, table, d.log.Named("dns"))
 	return err
 }
 
@@ -152,11 +160,12 @@ func (d *Daemon) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.run.Go(func() { d.mail.Run(ctx) }) // each of these ends with ctx
-	d.run.Go(func() { d.resolver.Run(ctx) })
+	d.resolver.Run(ctx)
 	d.run.Go(func() { d.bounces.Run(ctx) })
 	if err := d.restore(); err != nil {
 		listeners.close()
 		cancel()
+		d.resolver.Stop()
 		d.run.Wait()
 		return errors.Join(err, d.close())
 	}
@@ -231,6 +240,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	err := d.door.Stop(ctx)
 	d.pool.Stop(ctx)
+	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx))
 	d.cancel()
 	d.run.Wait()
@@ -265,7 +275,7 @@ func (d *Daemon) Reload(cfg *Config) error {
 	for _, key := range d.cfg.needRestart(cfg) {
 		d.log.Warn("this key changes with a restart only", "key", key)
 	}
-	d.door.Reload(f)
+	d.door.Reload(f, cfg.Mode)
 	d.handler.SetPolicy(cfg.Retry, cfg.Handback)
 	d.log.SetLevel(cfg.Log.LogLevel())
 	changed := *d.cfg

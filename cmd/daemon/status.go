@@ -30,6 +30,9 @@ func (d *Daemon) doorStatus() console.Door {
 		WouldTake: int64(c.Observed), Taken: int64(c.Taken),
 	}
 	door.Seen = door.Passed + door.WouldTake + door.Taken
+	for _, r := range d.door.Filter().Counts() {
+		door.Rules = append(door.Rules, console.RuleCount{Name: r.Rule, Seen: int64(r.Seen), WouldTake: int64(r.WouldTake)})
+	}
 	return door
 }
 

@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second with -race
 			// A path below the test's own directory may be longer than a socket's may be.
 			dir, err := os.MkdirTemp("", "mr")
 			if err != nil {

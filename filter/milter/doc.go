@@ -22,6 +22,11 @@
 // With nobody answering, Postfix sends them in small writes, and its next write then waits 40 ms for the
 // acknowledgement of a TCP stack that hopes to save a packet.
 //
+// # Last in the MTA's list
+//
+// DISCARD ends the list of milters, so that one behind ours (a signer, say) would not see the message, and one that
+// rejects what we have taken makes the client send it again. Ours must be the last.
+//
 // # What the MTA does not show
 //
 // Sendmail hides Date, From and Message-ID when it adds them itself, and shows Bcc and Return-Path, which it removes on

@@ -53,6 +53,7 @@ type Door struct {
 // policy is what Reload replaces.
 type policy struct {
 	filter  *filter.Filter
+	observe bool
 	symbols map[lib.Stage][]string
 }
 
@@ -68,20 +69,20 @@ func New(cfg Config, deps Deps) (*Door, error) {
 		cfg: cfg, deps: deps, log: deps.Log, budget: budget{max: cfg.MaxBuffered},
 		listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
 	}
-	d.Reload(deps.Filter)
+	d.Reload(deps.Filter, cfg.Mode)
 	return d, nil
 }
 
-// Reload replaces the filter. Messages that have begun are decided by the one they began with; macros that only the
-// new one looks at are asked for on new connections.
-func (d *Door) Reload(f *filter.Filter) {
-	d.policy.Store(&policy{filter: f, symbols: symbols(f.Macros())})
+// Reload replaces the filter and the mode. Messages that have begun are decided by the filter they began with; macros
+// that only the new one looks at are asked for on new connections.
+func (d *Door) Reload(f *filter.Filter, mode string) {
+	d.policy.Store(&policy{filter: f, observe: mode == Observe, symbols: symbols(f.Macros())})
 }
 
 // Filter returns the filter in use.
 func (d *Door) Filter() *filter.Filter { return d.policy.Load().filter }
 
-func (d *Door) observing() bool { return d.cfg.Mode == Observe }
+func (d *Door) observing() bool { return d.policy.Load().observe }
 
 // acceptPause bounds the wait after an Accept that failed, for want of file descriptors as a rule.
 const acceptPause = time.Second

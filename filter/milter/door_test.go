@@ -317,7 +317,7 @@ func TestReload(t *testing.T) {
 	if v := r.send(c, bulk()); !v.Taken() {
 		t.Errorf("before: %+v", v)
 	}
-	r.door.Reload(f)
+	r.door.Reload(f, Deliver)
 	if v := r.send(c, bulk()); v.Action != driver.Accept {
 		t.Errorf("after, old rule: %+v", v)
 	}

@@ -2,6 +2,7 @@ package milter
 
 import (
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -159,13 +160,14 @@ func TestE04SlowConnections(t *testing.T) {
 		r := start(t)
 		idle := r.dial(driver.Options{})
 		silent, slow := r.raw(), r.raw()
-		go func() {
-			for {
-				if _, err := slow.Write([]byte{0}); err != nil {
+		go func() { // ends when the door hangs up
+			for _, b := range offerFrame(6, 0x1ff, 0x1fffff) {
+				if _, err := slow.Write([]byte{b}); err != nil {
 					return
 				}
-				time.Sleep(time.Second)
+				time.Sleep(10 * time.Second) // too slow for the frame as a whole
 			}
+			t.Error("the slow frame was read to its end")
 		}()
 		time.Sleep(10 * time.Second)
 		r.works()
@@ -297,5 +299,41 @@ func TestHangUpWhileAcceptWaits(t *testing.T) {
 		if !strings.Contains(r.log.String(), "may be delivered twice: id=4bXyZ1") {
 			t.Errorf("log %q", r.log.String())
 		}
+	})
+}
+
+// halfClosed says that it is at its end once told, and can still be written to.
+type halfClosed struct {
+	net.Conn
+	at time.Time
+}
+
+func (h *halfClosed) Read(p []byte) (int, error) {
+	if !h.at.IsZero() && time.Now().After(h.at) {
+		return 0, io.EOF
+	}
+	return h.Conn.Read(p)
+}
+
+// The MTA closes only its side: it is noticed all the same, and told no more.
+func TestHalfCloseWhileAcceptWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(s *setup) {
+			s.before = func(*relay.Message) error { time.Sleep(30 * time.Second); return nil }
+		})
+		ours, theirs := net.Pipe()
+		r.net.conns <- &halfClosed{theirs, time.Now().Add(5 * time.Second)}
+		c, err := driver.New(ours, driver.Options{Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := r.send(c, bulk()); !v.Taken() || v.Progress != 1 {
+			t.Errorf("%+v, want progress before the end only", v)
+		}
+		synctest.Wait()
+		if !strings.Contains(r.log.String(), "may be delivered twice: id=4bXyZ1") || len(r.taken.all()) != 1 {
+			t.Errorf("%d taken, log %q", len(r.taken.all()), r.log.String())
+		}
+		c.Close()
 	})
 }

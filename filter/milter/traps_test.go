@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/textproto"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,14 @@ func TestTrap01VerdictKeepsTheConnection(t *testing.T) {
 		got := r.taken.last(t)
 		if got.Client != "client.example.net[198.51.100.7]" || !strings.Contains(string(got.Trace), "from app (") {
 			t.Errorf("client %q, trace %q", got.Client, got.Trace)
+		}
+	}
+}
+
+func TestTrap01NoReplyEndsTheBackend(t *testing.T) {
+	for _, r := range []*reply{replyContinue, replyAccept, replyDiscard, replyStopping} {
+		if !r.Continue() {
+			t.Errorf("after %q the library would make a new backend", r.message.Code)
 		}
 	}
 }
@@ -113,6 +122,14 @@ func TestTrap07FieldsOfOneMessageOnly(t *testing.T) {
 		if v := r.send(c, plain()); v.Action != driver.Accept {
 			t.Errorf("a letter after newsletters: %+v", v)
 		}
+	}
+}
+
+func TestTrap07LibraryKeepsNoFields(t *testing.T) {
+	r := start(t)
+	m := &lib.Modifier{Headers: textproto.MIMEHeader{"X-Kept": {"1"}}}
+	if _, err := newSession(r.door, nil).Header("X-Kept", "1", m); err != nil || len(m.Headers) > 0 {
+		t.Errorf("%v is left, %v", m.Headers, err)
 	}
 }
 

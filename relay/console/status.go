@@ -6,7 +6,7 @@ import "github.com/millrace/millrace/relay"
 type Status struct {
 	relay.Status
 
-	Version  string     `json:"version"`
+	Version  string     `json:"version"` // as Build.String has it
 	PID      int        `json:"pid"`
 	Hostname string     `json:"hostname"`
 	Mode     string     `json:"mode"`    // "deliver" or "observe"

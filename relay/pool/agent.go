@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -23,6 +24,12 @@ type agent struct {
 	pending *relay.Visit  // taken, but not for this connection's host
 
 	probation bool // it works at a site that has not proven itself, and counts as such
+}
+
+// runOnChannel is run for an agent that was given one of the handler's channels.
+func (a *agent) runOnChannel() {
+	defer a.site.m.parts.Handler.Release()
+	a.run()
 }
 
 // run works until no queue of the site has anything left, or the site cannot be reached.
@@ -205,8 +212,9 @@ func (a *agent) done(t *smtp.Transaction) {
 		}
 		a.judge(v, t, results[:n])
 		results = results[n:]
-		if a.site.heard(v) {
+		if a.site.heard(v) && a.probation {
 			a.prove()
+			a.site.m.parts.Handler.Ready(a.queue) // others may join now
 		}
 		a.site.m.parts.Handler.Settle(v)
 	}
@@ -254,14 +262,15 @@ func (s *Site) dial(avoid string) (*smtp.Conn, error) {
 	if r.Err != nil {
 		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}
 	}
+	plan, cfg := s.patience(r.Plan())
 	var last error = &smtp.Error{Command: "connect", Enhanced: "4.4.1", Lines: []string{"no host of the site can be tried now"}}
 	ctx, cancel := context.WithCancel(s.m.cut)
 	defer cancel()
-	for _, addr := range s.m.hosts.order(r.Plan()) {
+	for _, addr := range s.m.hosts.order(plan) {
 		if addr.Host == avoid {
 			continue
 		}
-		conn, err := s.m.hosts.dial(ctx, addr, &s.m.parts.SMTP)
+		conn, err := s.m.hosts.dial(ctx, addr, cfg)
 		if err == nil {
 			return conn, nil
 		}
@@ -271,4 +280,18 @@ func (s *Site) dial(avoid string) (*smtp.Conn, error) {
 		}
 	}
 	return nil, last
+}
+
+// hurried is how long a site that has not proven itself is waited for, at each step, while many others are tried too. One
+// that needs longer has its turn when there is less to do.
+const hurried = 5 * time.Second
+
+// patience gives the addresses to try and the timeouts to allow them.
+func (s *Site) patience(plan []route.Address) ([]route.Address, *smtp.Config) {
+	if s.pace.Proven() || !s.m.probation.crowded() || len(plan) == 0 {
+		return plan, &s.m.parts.SMTP
+	}
+	cfg := s.m.parts.SMTP
+	cfg.Timeouts.Connect, cfg.Timeouts.Banner, cfg.Timeouts.EHLO = hurried, hurried, hurried
+	return plan[:1], &cfg
 }

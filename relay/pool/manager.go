@@ -68,7 +68,7 @@ func New(cfg Config, parts Parts) *Manager {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Manager{
 		cfg: cfg, parts: parts, stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site), probation: make(probation, max(parts.Channels/4, 1)),
+		sites: make(map[string]*Site), probation: make(probation, probationRoom*max(parts.Channels, 1)),
 	}
 }
 
@@ -83,7 +83,10 @@ func (m *Manager) Carry(q *relay.Queue) bool {
 		m.await(q)
 		return false
 	case r.Err != nil && r.Err.Permanent:
-		return m.start(func() { m.refuse(q, r) })
+		return m.start(func() {
+			defer m.parts.Handler.Release()
+			m.refuse(q, r)
+		})
 	}
 	return m.site(r).carry(q)
 }
@@ -115,10 +118,7 @@ func (m *Manager) start(run func()) bool {
 	if m.stopping {
 		return false
 	}
-	m.agents.Go(func() { // ends when its queues are empty, or after Stop
-		defer m.parts.Handler.Release()
-		run()
-	})
+	m.agents.Go(run) // ends when its queues are empty, or after Stop
 	return true
 }
 
@@ -222,9 +222,12 @@ func (m *Manager) ending() bool {
 	}
 }
 
-// probation bounds the channels that work at sites of which nobody knows yet whether they answer, so that any number of
-// dead ones leaves room for those that live.
+// probation counts the agents at sites of which nobody knows yet whether they answer: one each. They use none of the
+// handler's channels, so that any number of dead sites leaves those to the sites that live.
 type probation chan struct{}
+
+// probationRoom is how many agents may be on probation for each channel.
+const probationRoom = 4
 
 func (p probation) enter() bool {
 	select {
@@ -236,3 +239,6 @@ func (p probation) enter() bool {
 }
 
 func (p probation) leave() { <-p }
+
+// crowded reports that so many sites are being tried that none should be waited for long.
+func (p probation) crowded() bool { return len(p) > cap(p)/4 }

@@ -57,18 +57,32 @@ func (s *Site) carry(q *relay.Queue) bool {
 		s.park(q)
 		return false
 	}
-	a := &agent{site: s, queue: q, probation: !s.pace.Proven()}
-	if a.probation && !s.m.probation.enter() {
-		s.park(q)
+	a := &agent{site: s, queue: q}
+	if !s.pace.Proven() {
+		s.probe(a)
 		return false
 	}
+	s.agents++
+	if !s.m.start(a.runOnChannel) {
+		s.agents--
+		return false
+	}
+	return true
+}
+
+// probe starts a on probation, without a channel, or parks its queue when too many sites are on probation. The mutex is
+// held.
+func (s *Site) probe(a *agent) {
+	if !s.m.probation.enter() {
+		s.park(a.queue)
+		return
+	}
+	a.probation = true
 	s.agents++
 	if !s.m.start(a.run) {
 		s.agents--
 		a.prove()
-		return false
 	}
-	return true
 }
 
 // room reports whether another channel would help q now. Where fewer nodes wait than channels are here already, those

@@ -65,7 +65,7 @@ func New(cfg Config, table Table, log hclog.Logger) (*Resolver, error) {
 func assemble(cfg Config, table Table, log hclog.Logger, ex exchanger) *Resolver {
 	r := &Resolver{
 		cfg:     cfg,
-		log:     log.Named("route"),
+		log:     log,
 		cache:   newLRU[string, *record](cfg.Entries),
 		jobs:    make(map[string]*job),
 		backlog: backlog{limit: cfg.Waiting, share: cfg.Parallel / 4},

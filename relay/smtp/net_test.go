@@ -424,8 +424,12 @@ func early(t *testing.T, tail func(p *peer, over <-chan struct{})) (*Transaction
 // looked for, the first would cost the time for a block, which is minutes.
 func TestEarlyReply(t *testing.T) {
 	for name, tail := range map[string]func(*peer, <-chan struct{}){
-		"stops reading": func(p *peer, over <-chan struct{}) { p.say("552 5.3.4 too big"); <-over },
-		"closes":        func(p *peer, _ <-chan struct{}) { p.say("552 5.3.4 too big") },
+		"stops reading": func(p *peer, over <-chan struct{}) {
+			time.Sleep(time.Second) // by then the buffers are full and the write is blocked
+			p.say("552 5.3.4 too big")
+			<-over
+		},
+		"closes": func(p *peer, _ <-chan struct{}) { p.say("552 5.3.4 too big") },
 		"goes on": func(p *peer, _ <-chan struct{}) {
 			p.say("552 5.3.4 too big")
 			if n, _ := io.Copy(io.Discard, p.br); n > largeBody*3/4 {
