@@ -49,7 +49,7 @@ var badConfigs = []badConfig{
 	{"key of a table at the top", "listen = ['inet:127.0.0.1:1']\n", 1, "listen", "did you mean milter.listen?"},
 	{"key of the top in a table", "[queue]\nhostname = 'a.example'\n", 2, "queue.hostname", "must stand outside"},
 	{"ack in its table", "[journal]\nack = 'memory'\n", 2, "journal.ack", "must stand outside"},
-	{"mode of one door", "[milter]\nmode = 'deliver'\n", 2, "milter.mode", "top of the file"},
+	{"mode of one door", "[milter]\nmode = 'deliver'\n", 2, "milter.mode", "must stand outside of this table"},
 	{"snapshot below itself", "[snapshot.snapshot]\ninterval = '1m'\n", 1, "snapshot.snapshot", "is not a known key"},
 	{"behind a long string", "[log]\nname = \"\"\"\na\nb\"\"\"\nnmae = 'x'\n", 5, "log.nmae", "did you mean log.name?"},
 	{"empty key", "\"\" = 1\n", 1, `""`, "is not a known key"},

@@ -110,9 +110,6 @@ func (l *loader) syntax(err error) *ConfigError {
 }
 
 func (l *loader) decode(given map[string]any, cfg *Config) {
-	if _, ok := l.places.offset["milter.mode"]; ok {
-		l.add("milter.mode", "one mode holds for every door; move it to the top of the file, above the first table")
-	}
 	l.table("", given, reflect.ValueOf(cfg).Elem())
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/test/driver"
 )
 
-const demoClients = 10 // SMTP clients of the stand-in MTA at the same time
+const demoClients = 50 // SMTP clients of the stand-in MTA at the same time
 
 // demoMTA stands in for Postfix: it offers a campaign to the milter door and notes what was taken.
 type demoMTA struct {

@@ -32,7 +32,7 @@ journal  ack=journal segments=2
 func TestPrintStatusObserving(t *testing.T) {
 	s := console.Status{Mode: "observe", Doors: []console.Door{{
 		Name: "milter", Seen: 1310, Passed: 106, WouldTake: 1204,
-		Rules: []console.RuleCount{{Name: "list-unsubscribe", WouldTake: 1204}},
+		Rules: []console.RuleCount{{Name: "list-unsubscribe", Seen: 1204, WouldTake: 1204}},
 	}}}
 	var b strings.Builder
 	if err := printStatus(&b, &s); err != nil {

@@ -65,7 +65,7 @@ func printDoor(b *strings.Builder, d *console.Door) {
 	}
 	var rules []string
 	for _, r := range d.Rules {
-		if n := r.Taken + r.WouldTake; n > 0 {
+		if n := r.Seen; n > 0 {
 			rules = append(rules, fmt.Sprintf("%s %d", clean(r.Name), n))
 		}
 	}

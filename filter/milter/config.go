@@ -16,7 +16,7 @@ const (
 // Config is the [milter] table.
 type Config struct {
 	Listen         []string      `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
-	Mode           string        `toml:"mode"`             // Deliver or Observe
+	Mode           string        `toml:"-"`                // Deliver or Observe; one key at the top of the file for every door
 	IdleTimeout    time.Duration `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
 	ReadTimeout    time.Duration `toml:"read_timeout"`     // a frame that has begun must be complete, an answer of ours gone
 	StopGrace      time.Duration `toml:"stop_grace"`       // on stopping, idle connections have so long to hear 421

@@ -31,9 +31,9 @@ func (c Config) Validate() error {
 	if err := validateInject(c.Inject); err != nil {
 		return fmt.Errorf("inject: %w", err)
 	}
-	for key, addr := range map[string]string{"from": c.From, "postmaster": c.Postmaster} {
-		if _, err := mail.ParseAddress(complete(addr, "host.invalid")); err != nil {
-			return fmt.Errorf("%s: %q is not a mail address: %w", key, addr, err)
+	for _, a := range []struct{ key, addr string }{{"from", c.From}, {"postmaster", c.Postmaster}} {
+		if _, err := mail.ParseAddress(complete(a.addr, "host.invalid")); err != nil {
+			return fmt.Errorf("%s: %q is not a mail address: %w", a.key, a.addr, err)
 		}
 	}
 	switch {

@@ -22,7 +22,7 @@ func (f *fakeSource) Status() Status {
 	return Status{
 		Status:  relay.Status{Taken: 1204, Messages: int64(f.n), Sent: 1 << 60},
 		Version: "1.2.3", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Started: 1_700_000_000, Uptime: 60,
-		Doors:   []Door{{Name: "milter", Sessions: 12, Seen: 1310, Taken: 1204, Rules: []RuleCount{{Name: "list-id", Taken: 24}}}},
+		Doors:   []Door{{Name: "milter", Sessions: 12, Seen: 1310, Taken: 1204, Rules: []RuleCount{{Name: "list-id", Seen: 24}}}},
 		Pool:    PoolStatus{Sites: 14, Connections: 38, Busy: 7},
 		DNS:     map[string]int64{"lookups": 1 << 60},
 		Journal: struct{ Segments int }{3},

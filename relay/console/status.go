@@ -34,7 +34,6 @@ type RuleCount struct {
 	Name      string `json:"name"`
 	Seen      int64  `json:"seen"`       // messages it matched
 	WouldTake int64  `json:"would_take"` // in observe mode
-	Taken     int64  `json:"taken"`
 }
 
 // PoolStatus is the connection pool in numbers.

@@ -35,16 +35,16 @@ type Resolver struct {
 
 // Stats is what a Resolver has done since it was made, and where it stands.
 type Stats struct {
-	Lookups  uint64 // names looked up at the name servers
-	Failures uint64 // lookups that brought nothing certain
-	Hits     uint64 // questions answered from the cache
-	Misses   uint64 // questions that had to wait
-	Stale    uint64 // answers from the cache that had expired
-	Dropped  uint64 // names not looked up because too many were waiting
-	InFlight int    // names being looked up
-	Waiting  int    // names that no lookup has begun for
-	Entries  int    // domains in the cache
-	Healthy  bool   // see Resolver.Healthy
+	Lookups  uint64 `json:"lookups"`   // names looked up at the name servers
+	Failures uint64 `json:"failures"`  // lookups that brought nothing certain
+	Hits     uint64 `json:"hits"`      // questions answered from the cache
+	Misses   uint64 `json:"misses"`    // questions that had to wait
+	Stale    uint64 `json:"stale"`     // answers from the cache that had expired
+	Dropped  uint64 `json:"dropped"`   // names not looked up because too many were waiting
+	InFlight int    `json:"in_flight"` // names being looked up
+	Waiting  int    `json:"waiting"`   // names that no lookup has begun for
+	Entries  int    `json:"entries"`   // domains in the cache
+	Healthy  bool   `json:"healthy"`   // see Resolver.Healthy
 }
 
 // New makes a Resolver. Its errors are those of the configuration, or of

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"text/template"
-	"time"
 )
 
 // SendmailConfig says how a private Sendmail differs from a stock one. The zero value is ready for use.
@@ -44,10 +43,6 @@ type Sendmail struct {
 
 //go:embed sendmail.mc.tmpl
 var sendmailMC string
-
-// lonelyPatience is how long Sendmail may take to start. Where it cannot be given a hosts file of its own, on a host
-// whose name has no dot, it sleeps for a minute first, before it has read any configuration.
-const lonelyPatience = 100 * time.Second
 
 // sendmailRoot is where test/run unpacks Debian's packages, which cannot be installed beside Postfix.
 func sendmailRoot() string {
@@ -97,14 +92,10 @@ func (s *Sendmail) setUp() error {
 	if err != nil {
 		return err
 	}
-	machine, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("mta: %w", err)
-	}
 	for name, text := range map[string]string{
 		"sendmail.mc":    mc,
 		"service.switch": "hosts files\naliases files\n",
-		"hosts":          fmt.Sprintf("127.0.0.1 %s localhost %s\n", s.config.Hostname, machine),
+		"hosts":          fmt.Sprintf("127.0.0.1 %s localhost\n", s.config.Hostname),
 	} {
 		if err := os.WriteFile(filepath.Join(s.Dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("mta: %w", err)
@@ -165,25 +156,26 @@ func (s *Sendmail) Start() error {
 		return err
 	}
 	s.daemon = daemon
-	if err := daemon.await(lonelyPatience, greets(s.Addr)); err != nil {
+	if err := daemon.await(startTimeout, greets(s.Addr)); err != nil {
 		_ = s.Stop()
 		return err
 	}
 	return nil
 }
 
-// command makes a sendmail command that finds the unpacked libraries and, where this machine allows it, sees a hosts
-// file in which it has a full name.
+// command makes a sendmail command that finds the unpacked libraries and believes that this machine has a full name.
+// On a host whose name has no dot Sendmail sleeps for a minute before it reads any configuration, so the name must come
+// from outside: nss_wrapper answers in place of the system.
 func (s *Sendmail) command(args ...string) *exec.Cmd {
-	args = append([]string{sendmailBinary(), "-C" + s.cf()}, args...)
-	if exec.Command("unshare", "--mount", "true").Run() == nil {
-		bind := []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`}
-		args = append(append(bind, filepath.Join(s.Dir, "hosts")), args...)
-	}
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.Command(sendmailBinary(), append([]string{"-C" + s.cf()}, args...)...)
 	libraries, _ := filepath.Glob(filepath.Join(sendmailRoot(), "usr/lib/*-linux-gnu*"))
 	more, _ := filepath.Glob(filepath.Join(sendmailRoot(), "lib/*-linux-gnu*"))
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(append(libraries, more...), ":"))
+	cmd.Env = append(os.Environ(),
+		"LD_LIBRARY_PATH="+strings.Join(append(libraries, more...), ":"),
+		"LD_PRELOAD=libnss_wrapper.so",
+		"NSS_WRAPPER_HOSTNAME="+s.config.Hostname,
+		"NSS_WRAPPER_HOSTS="+filepath.Join(s.Dir, "hosts"),
+	)
 	return cmd
 }
 
