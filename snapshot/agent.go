@@ -65,6 +65,8 @@ type Agent struct {
 	kept      map[string][]byte        // theirs, as the last start left them
 }
 
+var _ relay.Journal = (*Agent)(nil)
+
 // counts are the counters behind Status.
 type counts struct {
 	takes, rcpts, dones, bytes, commits, syncs, snapshots atomic.Int64

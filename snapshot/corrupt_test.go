@@ -468,3 +468,25 @@ func corrupt(m *memFS, name string, rng *rand.Rand) string {
 	delete(m.names, name)
 	return "deletion"
 }
+
+// TestMalformedRecord: a record that checks and makes no sense costs itself, and is told.
+func TestMalformedRecord(t *testing.T) {
+	for _, k := range []kind{kindTake, kindMarks, kindBody} {
+		m, w := smallJournal(t)
+		f := m.names[segmentName(1)]
+		h, err := readHeader("s", segmentMagic, f.data)
+		must(t, err)
+		buf, at := beginFrame(bytes.TrimRight(f.data, "\x00"))
+		buf = append(buf, 0xff, 0xff)
+		endFrame(buf, at, k, stamp{h.seed(), 99})
+		f.data = buf
+		_, saved, r := mustStart(t, m, smallConfig())
+		must(t, w.check(saved))
+		if len(r.Damaged) != 1 || !strings.Contains(r.Damaged[0], k.String()) {
+			t.Errorf("%s: %+v", k, r)
+		}
+		if err := verify(m); !errors.Is(err, ErrDamaged) {
+			t.Errorf("verify: %v", err)
+		}
+	}
+}

@@ -58,9 +58,9 @@ func (r Record) line() string {
 	if r.From != nil {
 		s += fmt.Sprintf(" from=<%s> to=%q", *r.From, r.Rcpts)
 	}
-	for name, v := range map[string]*uint32{"body": r.Body, "node": r.Node, "position": r.Position} {
+	for i, v := range [...]*uint32{r.Position, r.Body, r.Node} {
 		if v != nil {
-			s += " " + name + "=" + strconv.Itoa(int(*v))
+			s += [...]string{" position=", " body=", " node="}[i] + strconv.Itoa(int(*v))
 		}
 	}
 	if r.Total > 0 {

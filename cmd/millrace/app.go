@@ -76,7 +76,7 @@ journal behind them, and delivers it itself. Everything else stays with the MTA.
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.queueCommand(), newDemoCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.checkCommand(), a.statusCommand(), a.queueCommand(), a.spoolCommand(), newDemoCommand(), a.versionCommand())
 	return root
 }
 

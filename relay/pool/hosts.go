@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,10 +57,20 @@ func (h *hosts) dial(ctx context.Context, a route.Address, cfg *smtp.Config) (*s
 		h.note(a.AddrPort, hostState{dead: time.Now().Add(hostDeadFor)})
 		return nil, err
 	}
+	if loops(conn, a, cfg) {
+		conn.Quit()
+		return nil, &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Lines: []string{"mail for this domain loops back to myself"}}
+	}
 	if conn.TLSBroken() {
 		h.note(a.AddrPort, hostState{tlsBroken: time.Now().Add(tlsBrokenFor)})
 	}
 	return conn, nil
+}
+
+// loops reports whether the host greets with our own name. Another port may well be another server of ours.
+func loops(conn *smtp.Conn, a route.Address, cfg *smtp.Config) bool {
+	name, _, _ := strings.Cut(conn.Greeting(), " ")
+	return a.AddrPort.Port() == 25 && strings.EqualFold(name, cfg.Hostname)
 }
 
 func (h *hosts) tlsBroken(a netip.AddrPort) bool {

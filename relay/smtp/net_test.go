@@ -456,6 +456,25 @@ func TestEarlyReply(t *testing.T) {
 	}
 }
 
+// A write that does not come to its end looks for a reply from time to time.
+func TestBlockedWrite(t *testing.T) {
+	over := make(chan struct{})
+	to := listen(t, func(p *peer) {
+		p.say("220 mx.example")
+		p.line()
+		p.say("250 mx.example")
+		p.line()
+		p.say("552 5.3.4 too big")
+		<-over
+	})
+	c := dial(t, to, testConfig())
+	n, err := c.writev([][]byte{[]byte("begin\r\n"), make([]byte, largeBody)}, time.Now().Add(time.Minute))
+	close(over)
+	if !errors.Is(err, errEarly) || n == 0 || n >= largeBody {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
 func TestLostInBody(t *testing.T) {
 	big, next, err := early(t, func(p *peer, _ <-chan struct{}) {
 		_ = p.nc.(*net.TCPConn).SetLinger(0)

@@ -39,6 +39,7 @@ func verify(t *testing.T, o *Opendkim, d sink.Delivery) {
 // TestSignaturesSurvive sends signed mail through both servers, in both canonicalisations, to where it is verified by
 // a library that shares nothing with opendkim.
 func TestSignaturesSurvive(t *testing.T) {
+	Require(t, OpendkimPart, PostfixPart, SendmailPart)
 	for _, form := range []string{"simple/simple", "relaxed/relaxed"} {
 		for _, server := range []string{"postfix", "sendmail"} {
 			t.Run(strings.ReplaceAll(form, "/", "-")+" "+server, func(t *testing.T) {
