@@ -91,6 +91,7 @@ func newHeart(t *testing.T, retry RetryConfig, back HandbackConfig) *heart {
 	cfg := DefaultQueueConfig()
 	cfg.Channels = 1
 	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}, Listener: rec})
+	m.Open()
 	h := NewHandler(m, retry, back)
 	return &heart{m, h, rec, &script{h: h}}
 }
@@ -341,6 +342,7 @@ func TestSiblings(t *testing.T) {
 	cfg := DefaultQueueConfig()
 	cfg.MaxLength = 3
 	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}})
+	m.Open()
 	for range 7 {
 		if err := m.Accept(testMessage("a@x")); err != nil {
 			t.Fatal(err)
@@ -383,6 +385,7 @@ func (failingJournal) Take(*Message) error { return errors.New("disk full") }
 func TestRefusedMessageLeavesNothing(t *testing.T) {
 	rec := &recorder{}
 	m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: failingJournal{}, Listener: rec})
+	m.Open()
 	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
 	if err := m.Accept(testMessage("a@x")); err == nil {
 		t.Fatal("accepted although the journal failed")
@@ -396,13 +399,14 @@ func TestFullAndClosed(t *testing.T) {
 	cfg := DefaultQueueConfig()
 	cfg.MaxMessages = 2
 	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}})
+	m.Open()
 	for i, want := range []error{nil, nil, ErrFull} {
 		if err := m.Accept(testMessage("a@x")); !errors.Is(err, want) {
 			t.Errorf("message %d: %v, want %v", i, err, want)
 		}
 	}
 	m.Close()
-	if err := m.Accept(testMessage("a@x")); !errors.Is(err, ErrStopped) {
+	if err := m.Accept(testMessage("a@x")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -477,6 +481,7 @@ func TestManyVisitors(t *testing.T) {
 	cfg.Channels = 4
 	rec := &recorder{}
 	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}, Listener: rec})
+	m.Open()
 	h := NewHandler(m, retryEvery(time.Millisecond, time.Hour), HandbackConfig{})
 	var mu sync.Mutex
 	n := 0

@@ -11,8 +11,8 @@ import (
 // ErrFull is returned by Accept when memory holds as much as it may: the mail stays with the MTA.
 var ErrFull = errors.New("queue map is full")
 
-// ErrStopped is returned by Accept after Close.
-var ErrStopped = errors.New("queue map is closed")
+// ErrClosed is returned by Accept before Open and after Close: the daemon recovers, or stops. The mail stays with the MTA.
+var ErrClosed = errors.New("queue map is closed")
 
 const shards = 64
 
@@ -23,7 +23,7 @@ type QueueMap struct {
 	line     *Line
 	wrappers *Wrappers
 	counts   counts
-	closed   atomic.Bool
+	open     atomic.Bool
 	seed     maphash.Seed
 	shards   [shards]shard
 	messages [shards]messageShard
@@ -55,7 +55,7 @@ type counts struct {
 	maybeTwice                                    atomic.Int64
 }
 
-// NewQueueMap returns an empty queue map. cfg has been validated.
+// NewQueueMap returns an empty queue map, still closed. cfg has been validated.
 func NewQueueMap(cfg QueueConfig, parts Parts) *QueueMap {
 	order, _ := ParseOrder(cfg.Order)
 	m := &QueueMap{cfg: cfg, parts: parts, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(), seed: maphash.MakeSeed()}
@@ -71,8 +71,8 @@ func NewQueueMap(cfg QueueConfig, parts Parts) *QueueMap {
 // done; the door may then answer for the message. It waits for the disk, never for the network.
 // On an error nothing was taken and the message stays with the MTA.
 func (m *QueueMap) Accept(msg *Message) error {
-	if m.closed.Load() {
-		return ErrStopped
+	if !m.open.Load() {
+		return ErrClosed
 	}
 	if !m.room(msg) {
 		return ErrFull
@@ -136,8 +136,11 @@ func restoreNodes(msg *Message, saved []SavedNode) []*Node {
 	return live
 }
 
+// Open lets Accept take messages: what waited from before is restored.
+func (m *QueueMap) Open() { m.open.Store(true) }
+
 // Close makes Accept refuse. What waits stays.
-func (m *QueueMap) Close() { m.closed.Store(true) }
+func (m *QueueMap) Close() { m.open.Store(false) }
 
 // room reserves nothing: a few messages over the limit at the same moment do no harm. Mail for our own MTA always finds
 // room, because it is what empties the map: a notification stands for a message that leaves with it.

@@ -29,6 +29,9 @@ import (
 // injectName is the name under which the resolver knows our own MTA. ".invalid" is nobody's domain (RFC 2606).
 const injectName = "inject.millrace.invalid"
 
+// startGrace is how long sessions of the MTA are given when the daemon cannot start after all.
+const startGrace = 10 * time.Second
+
 // Daemon is Millrace: its doors, its heart, its pool and its memory.
 type Daemon struct {
 	log     hclog.Logger
@@ -150,28 +153,28 @@ func (d *Daemon) makeDoor(cfg *Config) error {
 	return err
 }
 
-// Start brings back what waits, then opens the doors. On an error nothing is left running.
+// Start opens the doors, brings back what waits, and begins to take and deliver. Until everything is back the doors
+// answer, so that the MTA's other mail does not suffer, but leave all mail where it is. On an error nothing is left running.
 func (d *Daemon) Start() error {
 	d.started = time.Now()
-	listeners, err := d.listen()
+	l, err := d.listen()
 	if err != nil {
 		return errors.Join(err, d.close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.run.Go(func() { d.mail.Run(ctx) }) // each of these ends with ctx
-	d.resolver.Run(ctx)
 	d.run.Go(func() { d.bounces.Run(ctx) })
+	d.resolver.Run(ctx)
+	d.serve(l)
 	if err := d.restore(); err != nil {
-		listeners.close()
-		cancel()
-		d.resolver.Stop()
-		d.run.Wait()
-		return errors.Join(err, d.close())
+		soon, done := context.WithTimeout(context.Background(), startGrace)
+		defer done()
+		return errors.Join(err, d.Stop(soon))
 	}
 	d.run.Go(func() { d.pool.Run(ctx) })
 	d.run.Go(func() { d.handler.Run(ctx, d.pool) })
-	d.serve(listeners)
+	d.queues.Open()
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
 	return nil
 }

@@ -60,10 +60,11 @@ func (s *session) accept(msg *relay.Message) error {
 	return s.door.deps.Accept.Accept(msg)
 }
 
-// notAccepted leaves a message that is not recoverable. A full queue map is everyday, anything else is not.
+// notAccepted leaves a message that is not recoverable. A full queue map is everyday, and so is one that is closed while
+// the daemon recovers; anything else is not.
 func (s *session) notAccepted(msg *relay.Message, err error) {
 	s.tx.leave(leftNotAccepted)
-	if errors.Is(err, relay.ErrFull) {
+	if errors.Is(err, relay.ErrFull) || errors.Is(err, relay.ErrClosed) {
 		s.door.counts.full.Add(1)
 		return
 	}

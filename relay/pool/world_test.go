@@ -49,6 +49,7 @@ func newWorld(t testing.TB, cfg Config, retry time.Duration) *world {
 	}
 	w := &world{t: t, sink: s, routes: make(map[string]*route.Route)}
 	w.queues = relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Parts{Journal: relay.NoJournal{}, Listener: w})
+	w.queues.Open()
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := 300 * time.Millisecond
 	w.pool = New(cfg, Parts{
