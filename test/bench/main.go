@@ -1,6 +1,8 @@
-// Command bench measures a pure-bulk campaign through a real Postfix, alone and with Millrace beside it, in turns on the
-// same machine in the same run, and prints the ratio of the rates as one JSON object. Rates themselves mean little on a
-// shared machine; the ratio is the figure.
+// Command bench compares, in turns on the same machine in the same run, and prints the ratio of the rates as one JSON
+// object. Rates themselves mean little on a shared machine; the ratio is the figure.
+//
+//	go run ./test/bench             a pure-bulk campaign through a real Postfix, alone and with Millrace beside it
+//	go run ./test/bench -what ack   the milter door under ack = "journal", "written" and "memory"
 package main
 
 import (
@@ -33,27 +35,44 @@ func main() {
 		messages = flag.Int("messages", 3000, "messages of a campaign")
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
-		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once on either way")
+		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once on every way")
+		what     = flag.String("what", "postfix", "what to compare: postfix or ack")
 	)
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
-	if err := run(c, *rounds); err != nil {
+	if err := run(*what, c, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(c load.Config, rounds int) error {
+func run(what string, c load.Config, rounds int) error {
 	dir, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	scenario.ContribDir = "contrib"
 	bin, err := scenario.Build(dir, false)
 	if err != nil {
 		return err
 	}
+	switch what {
+	case "postfix":
+		return besidePostfix(dir, bin, c, rounds)
+	case "ack":
+		b := &ackBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, rounds: rounds, bin: bin, dir: dir}
+		r, err := b.run()
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(r)
+	}
+	return fmt.Errorf("-what %s: use postfix or ack", what)
+}
+
+// besidePostfix compares a Postfix alone with one that has a Millrace beside it.
+func besidePostfix(dir, bin string, c load.Config, rounds int) error {
+	scenario.ContribDir = "contrib"
 	alone, err := site(filepath.Join(dir, "alone"), bin, scenario.Options{NoMillrace: true})
 	if err != nil {
 		return err
@@ -112,8 +131,7 @@ func compare(alone, beside *scenario.Site, c load.Config, rounds int) (*result, 
 		ratios = append(ratios, rates[beside]/rates[alone])
 		fmt.Fprintf(os.Stderr, "round %d: alone %.0f/s, with millrace %.0f/s, ratio %.2f\n", i+1, rates[alone], rates[beside], rates[beside]/rates[alone])
 	}
-	slices.Sort(ratios)
-	r.Ratio = ratios[len(ratios)/2]
+	r.Ratio = median(ratios)
 	return r, nil
 }
 
