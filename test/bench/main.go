@@ -3,6 +3,7 @@
 //
 //	go run ./test/bench             a pure-bulk campaign through a real Postfix, alone and with Millrace beside it
 //	go run ./test/bench -what ack   the milter door under ack = "journal", "written" and "memory"
+//	go run ./test/bench -what recovery -messages 1000000   a restart with so many messages waiting
 package main
 
 import (
@@ -36,7 +37,7 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once on every way")
-		what     = flag.String("what", "postfix", "what to compare: postfix or ack")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack or recovery")
 	)
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
@@ -66,8 +67,14 @@ func run(what string, c load.Config, rounds int) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(r)
+	case "recovery":
+		r, err := recovery(filepath.Join(dir, "state"), c.Messages, c.MinSize)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	return fmt.Errorf("-what %s: use postfix or ack", what)
+	return fmt.Errorf("-what %s: use postfix, ack or recovery", what)
 }
 
 // besidePostfix compares a Postfix alone with one that has a Millrace beside it.
