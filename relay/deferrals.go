@@ -67,25 +67,6 @@ func (d *Deferrals) next() (*Node, time.Duration) {
 	return heap.Pop(&d.heap).(*Node), 0
 }
 
-// Flush makes every node that keep selects due now, and returns how many.
-func (d *Deferrals) Flush(selects func(*Node) bool) int {
-	d.mu.Lock()
-	now, n := time.Now(), 0
-	for _, x := range d.heap {
-		if selects(x) {
-			x.Due = now
-			n++
-		}
-	}
-	heap.Init(&d.heap)
-	d.mu.Unlock()
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
-	return n
-}
-
 // Len is how many nodes wait.
 func (d *Deferrals) Len() int {
 	d.mu.Lock()

@@ -109,10 +109,25 @@ func (h *Handler) Ready(q *Queue) {
 	}
 }
 
-// Unpark ends what Queue.Park began.
+// Unpark ends what Queue.Park began and puts q in line.
 func (h *Handler) Unpark(q *Queue) {
-	q.parked.Store(false)
+	q.Unpark()
 	h.Ready(q)
+}
+
+// Acquire takes a channel for work that was begun without one. It reports false when none is free.
+func (h *Handler) Acquire() bool {
+	select {
+	case h.channels <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Crowded reports that queues stand in line while every channel is in use.
+func (h *Handler) Crowded() bool {
+	return len(h.channels) == cap(h.channels) && h.queues.line.Len() > 0
 }
 
 // Release gives a channel back.

@@ -366,15 +366,17 @@ func TestSiblings(t *testing.T) {
 
 func TestWrapperIsSharedAndFreed(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+	want := int64(0)
 	for i := range 10 {
 		m := testMessage("a@x")
 		m.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)
 		}
+		want += messageCost + nodeCost + rcptCost + int64(len(m.Header)+len("a@x"))
 	}
-	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != int64(10*len("Subject: 0\r\n")+len("hello\r\n")) {
-		t.Errorf("status %+v, want one body for ten messages", s)
+	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != want+int64(len("hello\r\n")) {
+		t.Errorf("status %+v, want one body for ten messages and %d bytes of their own", s, want)
 	}
 }
 
@@ -465,11 +467,11 @@ func TestCompanionsShareAVisit(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := x.h.Visit(x.line.Pick())
-	more := x.h.Companions(v, func(k Key) bool { return k.Domain != "z" })
+	more := x.h.Companions(v, 100, func(k Key) bool { return k.Domain != "z" })
 	if len(more) != 1 || more[0].Node.Domain != "y" {
 		t.Fatalf("companions %+v", more)
 	}
-	if again := x.h.Companions(v, func(Key) bool { return true }); len(again) != 1 || again[0].Node.Domain != "z" {
+	if again := x.h.Companions(v, 100, func(Key) bool { return true }); len(again) != 1 || again[0].Node.Domain != "z" {
 		t.Errorf("a busy node was taken twice, or a waiting one missed: %+v", again)
 	}
 }

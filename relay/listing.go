@@ -34,9 +34,9 @@ type Status struct {
 	Bytes      int64 `json:"bytes"`       // bytes of them, a shared body counted once
 	Wrappers   int64 `json:"wrappers"`    // shared bodies in use
 	Queues     int64 `json:"queues"`      // queues in the map
-	Active     int64 `json:"active"`      // recipients ready to go
-	Busy       int64 `json:"busy"`        // recipients under way
-	Waiting    int64 `json:"waiting"`     // recipients deferred
+	Active     int64 `json:"active"`      // nodes ready to go
+	Busy       int64 `json:"busy"`        // nodes under way
+	Waiting    int64 `json:"waiting"`     // nodes deferred
 	Sent       int64 `json:"sent"`        // recipients, since start
 	Deferrals  int64 `json:"deferrals"`   // visits of a recipient that failed for now, since start
 	Bounced    int64 `json:"bounced"`     // recipients, since start

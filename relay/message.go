@@ -35,6 +35,7 @@ type Message struct {
 
 	Nodes []*Node // one per destination domain, in order of first mention
 
+	cost int64        // what it takes in memory, the shared body apart
 	open atomic.Int32 // nodes that still have recipients, and holds
 }
 

@@ -41,6 +41,9 @@ func (q *Queue) Len() int { return int(q.todo.Load()) }
 // Park keeps q out of every line until Handler.Unpark. It reports false when q already stands in one or is parked.
 func (q *Queue) Park() bool { return q.parked.CompareAndSwap(false, true) }
 
+// Unpark ends what Park began without putting q in line.
+func (q *Queue) Unpark() { q.parked.Store(false) }
+
 // Wait says why the nodes of q wait and until when; an empty reason says that they do not.
 func (q *Queue) Wait(reason string, until time.Time) {
 	q.shard.mu.Lock()

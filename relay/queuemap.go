@@ -96,7 +96,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 // in h's deferrals.
 func (m *QueueMap) Restore(s Saved, h *Handler) {
 	msg := s.Message
-	m.digest(msg)
+	m.wrap(msg)
 	live := restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
 		m.wrappers.Release(msg.Wrapper)
@@ -115,25 +115,37 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	}
 }
 
-// restoreNodes sets msg's nodes to how far they had got and returns those with recipients left.
+// restoreNodes gives msg's nodes the recipients that were left, and how far they had got, and returns those with any.
+// Each recipient goes to the node that it belongs to today: what counts as one domain may have changed since the journal
+// was written.
 func restoreNodes(msg *Message, saved []SavedNode) []*Node {
+	owner := make([]*Node, len(msg.Rcpts))
 	for _, n := range msg.Nodes {
-		n.Rcpts = nil
-		n.state = stateGone
+		for _, r := range n.Rcpts {
+			owner[r] = n
+		}
+		n.Rcpts, n.state = nil, stateGone
 	}
 	var live []*Node
 	for _, s := range saved {
-		if s.Index >= len(msg.Nodes) || len(s.Rcpts) == 0 {
-			continue
+		for _, r := range s.Rcpts {
+			n := owner[r]
+			if len(n.Rcpts) == 0 {
+				n.resume(s)
+				live = append(live, n)
+			}
+			n.Rcpts = append(n.Rcpts, r)
 		}
-		n := msg.Nodes[s.Index]
-		n.Rcpts, n.Visits, n.Due, n.Reason, n.state = s.Rcpts, s.Visits, s.Due, s.Reason, stateNew
-		if s.Class != msg.Class {
-			n.Class, n.handback = s.Class, true
-		}
-		live = append(live, n)
 	}
 	return live
+}
+
+// resume takes over how far a node had got.
+func (n *Node) resume(s SavedNode) {
+	n.Visits, n.Due, n.Reason, n.state = s.Visits, s.Due, s.Reason, stateNew
+	if s.Class != n.Message.Class {
+		n.Class, n.handback = s.Class, true
+	}
 }
 
 // Open lets Accept take messages: what waited from before is restored.
@@ -151,11 +163,16 @@ func (m *QueueMap) room(msg *Message) bool {
 	return m.counts.messages.Load() < int64(m.cfg.MaxMessages) && m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Size() <= m.cfg.MaxBytes
 }
 
-// digest wraps the body and splits the recipients into nodes.
+// digest drops recipients named twice, wraps the body and splits the recipients into nodes.
 func (m *QueueMap) digest(msg *Message) {
-	msg.Wrapper, msg.Body = m.wrappers.Wrap(msg.Body), nil
 	msg.Distinct()
+	m.wrap(msg)
+}
+
+func (m *QueueMap) wrap(msg *Message) {
+	msg.Wrapper, msg.Body = m.wrappers.Wrap(msg.Body), nil
 	msg.Nodes = m.split(msg)
+	msg.cost = msg.weigh()
 	msg.open.Store(int32(len(msg.Nodes)))
 }
 
@@ -166,11 +183,24 @@ func (m *QueueMap) enter(msg *Message) {
 	s.byID[msg.ID] = msg
 	s.mu.Unlock()
 	m.counts.messages.Add(1)
-	m.counts.bytes.Add(msg.own())
+	m.counts.bytes.Add(msg.cost)
 }
 
-// own is the bytes that belong to msg alone.
-func (m *Message) own() int64 { return int64(len(m.Trace) + len(m.Header)) }
+// What a message, a node and a recipient take in memory beside their text: measured, rounded up.
+const (
+	messageCost = 700
+	nodeCost    = 400
+	rcptCost    = 100
+)
+
+// weigh is the bytes that msg takes in memory, the shared body apart.
+func (m *Message) weigh() int64 {
+	n := messageCost + len(m.Trace) + len(m.Header) + len(m.Nodes)*nodeCost
+	for _, r := range m.Rcpts {
+		n += rcptCost + len(r.Addr) + len(r.ORcpt)
+	}
+	return int64(n)
+}
 
 // discard undoes enter and digest.
 func (m *QueueMap) discard(msg *Message) {
@@ -179,7 +209,7 @@ func (m *QueueMap) discard(msg *Message) {
 	delete(s.byID, msg.ID)
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
-	m.counts.bytes.Add(-msg.own())
+	m.counts.bytes.Add(-msg.cost)
 	m.wrappers.Release(msg.Wrapper)
 }
 
@@ -255,6 +285,14 @@ func (m *QueueMap) take(q *Queue) *Node {
 		q.take(n)
 	}
 	return n
+}
+
+// waits reports whether n waits in a queue of the given class.
+func (m *QueueMap) waits(n *Node, class string) bool {
+	s := m.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return n.state == stateTodo && n.Class == class
 }
 
 // takeIf takes n out of the middle of its queue if it waits in one of the given class.

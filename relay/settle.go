@@ -33,22 +33,29 @@ func (h *Handler) Settle(v *Visit) {
 	h.put(v, again, later)
 }
 
-// limitRequeues turns Again into Deferred for a node that comes back again and again without any progress.
+// limitRequeues turns Again into Deferred for a node that comes back again and again without any progress. Recipients
+// nobody asked the receiver about do not count.
 func (h *Handler) limitRequeues(v *Visit) {
 	n := v.Node
 	if slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome.Final() }) {
 		n.requeues = 0
 		return
 	}
-	if n.requeues < maxRequeues {
+	if !slices.ContainsFunc(v.Fates, Fate.requeued) {
+		return
+	}
+	if n.requeues++; n.requeues <= maxRequeues {
 		return
 	}
 	for i := range v.Fates {
-		if v.Fates[i].Outcome == Again {
+		if v.Fates[i].requeued() {
 			v.Fates[i].Outcome = Deferred
 		}
 	}
 }
+
+// requeued reports that the recipient goes back to the front although its receiver was asked.
+func (f Fate) requeued() bool { return f.Outcome == Again && !f.Untried }
 
 // decide turns what the receiver said into the outcome: sent to our own MTA is handed back, and what would be deferred
 // beyond its life has expired.
@@ -70,7 +77,6 @@ func (h *Handler) put(v *Visit, again, later []int) {
 		// The others join in when these are done: a node is in one place at a time.
 		h.queues.leave(n, stateNew, func() {
 			n.Rcpts, n.later = again, append(n.later, later...)
-			n.requeues++
 			n.Avoid = v.Avoid
 		})
 		h.queues.enqueue(n, (*Queue).pushFront)
@@ -122,17 +128,18 @@ func (v *Visit) event(f *Fate) *Event {
 	return &Event{
 		Kind: EventSettled, Time: v.Ended, Message: v.Node.Message, Node: v.Node, Rcpt: f.Rcpt,
 		Outcome: f.Outcome, Reply: f.Reply, Relay: v.Relay, ConnUse: v.ConnUse, Delays: v.delays(),
-		Relayed: f.Relayed, MaybeTwice: v.MaybeTwice,
+		Relayed: f.Relayed, MaybeTwice: f.Twice,
 	}
 }
 
-// delays gives Postfix's four parts: before the queue, in it, making the connection, transmission.
+// delays gives Postfix's four parts: before the queue, in it, making the connection, transmission. The connection was
+// made before the node left its queue.
 func (v *Visit) delays() Delays {
 	m := v.Node.Message
 	return Delays{
 		Before:   max(m.Taken.Sub(m.Arrived), 0),
-		Queue:    max(v.Began.Sub(m.Taken), 0),
+		Queue:    max(v.Began.Sub(m.Taken)-v.Setup, 0),
 		Setup:    v.Setup,
-		Transmit: max(v.Ended.Sub(v.Began)-v.Setup, 0),
+		Transmit: max(v.Ended.Sub(v.Began), 0),
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Status counts what is in the map and what happened since start. deferred is Deferrals.Len.
+// Status counts what is in the map and what happened since start.
 func (h *Handler) Status() Status {
 	m := h.queues
 	c := &m.counts
@@ -111,9 +111,14 @@ func (s *messageShard) all() []*Message {
 
 // Message finds a message by our ID or the MTA's queue id.
 func (h *Handler) Message(name string) (Listing, bool) {
-	for l := range h.Messages {
-		if l.QueueID == name || l.ID == name {
-			return l, true
+	for i := range h.queues.messages {
+		for _, msg := range h.queues.messages[i].all() {
+			if msg.Name() != name && msg.ID.String() != name {
+				continue
+			}
+			if l := h.listing(msg); len(l.Recipients) > 0 {
+				return l, true
+			}
 		}
 	}
 	return Listing{}, false

@@ -15,11 +15,10 @@ type Visit struct {
 	Setup time.Duration
 	Ended time.Time
 
-	Relay      string // "host[address]:port", or "none"
-	ConnUse    int
-	Fates      []Fate // one for each of Node.Rcpts
-	MaybeTwice bool   // the body was sent and its reply lost (RFC 1047)
-	Avoid      string // with Again: do not visit this host next, another of the site may take it
+	Relay   string // "host[address]:port", or "none"
+	ConnUse int
+	Fates   []Fate // one for each of Node.Rcpts
+	Avoid   string // with Again: do not visit this host next, another of the site may take it
 }
 
 // Visit takes the next node of q, or returns nil when q is empty.
@@ -35,20 +34,34 @@ func newVisit(n *Node) *Visit {
 	return &Visit{Node: n, Began: time.Now(), Relay: "none"}
 }
 
-// Companions takes the nodes of v's message that wait in other queues whose key sameSite accepts, so that one
-// transaction carries all recipients at a site (RFC 5321 section 4.5.4.1).
-func (h *Handler) Companions(v *Visit, sameSite func(Key) bool) []*Visit {
+// Companions takes the nodes of v's message that wait in other queues whose key sameSite accepts, as long as they have no
+// more than room recipients, so that one transaction carries all recipients at a site (RFC 5321 section 4.5.4.1).
+func (h *Handler) Companions(v *Visit, room int, sameSite func(Key) bool) []*Visit {
 	m := v.Node.Message
-	if len(m.Nodes) == 1 {
+	if len(m.Nodes) == 1 || v.Node.Class != m.Class {
 		return nil
 	}
 	var more []*Visit
 	for _, n := range m.Nodes {
-		if n != v.Node && sameSite(Key{n.Domain, m.Class}) && h.queues.takeIf(n, m.Class) {
-			more = append(more, newVisit(n))
+		if room <= 0 {
+			break
 		}
+		// Whether it waits is asked first: it is cheaper than to look a route up.
+		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(Key{n.Domain, m.Class}) || !h.queues.takeIf(n, m.Class) {
+			continue
+		}
+		more = append(more, newVisit(n))
+		room -= len(n.Rcpts)
 	}
 	return more
+}
+
+// PutBack makes the visit one that never was.
+func (v *Visit) PutBack() {
+	v.FailAll(Again, smtp.Reply{})
+	for i := range v.Fates {
+		v.Fates[i].Untried = true
+	}
 }
 
 // FailAll gives every recipient of the visit the same outcome.

@@ -241,8 +241,7 @@ func (d *Daemon) report(what string, err error) {
 // durable. When ctx is done first, open connections are cut; what they carried stays queued.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
-	err := d.door.Stop(ctx)
-	d.pool.Stop(ctx)
+	err := d.stopBoth(ctx)
 	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx))
 	d.cancel()
@@ -251,6 +250,23 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	d.queues.Close()
 	err = errors.Join(err, d.close())
 	d.log.Info("stopped", "waiting", d.handler.Status().Messages)
+	return err
+}
+
+// stopBoth stops the doors and the pool at the same time: a client that is silent in the middle of a message must not keep
+// deliveries going that would then be cut.
+func (d *Daemon) stopBoth(ctx context.Context) (err error) {
+	soon := ctx
+	if end, bounded := ctx.Deadline(); bounded {
+		// Half of the time is for the client; what comes after the doors needs some too.
+		var cancel context.CancelFunc
+		soon, cancel = context.WithDeadline(ctx, time.Now().Add(time.Until(end)/2))
+		defer cancel()
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { err = d.door.Stop(soon) }) // ends with its deadline
+	d.pool.Stop(ctx)
+	wg.Wait()
 	return err
 }
 

@@ -16,16 +16,29 @@ const syslogTimeout = time.Second
 // syslogSocket sends each line to the local syslog daemon under the tag the line itself begins with. The standard
 // library's writer has one tag for all, but Postfix's tools tell services apart by it.
 type syslogSocket struct {
+	path string
 	conn net.Conn
 	buf  []byte
 }
 
 func dialSyslog(path string) (*syslogSocket, error) {
-	conn, err := net.Dial("unixgram", path)
-	if err != nil {
+	s := &syslogSocket{path: path}
+	if err := s.dial(); err != nil {
 		return nil, fmt.Errorf(`log.mail = "syslog": %w; is a syslog daemon running? Else name a file`, err)
 	}
-	return &syslogSocket{conn: conn}, nil
+	return s, nil
+}
+
+func (s *syslogSocket) dial() error {
+	conn, err := net.Dial("unixgram", s.path)
+	if err != nil {
+		return err
+	}
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	s.conn = conn
+	return nil
 }
 
 // Write implements io.Writer. It counts lines written whole.
@@ -35,15 +48,24 @@ func (s *syslogSocket) Write(lines []byte) (int, error) {
 		s.buf = append(s.buf[:0], mailInfo...)
 		s.buf = time.Now().AppendFormat(s.buf, "Jan _2 15:04:05 ")
 		s.buf = append(s.buf, bytes.TrimSuffix(line, []byte("\n"))...)
-		if err := s.conn.SetWriteDeadline(time.Now().Add(syslogTimeout)); err != nil {
-			return n, err
+		err := s.send()
+		if err != nil && s.dial() == nil { // the daemon was restarted
+			err = s.send()
 		}
-		if _, err := s.conn.Write(s.buf); err != nil {
+		if err != nil {
 			return n, err
 		}
 		n += len(line)
 	}
 	return n, nil
+}
+
+func (s *syslogSocket) send() error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(syslogTimeout)); err != nil {
+		return err
+	}
+	_, err := s.conn.Write(s.buf)
+	return err
 }
 
 // Close implements io.Closer.

@@ -43,9 +43,10 @@ type Server struct {
 	cfg  Config
 	deps Deps
 
-	mu    sync.Mutex
-	held  map[noticeKey]*notice // those that still gather entries
-	order []*notice             // all, by first failure; those that failed to be accepted come back where they were
+	mu      sync.Mutex
+	held    map[noticeKey]*notice // those that still gather entries
+	order   []*notice             // all, by first failure; those that failed to be accepted come back where they were
+	sending int                   // notices that a sweep has taken out of order
 }
 
 // beat is how often Run looks for notices that are due.
@@ -111,7 +112,7 @@ func (s *Server) add(e *relay.Event, k kind) {
 func (s *Server) Held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.order)
+	return len(s.order) + s.sending
 }
 
 // Run sends what is due until ctx is done, and returns when the goroutines it started have ended. Flush sends the rest.
@@ -172,6 +173,7 @@ func (s *Server) take(now time.Time, all bool) []*notice {
 	s.mu.Lock()
 	order := s.order
 	s.order = nil
+	s.sending += len(order)
 	s.mu.Unlock()
 	// Pending is not our code, so it is not called under our lock. Entries may be added meanwhile: they find the notice
 	// in held until it is taken out below.
@@ -191,6 +193,7 @@ func (s *Server) take(now time.Time, all bool) []*notice {
 		}
 	}
 	s.order = append(kept, s.order...)
+	s.sending -= len(kept)
 	return due
 }
 
@@ -205,6 +208,7 @@ func (s *Server) putBack(due []*notice, done []bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.order = append(back, s.order...)
+	s.sending -= len(due)
 }
 
 // send does what n is about and reports whether it is over with.

@@ -22,19 +22,15 @@ type agent struct {
 	setup   time.Duration // what making conn took; charged to its first visit
 	turn    int           // visits of queue since its turn began
 	pending *relay.Visit  // taken, but not for this connection's host
+	over    bool          // it gives way to others, although there may be work left
 
+	channel   bool // it has one of the handler's channels
 	probation bool // it works at a site that has not proven itself, and counts as such
 }
 
-// runOnChannel is run for an agent that was given one of the handler's channels.
-func (a *agent) runOnChannel() {
-	defer a.site.m.parts.Handler.Release()
-	a.run()
-}
-
-// run works until no queue of the site has anything left, or the site cannot be reached.
+// run works until no queue of the site has anything left, the site cannot be reached, or others need the channel more.
 func (a *agent) run() {
-	for a.more() {
+	for !a.over && a.more() {
 		if !a.connect() {
 			break
 		}
@@ -45,6 +41,12 @@ func (a *agent) run() {
 	a.putBack()
 	a.prove()
 	a.site.leave(a.conn)
+	if a.channel {
+		a.site.m.parts.Handler.Release()
+	}
+	if a.over && !a.site.m.ending() {
+		a.site.m.parts.Handler.Ready(a.queue)
+	}
 }
 
 // prove ends the probation: the site works, or the agent gives up.
@@ -53,6 +55,15 @@ func (a *agent) prove() {
 		a.probation = false
 		a.site.m.probation.leave()
 	}
+}
+
+// promote ends the probation at a site that works: from now on the agent counts as others do, or makes way for them.
+func (a *agent) promote() {
+	a.prove()
+	h := a.site.m.parts.Handler
+	a.channel = h.Acquire()
+	a.over = !a.channel
+	h.Ready(a.queue) // others may join now
 }
 
 // deliver sends what the queues hold, until the manager cuts it.
@@ -68,7 +79,7 @@ func (a *agent) deliver() error {
 func (a *agent) putBack() {
 	if v := a.pending; v != nil {
 		a.pending = nil
-		v.FailAll(relay.Again, smtp.Reply{})
+		v.PutBack()
 		a.site.m.parts.Handler.Settle(v)
 	}
 }
@@ -127,10 +138,17 @@ func (a *agent) connect() bool {
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
 	conn, err := a.site.dial(avoid)
-	if err == nil {
+	switch {
+	case err == nil:
 		conn.Limit(a.site.m.cfg.MessagesPerConnection)
 		a.conn, a.setup = conn, time.Since(begin)
 		return true
+	case a.site.m.cut.Err() != nil:
+		return false
+	case ours(err):
+		a.site.m.parts.Log.Warn("cannot connect", "site", a.site.Key, "err", err)
+		a.site.hold(a.queue)
+		return false
 	}
 	v := a.take()
 	if avoid == "" {
@@ -156,7 +174,7 @@ func (a *agent) take() *relay.Visit {
 
 // nextTransaction hands the connection its next message; nil ends the conversation for now.
 func (a *agent) nextTransaction() *smtp.Transaction {
-	if a.site.m.ending() {
+	if a.over || a.site.m.ending() {
 		return nil
 	}
 	v := a.nextVisit()
@@ -167,8 +185,17 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
-	visits := append([]*relay.Visit{v}, a.site.companions(v)...)
+	visits := append([]*relay.Visit{v}, a.site.companions(v, a.room()-len(v.Node.Rcpts))...)
 	return transaction(visits)
+}
+
+// room is how many recipients one transaction may have here.
+func (a *agent) room() int {
+	const guaranteed = 100 // RFC 5321 section 4.5.3.1.8
+	if n := a.conn.Extensions().Limits.RcptMax; n > 0 {
+		return min(n, guaranteed)
+	}
+	return guaranteed
 }
 
 // nextVisit takes the next node of the queue, or of the next queue in the site's line when this one is empty or has had
@@ -177,8 +204,9 @@ func (a *agent) nextVisit() *relay.Visit {
 	if a.pending != nil {
 		return a.take()
 	}
-	if a.turn >= a.site.m.cfg.Slice {
-		a.yield()
+	a.site.asks()
+	if a.turn >= a.site.m.cfg.Slice && !a.yield() {
+		return nil
 	}
 	for {
 		if v := a.take(); v != nil {
@@ -191,13 +219,19 @@ func (a *agent) nextVisit() *relay.Visit {
 	}
 }
 
-// yield gives the site's next queue its turn, if there is one.
-func (a *agent) yield() {
+// yield ends a turn: another site gets the channel when there are too few, a queue that now belongs to another site goes
+// there, and else the site's next queue has its turn. It reports false when the agent is to end.
+func (a *agent) yield() bool {
 	a.turn = 0
+	if a.site.m.parts.Handler.Crowded() || !a.site.serves(a.queue) {
+		a.over = true
+		return false
+	}
 	old := a.queue
 	if a.advance() && old.Len() > 0 {
 		a.site.line.Push(old)
 	}
+	return true
 }
 
 // done settles the visits a transaction carried.
@@ -210,18 +244,16 @@ func (a *agent) done(t *smtp.Transaction) {
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
 		}
-		a.judge(v, t, results[:n])
-		results = results[n:]
-		if a.site.heard(v) && a.probation {
-			a.prove()
-			a.site.m.parts.Handler.Ready(a.queue) // others may join now
+		if a.judge(v, t, results[:n]) && a.probation {
+			a.promote()
 		}
+		results = results[n:]
 		a.site.m.parts.Handler.Settle(v)
 	}
 }
 
-// judge turns the results for one node into fates.
-func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) {
+// judge turns the results for one node into fates. It reports true when they show that the site works.
+func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) bool {
 	c := classifier{
 		node: v.Node, unknown: t.Unknown, dsn: a.conn.Extensions().DSN,
 		otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
@@ -229,10 +261,10 @@ func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result
 	for i, r := range results {
 		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts[i], r))
 	}
-	v.MaybeTwice = t.Unknown
 	if c.elsewhere {
 		v.Avoid = a.conn.Peer().Host
 	}
+	return a.site.heard(c.news, c.why)
 }
 
 // relayName is how the mail log names a host.
@@ -262,15 +294,18 @@ func (s *Site) dial(avoid string) (*smtp.Conn, error) {
 	if r.Err != nil {
 		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}
 	}
-	plan, cfg := s.patience(r.Plan())
+	plan, cfg := s.patience(r)
 	var last error = &smtp.Error{Command: "connect", Enhanced: "4.4.1", Lines: []string{"no host of the site can be tried now"}}
 	ctx, cancel := context.WithCancel(s.m.cut)
 	defer cancel()
-	for _, addr := range s.m.hosts.order(plan) {
+	for _, addr := range plan {
 		if addr.Host == avoid {
 			continue
 		}
 		conn, err := s.m.hosts.dial(ctx, addr, cfg)
+		if err == nil && !r.Static {
+			err = loops(conn, addr, cfg)
+		}
 		if err == nil {
 			return conn, nil
 		}
@@ -286,12 +321,13 @@ func (s *Site) dial(avoid string) (*smtp.Conn, error) {
 // that needs longer has its turn when there is less to do.
 const hurried = 5 * time.Second
 
-// patience gives the addresses to try and the timeouts to allow them.
-func (s *Site) patience(plan []route.Address) ([]route.Address, *smtp.Config) {
-	if s.pace.Proven() || !s.m.probation.crowded() || len(plan) == 0 {
+// patience gives the addresses to try, those that failed lately last, and the timeouts to allow them.
+func (s *Site) patience(r *route.Route) ([]route.Address, *smtp.Config) {
+	plan := s.m.hosts.order(r.Plan())
+	if r.Static || s.pace.Proven() || !s.m.probation.crowded() {
 		return plan, &s.m.parts.SMTP
 	}
 	cfg := s.m.parts.SMTP
 	cfg.Timeouts.Connect, cfg.Timeouts.Banner, cfg.Timeouts.EHLO = hurried, hurried, hurried
-	return plan[:1], &cfg
+	return plan[:min(2, len(plan))], &cfg
 }

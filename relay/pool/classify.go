@@ -9,34 +9,61 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
+// news is what a visit shows about the site, whatever becomes of its mail.
+type news uint8
+
+const (
+	nothing news = iota // the peer was not asked, or we refused for it
+	trouble             // it turned the whole transaction away, or broke off
+	works               // it answered for some recipient
+)
+
 // classifier turns what the wire says about one node's recipients into fates.
 type classifier struct {
 	node      *relay.Node
 	unknown   bool // the body was sent and its reply lost
 	dsn       bool // the peer passes DSN requests on
 	otherHost bool // another host of the site may be tried
-	elsewhere bool // set: the node is to be tried at another host
+
+	elsewhere bool   // set: the node is to be tried at another host
+	news      news   // set
+	why       string // set with trouble
 }
 
 // fate of recipient rcpt (RFC 5321 section 4.2.1; 4.5.4.1 for what may be tried elsewhere).
 func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
+	c.note(r)
 	f := relay.Fate{Rcpt: rcpt, Reply: r.Reply}
 	switch {
-	case r.Err == nil && !r.Again:
+	case r.Sent():
 		f.Outcome = relay.Sent
 		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpts[rcpt].Notify), "SUCCESS")
 		return f
 	case r.Again:
-		f.Outcome = relay.Again
+		f.Outcome, f.Untried = relay.Again, r.Reply.Code == 0
 	case c.unfit(r.Err):
 		f.Outcome, f.Unfit = relay.Deferred, true
 	default:
 		f.Outcome = c.failure(r.Err)
+		f.Twice = c.unknown && f.Outcome == relay.Deferred && r.Err.Code == 0
 	}
 	if r.Err != nil {
 		f.Reply = errorReply(r.Err)
 	}
 	return f
+}
+
+// note keeps the best news any recipient brings.
+func (c *classifier) note(r smtp.Result) {
+	switch {
+	case r.Err != nil && r.Err.Local || r.Err == nil && r.Reply.Code == 0:
+	case r.Err != nil && (r.Err.Code == 0 || r.Err.Closing()):
+		if c.news < trouble {
+			c.news, c.why = trouble, r.Err.Error()
+		}
+	default:
+		c.news = works
+	}
 }
 
 // unfit reports whether our own MTA could convert what this receiver cannot take: 8-bit content without 8BITMIME (RFC
@@ -59,20 +86,6 @@ func (c *classifier) failure(err *smtp.Error) relay.Outcome {
 		return relay.Again
 	}
 	return relay.Deferred
-}
-
-// siteTrouble gives the reason when nothing in the visit says that the site does its work, else "".
-func siteTrouble(v *relay.Visit) string {
-	why := ""
-	for _, f := range v.Fates {
-		if f.Outcome.Final() || f.Reply.Code >= 400 && f.Reply.Code != 421 {
-			return ""
-		}
-		if f.Reply.Code != 0 || len(f.Reply.Lines) > 0 {
-			why = f.Reply.String()
-		}
-	}
-	return why
 }
 
 // errorReply gives an error the form of a reply, for log and notification.
@@ -105,9 +118,5 @@ func enhanced(e *smtp.Error) string {
 }
 
 func routeReply(err *route.Error) smtp.Reply {
-	code := 451
-	if err.Permanent {
-		code = 550
-	}
-	return smtp.Reply{Code: code, Enhanced: err.Enhanced, Lines: []string{err.Text}}
+	return smtp.Reply{Code: err.Code, Enhanced: err.Enhanced, Lines: []string{err.Text}}
 }

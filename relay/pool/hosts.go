@@ -2,9 +2,11 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/relay/route"
@@ -12,7 +14,7 @@ import (
 )
 
 const (
-	hostDeadFor   = time.Minute        // a host that failed is tried last for so long
+	hostDeadFor   = 15 * time.Minute   // a host that failed is tried last for so long
 	tlsBrokenFor  = 3 * 24 * time.Hour // a host whose handshake failed is spoken to in clear for so long (KumoMTA's figure)
 	maxHostStates = 100_000
 )
@@ -53,13 +55,12 @@ func (h *hosts) dial(ctx context.Context, a route.Address, cfg *smtp.Config) (*s
 		cfg = &clear
 	}
 	conn, err := smtp.Dial(ctx, smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}, cfg)
+	if ours(err) {
+		return nil, err
+	}
 	if err != nil {
 		h.note(a.AddrPort, hostState{dead: time.Now().Add(hostDeadFor)})
 		return nil, err
-	}
-	if loops(conn, a, cfg) {
-		conn.Quit()
-		return nil, &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Lines: []string{"mail for this domain loops back to myself"}}
 	}
 	if conn.TLSBroken() {
 		h.note(a.AddrPort, hostState{tlsBroken: time.Now().Add(tlsBrokenFor)})
@@ -67,10 +68,24 @@ func (h *hosts) dial(ctx context.Context, a route.Address, cfg *smtp.Config) (*s
 	return conn, nil
 }
 
-// loops reports whether the host greets with our own name. Another port may well be another server of ours.
-func loops(conn *smtp.Conn, a route.Address, cfg *smtp.Config) bool {
-	name, _, _ := strings.Cut(conn.Greeting(), " ")
-	return a.AddrPort.Port() == 25 && strings.EqualFold(name, cfg.Hostname)
+// loops closes conn with an error when its host, found by DNS, greets with our own name (RFC 5321 section 6.3). Another port
+// may well be another server of ours.
+func loops(conn *smtp.Conn, a route.Address, cfg *smtp.Config) error {
+	if a.AddrPort.Port() != 25 || !strings.EqualFold(conn.Greeting(), cfg.Hostname) {
+		return nil
+	}
+	conn.Quit()
+	return &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Lines: []string{"mail for this domain loops back to myself"}}
+}
+
+// ours reports that a connection failed for a want of this machine's, which says nothing about the host.
+func ours(err error) bool {
+	for _, want := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, want) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *hosts) tlsBroken(a netip.AddrPort) bool {

@@ -9,6 +9,7 @@ package pool
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,16 +23,19 @@ import (
 type Router interface {
 	Lookup(domain string) *route.Route             // nil: not known yet
 	Await(domain string, known func(*route.Route)) // known is called once, when it is
+	Healthy() bool                                 // false: the resolver is in trouble, and nobody is bounced for what it says
 }
 
 // Handler is the output handler the manager carries for. relay.Handler is one.
 type Handler interface {
 	Visit(*relay.Queue) *relay.Visit
-	Companions(*relay.Visit, func(relay.Key) bool) []*relay.Visit
+	Companions(v *relay.Visit, room int, sameSite func(relay.Key) bool) []*relay.Visit
 	Settle(*relay.Visit)
 	Ready(*relay.Queue)
 	Unpark(*relay.Queue)
+	Acquire() bool
 	Release()
+	Crowded() bool
 }
 
 // Manager is the connection pool manager. It implements relay.Carrier.
@@ -44,6 +48,9 @@ type Manager struct {
 	stopped   chan struct{} // closed by Stop: agents finish the transaction they are in
 	cut       context.Context
 	cutAll    context.CancelFunc // ends what is still open when Stop runs out of time
+
+	idle  atomic.Int64 // idle connections, all sites together
+	swept time.Time    // when Run last looked through hosts
 
 	mu    sync.Mutex // before a site's
 	sites map[string]*Site
@@ -82,7 +89,7 @@ func (m *Manager) Carry(q *relay.Queue) bool {
 	case r == nil:
 		m.await(q)
 		return false
-	case r.Err != nil && r.Err.Permanent:
+	case r.Err != nil && r.Err.Permanent && m.parts.Router.Healthy():
 		return m.start(func() {
 			defer m.parts.Handler.Release()
 			m.refuse(q, r)
@@ -105,7 +112,15 @@ func (m *Manager) await(q *relay.Queue) {
 		return
 	}
 	q.Wait("DNS lookup under way", time.Time{})
-	m.parts.Router.Await(m.destination(q.Key), func(*route.Route) {
+	m.parts.Router.Await(m.destination(q.Key), func(r *route.Route) {
+		if r.Err != nil && !r.Err.Permanent {
+			// The failure may be of the moment and not be kept: without a pause we would ask again at once.
+			q.Unpark()
+			s := m.site(r)
+			s.pace.Failed(time.Now(), r.Err.Error())
+			s.hold(q)
+			return
+		}
 		q.Wait("", time.Time{})
 		m.parts.Handler.Unpark(q)
 	})
@@ -133,10 +148,7 @@ func (m *Manager) refuse(q *relay.Queue, r *route.Route) {
 // site finds or makes the site a route leads to. A route that failed for now leads to a site of its own that cannot be
 // reached, so that a domain without DNS is treated like one whose hosts are down.
 func (m *Manager) site(r *route.Route) *Site {
-	key := r.Site
-	if r.Err != nil {
-		key = "dns:" + r.Domain
-	}
+	key := siteKey(r)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.sites[key]
@@ -146,6 +158,13 @@ func (m *Manager) site(r *route.Route) *Site {
 	}
 	s.update(r)
 	return s
+}
+
+func siteKey(r *route.Route) string {
+	if r.Err != nil {
+		return "dns:" + r.Domain
+	}
+	return r.Site
 }
 
 // Run closes idle connections and reopens closed sites until ctx is done.
@@ -177,7 +196,10 @@ func (m *Manager) tend(now time.Time) {
 	for _, s := range sites {
 		s.tend(now)
 	}
-	m.hosts.tend(now)
+	if now.Sub(m.swept) > time.Minute {
+		m.swept = now
+		m.hosts.tend(now)
+	}
 }
 
 // Stop lets every agent finish the transaction it is in. When ctx is done first, what is still open is cut; its
@@ -226,7 +248,7 @@ func (m *Manager) ending() bool {
 // handler's channels, so that any number of dead sites leaves those to the sites that live.
 type probation chan struct{}
 
-// probationRoom is how many agents may be on probation for each channel.
+// probationRoom is how many agents may be on probation, as a multiple of the channels.
 const probationRoom = 4
 
 func (p probation) enter() bool {
@@ -239,6 +261,8 @@ func (p probation) enter() bool {
 }
 
 func (p probation) leave() { <-p }
+
+func (p probation) full() bool { return len(p) == cap(p) }
 
 // crowded reports that so many sites are being tried that none should be waited for long.
 func (p probation) crowded() bool { return len(p) > cap(p)/4 }

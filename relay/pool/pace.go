@@ -59,6 +59,7 @@ func (p *Pace) Answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failures, p.troubles, p.reason, p.proven = 0, 0, "", true
+	p.until = time.Time{} // a failure from here on counts
 }
 
 // maxTroubles transactions in a row turned away as a whole ("421", a lost connection) close a site.
@@ -73,6 +74,13 @@ func (p *Pace) Trouble(now time.Time, reason string) {
 	if closes {
 		p.Failed(now, reason)
 	}
+}
+
+// Forgettable reports that nothing has been learned that would be missed at now.
+func (p *Pace) Forgettable(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failures == 0 || now.After(p.until.Add(forgetAfter))
 }
 
 // Failed notes that the site could not be reached; it is closed, for longer each time.

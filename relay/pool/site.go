@@ -22,9 +22,11 @@ type Site struct {
 
 	mu     sync.Mutex
 	route  *route.Route
-	agents int     // channels at work here
-	idle   []*lent // connections kept for the next queue, the latest used last
+	agents int       // at work here
+	asked  time.Time // when one of them last asked for a visit
+	idle   []*lent   // connections kept for the next queue, the latest used last
 	used   time.Time
+	looked time.Time // when a site without a route last asked for one
 }
 
 // lent is a connection and since when it has been idle.
@@ -58,12 +60,14 @@ func (s *Site) carry(q *relay.Queue) bool {
 		return false
 	}
 	a := &agent{site: s, queue: q}
+	s.asked = s.used
 	if !s.pace.Proven() {
 		s.probe(a)
 		return false
 	}
 	s.agents++
-	if !s.m.start(a.runOnChannel) {
+	a.channel = true
+	if !s.m.start(a.run) {
 		s.agents--
 		return false
 	}
@@ -85,10 +89,13 @@ func (s *Site) probe(a *agent) {
 	}
 }
 
-// room reports whether another channel would help q now. Where fewer nodes wait than channels are here already, those
-// are about to ask for work. The mutex is held.
+// soon is how long a queue waits for agents that are at work anyway, before they count as held up by their receiver.
+const soon = 200 * time.Millisecond
+
+// room reports whether another agent would help q now. Where fewer nodes wait than agents are here already, and those do
+// get on, they are about to ask for work. The mutex is held.
 func (s *Site) room(q *relay.Queue, now time.Time) bool {
-	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents {
+	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents && now.Sub(s.asked) < soon {
 		return false
 	}
 	return s.agents < s.pace.Window(now)
@@ -108,11 +115,28 @@ func (s *Site) park(q *relay.Queue) {
 func (s *Site) next() *relay.Queue {
 	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
 		q.Wait("", time.Time{})
-		if q.Len() > 0 {
+		switch {
+		case q.Len() == 0:
+		case s.serves(q):
 			return q
+		default:
+			s.m.parts.Handler.Ready(q)
 		}
 	}
 	return nil
+}
+
+// serves reports whether q's mail still goes to this site: routes change.
+func (s *Site) serves(q *relay.Queue) bool {
+	r := s.m.parts.Router.Lookup(s.m.destination(q.Key))
+	return r == nil || siteKey(r) == s.Key
+}
+
+// asks notes that an agent gets on with its work.
+func (s *Site) asks() {
+	s.mu.Lock()
+	s.asked = time.Now()
+	s.mu.Unlock()
 }
 
 // leave ends an agent: its connection is kept for the next one, and the line moves.
@@ -121,7 +145,10 @@ func (s *Site) leave(c *smtp.Conn) {
 	defer s.mu.Unlock()
 	s.agents--
 	s.used = time.Now()
-	if c != nil {
+	if c != nil && s.m.idle.Add(1) > int64(s.m.parts.Channels) {
+		s.m.idle.Add(-1)
+		c.Quit()
+	} else if c != nil {
 		s.idle = append(s.idle, &lent{Conn: c, since: s.used})
 	}
 	s.admit(s.used)
@@ -129,7 +156,7 @@ func (s *Site) leave(c *smtp.Conn) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if s.agents >= s.pace.Window(now) {
+	if s.agents >= s.pace.Window(now) || s.m.probation.full() && !s.pace.Proven() {
 		return
 	}
 	if q := s.next(); q != nil {
@@ -147,6 +174,7 @@ func (s *Site) borrow(avoid string) *smtp.Conn {
 			continue
 		}
 		s.idle = append(s.idle[:i], s.idle[i+1:]...)
+		s.m.idle.Add(-1)
 		if c.Alive() {
 			return c.Conn
 		}
@@ -164,30 +192,36 @@ func (s *Site) tend(now time.Time) {
 		if now.Sub(c.since) < s.m.cfg.Idle {
 			kept = append(kept, c)
 		} else {
+			s.m.idle.Add(-1)
 			c.Quit()
 		}
 	}
 	clear(s.idle[len(kept):])
 	s.idle = kept
-	if s.found() {
+	if s.found(now) {
 		s.admitAll()
 	} else {
 		s.admit(now)
 	}
 }
 
+// lookEvery is how often a domain that DNS could not find is looked for again, beside what the resolver itself does.
+const lookEvery = 5 * time.Second
+
 // found reports whether the domain of a site that stands for a failed DNS lookup has been found since. The mutex is held.
-func (s *Site) found() bool {
-	if s.route.Err == nil || s.line.Len() == 0 {
+func (s *Site) found(now time.Time) bool {
+	if s.route.Err == nil || s.line.Len() == 0 || now.Sub(s.looked) < lookEvery {
 		return false
 	}
+	s.looked = now
 	r := s.m.parts.Router.Lookup(s.route.Domain)
 	return r != nil && (r.Err == nil || r.Err.Permanent)
 }
 
 // admitAll sends every queue in line back to the output handler.
 func (s *Site) admitAll() {
-	for q := s.next(); q != nil; q = s.next() {
+	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
+		q.Wait("", time.Time{})
 		s.m.parts.Handler.Ready(q)
 	}
 }
@@ -196,6 +230,7 @@ func (s *Site) closeIdle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.idle {
+		s.m.idle.Add(-1)
 		c.Quit()
 	}
 	s.idle = nil
@@ -205,7 +240,7 @@ func (s *Site) closeIdle() {
 func (s *Site) forgettable(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.agents == 0 && len(s.idle) == 0 && s.line.Len() == 0 && now.Sub(s.used) > forgetAfter
+	return s.agents == 0 && len(s.idle) == 0 && s.line.Len() == 0 && now.Sub(s.used) > forgetAfter && s.pace.Forgettable(now)
 }
 
 // current is the route to take now.
@@ -225,8 +260,8 @@ func (s *Site) hold(q *relay.Queue) {
 }
 
 // companions takes the other nodes of the visit's message that go to this site.
-func (s *Site) companions(v *relay.Visit) []*relay.Visit {
-	return s.m.parts.Handler.Companions(v, func(k relay.Key) bool {
+func (s *Site) companions(v *relay.Visit, room int) []*relay.Visit {
+	return s.m.parts.Handler.Companions(v, room, func(k relay.Key) bool {
 		r := s.m.parts.Router.Lookup(s.m.destination(k))
 		return r != nil && r.Err == nil && r.Site == s.Key
 	})
@@ -242,16 +277,15 @@ func (s *Site) hasOther(host string) bool {
 	return false
 }
 
-// heard tells the pace what a visit showed about the site: it does its work, which is reported as true, or it turned
-// the whole transaction away.
-func (s *Site) heard(v *relay.Visit) bool {
-	why := siteTrouble(v)
-	if why != "" {
+// heard tells the pace what a visit showed about the site. It reports true when the site does its work.
+func (s *Site) heard(n news, why string) bool {
+	switch n {
+	case works:
+		s.pace.Answered()
+	case trouble:
 		s.pace.Trouble(time.Now(), why)
-		return false
 	}
-	s.pace.Answered()
-	return true
+	return n == works
 }
 
 // Status is the state of a site, for the admin.

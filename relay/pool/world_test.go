@@ -136,6 +136,9 @@ func (w *world) Await(domain string, known func(*route.Route)) {
 	}()
 }
 
+// Healthy implements Router.
+func (w *world) Healthy() bool { return true }
+
 // Event implements relay.Listener.
 func (w *world) Event(e *relay.Event) {
 	if e.Kind != relay.EventSettled {
