@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -528,5 +530,41 @@ func TestRetryWait(t *testing.T) {
 				t.Fatalf("Wait(%d) = %s, want %s within a fifth", visits, d, want)
 			}
 		}
+	}
+}
+
+func TestPutBackIsNotCharged(t *testing.T) {
+	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+	if err := x.Accept(testMessage("a@x")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxRequeues {
+		v := x.h.Visit(x.line.Pick())
+		if v == nil {
+			t.Fatalf("gone after %d visits", i)
+		}
+		v.PutBack()
+		x.h.Settle(v)
+	}
+	if d := x.h.Status().Deferrals; d != 0 {
+		t.Errorf("%d deferrals", d)
+	}
+}
+
+// TestRestoreWhereDomainsHaveMerged: what counts as one domain may change with a new version; recipients keep theirs.
+func TestRestoreWhereDomainsHaveMerged(t *testing.T) {
+	m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: NoJournal{}, Domain: func(d string) string { return strings.TrimPrefix(d, "alias.") }})
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	m.Restore(Saved{Message: testMessage("a@x", "b@alias.x", "c@z"), Nodes: []SavedNode{
+		{Index: 0, Rcpts: []int{0}}, {Index: 1, Rcpts: []int{1}, Visits: 2}, {Index: 2, Rcpts: []int{2}},
+	}}, h)
+	got := make(map[string]string)
+	for l := range h.Messages {
+		for _, r := range l.Recipients {
+			got[r.Address] = r.Domain
+		}
+	}
+	if want := map[string]string{"a@x": "x", "b@alias.x": "x", "c@z": "z"}; !maps.Equal(got, want) {
+		t.Errorf("restored %v, want %v", got, want)
 	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -38,5 +39,29 @@ func TestSyslogSendsOneDatagramPerLine(t *testing.T) {
 func TestSyslogNeedsADaemon(t *testing.T) {
 	if _, err := dialSyslog(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("no error without a syslog daemon")
+	}
+}
+
+func TestSyslogDaemonIsRestarted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	ln, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := dialSyslog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ln.Close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if ln, err = net.ListenPacket("unixgram", path); err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if _, err := s.Write([]byte("a: two\n")); err != nil {
+		t.Error(err)
 	}
 }

@@ -132,6 +132,9 @@ func (d *demo) follow(ctx context.Context, dir string, t *tally) error {
 	for {
 		select {
 		case <-ctx.Done():
+			if fed != nil {
+				<-fed // it writes down what the tally reads
+			}
 			return ctx.Err()
 		case err := <-fed:
 			if err != nil {

@@ -57,12 +57,15 @@ func (a *agent) prove() {
 	}
 }
 
-// promote ends the probation at a site that works: from now on the agent counts as others do, or makes way for them.
+// promote is for an agent on probation whose site works: from now on it counts as others do, or, when there is no channel
+// for it, ends with what it has begun.
 func (a *agent) promote() {
-	a.prove()
 	h := a.site.m.parts.Handler
-	a.channel = h.Acquire()
-	a.over = !a.channel
+	if a.channel = h.Acquire(); a.channel {
+		a.prove()
+	} else {
+		a.over = true
+	}
 	h.Ready(a.queue) // others may join now
 }
 
@@ -244,7 +247,7 @@ func (a *agent) done(t *smtp.Transaction) {
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
 		}
-		if a.judge(v, t, results[:n]) && a.probation {
+		if a.judge(v, t, results[:n]) && a.probation && !a.over {
 			a.promote()
 		}
 		results = results[n:]

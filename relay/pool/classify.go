@@ -40,7 +40,7 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpts[rcpt].Notify), "SUCCESS")
 		return f
 	case r.Again:
-		f.Outcome, f.Untried = relay.Again, r.Reply.Code == 0
+		f.Outcome, f.Untried = relay.Again, true // never endless: the first transaction on a connection gets a verdict
 	case c.unfit(r.Err):
 		f.Outcome, f.Unfit = relay.Deferred, true
 	default:

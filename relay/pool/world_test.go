@@ -31,6 +31,7 @@ type world struct {
 	mu     sync.Mutex
 	routes map[string]*route.Route
 	events []string
+	delays []relay.Delays
 	lastID relay.ID
 }
 
@@ -43,17 +44,29 @@ func quick() Config {
 
 func newWorld(t testing.TB, cfg Config, retry time.Duration) *world {
 	t.Helper()
+	return newWorldWith(t, cfg, retry, relay.DefaultQueueConfig().Channels, nil)
+}
+
+// newWorldWith is newWorld with so many channels, and a router of the test's own in front of the world's.
+func newWorldWith(t testing.TB, cfg Config, retry time.Duration, channels int, router func(*world) Router) *world {
+	t.Helper()
 	s, err := sink.New(sink.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{t: t, sink: s, routes: make(map[string]*route.Route)}
-	w.queues = relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Parts{Journal: relay.NoJournal{}, Listener: w})
+	var r Router = w
+	if router != nil {
+		r = router(w)
+	}
+	queue := relay.DefaultQueueConfig()
+	queue.Channels = channels
+	w.queues = relay.NewQueueMap(queue, relay.Parts{Journal: relay.NoJournal{}, Listener: w})
 	w.queues.Open()
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := 300 * time.Millisecond
 	w.pool = New(cfg, Parts{
-		Handler: w.handler, Router: w, Inject: "inject", Channels: relay.DefaultQueueConfig().Channels,
+		Handler: w.handler, Router: r, Inject: "inject", Channels: channels,
 		Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) },
 		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
 			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
@@ -150,6 +163,7 @@ func (w *world) Event(e *relay.Event) {
 	}
 	w.mu.Lock()
 	w.events = append(w.events, line)
+	w.delays = append(w.delays, e.Delays)
 	w.mu.Unlock()
 }
 
@@ -170,6 +184,25 @@ func (w *world) message(rcpts ...string) *relay.Message {
 		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r})
 	}
 	return m
+}
+
+// alias makes further domains of the site that from leads to.
+func (w *world) alias(from string, names ...string) {
+	for _, n := range names {
+		r := *w.Lookup(from)
+		r.Domain = n
+		w.route(n, &r)
+	}
+}
+
+// eventually waits for ok.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("not in time: %s\nstatus %+v\nsites %.2000s\nqueues %.2000s", what, w.handler.Status(), fmt.Sprintf("%+v", w.pool.Sites()), fmt.Sprintf("%+v", w.queues.Queues()))
+		}
+	}
 }
 
 // drained waits until nothing is left in the queue map.

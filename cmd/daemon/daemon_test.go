@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/sink"
+)
+
+// start runs a daemon whose mail goes to a sink of the given character.
+func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink.Sink) {
+	t.Helper()
+	far, err := sink.New(sink.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	addr, err := far.Listen("127.0.0.1:0", is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(addr.String())
+	dir := t.TempDir()
+	socket = filepath.Join(dir, "m.sock")
+	path := filepath.Join(dir, "millrace.toml")
+	text := fmt.Sprintf("hostname = 'mail.example.org'\nstate_dir = %q\nmode = 'deliver'\nmilter.listen = [%q]\ncontrol.socket = %q\nlog.mail = 'off'\nroute.'*' = '[%s]:%s'\n",
+		filepath.Join(dir, "state"), "unix:"+socket, filepath.Join(dir, "c.sock"), host, port)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err = New(cfg, hclog.NewNullLogger()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return d, socket, far
+}
+
+func dial(t *testing.T, socket string) *driver.Conn {
+	t.Helper()
+	c, err := driver.Dial("unix", socket, driver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// TestSilentClientDoesNotSpoilTheStop: one client of the MTA is silent in the middle of a message. The daemon waits for
+// it, but delivers nothing new meanwhile, so that there is nothing to cut in the end.
+func TestSilentClientDoesNotSpoilTheStop(t *testing.T) {
+	d, socket, far := start(t, sink.Character{Delay: 20 * time.Millisecond})
+	c := dial(t, socket)
+	const n = 200
+	for i := range n {
+		m := &driver.Message{QueueID: fmt.Sprintf("4D%d", i), From: "n@sender.test", Rcpts: driver.To(fmt.Sprintf("u%d@x.test", i)), Body: []byte("hello\r\n"),
+			Header: []driver.Field{{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "List-Id", Value: " <n.s.test>"}, {Name: "List-Unsubscribe", Value: " <https://s.test>"}, {Name: "Precedence", Value: " bulk"}}}
+		if v, err := c.Send(m); err != nil || !v.Taken() {
+			t.Fatalf("%+v %v", v, err)
+		}
+	}
+	slow := dial(t, socket)
+	if _, err := slow.NetConn().Write(driver.AppendFrame(nil, driver.Mail, driver.CStrings("<n@sender.test>")...)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	_ = d.Stop(ctx) // that the client was cut off is no news here
+	s := d.handler.Status()
+	if s.MaybeTwice != 0 || int(s.Sent) != far.Count() || s.Sent+s.Messages != n {
+		t.Errorf("%d arrived, status %+v", far.Count(), s)
+	}
+}
