@@ -246,7 +246,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	err = errors.Join(err, d.console.Stop(ctx))
 	d.cancel()
 	d.run.Wait()
-	err = errors.Join(err, d.bounces.Flush(ctx))
+	err = errors.Join(err, d.flush())
 	d.queues.Close()
 	err = errors.Join(err, d.close())
 	d.log.Info("stopped", "waiting", d.handler.Status().Messages)
@@ -268,6 +268,16 @@ func (d *Daemon) stopBoth(ctx context.Context) (err error) {
 	d.pool.Stop(ctx)
 	wg.Wait()
 	return err
+}
+
+// flushTime is for notifications that wait: to write them down takes a commit of the journal, no network.
+const flushTime = 3 * time.Second
+
+// flush gives the notifications that wait to the queue map. It has time of its own, however little the stop has left.
+func (d *Daemon) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	return d.bounces.Flush(ctx)
 }
 
 // close lets go of the state directory and the logs.

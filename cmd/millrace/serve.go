@@ -18,7 +18,7 @@ import (
 )
 
 // drainTime is how long the first SIGTERM gives open transactions. With what follows it stays within 30 seconds.
-const drainTime = 25 * time.Second
+const drainTime = 20 * time.Second
 
 // errForced is returned when a third signal cuts the stop itself short. What was acknowledged is in the journal.
 var errForced = errors.New("stopped by the third signal; the journal has what waits")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lib "github.com/emersion/go-milter"
@@ -26,6 +27,7 @@ type conn struct {
 	frames   frames
 	rest     []byte // of the frame the library is reading
 	progress progress
+	taking   atomic.Bool // a message is being made recoverable, and the MTA has not been told yet
 
 	wmu    sync.Mutex
 	out    []byte // frames that wait for the verdict behind them

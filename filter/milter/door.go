@@ -41,6 +41,7 @@ type Door struct {
 	counts   counters
 	stopping atomic.Bool // MAIL is answered by 421
 	evicting atomic.Bool // idle connections are closed
+	cutting  atomic.Bool // all are, but those about to be told "taken"
 
 	sessions sync.WaitGroup
 	quiet    quiet
@@ -214,9 +215,30 @@ func (d *Door) Stop(ctx context.Context) error {
 			d.evicting.Store(true)
 			d.each((*conn).evict)
 		case <-ctx.Done():
-			d.each(func(c *conn) { c.nc.Close() })
+			d.cut(ended)
 			return fmt.Errorf("milter: stop: %w", ctx.Err())
 		}
+	}
+}
+
+// takeGrace is how long a stop waits for messages that are being made recoverable: cut off between that and our answer,
+// the MTA would send them again.
+const takeGrace = 5 * time.Second
+
+// cut closes every connection, those that are about to be told "taken" when they have been.
+func (d *Door) cut(ended <-chan struct{}) {
+	d.cutting.Store(true)
+	d.each(func(c *conn) {
+		if !c.taking.Load() {
+			c.nc.Close()
+		}
+	})
+	late := time.NewTimer(takeGrace)
+	defer late.Stop()
+	select {
+	case <-ended:
+	case <-late.C:
+		d.each(func(c *conn) { c.nc.Close() })
 	}
 }
 

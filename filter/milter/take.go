@@ -54,6 +54,7 @@ func (s *session) take() {
 
 // accept asks for the message to be made recoverable. While that takes long, the MTA is told that we are alive.
 func (s *session) accept(msg *relay.Message) error {
+	s.conn.taking.Store(true) // until heard
 	p := &s.conn.progress
 	p.start()
 	defer p.stop()
@@ -97,6 +98,9 @@ func (s *session) heard(written bool) {
 		s.log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", s.unheard)
 	}
 	s.unheard = ""
+	if s.conn.taking.Swap(false) && s.door.cutting.Load() {
+		s.conn.nc.Close()
+	}
 }
 
 // message builds what is handed to the heart. All of it is the message's own from here on.

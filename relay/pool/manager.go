@@ -202,8 +202,8 @@ func (m *Manager) tend(now time.Time) {
 	}
 }
 
-// Stop lets every agent finish the transaction it is in. When ctx is done first, what is still open is cut; its
-// messages stay queued and may then be delivered twice.
+// Stop lets every agent finish the transaction it is in. When ctx is done first, what is still open a moment later is
+// cut; its messages stay queued and may then be delivered twice.
 func (m *Manager) Stop(ctx context.Context) {
 	m.life.Lock()
 	if !m.stopping {
@@ -219,11 +219,25 @@ func (m *Manager) Stop(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		m.cutLate(done)
+	}
+	m.closeIdle()
+}
+
+// cutGrace is how long transactions under way are given when there is no more time: to cut one behind its body is to
+// deliver it twice.
+const cutGrace = 5 * time.Second
+
+func (m *Manager) cutLate(done <-chan struct{}) {
+	late := time.NewTimer(cutGrace)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
 		m.parts.Log.Warn("cutting connections that did not finish in time")
 		m.cutAll()
 		<-done
 	}
-	m.closeIdle()
 }
 
 func (m *Manager) closeIdle() {

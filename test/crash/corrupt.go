@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/snapshot"
+)
+
+const (
+	corruptSettled = 60  // messages delivered before anything is damaged
+	corruptWaiting = 120 // messages that wait then
+)
+
+// corruptMode damages a copy of one state directory n times, each time in another way, and looks what a start makes of
+// it: either it refuses with one clear line, or it goes on and says of everything that is missing that it is.
+func corruptMode(r *run, n int) (Result, error) { return r.corrupt(options{}, n) }
+
+func (r *run) corrupt(o options, n int) (Result, error) {
+	return r.atSite(o, func(s *site) error {
+		m := &damager{site: s, rng: rand.New(rand.NewPCG(r.seed, 4)), original: filepath.Join(s.dir, "original")}
+		if err := m.prepare(r.seed); err != nil {
+			return err
+		}
+		for i := range n {
+			if err := m.once(); err != nil {
+				return fmt.Errorf("damage %d: %w", i, err)
+			}
+			r.progress(i+1, n)
+		}
+		if err := m.tail(); err != nil {
+			return fmt.Errorf("garbage at the end: %w", err)
+		}
+		s.result.N = n
+		for _, e := range s.ledger.all() {
+			s.result.Acknowledged += len(e.taken)
+		}
+		s.result.note("%d starts refused, %d went on with damage told, %d with a torn tail told, %d found nothing wrong; %d recipients told to be missing, %d delivered again",
+			m.refused, m.told, m.torn, m.silent, m.missing, s.result.AllTwice)
+		for _, c := range s.daemon.complaints() {
+			s.result.violate("%s", c)
+		}
+		return nil
+	})
+}
+
+// damager damages copies of a state directory.
+type damager struct {
+	site     *site
+	rng      *rand.Rand
+	original string        // what is damaged is a copy of it
+	done     map[pair]bool // delivered before: not expected again
+
+	refused, told, torn, silent, missing int
+}
+
+// prepare fills the state directory: some messages are delivered, some wait because their sites cannot be reached, and
+// the daemon is killed.
+func (m *damager) prepare(seed uint64) error {
+	s := m.site
+	open, err := os.ReadFile(s.daemon.config())
+	if err != nil {
+		return err
+	}
+	if err := m.offer(load{conns: 4, messages: corruptSettled, seed: seed, prefix: "s", plain: true}); err != nil {
+		return err
+	}
+	if err := s.drain(); err != nil {
+		return err
+	}
+	if err := s.daemon.stop(stopLimit); err != nil {
+		return err
+	}
+	m.done = make(map[pair]bool)
+	for d := range s.sink.All() {
+		m.done[pair{d.ID, d.Rcpt}] = true
+	}
+	shut := replaceRoutes(open)
+	if err := os.WriteFile(s.daemon.config(), shut, 0o600); err != nil {
+		return err
+	}
+	if err := m.offer(load{conns: 4, messages: corruptWaiting, seed: seed + 1, prefix: "w", plain: true}); err != nil {
+		return err
+	}
+	time.Sleep(1200 * time.Millisecond) // for a snapshot, and something after it
+	if err := m.site.again(load{conns: 2, messages: corruptWaiting / 4, seed: seed + 2, prefix: "x", plain: true}); err != nil {
+		return err
+	}
+	if err := s.daemon.kill(); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(s.daemon.state, m.original), os.WriteFile(s.daemon.config(), open, 0o600))
+}
+
+// replaceRoutes makes every site unreachable.
+func replaceRoutes(config []byte) []byte {
+	head, routes, _ := bytes.Cut(config, []byte("[route]\n"))
+	var shut []string
+	for line := range strings.Lines(string(routes)) {
+		domain, _, _ := strings.Cut(line, " = ")
+		shut = append(shut, domain+` = "[127.0.0.1]:1"`)
+	}
+	return fmt.Appendf(nil, "%s[route]\n%s\n", head, strings.Join(shut, "\n"))
+}
+
+// offer starts the daemon and has it take messages.
+func (m *damager) offer(l load) error {
+	if err := m.site.recover(); err != nil {
+		return err
+	}
+	return m.site.again(l)
+}
+
+// again has the running daemon take messages.
+func (s *site) again(l load) error {
+	g := s.generate(l)
+	defer g.stop()
+	if !g.wait(patience, nil) {
+		return errors.New("not all messages were answered")
+	}
+	return nil
+}
+
+// once damages a copy in one way, starts the daemon on it, and judges what it makes of it.
+func (m *damager) once() error {
+	s := m.site
+	if err := m.restore(); err != nil {
+		return err
+	}
+	what, err := m.damage()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := s.daemon.start(); err != nil {
+		return err
+	}
+	journal, err := s.daemon.ready()
+	switch {
+	case errors.Is(err, errEnded):
+		m.refusal(what)
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := m.settle(what); err != nil {
+		return err
+	}
+	m.judge(what, begin, journal.Recovery)
+	return nil
+}
+
+// restore makes a copy to damage.
+func (m *damager) restore() error {
+	if err := os.RemoveAll(m.site.daemon.state); err != nil {
+		return err
+	}
+	return os.CopyFS(m.site.daemon.state, os.DirFS(m.original))
+}
+
+// garbage is how much of it tail writes: more than a daemon that is killed at once can leave behind.
+const garbage = 64 << 10
+
+// tail puts garbage behind the last record, as a torn write leaves it. The first start must tell it and cut it off; a
+// second one, after a kill, must not find it again.
+func (m *damager) tail() error {
+	if err := errors.Join(m.restore(), m.appendGarbage()); err != nil {
+		return err
+	}
+	for i := range 2 {
+		if err := m.site.daemon.start(); err != nil {
+			return err
+		}
+		journal, err := m.site.daemon.ready()
+		if err != nil {
+			return err
+		}
+		if err := m.site.daemon.kill(); err != nil {
+			return err
+		}
+		torn := journal.Recovery.Torn
+		if told := torn >= garbage; told != (i == 0) || !journal.Recovery.Healthy() {
+			m.site.result.violate("%d bytes of garbage behind the last record: start %d told of %d torn bytes: %s", garbage, i+1, torn, journal.Recovery.String())
+		}
+	}
+	return nil
+}
+
+// settle lets the daemon deliver what it found, and kills it.
+func (m *damager) settle(what string) error {
+	if err := m.site.drain(); err != nil {
+		if !m.site.daemon.over() {
+			return errors.Join(err, m.site.daemon.kill())
+		}
+		m.site.result.violate("%s: the daemon ended later: %v", what, err)
+		return nil
+	}
+	return m.site.daemon.kill()
+}
+
+// refusal checks that a daemon that did not start said why, in one line.
+func (m *damager) refusal(what string) {
+	m.refused++
+	d := m.site.daemon
+	if d.err == nil || len(d.lastWords()) != 1 || strings.Contains(d.said(), "goroutine ") {
+		m.site.result.violate("%s: refused, but not with one clear line and a status: %v: %.500s", what, d.err, d.said())
+	}
+}
+
+// judge holds what a start on damaged files delivered against what it said.
+func (m *damager) judge(what string, begin time.Time, report snapshot.Report) {
+	s := m.site
+	got := make(map[pair]int)
+	check := &books{site: s, result: &s.result, arrivals: make(map[pair][]time.Time)}
+	for d := range s.sink.All() {
+		if d.Time.After(begin) {
+			check.delivery(d)
+			got[pair{d.ID, d.Rcpt}]++
+		}
+	}
+	missing := 0
+	for _, e := range s.ledger.all() {
+		for _, r := range e.taken {
+			switch p := (pair{e.id, r}); {
+			case m.done[p]:
+				s.result.AllTwice += got[p]
+			case got[p] == 0:
+				missing++
+			default:
+				s.result.AllTwice += got[p] - 1
+			}
+		}
+	}
+	m.count(what, missing, report)
+}
+
+// count sorts a start by what it said of what is missing.
+func (m *damager) count(what string, missing int, report snapshot.Report) {
+	m.missing += missing
+	switch {
+	case !report.Healthy():
+		m.told++
+	case report.Torn > 0:
+		m.torn++
+	case missing > 0:
+		m.site.result.Lost += missing
+		m.site.result.violate("%s: %d recipients are missing and nothing was said: %s %v", what, missing, report.String(), report.Notes)
+	default:
+		m.silent++
+	}
+}

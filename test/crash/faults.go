@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// faultEnv chooses the fault of a daemon that has them built in.
+const faultEnv = "MILLRACE_SEEDED_FAULT"
+
+// edit is a change to the daemon's source: one place, found by its text, so that a change of the source that makes a
+// fault meaningless is noticed.
+type edit struct {
+	file     string // below the module's root
+	old, new string
+}
+
+// seeded is the file that is added to each package with a fault in it.
+const seeded = `package %s
+
+import "os"
+
+var seededFault = os.Getenv("` + faultEnv + `")
+`
+
+// fault is one mistake somebody could make, and the part of a mode that must notice.
+type fault struct {
+	name  string
+	edits []edit
+	catch func(r *run, o options) (Result, error)
+}
+
+// faults are the ten.
+func faults() []fault {
+	return []fault{
+		{"ack before fsync", []edit{{
+			"snapshot/writer.go", "if a.cfg.Ack != AckJournal {\n\t\ta.answer(b)", "if a.cfg.Ack != AckJournal || seededFault == \"ack before fsync\" {\n\t\ta.answer(b)",
+		}}, catchAtSync},
+		{"no directory fsync", []edit{{
+			"snapshot/writer.go", "\tif err == nil {\n\t\terr = a.fs.SyncDir(journalDir)\n", "\tif err == nil && seededFault != \"no directory fsync\" {\n\t\terr = a.fs.SyncDir(journalDir)\n",
+		}}, catchByModel},
+		{"no CRC", []edit{{
+			"snapshot/frame.go", "binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.seed)", "seededFault != \"no CRC\" && binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.seed)",
+		}}, catchByDamage},
+		{"fsync retried", []edit{{
+			"snapshot/writer.go", "if err := a.seg.file.Sync(); err != nil {\n\t\ta.seg.broken = true",
+			"err := a.seg.file.Sync()\n\tif err != nil && seededFault == \"fsync retried\" {\n\t\terr = a.seg.file.Sync()\n\t}\n\tif err != nil {\n\t\ta.seg.broken = true",
+		}}, catchByError},
+		{"tail not cut", []edit{{
+			"snapshot/recovery.go", "if int64(len(sc.data)) > sc.end {", "if int64(len(sc.data)) > sc.end && seededFault != \"tail not cut\" {",
+		}}, catchByDamage},
+		{"trimmed before the snapshot is durable", []edit{{
+			"snapshot/keeper.go", "\terr := a.writeSnapshot(p)\n",
+			"\tif seededFault == \"trimmed before the snapshot is durable\" {\n\t\tfor _, n := range p.finished {\n\t\t\ta.fs.Remove(segmentName(n))\n\t\t}\n\t\ta.fs.SyncDir(journalDir)\n\t}\n\terr := a.writeSnapshot(p)\n",
+		}}, catchAtSnapshot},
+		{"outcome before the 250", []edit{{
+			"relay/visit.go", "\treturn newVisit(n)\n",
+			"\tif seededFault == \"outcome before the 250\" {\n\t\tfor _, i := range n.Rcpts {\n\t\t\th.queues.parts.Journal.Event(&Event{Kind: EventSettled, Outcome: Sent, Message: n.Message, Node: n, Rcpt: i})\n\t\t}\n\t}\n\treturn newVisit(n)\n",
+		}}, catchByKill},
+		{"replay not idempotent", []edit{{
+			"snapshot/recovery.go", "\t\t\t\ts.done.set(position)\n",
+			"\t\t\t\tif !s.done.set(position) && seededFault == \"replay not idempotent\" {\n\t\t\t\t\ts.done[position/64] &^= 1 << (position % 64)\n\t\t\t\t}\n",
+		}}, catchByKill},
+		{"no lock", []edit{{
+			"snapshot/dirlock.go", "if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {",
+			"if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil && seededFault != \"no lock\" {",
+		}}, catchByIntruder},
+		{"lying fsync", nil, catchByLie},
+	}
+}
+
+// buildFaulty compiles a daemon that has all faults built in. Each sleeps until the environment names it.
+func buildFaulty(dir, root string) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	files := make(map[string]string) // source as changed, by path below root
+	for _, f := range faults() {
+		for _, e := range f.edits {
+			if err := e.apply(root, files); err != nil {
+				return "", fmt.Errorf("seeded fault %q: %w", f.name, err)
+			}
+		}
+	}
+	overlay, err := writeOverlay(dir, root, files)
+	if err != nil {
+		return "", err
+	}
+	return build(dir, overlay)
+}
+
+// overlayOf is the overlay that buildFaulty has written below dir.
+func overlayOf(dir string) string { return filepath.Join(dir, "overlay.json") }
+
+// apply makes the change in files.
+func (e edit) apply(root string, files map[string]string) error {
+	text, ok := files[e.file]
+	if !ok {
+		b, err := os.ReadFile(filepath.Join(root, e.file))
+		if err != nil {
+			return err
+		}
+		text = string(b)
+		pkg := filepath.Dir(e.file)
+		files[filepath.Join(pkg, "seeded_fault.go")] = fmt.Sprintf(seeded, filepath.Base(pkg))
+	}
+	if n := strings.Count(text, e.old); n != 1 {
+		return fmt.Errorf("%s holds %d times, and not once: %s", e.file, n, e.old)
+	}
+	files[e.file] = strings.Replace(text, e.old, e.new, 1)
+	return nil
+}
+
+// writeOverlay writes the changed files and returns the file that go build -overlay wants.
+func writeOverlay(dir, root string, files map[string]string) (string, error) {
+	replace := make(map[string]string, len(files))
+	for name, text := range files {
+		changed := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, name)] = changed
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	overlay := overlayOf(dir)
+	return overlay, os.WriteFile(overlay, text, 0o600)
+}
+
+// moduleRoot is where the daemon's source is.
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

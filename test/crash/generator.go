@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/test/driver"
+)
+
+// load says what a generator does.
+type load struct {
+	conns    int           // connections, each of them one SMTP client of the MTA
+	messages int           // in all; 0: until it is stopped
+	backlog  int           // recipients answered for and not delivered, above which it waits
+	pause    time.Duration // at most between two messages of a connection
+	seed     uint64
+	prefix   string // of the ids
+	plain    bool   // nobody refuses or defers, and no client goes away
+}
+
+// generator is the MTA: it offers mail over several connections, and offers again what was not answered.
+type generator struct {
+	site   *site
+	load   load
+	next   atomic.Int64
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	done   chan struct{} // closed when all clients have ended
+}
+
+// generate starts a generator; stop ends it.
+func (s *site) generate(l load) *generator {
+	g := &generator{site: s, load: l, done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
+	for i := range l.conns {
+		c := &client{g: g, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))}
+		g.wg.Go(func() { c.run(ctx) }) // ends when the messages are used up, or with ctx
+	}
+	go func() { g.wg.Wait(); close(g.done) }() // ends with the clients
+	return g
+}
+
+// stop ends the offering; what is being offered stays unanswered.
+func (g *generator) stop() {
+	g.cancel()
+	<-g.done
+}
+
+// wait waits until all messages are answered. It reports false when limit is over or enough is closed first; the offering
+// then goes on.
+func (g *generator) wait(limit time.Duration, enough <-chan struct{}) bool {
+	select {
+	case <-g.done:
+		return true
+	case <-enough:
+	case <-time.After(limit):
+	}
+	return false
+}
+
+// crowded reports whether the daemon should first get rid of some mail.
+func (g *generator) crowded() bool {
+	taken, _ := g.site.ledger.answers()
+	return g.load.backlog > 0 && taken-g.site.arrived() > g.load.backlog
+}
+
+// client is one connection of the MTA to the daemon, made anew whenever it breaks.
+type client struct {
+	g    *generator
+	rng  *rand.Rand
+	conn *driver.Conn
+}
+
+func (c *client) run(ctx context.Context) {
+	defer c.hangUp()
+	for ctx.Err() == nil {
+		if c.g.crowded() {
+			rest(ctx, 2*time.Millisecond)
+			continue
+		}
+		n := c.g.next.Add(1)
+		if c.g.load.messages > 0 && n > int64(c.g.load.messages) {
+			return
+		}
+		c.mail(ctx, newMail(c.rng, fmt.Sprintf("%s%d", c.g.load.prefix, n), c.g.load.plain))
+		if c.g.load.pause > 0 {
+			rest(ctx, time.Duration(c.rng.Int64N(int64(c.g.load.pause))))
+		}
+	}
+}
+
+// mail offers m until it is answered.
+func (c *client) mail(ctx context.Context, m *mail) {
+	d := m.offer()
+	if !c.g.load.plain && c.rng.IntN(25) == 0 {
+		d.StopAt = []byte{driver.Rcpt, driver.Header, driver.Body, driver.EndOfBody}[c.rng.IntN(4)]
+	}
+	for c.connected(ctx) {
+		c.g.site.ledger.intend(m)
+		v, err := c.conn.Send(d)
+		switch {
+		case d.StopAt != 0:
+			c.g.site.ledger.answer(m.id, aborted, nil)
+		case err == nil:
+			f, taken := verdictOf(v, m)
+			c.g.site.ledger.answer(m.id, f, taken)
+		default:
+			c.g.site.ledger.broken(m.id)
+		}
+		if err == nil {
+			c.refused(ctx, v, d)
+			return
+		}
+		c.hangUp()
+	}
+}
+
+// verdictOf says whom the daemon has answered for.
+func verdictOf(v driver.Verdict, m *mail) (f fate, taken []string) {
+	switch {
+	case v.Taken():
+		return answered, m.rcpts
+	case len(v.Deleted) > 0:
+		for _, r := range v.Deleted {
+			taken = append(taken, strings.Trim(r, "<>"))
+		}
+		return answered, taken
+	}
+	return passed, nil
+}
+
+// refused slows down while the daemon takes nothing.
+func (c *client) refused(ctx context.Context, v driver.Verdict, d *driver.Message) {
+	if d.StopAt == 0 && !v.Taken() && len(v.Deleted) == 0 {
+		rest(ctx, 5*time.Millisecond)
+	}
+}
+
+// connected sees to it that there is a connection. It waits for a daemon that is down, until ctx is done.
+func (c *client) connected(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		if c.conn != nil {
+			return true
+		}
+		conn, err := driver.Dial("unix", c.g.site.daemon.door(), driver.Options{})
+		if err != nil {
+			rest(ctx, 2*time.Millisecond)
+			continue
+		}
+		c.conn = conn
+	}
+	return false
+}
+
+func (c *client) hangUp() {
+	if c.conn != nil {
+		_ = c.conn.Close() // a daemon that is gone does not hear it
+		c.conn = nil
+	}
+}
+
+// rest waits for d or until ctx is done.
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// failure is one way of the disk to fail: from the n-th call of a kind on, once or for a while.
+type failure struct {
+	op    string
+	errno unix.Errno
+	n     int
+}
+
+func (f failure) String() string { return fmt.Sprintf("%v at %s %d", f.errno, f.op, f.n) }
+
+// fullFor is how long a full disk stays full.
+const fullFor = 300 * time.Millisecond
+
+// ioerrMode lets each step-th system call of each kind fail, once with EIO, and once because the disk is full for a while.
+// Then it cuts the power: what was answered for on the strength of a call that failed is gone.
+func ioerrMode(r *run, step int) (Result, error) {
+	calls, err := r.census()
+	if err != nil {
+		return Result{}, err
+	}
+	var todo []failure
+	for _, op := range []string{"pwrite64", "fsync", "fdatasync", "rename", "open", "ftruncate", "fallocate"} {
+		for _, errno := range []unix.Errno{unix.EIO, unix.ENOSPC} {
+			for _, n := range every(calls[op], step) {
+				todo = append(todo, failure{op, errno, n})
+			}
+		}
+	}
+	delete(calls, "")
+	sum, err := r.parallel(len(todo), func(r *run, i int) (Result, bool, error) { return r.failAt(options{}, todo[i]) })
+	sum.note("of these calls each %s failed: %v", ordinal(step), calls)
+	return sum, err
+}
+
+func ordinal(n int) string {
+	if n == 1 {
+		return "one"
+	}
+	return fmt.Sprintf("%d-th", n)
+}
+
+// failAt plays the script, on a disk of its own, to a failure and beyond. It reports whether the script came to it.
+func (r *run) failAt(o options, f failure) (Result, bool, error) {
+	b := &badDisk{failure: f, gone: make(map[string]bool), hit: make(chan struct{})}
+	res, err := r.atDisk(o, func(s *site, d *disk) error { return b.play(s, d) })
+	for i, v := range res.Violations {
+		res.Violations[i] = f.String() + ": " + v
+	}
+	return res, b.met(), err
+}
+
+// badDisk fails once, or for a while, and then behaves as Linux does: what could not be synced is forgotten, and the next
+// fsync of the same file reports success.
+type badDisk struct {
+	failure failure
+	hit     chan struct{} // closed with the first failure
+
+	mu    sync.Mutex
+	count int
+	since time.Time
+	gone  map[string]bool // files whose sync has failed
+	again string          // one of them that was synced again
+}
+
+func (b *badDisk) met() bool {
+	select {
+	case <-b.hit:
+		return true
+	default:
+		return false
+	}
+}
+
+// decide is the tap's.
+func (b *badDisk) decide(c *call) decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.fails(c):
+		if c.op == "fsync" || c.op == "fdatasync" {
+			b.gone[c.path] = true
+		}
+		return decision{errno: b.failure.errno}
+	case b.gone[c.path] && (c.op == "fsync" || c.op == "fdatasync") && strings.Contains(c.path, "."):
+		b.again = c.path
+		return decision{lie: true}
+	}
+	return decision{}
+}
+
+// fails reports whether c is to fail. The mutex is held.
+func (b *badDisk) fails(c *call) bool {
+	if !b.since.IsZero() {
+		return b.failure.errno == unix.ENOSPC && time.Since(b.since) < fullFor && needsSpace(c.op)
+	}
+	if c.op != b.failure.op {
+		return false
+	}
+	if b.count++; b.count < b.failure.n {
+		return false
+	}
+	b.since = time.Now()
+	close(b.hit)
+	return true
+}
+
+// needsSpace reports whether a full disk makes a call fail. What is allocated can still be written, and synced.
+func needsSpace(op string) bool { return op == "fallocate" || op == "open" || op == "pwrite64" }
+
+// play plays the script on the failing disk. A daemon that gives up is started again, as a supervisor would do; one that
+// goes on must take mail again by itself.
+func (b *badDisk) play(s *site, d *disk) error {
+	s.daemon.tap = &tap{state: s.daemon.state, decide: b.decide}
+	p := &script{site: s, hit: b.hit}
+	if _, err := p.play(); err != nil {
+		return err
+	}
+	if b.met() {
+		b.aftermath(s)
+	}
+	s.daemon.tap = nil
+	c := &crash{what: "power cut after " + b.failure.String(), at: time.Now()}
+	err := s.note(c, func() error {
+		return errors.Join(s.daemon.kill(), d.cut(cutNothing), d.remount(5))
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	if b.again != "" {
+		s.result.violate("%s was synced again after its sync had failed", b.again)
+	}
+	if err := p.complete(); err != nil {
+		return err
+	}
+	return s.finish()
+}
+
+// aftermath looks whether the daemon takes mail again, for at most healLimit, unless it has given up.
+func (b *badDisk) aftermath(s *site) {
+	time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
+	before, _ := s.ledger.answers()
+	g := s.generate(load{conns: 2, pause: 5 * time.Millisecond, prefix: "h"})
+	defer g.stop()
+	for end := time.Now().Add(healLimit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if s.daemon.over() {
+			b.gaveUp(s)
+			return
+		}
+		if now, _ := s.ledger.answers(); now > before {
+			time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+			return
+		}
+	}
+	s.result.violate("the daemon did not take mail again within %s: %s", healLimit, s.daemon.lastLine())
+}
+
+// healLimit is how long a daemon may need to take mail again after its disk has healed.
+const healLimit = 10 * time.Second
+
+// gaveUp checks that a daemon that ended because of its disk said so.
+func (b *badDisk) gaveUp(s *site) {
+	if s.daemon.err != nil && len(s.daemon.lastWords()) == 0 {
+		s.result.violate("the daemon ended without a clear line: %v: %s", s.daemon.err, s.daemon.lastLine())
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// usual is the load of the modes that crash at random.
+func usual(seed uint64) load {
+	return load{conns: 4, backlog: 300, pause: 4 * time.Millisecond, seed: seed, prefix: "m"}
+}
+
+// killMode kills the daemon n times under load, over one state directory.
+func killMode(r *run, n int) (Result, error) {
+	return r.atSite(options{}, func(s *site) error {
+		if err := s.recover(); err != nil {
+			return err
+		}
+		g := s.generate(usual(r.seed))
+		defer g.stop()
+		rng := rand.New(rand.NewPCG(r.seed, 1))
+		for len(s.crashes) < n {
+			if err := s.killOnce(rng); err != nil {
+				return err
+			}
+			r.progress(len(s.crashes), n)
+		}
+		g.stop()
+		s.result.N = len(s.crashes)
+		return s.finish()
+	})
+}
+
+// killOnce lets the daemon work for a while and kills it; in one of four cases again, before or just after it is back.
+func (s *site) killOnce(rng *rand.Rand) error {
+	time.Sleep(runTime(rng))
+	if len(s.crashes)%10 == 5 {
+		s.intrude()
+	}
+	if err := s.crash("kill", atOnce); err != nil {
+		return err
+	}
+	if rng.IntN(4) == 0 {
+		if err := s.killAgain(rng); err != nil {
+			return err
+		}
+	}
+	return s.recover()
+}
+
+// runTime is how long the daemon works before the next crash: mostly a moment, sometimes long enough for a snapshot,
+// which is taken each second.
+func runTime(rng *rand.Rand) time.Duration {
+	if rng.IntN(8) == 0 {
+		return time.Second + time.Duration(rng.IntN(200))*time.Millisecond
+	}
+	return time.Duration(rng.IntN(120)) * time.Millisecond
+}
+
+// killAgain kills during the recovery, or at the first work that follows it.
+func (s *site) killAgain(rng *rand.Rand) error {
+	if rng.IntN(2) == 0 {
+		if err := s.daemon.start(); err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
+		return s.crash("kill in recovery", atOnce)
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	taken, _ := s.ledger.answers()
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if now, _ := s.ledger.answers(); now > taken {
+			break
+		}
+	}
+	return s.crash("kill at first work", atOnce)
+}
+
+// intrude starts a second daemon on the state directory in use, which must not start.
+func (s *site) intrude() {
+	d := *s.daemon
+	d.dir = filepath.Join(s.dir, "intruder")
+	if err := s.copyConfig(&d); err != nil {
+		s.result.violate("second daemon: %v", err)
+		return
+	}
+	cmd := exec.Command(d.bin, "serve", "-c", d.config())
+	cmd.Env = append(cmd.Environ(), d.env...)
+	timer := time.AfterFunc(3*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another daemon") {
+		s.result.violate("a second daemon on the same state directory was not turned away: %v, %.200s", err, out)
+	}
+}

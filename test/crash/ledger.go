@@ -1,0 +1,157 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fate is what the MTA's side knows of a message it has offered.
+type fate byte
+
+const (
+	intended fate = iota + 1 // sent to its end, perhaps, and not answered: it may come or not
+	answered                 // taken: it must come
+	passed                   // left with the MTA: it must not come
+	aborted                  // the client went away before the end: it must not come
+)
+
+// entry is one message of the ledger.
+type entry struct {
+	id    string
+	rcpts []string // whom it may go to
+	taken []string // whom the daemon has answered for
+	sum   [sha256.Size]byte
+	fate  fate
+	at    time.Time // of the answer
+	crash int       // crashes before the answer, to find the one that lost it
+}
+
+// offer is one that nobody answered: the message may have been taken all the same.
+type offer struct {
+	entry        *entry
+	since, until time.Time
+}
+
+// ledger is the record of what was offered and what was answered for. It is a file outside of whatever is crashed, and each
+// line is with the kernel before the next step: "I" before the message is offered, "A" after the answer that takes it, "P"
+// when it stays with the MTA, "B" when the connection broke instead, "C" at a crash.
+type ledger struct {
+	mu      sync.Mutex
+	file    *os.File
+	err     error // the first failure to write; a ledger with holes proves nothing
+	entries map[string]*entry
+	pending map[string]time.Time // offered now, since when
+	open    []offer              // that ended without an answer
+	slowest time.Duration        // answer since the last start of the daemon
+	count   struct{ answered, passed int }
+	crashes int
+}
+
+func newLedger(path string) (*ledger, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &ledger{file: f, entries: make(map[string]*entry), pending: make(map[string]time.Time)}, nil
+}
+
+func (l *ledger) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.file.Close(); l.err == nil {
+		l.err = err
+	}
+	return l.err
+}
+
+// write adds a line. The mutex is held.
+func (l *ledger) write(format string, args ...any) {
+	if _, err := fmt.Fprintf(l.file, format+"\n", args...); err != nil && l.err == nil {
+		l.err = err
+	}
+}
+
+// intend notes that m will be offered. A second time, after a lost answer, changes nothing.
+func (l *ledger) intend(m *mail) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.entries[m.id] == nil {
+		l.entries[m.id] = &entry{id: m.id, rcpts: m.rcpts, sum: m.sum(), fate: intended}
+		l.write("I %s %x %s", m.id, m.sum(), strings.Join(m.rcpts, " "))
+	}
+	l.pending[m.id] = time.Now()
+}
+
+// answer notes what became of an offer. taken are the recipients the daemon answers for.
+func (l *ledger) answer(id string, f fate, taken []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	e.fate, e.taken, e.at, e.crash = f, taken, time.Now(), l.crashes
+	l.slowest = max(l.slowest, time.Since(l.pending[id]))
+	delete(l.pending, id)
+	if f == answered {
+		l.count.answered += len(taken)
+		l.write("A %s %s", id, strings.Join(taken, " "))
+	} else {
+		l.count.passed++
+		l.write("P %s", id)
+	}
+}
+
+// broken notes that the connection ended before the answer to m.
+func (l *ledger) broken(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = append(l.open, offer{l.entries[id], l.pending[id], time.Now()})
+	delete(l.pending, id)
+	l.write("B %s", id)
+}
+
+// crashed notes a crash and returns how long the slowest answer has taken since the daemon was started.
+func (l *ledger) crashed() (slowest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.crashes++
+	l.write("C %d %s", l.crashes, time.Now().Format(time.RFC3339Nano))
+	slowest = l.slowest
+	l.slowest = 0
+	return slowest
+}
+
+// unanswered returns the offers nobody answered, in order.
+func (l *ledger) unanswered() []offer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.open)
+}
+
+// answers is how many recipients were answered for, and how many messages were left with the MTA.
+func (l *ledger) answers() (taken, passed int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count.answered, l.count.passed
+}
+
+// all returns the entries in the order of their ids.
+func (l *ledger) all() []*entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]*entry, 0, len(l.entries))
+	for _, e := range l.entries {
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b *entry) int { return strings.Compare(a.id, b.id) })
+	return list
+}
+
+func (l *ledger) find(id string) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[id]
+}

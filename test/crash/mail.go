@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/millrace/millrace/test/driver"
+)
+
+// mail is one message as its author wrote it.
+type mail struct {
+	id    string
+	rcpts []string
+	local string // a recipient who stays with the MTA, or ""
+	raw   []byte
+}
+
+const (
+	senderPrefix = "news+"
+	senderDomain = "@sender.test"
+	// refused is how the local part of a recipient begins whom his site does not know.
+	refused = "bad"
+)
+
+// domains are where recipients live; each is a listener of its own.
+var domains = []string{"near.test", "slow.test", "grey.test"}
+
+// sender is the envelope sender of a message: one of its own, so that a notification says what it is about.
+func sender(id string) string { return senderPrefix + id + senderDomain }
+
+// idOfSender undoes sender.
+func idOfSender(addr string) (string, bool) {
+	id, ok := strings.CutPrefix(addr, senderPrefix)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(id, senderDomain)
+}
+
+// isRefused reports whether the site of addr will not take mail for it.
+func isRefused(addr string) bool { return strings.HasPrefix(addr, refused) }
+
+// newMail writes the n-th message. Most have one of a few bodies, as a campaign has; some have one of their own, some are
+// large, and all hold what tends to be damaged on the way: dots, 8-bit text, folded fields. A plain one has only recipients
+// who take it at once.
+func newMail(rng *rand.Rand, id string, plain bool) *mail {
+	m := &mail{id: id, rcpts: recipients(rng, id, plain)}
+	if !plain && rng.IntN(12) == 0 {
+		m.local = "staff-" + id + "@local.test"
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "X-Ledger: %s\r\nFrom: News <news@sender.test>\r\nTo: Reader %s\r\n\t<%s>\r\n", id, id, m.rcpts[0])
+	fmt.Fprintf(&b, "Subject: =?utf-8?q?N=C2=B0?= %s\r\nMessage-ID: <%s@sender.test>\r\n", id, id)
+	b.WriteString("List-Unsubscribe: <https://sender.test/u>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n")
+	b.WriteString(body(rng, id))
+	m.raw = b.Bytes()
+	return m
+}
+
+func recipients(rng *rand.Rand, id string, plain bool) []string {
+	n := 1
+	if rng.IntN(4) == 0 {
+		n += rng.IntN(5)
+	}
+	rcpts := make([]string, n)
+	for i := range rcpts {
+		user, domain := "u", domains[0]
+		switch k := rng.IntN(12); {
+		case k >= 9:
+			domain = domains[1]
+		case plain:
+		case k == 0:
+			user = refused
+		case k == 1:
+			domain = domains[2]
+		}
+		rcpts[i] = fmt.Sprintf("%s-%s-%d@%s", user, id, i, domain)
+	}
+	return rcpts
+}
+
+// body is the text: one of the campaigns', or one of its own.
+func body(rng *rand.Rand, id string) string {
+	const line = ".\r\n..a dot begins this line, and grüße end it\r\n.\r\n\r\n"
+	switch k := rng.IntN(20); {
+	case k < 12:
+		return fmt.Sprintf("campaign %d\r\n", k%3) + strings.Repeat(line, 20+100*(k%3))
+	case k == 19:
+		return id + "\r\n" + strings.Repeat(line, 1000+rng.IntN(2000))
+	}
+	return id + "\r\n" + strings.Repeat(line, 1+rng.IntN(40)) + strings.Repeat("x", rng.IntN(990)) + "\r\n"
+}
+
+// sum identifies the content.
+func (m *mail) sum() [sha256.Size]byte { return sha256.Sum256(m.raw) }
+
+// offer is the message as the MTA has it.
+func (m *mail) offer() *driver.Message {
+	d := &driver.Message{QueueID: strings.ToUpper(m.id), From: sender(m.id), Rcpts: driver.To(m.rcpts...)}
+	if m.local != "" {
+		d.Rcpts = append(d.Rcpts, driver.Recipient{Addr: m.local, Mailer: "local"})
+	}
+	d.Header, d.Body = driver.Parse(m.raw)
+	return d
+}

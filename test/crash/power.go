@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// powerMode cuts the power n times under load, over one state directory.
+func powerMode(r *run, n int) (Result, error) {
+	return r.atDisk(options{}, func(s *site, d *disk) error {
+		if err := s.recover(); err != nil {
+			return err
+		}
+		g := s.generate(usual(r.seed))
+		defer g.stop()
+		rng := rand.New(rand.NewPCG(r.seed, 3))
+		for len(s.crashes) < n {
+			time.Sleep(runTime(rng))
+			if err := s.powerCut(d, rng); err != nil {
+				return err
+			}
+			r.progress(len(s.crashes), n)
+		}
+		g.stop()
+		s.result.N = len(s.crashes)
+		return s.finish()
+	})
+}
+
+// powerCut cuts the power off; in one of four cases again, in the recovery that follows.
+func (s *site) powerCut(d *disk, rng *rand.Rand) error {
+	if err := s.cutOnce("power cut", d, rng); err != nil {
+		return err
+	}
+	if rng.IntN(4) == 0 {
+		if err := s.daemon.start(); err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
+		if err := s.cutOnce("power cut in recovery", d, rng); err != nil {
+			return err
+		}
+	}
+	return s.recover()
+}
+
+// cutOnce ends the daemon and then cuts its disk off, as a power cut does both at once; or it does so the other way round,
+// and a daemon that answers for something while its disk is gone lies.
+func (s *site) cutOnce(what string, d *disk, rng *rand.Rand) error {
+	how := uint32(cutNothing)
+	if rng.IntN(5) == 0 {
+		how = []uint32{cutDefault, cutFlushed}[rng.IntN(2)]
+	}
+	if err := s.alive(); err != nil {
+		return err
+	}
+	c := &crash{what: what, at: time.Now(), disk: rng.IntN(2) == 0}
+	err := s.note(c, func() error {
+		if !c.disk {
+			return errors.Join(s.daemon.kill(), d.cut(how))
+		}
+		err := d.cut(how)
+		time.Sleep(survival(rng))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.remount([]int{1, 5, 1000}[rng.IntN(3)])
+}
+
+// survival is how long the daemon lives on without its disk: mostly too short to notice.
+func survival(rng *rand.Rand) time.Duration {
+	if rng.IntN(10) == 0 {
+		return 2 * stall
+	}
+	return time.Duration(rng.IntN(15)) * time.Millisecond
+}
+
+// atDisk is atSite with the state directory on a disk of its own.
+func (r *run) atDisk(o options, do func(*site, *disk) error) (Result, error) {
+	o.dir = r.place()
+	d, err := newDisk(o.dir)
+	if err != nil {
+		return Result{}, err
+	}
+	o.state = d.state()
+	res, err := r.atSite(o, func(s *site) error {
+		err := do(s, d)
+		// The daemon must be gone before its disk can go.
+		return errors.Join(err, s.end(), d.unmount())
+	})
+	return res, errors.Join(err, d.unmount())
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// Result is what a mode found. Its numbers count recipients of messages, but for N.
+type Result struct {
+	Mode           string `json:"mode"`
+	N              int    `json:"n"`               // crashes, stops, states or faults, whatever the mode makes
+	Lost           int    `json:"lost"`            // answered for, and neither delivered, nor queued, nor reported to the sender
+	Phantom        int    `json:"phantom"`         // delivered though never sent to the end, or refused
+	Altered        int    `json:"altered"`         // delivered with other bytes
+	WrongRecipient int    `json:"wrong_recipient"` // delivered to somebody the message was not for
+	Duplicates     int    `json:"duplicates"`      // delivered again, the most after any one crash
+	Window         int    `json:"window"`          // W, the largest of any one crash
+	Caught         int    `json:"caught"`          // selftest: seeded faults found
+
+	Unexplained  int      `json:"unexplained"` // duplicates that no crash's window has room for
+	AllTwice     int      `json:"duplicates_total"`
+	Acknowledged int      `json:"acknowledged"`
+	Delivered    int      `json:"delivered"`
+	Seconds      float64  `json:"seconds"`
+	Notes        []string `json:"notes,omitempty"`
+	Violations   []string `json:"violations,omitempty"`  // broken promises in words, the first few of each kind
+	Unavailable  string   `json:"unavailable,omitempty"` // why the mode could not run here
+
+	kinds map[string]int // violations by kind
+}
+
+// maxViolations bounds what is told of each kind.
+const maxViolations = 6
+
+// violate notes a broken promise. The format is its kind.
+func (r *Result) violate(format string, args ...any) {
+	if r.kinds == nil {
+		r.kinds = make(map[string]int)
+	}
+	r.kinds[format]++
+	switch n := r.kinds[format]; {
+	case n < maxViolations:
+		r.Violations = append(r.Violations, fmt.Sprintf(format, args...))
+	case n == maxViolations:
+		r.Violations = append(r.Violations, fmt.Sprintf(format, args...)+"; and more like this")
+	}
+}
+
+// note adds something worth knowing that is no violation.
+func (r *Result) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// held reports whether all promises were held.
+func (r *Result) held() bool {
+	return r.Lost+r.Phantom+r.Altered+r.WrongRecipient+r.Unexplained+len(r.Violations) == 0
+}
+
+// add puts the numbers of a part of the mode's work into r.
+func (r *Result) add(p Result) {
+	r.N += p.N
+	r.Lost += p.Lost
+	r.Phantom += p.Phantom
+	r.Altered += p.Altered
+	r.WrongRecipient += p.WrongRecipient
+	r.Duplicates = max(r.Duplicates, p.Duplicates)
+	r.Window = max(r.Window, p.Window)
+	r.Caught += p.Caught
+	r.Unexplained += p.Unexplained
+	r.AllTwice += p.AllTwice
+	r.Acknowledged += p.Acknowledged
+	r.Delivered += p.Delivered
+	for _, v := range p.Violations {
+		r.violate(v[:min(len(v), 20)]+"%s", v[min(len(v), 20):])
+	}
+}
+
+// writeJSON prints one object on a line.
+func (r *Result) writeJSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
+
+// verdict is the last column of the table.
+func (r *Result) verdict() string {
+	switch {
+	case r.Unavailable != "":
+		return "not run: " + r.Unavailable
+	case r.held():
+		return "held"
+	}
+	return "BROKEN"
+}
+
+// writeTable prints the results of several modes for a human.
+func writeTable(w io.Writer, all []*Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "mode\tn\tacknowledged\tdelivered\tlost\tphantom\taltered\twrong rcpt\tduplicates\twindow\tcaught\tseconds\tpromises\t")
+	for _, r := range all {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%s\t\n", r.Mode, r.N, r.Acknowledged, r.Delivered,
+			r.Lost, r.Phantom, r.Altered, r.WrongRecipient, r.Duplicates, r.Window, r.Caught, r.Seconds, r.verdict())
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range all {
+		for _, v := range r.Violations {
+			fmt.Fprintf(w, "%s: %s\n", r.Mode, v)
+		}
+		for _, n := range r.Notes {
+			fmt.Fprintf(w, "%s: note: %s\n", r.Mode, n)
+		}
+	}
+	return nil
+}

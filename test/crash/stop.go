@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopLimit is how long a daemon may take to end.
+const stopLimit = 30 * time.Second
+
+// stopMode sends n times SIGTERM, SIGHUP or SIGTERM twice, under load. It counts no crash, so that no duplicate has an
+// excuse.
+func stopMode(r *run, n int) (Result, error) {
+	return r.atSite(options{}, func(s *site) error {
+		if err := s.recover(); err != nil {
+			return err
+		}
+		g := s.generate(usual(r.seed))
+		defer g.stop()
+		rng := rand.New(rand.NewPCG(r.seed, 2))
+		longest := time.Duration(0)
+		for i := range n {
+			time.Sleep(runTime(rng))
+			took, err := s.signalOnce(i, rng)
+			if err != nil {
+				return err
+			}
+			longest = max(longest, took)
+			r.progress(i+1, n)
+		}
+		g.stop()
+		s.result.N = n
+		s.result.note("the longest stop took %.2f s", longest.Seconds())
+		return s.finish()
+	})
+}
+
+// signalOnce sends the i-th signal and returns how long the daemon took to end.
+func (s *site) signalOnce(i int, rng *rand.Rand) (time.Duration, error) {
+	if i%3 == 1 {
+		return 0, s.reload(i)
+	}
+	begin, what := time.Now(), "SIGTERM"
+	defer func() { s.events = append(s.events, event{what, begin, time.Now()}) }()
+	s.daemon.signal(syscall.SIGTERM)
+	if i%3 == 2 {
+		what = "SIGTERM twice"
+		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
+		s.daemon.signal(syscall.SIGTERM)
+	}
+	if err := s.daemon.gone(stopLimit); err != nil {
+		s.result.violate("stop %d, %s: %v", i, what, err)
+	} else if s.daemon.err != nil {
+		s.result.violate("stop %d, %s: %v: %s", i, what, s.daemon.err, s.daemon.lastLine())
+	}
+	took := time.Since(begin)
+	if err := s.quiet(); err != nil {
+		return took, err
+	}
+	if err := s.recover(); err != nil {
+		return took, err
+	}
+	if _, journal, err := s.daemon.status(); err == nil && !journal.Recovery.Clean {
+		s.result.violate("stop %d: the next start does not call it a clean one: %s", i, journal.Recovery.String())
+	}
+	return took, nil
+}
+
+// reload changes a key that a reload takes over, sends SIGHUP, and looks whether the daemon goes on.
+func (s *site) reload(i int) error {
+	text, err := os.ReadFile(s.daemon.config())
+	if err != nil {
+		return err
+	}
+	old, now := `["200ms"]`, `["201ms"]`
+	if strings.Contains(string(text), now) {
+		old, now = now, old
+	}
+	if err := os.WriteFile(s.daemon.config(), []byte(strings.Replace(string(text), old, now, 1)), 0o600); err != nil {
+		return err
+	}
+	before := strings.Count(s.daemon.said(), "reloaded")
+	s.daemon.signal(syscall.SIGHUP)
+	for end := time.Now().Add(stopLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if s.daemon.over() {
+			return fmt.Errorf("SIGHUP ended the daemon: %w: %s", s.daemon.err, s.daemon.lastLine())
+		}
+		if strings.Count(s.daemon.said(), "reloaded") > before {
+			return nil
+		}
+	}
+	s.result.violate("stop %d: SIGHUP brought no reload within %s", i, stopLimit)
+	return nil
+}
