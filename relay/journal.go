@@ -28,7 +28,7 @@ type SavedNode struct {
 	Reason string
 }
 
-// NoJournal promises nothing: for tests, and for observe mode.
+// NoJournal promises nothing: for tests and measurements of the heart alone.
 type NoJournal struct{}
 
 // Take implements Journal.

@@ -58,10 +58,10 @@ type Daemon struct {
 // and opens the state directory, but starts nothing.
 func New(cfg *Config, log hclog.Logger) (*Daemon, error) {
 	d := &Daemon{log: log, cfg: cfg}
-	for _, make := range []func(*Config) error{
+	for _, step := range []func(*Config) error{
 		d.makeLog, d.makeAgent, d.makeResolver, d.makeHeart, d.makePool, d.makeDoor,
 	} {
-		if err := make(cfg); err != nil {
+		if err := step(cfg); err != nil {
 			return nil, errors.Join(err, d.close())
 		}
 	}

@@ -66,9 +66,7 @@ func TestSilentClientDoesNotSpoilTheStop(t *testing.T) {
 	c := dial(t, socket)
 	const n = 200
 	for i := range n {
-		m := &driver.Message{QueueID: fmt.Sprintf("4D%d", i), From: "n@sender.test", Rcpts: driver.To(fmt.Sprintf("u%d@x.test", i)), Body: []byte("hello\r\n"),
-			Header: []driver.Field{{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "List-Id", Value: " <n.s.test>"}, {Name: "List-Unsubscribe", Value: " <https://s.test>"}, {Name: "Precedence", Value: " bulk"}}}
-		if v, err := c.Send(m); err != nil || !v.Taken() {
+		if v, err := c.Send(newsletter(i)); err != nil || !v.Taken() {
 			t.Fatalf("%+v %v", v, err)
 		}
 	}

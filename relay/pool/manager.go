@@ -8,6 +8,8 @@ package pool
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +65,7 @@ type Manager struct {
 type Parts struct {
 	Handler  Handler
 	Router   Router
-	Channels int                // that the handler has; sites that have not proven themselves get a quarter of them
+	Channels int                // that the handler has
 	Inject   string             // the name under which Router knows our own MTA, where ClassInject goes
 	Line     func() *relay.Line // makes a line of the configured order
 	SMTP     smtp.Config
@@ -183,23 +185,31 @@ func (m *Manager) Run(ctx context.Context) {
 
 // tend looks after every site; one that has been of no use for a while is forgotten.
 func (m *Manager) tend(now time.Time) {
-	m.mu.Lock()
-	sites := make([]*Site, 0, len(m.sites))
-	for key, s := range m.sites {
-		if s.forgettable(now) {
-			delete(m.sites, key)
-			continue
-		}
-		sites = append(sites, s)
-	}
-	m.mu.Unlock()
-	for _, s := range sites {
+	m.forget(now)
+	for _, s := range m.all() {
 		s.tend(now)
 	}
 	if now.Sub(m.swept) > time.Minute {
 		m.swept = now
 		m.hosts.tend(now)
 	}
+}
+
+func (m *Manager) forget(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, s := range m.sites {
+		if s.forgettable(now) {
+			delete(m.sites, key)
+		}
+	}
+}
+
+// all is the sites of this moment, so that none is looked after under the manager's lock.
+func (m *Manager) all() []*Site {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Values(m.sites))
 }
 
 // Stop lets every agent finish the transaction it is in. When ctx is done first, what is still open a moment later is
@@ -221,7 +231,9 @@ func (m *Manager) Stop(ctx context.Context) {
 	case <-ctx.Done():
 		m.cutLate(done)
 	}
-	m.closeIdle()
+	for _, s := range m.all() {
+		s.closeIdle(time.Now())
+	}
 }
 
 // cutGrace is how long transactions under way are given when there is no more time: to cut one behind its body is to
@@ -237,14 +249,6 @@ func (m *Manager) cutLate(done <-chan struct{}) {
 		m.parts.Log.Warn("cutting connections that did not finish in time")
 		m.cutAll()
 		<-done
-	}
-}
-
-func (m *Manager) closeIdle() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range m.sites {
-		s.closeIdle()
 	}
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -139,16 +140,18 @@ func (s *Site) asks() {
 	s.mu.Unlock()
 }
 
-// leave ends an agent: its connection is kept for the next one, and the line moves.
+// leave ends an agent: its connection is kept for the next one, unless there are too many, and the line moves.
 func (s *Site) leave(c *smtp.Conn) {
+	if c != nil && s.m.idle.Add(1) > int64(s.m.parts.Channels) {
+		s.m.idle.Add(-1)
+		c.Quit()
+		c = nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.agents--
 	s.used = time.Now()
-	if c != nil && s.m.idle.Add(1) > int64(s.m.parts.Channels) {
-		s.m.idle.Add(-1)
-		c.Quit()
-	} else if c != nil {
+	if c != nil {
 		s.idle = append(s.idle, &lent{Conn: c, since: s.used})
 	}
 	s.admit(s.used)
@@ -166,38 +169,56 @@ func (s *Site) admit(now time.Time) {
 
 // borrow takes an idle connection that still lives, but none to the host named avoid; nil when there is none.
 func (s *Site) borrow(avoid string) *smtp.Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := len(s.idle) - 1; i >= 0; i-- {
-		c := s.idle[i]
-		if avoid != "" && c.Peer().Host == avoid {
-			continue
-		}
-		s.idle = append(s.idle[:i], s.idle[i+1:]...)
-		s.m.idle.Add(-1)
+	for c := s.pop(avoid); c != nil; c = s.pop(avoid) {
 		if c.Alive() {
-			return c.Conn
+			return c
 		}
 		c.Close()
 	}
 	return nil
 }
 
-// tend closes connections that have been idle too long and, when the site may be tried again, lets one queue in.
-func (s *Site) tend(now time.Time) {
+// pop takes the idle connection used last, but none to the host named avoid.
+func (s *Site) pop(avoid string) *smtp.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.idle[:0]
-	for _, c := range s.idle {
-		if now.Sub(c.since) < s.m.cfg.Idle {
-			kept = append(kept, c)
-		} else {
+	for i, c := range slices.Backward(s.idle) {
+		if avoid == "" || c.Peer().Host != avoid {
+			s.idle = slices.Delete(s.idle, i, i+1)
 			s.m.idle.Add(-1)
-			c.Quit()
+			return c.Conn
 		}
 	}
-	clear(s.idle[len(kept):])
-	s.idle = kept
+	return nil
+}
+
+// stale takes the connections out that have been idle since before. They are ended by the caller: a QUIT is I/O.
+func (s *Site) stale(before time.Time) (old []*lent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = slices.DeleteFunc(s.idle, func(c *lent) bool {
+		if c.since.After(before) {
+			return false
+		}
+		old = append(old, c)
+		return true
+	})
+	s.m.idle.Add(int64(-len(old)))
+	return old
+}
+
+// closeIdle ends the connections that have been idle since before.
+func (s *Site) closeIdle(before time.Time) {
+	for _, c := range s.stale(before) {
+		c.Quit()
+	}
+}
+
+// tend closes connections that have been idle too long and, when the site may be tried again, lets one queue in.
+func (s *Site) tend(now time.Time) {
+	s.closeIdle(now.Add(-s.m.cfg.Idle))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.found(now) {
 		s.admitAll()
 	} else {
@@ -224,16 +245,6 @@ func (s *Site) admitAll() {
 		q.Wait("", time.Time{})
 		s.m.parts.Handler.Ready(q)
 	}
-}
-
-func (s *Site) closeIdle() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.idle {
-		s.m.idle.Add(-1)
-		c.Quit()
-	}
-	s.idle = nil
 }
 
 // forgettable reports whether nothing would be lost with the site.
@@ -301,10 +312,8 @@ type Status struct {
 
 // Sites lists the sites in use.
 func (m *Manager) Sites() []Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := make([]Status, 0, len(m.sites))
-	for _, s := range m.sites {
+	var all []Status
+	for _, s := range m.all() {
 		all = append(all, s.status())
 	}
 	return all
