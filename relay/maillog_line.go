@@ -1,0 +1,260 @@
+package relay
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// begin starts a line about e's message.
+func (l *MailLog) begin(service string, e *Event) {
+	l.prefix(service, e.Time)
+	l.word(e.Message.Name())
+	l.add(": ")
+}
+
+// prefix starts a line: "Nov 23 17:32:53 host postfix/millrace/smtp[812]: ".
+func (l *MailLog) prefix(service string, t time.Time) {
+	l.start = len(l.buf)
+	if l.cfg.Prefix {
+		if s := t.Unix(); s != l.second || l.stamp == nil {
+			l.second, l.stamp = s, t.AppendFormat(l.stamp[:0], time.Stamp)
+		}
+		l.buf = append(l.buf, l.stamp...)
+		l.add(" ")
+		l.add(l.cfg.Hostname)
+		l.add(" ")
+	}
+	l.add(l.cfg.Name)
+	l.add("/")
+	l.add(service)
+	l.add("[")
+	l.buf = strconv.AppendInt(l.buf, int64(l.cfg.PID), 10)
+	l.add("]: ")
+}
+
+// end completes the line, or takes it back when the buffer is full.
+func (l *MailLog) end() {
+	l.add("\n")
+	if len(l.buf) > l.cfg.Buffer {
+		l.buf = l.buf[:l.start]
+		l.lost++
+		l.suppressed.Add(1)
+	}
+}
+
+// add appends text of our own.
+func (l *MailLog) add(s string) { l.buf = append(l.buf, s...) }
+
+// address appends <addr>. Angle brackets inside, legal between quotes, would end the field for every parser.
+func (l *MailLog) address(addr string) {
+	l.add("<")
+	l.buf = appendPrintable(l.buf, addr, maxLogAddress, "<>")
+	l.add(">")
+}
+
+// word appends a queue id or the like: no separator of any parser may be in it.
+func (l *MailLog) word(s string) { l.buf = appendPrintable(l.buf, s, maxLogWord, " ,:<>()=") }
+
+// field appends the value of a field, where a colon may stand: "name[2001:db8::25]:25".
+func (l *MailLog) field(s string) { l.buf = appendPrintable(l.buf, s, maxLogWord, " ,<>()=") }
+
+// delays appends the four parts and their sum.
+func (l *MailLog) delays(d Delays) {
+	l.add(", delay=")
+	l.buf = appendSeconds(l.buf, d.Total())
+	l.add(", delays=")
+	for i, part := range [...]time.Duration{d.Before, d.Queue, d.Setup, d.Transmit} {
+		if i > 0 {
+			l.add("/")
+		}
+		l.buf = appendSeconds(l.buf, part)
+	}
+}
+
+// dsn appends the enhanced status code (RFC 3463), a general one of the outcome's class when there was none.
+func (l *MailLog) dsn(e *Event) {
+	switch {
+	case e.Reply.Enhanced != "":
+		l.word(e.Reply.Enhanced)
+	case e.Outcome == Sent || e.Outcome == HandedBack:
+		l.add("2.0.0")
+	case e.Outcome == Bounced:
+		l.add("5.0.0")
+	case e.Outcome == Expired:
+		l.add("4.4.7")
+	default:
+		l.add("4.0.0")
+	}
+}
+
+// status appends the word and, in parentheses, what was said.
+func (l *MailLog) status(e *Event) {
+	switch {
+	case e.Outcome == HandedBack:
+		l.forwarded(e.Reply, ", handed back to the MTA: ")
+	case e.Outcome == Sent && e.injected():
+		l.forwarded(e.Reply, ": ")
+	default:
+		l.add(e.Outcome.String())
+		l.add(" (")
+		if e.Outcome != Sent {
+			l.said(e)
+		}
+		l.reply(e.Reply)
+	}
+	l.add(")")
+}
+
+// forwarded: pflogsumm looks for "forwarded as".
+func (l *MailLog) forwarded(r smtp.Reply, how string) {
+	l.add("sent (forwarded as ")
+	if id := queuedAs(r); id != "" {
+		l.word(id)
+	} else {
+		l.add("other mail")
+	}
+	l.add(how)
+	l.reply(r)
+}
+
+// said appends who refused, as Postfix does it: "host name[address] said: ".
+func (l *MailLog) said(e *Event) {
+	if e.Reply.Code == 0 || e.Relay == "" || e.Relay == "none" {
+		return
+	}
+	host := e.Relay
+	if i := strings.LastIndexByte(host, ']'); i >= 0 {
+		host = host[:i+1]
+	}
+	l.add("host ")
+	l.field(host)
+	l.add(" said: ")
+}
+
+// reply appends a reply as one line: its code, its enhanced code, its text.
+func (l *MailLog) reply(r smtp.Reply) {
+	start := len(l.buf)
+	if r.Code != 0 {
+		l.buf = strconv.AppendInt(l.buf, int64(r.Code), 10)
+		if r.Enhanced != "" {
+			l.add(" ")
+			l.word(r.Enhanced)
+		}
+	}
+	for _, line := range r.Lines {
+		room := maxLogText - (len(l.buf) - start)
+		if room <= 0 {
+			break
+		}
+		if len(l.buf) > start && line != "" {
+			l.add(" ")
+		}
+		l.buf = appendPrintable(l.buf, line, room, "")
+	}
+	if len(l.buf) == start {
+		l.add("no reply")
+	}
+}
+
+// rcpt is the address that e is about.
+func (e *Event) rcpt() string {
+	if e.Rcpt < 0 || e.Rcpt >= len(e.Message.Rcpts) {
+		return ""
+	}
+	return e.Message.Rcpts[e.Rcpt].Addr
+}
+
+// injected reports whether the receiver is our own MTA.
+func (e *Event) injected() bool {
+	return e.Message.Class == ClassInject || e.Node != nil && e.Node.Class == ClassInject
+}
+
+// queuedAs finds the queue id in an MTA's reply to the end of data: "queued as ID" (Postfix), "ID Message accepted for
+// delivery" (Sendmail), "id=ID" (Exim).
+func queuedAs(r smtp.Reply) string {
+	for _, line := range r.Lines {
+		if _, after, ok := strings.Cut(line, "queued as "); ok {
+			return firstWord(after)
+		}
+		if before, _, ok := strings.Cut(line, " Message accepted for delivery"); ok {
+			return before[strings.LastIndexByte(before, ' ')+1:]
+		}
+		if _, after, ok := strings.Cut(line, " id="); ok {
+			return firstWord(after)
+		}
+	}
+	return ""
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
+}
+
+// appendSeconds appends a time as Postfix does: in seconds, two digits of it that mean something, at most two decimals.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	d = max(d, 0)
+	switch {
+	case d >= 10*time.Second:
+		d = d.Round(time.Second)
+	case d >= time.Second:
+		d = d.Round(100 * time.Millisecond)
+	default:
+		d = d.Round(10 * time.Millisecond)
+	}
+	b = strconv.AppendInt(b, int64(d/time.Second), 10)
+	cents := int(d % time.Second / (10 * time.Millisecond))
+	if cents == 0 {
+		return b
+	}
+	b = append(b, '.', byte('0'+cents/10))
+	if cents%10 != 0 {
+		b = append(b, byte('0'+cents%10))
+	}
+	return b
+}
+
+// appendPrintable appends at most limit bytes of s, cut at a rune, with "?" for everything that is not printable or
+// stands in not: a peer must not be able to write log lines.
+func appendPrintable(b []byte, s string, limit int, not string) []byte {
+	for i, r := range s {
+		if i+utf8.RuneLen(r) > limit {
+			return append(b, "..."...)
+		}
+		switch {
+		case r < utf8.RuneSelf && strings.IndexByte(not, byte(r)) >= 0, r == utf8.RuneError, !unicode.IsPrint(r):
+			b = append(b, '?')
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return b
+}
+
+// recent remembers the last few lines of which there is only one per message.
+type recent struct {
+	last [32]remark
+	next int
+}
+
+type remark struct {
+	id   ID
+	word string
+}
+
+// seen reports whether the remark was made a short while ago, and remembers it.
+func (r *recent) seen(id ID, word string) bool {
+	x := remark{id, word}
+	if slices.Contains(r.last[:], x) {
+		return true
+	}
+	r.last[r.next] = x
+	r.next = (r.next + 1) % len(r.last)
+	return false
+}

@@ -1,0 +1,245 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+func TestSiblings(t *testing.T) {
+	cfg := DefaultQueueConfig()
+	cfg.MaxLength = 3
+	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}})
+	m.Open()
+	for range 7 {
+		if err := m.Accept(testMessage("a@x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	qs := m.Queues()
+	if len(qs) != 1 || qs[0].Siblings != 3 || qs[0].Active != 7 {
+		t.Fatalf("queues %+v, want one domain with 3 siblings and 7 nodes", qs)
+	}
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	for q := m.line.Pick(); q != nil; q = m.line.Pick() {
+		for v := h.Visit(q); v != nil; v = h.Visit(q) {
+			v.FailAll(Sent, smtp.Reply{Code: 250})
+			h.Settle(v)
+		}
+	}
+	if s := h.Status(); s.Queues != 0 || s.Sent != 7 {
+		t.Errorf("emptied queues did not leave the map: %+v", s)
+	}
+}
+
+func TestWrapperIsSharedAndFreed(t *testing.T) {
+	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+	want := int64(0)
+	for i := range 10 {
+		m := testMessage("a@x")
+		m.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)
+		if err := x.Accept(m); err != nil {
+			t.Fatal(err)
+		}
+		want += messageCost + nodeCost + rcptCost + int64(len(m.Header)+len("a@x"))
+	}
+	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != want+int64(len("hello\r\n")) {
+		t.Errorf("status %+v, want one body for ten messages and %d bytes of their own", s, want)
+	}
+}
+
+type failingJournal struct{ NoJournal }
+
+func (failingJournal) Take(*Message) error { return errors.New("disk full") }
+
+func TestRefusedMessageLeavesNothing(t *testing.T) {
+	rec := &recorder{}
+	m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: failingJournal{}, Listener: rec})
+	m.Open()
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	if err := m.Accept(testMessage("a@x")); err == nil {
+		t.Fatal("accepted although the journal failed")
+	}
+	if s := h.Status(); s.Messages != 0 || s.Queues != 0 || s.Bytes != 0 || s.Wrappers != 0 || len(rec.lines) != 0 {
+		t.Errorf("left behind %+v %q", s, rec.lines)
+	}
+}
+
+func TestFullAndClosed(t *testing.T) {
+	cfg := DefaultQueueConfig()
+	cfg.MaxMessages = 2
+	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}})
+	m.Open()
+	for i, want := range []error{nil, nil, ErrFull} {
+		if err := m.Accept(testMessage("a@x")); !errors.Is(err, want) {
+			t.Errorf("message %d: %v, want %v", i, err, want)
+		}
+	}
+	m.Close()
+	if err := m.Accept(testMessage("a@x")); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestHoldDelaysRemoval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+		x.c.answer = fixed(Sent, 250)
+		m := testMessage("a@x")
+		if err := x.Accept(m); err != nil {
+			t.Fatal(err)
+		}
+		m.Hold()
+		x.run(t)
+		synctest.Wait()
+		if x.rec.has("removed "+m.Name()) || !m.Open() {
+			t.Error("removed while held")
+		}
+		x.Release(m)
+		if !x.rec.has("removed " + m.Name()) {
+			t.Error("not removed by the last release")
+		}
+	})
+}
+
+func TestRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+		x.c.answer = fixed(Sent, 250)
+		m := testMessage("a@x", "b@y", "c@x", "d@z")
+		x.Restore(Saved{Message: m, Nodes: []SavedNode{
+			{Index: 0, Rcpts: []int{2}, Visits: 3, Due: time.Now().Add(10 * time.Minute), Reason: "451 later"},
+			{Index: 2, Rcpts: []int{3}},
+		}}, x.h)
+		x.run(t)
+		synctest.Wait()
+		if !x.rec.has("sent d@z") || x.rec.has("sent c@x") {
+			t.Errorf("before it is due: %q", x.rec.lines)
+		}
+		l := slices.Collect(x.h.Messages)
+		if len(l) != 1 || l[0].Recipients[0].Attempts != 3 || l[0].Recipients[0].DelayReason != "451 later" {
+			t.Errorf("listing %+v", l)
+		}
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		if x.rec.count("sent c@x") != 1 || x.rec.has("sent a@x") || x.rec.has("sent b@y") {
+			t.Errorf("after: %q", x.rec.lines)
+		}
+	})
+}
+
+func TestCompanionsShareAVisit(t *testing.T) {
+	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+	m := testMessage("a@x", "b@y", "c@z")
+	if err := x.Accept(m); err != nil {
+		t.Fatal(err)
+	}
+	v := x.h.Visit(x.line.Pick())
+	more := x.h.Companions(v, 100, func(k Key) bool { return k.Domain != "z" })
+	if len(more) != 1 || more[0].Node.Domain != "y" {
+		t.Fatalf("companions %+v", more)
+	}
+	if again := x.h.Companions(v, 100, func(Key) bool { return true }); len(again) != 1 || again[0].Node.Domain != "z" {
+		t.Errorf("a busy node was taken twice, or a waiting one missed: %+v", again)
+	}
+}
+
+// TestManyVisitors lets many goroutines accept and settle; nothing may be lost, doubled or left behind.
+func TestManyVisitors(t *testing.T) {
+	cfg := DefaultQueueConfig()
+	cfg.MaxLength = 50
+	cfg.Channels = 4
+	rec := &recorder{}
+	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}, Listener: rec})
+	m.Open()
+	h := NewHandler(m, retryEvery(time.Millisecond, time.Hour), HandbackConfig{})
+	var mu sync.Mutex
+	n := 0
+	c := &script{h: h, answer: func(*Node, int) Fate {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return Fate{Outcome: []Outcome{Sent, Sent, Sent, Deferred, Again}[n%5], Reply: smtp.Reply{Code: 250}}
+	}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { h.Run(ctx, c); close(done) }()
+	const senders, each = 8, 200
+	var wg sync.WaitGroup
+	for s := range senders {
+		wg.Go(func() {
+			for i := range each {
+				msg := &Message{ID: ID(s*each + i + 1), Body: []byte("x"), Arrived: time.Now(), Taken: time.Now()}
+				msg.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%7)}, {Addr: fmt.Sprintf("v%d@e%d", i, s)}}
+				if err := m.Accept(msg); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for deadline := time.Now().Add(time.Minute); h.Status().Messages > 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-done
+	if s := h.Status(); s.Sent != senders*each*2 || s.Messages != 0 || s.Queues != 0 || s.Waiting != 0 || s.Removed != senders*each {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestRetryWait(t *testing.T) {
+	c := RetryConfig{Schedule: []time.Duration{time.Minute, time.Hour}, Jitter: 0.2}
+	for visits, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 2: time.Hour, 9: time.Hour} {
+		for range 100 {
+			if d := c.Wait(visits); d < want*8/10 || d > want*12/10 {
+				t.Fatalf("Wait(%d) = %s, want %s within a fifth", visits, d, want)
+			}
+		}
+	}
+}
+
+func TestPutBackIsNotCharged(t *testing.T) {
+	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+	if err := x.Accept(testMessage("a@x")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxRequeues {
+		v := x.h.Visit(x.line.Pick())
+		if v == nil {
+			t.Fatalf("gone after %d visits", i)
+		}
+		v.PutBack()
+		x.h.Settle(v)
+	}
+	if d := x.h.Status().Deferrals; d != 0 {
+		t.Errorf("%d deferrals", d)
+	}
+}
+
+// TestRestoreWhereDomainsHaveMerged: what counts as one domain may change with a new version; recipients keep theirs.
+func TestRestoreWhereDomainsHaveMerged(t *testing.T) {
+	m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: NoJournal{}, Domain: func(d string) string { return strings.TrimPrefix(d, "alias.") }})
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	m.Restore(Saved{Message: testMessage("a@x", "b@alias.x", "c@z"), Nodes: []SavedNode{
+		{Index: 0, Rcpts: []int{0}}, {Index: 1, Rcpts: []int{1}, Visits: 2}, {Index: 2, Rcpts: []int{2}},
+	}}, h)
+	got := make(map[string]string)
+	for l := range h.Messages {
+		for _, r := range l.Recipients {
+			got[r.Address] = r.Domain
+		}
+	}
+	if want := map[string]string{"a@x": "x", "b@alias.x": "x", "c@z": "z"}; !maps.Equal(got, want) {
+		t.Errorf("restored %v, want %v", got, want)
+	}
+}
