@@ -23,6 +23,9 @@ func TestFailedStartLosesNothing(t *testing.T) {
 			t.Fatalf("%+v %v", v, err)
 		}
 	}
+	if err := c.Close(); err != nil { // else the door gives it the whole of its grace
+		t.Fatal(err)
+	}
 	stop(t, d)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
