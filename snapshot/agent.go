@@ -162,7 +162,7 @@ func (a *Agent) directories() error {
 		if err := a.writeSnapshot(&plan{head: header{magic: snapshotMagic, version: formatVersion, number: 1, created: time.Now()}}); err != nil {
 			return err
 		}
-		a.keeper.generation = 1
+		a.keeper.generation, a.keeper.valid = 1, 1
 	}
 	return a.makeDir(journalDir)
 }

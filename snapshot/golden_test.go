@@ -1,0 +1,125 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// writeGolden makes TestGolden write the files of the present format instead of reading them. Those of an older format
+// are what an older program wrote; nothing can make them again.
+var writeGolden = flag.Bool("golden", false, "write testdata of the present format")
+
+// restored is a message as a recovery gave it, in a form to keep.
+type restored struct {
+	ID      string
+	QueueID string
+	relay.Envelope
+	Header, Trace   string
+	Body            string // SHA-256
+	EightBit        bool
+	Class           string
+	Rule, Client    string
+	Arrived, Taken  time.Time
+	Nodes           []relay.SavedNode
+	BodyBytes       int
+	AllRcpts, Rcpts int
+}
+
+func toKeep(saved []relay.Saved) []restored {
+	var all []restored
+	for _, s := range saved {
+		m := s.Message
+		r := restored{
+			ID: m.ID.String(), QueueID: m.QueueID, Envelope: m.Envelope, Header: string(m.Header), Trace: string(m.Trace),
+			Body: fmt.Sprintf("%x", sha256.Sum256(m.Body)), BodyBytes: len(m.Body), EightBit: m.EightBit, Class: m.Class,
+			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), Nodes: s.Nodes, AllRcpts: len(m.Rcpts),
+		}
+		for i, n := range r.Nodes {
+			if !n.Due.IsZero() {
+				r.Nodes[i].Due = n.Due.UTC()
+			}
+			r.Rcpts += len(n.Rcpts)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// TestGolden recovers state directories as programs of each format left them, and finds in them what was in them then.
+func TestGolden(t *testing.T) {
+	for version := 1; version <= formatVersion; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			dir := filepath.Join("testdata", fmt.Sprintf("format%d", version))
+			if *writeGolden && version == formatVersion {
+				makeGolden(t, dir)
+			}
+			state := filepath.Join(t.TempDir(), "state")
+			must(t, os.CopyFS(state, os.DirFS(filepath.Join(dir, "state"))))
+			must(t, Verify(state))
+			_, saved, r := mustStart(t, osFS{state}, smallConfig())
+			if !r.Healthy() || r.Clean || r.Messages != len(saved) || r.Done == 0 {
+				t.Errorf("%s: %+v", &r, r)
+			}
+			got, err := json.MarshalIndent(toKeep(saved), "", " ")
+			must(t, err)
+			golden := filepath.Join(dir, "restored.json")
+			if *writeGolden && version == formatVersion {
+				must(t, os.WriteFile(golden, got, 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			must(t, err)
+			if string(got) != string(want) {
+				t.Errorf("recovered %d messages that are not those of %s:\n%s", len(saved), golden, got)
+			}
+		})
+	}
+}
+
+// makeGolden leaves a state directory as kill -9 does: several segments, copies, soft state in snapshot and journal.
+func makeGolden(t *testing.T, dir string) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 60)
+	for i, id := range w.order[:40] {
+		if i != 3 && i != 30 {
+			w.settle(a, id, 0)
+			if i%4 == 0 {
+				w.settle(a, id, 1+i/4%2)
+			}
+			if i%4 == 0 && i < 24 {
+				w.settle(a, id, 2-i/4%2)
+			}
+		}
+	}
+	waits := func(i, visits int) {
+		n := w.offered[w.order[i]].Nodes[0]
+		n.Visits, n.Due, n.Reason = visits, time.Unix(1800000000+int64(i), 0), fmt.Sprintf("451 4.7.1 try %d later", visits)
+		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1})
+	}
+	waits(3, 1)
+	waits(40, 2)
+	must(t, w.flush(a))
+	must(t, a.Snapshot())
+	waits(40, 3)
+	w.campaign(t, a, 6)
+	w.settle(a, w.order[44], 1)
+	must(t, w.flush(a))
+	must(t, os.RemoveAll(dir))
+	for name, i := range m.killed().names {
+		path := filepath.Join(dir, "state", name)
+		if i.dir {
+			must(t, os.MkdirAll(path, 0o755))
+			continue
+		}
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, i.data, 0o644))
+	}
+}
