@@ -14,6 +14,9 @@ const (
 	EventTaken EventKind = iota
 	// EventRestored: the recovery agent brought the message back. Rcpt is -1.
 	EventRestored
+	// EventInterrupted: the recipient of a restored message was being visited when the daemon ended, and nobody knows what
+	// the receiver said. It is visited again, so that it may be delivered twice (RFC 1047).
+	EventInterrupted
 	// EventSettled: Outcome was decided for one recipient (never Again).
 	EventSettled
 	// EventReported: the sender has been told of a failure of this recipient, or need not be. Report names the notification.
@@ -30,7 +33,7 @@ type Event struct {
 	Kind    EventKind
 	Time    time.Time
 	Message *Message
-	Node    *Node // nil for EventTaken, EventRestored, EventRemoved
+	Node    *Node // nil for EventTaken, EventRestored, EventInterrupted, EventRemoved
 	Rcpt    int   // index into Message.Rcpts, or -1
 
 	Outcome    Outcome

@@ -7,9 +7,20 @@ type Journal interface {
 	// Take records m, whose ID, envelope, Nodes and Wrapper are set. It returns nil only when m is as safe as the
 	// journal promises; the door then answers for it. It may block on the disk.
 	Take(m *Message) error
+	// Begin records that n is about to be sent, so that a restart knows whose receiver may have answered for it unheard.
+	// It does not wait; whoever sends does, before the last byte goes out. A nil Record needs no waiting for.
+	Begin(n *Node) Record
+	// Silent returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
+	Silent() error
 	// Event records what is decided: EventSettled that is Sent or HandedBack, EventReported, EventDeferred and
 	// EventRemoved. It must not block.
 	Listener
+}
+
+// A Record is something on its way into the journal.
+type Record interface {
+	// Wait returns nil when the record is as safe as the journal promises, and an error when it will never be.
+	Wait() error
 }
 
 // Saved is a message as the recovery agent found it, for QueueMap.Restore.
@@ -26,6 +37,7 @@ type SavedNode struct {
 	Visits int
 	Due    time.Time // zero when it was not deferred
 	Reason string
+	Begun  bool // it was being sent when the daemon ended: the receivers may have the message
 }
 
 // NoJournal promises nothing: for tests and measurements of the heart alone.
@@ -33,6 +45,12 @@ type NoJournal struct{}
 
 // Take implements Journal.
 func (NoJournal) Take(*Message) error { return nil }
+
+// Begin implements Journal.
+func (NoJournal) Begin(*Node) Record { return nil }
+
+// Silent implements Journal.
+func (NoJournal) Silent() error { return nil }
 
 // Event implements Listener.
 func (NoJournal) Event(*Event) {}

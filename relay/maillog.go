@@ -178,6 +178,8 @@ func (l *MailLog) Event(e *Event) {
 		l.taken(e)
 	case EventRestored:
 		l.active(e)
+	case EventInterrupted:
+		l.maybeTwice(e, "Millrace ended before the outcome was recorded")
 	case EventSettled:
 		l.settled(e)
 	case EventReported:
@@ -253,7 +255,7 @@ func (l *MailLog) settled(e *Event) {
 	l.status(e)
 	l.end()
 	if e.MaybeTwice {
-		l.maybeTwice(e)
+		l.maybeTwice(e, "lost connection after end of data")
 	}
 	if e.Outcome == Expired {
 		l.expired(e)
@@ -261,14 +263,16 @@ func (l *MailLog) settled(e *Event) {
 }
 
 // maybeTwice: RFC 1047; the receiver may have it although it is tried again.
-func (l *MailLog) maybeTwice(e *Event) {
+func (l *MailLog) maybeTwice(e *Event, why string) {
 	l.prefix("smtp", e.Time)
 	l.add("warning: ")
 	l.word(e.Message.Name())
 	l.add(": to=")
 	l.address(e.rcpt())
-	l.add(" may be delivered twice (lost connection after end of data)")
-	l.end()
+	l.add(" may be delivered twice (")
+	l.add(why)
+	l.add(")")
+	l.keep()
 }
 
 // expired: Postfix's line for a message that waited too long.

@@ -38,6 +38,10 @@ func (l *MailLog) prefix(service string, t time.Time) {
 	l.add("]: ")
 }
 
+// keep completes a line for which there is room also in a full buffer: it must not be missed, and there are never many
+// of its kind.
+func (l *MailLog) keep() { l.add("\n") }
+
 // end completes the line, or takes it back when the buffer is full.
 func (l *MailLog) end() {
 	l.add("\n")

@@ -106,11 +106,24 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.enter(msg)
 	m.counts.restored.Add(1)
 	m.Tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
+	m.interrupted(s)
 	for _, n := range live {
 		if n.Due.After(time.Now()) {
 			h.postpone(n)
 		} else {
 			m.link(n)
+		}
+	}
+}
+
+// interrupted tells of the recipients who may have got the message just before the daemon ended.
+func (m *QueueMap) interrupted(s Saved) {
+	for _, n := range s.Nodes {
+		if !n.Begun {
+			continue
+		}
+		for _, r := range n.Rcpts {
+			m.Tell(&Event{Kind: EventInterrupted, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
 		}
 	}
 }
@@ -415,11 +428,11 @@ func (m *QueueMap) Tell(e *Event) {
 }
 
 func (c *counts) add(e *Event) {
-	if e.Kind != EventSettled {
-		return
-	}
 	if e.MaybeTwice {
 		c.maybeTwice.Add(1)
+	}
+	if e.Kind != EventSettled {
+		return
 	}
 	switch e.Outcome {
 	case Sent:

@@ -19,6 +19,8 @@ type Visit struct {
 	ConnUse int
 	Fates   []Fate // one for each of Node.Rcpts
 	Avoid   string // with Again: do not visit this host next, another of the site may take it
+
+	record Record // that it was begun
 }
 
 // Visit takes the next node of q, or returns nil when q is empty.
@@ -32,6 +34,21 @@ func (h *Handler) Visit(q *Queue) *Visit {
 
 func newVisit(n *Node) *Visit {
 	return &Visit{Node: n, Began: time.Now(), Relay: "none"}
+}
+
+// Begin makes the journal record that v is about to be sent. It does not wait: that is what Visit.Recorded is for.
+func (h *Handler) Begin(v *Visit) { v.record = h.queues.parts.Journal.Begin(v.Node) }
+
+// Silent returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
+func (h *Handler) Silent() error { return h.queues.parts.Journal.Silent() }
+
+// Recorded waits until it is on record that v was begun. Before that the receiver must not get the end of the message:
+// were we to end then, nobody would know that it may be delivered twice.
+func (v *Visit) Recorded() error {
+	if v.record == nil {
+		return nil
+	}
+	return v.record.Wait()
 }
 
 // Companions takes the nodes of v's message that wait in other queues whose key sameSite accepts, as long as they have no

@@ -35,6 +35,7 @@ type Agent struct {
 	epoch uint64
 	ids   atomic.Uint64
 	soft  softStore
+	mute  atomic.Pointer[error] // why nothing can be recorded now, not even an outcome; nil: it can
 	count counts
 	found *survey // what Open found, until Recover has read it
 
@@ -54,10 +55,11 @@ type Agent struct {
 	seg       *segment // the one whose file is written to
 	cur       *batch   // the next commit
 	where     map[relay.ID]*entry
-	redo      []*entry // answered for, but their record is lost: they go into the next segment
-	newest    uint64   // highest segment number given out
-	blocked   error    // why nothing is taken now
-	armed     bool     // timer runs
+	begun     map[softKey]struct{} // nodes that are being sent, or were when the last daemon ended
+	redo      []*entry             // answered for, but their record is lost: they go into the next segment
+	newest    uint64               // highest segment number given out
+	blocked   error                // why nothing is taken now
+	armed     bool                 // timer runs
 	recovered bool
 	closed    bool
 	report    Report
@@ -125,7 +127,7 @@ func newAgent(fs fileSystem, cfg Config, log hclog.Logger, found *survey) *Agent
 		wake: make(chan struct{}, 1), flushes: make(chan chan error), kick: make(chan chan error),
 		quit: make(chan struct{}), halt: make(chan struct{}), keeperDone: make(chan struct{}), writerDone: make(chan struct{}),
 		timer: time.NewTimer(math.MaxInt64), keeping: make(map[string]func() []byte),
-		segs: found.objects(), where: make(map[relay.ID]*entry), kept: found.snap.kept,
+		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]struct{}), kept: found.snap.kept,
 	}
 	a.ids.Store(a.epoch << epochBits)
 	a.keeper = keeper{generation: found.generation, valid: found.snap.head.number, retired: found.leftovers}
@@ -145,7 +147,7 @@ func (a *Agent) establish() error {
 		return err
 	}
 	a.segs[s.number], a.seg = s, s
-	a.cur = newBatch(s, nil)
+	a.cur = newBatch(s, nil, a.wake)
 	if last := a.found.lastHeader(); last.number > 0 {
 		a.linkOld(last.number, s.number)
 	}
@@ -253,14 +255,14 @@ func (a *Agent) tryEnter(m *relay.Message) (*batch, bool, error) {
 	}
 	b := a.cur
 	if len(b.buf) >= a.cfg.Journal.CommitBytes {
-		a.signal()
+		signal(a.wake)
 		return b, false, nil
 	}
 	a.add(b, m)
 	if a.cfg.Ack == AckMemory {
 		a.arm()
 	} else {
-		a.signal()
+		signal(a.wake)
 	}
 	return b, true, nil
 }
@@ -274,14 +276,6 @@ func (a *Agent) add(b *batch, m *relay.Message) {
 	e.stand(p)
 	a.where[m.ID] = e
 	b.takes = append(b.takes, e)
-}
-
-// signal tells the writer that somebody waits.
-func (a *Agent) signal() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
 }
 
 // arm makes the writer commit within the interval. The mutex is held.
@@ -307,6 +301,41 @@ func (a *Agent) Event(e *relay.Event) {
 	case relay.EventRemoved:
 		a.removed(e.Message.ID)
 	}
+}
+
+// Begin implements relay.Journal. The mark is in force until the node waits again or its message is gone.
+func (a *Agent) Begin(n *relay.Node) relay.Record {
+	k := softKey{n.Message.ID, uint32(n.Index)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.where[k.id] == nil {
+		return nil
+	}
+	a.begun[k] = struct{}{}
+	if mute := a.mute.Load(); mute != nil {
+		return failed{*mute}
+	}
+	a.cur.marks = appendBegin(a.cur.marks, k)
+	a.arm()
+	if a.cfg.Ack == AckMemory || errors.Is(a.blocked, errGone) {
+		return nil
+	}
+	return a.cur
+}
+
+// failed is a relay.Record that will never be.
+type failed struct{ error }
+
+// Wait implements relay.Record.
+func (f failed) Wait() error { return f.error }
+
+// Silent implements relay.Journal. With ack = "memory" nothing waits for the disk. Nor does anything after the state
+// directory was deleted: what cannot come back cannot be sent twice, and to send it is all that is left to do.
+func (a *Agent) Silent() error {
+	if mute := a.mute.Load(); mute != nil {
+		return *mute
+	}
+	return nil
 }
 
 func (a *Agent) settled(id relay.ID, rcpt int) {
@@ -345,6 +374,7 @@ func (a *Agent) deferred(n *relay.Node) {
 		return
 	}
 	e.waits = true
+	delete(a.begun, k)
 	a.soft.put(k, s)
 	if len(a.cur.marks) < maxDeferMarks {
 		a.cur.marks = appendDefer(a.cur.marks, k, s)
@@ -371,6 +401,9 @@ func (a *Agent) drop(e *entry) {
 	e.gone = true
 	e.leave()
 	delete(a.where, e.msg.ID)
+	for i := range e.nodes() {
+		delete(a.begun, softKey{e.msg.ID, uint32(i)})
+	}
 	if e.waits {
 		a.soft.drop(e.msg.ID, e.nodes())
 	}

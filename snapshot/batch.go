@@ -26,13 +26,14 @@ type batch struct {
 	sealed chan struct{}
 	done   chan struct{} // closed when err is known
 	err    error
+	wake   chan<- struct{} // the writer's
 
 	answered bool // belongs to the writer: done is closed
 }
 
-func newBatch(s *segment, buf []byte) *batch {
+func newBatch(s *segment, buf []byte, wake chan<- struct{}) *batch {
 	return &batch{
-		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, commitFrame)...),
+		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, commitFrame)...), wake: wake,
 		sealed: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -82,6 +83,27 @@ func (b *batch) head(durable int64, now time.Time) {
 
 // end is where the next batch begins.
 func (b *batch) end() int64 { return b.start + int64(len(b.buf)) }
+
+// Wait implements relay.Record. Whoever waits is in a hurry: the commit is made at once, unless it is under way.
+func (b *batch) Wait() error {
+	select {
+	case <-b.done:
+		return b.err
+	case <-b.sealed:
+	default:
+		signal(b.wake)
+	}
+	<-b.done
+	return b.err
+}
+
+// signal tells the writer that somebody waits.
+func signal(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
 
 // finish tells those who wait, once.
 func (b *batch) finish(err error) {

@@ -304,7 +304,7 @@ func TestNewerVersion(t *testing.T) {
 func TestStaleFrames(t *testing.T) {
 	h := header{magic: segmentMagic, version: formatVersion, number: 1, salt: 42}
 	s := &segment{head: h, end: blockSize, bodies: make(map[[32]byte]uint32)}
-	old, now := newBatch(s, nil), newBatch(s, nil)
+	old, now := newBatch(s, nil, nil), newBatch(s, nil, nil)
 	old.marks, now.marks = appendDone(nil, 1, 1), appendDone(nil, 1, 2)
 	data := h.block()
 	for _, b := range []*batch{now, old} {

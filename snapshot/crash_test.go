@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -61,7 +62,7 @@ func scriptStart(w *world, sys fileSystem, cfg Config) (*Agent, []relay.Saved, e
 	return a, saved, err
 }
 
-// something settles or defers some recipient that is not done.
+// something visits some node that is not done.
 func (w *world) something(a *Agent, rng *rand.Rand) {
 	for range 5 {
 		if len(w.order) == 0 {
@@ -69,16 +70,9 @@ func (w *world) something(a *Agent, rng *rand.Rand) {
 		}
 		id := w.order[rng.IntN(len(w.order))]
 		m := w.offered[id]
-		r := rng.IntN(len(m.Rcpts))
-		if !w.taken[id] || w.done[id][r] {
-			continue
-		}
-		if rng.IntN(3) == 0 {
-			n := *m.Nodes[0]
-			n.Visits++
-			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: m, Node: &n, Rcpt: -1})
-		} else {
-			w.settle(a, id, r)
+		n := m.Nodes[rng.IntN(len(m.Nodes))]
+		if w.taken[id] && !w.done[id][n.Rcpts[0]] {
+			w.visit(a, n, rng.IntN(3) == 0)
 		}
 	}
 }
@@ -160,6 +154,7 @@ func (w *world) clone() *world {
 		for r := range w.durable[id] {
 			c.durable[id][r] = true
 		}
+		c.sent[id] = maps.Clone(w.sent[id])
 	}
 	c.order = append(c.order, w.order...)
 	return c

@@ -247,6 +247,11 @@ func (d *dumper) marks(r Record, f frame) error {
 			x.Kind, x.ID, x.Node, x.Visits, x.Time, x.Text = "deferred", k.id.String(), &k.node, s.visits, &due, s.reason
 			put(x)
 		},
+		begun: func(k softKey) {
+			x := r
+			x.Kind, x.ID, x.Node = "begun", k.id.String(), &k.node
+			put(x)
+		},
 	})
 	if err != nil {
 		return d.malformed(r, err)

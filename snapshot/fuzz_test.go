@@ -39,18 +39,20 @@ func FuzzTake(f *testing.F) {
 func FuzzMarks(f *testing.F) {
 	f.Add(appendDone(appendDone(nil, 1, 2), 300, 70000))
 	f.Add(appendDefer(nil, softKey{9, 1}, soft{visits: 3, due: -5, class: "inject", reason: "451 later"}))
+	f.Add(appendBegin(nil, softKey{1 << 41, 3}))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var again []byte
 		n := 0
 		err := readMarks(p, newInterned(), markVisitor{
 			done:    func(s uint64, pos uint32) { again = appendDone(again, s, pos); n++ },
 			waiting: func(k softKey, s soft) { again = appendDefer(again, k, s); n++ },
+			begun:   func(k softKey) { again = appendBegin(again, k); n++ },
 		})
 		if err != nil {
 			return
 		}
 		m := 0
-		if err := readMarks(again, newInterned(), markVisitor{func(uint64, uint32) { m++ }, func(softKey, soft) { m++ }}); err != nil || m != n {
+		if err := readMarks(again, newInterned(), markVisitor{func(uint64, uint32) { m++ }, func(softKey, soft) { m++ }, func(softKey) { m++ }}); err != nil || m != n {
 			t.Fatalf("%d marks became %d: %v", n, m, err)
 		}
 	})
@@ -62,7 +64,7 @@ func FuzzSegment(f *testing.F) {
 	s := &segment{head: h, end: blockSize, bodies: make(map[[32]byte]uint32)}
 	data := h.block()
 	for i := range 3 {
-		b := newBatch(s, nil)
+		b := newBatch(s, nil, nil)
 		m := message(relay.ID(i+1), "body", rcptsFor(i)...)
 		b.take(&takeRecord{msg: m, body: b.body(m), nodeOf: nodesOf(m)})
 		b.marks = appendDone(nil, 1, uint32(i))
@@ -118,7 +120,7 @@ func FuzzSnapshot(f *testing.F) {
 			return
 		}
 		for _, p := range s.soft {
-			readMarks(p, newInterned(), markVisitor{func(uint64, uint32) {}, func(softKey, soft) {}})
+			readMarks(p, newInterned(), markVisitor{func(uint64, uint32) {}, func(softKey, soft) {}, func(softKey) {}})
 		}
 		parseSnapshot("s", buf[:len(buf)-1])
 	})

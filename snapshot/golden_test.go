@@ -28,9 +28,19 @@ type restored struct {
 	Class           string
 	Rule, Client    string
 	Arrived, Taken  time.Time
-	Nodes           []relay.SavedNode
+	Nodes           []restoredNode
 	BodyBytes       int
 	AllRcpts, Rcpts int
+}
+
+type restoredNode struct {
+	Index  int
+	Rcpts  []int
+	Class  string
+	Visits int
+	Due    time.Time
+	Reason string
+	Begun  bool `json:",omitempty"` // since format 2
 }
 
 func toKeep(saved []relay.Saved) []restored {
@@ -40,12 +50,13 @@ func toKeep(saved []relay.Saved) []restored {
 		r := restored{
 			ID: m.ID.String(), QueueID: m.QueueID, Envelope: m.Envelope, Header: string(m.Header), Trace: string(m.Trace),
 			Body: fmt.Sprintf("%x", sha256.Sum256(m.Body)), BodyBytes: len(m.Body), EightBit: m.EightBit, Class: m.Class,
-			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), Nodes: s.Nodes, AllRcpts: len(m.Rcpts),
+			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
 		}
-		for i, n := range r.Nodes {
+		for _, n := range s.Nodes {
 			if !n.Due.IsZero() {
-				r.Nodes[i].Due = n.Due.UTC()
+				n.Due = n.Due.UTC()
 			}
+			r.Nodes = append(r.Nodes, restoredNode(n))
 			r.Rcpts += len(n.Rcpts)
 		}
 		all = append(all, r)
@@ -104,12 +115,18 @@ func makeGolden(t *testing.T, dir string) {
 		n.Visits, n.Due, n.Reason = visits, time.Unix(1800000000+int64(i), 0), fmt.Sprintf("451 4.7.1 try %d later", visits)
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1})
 	}
+	begins := func(i int) { a.Begin(w.offered[w.order[i]].Nodes[0]) }
+	begins(3)
+	begins(41)
+	begins(42)
 	waits(3, 1)
 	waits(40, 2)
 	must(t, w.flush(a))
 	must(t, a.Snapshot())
 	waits(40, 3)
+	waits(42, 1)
 	w.campaign(t, a, 6)
+	begins(61)
 	w.settle(a, w.order[44], 1)
 	must(t, w.flush(a))
 	must(t, os.RemoveAll(dir))

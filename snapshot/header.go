@@ -11,8 +11,9 @@ const (
 	segmentMagic  = "MRjourna"
 	snapshotMagic = "MRsnapsh"
 
-	// formatVersion is the version this program writes, and the newest it reads.
-	formatVersion = 1
+	// formatVersion is the version this program writes, and the newest it reads. Version 1 knew no mark of a node that is
+	// being sent; everything else is the same.
+	formatVersion = 2
 
 	headerSize = 64
 	// blockSize is where a file's frames begin. The header stands there twice, so that one bad sector does not cost a

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -138,6 +139,7 @@ func (a *Agent) plan(clean bool) *plan {
 		p.vectors = append(p.vectors, v)
 	}
 	slices.SortFunc(p.vectors, func(x, y vector) int { return cmp.Compare(x.number, y.number) })
+	p.begun = slices.Collect(maps.Keys(a.begun))
 	for name, save := range a.keeping {
 		p.keep = append(p.keep, part{name, save})
 	}

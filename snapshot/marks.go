@@ -10,12 +10,14 @@ import (
 //
 //	1 · uvarint segment · uvarint position                                   the recipient is done
 //	2 · uvarint id · uvarint node · soft state                               the node waits
+//	3 · uvarint id · uvarint node                                            the node is being sent, until it waits or is done
 //
 // where soft state is uvarint visits · varint due (Unix nanoseconds, 0 none) · string class · string reason. A mark of a
 // segment that is no more says nothing.
 const (
 	markDone  = 1
 	markDefer = 2
+	markBegin = 3
 )
 
 // maxReason bounds what is kept of a reply: it is for people to read.
@@ -35,10 +37,16 @@ func appendDefer(b []byte, k softKey, s soft) []byte {
 	return appendString(b, s.reason)
 }
 
+func appendBegin(b []byte, k softKey) []byte {
+	b = binary.AppendUvarint(append(b, markBegin), uint64(k.id))
+	return binary.AppendUvarint(b, uint64(k.node))
+}
+
 // markVisitor is told of each mark.
 type markVisitor struct {
 	done    func(segment uint64, position uint32)
 	waiting func(softKey, soft)
+	begun   func(softKey)
 }
 
 // readMarks tells v of each mark in p.
@@ -56,6 +64,11 @@ func readMarks(p []byte, names *interned, v markVisitor) error {
 			s := soft{visits: int(d.number(maxBase)), due: d.varint(), class: names.of(d.bytes()), reason: names.of(d.bytes())}
 			if !d.bad {
 				v.waiting(k, s)
+			}
+		case markBegin:
+			k := softKey{id: relay.ID(d.uvarint()), node: uint32(d.number(maxBase))}
+			if !d.bad {
+				v.begun(k)
 			}
 		default:
 			d.fail()

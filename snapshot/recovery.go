@@ -14,6 +14,7 @@ type Report struct {
 	Messages   int           `json:"messages"`          // restored
 	Recipients int           `json:"recipients"`        // of them, not done
 	Done       int           `json:"done"`              // recipients in the journal that were done before
+	Begun      int           `json:"begun"`             // recipients that were being sent to: they may get the message twice
 	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
 	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
 	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
@@ -31,6 +32,9 @@ func (r *Report) Healthy() bool { return len(r.Damaged)+len(r.Lost)+len(r.Missin
 func (r *Report) String() string {
 	s := fmt.Sprintf("recovered %d messages, %d recipients, %d done before, cut %d bytes of a torn tail, took %.3f s",
 		r.Messages, r.Recipients, r.Done, r.Torn, r.Took.Seconds())
+	if r.Begun > 0 {
+		s += fmt.Sprintf("; %d recipients may get their message twice: the mail log names each", r.Begun)
+	}
 	if !r.Healthy() {
 		s += fmt.Sprintf("; DAMAGE: %d places, %d messages without a body, %d segments missing",
 			len(r.Damaged), len(r.Lost), len(r.Missing))
@@ -46,6 +50,7 @@ type recovery struct {
 	names  *interned
 	bodies map[[32]byte][]byte // bodies given out, each once
 	buf    []byte              // the segment that is being read
+	begun  map[softKey]bool    // nodes that were being sent
 
 	bodiless []bodiless // messages of this segment whose body cannot be read
 }
@@ -61,7 +66,7 @@ type bodiless struct {
 // also for messages f has been given. Recover is called once. An error of f ends it and is returned.
 func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
-	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte)}
+	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte), begun: make(map[softKey]bool)}
 	v := a.found
 	if v == nil {
 		return Report{}, errors.New("recovered already")
@@ -160,7 +165,11 @@ func (r *recovery) marks(in uint64) markVisitor {
 				s.done.set(position)
 			}
 		},
-		waiting: r.a.soft.put,
+		waiting: func(k softKey, s soft) {
+			r.a.soft.put(k, s)
+			delete(r.begun, k)
+		},
+		begun: func(k softKey) { r.begun[k] = true },
 	}
 }
 
@@ -264,12 +273,22 @@ func (r *recovery) message(s *found, f frame, bodies map[uint32]bodyAt) error {
 		return nil
 	}
 	t.msg.Body = r.body(b)
-	if !r.a.restore(seg, t, len(left)) {
+	nodes := r.nodes(t, left)
+	if !r.a.restore(seg, t, len(left), nodes) {
 		return nil
 	}
+	r.count(left, nodes)
+	return r.give(relay.Saved{Message: t.msg, Nodes: nodes})
+}
+
+func (r *recovery) count(left []int, nodes []relay.SavedNode) {
 	r.report.Messages++
 	r.report.Recipients += len(left)
-	return r.give(relay.Saved{Message: t.msg, Nodes: r.nodes(t, left)})
+	for _, n := range nodes {
+		if n.Begun {
+			r.report.Begun += len(n.Rcpts)
+		}
+	}
 }
 
 // left lists the recipients not done. Only this goroutine changes bits of messages not yet given out.
@@ -296,7 +315,7 @@ func (r *recovery) body(b bodyAt) []byte {
 }
 
 // restore enters a message found in seg, with open recipients. It reports false when the message is known already.
-func (a *Agent) restore(seg *segment, t *takeRecord, open int) bool {
+func (a *Agent) restore(seg *segment, t *takeRecord, open int, nodes []relay.SavedNode) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.where[t.msg.ID] != nil {
@@ -307,6 +326,11 @@ func (a *Agent) restore(seg *segment, t *takeRecord, open int) bool {
 	seg.open += open
 	seg.total = max(seg.total, t.base+uint32(len(t.msg.Rcpts)))
 	a.where[t.msg.ID] = e
+	for _, n := range nodes {
+		if n.Begun { // still true when we end before it is decided
+			a.begun[softKey{t.msg.ID, uint32(n.Index)}] = struct{}{}
+		}
+	}
 	return true
 }
 
@@ -331,8 +355,9 @@ func (r *recovery) nodes(t *takeRecord, left []int) []relay.SavedNode {
 }
 
 func (r *recovery) node(m *relay.Message, index int) relay.SavedNode {
-	n := relay.SavedNode{Index: index, Class: m.Class}
-	if s, ok := r.a.soft.at(softKey{m.ID, uint32(index)}); ok {
+	k := softKey{m.ID, uint32(index)}
+	n := relay.SavedNode{Index: index, Class: m.Class, Begun: r.begun[k]}
+	if s, ok := r.a.soft.at(k); ok {
 		n.Class, n.Visits, n.Due, n.Reason = s.class, s.visits, s.Due(), s.reason
 	}
 	return n

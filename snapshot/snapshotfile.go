@@ -16,6 +16,7 @@ const snapshotChunk = 1 << 20
 type plan struct {
 	head     header
 	vectors  []vector
+	begun    []softKey
 	counters [3]int64 // messages and recipients taken, recipients done, since start
 	keep     []part
 	finished []uint64 // segments it no longer names
@@ -85,6 +86,12 @@ func (w *snapshotWriter) all(a *Agent, p *plan) {
 	for i := range softShards {
 		w.frame(kindSoft, func(b []byte) []byte { return a.soft.appendShard(b, i) })
 	}
+	w.frame(kindSoft, func(b []byte) []byte {
+		for _, k := range p.begun {
+			b = appendBegin(b, k)
+		}
+		return b
+	})
 	w.frame(kindCounter, func(b []byte) []byte {
 		for _, c := range p.counters {
 			b = binary.AppendUvarint(b, uint64(c))

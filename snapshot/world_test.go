@@ -21,13 +21,14 @@ type world struct {
 	taken   map[relay.ID]bool
 	done    map[relay.ID]map[int]bool // outcomes told to the agent
 	durable map[relay.ID]map[int]bool // of them, those a later flush made durable
+	sent    map[relay.ID]map[int]bool // whose receiver has the message, as far as anybody could know
 	order   []relay.ID
 }
 
 func newWorld() *world {
 	return &world{
 		offered: make(map[relay.ID]*relay.Message), taken: make(map[relay.ID]bool),
-		done: make(map[relay.ID]map[int]bool), durable: make(map[relay.ID]map[int]bool),
+		done: make(map[relay.ID]map[int]bool), durable: make(map[relay.ID]map[int]bool), sent: make(map[relay.ID]map[int]bool),
 	}
 }
 
@@ -62,7 +63,7 @@ func (w *world) take(a *Agent, m *relay.Message) error {
 	err := a.Take(m)
 	if err == nil {
 		w.taken[m.ID] = true
-		w.done[m.ID] = make(map[int]bool)
+		w.done[m.ID], w.sent[m.ID] = make(map[int]bool), make(map[int]bool)
 	}
 	return err
 }
@@ -73,6 +74,31 @@ func (w *world) settle(a *Agent, id relay.ID, rcpt int) {
 	a.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: rcpt, Outcome: relay.Sent})
 	if len(w.done[id]) == len(m.Rcpts) {
 		a.Event(&relay.Event{Kind: relay.EventRemoved, Message: m, Rcpt: -1})
+	}
+}
+
+// visit sends a node as the pool does: not before it is on record. Its recipients are done, or it waits again.
+func (w *world) visit(a *Agent, n *relay.Node, deferred bool) {
+	m := n.Message
+	if r := a.Begin(n); r != nil && r.Wait() != nil {
+		return
+	}
+	if deferred {
+		again := *n
+		again.Visits++
+		for _, r := range n.Rcpts {
+			w.sent[m.ID][r] = false
+		}
+		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: m, Node: &again, Rcpt: -1})
+		return
+	}
+	for _, r := range n.Rcpts {
+		w.sent[m.ID][r] = a.cfg.Ack != AckMemory
+	}
+	for _, r := range n.Rcpts {
+		if !w.done[m.ID][r] {
+			w.settle(a, m.ID, r)
+		}
 	}
 }
 
@@ -133,6 +159,9 @@ func (w *world) checkOne(s relay.Saved) error {
 			again[r] = true
 			if w.durable[m.ID][r] {
 				return fmt.Errorf("recipient %d was durably done", r)
+			}
+			if w.sent[m.ID][r] && !n.Begun {
+				return fmt.Errorf("recipient %d will get it twice and nobody is told", r)
 			}
 		}
 	}

@@ -23,6 +23,9 @@ const (
 // errGone is returned when the journal was deleted under the running daemon. Only a new start can help.
 var errGone = errors.New("the journal's files were deleted under the running daemon")
 
+// errMoved ends the waiting for a commit whose marks have gone into another one.
+var errMoved = errors.New("the journal goes on in another segment")
+
 // writer is what only the writer goroutine touches.
 type writer struct {
 	unsynced []*batch // written, not yet synced
@@ -128,7 +131,7 @@ func (a *Agent) seal() *batch {
 	if full && a.blocked == nil {
 		next = a.newSegment()
 	}
-	a.cur = newBatch(next, a.writer.buffer())
+	a.cur = newBatch(next, a.writer.buffer(), a.wake)
 	return b
 }
 
@@ -273,6 +276,7 @@ func (a *Agent) put(b *batch) error {
 		return err
 	}
 	s.written = b.end()
+	a.mute.Store(nil)
 	a.count.commits.Add(1)
 	a.count.bytes.Add(int64(len(b.buf)))
 	a.writer.keep(b)
@@ -351,6 +355,7 @@ func (a *Agent) collapse(b *batch, err error) {
 		a.log.Error("journal cannot be written; no mail is taken until it can", "file", segmentName(a.seg.number), "error", err)
 	}
 	a.blocked = err
+	a.hush(b, err)
 	var lost []*batch
 	if a.seg.broken {
 		lost = a.writer.clear()
@@ -368,8 +373,17 @@ func (a *Agent) collapse(b *batch, err error) {
 		marks = append(marks, x.marks...)
 		a.abandon(x, err)
 	}
-	a.cur = newBatch(a.seg, nil)
+	a.cur = newBatch(a.seg, nil, a.wake)
 	a.cur.marks = marks
+}
+
+// hush notes that not even outcomes can be recorded: the segment is broken, or has no room left for b, which holds some.
+// Deliveries stop for that. The mutex is held.
+func (a *Agent) hush(b *batch, err error) {
+	full := b != nil && b.seg == a.seg && len(b.marks) > 0
+	if (a.seg.broken || full) && a.cfg.Ack != AckMemory && !errors.Is(err, errGone) {
+		a.mute.Store(&err)
+	}
 }
 
 // abandon undoes what a batch that was not written has done to the state in RAM. Its segment still believes to hold its
@@ -424,9 +438,11 @@ func (a *Agent) resume(next *segment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	marks, again := a.cur.marks, a.redo
-	a.cur = newBatch(next, nil)
+	a.cur.finish(errMoved)
+	a.cur = newBatch(next, nil, a.wake)
 	a.cur.marks = marks
 	a.redo, a.blocked = nil, nil
+	a.mute.Store(nil)
 	for _, e := range again {
 		if !e.gone {
 			e.redo = true
@@ -446,6 +462,9 @@ func (a *Agent) pulse() {
 	switch {
 	case blocked != nil:
 		a.heal()
+		if a.mute.Load() != nil {
+			a.commit(false) // there may be room for outcomes again, if for nothing else
+		}
 	case a.syncDue():
 		a.commit(false)
 	}

@@ -172,6 +172,10 @@ func (d *Daemon) Start() error {
 		defer done()
 		return errors.Join(err, d.Stop(soon))
 	}
+	// Before anything is sent: the log names what may now be delivered a second time.
+	if err := d.mail.Flush(); err != nil {
+		d.log.Warn("mail log", "err", err)
+	}
 	d.run.Go(func() { d.pool.Run(ctx) })
 	d.run.Go(func() { d.handler.Run(ctx, d.pool) })
 	d.queues.Open()

@@ -92,6 +92,10 @@ func (a *agent) more() bool {
 	if a.site.m.ending() {
 		return false
 	}
+	if a.site.m.silent() != nil {
+		a.site.hold(a.queue)
+		return false
+	}
 	return a.pending != nil || a.queue.Len() > 0 || a.advance()
 }
 
@@ -177,7 +181,7 @@ func (a *agent) take() *relay.Visit {
 
 // nextTransaction hands the connection its next message; nil ends the conversation for now.
 func (a *agent) nextTransaction() *smtp.Transaction {
-	if a.over || a.site.m.ending() {
+	if a.over || a.site.m.ending() || a.site.m.silent() != nil {
 		return nil
 	}
 	v := a.nextVisit()
@@ -189,6 +193,9 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		return nil
 	}
 	visits := append([]*relay.Visit{v}, a.site.companions(v, a.room()-len(v.Node.Rcpts))...)
+	for _, v := range visits {
+		a.site.m.parts.Handler.Begin(v)
+	}
 	return transaction(visits)
 }
 
@@ -280,7 +287,7 @@ func transaction(visits []*relay.Visit) *smtp.Transaction {
 	m := visits[0].Node.Message
 	t := &smtp.Transaction{
 		From: m.From, Size: m.Size(), EightBit: m.EightBit, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
-		Content: m.Content(), Tag: visits,
+		Content: m.Content(), Tag: visits, Cleared: func() error { return recorded(visits) },
 	}
 	for _, v := range visits {
 		for _, i := range v.Node.Rcpts {
@@ -289,6 +296,16 @@ func transaction(visits []*relay.Visit) *smtp.Transaction {
 		}
 	}
 	return t
+}
+
+// recorded waits until it is on record that the visits were begun.
+func recorded(visits []*relay.Visit) error {
+	for _, v := range visits {
+		if err := v.Recorded(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dial tries the hosts of a fresh plan in turn, but not the one named avoid.

@@ -32,7 +32,9 @@ type Router interface {
 type Handler interface {
 	Visit(*relay.Queue) *relay.Visit
 	Companions(v *relay.Visit, room int, sameSite func(relay.Key) bool) []*relay.Visit
+	Begin(*relay.Visit)
 	Settle(*relay.Visit)
+	Silent() error // why nothing may be sent now
 	Ready(*relay.Queue)
 	Unpark(*relay.Queue)
 	Acquire() bool
@@ -261,6 +263,9 @@ func (m *Manager) ending() bool {
 		return false
 	}
 }
+
+// silent returns why nothing may be sent now, or nil.
+func (m *Manager) silent() error { return m.parts.Handler.Silent() }
 
 // probation counts the agents at sites of which nobody knows yet whether they answer: one each. They use none of the
 // handler's channels, so that any number of dead sites leaves those to the sites that live.

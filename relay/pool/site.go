@@ -56,7 +56,7 @@ func (s *Site) carry(q *relay.Queue) bool {
 		s.admit(s.used)
 		return false
 	}
-	if !s.room(q, s.used) {
+	if s.m.silent() != nil || !s.room(q, s.used) {
 		s.park(q)
 		return false
 	}
@@ -104,11 +104,14 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 
 // park lets q wait here, with the reason for everyone to see. The mutex is held.
 func (s *Site) park(q *relay.Queue) {
-	if why, until := s.pace.Closed(); why != "" {
-		q.Wait(why, until)
-	} else {
-		q.Wait("waiting for a connection to the site", time.Time{})
+	why, until := s.pace.Closed()
+	if err := s.m.silent(); err != nil {
+		why, until = "nothing is sent that cannot be recorded: "+err.Error(), time.Time{}
 	}
+	if why == "" {
+		why = "waiting for a connection to the site"
+	}
+	q.Wait(why, until)
 	s.line.Push(q)
 }
 
@@ -159,7 +162,7 @@ func (s *Site) leave(c *smtp.Conn) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if s.agents >= s.pace.Window(now) || s.m.probation.full() && !s.pace.Proven() {
+	if s.agents >= s.pace.Window(now) || s.m.silent() != nil || s.m.probation.full() && !s.pace.Proven() {
 		return
 	}
 	if q := s.next(); q != nil {

@@ -238,6 +238,9 @@ func (d *delivery) body(f *flight) *Error {
 	if g := d.lookAhead(); g != nil {
 		c.out = c.group(g, c.out)
 	}
+	if err := f.clear(); err != nil {
+		return err
+	}
 	cut := c.content(f)
 	if cut != nil && !f.dotted {
 		return c.cutOff(f, cut)

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -180,6 +181,20 @@ func (f *flight) hearDot(r raw) *Error {
 	return nil
 }
 
+// errHeld is returned when the caller does not clear a message for sending.
+var errHeld = errors.New("not cleared for sending")
+
+// clear asks the caller whether the body may go out. A lone dot may: nobody gets anything by it.
+func (f *flight) clear() *Error {
+	if f.tx.Cleared == nil || f.accepted == 0 {
+		return nil
+	}
+	if err := f.tx.Cleared(); err != nil {
+		return &Error{Local: true, Command: AtBody, Enhanced: "4.3.0", Err: fmt.Errorf("%w: %w", errHeld, err)}
+	}
+	return nil
+}
+
 // breakOff gives f its outcome when the dialogue ends with e. A message to which
 // the peer had said nothing yet, on a connection that had carried others, is not
 // charged: the peer may have closed an idle connection, or counted messages.
@@ -187,8 +202,8 @@ func (f *flight) hearDot(r raw) *Error {
 // When the dialogue is out of step, the refusals heard in it may have been meant
 // for others; they are forgotten.
 func (f *flight) breakOff(e *Error) {
-	if f.sent {
-		return
+	if f.sent || errors.Is(e, errHeld) {
+		return // settle makes what has no result Again
 	}
 	if errors.Is(e, errProtocol) {
 		f.failed = nil

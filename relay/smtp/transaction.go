@@ -25,6 +25,10 @@ type Transaction struct {
 	Content  [][]byte // header and body in CRLF lines, not dot-stuffed, cut anywhere; never modified
 	Tag      any      // the caller's own
 
+	// Cleared is called before the body goes out, when the peer wants it; it may wait. On an error the connection is
+	// closed, with not all of the body sent, and the recipients not refused by then are to be tried Again. nil: no need.
+	Cleared func() error
+
 	Results  []Result  // one for each of Rcpts
 	Reply    Reply     // the reply to the body when it was taken
 	Unknown  bool      // the whole body may be with the peer, whose reply never came: it may be delivered twice

@@ -1,0 +1,293 @@
+package snapshot
+
+import (
+	"errors"
+	"maps"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// begun lists the recipients a recovery says were being sent to, by message.
+func begun(saved []relay.Saved) map[relay.ID]int {
+	found := make(map[relay.ID]int)
+	for _, s := range saved {
+		for _, n := range s.Nodes {
+			if n.Begun {
+				found[s.Message.ID] += len(n.Rcpts)
+			}
+		}
+	}
+	return found
+}
+
+func wait(t *testing.T, r relay.Record) {
+	t.Helper()
+	if r != nil {
+		must(t, r.Wait())
+	}
+}
+
+// TestBegunIsTold: what was being sent at a crash is told by every start until something becomes of it, whether the
+// journal or a snapshot has it.
+func TestBegunIsTold(t *testing.T) {
+	for name, snap := range map[string]bool{"journal": false, "snapshot": true} {
+		t.Run(name, func(t *testing.T) {
+			m, w := newMemFS(), newWorld()
+			a, _, _ := mustStart(t, m, smallConfig())
+			w.campaign(t, a, 8)
+			for _, i := range []int{1, 2, 3, 4} {
+				wait(t, a.Begin(w.offered[w.order[i]].Nodes[0]))
+			}
+			w.settle(a, w.order[1], 0) // sent
+			n := *w.offered[w.order[2]].Nodes[0]
+			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: &n, Rcpt: -1})
+			w.settle(a, w.order[4], 0) // one of the two recipients of this node
+			must(t, w.flush(a))
+			want := map[relay.ID]int{w.order[3]: 1, w.order[4]: 1}
+			for range 3 {
+				if snap {
+					must(t, a.Snapshot())
+					must(t, a.Snapshot()) // after this one nothing older is read
+				}
+				m = m.killed()
+				b, saved, r := mustStart(t, m, smallConfig())
+				if got := begun(saved); !maps.Equal(got, want) || r.Begun != 2 {
+					t.Fatalf("begun %v, want %v; %s", got, want, &r)
+				}
+				a = b
+			}
+			w.settle(a, w.order[3], 0)
+			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: w.offered[w.order[4]], Node: w.offered[w.order[4]].Nodes[0], Rcpt: -1})
+			must(t, w.flush(a))
+			if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(begun(saved)) != 0 {
+				t.Errorf("decided and still told: %v", begun(saved))
+			}
+		})
+	}
+}
+
+// TestBegunIsAsSafeAsATake: when Wait has returned, a power cut (ack = "journal") or a kill ("written") does not lose the
+// mark, and with "memory" nobody waits.
+func TestBegunIsAsSafeAsATake(t *testing.T) {
+	for _, ack := range []Ack{AckJournal, AckWritten, AckMemory} {
+		m := newMemFS()
+		cfg := smallConfig()
+		cfg.Ack = ack
+		cfg.Journal.SyncInterval = time.Hour
+		a, _, _ := mustStart(t, m, cfg)
+		msg := message(a.NewID(), "b", "x@a.example")
+		must(t, a.Take(msg))
+		must(t, a.Flush())
+		r := a.Begin(msg.Nodes[0])
+		if ack == AckMemory {
+			if r != nil {
+				t.Error("memory: there is something to wait for")
+			}
+			continue
+		}
+		wait(t, r)
+		left := m.killed()
+		if ack == AckJournal {
+			left = restart(m.safe, func(i *inode) []byte { return i.safe })
+		}
+		if _, saved, _ := mustStart(t, left, cfg); begun(saved)[msg.ID] != 1 {
+			t.Errorf("%s: the mark is lost", ack)
+		}
+	}
+}
+
+// TestSilent: nothing is begun when it cannot be recorded: no room even for outcomes, or a file system that has become
+// read-only. It ends by itself. With ack = "memory" it never comes to that.
+func TestSilent(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		errno  syscall.Errno
+		ops    []string
+		ack    Ack
+		silent bool
+	}{
+		{"disk full, with room for outcomes", syscall.ENOSPC, []string{"create", "allocate"}, AckJournal, false},
+		{"disk full to the last byte", syscall.ENOSPC, []string{"create", "allocate", "write"}, AckJournal, true},
+		{"read-only", syscall.EROFS, []string{"create", "allocate", "write", "rename", "truncate", "remove"}, AckJournal, true},
+		{"read-only, written", syscall.EROFS, []string{"create", "allocate", "write"}, AckWritten, true},
+		{"read-only, memory", syscall.EROFS, []string{"create", "allocate", "write"}, AckMemory, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, w, f := newMemFS(), newWorld(), &failing{}
+				m.hook = f.hook
+				cfg := smallConfig()
+				cfg.Ack = tt.ack
+				a, _, _, err := start(m, cfg)
+				must(t, err)
+				defer a.Close()
+				w.campaign(t, a, 20)
+				must(t, w.flush(a))
+				for _, op := range tt.ops {
+					f.set(op, tt.errno)
+				}
+				for range 60 { // until takes are refused
+					a.Take(message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
+				}
+				n := w.offered[w.order[1]].Nodes[0]
+				var got error
+				if r := a.Begin(n); r != nil {
+					got = r.Wait()
+				}
+				if silent := errors.Is(a.Silent(), tt.errno); silent != tt.silent || (got != nil) != tt.silent {
+					t.Fatalf("begun: %v, silent: %v", got, a.Silent())
+				}
+				for _, op := range tt.ops {
+					f.set(op, nil)
+				}
+				time.Sleep(2 * pulseInterval)
+				synctest.Wait()
+				must(t, a.Silent())
+				wait(t, a.Begin(n))
+			})
+		})
+	}
+}
+
+// TestReserveFillsUp: outcomes go into the reserve of a full disk, and when that is full as well nothing more is begun.
+// When there is room for them, but not for mail, deliveries go on.
+func TestReserveFillsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w, f := newMemFS(), newWorld(), &failing{}
+		m.hook = f.hook
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		defer a.Close()
+		w.campaign(t, a, 8)
+		f.set("create", syscall.ENOSPC)
+		f.set("allocate", syscall.ENOSPC)
+		for a.Blocked() == nil {
+			w.take(a, message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
+		}
+		n := w.offered[w.order[1]].Nodes[0]
+		begun := 0
+		for a.Silent() == nil {
+			if a.Begin(n).Wait() == nil {
+				begun++
+			}
+		}
+		if begun < 10 {
+			t.Errorf("the reserve took %d marks", begun)
+		}
+		if err := a.Begin(n).Wait(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("begun with a full reserve: %v", err)
+		}
+		f.set("allocate", nil)
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		if a.Silent() != nil || a.Blocked() == nil {
+			t.Errorf("silent: %v, takes blocked: %v", a.Silent(), a.Blocked())
+		}
+		wait(t, a.Begin(n))
+		b, saved, _, err := start(m.killed(), smallConfig())
+		must(t, err)
+		must(t, w.check(saved))
+		b.Close()
+	})
+}
+
+// TestGoneIsNotSilent: when the state directory was deleted, to send what is in memory is all that is left to do, and
+// nothing of it can come back to be sent twice.
+func TestGoneIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		msg := message(a.NewID(), "b", "x@a.example")
+		must(t, a.Take(msg))
+		m.mu.Lock()
+		clear(m.names)
+		m.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		must(t, a.Silent())
+		wait(t, a.Begin(msg.Nodes[0]))
+		a.Close()
+	})
+}
+
+// TestWaitMakesTheCommit: whoever waits for a mark does not wait for the commit interval, and one that nobody waits for
+// is durable within it.
+func TestWaitMakesTheCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _, _, err := start(newMemFS(), testConfig())
+		must(t, err)
+		defer a.Close()
+		msg := message(a.NewID(), "b", "x@a.example")
+		must(t, a.Take(msg))
+		began := time.Now()
+		wait(t, a.Begin(msg.Nodes[0]))
+		if d := time.Since(began); d > 0 {
+			t.Errorf("waited %s", d)
+		}
+		r := a.Begin(msg.Nodes[0])
+		time.Sleep(2 * testConfig().Journal.CommitInterval)
+		synctest.Wait()
+		select {
+		case <-r.(*batch).done:
+		default:
+			t.Error("the mark waits for somebody to ask")
+		}
+	})
+}
+
+// TestBegunWhileTheSegmentChanges: a mark that waited for its commit when the journal went on in another segment is there
+// as well, and whoever waits is told to begin again.
+func TestBegunWhileTheSegmentChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w, f := newMemFS(), newWorld(), &failing{}
+		m.hook = f.hook
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		defer a.Close()
+		w.campaign(t, a, 4)
+		f.set("create", syscall.ENOSPC)
+		for a.Blocked() == nil {
+			w.take(a, message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
+		}
+		n := w.offered[w.order[1]].Nodes[0]
+		r := a.Begin(n)
+		f.set("create", nil)
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		select {
+		case <-r.(*batch).done:
+		default:
+			t.Fatal("whoever waits is forgotten")
+		}
+		if err := r.Wait(); !errors.Is(err, errMoved) {
+			t.Errorf("wait: %v", err)
+		}
+		must(t, a.Flush())
+		b, saved, _, err := start(m.killed(), smallConfig())
+		must(t, err)
+		if begun(saved)[n.Message.ID] != 1 {
+			t.Error("the mark did not move on")
+		}
+		b.Close()
+	})
+}
+
+// TestNothingBegunIsKept in memory when it is decided.
+func TestNothingBegunIsKept(t *testing.T) {
+	a, _, _ := mustStart(t, newMemFS(), smallConfig())
+	w := newWorld()
+	w.campaign(t, a, 10)
+	for i, id := range w.order {
+		for _, n := range w.offered[id].Nodes {
+			w.visit(a, n, i%2 == 0)
+		}
+	}
+	if len(a.begun) > 0 {
+		t.Errorf("%d nodes are still being sent", len(a.begun))
+	}
+}
