@@ -24,6 +24,10 @@ func (r *recorder) Event(e *Event) {
 	switch e.Kind {
 	case EventTaken:
 		r.lines = append(r.lines, "taken "+e.Message.Name())
+	case EventRestored:
+		r.lines = append(r.lines, "restored "+e.Message.Name())
+	case EventInterrupted:
+		r.lines = append(r.lines, "interrupted "+e.Message.Rcpts[e.Rcpt].Addr)
 	case EventSettled:
 		r.lines = append(r.lines, fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpts[e.Rcpt].Addr))
 	case EventDeferred:

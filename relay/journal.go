@@ -19,8 +19,11 @@ type Journal interface {
 
 // A Record is something on its way into the journal.
 type Record interface {
-	// Wait returns nil when the record is as safe as the journal promises, and an error when it will never be.
-	Wait() error
+	// Done returns a channel that is closed when the record is as safe as the journal promises, or will never be. Whoever
+	// asks is in a hurry.
+	Done() <-chan struct{}
+	// Err is why the record will never be, when Done is closed, or nil.
+	Err() error
 }
 
 // Saved is a message as the recovery agent found it, for QueueMap.Restore.

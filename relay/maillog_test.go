@@ -52,6 +52,8 @@ func TestMailLogLines(t *testing.T) {
 			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2 (queue active)"}},
 		{"restored", Event{Kind: EventRestored, Rcpt: -1}, []string{
 			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2 (queue active)"}},
+		{"interrupted", Event{Kind: EventInterrupted, Rcpt: 1, MaybeTwice: true}, []string{
+			"smtp[812]: warning: 4bXyZ1: to=<b@full.example> may be delivered twice (Millrace ended before the outcome was recorded)"}},
 		{"notification queued", Event{Kind: EventTaken, Rcpt: -1, Message: logNotice()}, []string{
 			"qmgr[812]: 1000: from=<>, size=900, nrcpt=1 (queue active)"}},
 		{"sent", Event{Kind: EventSettled, Outcome: Sent, Relay: mx, ConnUse: 37, Delays: delays, Reply: ok("OK 17 - gsmtp")}, []string{
@@ -236,6 +238,27 @@ func TestMailLogFull(t *testing.T) {
 	l.Flush()
 	if out.String() != line {
 		t.Errorf("afterwards: %q, want %q", out.String(), line)
+	}
+}
+
+// What may be delivered twice is said in a full log too: before a visit that came back, and after a start.
+func TestMailLogKeepsWarnings(t *testing.T) {
+	var out bytes.Buffer
+	l := NewMailLog(MailLogConfig{Writer: &out, Buffer: 100})
+	removed := &Event{Kind: EventRemoved, Message: logMessage(), Rcpt: -1}
+	interrupted := &Event{Kind: EventInterrupted, Message: logMessage(), Rcpt: 1, MaybeTwice: true}
+	unknown := &Event{Kind: EventSettled, Outcome: Deferred, Message: logMessage(), MaybeTwice: true}
+	for _, e := range []*Event{removed, removed, removed, interrupted, removed, interrupted, unknown, removed} {
+		l.Event(e)
+	}
+	l.Flush()
+	line := "postfix/millrace/qmgr[0]: 4bXyZ1: removed\n"
+	warning := "postfix/millrace/smtp[0]: warning: 4bXyZ1: to=<b@full.example> may be delivered twice (Millrace ended before the outcome was recorded)\n"
+	want := line + line + warning + warning +
+		"postfix/millrace/smtp[0]: warning: 4bXyZ1: to=<a@gmail.com> may be delivered twice (lost connection after end of data)\n" +
+		"postfix/millrace/maillog[0]: warning: suppressed 4 lines\n"
+	if out.String() != want || l.Suppressed() != 4 {
+		t.Errorf("suppressed %d, got\n%swant\n%s", l.Suppressed(), out.String(), want)
 	}
 }
 

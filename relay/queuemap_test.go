@@ -137,6 +137,42 @@ func TestRestore(t *testing.T) {
 	})
 }
 
+// onEvent is a listener that is a function.
+type onEvent func(*Event)
+
+func (f onEvent) Event(e *Event) { f(e) }
+
+// Whoever was being visited when the daemon ended is named, each recipient once: behind the message, and while nobody
+// can visit it.
+func TestRestoreNamesWhoMayGetItTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+		x.c.answer = fixed(Sent, 250)
+		x.parts.Listener = Listeners{x.rec, onEvent(func(e *Event) {
+			if e.Kind == EventInterrupted && (!e.MaybeTwice || e.Node != nil || len(x.Queues()) != 0) {
+				t.Errorf("maybe twice %v, node %v, queues %+v", e.MaybeTwice, e.Node, x.Queues())
+			}
+		})}
+		x.run(t)
+		m, done := testMessage("a@x", "b@y", "c@x", "d@z", "e@z"), testMessage("f@x")
+		x.Restore(Saved{Message: m, Nodes: []SavedNode{
+			{Index: 0, Rcpts: []int{2}, Due: time.Now().Add(10 * time.Minute), Begun: true},
+			{Index: 1, Rcpts: []int{1}, Visits: 3},
+			{Index: 2, Rcpts: []int{3, 4}, Visits: 1, Begun: true},
+		}}, x.h)
+		x.Restore(Saved{Message: done, Nodes: []SavedNode{{Index: 0, Begun: true}}}, x.h)
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		want := []string{"restored " + m.Name(), "interrupted c@x", "interrupted d@z", "interrupted e@z"}
+		if got := x.rec.lines[:min(len(want), len(x.rec.lines))]; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q first", x.rec.lines, want)
+		}
+		if s := x.h.Status(); s.MaybeTwice != 3 || s.Sent != 4 || s.Restored != 1 || len(x.rec.lines) != len(want)+4+1 {
+			t.Errorf("status %+v, events %q", s, x.rec.lines)
+		}
+	})
+}
+
 func TestCompanionsShareAVisit(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
 	m := testMessage("a@x", "b@y", "c@z")

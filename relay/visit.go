@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"time"
 
 	"github.com/millrace/millrace/relay/smtp"
@@ -43,12 +44,17 @@ func (h *Handler) Begin(v *Visit) { v.record = h.queues.parts.Journal.Begin(v.No
 func (h *Handler) Silent() error { return h.queues.parts.Journal.Silent() }
 
 // Recorded waits until it is on record that v was begun. Before that the receiver must not get the end of the message:
-// were we to end then, nobody would know that it may be delivered twice.
-func (v *Visit) Recorded() error {
+// were we to end then, nobody would know that it may be delivered twice. It gives up when ctx is done.
+func (v *Visit) Recorded(ctx context.Context) error {
 	if v.record == nil {
 		return nil
 	}
-	return v.record.Wait()
+	select {
+	case <-v.record.Done():
+		return v.record.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Companions takes the nodes of v's message that wait in other queues whose key sameSite accepts, as long as they have no

@@ -313,7 +313,7 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	}
 	a.begun[k] = struct{}{}
 	if mute := a.mute.Load(); mute != nil {
-		return failed{*mute}
+		return newFailed(*mute)
 	}
 	a.cur.marks = appendBegin(a.cur.marks, k)
 	a.arm()
@@ -322,12 +322,6 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	}
 	return a.cur
 }
-
-// failed is a relay.Record that will never be.
-type failed struct{ error }
-
-// Wait implements relay.Record.
-func (f failed) Wait() error { return f.error }
 
 // Silent implements relay.Journal. With ack = "memory" nothing waits for the disk. Nor does anything after the state
 // directory was deleted: what cannot come back cannot be sent twice, and to send it is all that is left to do.

@@ -84,18 +84,26 @@ func (b *batch) head(durable int64, now time.Time) {
 // end is where the next batch begins.
 func (b *batch) end() int64 { return b.start + int64(len(b.buf)) }
 
-// Wait implements relay.Record. Whoever waits is in a hurry: the commit is made at once, unless it is under way.
-func (b *batch) Wait() error {
+// newFailed returns a batch that is not written, for err.
+func newFailed(err error) *batch {
+	b := &batch{done: make(chan struct{})}
+	b.finish(err)
+	return b
+}
+
+// Done implements relay.Record. The commit is made at once, unless it is under way.
+func (b *batch) Done() <-chan struct{} {
 	select {
 	case <-b.done:
-		return b.err
 	case <-b.sealed:
 	default:
 		signal(b.wake)
 	}
-	<-b.done
-	return b.err
+	return b.done
 }
+
+// Err implements relay.Record.
+func (b *batch) Err() error { return b.err }
 
 // signal tells the writer that somebody waits.
 func signal(wake chan<- struct{}) {

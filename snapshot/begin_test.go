@@ -26,9 +26,7 @@ func begun(saved []relay.Saved) map[relay.ID]int {
 
 func wait(t *testing.T, r relay.Record) {
 	t.Helper()
-	if r != nil {
-		must(t, r.Wait())
-	}
+	must(t, await(r))
 }
 
 // TestBegunIsTold: what was being sent at a crash is told by every start until something becomes of it, whether the
@@ -70,7 +68,7 @@ func TestBegunIsTold(t *testing.T) {
 	}
 }
 
-// TestBegunIsAsSafeAsATake: when Wait has returned, a power cut (ack = "journal") or a kill ("written") does not lose the
+// TestBegunIsAsSafeAsATake: when it is done, a power cut (ack = "journal") or a kill ("written") does not lose the
 // mark, and with "memory" nobody waits.
 func TestBegunIsAsSafeAsATake(t *testing.T) {
 	for _, ack := range []Ack{AckJournal, AckWritten, AckMemory} {
@@ -134,10 +132,7 @@ func TestSilent(t *testing.T) {
 					a.Take(message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
 				}
 				n := w.offered[w.order[1]].Nodes[0]
-				var got error
-				if r := a.Begin(n); r != nil {
-					got = r.Wait()
-				}
+				got := await(a.Begin(n))
 				if silent := errors.Is(a.Silent(), tt.errno); silent != tt.silent || (got != nil) != tt.silent {
 					t.Fatalf("begun: %v, silent: %v", got, a.Silent())
 				}
@@ -171,14 +166,14 @@ func TestReserveFillsUp(t *testing.T) {
 		n := w.offered[w.order[1]].Nodes[0]
 		begun := 0
 		for a.Silent() == nil {
-			if a.Begin(n).Wait() == nil {
+			if await(a.Begin(n)) == nil {
 				begun++
 			}
 		}
 		if begun < 10 {
 			t.Errorf("the reserve took %d marks", begun)
 		}
-		if err := a.Begin(n).Wait(); !errors.Is(err, syscall.ENOSPC) {
+		if err := await(a.Begin(n)); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("begun with a full reserve: %v", err)
 		}
 		f.set("allocate", nil)
@@ -264,7 +259,7 @@ func TestBegunWhileTheSegmentChanges(t *testing.T) {
 		default:
 			t.Fatal("whoever waits is forgotten")
 		}
-		if err := r.Wait(); !errors.Is(err, errMoved) {
+		if err := await(r); !errors.Is(err, errMoved) {
 			t.Errorf("wait: %v", err)
 		}
 		must(t, a.Flush())

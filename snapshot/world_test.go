@@ -77,10 +77,19 @@ func (w *world) settle(a *Agent, id relay.ID, rcpt int) {
 	}
 }
 
+// await is what the pool does before the body of a message goes out.
+func await(r relay.Record) error {
+	if r == nil {
+		return nil
+	}
+	<-r.Done()
+	return r.Err()
+}
+
 // visit sends a node as the pool does: not before it is on record. Its recipients are done, or it waits again.
 func (w *world) visit(a *Agent, n *relay.Node, deferred bool) {
 	m := n.Message
-	if r := a.Begin(n); r != nil && r.Wait() != nil {
+	if await(a.Begin(n)) != nil {
 		return
 	}
 	if deferred {

@@ -196,7 +196,9 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 	for _, v := range visits {
 		a.site.m.parts.Handler.Begin(v)
 	}
-	return transaction(visits)
+	t := transaction(visits)
+	t.Cleared = func() error { return recorded(a.site.m.cut, visits) }
+	return t
 }
 
 // room is how many recipients one transaction may have here.
@@ -287,7 +289,7 @@ func transaction(visits []*relay.Visit) *smtp.Transaction {
 	m := visits[0].Node.Message
 	t := &smtp.Transaction{
 		From: m.From, Size: m.Size(), EightBit: m.EightBit, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
-		Content: m.Content(), Tag: visits, Cleared: func() error { return recorded(visits) },
+		Content: m.Content(), Tag: visits,
 	}
 	for _, v := range visits {
 		for _, i := range v.Node.Rcpts {
@@ -298,10 +300,10 @@ func transaction(visits []*relay.Visit) *smtp.Transaction {
 	return t
 }
 
-// recorded waits until it is on record that the visits were begun.
-func recorded(visits []*relay.Visit) error {
+// recorded waits until it is on record that the visits were begun, or until cut is done.
+func recorded(cut context.Context, visits []*relay.Visit) error {
 	for _, v := range visits {
-		if err := v.Recorded(); err != nil {
+		if err := v.Recorded(cut); err != nil {
 			return err
 		}
 	}

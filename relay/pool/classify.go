@@ -40,7 +40,7 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpts[rcpt].Notify), "SUCCESS")
 		return f
 	case r.Again:
-		f.Outcome, f.Untried = relay.Again, true // never endless: the first transaction on a connection gets a verdict
+		f.Outcome, f.Untried = relay.Again, true // not endless: the first transaction on a connection gets a verdict, unless the journal fails
 	case c.unfit(r.Err):
 		f.Outcome, f.Unfit = relay.Deferred, true
 	default:

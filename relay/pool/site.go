@@ -60,6 +60,7 @@ func (s *Site) carry(q *relay.Queue) bool {
 		s.park(q)
 		return false
 	}
+	q.Wait("", time.Time{}) // what it waited for may have gone while it stood in another line
 	a := &agent{site: s, queue: q}
 	s.asked = s.used
 	if !s.pace.Proven() {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type world struct {
 	pool    *Manager
 	stop    func()
 	mute    net.Listener
+	asked   atomic.Int64 // calls of Carry
+	carried atomic.Int64 // of them, those that took a channel
 
 	mu     sync.Mutex
 	routes map[string]*route.Route
@@ -50,6 +53,12 @@ func newWorld(t testing.TB, cfg Config, retry time.Duration) *world {
 // newWorldWith is newWorld with so many channels, and a router of the test's own in front of the world's.
 func newWorldWith(t testing.TB, cfg Config, retry time.Duration, channels int, router func(*world) Router) *world {
 	t.Helper()
+	return newWorldOn(t, relay.NoJournal{}, cfg, retry, channels, router)
+}
+
+// newWorldOn is newWorldWith on a journal of the test's own.
+func newWorldOn(t testing.TB, j relay.Journal, cfg Config, retry time.Duration, channels int, router func(*world) Router) *world {
+	t.Helper()
 	s, err := sink.New(sink.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +70,7 @@ func newWorldWith(t testing.TB, cfg Config, retry time.Duration, channels int, r
 	}
 	queue := relay.DefaultQueueConfig()
 	queue.Channels = channels
-	w.queues = relay.NewQueueMap(queue, relay.Parts{Journal: relay.NoJournal{}, Listener: w})
+	w.queues = relay.NewQueueMap(queue, relay.Parts{Journal: j, Listener: w})
 	w.queues.Open()
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := 300 * time.Millisecond
@@ -80,7 +89,7 @@ func newWorldWith(t testing.TB, cfg Config, retry time.Duration, channels int, r
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { w.handler.Run(ctx, w.pool) })
+	wg.Go(func() { w.handler.Run(ctx, w) })
 	wg.Go(func() { w.pool.Run(ctx) })
 	w.stop = sync.OnceFunc(func() {
 		cancel()
@@ -93,6 +102,16 @@ func (w *world) start() {
 		w.stop()
 		w.sink.Close()
 	})
+}
+
+// Carry implements relay.Carrier: the pool's, counted.
+func (w *world) Carry(q *relay.Queue) bool {
+	w.asked.Add(1)
+	if !w.pool.Carry(q) {
+		return false
+	}
+	w.carried.Add(1)
+	return true
 }
 
 // listen opens a host with the given character and makes it the site of the domain, behind those it has already.

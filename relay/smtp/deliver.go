@@ -241,6 +241,9 @@ func (d *delivery) body(f *flight) *Error {
 	if err := f.clear(); err != nil {
 		return err
 	}
+	if c.rd.pending() || c.tcp != nil && c.readable() { // it may have taken a while
+		return c.early(f)
+	}
 	cut := c.content(f)
 	if cut != nil && !f.dotted {
 		return c.cutOff(f, cut)

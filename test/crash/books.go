@@ -18,7 +18,7 @@ type books struct {
 	site     *site
 	result   *Result
 	arrivals map[pair][]time.Time // deliveries, or for a refused recipient the notifications to the sender
-	excuses  map[pair][]*crash    // crashes that may have made one more of them each
+	excuses  map[pair][]*crash    // crashes of which it is known that they may have made one more of them each
 	unheard  map[string][]*crash  // crashes that came between an offer of a message and its answer
 }
 
@@ -79,22 +79,13 @@ func (b *books) delivery(d sink.Delivery) {
 }
 
 // beside reports whether e may come although it was left with the MTA, and counts it: an earlier offer of it was not
-// answered because of a crash, or the disk was failing at that moment, so that it got there all the same. The MTA delivers
-// it too. It is one of the crash's duplicates, and of its window.
+// answered because of a crash, but got there all the same. The MTA delivers it too. It is one of the crash's duplicates.
 func (b *books) beside(e *entry) bool {
-	if e.fate != passed {
+	all := b.unheard[e.id]
+	if e.fate != passed || len(all) == 0 {
 		return false
 	}
-	c := b.site.failing(e.at)
-	if c != nil {
-		c.window++
-	} else if all := b.unheard[e.id]; len(all) > 0 {
-		c = all[0]
-	}
-	if c == nil {
-		return false
-	}
-	c.twice++
+	all[0].twice++
 	b.result.AllTwice++
 	return true
 }
@@ -122,51 +113,23 @@ func (b *books) notification(d sink.Delivery) {
 
 // missing counts what was answered for and neither arrived nor waits.
 func (b *books) missing(waiting map[pair]bool) {
-	doubtful := 0
 	for _, e := range b.site.ledger.all() {
 		b.result.Acknowledged += len(e.taken)
-		cut := b.late(e)
 		for _, r := range e.taken {
-			p := pair{e.id, r}
-			switch {
-			case len(b.arrivals[p]) > 0 || waiting[p]:
-			case cut != nil:
-				doubtful++
-			default:
+			if p := (pair{e.id, r}); len(b.arrivals[p]) == 0 && !waiting[p] {
 				b.result.Lost++
 				b.result.violate("lost: %s for %s, answered for at %s, after crash %d", e.id, r, e.at.Format(time.StampMicro), e.crash)
 			}
 		}
 	}
-	if doubtful > 0 {
-		b.result.note("%d recipients were answered for in the very moment of a cut and are lost", doubtful)
-	}
-}
-
-// late returns the crash whose disk had been cut off when e was answered for, or nil. Nobody would have heard that answer
-// had the power gone with the disk, and it may be true to what the daemon was told: an fdatasync that is under way when
-// ext4 is shut down can return success (measured with Linux 6.18, 5 of 300 cuts). One that begins later cannot.
-func (b *books) late(e *entry) *crash {
-	cut := b.site.failing(e.at)
-	if cut == nil || e.fate != answered {
-		return nil
-	}
-	if after := e.at.Sub(cut.at); after > stall {
-		b.result.violate("%s was answered for %s after the disk had been cut off", e.id, after)
-	}
-	return cut
 }
 
 // excuse finds W of each crash: what may be done again because the daemon could not know, or not remember, that it was
-// done. These are deliveries of its last commit interval and after, offers nobody answered, and reports of failures that
-// were under way.
+// done. These are the recipients whom the mail log of the next start names, each of them; and what the daemon cannot
+// know: offers whose answer the MTA did not hear, and what a daemon sent while its disk was gone.
 func (b *books) excuse() {
-	for p, times := range b.arrivals {
-		for _, t := range times {
-			if c := b.site.within(t); c != nil {
-				b.allow(p, c)
-			}
-		}
+	for _, n := range b.site.named() {
+		b.name(n)
 	}
 	for id, crashes := range b.unheard {
 		for _, c := range crashes {
@@ -176,12 +139,30 @@ func (b *books) excuse() {
 		}
 	}
 	for p, times := range b.arrivals {
-		if begin, ok := b.site.refuse.since(p.rcpt); ok && isRefused(p.rcpt) {
-			for _, c := range b.site.between(begin, slices.MinFunc(times, time.Time.Compare)) {
+		for _, t := range times {
+			if c := b.site.dark(t); c != nil {
 				b.allow(p, c)
 			}
 		}
 	}
+}
+
+// name allows what a line of the mail log says. A notification is named by the sender it goes to.
+func (b *books) name(n named) {
+	c := b.site.loggedAfter(n.at)
+	e := b.site.ledger.find(n.id)
+	if c == nil || e == nil {
+		b.result.violate("the mail log says that %s may get %s twice: after which crash?", n.rcpt, n.id)
+		return
+	}
+	b.result.Named++
+	if id, ok := idOfSender(n.rcpt); ok && id == n.id {
+		for _, r := range slices.DeleteFunc(slices.Clone(e.rcpts), func(r string) bool { return !isRefused(r) }) {
+			b.allow(pair{n.id, r}, c)
+		}
+		return
+	}
+	b.allow(pair{n.id, n.rcpt}, c)
 }
 
 func (b *books) allow(p pair, c *crash) {
@@ -198,7 +179,7 @@ func (b *books) again(p pair, times []time.Time) {
 		b.result.AllTwice++
 		if len(left) == 0 || left[0].at.After(t) {
 			b.result.Unexplained++
-			b.result.violate("%s arrived %d times at %s, and no crash explains it: %s", p.id, len(times), p.rcpt, b.history(p, times))
+			b.result.violate("%s arrived %d times at %s, and nobody was told: %s", p.id, len(times), p.rcpt, b.history(p, times))
 			continue
 		}
 		left[0].twice++
@@ -214,7 +195,7 @@ func (b *books) history(p pair, times []time.Time) string {
 		s.WriteString(" arrived " + ms(t))
 	}
 	for _, c := range b.site.between(times[0].Add(-time.Second), times[len(times)-1]) {
-		s.WriteString(", " + c.what + " " + ms(c.at) + " (window from " + ms(c.from) + " to " + ms(c.until) + ")")
+		s.WriteString(", " + c.what + " " + ms(c.at) + " to " + ms(c.until))
 	}
 	for _, e := range b.site.events {
 		if e.until.After(times[0].Add(-time.Second)) && e.begin.Before(times[len(times)-1]) {

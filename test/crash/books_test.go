@@ -27,7 +27,7 @@ func newBooked(t *testing.T) *booked {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.close() })
-	return &booked{site: &site{ledger: l, refuse: newRefusals()}, t: t, begin: time.Now().Add(-time.Minute)}
+	return &booked{site: &site{ledger: l}, t: t, begin: time.Now().Add(-time.Minute)}
 }
 
 // at is a moment of the story, in milliseconds.
@@ -57,10 +57,14 @@ func (b *booked) report(m *mail, rcpt string, ms int) {
 	b.reports = append(b.reports, sink.Delivery{Rcpt: sender(m.id), ID: "dsn", Raw: []byte(raw), Time: b.at(ms)})
 }
 
-// down is a crash at ms whose window reaches 50 ms back, and after which all was quiet 10 ms later.
-func (b *booked) down(ms int) *crash {
-	c := &crash{what: "kill", at: b.at(ms), from: b.at(ms - 50), until: b.at(ms + 10)}
+// down is a crash at ms, after which all was quiet 10 ms later. The log of the start that follows it names told.
+func (b *booked) down(ms int, told ...named) *crash {
+	c := &crash{what: "kill", at: b.at(ms), until: b.at(ms + 10), logged: int64(ms)}
 	b.crashes = append(b.crashes, c)
+	for _, n := range told {
+		n.at = c.logged
+		b.told = append(b.told, n)
+	}
 	return c
 }
 
@@ -149,28 +153,36 @@ func TestBooksOfDuplicatesAndReports(t *testing.T) {
 			b.deliver(m, "u@near.test", 900)
 			return nil
 		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Unexplained: 1}},
-		{"twice by a crash just after", func(b *booked) []pair {
+		{"twice by a crash, and named", func(b *booked) []pair {
 			m := b.offer("m1", answered, "u@near.test")
 			b.deliver(m, "u@near.test", 470)
-			b.down(500)
+			b.down(500, named{id: "m1", rcpt: "u@near.test"})
 			b.deliver(m, "u@near.test", 900)
 			return nil
 		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Duplicates: 1, Window: 1}},
 		{"three times by one crash", func(b *booked) []pair {
 			m := b.offer("m1", answered, "u@near.test")
 			b.deliver(m, "u@near.test", 470)
-			b.down(500)
+			b.down(500, named{id: "m1", rcpt: "u@near.test"})
 			b.deliver(m, "u@near.test", 900)
 			b.deliver(m, "u@near.test", 901)
 			return nil
 		}, Result{Acknowledged: 1, Delivered: 3, AllTwice: 2, Duplicates: 1, Window: 1, Unexplained: 1}},
-		{"twice by a crash long after", func(b *booked) []pair {
-			m := b.offer("m1", answered, "u@near.test")
-			b.deliver(m, "u@near.test", 100)
-			b.down(500)
+		{"twice by a crash, and nobody was told", func(b *booked) []pair {
+			m := b.offer("m1", answered, "u@near.test", "v@near.test")
+			b.deliver(m, "u@near.test", 499)
+			b.deliver(m, "v@near.test", 499)
+			b.down(500, named{id: "m1", rcpt: "v@near.test"})
 			b.deliver(m, "u@near.test", 900)
 			return nil
-		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Unexplained: 1}},
+		}, Result{Acknowledged: 2, Delivered: 3, AllTwice: 1, Window: 1, Unexplained: 1}},
+		{"twice before the crash that named it", func(b *booked) []pair {
+			m := b.offer("m1", answered, "u@near.test")
+			b.deliver(m, "u@near.test", 300)
+			b.deliver(m, "u@near.test", 400)
+			b.down(500, named{id: "m1", rcpt: "u@near.test"})
+			return nil
+		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Window: 1, Unexplained: 1}},
 		{"reported", func(b *booked) []pair {
 			m := b.offer("m1", answered, "bad@near.test")
 			b.report(m, "bad@near.test", 100)
@@ -214,38 +226,65 @@ func TestUnheard(t *testing.T) {
 	}
 }
 
-// TestReportedTwice: a crash between the failure and the end of its report excuses one more report.
+// TestReportedTwice: a crash excuses one more report when its restart names the recipient, or the notification.
 func TestReportedTwice(t *testing.T) {
 	for _, tt := range []struct {
-		crash int
-		held  bool
-	}{{500, true}, {5000, false}} {
+		told []named
+		held bool
+	}{
+		{[]named{{id: "m1", rcpt: "bad@near.test"}}, true},
+		{[]named{{id: "m1", rcpt: sender("m1")}}, true},
+		{nil, false},
+	} {
 		b := newBooked(t)
 		m := b.offer("m1", answered, "bad@near.test")
-		b.refuse.first["bad@near.test"] = b.at(100)
 		b.report(m, "bad@near.test", 700)
 		b.report(m, "bad@near.test", 9000)
-		b.down(tt.crash)
+		b.down(800, tt.told...)
 		if r := b.audited(); r.held() != tt.held {
-			t.Errorf("crash at %d: %s %v", tt.crash, numbers(r), r.Violations)
+			t.Errorf("told %v: %s %v", tt.told, numbers(r), r.Violations)
 		}
 	}
 }
 
-// TestCutMoment: an answer that comes in the very moment of a cut proves nothing; one that comes long after is a lie.
-func TestCutMoment(t *testing.T) {
-	for _, tt := range []struct {
-		after time.Duration
-		disk  bool
-		held  bool
-		lost  int
-	}{{time.Millisecond, true, true, 0}, {2 * stall, true, false, 0}, {time.Millisecond, false, false, 1}} {
-		b := newBooked(t)
-		b.offer("m1", answered, "u@near.test")
-		at := b.ledger.find("m1").at.Add(-tt.after)
-		b.crashes = []*crash{{what: "power cut", at: at, from: at, until: at.Add(time.Second), disk: tt.disk}}
-		if r := b.audited(); r.held() != tt.held || r.Lost != tt.lost {
-			t.Errorf("%s after the cut, disk %v: %s %v", tt.after, tt.disk, numbers(r), r.Violations)
+// TestNamedWithoutReason: a name that fits no message, or no crash, is a false alarm.
+func TestNamedWithoutReason(t *testing.T) {
+	b := newBooked(t)
+	b.offer("m1", intended, "u@near.test")
+	b.down(500, named{id: "m2", rcpt: "u@near.test"})
+	if r := b.audited(); r.held() {
+		t.Error("an unknown message was named and nobody minds")
+	}
+	b = newBooked(t)
+	b.offer("m1", intended, "u@near.test")
+	b.told = []named{{id: "m1", rcpt: "u@near.test"}}
+	if r := b.audited(); r.held() {
+		t.Error("a recipient was named without any crash and nobody minds")
+	}
+}
+
+// TestPowerOff: what is answered while the power is off is not heard, and what arrives then may arrive again.
+func TestPowerOff(t *testing.T) {
+	b := newBooked(t)
+	m := &mail{id: "m1", rcpts: []string{"u@near.test"}, raw: []byte("X-Ledger: m1\r\n\r\n")}
+	b.ledger.intend(m)
+	b.ledger.powerOff()
+	if b.ledger.answer("m1", answered, m.rcpts) || b.ledger.find("m1").fate != intended {
+		t.Error("an answer was heard")
+	}
+	if late := b.ledger.powerOn(); late <= 0 {
+		t.Errorf("answered %s after the cut", late)
+	}
+	if !b.ledger.answer("m1", answered, m.rcpts) {
+		t.Error("an answer was not heard")
+	}
+	for _, disk := range []bool{true, false} {
+		b.crashes, b.deliveries, b.result = nil, nil, Result{}
+		b.down(500).disk = disk
+		b.deliver(m, "u@near.test", 505)
+		b.deliver(m, "u@near.test", 900)
+		if r := b.audited(); r.held() != disk {
+			t.Errorf("disk %v: %s %v", disk, numbers(r), r.Violations)
 		}
 	}
 }

@@ -2,20 +2,19 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"time"
 )
 
-// stall is how long a process that has something to do may not get to do it, on a machine that has much else to do.
-const stall = 100 * time.Millisecond
-
 // crash is one crash and what may be delivered twice because of it.
 type crash struct {
 	at    time.Time // when the daemon, or its disk, was cut off
-	from  time.Time // what was decided before this was recorded
 	until time.Time // nothing the daemon had sent arrived after this
 	what  string
 	disk  bool // it was the disk, and the daemon lived on for a while
+
+	logged int64 // size of the mail log when the daemon was gone
 
 	window int // W: how much may be delivered again
 	twice  int // how much was
@@ -46,15 +45,14 @@ func (s *site) note(c *crash, do func() error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.what, err)
 	}
-	// A commit takes as long as the answers that wait for one; it may have to wait for the one before it.
-	c.from = c.at.Add(-commitInterval - 2*s.ledger.crashed() - stall)
-	if n := len(s.crashes); n > 0 && c.from.Before(s.crashes[n-1].until) {
-		c.from = s.crashes[n-1].until
-	}
+	s.ledger.crashed()
 	if err := s.quiet(); err != nil {
 		return err
 	}
 	c.until = time.Now()
+	if st, err := os.Stat(s.daemon.mailLog()); err == nil { // none was written if it did not live long enough
+		c.logged = st.Size()
+	}
 	s.crashes = append(s.crashes, c)
 	return nil
 }
@@ -62,19 +60,11 @@ func (s *site) note(c *crash, do func() error) error {
 // atOnce is what a mere kill does to begin with.
 func atOnce() error { return nil }
 
-// within returns the crash whose window t falls into, or nil.
-func (s *site) within(t time.Time) *crash {
+// dark returns the crash whose disk had been cut off at t while the daemon still ran, or nil.
+func (s *site) dark(t time.Time) *crash {
 	i := s.firstUntil(t)
-	if i < len(s.crashes) && !t.Before(s.crashes[i].from) {
+	if i < len(s.crashes) && s.crashes[i].disk && !t.Before(s.crashes[i].at) {
 		return s.crashes[i]
-	}
-	return nil
-}
-
-// failing returns the crash whose disk had been cut off at t while the daemon still ran, or nil.
-func (s *site) failing(t time.Time) *crash {
-	if c := s.within(t); c != nil && c.disk && t.After(c.at) {
-		return c
 	}
 	return nil
 }
@@ -89,7 +79,7 @@ func (s *site) firstUntil(t time.Time) int {
 func (s *site) between(begin, end time.Time) []*crash {
 	var met []*crash
 	for _, c := range s.crashes[s.firstUntil(begin):] {
-		if c.from.After(end) {
+		if c.at.After(end) {
 			break
 		}
 		met = append(met, c)

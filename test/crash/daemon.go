@@ -41,6 +41,7 @@ func (d *daemon) door() string   { return filepath.Join(d.dir, "milter.sock") }
 func (d *daemon) logFile() string {
 	return filepath.Join(d.dir, "stderr")
 }
+func (d *daemon) mailLog() string { return filepath.Join(d.dir, "mail.log") }
 
 // start starts the process and returns at once.
 func (d *daemon) start() error {

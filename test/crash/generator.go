@@ -104,21 +104,28 @@ func (c *client) mail(ctx context.Context, m *mail) {
 	for c.connected(ctx) {
 		c.g.site.ledger.intend(m)
 		v, err := c.conn.Send(d)
-		switch {
-		case d.StopAt != 0:
-			c.g.site.ledger.answer(m.id, aborted, nil)
-		case err == nil:
-			f, taken := verdictOf(v, m)
-			c.g.site.ledger.answer(m.id, f, taken)
-		default:
-			c.g.site.ledger.broken(m.id)
-		}
-		if err == nil {
+		if c.heard(m, d, v, err) && err == nil {
 			c.refused(ctx, v, d)
 			return
 		}
 		c.hangUp()
+		if err == nil {
+			rest(ctx, 5*time.Millisecond)
+		}
 	}
+}
+
+// heard puts what became of an offer into the ledger. It reports false when there was no answer.
+func (c *client) heard(m *mail, d *driver.Message, v driver.Verdict, err error) bool {
+	l, f, taken := c.g.site.ledger, aborted, []string(nil)
+	if d.StopAt == 0 {
+		f, taken = verdictOf(v, m)
+	}
+	if (d.StopAt != 0 || err == nil) && l.answer(m.id, f, taken) {
+		return true
+	}
+	l.broken(m.id)
+	return false
 }
 
 // verdictOf says whom the daemon has answered for.

@@ -39,7 +39,7 @@ type offer struct {
 
 // ledger is the record of what was offered and what was answered for. It is a file outside of whatever is crashed, and each
 // line is with the kernel before the next step: "I" before the message is offered, "A" after the answer that takes it, "P"
-// when it stays with the MTA, "B" when the connection broke instead, "C" at a crash.
+// when it stays with the MTA, "B" when the connection broke instead, "O" when the power goes, "C" at a crash.
 type ledger struct {
 	mu      sync.Mutex
 	file    *os.File
@@ -47,7 +47,8 @@ type ledger struct {
 	entries map[string]*entry
 	pending map[string]time.Time // offered now, since when
 	open    []offer              // that ended without an answer
-	slowest time.Duration        // answer since the last start of the daemon
+	off     time.Time            // since when the power is off; zero: it is on
+	late    time.Duration        // the latest answer after that
 	count   struct{ answered, passed int }
 	crashes int
 }
@@ -87,13 +88,19 @@ func (l *ledger) intend(m *mail) {
 	l.pending[m.id] = time.Now()
 }
 
-// answer notes what became of an offer. taken are the recipients the daemon answers for.
-func (l *ledger) answer(id string, f fate, taken []string) {
+// answer notes what became of an offer. taken are the recipients the daemon answers for. It reports false when nobody
+// hears the answer, because the power is off.
+func (l *ledger) answer(id string, f fate, taken []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !l.off.IsZero() {
+		if f == answered {
+			l.late = max(l.late, time.Since(l.off))
+		}
+		return false
+	}
 	e := l.entries[id]
 	e.fate, e.taken, e.at, e.crash = f, taken, time.Now(), l.crashes
-	l.slowest = max(l.slowest, time.Since(l.pending[id]))
 	delete(l.pending, id)
 	if f == answered {
 		l.count.answered += len(taken)
@@ -102,6 +109,25 @@ func (l *ledger) answer(id string, f fate, taken []string) {
 		l.count.passed++
 		l.write("P %s", id)
 	}
+	return true
+}
+
+// powerOff begins a power cut: it ends the MTA with everything else, so that no answer is heard from here on.
+func (l *ledger) powerOff() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.off = time.Now()
+	l.write("O %s", l.off.Format(time.RFC3339Nano))
+}
+
+// powerOn returns how long after powerOff something was still answered for. That may be true to what the daemon was told:
+// an fdatasync that is under way when ext4 is shut down can return success (measured with Linux 6.18, 5 of 300 cuts).
+func (l *ledger) powerOn() (late time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	late = l.late
+	l.off, l.late = time.Time{}, 0
+	return late
 }
 
 // broken notes that the connection ended before the answer to m.
@@ -113,15 +139,12 @@ func (l *ledger) broken(id string) {
 	l.write("B %s", id)
 }
 
-// crashed notes a crash and returns how long the slowest answer has taken since the daemon was started.
-func (l *ledger) crashed() (slowest time.Duration) {
+// crashed notes a crash.
+func (l *ledger) crashed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.crashes++
 	l.write("C %d %s", l.crashes, time.Now().Format(time.RFC3339Nano))
-	slowest = l.slowest
-	l.slowest = 0
-	return slowest
 }
 
 // unanswered returns the offers nobody answered, in order.

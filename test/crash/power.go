@@ -55,6 +55,7 @@ func (s *site) cutOnce(what string, d *disk, rng *rand.Rand) error {
 	if err := s.alive(); err != nil {
 		return err
 	}
+	s.ledger.powerOff()
 	c := &crash{what: what, at: time.Now(), disk: rng.IntN(2) == 0}
 	err := s.note(c, func() error {
 		if !c.disk {
@@ -64,11 +65,17 @@ func (s *site) cutOnce(what string, d *disk, rng *rand.Rand) error {
 		time.Sleep(survival(rng))
 		return err
 	})
+	if late := s.ledger.powerOn(); c.disk && late > stall {
+		s.result.violate("mail was answered for %s after the disk had been cut off", late)
+	}
 	if err != nil {
 		return err
 	}
 	return d.remount([]int{1, 5, 1000}[rng.IntN(3)])
 }
+
+// stall is how long after the disk was cut off an answer may come that was true when it was given.
+const stall = 100 * time.Millisecond
 
 // survival is how long the daemon lives on without its disk: mostly too short to notice.
 func survival(rng *rand.Rand) time.Duration {

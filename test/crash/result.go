@@ -19,7 +19,8 @@ type Result struct {
 	Window         int    `json:"window"`          // W, the largest of any one crash
 	Caught         int    `json:"caught"`          // selftest: seeded faults found
 
-	Unexplained  int      `json:"unexplained"` // duplicates that no crash's window has room for
+	Named        int      `json:"named"`       // recipients whom the mail log of a restart names: they may get it twice
+	Unexplained  int      `json:"unexplained"` // duplicates nobody was told of
 	AllTwice     int      `json:"duplicates_total"`
 	Acknowledged int      `json:"acknowledged"`
 	Delivered    int      `json:"delivered"`
@@ -69,6 +70,7 @@ func (r *Result) add(p Result) {
 	r.Window = max(r.Window, p.Window)
 	r.Caught += p.Caught
 	r.Unexplained += p.Unexplained
+	r.Named += p.Named
 	r.AllTwice += p.AllTwice
 	r.Acknowledged += p.Acknowledged
 	r.Delivered += p.Delivered
@@ -94,10 +96,10 @@ func (r *Result) verdict() string {
 // writeTable prints the results of several modes for a human.
 func writeTable(w io.Writer, all []*Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "mode\tn\tacknowledged\tdelivered\tlost\tphantom\taltered\twrong rcpt\tduplicates\twindow\tcaught\tseconds\tpromises\t")
+	fmt.Fprintln(t, "mode\tn\tacknowledged\tdelivered\tlost\tphantom\taltered\twrong rcpt\tduplicates\twindow\tunnamed\tcaught\tseconds\tpromises\t")
 	for _, r := range all {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%s\t\n", r.Mode, r.N, r.Acknowledged, r.Delivered,
-			r.Lost, r.Phantom, r.Altered, r.WrongRecipient, r.Duplicates, r.Window, r.Caught, r.Seconds, r.verdict())
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%s\t\n", r.Mode, r.N, r.Acknowledged, r.Delivered,
+			r.Lost, r.Phantom, r.Altered, r.WrongRecipient, r.Duplicates, r.Window, r.Unexplained, r.Caught, r.Seconds, r.verdict())
 	}
 	if err := t.Flush(); err != nil {
 		return err

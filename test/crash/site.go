@@ -22,10 +22,10 @@ type site struct {
 	sink    *sink.Sink // the receivers
 	mta     *sink.Sink // where the MTA takes notifications from the daemon
 	ledger  *ledger
-	refuse  *refusals
 	daemon  *daemon
 	crashes []*crash
 	events  []event
+	told    []named // in place of a mail log, for tests without a daemon
 	result  Result
 }
 
@@ -53,7 +53,7 @@ func newSite(o options) (*site, error) {
 	if o.state == "" {
 		o.state = filepath.Join(o.dir, "state")
 	}
-	s := &site{dir: o.dir, refuse: newRefusals()}
+	s := &site{dir: o.dir}
 	s.daemon = &daemon{bin: o.bin, dir: o.dir, state: o.state, env: o.env, tap: o.tap}
 	if o.tap != nil {
 		o.tap.state = o.state
@@ -80,7 +80,7 @@ func (s *site) configure(o options) error {
 	for domain, is := range map[string]sink.Character{
 		domains[0]: {}, domains[1]: {Delay: time.Millisecond}, domains[2]: {Greylist: 150 * time.Millisecond},
 	} {
-		is.Name, is.Refuse = listenerName, s.refuse.refuse
+		is.Name, is.Refuse = listenerName, isRefused
 		hop, err := listen(s.sink, is)
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ milter.listen = [%q]
 bounce.inject = %q
 bounce.delay = "100ms"
 control.socket = %q
-log.mail = "off"
+log.mail = %q
 retry.schedule = ["200ms"]
 pool.tls = "none"
 pool.closed_for = ["200ms"]
@@ -111,7 +111,7 @@ journal.segment_bytes = 262144
 snapshot.interval = "1s"
 %s
 [route]
-%s`, s.daemon.state, "unix:"+s.daemon.door(), inject, s.daemon.socket(), commitInterval, o.config, routes)
+%s`, s.daemon.state, "unix:"+s.daemon.door(), inject, s.daemon.socket(), s.daemon.mailLog(), commitInterval, o.config, routes)
 	return os.WriteFile(s.daemon.config(), []byte(text), 0o600)
 }
 

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// named is a recipient whom a daemon's mail log says may get a message twice, because the one before it ended.
+type named struct {
+	id   string // of the message, or of the one that a notification is about
+	rcpt string
+	at   int64 // where in the log
+}
+
+var mayBeTwice = regexp.MustCompile(`warning: (\S+): to=<(\S+)> may be delivered twice \(Millrace ended`)
+
+// named reads the mail log, which all starts share.
+func (s *site) named() []named {
+	if s.daemon == nil {
+		return s.told
+	}
+	log, err := os.ReadFile(s.daemon.mailLog())
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.result.violate("the mail log: %v", err)
+		}
+		return nil
+	}
+	var all []named
+	for _, m := range mayBeTwice.FindAllSubmatchIndex(log, -1) {
+		n := named{id: strings.ToLower(string(log[m[2]:m[3]])), rcpt: string(log[m[4]:m[5]]), at: int64(m[0])}
+		if id, ok := idOfSender(n.rcpt); ok {
+			n.id = id
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// loggedAfter returns the last crash before byte at of the mail log was written, or nil.
+func (s *site) loggedAfter(at int64) *crash {
+	var last *crash
+	for _, c := range s.crashes {
+		if c.logged <= at {
+			last = c
+		}
+	}
+	return last
+}
