@@ -105,7 +105,7 @@ func Open(dir string, cfg Config, log hclog.Logger) (*Agent, error) {
 
 // open is Open without the lock, on any file system.
 func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
-	found, err := look(fs, cfg.Salvage)
+	found, err := look(fs, cfg.salvage)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +137,9 @@ func newAgent(fs fileSystem, cfg Config, log hclog.Logger, found *survey) *Agent
 // establish makes the directories and the segment of this start. Its header makes the epoch durable.
 func (a *Agent) establish() error {
 	if err := a.sweep(); err != nil {
+		return err
+	}
+	if err := a.setAsideBad(); err != nil {
 		return err
 	}
 	if err := a.directories(); err != nil {

@@ -23,9 +23,7 @@ type Config struct {
 	Journal  JournalConfig  `toml:"journal"`
 	Snapshot SnapshotConfig `toml:"snapshot"`
 
-	// Salvage recovers what can be read although a segment or every snapshot is missing or unreadable. It is a
-	// decision of a human about one start, so it is no key of the file.
-	Salvage bool `toml:"-"`
+	salvage bool // see Salvage
 }
 
 // JournalConfig is the [journal] table.

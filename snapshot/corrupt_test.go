@@ -209,7 +209,7 @@ func TestMissingFiles(t *testing.T) {
 			t.Errorf("verify without %s: %v", name, err)
 		}
 		cfg := smallConfig()
-		cfg.Salvage = true
+		cfg.salvage = true
 		b, saved, r, err := start(cut.killed(), cfg)
 		if err != nil || len(r.Missing) == 0 || len(saved) == 0 || len(saved) >= 200 {
 			t.Errorf("salvage without segment %d: %d messages, %+v, %v", i, len(saved), r, err)
@@ -271,7 +271,7 @@ func TestSnapshotGenerations(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		cfg := smallConfig()
-		cfg.Salvage = true
+		cfg.salvage = true
 		b, saved, _, err := start(k, cfg)
 		if err != nil || len(saved) < 4 {
 			t.Fatalf("%s, salvage: %d messages, %v", name, len(saved), err)

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"syscall"
@@ -397,6 +398,22 @@ func TestReadErrorRefuses(t *testing.T) {
 	if err := verify(k); !errors.Is(err, ErrDamaged) {
 		t.Errorf("verify: %v", err)
 	}
+	cfg := smallConfig()
+	cfg.salvage = true
+	b, saved, r, err := start(k, cfg)
+	must(t, err)
+	if len(saved) != 0 || len(r.Missing) != 1 || !strings.Contains(r.Missing[0], k.name) || !strings.Contains(r.Missing[0], "input/output error") {
+		t.Errorf("salvage: %d messages, %v", len(saved), r.Missing)
+	}
+	must(t, b.Close())
+	if c, _, r, err := start(k, smallConfig()); err != nil || !r.Healthy() {
+		t.Errorf("after the salvage: %v, %+v", err, r)
+	} else {
+		c.Close()
+	}
+	if k.names[numbered(journalDir, 1, damageExt)] == nil {
+		t.Error("what cannot be read was not set aside")
+	}
 }
 
 // unreadable is a file system on which the frames of one file cannot be read.
@@ -420,4 +437,18 @@ func (f unreadableFile) ReadAt(b []byte, at int64) (int, error) {
 		return 0, syscall.EIO
 	}
 	return f.file.ReadAt(b, at)
+}
+
+// TestErrorsNameTheFile as it is called now, and not as it was called while it was made. os.File keeps that name.
+func TestErrorsNameTheFile(t *testing.T) {
+	s := &segment{number: 7}
+	for path, want := range map[string]string{
+		"/var/lib/millrace/journal/00000007.tmp": "write journal/00000007.seg: input/output error",
+		"/var/lib/millrace/journal/00000008.tmp": "write /var/lib/millrace/journal/00000008.tmp: input/output error",
+	} {
+		err := fmt.Errorf("journal: %w", s.named(&fs.PathError{Op: "write", Path: path, Err: syscall.EIO}))
+		if err.Error() != "journal: "+want || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }

@@ -130,8 +130,13 @@ func makeGolden(t *testing.T, dir string) {
 	w.settle(a, w.order[44], 1)
 	must(t, w.flush(a))
 	must(t, os.RemoveAll(dir))
-	for name, i := range m.killed().names {
-		path := filepath.Join(dir, "state", name)
+	m.killed().writeTo(t, filepath.Join(dir, "state"))
+}
+
+// writeTo makes dir hold what m holds.
+func (m *memFS) writeTo(t *testing.T, dir string) {
+	for name, i := range m.names {
+		path := filepath.Join(dir, name)
 		if i.dir {
 			must(t, os.MkdirAll(path, 0o755))
 			continue

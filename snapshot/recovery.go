@@ -194,12 +194,13 @@ func (r *recovery) load(s *found) (*scan, error) {
 	name := segmentName(s.head.number)
 	data, err := readFile(r.a.fs, name, r.buf, maxSegment)
 	if err != nil {
-		if !r.a.cfg.Salvage {
+		if !r.a.cfg.salvage {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		s.bad = err
-		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%s: %v", name, err))
-		return nil, nil
+		what, err := r.a.setAside(s)
+		r.report.Missing = append(r.report.Missing, what)
+		return nil, err
 	}
 	r.buf = data
 	if s.end > 0 && s.end < uint64(len(data)) {

@@ -11,6 +11,13 @@ import (
 // maxSegment bounds the segment file that is read into memory: a full segment, one commit and one message more.
 const maxSegment = 4 << 30
 
+// repair is what to do about files that are missing or cannot be read.
+const repair = `bring the file back, or go on without it by "millrace spool salvage"`
+
+// unknownStarts is more than the starts of the daemon of which a lost file may have been the only witness: their message
+// ids must not be given out again.
+const unknownStarts = 1 << 10
+
 // survey is what is found in a state directory before anything in it is read in full or changed.
 type survey struct {
 	fresh      bool          // nothing was ever here
@@ -31,7 +38,7 @@ type found struct {
 	next uint64 // successor named in it, 0 for none
 	end  uint64 // where its records end, 0 when nobody has said so
 	sure uint64 // up to where all of them are known to have been durable
-	bad  error  // Salvage: unreadable
+	bad  error  // Salvage: why it cannot be read
 }
 
 // look surveys the directory. It changes nothing.
@@ -54,8 +61,11 @@ func look(fs fileSystem, salvage bool) (*survey, error) {
 	}
 	v.ends()
 	v.retire()
-	if err := v.complete(); err != nil && !salvage {
+	switch err := v.complete(); {
+	case err != nil && !salvage:
 		return nil, err
+	case salvage:
+		v.epoch += unknownStarts
 	}
 	return v, nil
 }
@@ -86,8 +96,11 @@ func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 	for _, n := range numbers {
 		f, err := readFound(fs, n)
 		if err != nil {
-			if !salvage || errors.Is(err, ErrVersion) {
+			switch {
+			case errors.Is(err, ErrVersion):
 				return err
+			case !salvage:
+				return fmt.Errorf("%w; %s", err, repair)
 			}
 			f = found{head: header{number: n}, bad: err}
 			v.notes = append(v.notes, err.Error())
@@ -149,7 +162,7 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 	if v.fresh = len(numbers) == 0 && len(v.segments) == 0; v.fresh {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("no snapshot that can be read, though there is a journal: %w", ErrMissing), bad)
+	return errors.Join(fmt.Errorf("no snapshot that can be read, though there is a journal: %w; %s", ErrMissing, repair), bad)
 }
 
 // ends notes for each segment where it ends: the next one says it, and the snapshot, which outlives the next one.
@@ -209,7 +222,7 @@ func (v *survey) complete() error {
 		return nil
 	}
 	slices.Sort(v.missing)
-	return fmt.Errorf("%w: %s", ErrMissing, strings.Join(v.missing, ", "))
+	return fmt.Errorf("%w: %s; %s", ErrMissing, strings.Join(v.missing, ", "), repair)
 }
 
 func (v *survey) find(number uint64) (int, bool) {
@@ -226,12 +239,13 @@ func (v *survey) find(number uint64) (int, bool) {
 
 // lastHeader is the header the segment of this start names as the one before.
 func (v *survey) lastHeader() header {
-	if len(v.segments) == 0 {
-		return header{}
+	for _, s := range slices.Backward(v.segments) {
+		if s.bad == nil {
+			s.head.prevEnd = 0
+			return s.head
+		}
 	}
-	h := v.segments[len(v.segments)-1].head
-	h.prevEnd = 0
-	return h
+	return header{}
 }
 
 // objects makes the segments in RAM, with the vectors of the snapshot.

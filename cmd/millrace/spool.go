@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/cmd/daemon"
@@ -16,10 +19,10 @@ import (
 func (a *app) spoolCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spool",
-		Short: "Read journal and snapshots without the daemon",
+		Short: "Read journal and snapshots without the daemon, or save what can be read",
 		RunE:  needsCommand,
 	}
-	cmd.AddCommand(a.spoolVerifyCommand(), a.spoolDumpCommand())
+	cmd.AddCommand(a.spoolVerifyCommand(), a.spoolDumpCommand(), a.spoolSalvageCommand())
 	return cmd
 }
 
@@ -71,6 +74,47 @@ and a daemon may be running.`,
 	return cmd
 }
 
+func (a *app) spoolSalvageCommand() *cobra.Command {
+	var dir string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "salvage",
+		Short: "Make a state directory usable again of which a file is missing or cannot be read",
+		Long: `Make a state directory usable again of which a file is missing or cannot be read, so that the daemon refuses to start.
+All that can be read is kept, and what is lost is printed. Files that cannot be read are set aside as journal/*.bad. Stop
+the daemon first, run this as its user, and keep a copy of the directory: it may hold what this program cannot read.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := a.stateDir(dir)
+			if err != nil {
+				return err
+			}
+			r, err := snapshot.Salvage(dir, a.newLog(hclog.Warn))
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(a.out).Encode(r)
+			}
+			return a.printSalvaged(dir, &r)
+		},
+	}
+	a.addStateFlags(cmd, &dir)
+	cmd.Flags().BoolVarP(&asJSON, "json", "j", false, "print one JSON object")
+	return cmd
+}
+
+func (a *app) printSalvaged(dir string, r *snapshot.Report) error {
+	for _, what := range slices.Concat(r.Missing, r.Damaged, r.Lost) {
+		fmt.Fprintln(a.out, "lost:", what)
+	}
+	for _, what := range r.Notes {
+		fmt.Fprintln(a.out, "note:", what)
+	}
+	_, err := fmt.Fprintf(a.out, "%s: %s; the daemon can be started\n", dir, r)
+	return err
+}
+
 func (a *app) addStateFlags(cmd *cobra.Command, dir *string) {
 	a.addConfigFlag(cmd)
 	cmd.Flags().StringVar(dir, "state-dir", "", "the directory, if no configuration file is to be asked")
@@ -85,7 +129,11 @@ func (a *app) stateDir(dir string) (string, error) {
 		}
 		dir = cfg.StateDir
 	}
-	if _, err := os.ReadDir(filepath.Join(dir, "snapshot")); err != nil {
+	_, err := os.ReadDir(filepath.Join(dir, "journal"))
+	if err != nil {
+		_, err = os.ReadDir(filepath.Join(dir, "snapshot"))
+	}
+	if err != nil {
 		return "", fmt.Errorf("%s is not the state directory of a daemon: %w", dir, err)
 	}
 	return dir, nil

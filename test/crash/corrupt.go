@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,8 +43,8 @@ func (r *run) corrupt(o options, n int) (Result, error) {
 		for _, e := range s.ledger.all() {
 			s.result.Acknowledged += len(e.taken)
 		}
-		s.result.note("%d starts refused, %d went on with damage told, %d with a torn tail told, %d found nothing wrong; %d recipients told to be missing, %d delivered again",
-			m.refused, m.told, m.torn, m.silent, m.missing, s.result.AllTwice)
+		s.result.note("%d starts refused, and %d of these salvaged; of all, %d went on with damage told, %d with a torn tail told, %d found nothing wrong; %d recipients told to be missing, %d delivered again",
+			m.refused, m.salvaged, m.told, m.torn, m.silent, m.missing, s.result.AllTwice)
 		for _, c := range s.daemon.complaints() {
 			s.result.violate("%s", c)
 		}
@@ -57,7 +59,7 @@ type damager struct {
 	original string        // what is damaged is a copy of it
 	done     map[pair]bool // delivered before: not expected again
 
-	refused, told, torn, silent, missing int
+	refused, salvaged, told, torn, silent, missing int
 }
 
 // prepare fills the state directory: some messages are delivered, some wait because their sites cannot be reached, and
@@ -142,18 +144,41 @@ func (m *damager) once() error {
 		return err
 	}
 	journal, err := s.daemon.ready()
-	switch {
-	case errors.Is(err, errEnded):
+	report := journal.Recovery
+	if errors.Is(err, errEnded) {
 		m.refusal(what)
-		return nil
-	case err != nil:
+		report, err = m.salvage(what)
+	}
+	if err != nil {
 		return err
 	}
 	if err := m.settle(what); err != nil {
 		return err
 	}
-	m.judge(what, begin, journal.Recovery)
+	m.judge(what, begin, report)
 	return nil
+}
+
+// salvage has the daemon's own command save what can be read from files it refuses, and starts it on what is left.
+func (m *damager) salvage(what string) (snapshot.Report, error) {
+	d := m.site.daemon
+	var report snapshot.Report
+	out, err := exec.Command(d.bin, "spool", "salvage", "--json", "--state-dir", d.state).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &report)
+	}
+	if err != nil {
+		return report, fmt.Errorf("%s: salvage: %w: %.300s", what, err, out)
+	}
+	m.salvaged++
+	if err := d.start(); err != nil {
+		return report, err
+	}
+	journal, err := d.ready()
+	if r := journal.Recovery; err == nil && (!r.Healthy() || r.Messages != report.Messages) {
+		m.site.result.violate("%s: after a salvage of %d messages the daemon found %d: %s", what, report.Messages, r.Messages, r.String())
+	}
+	return report, err
 }
 
 // restore makes a copy to damage.
