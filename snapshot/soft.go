@@ -28,7 +28,8 @@ type softKey struct {
 	node uint32
 }
 
-const softShards = 64
+// softShards is so many that of a million nodes a thousand are in each: as long as one is copied, its lock is held.
+const softShards = 1024
 
 // softStore holds the soft state of every node that was ever deferred. It is cut into shards so that a snapshot can
 // copy one while the others are in use.

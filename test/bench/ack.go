@@ -107,13 +107,7 @@ func (b *ackBench) client(addr string, next *atomic.Int64) error {
 	defer c.Close()
 	body := []byte(strings.Repeat("All the news that fits on a line of seventy characters, and no more.\r\n", b.size/70+1)[:b.size])
 	for i := next.Add(1); i <= int64(b.messages); i = next.Add(1) {
-		v, err := c.Send(&driver.Message{
-			QueueID: fmt.Sprintf("4A%08d", i), From: "news@sender.test", Rcpts: driver.To(fmt.Sprintf("u%d@d%d.test", i, i%10)), Body: body,
-			Header: []driver.Field{
-				{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "Subject", Value: " News"}, {Name: "Precedence", Value: " bulk"},
-				{Name: "List-Id", Value: " <news.sender.test>"}, {Name: "List-Unsubscribe", Value: " <https://sender.test/off>"},
-			},
-		})
+		v, err := c.Send(campaignMessage(i, body))
 		if err != nil {
 			return err
 		}
@@ -122,4 +116,15 @@ func (b *ackBench) client(addr string, next *atomic.Int64) error {
 		}
 	}
 	return nil
+}
+
+// campaignMessage is the i-th message of a campaign of one body.
+func campaignMessage(i int64, body []byte) *driver.Message {
+	return &driver.Message{
+		QueueID: fmt.Sprintf("4A%08d", i), From: "news@sender.test", Rcpts: driver.To(fmt.Sprintf("u%d@d%d.test", i, i%10)), Body: body,
+		Header: []driver.Field{
+			{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "Subject", Value: " News"}, {Name: "Precedence", Value: " bulk"},
+			{Name: "List-Id", Value: " <news.sender.test>"}, {Name: "List-Unsubscribe", Value: " <https://sender.test/off>"},
+		},
+	}
 }

@@ -4,6 +4,7 @@
 //	go run ./test/bench             a pure-bulk campaign through a real Postfix, alone and with Millrace beside it
 //	go run ./test/bench -what ack   the milter door under ack = "journal", "written" and "memory"
 //	go run ./test/bench -what recovery -messages 1000000   a restart with so many messages waiting
+//	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of so many messages, and between
 package main
 
 import (
@@ -37,7 +38,7 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once on every way")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack or recovery")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery or snapshot")
 	)
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
@@ -73,8 +74,15 @@ func run(what string, c load.Config, rounds int) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(r)
+	case "snapshot":
+		b := &snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}
+		r, err := b.run()
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	return fmt.Errorf("-what %s: use postfix, ack or recovery", what)
+	return fmt.Errorf("-what %s: use postfix, ack, recovery or snapshot", what)
 }
 
 // besidePostfix compares a Postfix alone with one that has a Millrace beside it.

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot"
+	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/scenario"
+	"github.com/millrace/millrace/test/sink"
+)
+
+// snapshotResult is what snapshots of a full queue map cost at the door.
+type snapshotResult struct {
+	Messages  int       `json:"messages"` // waiting, each of them deferred
+	Snapshots int       `json:"snapshots"`
+	Seconds   []float64 `json:"snapshot_seconds"`
+	Bytes     int64     `json:"snapshot_bytes"`
+	During    quantiles `json:"door_during"`
+	Without   quantiles `json:"door_without"`
+	Ratio     float64   `json:"p99_ratio"`
+}
+
+// quantiles are of the time from the first packet of a message at the door to the answer that it is taken.
+type quantiles struct {
+	Messages int     `json:"messages"`
+	P50      float64 `json:"p50_ms"`
+	P99      float64 `json:"p99_ms"`
+	Max      float64 `json:"max_ms"`
+}
+
+// snapshotBench fills a state directory, starts the daemon on it, and offers mail at a steady rate while it takes snapshots.
+type snapshotBench struct {
+	messages, size, conns int
+	bin, dir              string
+	lasts                 time.Duration // of the offering
+}
+
+const (
+	snapshotEvery = 10 * time.Second
+	offerEvery    = 50 * time.Millisecond // of each connection
+	// planTime is how long before its file appears a snapshot may have begun.
+	planTime = 100 * time.Millisecond
+)
+
+func (b *snapshotBench) run() (*snapshotResult, error) {
+	dir := filepath.Join(b.dir, "site")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	far, err := sink.New(sink.Config{})
+	if err != nil {
+		return nil, err
+	}
+	defer far.Close()
+	world, err := far.Listen("127.0.0.1:0", sink.Character{Name: "world"})
+	if err != nil {
+		return nil, err
+	}
+	d, err := scenario.NewDaemon(b.bin, dir, world.String(), fmt.Sprintf("snapshot.interval = %q\nqueue.max_messages = 10000000\nlog.level = \"warn\"\n[route]\n\"*\" = %q\n", snapshotEvery, scenario.NextHop(world.String())))
+	if err != nil {
+		return nil, err
+	}
+	if err := waiting(filepath.Join(dir, "state"), b.messages, b.size); err != nil {
+		return nil, err
+	}
+	if err := d.Start(); err != nil {
+		return nil, err
+	}
+	if err := b.ready(d); err != nil {
+		return nil, errors.Join(err, d.Stop(time.Minute))
+	}
+	r, err := b.measure(d.Milter, filepath.Join(dir, "state", "snapshot"))
+	return r, errors.Join(err, d.Stop(time.Minute))
+}
+
+// waiting fills a state directory with n messages of one campaign, each of which was deferred until tomorrow.
+func waiting(state string, n, size int) error {
+	agent, err := snapshot.Open(state, snapshot.DefaultConfig(), nil)
+	if err != nil {
+		return err
+	}
+	if _, err := agent.Recover(func(relay.Saved) error { return nil }); err != nil {
+		return errors.Join(err, agent.Close())
+	}
+	wrapper := relay.NewWrappers().Wrap([]byte(strings.Repeat("All the news that fits.\r\n", size/25+1)[:size]))
+	tomorrow := time.Now().Add(24 * time.Hour)
+	const doors = 50
+	failed := make([]error, doors)
+	var wg sync.WaitGroup
+	for d := range doors {
+		wg.Go(func() { // ends when its share is taken
+			for i := d; i < n && failed[d] == nil; i += doors {
+				msg := message(agent.NewID(), i, nil)
+				msg.Wrapper = wrapper
+				node := &relay.Node{
+					Message: msg, Rcpts: []int{0}, Visits: 3, Due: tomorrow, Reason: "451 4.7.1 Greylisting in action, please come back later",
+				}
+				msg.Nodes = []*relay.Node{node}
+				failed[d] = agent.Take(msg)
+				agent.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: node, Rcpt: -1})
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(append(failed, agent.Close())...)
+}
+
+// ready waits until the daemon has all of it in memory.
+func (b *snapshotBench) ready(d *scenario.Daemon) error {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		st, err := d.Status()
+		if err != nil {
+			return err
+		}
+		if st.Restored == int64(b.messages) {
+			return nil
+		}
+	}
+	return errors.New("the daemon does not come back with all that waits")
+}
+
+// span is a snapshot or the way of one message through the door.
+type span struct{ begin, end time.Time }
+
+func (s span) took() time.Duration { return s.end.Sub(s.begin) }
+
+// measure offers mail and watches for snapshots at the same time.
+func (b *snapshotBench) measure(addr, dir string) (*snapshotResult, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.lasts)
+	defer cancel()
+	var (
+		wg     sync.WaitGroup
+		next   atomic.Int64
+		spans  = make([][]span, b.conns)
+		failed = make([]error, b.conns)
+	)
+	for i := range b.conns {
+		wg.Go(func() { spans[i], failed[i] = b.client(ctx, addr, i, &next) }) // ends with ctx
+	}
+	r := &snapshotResult{Messages: b.messages}
+	snaps, bytes := watch(ctx, dir)
+	wg.Wait()
+	r.Bytes = bytes
+	for _, s := range snaps {
+		r.Snapshots++
+		r.Seconds = append(r.Seconds, s.took().Seconds())
+	}
+	during, without := sorted(slices.Concat(spans...), snaps)
+	r.During, r.Without = quantilesOf(during), quantilesOf(without)
+	r.Ratio = r.During.P99 / r.Without.P99
+	return r, errors.Join(failed...)
+}
+
+// client offers a message at each tick of its clock.
+func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *atomic.Int64) ([]span, error) {
+	c, err := driver.Dial("tcp", addr, driver.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	time.Sleep(offerEvery * time.Duration(i) / time.Duration(b.conns)) // spread over the tick
+	tick := time.NewTicker(offerEvery)
+	defer tick.Stop()
+	body := []byte(strings.Repeat("Other news, on lines of their own.\r\n", b.size/36+1)[:b.size])
+	var spans []span
+	for {
+		select {
+		case <-ctx.Done():
+			return spans, nil
+		case <-tick.C:
+		}
+		m := campaignMessage(next.Add(1), body)
+		begin := time.Now()
+		v, err := c.Send(m)
+		if err == nil && !v.Taken() {
+			err = fmt.Errorf("%s was not taken: %+v", m.QueueID, v)
+		}
+		if err != nil {
+			return spans, err
+		}
+		spans = append(spans, span{begin, time.Now()})
+	}
+}
+
+// watch notes when snapshots are made, from the appearance of their temporary file to that of their name.
+func watch(ctx context.Context, dir string) (snaps []span, bytes int64) {
+	var begin time.Time
+	for ctx.Err() == nil {
+		entries, err := os.ReadDir(dir)
+		making := err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), ".tmp") })
+		switch {
+		case making && begin.IsZero():
+			begin = time.Now().Add(-planTime)
+		case !making && !begin.IsZero():
+			snaps, begin = append(snaps, span{begin, time.Now()}), time.Time{}
+			if st, err := os.Stat(filepath.Join(dir, entries[len(entries)-1].Name())); err == nil {
+				bytes = st.Size()
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return snaps, bytes
+}
+
+// sorted tells the messages that were at the door during a snapshot from the others.
+func sorted(all, snaps []span) (during, without []time.Duration) {
+	for _, m := range all {
+		if slices.ContainsFunc(snaps, func(s span) bool { return m.begin.Before(s.end) && s.begin.Before(m.end) }) {
+			during = append(during, m.took())
+		} else {
+			without = append(without, m.took())
+		}
+	}
+	return during, without
+}
+
+func quantilesOf(times []time.Duration) quantiles {
+	q := quantiles{Messages: len(times)}
+	if len(times) == 0 {
+		return q
+	}
+	slices.Sort(times)
+	at := func(i int) float64 { return float64(times[i]) / float64(time.Millisecond) }
+	q.P50, q.P99, q.Max = at(len(times)/2), at(len(times)*99/100), at(len(times)-1)
+	return q
+}
