@@ -14,6 +14,11 @@ const (
 	EventTaken EventKind = iota
 	// EventRestored: the recovery agent brought the message back. Rcpt is -1.
 	EventRestored
+	// EventHeard: whoever gave us the message knows that it is taken. Rcpt is -1.
+	EventHeard
+	// EventUnheard: the daemon ended before it was known that the MTA had heard that a restored message is taken. The MTA
+	// may offer it again, so that the recipient may get it twice.
+	EventUnheard
 	// EventInterrupted: the recipient of a restored message was being visited when the daemon ended, and nobody knows what
 	// the receiver said. It is visited again, so that it may be delivered twice (RFC 1047).
 	EventInterrupted
@@ -33,7 +38,7 @@ type Event struct {
 	Kind    EventKind
 	Time    time.Time
 	Message *Message
-	Node    *Node // nil for EventTaken, EventRestored, EventInterrupted, EventRemoved
+	Node    *Node // nil for events without a visit
 	Rcpt    int   // index into Message.Rcpts, or -1
 
 	Outcome    Outcome

@@ -12,7 +12,7 @@ type Journal interface {
 	Begin(n *Node) Record
 	// Silent returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
 	Silent() error
-	// Event records what is decided: EventSettled that is Sent or HandedBack, EventReported, EventDeferred and
+	// Event records what is decided: EventHeard, EventSettled that is Sent or HandedBack, EventReported, EventDeferred and
 	// EventRemoved. It must not block.
 	Listener
 }
@@ -30,6 +30,7 @@ type Record interface {
 type Saved struct {
 	Message *Message // Body is set, Wrapper and Nodes are not
 	Nodes   []SavedNode
+	Unheard bool // the MTA may not know that it was taken, and offer it again
 }
 
 // SavedNode is how far one node had got.

@@ -178,6 +178,8 @@ func (l *MailLog) Event(e *Event) {
 		l.taken(e)
 	case EventRestored:
 		l.active(e)
+	case EventUnheard:
+		l.maybeTwice(e, "Millrace ended before the MTA heard that it was taken")
 	case EventInterrupted:
 		l.maybeTwice(e, "Millrace ended before the outcome was recorded")
 	case EventSettled:

@@ -92,6 +92,11 @@ func (m *QueueMap) Accept(msg *Message) error {
 	return nil
 }
 
+// Heard notes that whoever gave us msg knows that it is taken, and will not offer it again.
+func (m *QueueMap) Heard(msg *Message) {
+	m.Tell(&Event{Kind: EventHeard, Time: time.Now(), Message: msg, Rcpt: -1})
+}
+
 // Restore brings a message back as the recovery agent found it, straight into its queues. Nodes that are not due wait
 // in h's deferrals.
 func (m *QueueMap) Restore(s Saved, h *Handler) {
@@ -106,7 +111,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.enter(msg)
 	m.counts.restored.Add(1)
 	m.Tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
-	m.interrupted(s)
+	m.doubt(s)
 	for _, n := range live {
 		if n.Due.After(time.Now()) {
 			h.postpone(n)
@@ -116,14 +121,19 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	}
 }
 
-// interrupted tells of the recipients who may have got the message just before the daemon ended.
-func (m *QueueMap) interrupted(s Saved) {
+// doubt tells of the recipients who may get the message twice because the daemon ended when it did.
+func (m *QueueMap) doubt(s Saved) {
 	for _, n := range s.Nodes {
-		if !n.Begun {
+		kind := EventInterrupted
+		switch {
+		case n.Begun:
+		case s.Unheard:
+			kind = EventUnheard
+		default:
 			continue
 		}
 		for _, r := range n.Rcpts {
-			m.Tell(&Event{Kind: EventInterrupted, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
+			m.Tell(&Event{Kind: kind, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
 		}
 	}
 }

@@ -55,11 +55,12 @@ type Agent struct {
 	seg       *segment // the one whose file is written to
 	cur       *batch   // the next commit
 	where     map[relay.ID]*entry
-	begun     map[softKey]struct{} // nodes that are being sent, or were when the last daemon ended
-	redo      []*entry             // answered for, but their record is lost: they go into the next segment
-	newest    uint64               // highest segment number given out
-	blocked   error                // why nothing is taken now
-	armed     bool                 // timer runs
+	begun     map[softKey]struct{}  // nodes that are being sent, or were when the last daemon ended
+	unheard   map[relay.ID]struct{} // messages taken of which the MTA may not know it
+	redo      []*entry              // answered for, but their record is lost: they go into the next segment
+	newest    uint64                // highest segment number given out
+	blocked   error                 // why nothing is taken now
+	armed     bool                  // timer runs
 	recovered bool
 	closed    bool
 	report    Report
@@ -127,7 +128,8 @@ func newAgent(fs fileSystem, cfg Config, log hclog.Logger, found *survey) *Agent
 		wake: make(chan struct{}, 1), flushes: make(chan chan error), kick: make(chan chan error),
 		quit: make(chan struct{}), halt: make(chan struct{}), keeperDone: make(chan struct{}), writerDone: make(chan struct{}),
 		timer: time.NewTimer(math.MaxInt64), keeping: make(map[string]func() []byte),
-		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]struct{}), kept: found.snap.kept,
+		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]struct{}),
+		unheard: make(map[relay.ID]struct{}), kept: found.snap.kept,
 	}
 	a.ids.Store(a.epoch << epochBits)
 	a.keeper = keeper{generation: found.generation, valid: found.snap.head.number, retired: found.leftovers}
@@ -278,6 +280,7 @@ func (a *Agent) add(b *batch, m *relay.Message) {
 	b.take(&takeRecord{msg: m, base: p.base, body: body, nodeOf: e.nodeOf})
 	e.stand(p)
 	a.where[m.ID] = e
+	a.unheard[m.ID] = struct{}{}
 	b.takes = append(b.takes, e)
 }
 
@@ -292,6 +295,8 @@ func (a *Agent) arm() {
 // Event implements relay.Listener. It records what is decided and does not wait for the disk.
 func (a *Agent) Event(e *relay.Event) {
 	switch e.Kind {
+	case relay.EventHeard:
+		a.heard(e.Message.ID)
 	case relay.EventSettled:
 		// A failure is done with only when the sender knows of it: until then a restart must find the recipient again.
 		if e.Outcome == relay.Sent || e.Outcome == relay.HandedBack {
@@ -333,6 +338,16 @@ func (a *Agent) Silent() error {
 		return *mute
 	}
 	return nil
+}
+
+func (a *Agent) heard(id relay.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.unheard[id]; ok {
+		delete(a.unheard, id)
+		a.cur.marks = appendHeard(a.cur.marks, markHeard, id)
+		a.arm()
+	}
 }
 
 func (a *Agent) settled(id relay.ID, rcpt int) {
@@ -398,6 +413,7 @@ func (a *Agent) drop(e *entry) {
 	e.gone = true
 	e.leave()
 	delete(a.where, e.msg.ID)
+	delete(a.unheard, e.msg.ID)
 	for i := range e.nodes() {
 		delete(a.begun, softKey{e.msg.ID, uint32(i)})
 	}

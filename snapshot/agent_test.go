@@ -382,6 +382,7 @@ func TestRealDirectory(t *testing.T) {
 		r, err := a.Recover(func(s relay.Saved) error { saved = append(saved, s); return nil })
 		must(t, err)
 		must(t, w.check(saved))
+		w.again(saved)
 		if r.Clean != (round > 0) || !r.Healthy() {
 			t.Errorf("round %d: %s", round, r.String())
 		}

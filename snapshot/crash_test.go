@@ -38,10 +38,11 @@ func script(w *world, sys fileSystem, cfg Config, rng *rand.Rand) error {
 		case 6:
 			if err = a.Close(); err == nil {
 				w.settled()
-				b, _, serr := scriptStart(w, sys, cfg)
+				b, saved, serr := scriptStart(w, sys, cfg)
 				if serr != nil {
 					return serr
 				}
+				w.again(saved)
 				a = b
 			}
 		default:
@@ -132,6 +133,10 @@ func afterCut(w *world, m *memFS, rng *rand.Rand) error {
 // again takes back the outcomes a crash has made undone: these recipients are visited once more.
 func (w *world) again(saved []relay.Saved) {
 	for _, s := range saved {
+		w.told[s.Message.ID] = true
+		if s.Unheard {
+			delete(w.heard, s.Message.ID)
+		}
 		for _, n := range s.Nodes {
 			for _, r := range n.Rcpts {
 				delete(w.done[s.Message.ID], r)
@@ -157,6 +162,7 @@ func (w *world) clone() *world {
 		c.sent[id] = maps.Clone(w.sent[id])
 	}
 	c.order = append(c.order, w.order...)
+	c.heard, c.told = maps.Clone(w.heard), maps.Clone(w.told)
 	return c
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/millrace/millrace/relay"
 )
 
 // Record is one line of a dump.
@@ -250,6 +252,14 @@ func (d *dumper) marks(r Record, f frame) error {
 		begun: func(k softKey) {
 			x := r
 			x.Kind, x.ID, x.Node = "begun", k.id.String(), &k.node
+			put(x)
+		},
+		heard: func(id relay.ID, known bool) {
+			x := r
+			x.Kind, x.ID = "unheard", id.String()
+			if known {
+				x.Kind = "heard"
+			}
 			put(x)
 		},
 	})

@@ -24,6 +24,9 @@ func (a *Agent) copyEntry(e *entry) {
 		}
 	}
 	b.take(t)
+	if _, ok := a.unheard[e.msg.ID]; ok { // the record that said so may be the one that is lost
+		b.marks = appendHeard(b.marks, markDeaf, e.msg.ID)
+	}
 	e.leave()
 	e.from = &old
 	old.seg.moved++

@@ -40,6 +40,7 @@ func FuzzMarks(f *testing.F) {
 	f.Add(appendDone(appendDone(nil, 1, 2), 300, 70000))
 	f.Add(appendDefer(nil, softKey{9, 1}, soft{visits: 3, due: -5, class: "inject", reason: "451 later"}))
 	f.Add(appendBegin(nil, softKey{1 << 41, 3}))
+	f.Add(appendHeard(appendHeard(nil, markHeard, 7), markDeaf, 1<<41))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var again []byte
 		n := 0
@@ -47,12 +48,16 @@ func FuzzMarks(f *testing.F) {
 			done:    func(s uint64, pos uint32) { again = appendDone(again, s, pos); n++ },
 			waiting: func(k softKey, s soft) { again = appendDefer(again, k, s); n++ },
 			begun:   func(k softKey) { again = appendBegin(again, k); n++ },
+			heard: func(id relay.ID, known bool) {
+				again = appendHeard(again, map[bool]byte{true: markHeard, false: markDeaf}[known], id)
+				n++
+			},
 		})
 		if err != nil {
 			return
 		}
 		m := 0
-		if err := readMarks(again, newInterned(), markVisitor{func(uint64, uint32) { m++ }, func(softKey, soft) { m++ }, func(softKey) { m++ }}); err != nil || m != n {
+		if err := readMarks(again, newInterned(), markVisitor{func(uint64, uint32) { m++ }, func(softKey, soft) { m++ }, func(softKey) { m++ }, func(relay.ID, bool) { m++ }}); err != nil || m != n {
 			t.Fatalf("%d marks became %d: %v", n, m, err)
 		}
 	})
@@ -120,7 +125,7 @@ func FuzzSnapshot(f *testing.F) {
 			return
 		}
 		for _, p := range s.soft {
-			readMarks(p, newInterned(), markVisitor{func(uint64, uint32) {}, func(softKey, soft) {}, func(softKey) {}})
+			readMarks(p, newInterned(), markVisitor{func(uint64, uint32) {}, func(softKey, soft) {}, func(softKey) {}, func(relay.ID, bool) {}})
 		}
 		parseSnapshot("s", buf[:len(buf)-1])
 	})

@@ -22,6 +22,7 @@ type restored struct {
 	ID      string
 	QueueID string
 	relay.Envelope
+	Unheard         bool `json:",omitempty"` // since format 2
 	Header, Trace   string
 	Body            string // SHA-256
 	EightBit        bool
@@ -48,7 +49,7 @@ func toKeep(saved []relay.Saved) []restored {
 	for _, s := range saved {
 		m := s.Message
 		r := restored{
-			ID: m.ID.String(), QueueID: m.QueueID, Envelope: m.Envelope, Header: string(m.Header), Trace: string(m.Trace),
+			ID: m.ID.String(), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Header: string(m.Header), Trace: string(m.Trace),
 			Body: fmt.Sprintf("%x", sha256.Sum256(m.Body)), BodyBytes: len(m.Body), EightBit: m.EightBit, Class: m.Class,
 			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
 		}

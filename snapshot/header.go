@@ -11,9 +11,11 @@ const (
 	segmentMagic  = "MRjourna"
 	snapshotMagic = "MRsnapsh"
 
-	// formatVersion is the version this program writes, and the newest it reads. Version 1 knew no mark of a node that is
-	// being sent; everything else is the same.
+	// formatVersion is the version this program writes, and the newest it reads. Version 1 had no marks of nodes that are
+	// being sent and of messages whose MTA has heard of it; everything else is the same.
 	formatVersion = 2
+	// marksHeard is the version from which on a message without a mark that says otherwise may not be known to its MTA.
+	marksHeard = 2
 
 	headerSize = 64
 	// blockSize is where a file's frames begin. The header stands there twice, so that one bad sector does not cost a

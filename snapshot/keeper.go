@@ -139,7 +139,7 @@ func (a *Agent) plan(clean bool) *plan {
 		p.vectors = append(p.vectors, v)
 	}
 	slices.SortFunc(p.vectors, func(x, y vector) int { return cmp.Compare(x.number, y.number) })
-	p.begun = slices.Collect(maps.Keys(a.begun))
+	p.begun, p.unheard = slices.Collect(maps.Keys(a.begun)), slices.Collect(maps.Keys(a.unheard))
 	for name, save := range a.keeping {
 		p.keep = append(p.keep, part{name, save})
 	}

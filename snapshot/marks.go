@@ -11,6 +11,8 @@ import (
 //	1 · uvarint segment · uvarint position                                   the recipient is done
 //	2 · uvarint id · uvarint node · soft state                               the node waits
 //	3 · uvarint id · uvarint node                                            the node is being sent, until it waits or is done
+//	4 · uvarint id                                                           the MTA knows that the message is taken
+//	5 · uvarint id                                                           it may not know: in snapshots, of all others it does
 //
 // where soft state is uvarint visits · varint due (Unix nanoseconds, 0 none) · string class · string reason. A mark of a
 // segment that is no more says nothing.
@@ -18,6 +20,8 @@ const (
 	markDone  = 1
 	markDefer = 2
 	markBegin = 3
+	markHeard = 4
+	markDeaf  = 5
 )
 
 // maxReason bounds what is kept of a reply: it is for people to read.
@@ -42,18 +46,23 @@ func appendBegin(b []byte, k softKey) []byte {
 	return binary.AppendUvarint(b, uint64(k.node))
 }
 
+func appendHeard(b []byte, mark byte, id relay.ID) []byte {
+	return binary.AppendUvarint(append(b, mark), uint64(id))
+}
+
 // markVisitor is told of each mark.
 type markVisitor struct {
 	done    func(segment uint64, position uint32)
 	waiting func(softKey, soft)
 	begun   func(softKey)
+	heard   func(id relay.ID, known bool)
 }
 
 // readMarks tells v of each mark in p.
 func readMarks(p []byte, names *interned, v markVisitor) error {
 	d := &decoder{b: p}
 	for len(d.b) > 0 {
-		switch d.byte() {
+		switch kind := d.byte(); kind {
 		case markDone:
 			seg, pos := d.uvarint(), d.number(maxBase)
 			if !d.bad {
@@ -69,6 +78,11 @@ func readMarks(p []byte, names *interned, v markVisitor) error {
 			k := softKey{id: relay.ID(d.uvarint()), node: uint32(d.number(maxBase))}
 			if !d.bad {
 				v.begun(k)
+			}
+		case markHeard, markDeaf:
+			known := kind == markHeard
+			if id := relay.ID(d.uvarint()); !d.bad {
+				v.heard(id, known)
 			}
 		default:
 			d.fail()

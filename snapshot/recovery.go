@@ -14,7 +14,7 @@ type Report struct {
 	Messages   int           `json:"messages"`          // restored
 	Recipients int           `json:"recipients"`        // of them, not done
 	Done       int           `json:"done"`              // recipients in the journal that were done before
-	Begun      int           `json:"begun"`             // recipients that were being sent to: they may get the message twice
+	MaybeTwice int           `json:"maybe_twice"`       // recipients not done who may have the message, or whose MTA may offer it again
 	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
 	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
 	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
@@ -32,8 +32,8 @@ func (r *Report) Healthy() bool { return len(r.Damaged)+len(r.Lost)+len(r.Missin
 func (r *Report) String() string {
 	s := fmt.Sprintf("recovered %d messages, %d recipients, %d done before, cut %d bytes of a torn tail, took %.3f s",
 		r.Messages, r.Recipients, r.Done, r.Torn, r.Took.Seconds())
-	if r.Begun > 0 {
-		s += fmt.Sprintf("; %d recipients may get their message twice: the mail log names each", r.Begun)
+	if r.MaybeTwice > 0 {
+		s += fmt.Sprintf("; %d recipients may get their message twice: the mail log names each", r.MaybeTwice)
 	}
 	if !r.Healthy() {
 		s += fmt.Sprintf("; DAMAGE: %d places, %d messages without a body, %d segments missing",
@@ -51,6 +51,7 @@ type recovery struct {
 	bodies map[[32]byte][]byte // bodies given out, each once
 	buf    []byte              // the segment that is being read
 	begun  map[softKey]bool    // nodes that were being sent
+	deaf   map[relay.ID]bool   // messages of which the MTA may not know that they are taken
 
 	bodiless []bodiless // messages of this segment whose body cannot be read
 }
@@ -66,7 +67,7 @@ type bodiless struct {
 // also for messages f has been given. Recover is called once. An error of f ends it and is returned.
 func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
-	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte), begun: make(map[softKey]bool)}
+	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte), begun: make(map[softKey]bool), deaf: make(map[relay.ID]bool)}
 	v := a.found
 	if v == nil {
 		return Report{}, errors.New("recovered already")
@@ -139,7 +140,9 @@ func (r *recovery) outcomesOf(s *found) error {
 			bodies[n] = err == nil
 		case kindTake:
 			// The second pass tells of one that cannot be read.
-			r.copied(s.head.number, f.payload, bodies)
+			if t, err := decodeTake(f.payload, r.names); err == nil {
+				r.met(s, t, bodies)
+			}
 		}
 		return nil
 	})
@@ -170,18 +173,29 @@ func (r *recovery) marks(in uint64) markVisitor {
 			delete(r.begun, k)
 		},
 		begun: func(k softKey) { r.begun[k] = true },
+		heard: func(id relay.ID, known bool) {
+			if known {
+				delete(r.deaf, id)
+			} else {
+				r.deaf[id] = true
+			}
+		},
 	}
 }
 
-// copied lets a copy that can be used take the place of what it was made from.
-func (r *recovery) copied(in uint64, p []byte, bodies map[uint32]bool) {
-	t, err := decodeTake(p, r.names)
-	if err != nil || !t.copied || !bodies[t.body] {
-		return
-	}
-	if s := r.a.segs[t.from.segment]; s != nil && t.from.segment < in {
-		for i := range t.msg.Rcpts {
-			s.done.set(t.from.base + uint32(i))
+// met is told of each take in the first pass: the MTA may not know of a new one until a mark says so, and a copy that can
+// be used takes the place of what it was made from.
+func (r *recovery) met(in *found, t *takeRecord, bodies map[uint32]bool) {
+	switch {
+	case !t.copied:
+		if in.head.version >= marksHeard {
+			r.deaf[t.msg.ID] = true
+		}
+	case bodies[t.body] && t.from.segment < in.head.number:
+		if s := r.a.segs[t.from.segment]; s != nil {
+			for i := range t.msg.Rcpts {
+				s.done.set(t.from.base + uint32(i))
+			}
 		}
 	}
 }
@@ -278,16 +292,17 @@ func (r *recovery) message(s *found, f frame, bodies map[uint32]bodyAt) error {
 	if !r.a.restore(seg, t, len(left), nodes) {
 		return nil
 	}
-	r.count(left, nodes)
-	return r.give(relay.Saved{Message: t.msg, Nodes: nodes})
+	saved := relay.Saved{Message: t.msg, Nodes: nodes, Unheard: r.deaf[t.msg.ID]}
+	r.count(&saved)
+	return r.give(saved)
 }
 
-func (r *recovery) count(left []int, nodes []relay.SavedNode) {
+func (r *recovery) count(s *relay.Saved) {
 	r.report.Messages++
-	r.report.Recipients += len(left)
-	for _, n := range nodes {
-		if n.Begun {
-			r.report.Begun += len(n.Rcpts)
+	for _, n := range s.Nodes {
+		r.report.Recipients += len(n.Rcpts)
+		if n.Begun || s.Unheard {
+			r.report.MaybeTwice += len(n.Rcpts)
 		}
 	}
 }

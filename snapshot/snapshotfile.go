@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/millrace/millrace/relay"
 )
 
 // maxSnapshot bounds the snapshot file that is read into memory.
@@ -26,6 +28,7 @@ type plan struct {
 	head     header
 	vectors  []vector
 	begun    []softKey
+	unheard  []relay.ID
 	counters [3]int64 // messages and recipients taken, recipients done, since start
 	keep     []part
 	finished []uint64 // segments it no longer names
@@ -100,6 +103,9 @@ func (w *snapshotWriter) all(a *Agent, p *plan) {
 	w.frame(kindSoft, func(b []byte) []byte {
 		for _, k := range p.begun {
 			b = appendBegin(b, k)
+		}
+		for _, id := range p.unheard {
+			b = appendHeard(b, markDeaf, id)
 		}
 		return b
 	})

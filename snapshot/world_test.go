@@ -21,6 +21,8 @@ type world struct {
 	taken   map[relay.ID]bool
 	done    map[relay.ID]map[int]bool // outcomes told to the agent
 	durable map[relay.ID]map[int]bool // of them, those a later flush made durable
+	heard   map[relay.ID]bool         // the MTA knows that it is taken; true: a later flush made that durable
+	told    map[relay.ID]bool         // a recovery gave it out
 	sent    map[relay.ID]map[int]bool // whose receiver has the message, as far as anybody could know
 	order   []relay.ID
 }
@@ -29,6 +31,7 @@ func newWorld() *world {
 	return &world{
 		offered: make(map[relay.ID]*relay.Message), taken: make(map[relay.ID]bool),
 		done: make(map[relay.ID]map[int]bool), durable: make(map[relay.ID]map[int]bool), sent: make(map[relay.ID]map[int]bool),
+		heard: make(map[relay.ID]bool), told: make(map[relay.ID]bool),
 	}
 }
 
@@ -64,6 +67,10 @@ func (w *world) take(a *Agent, m *relay.Message) error {
 	if err == nil {
 		w.taken[m.ID] = true
 		w.done[m.ID], w.sent[m.ID] = make(map[int]bool), make(map[int]bool)
+		if m.ID%4 != 3 { // else the MTA hangs up before it hears of it
+			w.heard[m.ID] = false
+			a.Event(&relay.Event{Kind: relay.EventHeard, Message: m, Rcpt: -1})
+		}
 	}
 	return err
 }
@@ -127,6 +134,9 @@ func (w *world) settled() {
 			w.durable[id][r] = true
 		}
 	}
+	for id := range w.heard {
+		w.heard[id] = true
+	}
 }
 
 // check compares what a recovery gave with the ledger: nothing lost, invented or altered, and nothing again that was
@@ -158,6 +168,12 @@ func (w *world) checkOne(s relay.Saved) error {
 	}
 	if err := sameMessage(m, s.Message); err != nil {
 		return err
+	}
+	switch durable, heard := w.heard[m.ID]; {
+	case durable && s.Unheard:
+		return fmt.Errorf("the MTA is said not to know of it")
+	case w.taken[m.ID] && !heard && !w.told[m.ID] && !s.Unheard:
+		return fmt.Errorf("the MTA does not know of it and nobody is told")
 	}
 	again := make(map[int]bool)
 	for _, n := range s.Nodes {

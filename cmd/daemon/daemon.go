@@ -102,7 +102,7 @@ func (d *Daemon) makeResolver(cfg *Config) error {
 func (d *Daemon) makeHeart(cfg *Config) (err error) {
 	d.bounces = bounce.NewServer(cfg.Bounce, bounce.Deps{
 		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: d.log.Named("bounce"),
-		Accept:  func(m *relay.Message) error { return d.queues.Accept(m) },
+		Accept:  d.acceptOwn,
 		Emit:    func(e *relay.Event) { d.queues.Tell(e) },
 		Release: func(m *relay.Message) { d.queues.Release(m) },
 		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
@@ -112,6 +112,15 @@ func (d *Daemon) makeHeart(cfg *Config) (err error) {
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
 	return nil
+}
+
+// acceptOwn takes a message of our own, of which nobody else need hear.
+func (d *Daemon) acceptOwn(m *relay.Message) error {
+	err := d.queues.Accept(m)
+	if err == nil {
+		d.queues.Heard(m)
+	}
+	return err
 }
 
 // domainKey is the queue's name for a domain. One that is no domain keeps its spelling: the resolver will say so.

@@ -31,6 +31,7 @@ type rig struct {
 type taken struct {
 	mu       sync.Mutex
 	messages []*relay.Message
+	heard    []*relay.Message
 	before   func(*relay.Message) error // asked first; may block, fail or panic
 }
 
@@ -44,6 +45,12 @@ func (a *taken) Accept(m *relay.Message) error {
 	defer a.mu.Unlock()
 	a.messages = append(a.messages, m)
 	return nil
+}
+
+func (a *taken) Heard(m *relay.Message) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.heard = append(a.heard, m)
 }
 
 func (a *taken) all() []*relay.Message {

@@ -14,6 +14,7 @@ import (
 	lib "github.com/emersion/go-milter"
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
 )
 
 // session is one connection of the MTA: what belongs to its SMTP client and lasts over many messages. It implements
@@ -33,10 +34,10 @@ type session struct {
 	macros     macros
 	macro      func(string) string // macros.lookup, made once
 
-	command command      // the MAIL or RCPT now being answered
-	tx      *transaction // nil between messages
-	header  []byte       // lent to each transaction in turn
-	unheard string       // the message taken whose answer is on its way
+	command command        // the MAIL or RCPT now being answered
+	tx      *transaction   // nil between messages
+	header  []byte         // lent to each transaction in turn
+	unheard *relay.Message // taken, and its answer is on its way
 }
 
 // keepHeader is the largest header buffer that is kept for the next message.

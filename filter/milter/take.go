@@ -49,7 +49,7 @@ func (s *session) take() {
 		return
 	}
 	t.taken = true
-	s.unheard = msg.Name()
+	s.unheard = msg
 }
 
 // accept asks for the message to be made recoverable. While that takes long, the MTA is told that we are alive.
@@ -94,10 +94,14 @@ func (s *session) answer(m *lib.Modifier) (lib.Response, error) {
 // heard is called when the library has written an answer. What was taken stays taken, but an MTA that did not hear of
 // it has its client send the message again.
 func (s *session) heard(written bool) {
-	if s.unheard != "" && (!written || s.conn.progress.gone()) {
-		s.log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", s.unheard)
+	if m := s.unheard; m != nil {
+		s.unheard = nil
+		if written && !s.conn.progress.gone() {
+			s.door.deps.Accept.Heard(m)
+		} else {
+			s.log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", m.Name())
+		}
 	}
-	s.unheard = ""
 	if s.conn.taking.Swap(false) && s.door.cutting.Load() {
 		s.conn.nc.Close()
 	}

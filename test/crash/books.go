@@ -19,7 +19,6 @@ type books struct {
 	result   *Result
 	arrivals map[pair][]time.Time // deliveries, or for a refused recipient the notifications to the sender
 	excuses  map[pair][]*crash    // crashes of which it is known that they may have made one more of them each
-	unheard  map[string][]*crash  // crashes that came between an offer of a message and its answer
 }
 
 // balance holds what arrived, and what still waits, against what was answered for, and adds it to the site's result.
@@ -33,11 +32,9 @@ func (s *site) balance(waiting map[pair]bool) {
 // audit is balance for any deliveries and notifications.
 func (s *site) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting map[pair]bool) {
 	b := &books{
-		site: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]*crash), unheard: make(map[string][]*crash),
+		site: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]*crash),
 	}
-	for _, o := range s.ledger.unanswered() {
-		b.unheard[o.entry.id] = append(b.unheard[o.entry.id], s.between(o.since, o.until)...)
-	}
+	b.known()
 	for d := range deliveries {
 		b.delivery(d)
 	}
@@ -45,7 +42,7 @@ func (s *site) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting 
 		b.notification(d)
 	}
 	b.missing(waiting)
-	b.excuse()
+	b.gone()
 	for p, times := range b.arrivals {
 		b.again(p, times)
 	}
@@ -63,7 +60,7 @@ func (b *books) delivery(d sink.Delivery) {
 	case e == nil:
 		b.result.Phantom++
 		b.result.violate("delivered to %s: a message nobody sent, %q", d.Rcpt, d.ID)
-	case b.beside(e):
+	case b.beside(e, d.Rcpt):
 	case e.fate == aborted || e.fate == passed:
 		b.result.Phantom++
 		b.result.violate("delivered to %s: %s, which was not taken (fate %d)", d.Rcpt, d.ID, e.fate)
@@ -78,10 +75,11 @@ func (b *books) delivery(d sink.Delivery) {
 	b.arrivals[p] = append(b.arrivals[p], d.Time)
 }
 
-// beside reports whether e may come although it was left with the MTA, and counts it: an earlier offer of it was not
-// answered because of a crash, but got there all the same. The MTA delivers it too. It is one of the crash's duplicates.
-func (b *books) beside(e *entry) bool {
-	all := b.unheard[e.id]
+// beside reports whether rcpt may get e although e was left with the MTA, and counts it: an earlier offer of it got there
+// all the same, and the restart that brought it back has said so. The MTA delivers it too. It is one of the crash's
+// duplicates.
+func (b *books) beside(e *entry, rcpt string) bool {
+	all := b.excuses[pair{e.id, rcpt}]
 	if e.fate != passed || len(all) == 0 {
 		return false
 	}
@@ -96,7 +94,7 @@ var finalRecipient = regexp.MustCompile(`(?m)^Final-Recipient: rfc822; *(\S+?)\r
 func (b *books) notification(d sink.Delivery) {
 	id, ok := idOfSender(d.Rcpt)
 	e := b.site.ledger.find(id)
-	if !ok || e == nil || d.From != "" || e.fate == aborted || e.fate == passed && !b.beside(e) {
+	if !ok || e == nil || d.From != "" || e.fate == aborted || e.fate == passed && !slices.ContainsFunc(e.rcpts, func(r string) bool { return b.beside(e, r) }) {
 		b.result.Phantom++
 		b.result.violate("a notification from <%s> to %s that fits no message", d.From, d.Rcpt)
 		return
@@ -124,20 +122,27 @@ func (b *books) missing(waiting map[pair]bool) {
 	}
 }
 
-// excuse finds W of each crash: what may be done again because the daemon could not know, or not remember, that it was
-// done. These are the recipients whom the mail log of the next start names, each of them; and what the daemon cannot
-// know: offers whose answer the MTA did not hear, and what a daemon sent while its disk was gone.
-func (b *books) excuse() {
+// known finds W of each crash: what may be done again because the daemon could not know, or not remember, that it was
+// done, or because the MTA could not know that it was taken. The mail log of the next start names each of these
+// recipients. What a daemon answered while its disk was gone it cannot remember: those offers are excused as well.
+func (b *books) known() {
 	for _, n := range b.site.named() {
 		b.name(n)
 	}
-	for id, crashes := range b.unheard {
-		for _, c := range crashes {
-			for _, r := range b.site.ledger.find(id).rcpts {
-				b.allow(pair{id, r}, c)
+	for _, o := range b.site.ledger.unanswered() {
+		for _, c := range b.site.between(o.since, o.until) {
+			if !c.disk {
+				continue
+			}
+			for _, r := range o.entry.rcpts {
+				b.allow(pair{o.entry.id, r}, c)
 			}
 		}
 	}
+}
+
+// gone excuses, likewise, what a daemon sent while its disk was gone.
+func (b *books) gone() {
 	for p, times := range b.arrivals {
 		for _, t := range times {
 			if c := b.site.dark(t); c != nil {

@@ -207,21 +207,32 @@ func numbers(r Result) string {
 		r.Acknowledged, r.Delivered, r.Lost, r.Phantom, r.Altered, r.WrongRecipient, r.Duplicates, r.AllTwice, r.Window, r.Unexplained)
 }
 
-// TestUnheard: an offer that a crash kept from being answered may come twice, also when the MTA keeps it the second time.
+// TestUnheard: an offer that a crash kept from being answered may come twice, also when the MTA keeps it the second time,
+// if the restart says so, or if the disk was gone when it was answered.
 func TestUnheard(t *testing.T) {
 	for _, second := range []fate{answered, passed} {
-		b := newBooked(t)
-		m := b.offer("m1", intended, "u@near.test")
-		o := &b.ledger.open[0]
-		o.since, o.until = b.at(490), b.at(505)
-		b.down(500)
-		b.ledger.answer("m1", second, m.rcpts)
-		b.deliver(m, "u@near.test", 600)
-		if second == answered {
-			b.deliver(m, "u@near.test", 700)
-		}
-		if r := b.audited(); !r.held() || r.Duplicates != 1 || r.Window != 1 {
-			t.Errorf("fate %d: %s %v", second, numbers(r), r.Violations)
+		for _, tt := range []struct {
+			disk bool
+			told []named
+			held bool
+		}{
+			{false, nil, false},
+			{false, []named{{id: "m1", rcpt: "u@near.test"}}, true},
+			{true, nil, true},
+		} {
+			b := newBooked(t)
+			m := b.offer("m1", intended, "u@near.test")
+			o := &b.ledger.open[0]
+			o.since, o.until = b.at(490), b.at(505)
+			b.down(500, tt.told...).disk = tt.disk
+			b.ledger.answer("m1", second, m.rcpts)
+			b.deliver(m, "u@near.test", 600)
+			if second == answered {
+				b.deliver(m, "u@near.test", 700)
+			}
+			if r := b.audited(); r.held() != tt.held || tt.held && (r.Duplicates != 1 || r.Window != 1) {
+				t.Errorf("fate %d, %+v: %s %v", second, tt, numbers(r), r.Violations)
+			}
 		}
 	}
 }
