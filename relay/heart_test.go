@@ -26,6 +26,10 @@ func (r *recorder) Event(e *Event) {
 		r.lines = append(r.lines, "taken "+e.Message.Name())
 	case EventRestored:
 		r.lines = append(r.lines, "restored "+e.Message.Name())
+	case EventHeard:
+		r.lines = append(r.lines, "heard "+e.Message.Name())
+	case EventUnheard:
+		r.lines = append(r.lines, "unheard "+e.Message.Rcpts[e.Rcpt].Addr)
 	case EventInterrupted:
 		r.lines = append(r.lines, "interrupted "+e.Message.Rcpts[e.Rcpt].Addr)
 	case EventSettled:

@@ -54,6 +54,9 @@ func TestMailLogLines(t *testing.T) {
 			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2 (queue active)"}},
 		{"interrupted", Event{Kind: EventInterrupted, Rcpt: 1, MaybeTwice: true}, []string{
 			"smtp[812]: warning: 4bXyZ1: to=<b@full.example> may be delivered twice (Millrace ended before the outcome was recorded)"}},
+		{"unheard", Event{Kind: EventUnheard, Rcpt: 1, MaybeTwice: true}, []string{
+			"smtp[812]: warning: 4bXyZ1: to=<b@full.example> may be delivered twice (Millrace ended before the MTA heard that it was taken)"}},
+		{"heard", Event{Kind: EventHeard, Rcpt: -1}, nil},
 		{"notification queued", Event{Kind: EventTaken, Rcpt: -1, Message: logNotice()}, []string{
 			"qmgr[812]: 1000: from=<>, size=900, nrcpt=1 (queue active)"}},
 		{"sent", Event{Kind: EventSettled, Outcome: Sent, Relay: mx, ConnUse: 37, Delays: delays, Reply: ok("OK 17 - gsmtp")}, []string{

@@ -173,6 +173,23 @@ func TestRestoreNamesWhoMayGetItTwice(t *testing.T) {
 	})
 }
 
+// What the MTA may not know of is named whole, but a recipient who was being visited only for that.
+func TestRestoreNamesWhatTheMTAMayOfferAgain(t *testing.T) {
+	x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+	m := testMessage("a@x", "b@y", "c@x")
+	x.Restore(Saved{Message: m, Unheard: true, Nodes: []SavedNode{
+		{Index: 0, Rcpts: []int{0, 2}}, {Index: 1, Rcpts: []int{1}, Begun: true},
+	}}, x.h)
+	want := []string{"restored " + m.Name(), "unheard a@x", "unheard c@x", "interrupted b@y"}
+	if s := x.h.Status(); !slices.Equal(x.rec.lines, want) || s.MaybeTwice != 3 {
+		t.Errorf("got %q, want %q; %+v", x.rec.lines, want, s)
+	}
+	x.Heard(m)
+	if last := x.rec.lines[len(x.rec.lines)-1]; last != "heard "+m.Name() {
+		t.Errorf("told %q", last)
+	}
+}
+
 func TestCompanionsShareAVisit(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
 	m := testMessage("a@x", "b@y", "c@z")

@@ -15,6 +15,7 @@ type Status struct {
 	PerMessage int64  `json:"per_message"` // Bytes for each message taken
 	Snapshots  int64  `json:"snapshots"`
 	Blocked    string `json:"blocked,omitempty"` // why nothing is taken now
+	Silent     string `json:"silent,omitempty"`  // why nothing is sent now: what is sent could not be recorded
 	Recovered  bool   `json:"recovered"`
 	Recovery   Report `json:"recovery"`
 }
@@ -28,6 +29,9 @@ func (a *Agent) Status() Status {
 	}
 	if s.Takes > 0 {
 		s.PerMessage = s.Bytes / s.Takes
+	}
+	if err := a.Silent(); err != nil {
+		s.Silent = err.Error()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
