@@ -20,6 +20,7 @@ since    start: 1204 messages taken, 3 restored, 1000 removed; 4 deliveries may 
 pool     14 sites (1 closed for now), 38 connections, 5 of them busy
 dns      healthy=true entries=44 hits=1204
 journal  ack=journal segments=2
+recovery messages=3 maybe_twice=1 clean=false
 `
 	s := sampleStatus()
 	var b strings.Builder

@@ -18,7 +18,7 @@ func sampleStatus() console.Status {
 		}},
 		Pool:    console.PoolStatus{Sites: 14, Connections: 38, Busy: 5, Closed: 1},
 		DNS:     map[string]any{"Entries": 44, "Healthy": true, "Hits": 1204, "Other": "x"},
-		Journal: map[string]any{"ack": "journal", "segments": 2},
+		Journal: map[string]any{"ack": "journal", "segments": 2, "recovery": map[string]any{"messages": 3, "maybe_twice": 1, "clean": false, "took": 5}},
 	}
 }
 
