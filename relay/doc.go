@@ -9,7 +9,7 @@
 //  4. The Node waits in a Queue: one per domain and routing class, with siblings when it grows too long.
 //  5. The Handler picks a Queue by its Order and makes a Visit.
 //  6. pool.Manager lends a connection to the Queue's site.
-//  7. smtp.Conn speaks.
+//  7. smtp.Conn speaks; before the body goes out the Journal knows of the Visit.
 //  8. Handler.Settle turns what came back into an Outcome per recipient and an Event; journal, mail log, counters and
 //     bounces are written from Events and from nothing else.
 //
