@@ -16,6 +16,8 @@ const (
 	EventRestored
 	// EventHeard: whoever gave us the message knows that it is taken. Rcpt is -1.
 	EventHeard
+	// EventHungUp: the MTA hung up before our answer was with it, and may offer the message again. Rcpt is -1.
+	EventHungUp
 	// EventUnheard: the daemon ended before it was known that the MTA had heard that a restored message is taken. The MTA
 	// may offer it again, so that the recipient may get it twice.
 	EventUnheard

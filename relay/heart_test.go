@@ -28,6 +28,8 @@ func (r *recorder) Event(e *Event) {
 		r.lines = append(r.lines, "restored "+e.Message.Name())
 	case EventHeard:
 		r.lines = append(r.lines, "heard "+e.Message.Name())
+	case EventHungUp:
+		r.lines = append(r.lines, "hung up "+e.Message.Name())
 	case EventUnheard:
 		r.lines = append(r.lines, "unheard "+e.Message.Rcpts[e.Rcpt].Addr)
 	case EventInterrupted:

@@ -12,7 +12,7 @@ type Journal interface {
 	Begin(n *Node) Record
 	// Silent returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
 	Silent() error
-	// Event records what is decided: EventHeard, EventSettled that is Sent or HandedBack, EventReported, EventDeferred and
+	// Event records what is decided: EventHeard, EventHungUp, EventSettled that is Sent or HandedBack, EventReported, EventDeferred and
 	// EventRemoved. It must not block.
 	Listener
 }
@@ -28,9 +28,9 @@ type Record interface {
 
 // Saved is a message as the recovery agent found it, for QueueMap.Restore.
 type Saved struct {
-	Message *Message // Body is set, Wrapper and Nodes are not
-	Nodes   []SavedNode
-	Unheard bool // the MTA may not know that it was taken, and offer it again
+	Message *Message    // Body is set, Wrapper and Nodes are not
+	Nodes   []SavedNode // empty when it is Unheard only
+	Unheard bool        // the MTA may not know that it was taken, and offer it again, whoever is settled
 }
 
 // SavedNode is how far one node had got.

@@ -38,14 +38,19 @@ func (l *MailLog) prefix(service string, t time.Time) {
 	l.add("]: ")
 }
 
-// keep completes a line for which there is room also in a full buffer: it must not be missed, and there are never many
-// of its kind.
-func (l *MailLog) keep() { l.add("\n") }
+// keepRoom is the room in a full buffer for lines that should not be missed.
+const keepRoom = 1 << 20
 
-// end completes the line, or takes it back when the buffer is full.
-func (l *MailLog) end() {
+// keep completes such a line.
+func (l *MailLog) keep() { l.within(l.cfg.Buffer + keepRoom) }
+
+// end completes the line.
+func (l *MailLog) end() { l.within(l.cfg.Buffer) }
+
+// within takes the line back when the buffer holds more than limit.
+func (l *MailLog) within(limit int) {
 	l.add("\n")
-	if len(l.buf) > l.cfg.Buffer {
+	if len(l.buf) > limit {
 		l.buf = l.buf[:l.start]
 		l.lost++
 		l.suppressed.Add(1)

@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,15 +94,24 @@ func (m *QueueMap) Accept(msg *Message) error {
 	return nil
 }
 
-// Heard notes that whoever gave us msg knows that it is taken, and will not offer it again.
-func (m *QueueMap) Heard(msg *Message) {
-	m.Tell(&Event{Kind: EventHeard, Time: time.Now(), Message: msg, Rcpt: -1})
+// Heard notes that whoever gave us msg knows that it is taken, and will not offer it again; or that it never will. It is
+// called once for each message accepted, which may be gone by then.
+func (m *QueueMap) Heard(msg *Message, heard bool) {
+	kind := EventHeard
+	if !heard {
+		kind = EventHungUp
+	}
+	m.Tell(&Event{Kind: kind, Time: time.Now(), Message: msg, Rcpt: -1})
 }
 
 // Restore brings a message back as the recovery agent found it, straight into its queues. Nodes that are not due wait
-// in h's deferrals.
+// in h's deferrals. A message without nodes is done, and only told of.
 func (m *QueueMap) Restore(s Saved, h *Handler) {
 	msg := s.Message
+	if len(s.Nodes) == 0 {
+		m.doubt(s)
+		return
+	}
 	m.wrap(msg)
 	live := restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
@@ -121,20 +132,24 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	}
 }
 
-// doubt tells of the recipients who may get the message twice because the daemon ended when it did.
+// doubt tells of the recipients who may get the message twice because the daemon ended when it did: those who were being
+// visited, and all of a message that the MTA may offer again, also those who have it.
 func (m *QueueMap) doubt(s Saved) {
+	kinds := make(map[int]EventKind)
+	if s.Unheard {
+		for r := range s.Message.Rcpts {
+			kinds[r] = EventUnheard
+		}
+	}
 	for _, n := range s.Nodes {
-		kind := EventInterrupted
-		switch {
-		case n.Begun:
-		case s.Unheard:
-			kind = EventUnheard
-		default:
-			continue
-		}
 		for _, r := range n.Rcpts {
-			m.Tell(&Event{Kind: kind, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
+			if n.Begun {
+				kinds[r] = EventInterrupted
+			}
 		}
+	}
+	for _, r := range slices.Sorted(maps.Keys(kinds)) {
+		m.Tell(&Event{Kind: kinds[r], Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
 	}
 }
 

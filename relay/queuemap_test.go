@@ -180,13 +180,19 @@ func TestRestoreNamesWhatTheMTAMayOfferAgain(t *testing.T) {
 	x.Restore(Saved{Message: m, Unheard: true, Nodes: []SavedNode{
 		{Index: 0, Rcpts: []int{0, 2}}, {Index: 1, Rcpts: []int{1}, Begun: true},
 	}}, x.h)
-	want := []string{"restored " + m.Name(), "unheard a@x", "unheard c@x", "interrupted b@y"}
+	want := []string{"restored " + m.Name(), "unheard a@x", "interrupted b@y", "unheard c@x"}
 	if s := x.h.Status(); !slices.Equal(x.rec.lines, want) || s.MaybeTwice != 3 {
 		t.Errorf("got %q, want %q; %+v", x.rec.lines, want, s)
 	}
-	x.Heard(m)
-	if last := x.rec.lines[len(x.rec.lines)-1]; last != "heard "+m.Name() {
+	x.Heard(m, true)
+	x.Heard(m, false)
+	if last := x.rec.lines[len(x.rec.lines)-2:]; !slices.Equal(last, []string{"heard " + m.Name(), "hung up " + m.Name()}) {
 		t.Errorf("told %q", last)
+	}
+	done := testMessage("g@x", "h@y")
+	x.Restore(Saved{Message: done, Unheard: true}, x.h)
+	if last := x.rec.lines[len(x.rec.lines)-2:]; !slices.Equal(last, []string{"unheard g@x", "unheard h@y"}) || x.h.Status().Messages != 1 {
+		t.Errorf("of a message that is done: %q, %+v", x.rec.lines, x.h.Status())
 	}
 }
 

@@ -42,6 +42,7 @@ type Agent struct {
 	wake       chan struct{}   // somebody waits for a commit
 	flushes    chan chan error // somebody wants everything durable
 	kick       chan chan error // somebody wants a snapshot
+	crowded    chan struct{}   // the recovery has found many segments
 	halt       chan struct{}   // closed to end the keeper
 	quit       chan struct{}   // closed to end the writer
 	keeperDone chan struct{}
@@ -55,12 +56,12 @@ type Agent struct {
 	seg       *segment // the one whose file is written to
 	cur       *batch   // the next commit
 	where     map[relay.ID]*entry
-	begun     map[softKey]struct{}  // nodes that are being sent, or were when the last daemon ended
-	unheard   map[relay.ID]struct{} // messages taken of which the MTA may not know it
-	redo      []*entry              // answered for, but their record is lost: they go into the next segment
-	newest    uint64                // highest segment number given out
-	blocked   error                 // why nothing is taken now
-	armed     bool                  // timer runs
+	begun     map[softKey]bool  // nodes that are being sent, or were when the last daemon ended; true: a reply was lost
+	unheard   map[relay.ID]bool // messages taken of which the MTA may not know it; true: it has hung up
+	redo      []*entry          // answered for, but their record is lost: they go into the next segment
+	newest    uint64            // highest segment number given out
+	blocked   error             // why nothing is taken now
+	armed     bool              // timer runs
 	recovered bool
 	closed    bool
 	report    Report
@@ -125,11 +126,11 @@ func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 func newAgent(fs fileSystem, cfg Config, log hclog.Logger, found *survey) *Agent {
 	a := &Agent{
 		cfg: cfg, log: log, fs: fs, epoch: found.epoch + 1, found: found, newest: found.newest,
-		wake: make(chan struct{}, 1), flushes: make(chan chan error), kick: make(chan chan error),
+		wake: make(chan struct{}, 1), flushes: make(chan chan error), kick: make(chan chan error), crowded: make(chan struct{}, 1),
 		quit: make(chan struct{}), halt: make(chan struct{}), keeperDone: make(chan struct{}), writerDone: make(chan struct{}),
 		timer: time.NewTimer(math.MaxInt64), keeping: make(map[string]func() []byte),
-		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]struct{}),
-		unheard: make(map[relay.ID]struct{}), kept: found.snap.kept,
+		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]bool),
+		unheard: make(map[relay.ID]bool), kept: found.snap.kept,
 	}
 	a.ids.Store(a.epoch << epochBits)
 	a.keeper = keeper{generation: found.generation, valid: found.snap.head.number, retired: found.leftovers}
@@ -141,14 +142,17 @@ func (a *Agent) establish() error {
 	if err := a.sweep(); err != nil {
 		return err
 	}
-	if err := a.setAsideBad(); err != nil {
-		return err
+	if a.cfg.salvage {
+		if err := a.setAsideBad(); err != nil {
+			return err
+		}
 	}
 	if err := a.directories(); err != nil {
 		return err
 	}
 	s := a.newSegment()
-	if err := a.create(s, a.found.lastHeader()); err != nil {
+	// A full disk must not keep the daemon from delivering what it has: it starts with room for outcomes only.
+	if err := a.create(s, a.found.lastHeader(), a.cfg.Journal.SegmentBytes, blockSize+a.cfg.Journal.reserve()); err != nil {
 		return err
 	}
 	a.segs[s.number], a.seg = s, s
@@ -166,6 +170,8 @@ func (a *Agent) directories() error {
 		if err := a.makeDir(snapshotDir); err != nil {
 			return err
 		}
+	}
+	if a.found.fresh && !a.cfg.salvage {
 		if err := a.writeSnapshot(&plan{head: header{magic: snapshotMagic, version: formatVersion, number: 1, created: time.Now()}}); err != nil {
 			return err
 		}
@@ -280,7 +286,7 @@ func (a *Agent) add(b *batch, m *relay.Message) {
 	b.take(&takeRecord{msg: m, base: p.base, body: body, nodeOf: e.nodeOf})
 	e.stand(p)
 	a.where[m.ID] = e
-	a.unheard[m.ID] = struct{}{}
+	a.unheard[m.ID] = false
 	b.takes = append(b.takes, e)
 }
 
@@ -297,7 +303,12 @@ func (a *Agent) Event(e *relay.Event) {
 	switch e.Kind {
 	case relay.EventHeard:
 		a.heard(e.Message.ID)
+	case relay.EventHungUp:
+		a.hungUp(e.Message.ID)
 	case relay.EventSettled:
+		if e.MaybeTwice {
+			a.lostReply(e.Node)
+		}
 		// A failure is done with only when the sender knows of it: until then a restart must find the recipient again.
 		if e.Outcome == relay.Sent || e.Outcome == relay.HandedBack {
 			a.settled(e.Message.ID, e.Rcpt)
@@ -311,7 +322,8 @@ func (a *Agent) Event(e *relay.Event) {
 	}
 }
 
-// Begin implements relay.Journal. The mark is in force until the node waits again or its message is gone.
+// Begin implements relay.Journal. The mark is in force until the node waits again or its message is gone. There is
+// nothing to wait for with ack = "memory", and after the state directory was deleted.
 func (a *Agent) Begin(n *relay.Node) relay.Record {
 	k := softKey{n.Message.ID, uint32(n.Index)}
 	a.mu.Lock()
@@ -319,10 +331,10 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	if a.where[k.id] == nil {
 		return nil
 	}
-	a.begun[k] = struct{}{}
 	if mute := a.mute.Load(); mute != nil {
 		return newFailed(*mute)
 	}
+	a.begun[k] = false
 	a.cur.marks = appendBegin(a.cur.marks, k)
 	a.arm()
 	if a.cfg.Ack == AckMemory || errors.Is(a.blocked, errGone) {
@@ -347,6 +359,27 @@ func (a *Agent) heard(id relay.ID) {
 		delete(a.unheard, id)
 		a.cur.marks = appendHeard(a.cur.marks, markHeard, id)
 		a.arm()
+	}
+}
+
+// hungUp keeps in mind that the MTA does not know of a message, as long as the message is here.
+func (a *Agent) hungUp(id relay.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.where[id] != nil {
+		a.unheard[id] = true
+	} else {
+		delete(a.unheard, id)
+	}
+}
+
+// lostReply keeps the mark of n over the deferral that follows: its receiver may have the message.
+func (a *Agent) lostReply(n *relay.Node) {
+	k := softKey{n.Message.ID, uint32(n.Index)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.begun[k]; ok {
+		a.begun[k] = true
 	}
 }
 
@@ -386,11 +419,16 @@ func (a *Agent) deferred(n *relay.Node) {
 		return
 	}
 	e.waits = true
-	delete(a.begun, k)
 	a.soft.put(k, s)
 	if len(a.cur.marks) < maxDeferMarks {
 		a.cur.marks = appendDefer(a.cur.marks, k, s)
 		a.arm()
+	}
+	if lost := a.begun[k]; lost {
+		a.begun[k] = false // until the next visit is decided
+		a.cur.marks = appendBegin(a.cur.marks, k)
+	} else {
+		delete(a.begun, k)
 	}
 }
 
@@ -413,7 +451,9 @@ func (a *Agent) drop(e *entry) {
 	e.gone = true
 	e.leave()
 	delete(a.where, e.msg.ID)
-	delete(a.unheard, e.msg.ID)
+	if a.unheard[e.msg.ID] { // else the door will still say
+		delete(a.unheard, e.msg.ID)
+	}
 	for i := range e.nodes() {
 		delete(a.begun, softKey{e.msg.ID, uint32(i)})
 	}

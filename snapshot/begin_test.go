@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/millrace/millrace/relay"
 )
 
@@ -285,4 +287,126 @@ func TestNothingBegunIsKept(t *testing.T) {
 	if len(a.begun) > 0 {
 		t.Errorf("%d nodes are still being sent", len(a.begun))
 	}
+}
+
+// TestDoneAndUnheard: a message that is done before the MTA has heard that it is taken is told of, whole, until the door
+// says what the MTA has heard.
+func TestDoneAndUnheard(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind relay.EventKind
+		told bool
+	}{
+		"nothing yet": {relay.EventRestored, true},
+		"heard":       {relay.EventHeard, false},
+		"hung up":     {relay.EventHungUp, true},
+	} {
+		for _, late := range []bool{false, true} {
+			m, w := newMemFS(), newWorld()
+			a, _, _ := mustStart(t, m, smallConfig())
+			msg := message(a.NewID(), "b", "x@a.example", "y@b.example")
+			must(t, a.Take(msg))
+			w.offered[msg.ID], w.done[msg.ID] = msg, make(map[int]bool)
+			say := func() { a.Event(&relay.Event{Kind: tt.kind, Message: msg, Rcpt: -1}) }
+			if !late {
+				say()
+			}
+			w.settle(a, msg.ID, 0)
+			w.settle(a, msg.ID, 1)
+			if late {
+				say()
+			}
+			must(t, a.Flush())
+			b, err := open(m.killed(), smallConfig(), hclog.NewNullLogger())
+			must(t, err)
+			var saved []relay.Saved
+			r, err := b.Recover(func(s relay.Saved) error { saved = append(saved, s); return nil })
+			must(t, err)
+			must(t, b.Close())
+			told := len(saved) == 1 && saved[0].Unheard && len(saved[0].Nodes) == 0
+			if told != tt.told || (r.MaybeTwice == 2) != tt.told || r.Messages != 0 || len(saved) > 1 {
+				t.Errorf("%s, late %v: %d given out, %s", name, late, len(saved), &r)
+			}
+			if tt.kind != relay.EventRestored && len(a.unheard) > 0 {
+				t.Errorf("%s, late %v: the message is kept in mind", name, late)
+			}
+		}
+	}
+}
+
+// TestLostReply: a deferral because the reply was lost does not end the doubt whether the receiver has the message; the
+// next outcome does.
+func TestLostReply(t *testing.T) {
+	m := newMemFS()
+	a, _, _ := mustStart(t, m, smallConfig())
+	msg := message(a.NewID(), "b", "x@a.example")
+	must(t, a.Take(msg))
+	n := msg.Nodes[0]
+	for i, lost := range []bool{true, false} {
+		wait(t, a.Begin(n))
+		a.Event(&relay.Event{Kind: relay.EventSettled, Outcome: relay.Deferred, Message: msg, Node: n, MaybeTwice: lost})
+		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: n, Rcpt: -1})
+		must(t, a.Flush())
+		_, saved, _ := mustStart(t, m.killed(), smallConfig())
+		if told := begun(saved)[msg.ID] == 1; told != lost {
+			t.Errorf("visit %d: told %v, want %v", i, told, lost)
+		}
+	}
+}
+
+// TestMuteAndGone: a journal that could record nothing and whose directory is then deleted lets go of what is in memory.
+func TestMuteAndGone(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
+		synctest.Test(t, func(t *testing.T) {
+			m, w, f := newMemFS(), newWorld(), &failing{}
+			m.hook = f.hook
+			a, _, _, err := start(m, smallConfig())
+			must(t, err)
+			w.campaign(t, a, 4)
+			for _, op := range []string{"create", "allocate", "write"} {
+				f.set(op, errno)
+			}
+			await(a.Begin(w.offered[w.order[0]].Nodes[0]))
+			if a.Silent() == nil {
+				t.Fatal("not silent")
+			}
+			m.mu.Lock()
+			clear(m.names)
+			m.mu.Unlock()
+			time.Sleep(3 * pulseInterval)
+			synctest.Wait()
+			must(t, a.Silent())
+			a.Close()
+		})
+	}
+}
+
+// TestNeverSentIsNotBegun: what could not be put on record was not sent, and a later start does not say so.
+func TestNeverSentIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w, f := newMemFS(), newWorld(), &failing{}
+		m.hook = f.hook
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		w.campaign(t, a, 4)
+		must(t, a.Flush())
+		f.set("write", syscall.EROFS)
+		f.set("create", syscall.EROFS)
+		await(a.Begin(w.offered[w.order[0]].Nodes[0])) // falls silent
+		for _, id := range w.order[1:] {
+			if await(a.Begin(w.offered[id].Nodes[0])) == nil {
+				t.Error("on record")
+			}
+		}
+		f.set("write", nil)
+		f.set("create", nil)
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		must(t, a.Close())
+		b, saved, _, err := start(m.killed(), smallConfig())
+		must(t, err)
+		if n := len(begun(saved)); n > 1 {
+			t.Errorf("%d messages that were never sent are named", n)
+		}
+		b.Close()
+	})
 }

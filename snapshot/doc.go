@@ -7,7 +7,7 @@
 // finished is copied into the current one. Delivery never reads the disk.
 //
 // One goroutine, the writer, gathers what many doors give it while the disk is busy with the commit before, and writes it
-// in one write and one fsync: see writer.go for the commit and for what happens when the disk fails. Another, the keeper,
+// in one write and one fsync: see writer.go for the commit, heal.go for what happens when the disk fails. Another, the keeper,
 // writes a snapshot at times: the bit vectors, and what is soft. A snapshot is written from a copy of the vectors, made
 // in one short moment, and from the soft state shard by shard, so that nobody waits for it. Replaying the journal from
 // the beginning of the segment in which the snapshot was begun leads to the same state however often it is done.

@@ -411,7 +411,7 @@ func TestReadErrorRefuses(t *testing.T) {
 	} else {
 		c.Close()
 	}
-	if k.names[numbered(journalDir, 1, damageExt)] == nil {
+	if k.names[numbered(journalDir, 1, asideExt)] == nil {
 		t.Error("what cannot be read was not set aside")
 	}
 }
@@ -451,4 +451,50 @@ func TestErrorsNameTheFile(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+}
+
+// TestStartOnAFullDisk: there is no room for a segment, but some for outcomes: what waits comes back and can be sent.
+func TestStartOnAFullDisk(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 10)
+	k := m.killed()
+	n := 0
+	k.hook = func(_ int, op, _ string) error {
+		if op == "allocate" {
+			if n++; n != 2 { // the second time it is asked for less
+				return syscall.ENOSPC
+			}
+		}
+		return nil
+	}
+	b, saved, _ := mustStart(t, k, smallConfig())
+	must(t, w.check(saved))
+	must(t, await(b.Begin(w.offered[w.order[0]].Nodes[0])))
+	if err := b.Take(message(b.NewID(), strings.Repeat("b", 12<<10), "x@a.example")); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("take: %v", err)
+	}
+}
+
+// TestCrashLoop: a daemon that never lives until its snapshot is due does not fill the disk.
+func TestCrashLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		for range 5 * manySegments {
+			w := newWorld()
+			a, saved, _, err := start(m, smallConfig())
+			must(t, err)
+			for _, s := range saved {
+				a.Event(&relay.Event{Kind: relay.EventRemoved, Message: s.Message, Rcpt: -1})
+			}
+			w.campaign(t, a, 3)
+			must(t, a.Flush())
+			synctest.Wait()
+			m = m.killed()
+			a.Close()
+		}
+		if names, _ := m.List(journalDir); len(names) > 2*manySegments {
+			t.Errorf("%d segments", len(names))
+		}
+	})
 }

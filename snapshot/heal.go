@@ -59,8 +59,12 @@ func (a *Agent) collapse(b *batch, err error) {
 // hush notes that not even outcomes can be recorded: the segment is broken, or has no room left for b, which holds some.
 // Deliveries stop for that. The mutex is held.
 func (a *Agent) hush(b *batch, err error) {
+	if errors.Is(err, errGone) {
+		a.mute.Store(nil) // see Silent
+		return
+	}
 	full := b != nil && b.seg == a.seg && len(b.marks) > 0
-	if (a.seg.broken || full) && a.cfg.Ack != AckMemory && !errors.Is(err, errGone) {
+	if (a.seg.broken || full) && a.cfg.Ack != AckMemory {
 		a.mute.Store(&err)
 	}
 }
@@ -88,6 +92,7 @@ func (a *Agent) forget(e *entry) {
 	for i := range e.msg.Rcpts {
 		e.at.seg.mark(e.at.base + uint32(i))
 	}
+	delete(a.unheard, e.msg.ID)
 	a.drop(e)
 }
 

@@ -33,6 +33,8 @@ func (a *Agent) snapshotLoop() {
 		select {
 		case <-tick.C:
 			a.maintain()
+		case <-a.crowded:
+			a.maintain()
 		case reply := <-a.kick:
 			reply <- a.maintain()
 		case <-a.halt:

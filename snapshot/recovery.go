@@ -3,7 +3,9 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -14,11 +16,11 @@ type Report struct {
 	Messages   int           `json:"messages"`          // restored
 	Recipients int           `json:"recipients"`        // of them, not done
 	Done       int           `json:"done"`              // recipients in the journal that were done before
-	MaybeTwice int           `json:"maybe_twice"`       // recipients not done who may have the message, or whose MTA may offer it again
+	MaybeTwice int           `json:"maybe_twice"`       // recipients who may have the message though they are not done, or whose MTA may offer it again
 	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
 	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
 	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
-	Missing    []string      `json:"missing,omitempty"` // Salvage: segments that are not there
+	Missing    []string      `json:"missing,omitempty"` // Salvage: segments that should be there and are not, or cannot be read
 	Notes      []string      `json:"notes,omitempty"`
 	Clean      bool          `json:"clean"`          // the last stop was a clean one
 	Until      time.Time     `json:"until,omitzero"` // the last commit; what ack = "memory" took later is lost
@@ -33,7 +35,7 @@ func (r *Report) String() string {
 	s := fmt.Sprintf("recovered %d messages, %d recipients, %d done before, cut %d bytes of a torn tail, took %.3f s",
 		r.Messages, r.Recipients, r.Done, r.Torn, r.Took.Seconds())
 	if r.MaybeTwice > 0 {
-		s += fmt.Sprintf("; %d recipients may get their message twice: the mail log names each", r.MaybeTwice)
+		s += fmt.Sprintf("; %d recipients may get their message twice", r.MaybeTwice)
 	}
 	if !r.Healthy() {
 		s += fmt.Sprintf("; DAMAGE: %d places, %d messages without a body, %d segments missing",
@@ -48,10 +50,11 @@ type recovery struct {
 	give   func(relay.Saved) error
 	report Report
 	names  *interned
-	bodies map[[32]byte][]byte // bodies given out, each once
-	buf    []byte              // the segment that is being read
-	begun  map[softKey]bool    // nodes that were being sent
-	deaf   map[relay.ID]bool   // messages of which the MTA may not know that they are taken
+	bodies map[[32]byte][]byte      // bodies given out, each once
+	buf    []byte                   // the segment that is being read
+	begun  map[softKey]bool         // nodes that were being sent
+	deaf   map[relay.ID]bool        // messages of which the MTA may not know that they are taken
+	done   map[relay.ID]relay.Saved // of them, those that are done
 
 	bodiless []bodiless // messages of this segment whose body cannot be read
 }
@@ -67,7 +70,7 @@ type bodiless struct {
 // also for messages f has been given. Recover is called once. An error of f ends it and is returned.
 func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
-	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte), begun: make(map[softKey]bool), deaf: make(map[relay.ID]bool)}
+	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte), begun: make(map[softKey]bool), deaf: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved)}
 	v := a.found
 	if v == nil {
 		return Report{}, errors.New("recovered already")
@@ -81,10 +84,17 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	if err := r.messages(v); err != nil {
 		return r.report, err
 	}
+	if a.cfg.salvage {
+		a.handOn(r.deaf)
+	}
 	r.report.Took = time.Since(start)
 	a.complete(r.report)
 	return r.report, nil
 }
+
+// manySegments is so many that a snapshot is taken at once: of a daemon that ends again and again before it takes one, the
+// segments would fill the disk.
+const manySegments = 16
 
 // complete ends the recovery: from now on snapshots are taken.
 func (a *Agent) complete(r Report) {
@@ -95,7 +105,11 @@ func (a *Agent) complete(r Report) {
 	}
 	a.mu.Lock()
 	a.recovered, a.report = true, r
+	many := len(a.segs) > manySegments
 	a.mu.Unlock()
+	if many {
+		a.crowded <- struct{}{}
+	}
 	if r.Healthy() {
 		a.log.Info(r.String())
 		return
@@ -232,7 +246,7 @@ func (r *recovery) messages(v *survey) error {
 			return err
 		}
 	}
-	return nil
+	return r.tell()
 }
 
 func (r *recovery) messagesOf(s *found) error {
@@ -278,9 +292,14 @@ func (r *recovery) message(s *found, f frame, bodies map[uint32]bodyAt) error {
 	}
 	left := r.left(seg, t)
 	r.report.Done += len(t.msg.Rcpts) - len(left)
+	saved := relay.Saved{Message: t.msg, Unheard: r.deaf[t.msg.ID]}
 	if len(left) == 0 {
+		if saved.Unheard {
+			r.done[t.msg.ID] = saved // unless a copy of it, in a later segment, is not
+		}
 		return nil
 	}
+	delete(r.done, t.msg.ID)
 	b, ok := bodies[t.body]
 	if !ok {
 		r.bodiless = append(r.bodiless, bodiless{f.at, fmt.Sprintf("%s: message %s from <%s>, %d recipients: its body cannot be read",
@@ -288,22 +307,39 @@ func (r *recovery) message(s *found, f frame, bodies map[uint32]bodyAt) error {
 		return nil
 	}
 	t.msg.Body = r.body(b)
-	nodes := r.nodes(t, left)
-	if !r.a.restore(seg, t, len(left), nodes) {
+	saved.Nodes = r.nodes(t, left)
+	if !r.a.restore(seg, t, len(left), saved.Nodes) {
 		return nil
 	}
-	saved := relay.Saved{Message: t.msg, Nodes: nodes, Unheard: r.deaf[t.msg.ID]}
 	r.count(&saved)
 	return r.give(saved)
 }
 
+// tell gives out the messages that are done and that the MTA may offer again.
+func (r *recovery) tell() error {
+	for _, id := range slices.Sorted(maps.Keys(r.done)) {
+		s := r.done[id]
+		r.report.MaybeTwice += len(s.Message.Rcpts)
+		if err := r.give(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *recovery) count(s *relay.Saved) {
 	r.report.Messages++
+	begun := 0
 	for _, n := range s.Nodes {
 		r.report.Recipients += len(n.Rcpts)
-		if n.Begun || s.Unheard {
-			r.report.MaybeTwice += len(n.Rcpts)
+		if n.Begun {
+			begun += len(n.Rcpts)
 		}
+	}
+	if s.Unheard {
+		r.report.MaybeTwice += len(s.Message.Rcpts)
+	} else {
+		r.report.MaybeTwice += begun
 	}
 }
 
@@ -344,7 +380,7 @@ func (a *Agent) restore(seg *segment, t *takeRecord, open int, nodes []relay.Sav
 	a.where[t.msg.ID] = e
 	for _, n := range nodes {
 		if n.Begun { // still true when we end before it is decided
-			a.begun[softKey{t.msg.ID, uint32(n.Index)}] = struct{}{}
+			a.begun[softKey{t.msg.ID, uint32(n.Index)}] = false
 		}
 	}
 	return true
@@ -431,9 +467,26 @@ func (r *recovery) quarantine(number uint64, sc *scan) {
 		b = append(append(b, sc.data[g.From:min(g.To, int64(len(sc.data)))]...), '\n')
 	}
 	name := numbered(journalDir, number, damageExt)
-	if err := writeFile(r.a.fs, name, b); err != nil && !isExist(err) {
+	err := writeFile(r.a.fs, name, b)
+	if err == nil {
+		err = r.trimQuarantine()
+	}
+	if err != nil && !isExist(err) {
 		r.a.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
 	}
+}
+
+// maxQuarantine bounds the files of bytes that did not check: each crash may leave one.
+const maxQuarantine = 16
+
+// trimQuarantine deletes the oldest of them.
+func (r *recovery) trimQuarantine() error {
+	names, err := r.a.fs.List(journalDir)
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, damageExt) })
+	for ; err == nil && len(names) > maxQuarantine; names = names[1:] {
+		err = r.a.fs.Remove(journalDir + "/" + names[0])
+	}
+	return err
 }
 
 // cut takes off what follows the last frame of a segment no successor has ended.

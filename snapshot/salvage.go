@@ -9,11 +9,21 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
+// asideExt is of files that cannot be read and that Salvage has set aside. Nobody reads or deletes them.
+const asideExt = ".unreadable"
+
 // Salvage makes a state directory usable again that Open refuses, because a segment or every snapshot is missing or
 // cannot be read: it keeps what can be read, and says in its report what is lost. Files that cannot be read are set aside,
-// under names that end in ".bad", never deleted. It is a human's decision about one directory, with the daemon stopped;
-// one that is whole it leaves as a clean stop would. log may be nil.
+// under names that end in ".unreadable", never deleted. It is a human's decision about one directory, with the daemon
+// stopped; one that is whole it leaves as a clean stop would. log may be nil.
 func Salvage(dir string, log hclog.Logger) (Report, error) {
+	v, err := look(osFS{dir}, true)
+	if err == nil && v.fresh && len(v.segments) == 0 {
+		err = errors.New("holds neither journal nor snapshots")
+	}
+	if err != nil {
+		return Report{}, stateError(dir, err)
+	}
 	cfg := DefaultConfig()
 	cfg.salvage = true
 	a, err := Open(dir, cfg, log)
@@ -25,10 +35,11 @@ func Salvage(dir string, log hclog.Logger) (Report, error) {
 	return report, errors.Join(err, a.Close())
 }
 
-// setAsideBad gives the segments that cannot be read other names.
+// setAsideBad gives files that cannot be read other names, and notes what follows from that.
 func (a *Agent) setAsideBad() error {
-	for i := range a.found.segments {
-		s := &a.found.segments[i]
+	v := a.found
+	for i := range v.segments {
+		s := &v.segments[i]
 		if s.bad == nil {
 			continue
 		}
@@ -36,14 +47,25 @@ func (a *Agent) setAsideBad() error {
 		if err != nil {
 			return err
 		}
-		a.found.missing = append(a.found.missing, what)
+		v.missing = append(v.missing, what)
+	}
+	for _, n := range v.badSnaps {
+		if err := a.fs.Rename(numbered(snapshotDir, n, snapshotExt), numbered(snapshotDir, n, asideExt)); err != nil {
+			return err
+		}
+	}
+	if len(v.missing) > 0 || v.snap.head.number == 0 {
+		v.notes = append(v.notes, "who had his message is known in part only: some may get theirs again")
+	}
+	if len(v.badSnaps) > 0 {
+		return a.fs.SyncDir(snapshotDir)
 	}
 	return nil
 }
 
 // setAside gives a segment that cannot be read another name, forgets it, and returns what to say of it.
 func (a *Agent) setAside(s *found) (string, error) {
-	name, aside := segmentName(s.head.number), numbered(journalDir, s.head.number, damageExt)
+	name, aside := segmentName(s.head.number), numbered(journalDir, s.head.number, asideExt)
 	if err := a.fs.Rename(name, aside); err != nil {
 		return "", err
 	}
@@ -51,4 +73,13 @@ func (a *Agent) setAside(s *found) (string, error) {
 	delete(a.segs, s.head.number)
 	a.mu.Unlock()
 	return fmt.Sprintf("%s (set aside as %s: %v)", name, aside, s.bad), a.fs.SyncDir(journalDir)
+}
+
+// handOn keeps in mind what only the next start can tell of.
+func (a *Agent) handOn(deaf map[relay.ID]bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range deaf {
+		a.unheard[id] = true
+	}
 }

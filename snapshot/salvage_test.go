@@ -4,11 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
-
-	"github.com/millrace/millrace/relay"
 )
 
 // spoiled makes a state directory of several segments, in which messages wait, and spoils it.
@@ -43,13 +42,18 @@ func TestSalvage(t *testing.T) {
 		aside         string
 	}{
 		{"segment gone", remove(segmentName(2)), true, true, ""},
-		{"header gone", func(dir string) { must(t, os.Truncate(filepath.Join(dir, segmentName(2)), 10)) }, true, true, "journal/00000002.bad"},
+		{"header gone", func(dir string) { must(t, os.Truncate(filepath.Join(dir, segmentName(2)), 10)) }, true, true, "journal/00000002.unreadable"},
 		{"newest gone", func(dir string) {
 			names, err := osFS{dir}.List(journalDir)
 			must(t, err)
 			remove(journalDir + "/" + names[len(names)-1])(dir)
 		}, true, true, ""},
 		{"snapshots gone", func(dir string) { must(t, os.RemoveAll(filepath.Join(dir, snapshotDir))) }, false, false, ""},
+		{"snapshots damaged", func(dir string) {
+			for _, n := range []uint64{1, 2} {
+				must(t, os.Truncate(filepath.Join(dir, numbered(snapshotDir, n, snapshotExt)), blockSize))
+			}
+		}, false, false, "snapshot/00000002.unreadable"},
 		{"nothing wrong", func(string) {}, false, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,6 +70,12 @@ func TestSalvage(t *testing.T) {
 			if (len(r.Missing) > 0) != tt.missing || r.Messages == 0 {
 				t.Errorf("%s: %v", &r, r.Missing)
 			}
+			if again := len(r.Notes) > 0 && strings.Contains(r.Notes[len(r.Notes)-1], "some may get theirs again"); again != (tt.name != "nothing wrong") {
+				t.Errorf("notes %q", r.Notes)
+			}
+			if r.MaybeTwice == 0 {
+				t.Error("what the MTA has not heard of is not counted")
+			}
 			if tt.aside != "" {
 				if _, err := os.Stat(filepath.Join(dir, tt.aside)); err != nil {
 					t.Error(err)
@@ -73,11 +83,10 @@ func TestSalvage(t *testing.T) {
 			}
 			must(t, Verify(dir))
 			a, saved, again := mustStart(t, osFS{dir}, smallConfig())
-			if !again.Healthy() || again.Messages != r.Messages || (len(saved) < len(w.order)) != tt.lost {
+			if !again.Healthy() || again.Messages != r.Messages || again.MaybeTwice != r.MaybeTwice || (len(saved) < len(w.order)) != tt.lost {
 				t.Errorf("after: %d of %d messages; %s; salvaged %s", len(saved), len(w.order), &again, &r)
 			}
 			for _, s := range saved {
-				w.again([]relay.Saved{s})
 				must(t, w.checkOne(s))
 			}
 			if id := a.NewID(); id>>epochBits < unknownStarts {
@@ -96,4 +105,12 @@ func TestSalvageRefuses(t *testing.T) {
 		t.Errorf("of a running daemon: %v", err)
 	}
 	must(t, a.Close())
+	other := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(other, journalDir), 0o700))
+	if _, err := Salvage(other, nil); err == nil {
+		t.Error("of a directory in which no daemon was: no error")
+	}
+	if names, _ := (osFS{other}).List("."); len(names) != 1 {
+		t.Errorf("it holds %v now", names)
+	}
 }

@@ -26,7 +26,8 @@ type survey struct {
 	segments   []found       // that may hold something, by number
 	leftovers  []retired     // segments the snapshot no longer names
 	unfinished []string      // temporary files
-	missing    []string      // Salvage: files that must be there and are not
+	badSnaps   []uint64      // snapshots that cannot be read
+	missing    []string      // Salvage: segments that should be there and are not, or cannot be read
 	notes      []string      // what a human should know
 	epoch      uint64        // highest
 	newest     uint64        // highest segment number
@@ -149,6 +150,7 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 		}
 		if err != nil {
 			v.notes = append(v.notes, err.Error())
+			v.badSnaps = append(v.badSnaps, n)
 			bad = errors.Join(bad, err)
 			continue
 		}

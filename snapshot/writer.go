@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"syscall"
 	"time"
 )
 
@@ -179,7 +180,7 @@ func (a *Agent) advance(next *segment) error {
 	}
 	before := old.head
 	before.prevEnd = uint64(old.durable)
-	if err := a.create(next, before); err != nil {
+	if err := a.create(next, before, a.cfg.Journal.SegmentBytes); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -191,8 +192,9 @@ func (a *Agent) advance(next *segment) error {
 }
 
 // create puts s on the disk, whole or not at all: its name appears when its header is durable. before is the header of
-// the segment before, with prevEnd where that one ends, or 0 if it was not written by this start.
-func (a *Agent) create(s *segment, before header) (err error) {
+// the segment before, with prevEnd where that one ends, or 0 if it was not written by this start. Of the sizes to reserve
+// it takes the first for which there is room.
+func (a *Agent) create(s *segment, before header, sizes ...int64) (err error) {
 	s.head.prev, s.head.prevEnd = before.number, before.prevEnd
 	name, tmp := segmentName(s.number), numbered(journalDir, s.number, temporaryExt)
 	f, err := a.fs.Create(tmp)
@@ -206,8 +208,12 @@ func (a *Agent) create(s *segment, before header) (err error) {
 			a.fs.Remove(name)
 		}
 	}()
-	s.allocated = a.cfg.Journal.SegmentBytes
-	if err = f.Allocate(s.allocated); errors.Is(err, errors.ErrUnsupported) {
+	for _, size := range sizes {
+		if s.allocated, err = size, f.Allocate(size); !errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
 		s.allocated, err = math.MaxInt64, nil
 	}
 	if err == nil {
@@ -345,8 +351,8 @@ func (a *Agent) pulse() {
 	switch {
 	case blocked != nil:
 		a.heal()
-		if a.mute.Load() != nil {
-			a.commit(false) // there may be room for outcomes again, if for nothing else
+		if a.Blocked() != nil {
+			a.commit(false) // there may be room for marks, if for nothing else
 		}
 	case a.syncDue():
 		a.commit(false)
@@ -359,7 +365,7 @@ func (a *Agent) checkFile() {
 	switch {
 	case err == nil:
 		f.Close()
-	case errors.Is(err, fs.ErrNotExist) && !a.seg.broken:
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(a.Blocked(), errGone):
 		a.seg.broken = true
 		a.fail(nil, errGone)
 	}

@@ -118,7 +118,7 @@ func (d *Daemon) makeHeart(cfg *Config) (err error) {
 func (d *Daemon) acceptOwn(m *relay.Message) error {
 	err := d.queues.Accept(m)
 	if err == nil {
-		d.queues.Heard(m)
+		d.queues.Heard(m, true)
 	}
 	return err
 }

@@ -81,7 +81,7 @@ func (a *app) spoolSalvageCommand() *cobra.Command {
 		Use:   "salvage",
 		Short: "Make a state directory usable again of which a file is missing or cannot be read",
 		Long: `Make a state directory usable again of which a file is missing or cannot be read, so that the daemon refuses to start.
-All that can be read is kept, and what is lost is printed. Files that cannot be read are set aside as journal/*.bad. Stop
+All that can be read is kept, and what is lost is printed. Files that cannot be read are set aside as *.unreadable. Stop
 the daemon first, run this as its user, and keep a copy of the directory: it may hold what this program cannot read.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -129,11 +129,10 @@ func (a *app) stateDir(dir string) (string, error) {
 		}
 		dir = cfg.StateDir
 	}
-	_, err := os.ReadDir(filepath.Join(dir, "journal"))
-	if err != nil {
-		_, err = os.ReadDir(filepath.Join(dir, "snapshot"))
+	if segments, _ := filepath.Glob(filepath.Join(dir, "journal", "*.seg")); len(segments) > 0 {
+		return dir, nil // its snapshots may be what is lost
 	}
-	if err != nil {
+	if _, err := os.ReadDir(filepath.Join(dir, "snapshot")); err != nil {
 		return "", fmt.Errorf("%s is not the state directory of a daemon: %w", dir, err)
 	}
 	return dir, nil

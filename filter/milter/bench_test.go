@@ -17,7 +17,7 @@ import (
 type discard struct{}
 
 func (discard) Accept(*relay.Message) error { return nil }
-func (discard) Heard(*relay.Message)        {}
+func (discard) Heard(*relay.Message, bool)  {}
 
 // BenchmarkDoor is a message of 20 KB with 22 header fields over connections that each send one after the other, as an
 // MTA does. Half of the work is the driver's.

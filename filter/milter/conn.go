@@ -205,6 +205,7 @@ func (c *conn) evict() {
 // Close implements net.Conn. The library calls it as the last act of its goroutine.
 func (c *conn) Close() error {
 	c.once.Do(func() {
+		c.session.heard(false) // of what, if anything, is not yet heard of
 		c.session.reset()
 		c.nc.Close()
 		c.door.forget(c)

@@ -17,10 +17,11 @@ import (
 )
 
 // Accepter makes a message recoverable: the queue map is one. Accept returns nil only when it is; it may block on
-// the disk. After an error nothing was taken. Heard follows when our answer is with the MTA.
+// the disk. After an error nothing was taken. Heard follows once, and says whether
+// our answer is with the MTA.
 type Accepter interface {
 	Accept(*relay.Message) error
-	Heard(*relay.Message)
+	Heard(m *relay.Message, heard bool)
 }
 
 // Deps are what the door works with.

@@ -41,7 +41,7 @@ func TestHeard(t *testing.T) {
 		t.Error("the MTA had an answer")
 	}
 	r.drain()
-	if len(r.taken.messages) != 4 || len(r.taken.heard) != 3 || !strings.Contains(r.log.String(), "may be delivered twice") {
+	if len(r.taken.messages) != 4 || len(r.taken.heard) != 3 || len(r.taken.hungUp) != 1 || !strings.Contains(r.log.String(), "may be delivered twice") {
 		t.Errorf("%d messages taken, %d heard of: %s", len(r.taken.messages), len(r.taken.heard), r.log)
 	}
 }

@@ -32,6 +32,7 @@ type taken struct {
 	mu       sync.Mutex
 	messages []*relay.Message
 	heard    []*relay.Message
+	hungUp   []*relay.Message
 	before   func(*relay.Message) error // asked first; may block, fail or panic
 }
 
@@ -47,10 +48,14 @@ func (a *taken) Accept(m *relay.Message) error {
 	return nil
 }
 
-func (a *taken) Heard(m *relay.Message) {
+func (a *taken) Heard(m *relay.Message, heard bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.heard = append(a.heard, m)
+	if heard {
+		a.heard = append(a.heard, m)
+	} else {
+		a.hungUp = append(a.hungUp, m)
+	}
 }
 
 func (a *taken) all() []*relay.Message {

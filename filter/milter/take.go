@@ -96,9 +96,9 @@ func (s *session) answer(m *lib.Modifier) (lib.Response, error) {
 func (s *session) heard(written bool) {
 	if m := s.unheard; m != nil {
 		s.unheard = nil
-		if written && !s.conn.progress.gone() {
-			s.door.deps.Accept.Heard(m)
-		} else {
+		written = written && !s.conn.progress.gone()
+		s.door.deps.Accept.Heard(m, written)
+		if !written {
 			s.log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", m.Name())
 		}
 	}

@@ -91,7 +91,9 @@ func filled(dir string, n, size int) (*relay.QueueMap, *snapshot.Agent, error) {
 	for d := range doors {
 		wg.Go(func() { // ends when its share is taken
 			for i := d; i < n && failed[d] == nil; i += doors {
-				failed[d] = m.Accept(message(agent.NewID(), i, body))
+				msg := message(agent.NewID(), i, body)
+				failed[d] = m.Accept(msg)
+				m.Heard(msg, true)
 			}
 		})
 	}

@@ -19,9 +19,12 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// snapshotResult is what snapshots of a full queue map cost at the door.
+// snapshotResult is what a recovery, and snapshots, of a full queue map cost at the door.
 type snapshotResult struct {
-	Messages  int       `json:"messages"` // waiting, each of them deferred
+	Messages   int       `json:"messages"`         // waiting, each of them deferred
+	Recovery   float64   `json:"recovery_seconds"` // from the start of the daemon until it takes mail
+	Recovering quantiles `json:"door_recovering"`  // mail left with the MTA in that time
+
 	Snapshots int       `json:"snapshots"`
 	Seconds   []float64 `json:"snapshot_seconds"`
 	Bytes     int64     `json:"snapshot_bytes"`
@@ -30,7 +33,7 @@ type snapshotResult struct {
 	Ratio     float64   `json:"p99_ratio"`
 }
 
-// quantiles are of the time from the first packet of a message at the door to the answer that it is taken.
+// quantiles are of the time from the first packet of a message at the door to the answer.
 type quantiles struct {
 	Messages int     `json:"messages"`
 	P50      float64 `json:"p50_ms"`
@@ -73,13 +76,19 @@ func (b *snapshotBench) run() (*snapshotResult, error) {
 	if err := waiting(filepath.Join(dir, "state"), b.messages, b.size); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if err := d.Start(); err != nil {
 		return nil, err
 	}
-	if err := b.ready(d); err != nil {
+	left, err := b.ready(d)
+	if err != nil {
 		return nil, errors.Join(err, d.Stop(time.Minute))
 	}
+	recovered := time.Since(began)
 	r, err := b.measure(d.Milter, filepath.Join(dir, "state", "snapshot"))
+	if err == nil {
+		r.Recovery, r.Recovering = recovered.Seconds(), quantilesOf(left)
+	}
 	return r, errors.Join(err, d.Stop(time.Minute))
 }
 
@@ -107,6 +116,7 @@ func waiting(state string, n, size int) error {
 				}
 				msg.Nodes = []*relay.Node{node}
 				failed[d] = agent.Take(msg)
+				agent.Event(&relay.Event{Kind: relay.EventHeard, Message: msg, Rcpt: -1})
 				agent.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: node, Rcpt: -1})
 			}
 		})
@@ -115,18 +125,30 @@ func waiting(state string, n, size int) error {
 	return errors.Join(append(failed, agent.Close())...)
 }
 
-// ready waits until the daemon has all of it in memory.
-func (b *snapshotBench) ready(d *scenario.Daemon) error {
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		st, err := d.Status()
-		if err != nil {
-			return err
-		}
-		if st.Restored == int64(b.messages) {
-			return nil
-		}
+// ready offers mail to the daemon that is starting, which leaves it with the MTA until it has all of its own in memory.
+func (b *snapshotBench) ready(d *scenario.Daemon) (left []time.Duration, err error) {
+	c, err := driver.Dial("tcp", d.Milter, driver.Options{})
+	if err != nil {
+		return nil, err
 	}
-	return errors.New("the daemon does not come back with all that waits")
+	defer c.Close()
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		begin := time.Now()
+		v, err := c.Send(campaignMessage(0, []byte("Are you there?\r\n")))
+		if err != nil {
+			return left, err
+		}
+		if !v.Taken() {
+			left = append(left, time.Since(begin))
+			continue
+		}
+		st, err := d.Status()
+		if err == nil && st.Restored != int64(b.messages) {
+			err = fmt.Errorf("%d of %d messages came back", st.Restored, b.messages)
+		}
+		return left, err
+	}
+	return left, errors.New("the daemon takes no mail")
 }
 
 // span is a snapshot or the way of one message through the door.
