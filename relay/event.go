@@ -30,6 +30,8 @@ const (
 	EventReported
 	// EventDeferred: the node as a whole goes back to wait; follows the settled events of its recipients. Rcpt is -1.
 	EventDeferred
+	// EventPutBack: a visit that was begun ended before the receiver had any of it; the node waits as before. Rcpt is -1.
+	EventPutBack
 	// EventRemoved: the last recipient is settled; the message leaves. Rcpt is -1.
 	EventRemoved
 )

@@ -315,7 +315,7 @@ func (a *Agent) Event(e *relay.Event) {
 		}
 	case relay.EventReported:
 		a.settled(e.Message.ID, e.Rcpt)
-	case relay.EventDeferred:
+	case relay.EventDeferred, relay.EventPutBack:
 		a.deferred(e.Node)
 	case relay.EventRemoved:
 		a.removed(e.Message.ID)

@@ -391,7 +391,9 @@ func TestNeverSentIsNotBegun(t *testing.T) {
 		must(t, a.Flush())
 		f.set("write", syscall.EROFS)
 		f.set("create", syscall.EROFS)
-		await(a.Begin(w.offered[w.order[0]].Nodes[0])) // falls silent
+		first := w.offered[w.order[0]].Nodes[0]
+		await(a.Begin(first)) // falls silent
+		a.Event(&relay.Event{Kind: relay.EventPutBack, Message: first.Message, Node: first, Rcpt: -1})
 		for _, id := range w.order[1:] {
 			if await(a.Begin(w.offered[id].Nodes[0])) == nil {
 				t.Error("on record")
@@ -404,7 +406,7 @@ func TestNeverSentIsNotBegun(t *testing.T) {
 		must(t, a.Close())
 		b, saved, _, err := start(m.killed(), smallConfig())
 		must(t, err)
-		if n := len(begun(saved)); n > 1 {
+		if n := len(begun(saved)); n > 0 {
 			t.Errorf("%d messages that were never sent are named", n)
 		}
 		b.Close()

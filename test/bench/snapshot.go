@@ -177,9 +177,13 @@ func (b *snapshotBench) measure(addr, dir string) (*snapshotResult, error) {
 		r.Snapshots++
 		r.Seconds = append(r.Seconds, s.took().Seconds())
 	}
-	during, without := sorted(slices.Concat(spans...), snaps)
+	during, without := split(slices.Concat(spans...), snaps)
 	r.During, r.Without = quantilesOf(during), quantilesOf(without)
-	r.Ratio = r.During.P99 / r.Without.P99
+	if len(during) == 0 || len(without) == 0 {
+		failed = append(failed, fmt.Errorf("%d messages during snapshots, %d without: nothing to compare", len(during), len(without)))
+	} else {
+		r.Ratio = r.During.P99 / r.Without.P99
+	}
 	return r, errors.Join(failed...)
 }
 
@@ -217,9 +221,12 @@ func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *at
 // watch notes when snapshots are made, from the appearance of their temporary file to that of their name.
 func watch(ctx context.Context, dir string) (snaps []span, bytes int64) {
 	var begin time.Time
-	for ctx.Err() == nil {
+	for ; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		entries, err := os.ReadDir(dir)
-		making := err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), ".tmp") })
+		if err != nil {
+			continue // it will be there when the first snapshot is
+		}
+		making := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), ".tmp") })
 		switch {
 		case making && begin.IsZero():
 			begin = time.Now().Add(-planTime)
@@ -229,13 +236,12 @@ func watch(ctx context.Context, dir string) (snaps []span, bytes int64) {
 				bytes = st.Size()
 			}
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	return snaps, bytes
 }
 
-// sorted tells the messages that were at the door during a snapshot from the others.
-func sorted(all, snaps []span) (during, without []time.Duration) {
+// split tells the messages that were at the door during a snapshot from the others.
+func split(all, snaps []span) (during, without []time.Duration) {
 	for _, m := range all {
 		if slices.ContainsFunc(snaps, func(s span) bool { return m.begin.Before(s.end) && s.begin.Before(m.end) }) {
 			during = append(during, m.took())

@@ -18,7 +18,15 @@ type books struct {
 	site     *site
 	result   *Result
 	arrivals map[pair][]time.Time // deliveries, or for a refused recipient the notifications to the sender
-	excuses  map[pair][]*crash    // crashes of which it is known that they may have made one more of them each
+	excuses  map[pair][]excuse
+}
+
+// excuse is a crash of which it is known that it may have made one more arrival of a pair.
+type excuse struct {
+	*crash
+	// again: somebody offers or reports the message again, so that both arrivals may be later than the crash. Otherwise it
+	// is the one before the crash that is repeated.
+	again bool
 }
 
 // balance holds what arrived, and what still waits, against what was answered for, and adds it to the site's result.
@@ -32,7 +40,7 @@ func (s *site) balance(waiting map[pair]bool) {
 // audit is balance for any deliveries and notifications.
 func (s *site) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting map[pair]bool) {
 	b := &books{
-		site: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]*crash),
+		site: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]excuse),
 	}
 	b.known()
 	for d := range deliveries {
@@ -60,16 +68,16 @@ func (b *books) delivery(d sink.Delivery) {
 	case e == nil:
 		b.result.Phantom++
 		b.result.violate("delivered to %s: a message nobody sent, %q", d.Rcpt, d.ID)
-	case b.beside(e, d.Rcpt):
-	case e.fate == aborted || e.fate == passed:
-		b.result.Phantom++
-		b.result.violate("delivered to %s: %s, which was not taken (fate %d)", d.Rcpt, d.ID, e.fate)
 	case !slices.Contains(e.rcpts, d.Rcpt) || d.From != sender(d.ID):
 		b.result.WrongRecipient++
 		b.result.violate("%s from <%s> delivered to %s; it was for %s", d.ID, d.From, d.Rcpt, strings.Join(e.rcpts, " "))
 	case d.Sum != e.sum:
 		b.result.Altered++
 		b.result.violate("%s delivered to %s with other content, %d bytes", d.ID, d.Rcpt, d.Size)
+	case b.beside(e, d.Rcpt):
+	case e.fate == aborted || e.fate == passed:
+		b.result.Phantom++
+		b.result.violate("delivered to %s: %s, which was not taken (fate %d)", d.Rcpt, d.ID, e.fate)
 	}
 	p := pair{d.ID, d.Rcpt}
 	b.arrivals[p] = append(b.arrivals[p], d.Time)
@@ -124,29 +132,30 @@ func (b *books) missing(waiting map[pair]bool) {
 
 // known finds W of each crash: what may be done again because the daemon could not know, or not remember, that it was
 // done, or because the MTA could not know that it was taken. The mail log of the next start names each of these
-// recipients. What a daemon answered while its disk was gone it cannot remember: those offers are excused as well.
+// recipients. An answer that was given in the very moment in which the disk was cut off it cannot remember: nobody has
+// heard it, and the offer is excused as well.
 func (b *books) known() {
 	for _, n := range b.site.named() {
 		b.name(n)
 	}
 	for _, o := range b.site.ledger.unanswered() {
-		for _, c := range b.site.between(o.since, o.until) {
-			if !c.disk {
-				continue
-			}
-			for _, r := range o.entry.rcpts {
-				b.allow(pair{o.entry.id, r}, c)
-			}
+		c := b.site.dark(o.answer)
+		if c == nil {
+			continue
+		}
+		for _, r := range o.entry.rcpts {
+			b.allow(pair{o.entry.id, r}, excuse{c, true})
 		}
 	}
 }
 
-// gone excuses, likewise, what a daemon sent while its disk was gone.
+// gone excuses, likewise, what was sent in the very moment in which the disk was cut off: what was to be on record before
+// may have been reported as durable falsely.
 func (b *books) gone() {
 	for p, times := range b.arrivals {
 		for _, t := range times {
 			if c := b.site.dark(t); c != nil {
-				b.allow(p, c)
+				b.allow(p, excuse{c, false})
 			}
 		}
 	}
@@ -156,39 +165,41 @@ func (b *books) gone() {
 func (b *books) name(n named) {
 	c := b.site.loggedAfter(n.at)
 	e := b.site.ledger.find(n.id)
-	if c == nil || e == nil {
-		b.result.violate("the mail log says that %s may get %s twice: after which crash?", n.rcpt, n.id)
+	id, report := idOfSender(n.rcpt)
+	report = report && id == n.id
+	if c == nil || e == nil || !report && !slices.Contains(e.rcpts, n.rcpt) {
+		b.result.violate("the mail log says that %s may get %s twice: after which crash, and of which message?", n.rcpt, n.id)
 		return
 	}
 	b.result.Named++
-	if id, ok := idOfSender(n.rcpt); ok && id == n.id {
-		for _, r := range slices.DeleteFunc(slices.Clone(e.rcpts), func(r string) bool { return !isRefused(r) }) {
-			b.allow(pair{n.id, r}, c)
+	for _, r := range e.rcpts {
+		if r == n.rcpt || report && isRefused(r) {
+			b.allow(pair{n.id, r}, excuse{c, n.mta || isRefused(r)})
 		}
-		return
 	}
-	b.allow(pair{n.id, n.rcpt}, c)
 }
 
-func (b *books) allow(p pair, c *crash) {
-	c.window++
-	b.excuses[p] = append(b.excuses[p], c)
+func (b *books) allow(p pair, x excuse) {
+	x.window++
+	b.excuses[p] = append(b.excuses[p], x)
 }
 
 // again charges each arrival but the first to a crash that excuses it.
 func (b *books) again(p pair, times []time.Time) {
 	slices.SortFunc(times, time.Time.Compare)
 	left := slices.Clone(b.excuses[p])
-	slices.SortFunc(left, func(x, y *crash) int { return x.at.Compare(y.at) })
-	for _, t := range times[1:] {
+	slices.SortStableFunc(left, func(x, y excuse) int { return x.at.Compare(y.at) })
+	for i, t := range times[1:] {
+		before := times[i]
 		b.result.AllTwice++
-		if len(left) == 0 || left[0].at.After(t) {
+		at := slices.IndexFunc(left, func(x excuse) bool { return !x.at.After(t) && (x.again || !before.After(x.until)) })
+		if at < 0 {
 			b.result.Unexplained++
 			b.result.violate("%s arrived %d times at %s, and nobody was told: %s", p.id, len(times), p.rcpt, b.history(p, times))
 			continue
 		}
-		left[0].twice++
-		left = left[1:]
+		left[at].twice++
+		left = slices.Delete(left, at, at+1)
 	}
 }
 

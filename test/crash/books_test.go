@@ -176,6 +176,29 @@ func TestBooksOfDuplicatesAndReports(t *testing.T) {
 			b.deliver(m, "u@near.test", 900)
 			return nil
 		}, Result{Acknowledged: 2, Delivered: 3, AllTwice: 1, Window: 1, Unexplained: 1}},
+		{"named at one crash, twice by the next", func(b *booked) []pair {
+			m := b.offer("m1", answered, "u@near.test")
+			b.down(500, named{id: "m1", rcpt: "u@near.test"})
+			b.deliver(m, "u@near.test", 600)
+			b.down(800)
+			b.deliver(m, "u@near.test", 900)
+			return nil
+		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Window: 1, Unexplained: 1}},
+		{"sent long after the disk was cut off", func(b *booked) []pair {
+			m := b.offer("m1", answered, "u@near.test")
+			c := b.down(500)
+			c.disk, c.until = true, b.at(800)
+			b.deliver(m, "u@near.test", 790)
+			b.deliver(m, "u@near.test", 900)
+			return nil
+		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Unexplained: 1}},
+		{"left with the MTA and named, but altered", func(b *booked) []pair {
+			m := b.offer("m1", passed, "u@near.test")
+			b.down(500, named{id: "m1", rcpt: "u@near.test", mta: true})
+			m.raw = append(m.raw, '!')
+			b.deliver(m, "u@near.test", 900)
+			return nil
+		}, Result{Delivered: 1, Altered: 1, Window: 1}},
 		{"twice before the crash that named it", func(b *booked) []pair {
 			m := b.offer("m1", answered, "u@near.test")
 			b.deliver(m, "u@near.test", 300)
@@ -217,13 +240,16 @@ func TestUnheard(t *testing.T) {
 			held bool
 		}{
 			{false, nil, false},
-			{false, []named{{id: "m1", rcpt: "u@near.test"}}, true},
+			{false, []named{{id: "m1", rcpt: "u@near.test", mta: true}}, true},
 			{true, nil, true},
 		} {
 			b := newBooked(t)
 			m := b.offer("m1", intended, "u@near.test")
 			o := &b.ledger.open[0]
 			o.since, o.until = b.at(490), b.at(505)
+			if tt.disk {
+				o.answer = b.at(502)
+			}
 			b.down(500, tt.told...).disk = tt.disk
 			b.ledger.answer("m1", second, m.rcpts)
 			b.deliver(m, "u@near.test", 600)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,7 +164,9 @@ func (m *damager) once() error {
 func (m *damager) salvage(what string) (snapshot.Report, error) {
 	d := m.site.daemon
 	var report snapshot.Report
-	out, err := exec.Command(d.bin, "spool", "salvage", "--json", "--state-dir", d.state).Output()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, d.bin, "spool", "salvage", "--json", "--state-dir", d.state).Output()
 	if err == nil {
 		err = json.Unmarshal(out, &report)
 	}

@@ -60,10 +60,10 @@ func (s *site) note(c *crash, do func() error) error {
 // atOnce is what a mere kill does to begin with.
 func atOnce() error { return nil }
 
-// dark returns the crash whose disk had been cut off at t while the daemon still ran, or nil.
+// dark returns the crash whose disk had just been cut off at t, while the daemon still ran, or nil.
 func (s *site) dark(t time.Time) *crash {
 	i := s.firstUntil(t)
-	if i < len(s.crashes) && s.crashes[i].disk && !t.Before(s.crashes[i].at) {
+	if i < len(s.crashes) && s.crashes[i].disk && !t.Before(s.crashes[i].at) && t.Sub(s.crashes[i].at) <= stall {
 		return s.crashes[i]
 	}
 	return nil

@@ -35,6 +35,7 @@ type entry struct {
 type offer struct {
 	entry        *entry
 	since, until time.Time
+	answer       time.Time // given while the power was off, and not heard; else zero
 }
 
 // ledger is the record of what was offered and what was answered for. It is a file outside of whatever is crashed, and each
@@ -45,10 +46,10 @@ type ledger struct {
 	file    *os.File
 	err     error // the first failure to write; a ledger with holes proves nothing
 	entries map[string]*entry
-	pending map[string]time.Time // offered now, since when
-	open    []offer              // that ended without an answer
-	off     time.Time            // since when the power is off; zero: it is on
-	late    time.Duration        // the latest answer after that
+	pending map[string]*offer // offered now
+	open    []offer           // that ended without an answer
+	off     time.Time         // since when the power is off; zero: it is on
+	late    time.Duration     // the latest answer after that
 	count   struct{ answered, passed int }
 	crashes int
 }
@@ -58,7 +59,7 @@ func newLedger(path string) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ledger{file: f, entries: make(map[string]*entry), pending: make(map[string]time.Time)}, nil
+	return &ledger{file: f, entries: make(map[string]*entry), pending: make(map[string]*offer)}, nil
 }
 
 func (l *ledger) close() error {
@@ -85,7 +86,7 @@ func (l *ledger) intend(m *mail) {
 		l.entries[m.id] = &entry{id: m.id, rcpts: m.rcpts, sum: m.sum(), fate: intended}
 		l.write("I %s %x %s", m.id, m.sum(), strings.Join(m.rcpts, " "))
 	}
-	l.pending[m.id] = time.Now()
+	l.pending[m.id] = &offer{entry: l.entries[m.id], since: time.Now()}
 }
 
 // answer notes what became of an offer. taken are the recipients the daemon answers for. It reports false when nobody
@@ -95,6 +96,7 @@ func (l *ledger) answer(id string, f fate, taken []string) bool {
 	defer l.mu.Unlock()
 	if !l.off.IsZero() {
 		if f == answered {
+			l.pending[id].answer = time.Now()
 			l.late = max(l.late, time.Since(l.off))
 		}
 		return false
@@ -134,7 +136,9 @@ func (l *ledger) powerOn() (late time.Duration) {
 func (l *ledger) broken(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open = append(l.open, offer{l.entries[id], l.pending[id], time.Now()})
+	o := l.pending[id]
+	o.until = time.Now()
+	l.open = append(l.open, *o)
 	delete(l.pending, id)
 	l.write("B %s", id)
 }

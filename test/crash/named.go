@@ -12,10 +12,11 @@ import (
 type named struct {
 	id   string // of the message, or of the one that a notification is about
 	rcpt string
+	mta  bool  // because the MTA may offer the message again, and not because the receiver may have it
 	at   int64 // where in the log
 }
 
-var mayBeTwice = regexp.MustCompile(`warning: (\S+): to=<(\S+)> may be delivered twice \(Millrace ended`)
+var mayBeTwice = regexp.MustCompile(`warning: (\S+): to=<(\S+)> may be delivered twice \(Millrace ended before the (MTA|outcome) `)
 
 // named reads the mail log, which all starts share.
 func (s *site) named() []named {
@@ -31,7 +32,7 @@ func (s *site) named() []named {
 	}
 	var all []named
 	for _, m := range mayBeTwice.FindAllSubmatchIndex(log, -1) {
-		n := named{id: strings.ToLower(string(log[m[2]:m[3]])), rcpt: string(log[m[4]:m[5]]), at: int64(m[0])}
+		n := named{id: strings.ToLower(string(log[m[2]:m[3]])), rcpt: string(log[m[4]:m[5]]), mta: string(log[m[6]:m[7]]) == "MTA", at: int64(m[0])}
 		if id, ok := idOfSender(n.rcpt); ok {
 			n.id = id
 		}

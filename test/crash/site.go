@@ -13,7 +13,7 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// commitInterval is the daemon's: what was decided earlier than this, and the time of a commit, must survive.
+// commitInterval is the daemon's.
 const commitInterval = 20 * time.Millisecond
 
 // site is a daemon between an MTA and an internet that both belong to the harness, and survive it.

@@ -1,0 +1,69 @@
+package relay
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// begins is a journal that has everything on record at once, and notes which visits end as if they had never been.
+type begins struct {
+	NoJournal
+	putBack []string
+}
+
+func (j *begins) Begin(*Node) Record { return j }
+
+func (*begins) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (*begins) Err() error { return nil }
+
+func (j *begins) Event(e *Event) {
+	if e.Kind == EventPutBack {
+		j.putBack = append(j.putBack, e.Node.Domain)
+	}
+}
+
+// A visit that was begun and ends before its receiver had anything is taken back from the journal; one that was not, or
+// that brought something about, is not.
+func TestPutBackIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begun bool
+		fates []Outcome
+		want  []string
+	}{
+		{"nothing sent", true, []Outcome{Again, Again}, []string{"x"}},
+		{"not begun", false, []Outcome{Again, Again}, nil},
+		{"one sent", true, []Outcome{Again, Sent}, nil},
+		{"one deferred", true, []Outcome{Deferred, Again}, nil},
+	} {
+		j := &begins{}
+		m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: j})
+		m.Open()
+		h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+		if err := m.Accept(testMessage("a@x", "b@x")); err != nil {
+			t.Fatal(err)
+		}
+		v := h.Visit(m.line.Pick())
+		if tt.begun {
+			h.Begin(v)
+			if err := v.Recorded(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, o := range tt.fates {
+			v.Fates = append(v.Fates, Fate{Rcpt: i, Outcome: o, Untried: o == Again, Reply: smtp.Reply{Code: 450}})
+		}
+		h.Settle(v)
+		if !slices.Equal(j.putBack, tt.want) {
+			t.Errorf("%s: put back %v, want %v", tt.name, j.putBack, tt.want)
+		}
+	}
+}
