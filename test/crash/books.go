@@ -132,17 +132,18 @@ func (b *books) missing(waiting map[pair]bool) {
 
 // known finds W of each crash: what may be done again because the daemon could not know, or not remember, that it was
 // done, or because the MTA could not know that it was taken. The mail log of the next start names each of these
-// recipients. An answer that was given in the very moment in which the disk was cut off it cannot remember: nobody has
-// heard it, and the offer is excused as well.
+// recipients. What it cannot know is that an answer it gave was not heard because the power of the MTA was off by then:
+// those offers are excused as well.
 func (b *books) known() {
 	for _, n := range b.site.named() {
 		b.name(n)
 	}
 	for _, o := range b.site.ledger.unanswered() {
-		c := b.site.dark(o.answer)
-		if c == nil {
+		i := b.site.firstUntil(o.answer)
+		if o.answer.IsZero() || i == len(b.site.crashes) {
 			continue
 		}
+		c := b.site.crashes[i]
 		for _, r := range o.entry.rcpts {
 			b.allow(pair{o.entry.id, r}, excuse{c, true})
 		}

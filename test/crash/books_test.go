@@ -231,11 +231,11 @@ func numbers(r Result) string {
 }
 
 // TestUnheard: an offer that a crash kept from being answered may come twice, also when the MTA keeps it the second time,
-// if the restart says so, or if the disk was gone when it was answered.
+// if the restart says so, or if the answer came when the power was off.
 func TestUnheard(t *testing.T) {
 	for _, second := range []fate{answered, passed} {
 		for _, tt := range []struct {
-			disk bool
+			off  bool // the answer was given, but the power was off
 			told []named
 			held bool
 		}{
@@ -247,10 +247,10 @@ func TestUnheard(t *testing.T) {
 			m := b.offer("m1", intended, "u@near.test")
 			o := &b.ledger.open[0]
 			o.since, o.until = b.at(490), b.at(505)
-			if tt.disk {
-				o.answer = b.at(502)
+			if tt.off {
+				o.answer = b.at(499)
 			}
-			b.down(500, tt.told...).disk = tt.disk
+			b.down(500, tt.told...)
 			b.ledger.answer("m1", second, m.rcpts)
 			b.deliver(m, "u@near.test", 600)
 			if second == answered {
