@@ -3,8 +3,6 @@ package relay
 import (
 	"errors"
 	"hash/maphash"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,24 +130,23 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	}
 }
 
-// doubt tells of the recipients who may get the message twice because the daemon ended when it did: those who were being
-// visited, and all of a message that the MTA may offer again, also those who have it.
+// doubt tells of the recipients who may get the message twice because the daemon ended when it did: all of a message that
+// the MTA may offer again, also those who have it, and those who were being visited.
 func (m *QueueMap) doubt(s Saved) {
-	kinds := make(map[int]EventKind)
+	tell := func(kind EventKind, r int) {
+		m.Tell(&Event{Kind: kind, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
+	}
 	if s.Unheard {
 		for r := range s.Message.Rcpts {
-			kinds[r] = EventUnheard
+			tell(EventUnheard, r)
 		}
 	}
 	for _, n := range s.Nodes {
 		for _, r := range n.Rcpts {
 			if n.Begun {
-				kinds[r] = EventInterrupted
+				tell(EventInterrupted, r)
 			}
 		}
-	}
-	for _, r := range slices.Sorted(maps.Keys(kinds)) {
-		m.Tell(&Event{Kind: kinds[r], Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
 	}
 }
 

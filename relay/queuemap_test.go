@@ -173,15 +173,15 @@ func TestRestoreNamesWhoMayGetItTwice(t *testing.T) {
 	})
 }
 
-// What the MTA may not know of is named whole, but a recipient who was being visited only for that.
+// What the MTA may not know of is named whole; a recipient who was being visited too, for that as well.
 func TestRestoreNamesWhatTheMTAMayOfferAgain(t *testing.T) {
 	x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
 	m := testMessage("a@x", "b@y", "c@x")
 	x.Restore(Saved{Message: m, Unheard: true, Nodes: []SavedNode{
 		{Index: 0, Rcpts: []int{0, 2}}, {Index: 1, Rcpts: []int{1}, Begun: true},
 	}}, x.h)
-	want := []string{"restored " + m.Name(), "unheard a@x", "interrupted b@y", "unheard c@x"}
-	if s := x.h.Status(); !slices.Equal(x.rec.lines, want) || s.MaybeTwice != 3 {
+	want := []string{"restored " + m.Name(), "unheard a@x", "unheard b@y", "unheard c@x", "interrupted b@y"}
+	if s := x.h.Status(); !slices.Equal(x.rec.lines, want) || s.MaybeTwice != 4 {
 		t.Errorf("got %q, want %q; %+v", x.rec.lines, want, s)
 	}
 	x.Heard(m, true)

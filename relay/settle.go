@@ -79,7 +79,7 @@ func (h *Handler) put(v *Visit, again, later []int) {
 			n.Rcpts, n.later = again, append(n.later, later...)
 			n.Avoid = v.Avoid
 		})
-		if v.record != nil && len(again) == len(v.Fates) {
+		if v.begun && len(again) == len(v.Fates) {
 			h.queues.Tell(&Event{Kind: EventPutBack, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1})
 		}
 		h.queues.enqueue(n, (*Queue).pushFront)

@@ -21,7 +21,8 @@ type Visit struct {
 	Fates   []Fate // one for each of Node.Rcpts
 	Avoid   string // with Again: do not visit this host next, another of the site may take it
 
-	record Record // that it was begun
+	begun  bool
+	record Record // of that; nil: none to wait for
 }
 
 // Visit takes the next node of q, or returns nil when q is empty.
@@ -38,7 +39,7 @@ func newVisit(n *Node) *Visit {
 }
 
 // Begin makes the journal record that v is about to be sent. It does not wait: that is what Visit.Recorded is for.
-func (h *Handler) Begin(v *Visit) { v.record = h.queues.parts.Journal.Begin(v.Node) }
+func (h *Handler) Begin(v *Visit) { v.begun, v.record = true, h.queues.parts.Journal.Begin(v.Node) }
 
 // Silent returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
 func (h *Handler) Silent() error { return h.queues.parts.Journal.Silent() }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -56,8 +57,9 @@ type Agent struct {
 	seg       *segment // the one whose file is written to
 	cur       *batch   // the next commit
 	where     map[relay.ID]*entry
-	begun     map[softKey]bool  // nodes that are being sent, or were when the last daemon ended; true: a reply was lost
+	begun     map[softKey]doubt // nodes that are being sent, or were and it is not known what became of it
 	unheard   map[relay.ID]bool // messages taken of which the MTA may not know it; true: it has hung up
+	untold    map[relay.ID]bool // of them, those Recover has given out
 	redo      []*entry          // answered for, but their record is lost: they go into the next segment
 	newest    uint64            // highest segment number given out
 	blocked   error             // why nothing is taken now
@@ -129,7 +131,7 @@ func newAgent(fs fileSystem, cfg Config, log hclog.Logger, found *survey) *Agent
 		wake: make(chan struct{}, 1), flushes: make(chan chan error), kick: make(chan chan error), crowded: make(chan struct{}, 1),
 		quit: make(chan struct{}), halt: make(chan struct{}), keeperDone: make(chan struct{}), writerDone: make(chan struct{}),
 		timer: time.NewTimer(math.MaxInt64), keeping: make(map[string]func() []byte),
-		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]bool),
+		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]doubt),
 		unheard: make(map[relay.ID]bool), kept: found.snap.kept,
 	}
 	a.ids.Store(a.epoch << epochBits)
@@ -154,6 +156,10 @@ func (a *Agent) establish() error {
 	// A full disk must not keep the daemon from delivering what it has: it starts with room for outcomes only.
 	if err := a.create(s, a.found.lastHeader(), a.cfg.Journal.SegmentBytes, blockSize+a.cfg.Journal.reserve()); err != nil {
 		return err
+	}
+	if s.allocated < a.cfg.Journal.SegmentBytes {
+		a.blocked = fmt.Errorf("journal: no room for a segment of %d bytes: %w", a.cfg.Journal.SegmentBytes, syscall.ENOSPC)
+		a.log.Error("disk full: what waits is delivered, and no mail is taken until there is room", "error", a.blocked)
 	}
 	a.segs[s.number], a.seg = s, s
 	a.cur = newBatch(s, nil, a.wake)
@@ -315,15 +321,23 @@ func (a *Agent) Event(e *relay.Event) {
 		}
 	case relay.EventReported:
 		a.settled(e.Message.ID, e.Rcpt)
-	case relay.EventDeferred, relay.EventPutBack:
-		a.deferred(e.Node)
+	case relay.EventDeferred:
+		a.deferred(e)
+	case relay.EventPutBack:
+		a.putBack(e.Node)
 	case relay.EventRemoved:
 		a.removed(e.Message.ID)
 	}
 }
 
-// Begin implements relay.Journal. The mark is in force until the node waits again or its message is gone. There is
-// nothing to wait for with ack = "memory", and after the state directory was deleted.
+// doubt is whether the receiver of a node that was begun has the message.
+type doubt struct {
+	before bool // it was in doubt before the present visit
+	lost   bool // the reply to the present visit, or to one of this life, was lost
+}
+
+// Begin implements relay.Journal. The mark is in force until a receiver has said something about the node or its message
+// is gone. There is nothing to wait for with ack = "memory", and after the state directory was deleted.
 func (a *Agent) Begin(n *relay.Node) relay.Record {
 	k := softKey{n.Message.ID, uint32(n.Index)}
 	a.mu.Lock()
@@ -331,10 +345,15 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	if a.where[k.id] == nil {
 		return nil
 	}
-	if mute := a.mute.Load(); mute != nil {
+	d, doubted := a.begun[k]
+	d.before = doubted
+	mute := a.mute.Load()
+	if doubted || mute == nil {
+		a.begun[k] = d
+	}
+	if mute != nil {
 		return newFailed(*mute)
 	}
-	a.begun[k] = false
 	a.cur.marks = appendBegin(a.cur.marks, k)
 	a.arm()
 	if a.cfg.Ack == AckMemory || errors.Is(a.blocked, errGone) {
@@ -378,8 +397,9 @@ func (a *Agent) lostReply(n *relay.Node) {
 	k := softKey{n.Message.ID, uint32(n.Index)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.begun[k]; ok {
-		a.begun[k] = true
+	if d, ok := a.begun[k]; ok {
+		d.lost = true
+		a.begun[k] = d
 	}
 }
 
@@ -406,7 +426,9 @@ func (a *Agent) markDone(e *entry, i int) {
 	}
 }
 
-func (a *Agent) deferred(n *relay.Node) {
+// deferred records that n waits. That answers whether its receiver has the message, if it was asked and heard.
+func (a *Agent) deferred(e *relay.Event) {
+	n := e.Node
 	s := soft{visits: n.Visits, class: n.Class, reason: n.Reason[:min(len(n.Reason), maxReason)]}
 	if !n.Due.IsZero() {
 		s.due = n.Due.UnixNano()
@@ -414,22 +436,42 @@ func (a *Agent) deferred(n *relay.Node) {
 	k := softKey{n.Message.ID, uint32(n.Index)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	e := a.where[k.id]
-	if e == nil {
+	entry := a.where[k.id]
+	if entry == nil {
 		return
 	}
-	e.waits = true
+	entry.waits = true
 	a.soft.put(k, s)
 	if len(a.cur.marks) < maxDeferMarks {
 		a.cur.marks = appendDefer(a.cur.marks, k, s)
 		a.arm()
 	}
-	if lost := a.begun[k]; lost {
-		a.begun[k] = false // until the next visit is decided
+	d, doubted := a.begun[k]
+	switch {
+	case !doubted:
+	case d.lost || e.Relay == "none":
+		a.begun[k] = doubt{before: true}
 		a.cur.marks = appendBegin(a.cur.marks, k)
-	} else {
+	default:
 		delete(a.begun, k)
 	}
+}
+
+// putBack takes back that n was begun: its receiver has nothing by that.
+func (a *Agent) putBack(n *relay.Node) {
+	k := softKey{n.Message.ID, uint32(n.Index)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if d, ok := a.begun[k]; !ok || d.before || d.lost {
+		return
+	}
+	delete(a.begun, k)
+	s, ok := a.soft.at(k)
+	if !ok {
+		s = soft{class: n.Class}
+	}
+	a.cur.marks = appendDefer(a.cur.marks, k, s)
+	a.arm()
 }
 
 func (a *Agent) removed(id relay.ID) {
@@ -460,6 +502,17 @@ func (a *Agent) drop(e *entry) {
 	if e.waits {
 		a.soft.drop(e.msg.ID, e.nodes())
 	}
+}
+
+// Told says that what Recover gave out as doubtful is known to a human: on record elsewhere. Until then it is given out
+// again by the next start, whatever snapshots are taken.
+func (a *Agent) Told() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range a.untold {
+		delete(a.unheard, id)
+	}
+	a.untold = nil
 }
 
 // Flush makes durable what was recorded so far.

@@ -412,3 +412,96 @@ func TestNeverSentIsNotBegun(t *testing.T) {
 		b.Close()
 	})
 }
+
+// TestDoubtStays: what does not answer whether a receiver has the message does not end the doubt of an earlier visit.
+func TestDoubtStays(t *testing.T) {
+	lost := func(a *Agent, n *relay.Node, rcpt int) {
+		a.Event(&relay.Event{Kind: relay.EventSettled, Outcome: relay.Deferred, Message: n.Message, Node: n, Rcpt: rcpt, MaybeTwice: true})
+	}
+	deferred := func(a *Agent, n *relay.Node, by string) {
+		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1, Relay: by})
+	}
+	back := func(a *Agent, n *relay.Node) {
+		a.Event(&relay.Event{Kind: relay.EventPutBack, Message: n.Message, Node: n, Rcpt: -1})
+	}
+	const host = "mx.example[192.0.2.1]:25"
+	for _, tt := range []struct {
+		name string
+		do   func(a *Agent, n *relay.Node)
+		told bool
+	}{
+		{"put back", func(a *Agent, n *relay.Node) { a.Begin(n); back(a, n) }, false},
+		{"put back after a lost reply", func(a *Agent, n *relay.Node) {
+			a.Begin(n)
+			lost(a, n, 0)
+			deferred(a, n, host)
+			a.Begin(n)
+			back(a, n)
+		}, true},
+		{"lost for one, at once again for the other, then deferred", func(a *Agent, n *relay.Node) {
+			a.Begin(n)
+			lost(a, n, 0)
+			a.Begin(n)
+			deferred(a, n, host)
+		}, true},
+		{"no receiver was reached", func(a *Agent, n *relay.Node) {
+			a.Begin(n)
+			lost(a, n, 0)
+			deferred(a, n, host)
+			deferred(a, n, "none")
+		}, true},
+		{"a receiver said no", func(a *Agent, n *relay.Node) {
+			a.Begin(n)
+			lost(a, n, 0)
+			deferred(a, n, host)
+			a.Begin(n)
+			deferred(a, n, host)
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, restarted := range []bool{false, true} {
+				m := newMemFS()
+				a, _, _ := mustStart(t, m, smallConfig())
+				msg := message(a.NewID(), "b", "x@a.example", "y@a.example")
+				must(t, a.Take(msg))
+				n := msg.Nodes[0]
+				if restarted {
+					wait(t, a.Begin(n))
+					m = m.killed()
+					a, _, _ = mustStart(t, m, smallConfig())
+					a.Begin(n)
+					back(a, n)
+				}
+				tt.do(a, n)
+				must(t, a.Flush())
+				_, saved, _ := mustStart(t, m.killed(), smallConfig())
+				if told, want := len(begun(saved)) == 1, tt.told || restarted && tt.name == "put back"; told != want {
+					t.Errorf("restarted %v: told %v, want %v", restarted, told, want)
+				}
+			}
+		})
+	}
+}
+
+// TestTold: what was given out as doubtful is given out again until somebody says that it is on record, also when a
+// snapshot was taken meanwhile.
+func TestTold(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		m := newMemFS()
+		a, _, _ := mustStart(t, m, smallConfig())
+		must(t, a.Take(message(a.NewID(), "b", "x@a.example")))
+		m = m.killed()
+		b, saved, _ := mustStart(t, m, smallConfig())
+		if len(saved) != 1 || !saved[0].Unheard {
+			t.Fatalf("given out: %+v", saved)
+		}
+		if told {
+			b.Told()
+		}
+		must(t, b.Snapshot())
+		must(t, b.Snapshot())
+		if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(saved) != 1 || saved[0].Unheard == told {
+			t.Errorf("told %v, given out: %+v", told, saved)
+		}
+	}
+}

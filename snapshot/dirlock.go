@@ -49,7 +49,7 @@ func writePid(f *os.File) error {
 	}
 	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	// A full disk must not keep the daemon from starting: it has mail to deliver. The lock holds without the pid.
-	if errors.Is(err, syscall.ENOSPC) {
+	if isFull(err) {
 		return nil
 	}
 	return err

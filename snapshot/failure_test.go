@@ -453,27 +453,33 @@ func TestErrorsNameTheFile(t *testing.T) {
 	}
 }
 
-// TestStartOnAFullDisk: there is no room for a segment, but some for outcomes: what waits comes back and can be sent.
+// TestStartOnAFullDisk: there is no room for a segment, but some for outcomes: what waits comes back and can be sent, and
+// no mail is taken into that room, until there is more.
 func TestStartOnAFullDisk(t *testing.T) {
-	m, w := newMemFS(), newWorld()
-	a, _, _ := mustStart(t, m, smallConfig())
-	w.campaign(t, a, 10)
-	k := m.killed()
-	n := 0
-	k.hook = func(_ int, op, _ string) error {
-		if op == "allocate" {
-			if n++; n != 2 { // the second time it is asked for less
-				return syscall.ENOSPC
-			}
+	synctest.Test(t, func(t *testing.T) {
+		m, w := newMemFS(), newWorld()
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		w.campaign(t, a, 10)
+		k, full := m.killed(), true
+		a.Close()
+		room := blockSize + smallConfig().Journal.reserve()
+		k.space = func(size int64) bool { return !full || size <= room }
+		b, saved, _, err := start(k, smallConfig())
+		must(t, err)
+		defer b.Close()
+		must(t, w.check(saved))
+		if err := b.Take(message(b.NewID(), "b", "x@a.example")); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("take: %v", err)
 		}
-		return nil
-	}
-	b, saved, _ := mustStart(t, k, smallConfig())
-	must(t, w.check(saved))
-	must(t, await(b.Begin(w.offered[w.order[0]].Nodes[0])))
-	if err := b.Take(message(b.NewID(), strings.Repeat("b", 12<<10), "x@a.example")); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("take: %v", err)
-	}
+		for _, s := range saved {
+			must(t, await(b.Begin(w.offered[s.Message.ID].Nodes[0])))
+		}
+		full = false
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		must(t, b.Take(message(b.NewID(), "b", "x@a.example")))
+	})
 }
 
 // TestCrashLoop: a daemon that never lives until its snapshot is due does not fill the disk.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"syscall"
 )
 
 // fileSystem is the part of a file system the agent needs, under one state directory. It is an interface so that tests
@@ -79,6 +80,9 @@ func readFile(sys fileSystem, name string, buf []byte, limit int64) ([]byte, err
 	}
 	return buf[:n], err
 }
+
+// isFull reports whether there is no space left for whoever asks.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 

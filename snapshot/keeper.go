@@ -141,7 +141,12 @@ func (a *Agent) plan(clean bool) *plan {
 		p.vectors = append(p.vectors, v)
 	}
 	slices.SortFunc(p.vectors, func(x, y vector) int { return cmp.Compare(x.number, y.number) })
-	p.begun, p.unheard = slices.Collect(maps.Keys(a.begun)), slices.Collect(maps.Keys(a.unheard))
+	p.begun = slices.Collect(maps.Keys(a.begun))
+	for id, hungUp := range a.unheard {
+		if !clean || !hungUp || a.untold[id] { // of one that hung up the door's log has told; no crash is to blame
+			p.unheard = append(p.unheard, id)
+		}
+	}
 	for name, save := range a.keeping {
 		p.keep = append(p.keep, part{name, save})
 	}

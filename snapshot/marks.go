@@ -10,9 +10,9 @@ import (
 //
 //	1 · uvarint segment · uvarint position                                   the recipient is done
 //	2 · uvarint id · uvarint node · soft state                               the node waits
-//	3 · uvarint id · uvarint node                                            the node is being sent, until it waits or is done
+//	3 · uvarint id · uvarint node                                            the node is being sent, or may have been; until mark 2, unless this follows it again
 //	4 · uvarint id                                                           the MTA knows that the message is taken
-//	5 · uvarint id                                                           it may not know: in snapshots, of all others it does
+//	5 · uvarint id                                                           it may not know: in a snapshot, where of all others it does, and beside a copy
 //
 // where soft state is uvarint visits · varint due (Unix nanoseconds, 0 none) · string class · string reason. A mark of a
 // segment that is no more says nothing.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // memFS is a file system in memory that knows what a power cut may leave: what was synced, and of the rest whatever the
@@ -23,6 +24,7 @@ type memFS struct {
 	calls []string          // of them, when trace is set
 	trace bool
 	hook  func(n int, op, name string) error // an error makes the call fail
+	space func(size int64) bool              // whether a file may be so large; nil: it may
 }
 
 // nameOp gives name to an inode, or takes it away.
@@ -248,6 +250,10 @@ func (f *memFile) Truncate(size int64) error { return f.resize("truncate", size)
 func (f *memFile) Allocate(size int64) error {
 	if n, _ := f.Size(); n >= size {
 		return nil
+	}
+	if f.fs.space != nil && !f.fs.space(size) {
+		f.resize("allocate", size/2) // as ext4 does it: what it got it keeps
+		return syscall.ENOSPC
 	}
 	return f.resize("allocate", size)
 }

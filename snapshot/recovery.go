@@ -65,7 +65,8 @@ type bodiless struct {
 	what string
 }
 
-// Recover gives f each message that has recipients who are not done, in the order in which they were taken. When f
+// Recover gives f each message that has recipients who are not done, in the order in which they were taken, and then those
+// that are done and that the MTA may offer again. When f
 // returns, the message must be as it stays: the agent may write it again. Take and Event may be called meanwhile, Event
 // also for messages f has been given. Recover is called once. An error of f ends it and is returned.
 func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
@@ -84,9 +85,7 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	if err := r.messages(v); err != nil {
 		return r.report, err
 	}
-	if a.cfg.salvage {
-		a.handOn(r.deaf)
-	}
+	a.handOn(r.deaf)
 	r.report.Took = time.Since(start)
 	a.complete(r.report)
 	return r.report, nil
@@ -95,6 +94,16 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 // manySegments is so many that a snapshot is taken at once: of a daemon that ends again and again before it takes one, the
 // segments would fill the disk.
 const manySegments = 16
+
+// handOn keeps what was given out as doubtful in mind, until Told.
+func (a *Agent) handOn(deaf map[relay.ID]bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.untold = deaf
+	for id := range deaf {
+		a.unheard[id] = true
+	}
+}
 
 // complete ends the recovery: from now on snapshots are taken.
 func (a *Agent) complete(r Report) {
@@ -227,7 +236,7 @@ func (r *recovery) load(s *found) (*scan, error) {
 		}
 		s.bad = err
 		what, err := r.a.setAside(s)
-		r.report.Missing = append(r.report.Missing, what)
+		r.report.Missing, r.report.Notes = append(r.report.Missing, what), append(r.report.Notes, knownInPart)
 		return nil, err
 	}
 	r.buf = data
@@ -380,7 +389,7 @@ func (a *Agent) restore(seg *segment, t *takeRecord, open int, nodes []relay.Sav
 	a.where[t.msg.ID] = e
 	for _, n := range nodes {
 		if n.Begun { // still true when we end before it is decided
-			a.begun[softKey{t.msg.ID, uint32(n.Index)}] = false
+			a.begun[softKey{t.msg.ID, uint32(n.Index)}] = doubt{before: true}
 		}
 	}
 	return true
@@ -466,24 +475,28 @@ func (r *recovery) quarantine(number uint64, sc *scan) {
 		b = fmt.Appendf(b, "%s bytes %d to %d\n", g.File, g.From, g.To)
 		b = append(append(b, sc.data[g.From:min(g.To, int64(len(sc.data)))]...), '\n')
 	}
-	name := numbered(journalDir, number, damageExt)
+	ext := tornExt
+	if len(sc.damage) > 0 {
+		ext = damageExt
+	}
+	name := numbered(journalDir, number, ext)
 	err := writeFile(r.a.fs, name, b)
 	if err == nil {
-		err = r.trimQuarantine()
+		err = r.trimTorn()
 	}
 	if err != nil && !isExist(err) {
 		r.a.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
 	}
 }
 
-// maxQuarantine bounds the files of bytes that did not check: each crash may leave one.
-const maxQuarantine = 16
+// maxTorn bounds the files of torn tails: each crash may leave one.
+const maxTorn = 16
 
-// trimQuarantine deletes the oldest of them.
-func (r *recovery) trimQuarantine() error {
+// trimTorn deletes the oldest of them.
+func (r *recovery) trimTorn() error {
 	names, err := r.a.fs.List(journalDir)
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, damageExt) })
-	for ; err == nil && len(names) > maxQuarantine; names = names[1:] {
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, tornExt) })
+	for ; err == nil && len(names) > maxTorn; names = names[1:] {
 		err = r.a.fs.Remove(journalDir + "/" + names[0])
 	}
 	return err

@@ -30,10 +30,19 @@ func Salvage(dir string, log hclog.Logger) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	report, err := a.Recover(func(relay.Saved) error { return nil })
+	var done []string
+	report, err := a.Recover(func(s relay.Saved) error {
+		if len(s.Nodes) == 0 { // its segment may be deleted before anybody else could tell
+			done = append(done, fmt.Sprintf("message %s from <%s> is done, and the MTA may offer it again", s.Message.Name(), s.Message.From))
+		}
+		return nil
+	})
+	report.Notes = append(report.Notes, done...)
 	// The snapshot that Close takes no longer names what is lost. Without a whole recovery none is taken.
 	return report, errors.Join(err, a.Close())
 }
+
+const knownInPart = "who had his message is known in part only: some may get theirs again"
 
 // setAsideBad gives files that cannot be read other names, and notes what follows from that.
 func (a *Agent) setAsideBad() error {
@@ -55,7 +64,7 @@ func (a *Agent) setAsideBad() error {
 		}
 	}
 	if len(v.missing) > 0 || v.snap.head.number == 0 {
-		v.notes = append(v.notes, "who had his message is known in part only: some may get theirs again")
+		v.notes = append(v.notes, knownInPart)
 	}
 	if len(v.badSnaps) > 0 {
 		return a.fs.SyncDir(snapshotDir)
@@ -73,13 +82,4 @@ func (a *Agent) setAside(s *found) (string, error) {
 	delete(a.segs, s.head.number)
 	a.mu.Unlock()
 	return fmt.Sprintf("%s (set aside as %s: %v)", name, aside, s.bad), a.fs.SyncDir(journalDir)
-}
-
-// handOn keeps in mind what only the next start can tell of.
-func (a *Agent) handOn(deaf map[relay.ID]bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for id := range deaf {
-		a.unheard[id] = true
-	}
 }

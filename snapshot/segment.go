@@ -15,6 +15,7 @@ const (
 	snapshotExt  = ".snap"
 	temporaryExt = ".tmp"
 	damageExt    = ".bad"
+	tornExt      = ".torn"
 )
 
 // segment is one file of the journal: what was taken in its time, and the vector of who of them is done. It is

@@ -31,7 +31,7 @@ type softKey struct {
 // softShards is so many that of a million nodes a thousand are in each: as long as one is copied, its lock is held.
 const softShards = 1024
 
-// softStore holds the soft state of every node that was ever deferred. It is cut into shards so that a snapshot can
+// softStore holds the soft state of every node that waited after a visit. It is cut into shards so that a snapshot can
 // copy one while the others are in use.
 type softStore [softShards]softShard
 

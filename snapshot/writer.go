@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"math"
-	"syscall"
 	"time"
 )
 
@@ -209,7 +208,11 @@ func (a *Agent) create(s *segment, before header, sizes ...int64) (err error) {
 		}
 	}()
 	for _, size := range sizes {
-		if s.allocated, err = size, f.Allocate(size); !errors.Is(err, syscall.ENOSPC) {
+		// What a reservation that failed has got, it keeps.
+		if err = f.Truncate(0); err != nil {
+			return err
+		}
+		if s.allocated, err = size, f.Allocate(size); !isFull(err) {
 			break
 		}
 	}

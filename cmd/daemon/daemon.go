@@ -183,7 +183,9 @@ func (d *Daemon) Start() error {
 	}
 	// Before anything is sent: the log names what may now be delivered a second time.
 	if err := d.mail.Flush(); err != nil {
-		d.log.Warn("mail log", "err", err)
+		d.log.Error("mail log cannot be written: who may get a message twice is not on record", "err", err)
+	} else {
+		d.agent.Told()
 	}
 	d.run.Go(func() { d.pool.Run(ctx) })
 	d.run.Go(func() { d.handler.Run(ctx, d.pool) })
@@ -229,6 +231,9 @@ func (d *Daemon) listen() (*listeners, error) {
 func (d *Daemon) restore() error {
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
+		if s.Unheard && len(s.Message.Rcpts) > 100 {
+			d.mail.Flush() // all of them are named, for which its buffer may be too small; Start will tell of an error
+		}
 		return nil
 	})
 	if err != nil {

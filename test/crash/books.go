@@ -92,6 +92,7 @@ func (b *books) beside(e *entry, rcpt string) bool {
 		return false
 	}
 	all[0].twice++
+	b.excuses[pair{e.id, rcpt}] = all[1:]
 	b.result.AllTwice++
 	return true
 }
@@ -193,7 +194,7 @@ func (b *books) again(p pair, times []time.Time) {
 	for i, t := range times[1:] {
 		before := times[i]
 		b.result.AllTwice++
-		at := slices.IndexFunc(left, func(x excuse) bool { return !x.at.After(t) && (x.again || !before.After(x.until)) })
+		at := slices.IndexFunc(left, func(x excuse) bool { return !x.at.After(t) && (x.again || !before.After(x.until) && t.After(x.until)) })
 		if at < 0 {
 			b.result.Unexplained++
 			b.result.violate("%s arrived %d times at %s, and nobody was told: %s", p.id, len(times), p.rcpt, b.history(p, times))
