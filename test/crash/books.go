@@ -186,8 +186,12 @@ func (b *books) allow(p pair, x excuse) {
 	b.excuses[p] = append(b.excuses[p], x)
 }
 
-// again charges each arrival but the first to a crash that excuses it.
+// again charges each arrival but the first to a crash that excuses it. Of a message that was left with the MTA the first
+// is one too many as well: beside has charged all of them.
 func (b *books) again(p pair, times []time.Time) {
+	if e := b.site.ledger.find(p.id); e != nil && e.fate == passed {
+		return
+	}
 	slices.SortFunc(times, time.Time.Compare)
 	left := slices.Clone(b.excuses[p])
 	slices.SortStableFunc(left, func(x, y excuse) int { return x.at.Compare(y.at) })

@@ -192,6 +192,20 @@ func TestBooksOfDuplicatesAndReports(t *testing.T) {
 			b.deliver(m, "u@near.test", 900)
 			return nil
 		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Unexplained: 1}},
+		{"left with the MTA, named once, and delivered twice", func(b *booked) []pair {
+			m := b.offer("m1", passed, "u@near.test")
+			b.down(500, named{id: "m1", rcpt: "u@near.test", mta: true})
+			b.deliver(m, "u@near.test", 900)
+			b.deliver(m, "u@near.test", 950)
+			return nil
+		}, Result{Delivered: 2, AllTwice: 1, Duplicates: 1, Window: 1, Phantom: 1}},
+		{"left with the MTA, and each of two named", func(b *booked) []pair {
+			m := b.offer("m1", passed, "u@near.test")
+			b.deliver(m, "u@near.test", 450)
+			b.down(500, named{id: "m1", rcpt: "u@near.test", mta: true}, named{id: "m1", rcpt: "u@near.test"})
+			b.deliver(m, "u@near.test", 950)
+			return nil
+		}, Result{Delivered: 2, AllTwice: 2, Duplicates: 2, Window: 2}},
 		{"left with the MTA and named, but altered", func(b *booked) []pair {
 			m := b.offer("m1", passed, "u@near.test")
 			b.down(500, named{id: "m1", rcpt: "u@near.test", mta: true})

@@ -109,9 +109,6 @@ func (c *client) mail(ctx context.Context, m *mail) {
 			return
 		}
 		c.hangUp()
-		if err == nil {
-			rest(ctx, 5*time.Millisecond)
-		}
 	}
 }
 
@@ -149,9 +146,13 @@ func (c *client) refused(ctx context.Context, v driver.Verdict, d *driver.Messag
 	}
 }
 
-// connected sees to it that there is a connection. It waits for a daemon that is down, until ctx is done.
+// connected sees to it that there is a connection. It waits for power, and for a daemon that is down, until ctx is done.
 func (c *client) connected(ctx context.Context) bool {
 	for ctx.Err() == nil {
+		if c.g.site.ledger.dark() {
+			rest(ctx, 2*time.Millisecond)
+			continue
+		}
 		if c.conn != nil {
 			return true
 		}

@@ -122,6 +122,13 @@ func (l *ledger) powerOff() {
 	l.write("O %s", l.off.Format(time.RFC3339Nano))
 }
 
+// dark reports whether the power is off: the MTA does nothing then.
+func (l *ledger) dark() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.off.IsZero()
+}
+
 // powerOn returns how long after powerOff something was still answered for. That may be true to what the daemon was told:
 // an fdatasync that is under way when ext4 is shut down can return success (measured with Linux 6.18, 5 of 300 cuts).
 func (l *ledger) powerOn() (late time.Duration) {
