@@ -194,7 +194,12 @@ func (b *books) again(p pair, times []time.Time) {
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	left := slices.Clone(b.excuses[p])
-	slices.SortStableFunc(left, func(x, y excuse) int { return x.at.Compare(y.at) })
+	slices.SortFunc(left, func(x, y excuse) int { // those that fit more are left for later
+		if x.again != y.again {
+			return map[bool]int{false: -1, true: 1}[x.again]
+		}
+		return x.at.Compare(y.at)
+	})
 	for i, t := range times[1:] {
 		before := times[i]
 		b.result.AllTwice++
