@@ -5,44 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/relay"
 )
-
-// Report says what a recovery found.
-type Report struct {
-	Messages   int           `json:"messages"`          // restored
-	Recipients int           `json:"recipients"`        // of them, not done
-	Done       int           `json:"done"`              // recipients in the journal that were done before
-	MaybeTwice int           `json:"maybe_twice"`       // recipients who may have the message though they are not done, or whose MTA may offer it again
-	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
-	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
-	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
-	Missing    []string      `json:"missing,omitempty"` // Salvage: segments that should be there and are not, or cannot be read
-	Notes      []string      `json:"notes,omitempty"`
-	Clean      bool          `json:"clean"`          // the last stop was a clean one
-	Until      time.Time     `json:"until,omitzero"` // the last commit; what ack = "memory" took later is lost
-	Took       time.Duration `json:"took"`
-}
-
-// Healthy reports whether everything that was durable could be read.
-func (r *Report) Healthy() bool { return len(r.Damaged)+len(r.Lost)+len(r.Missing) == 0 }
-
-// String is the line for the log.
-func (r *Report) String() string {
-	s := fmt.Sprintf("recovered %d messages, %d recipients, %d done before, cut %d bytes of a torn tail, took %.3f s",
-		r.Messages, r.Recipients, r.Done, r.Torn, r.Took.Seconds())
-	if r.MaybeTwice > 0 {
-		s += fmt.Sprintf("; %d recipients may get their message twice", r.MaybeTwice)
-	}
-	if !r.Healthy() {
-		s += fmt.Sprintf("; DAMAGE: %d places, %d messages without a body, %d segments missing",
-			len(r.Damaged), len(r.Lost), len(r.Missing))
-	}
-	return s
-}
 
 // recovery is the state of one Recover.
 type recovery struct {
@@ -94,16 +60,6 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 // manySegments is so many that a snapshot is taken at once: of a daemon that ends again and again before it takes one, the
 // segments would fill the disk.
 const manySegments = 16
-
-// handOn keeps what was given out as doubtful in mind, until Told.
-func (a *Agent) handOn(deaf map[relay.ID]bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.untold = deaf
-	for id := range deaf {
-		a.unheard[id] = true
-	}
-}
 
 // complete ends the recovery: from now on snapshots are taken.
 func (a *Agent) complete(r Report) {
@@ -465,41 +421,6 @@ func (r *recovery) tellBodiless(sc *scan) {
 		}
 	}
 	r.bodiless = nil
-}
-
-// quarantine keeps the bytes that do not check in a file of their own, for a human. The first time counts: the file is
-// not written again.
-func (r *recovery) quarantine(number uint64, sc *scan) {
-	var b []byte
-	for _, g := range sc.gaps {
-		b = fmt.Appendf(b, "%s bytes %d to %d\n", g.File, g.From, g.To)
-		b = append(append(b, sc.data[g.From:min(g.To, int64(len(sc.data)))]...), '\n')
-	}
-	ext := tornExt
-	if len(sc.damage) > 0 {
-		ext = damageExt
-	}
-	name := numbered(journalDir, number, ext)
-	err := writeFile(r.a.fs, name, b)
-	if err == nil {
-		err = r.trimTorn()
-	}
-	if err != nil && !isExist(err) {
-		r.a.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
-	}
-}
-
-// maxTorn bounds the files of torn tails: each crash may leave one.
-const maxTorn = 16
-
-// trimTorn deletes the oldest of them.
-func (r *recovery) trimTorn() error {
-	names, err := r.a.fs.List(journalDir)
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, tornExt) })
-	for ; err == nil && len(names) > maxTorn; names = names[1:] {
-		err = r.a.fs.Remove(journalDir + "/" + names[0])
-	}
-	return err
 }
 
 // cut takes off what follows the last frame of a segment no successor has ended.

@@ -1,0 +1,42 @@
+package snapshot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// quarantine keeps the bytes that do not check in a file of their own, for a human. The first time counts: the file is
+// not written again.
+func (r *recovery) quarantine(number uint64, sc *scan) {
+	var b []byte
+	for _, g := range sc.gaps {
+		b = fmt.Appendf(b, "%s bytes %d to %d\n", g.File, g.From, g.To)
+		b = append(append(b, sc.data[g.From:min(g.To, int64(len(sc.data)))]...), '\n')
+	}
+	ext := tornExt
+	if len(sc.damage) > 0 {
+		ext = damageExt
+	}
+	name := numbered(journalDir, number, ext)
+	err := writeFile(r.a.fs, name, b)
+	if err == nil {
+		err = r.trimTorn()
+	}
+	if err != nil && !isExist(err) {
+		r.a.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
+	}
+}
+
+// maxTorn bounds the files of torn tails: each crash may leave one.
+const maxTorn = 16
+
+// trimTorn deletes the oldest of them.
+func (r *recovery) trimTorn() error {
+	names, err := r.a.fs.List(journalDir)
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, tornExt) })
+	for ; err == nil && len(names) > maxTorn; names = names[1:] {
+		err = r.a.fs.Remove(journalDir + "/" + names[0])
+	}
+	return err
+}
