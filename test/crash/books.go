@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"iter"
 	"regexp"
 	"slices"
@@ -25,7 +26,7 @@ type books struct {
 type excuse struct {
 	*crash
 	// again: somebody offers or reports the message again, so that both arrivals may be later than the crash. Otherwise it
-	// is the one before the crash that is repeated.
+	// is one before the crash that is repeated.
 	again bool
 }
 
@@ -200,18 +201,29 @@ func (b *books) again(p pair, times []time.Time) {
 		}
 		return x.at.Compare(y.at)
 	})
-	for i, t := range times[1:] {
-		before := times[i]
+	repeated := make(map[*crash]int) // arrivals before it that have been explained as repeated
+	for _, t := range times[1:] {
 		b.result.AllTwice++
-		at := slices.IndexFunc(left, func(x excuse) bool { return !x.at.After(t) && (x.again || !before.After(x.until) && t.After(x.until)) })
+		at := slices.IndexFunc(left, func(x excuse) bool {
+			return !x.at.After(t) && (x.again || t.After(x.until) && repeated[x.crash] < arrivedBy(times, x.until))
+		})
 		if at < 0 {
 			b.result.Unexplained++
 			b.result.violate("%s arrived %d times at %s, and nobody was told: %s", p.id, len(times), p.rcpt, b.history(p, times))
 			continue
 		}
 		left[at].twice++
+		if !left[at].again {
+			repeated[left[at].crash]++
+		}
 		left = slices.Delete(left, at, at+1)
 	}
+}
+
+// arrivedBy counts the arrivals up to t.
+func arrivedBy(times []time.Time, t time.Time) int {
+	n, _ := slices.BinarySearchFunc(times, t, func(x, t time.Time) int { return cmp.Or(x.Compare(t), -1) })
+	return n
 }
 
 // history tells what happened around a duplicate, in milliseconds after its first arrival.

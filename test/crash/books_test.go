@@ -184,6 +184,24 @@ func TestBooksOfDuplicatesAndReports(t *testing.T) {
 			b.deliver(m, "u@near.test", 900)
 			return nil
 		}, Result{Acknowledged: 1, Delivered: 2, AllTwice: 1, Window: 1, Unexplained: 1}},
+		{"two takes of it, both repeated", func(b *booked) []pair {
+			m := b.offer("m1", answered, "u@near.test")
+			b.down(400, named{id: "m1", rcpt: "u@near.test", mta: true})
+			b.deliver(m, "u@near.test", 498)
+			b.deliver(m, "u@near.test", 499)
+			b.down(500, named{id: "m1", rcpt: "u@near.test"}, named{id: "m1", rcpt: "u@near.test"})
+			b.deliver(m, "u@near.test", 900)
+			b.deliver(m, "u@near.test", 901)
+			return nil
+		}, Result{Acknowledged: 1, Delivered: 4, AllTwice: 3, Duplicates: 2, Window: 2}},
+		{"one take of it, named twice and repeated twice", func(b *booked) []pair {
+			m := b.offer("m1", answered, "u@near.test")
+			b.deliver(m, "u@near.test", 499)
+			b.down(500, named{id: "m1", rcpt: "u@near.test"}, named{id: "m1", rcpt: "u@near.test"})
+			b.deliver(m, "u@near.test", 900)
+			b.deliver(m, "u@near.test", 901)
+			return nil
+		}, Result{Acknowledged: 1, Delivered: 3, AllTwice: 2, Duplicates: 1, Window: 2, Unexplained: 1}},
 		{"sent long after the disk was cut off", func(b *booked) []pair {
 			m := b.offer("m1", answered, "u@near.test")
 			c := b.down(500)
