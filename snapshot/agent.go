@@ -432,6 +432,7 @@ func (a *Agent) Close() error {
 	a.mu.Lock()
 	again := a.closed
 	a.closed = true
+	a.takeBackAll()
 	a.mu.Unlock()
 	if again {
 		return nil

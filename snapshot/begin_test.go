@@ -413,6 +413,24 @@ func TestNeverSentIsNotBegun(t *testing.T) {
 	})
 }
 
+// TestCleanStopLeavesNoDoubt: what was begun and not decided when the daemon stopped came to nothing; a lost reply stays one.
+func TestCleanStopLeavesNoDoubt(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 4)
+	for _, id := range w.order {
+		wait(t, a.Begin(w.offered[id].Nodes[0]))
+	}
+	n := w.offered[w.order[2]].Nodes[0]
+	a.Event(&relay.Event{Kind: relay.EventSettled, Outcome: relay.Deferred, Message: n.Message, Node: n, MaybeTwice: true})
+	a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1})
+	must(t, a.Close())
+	_, saved, r := mustStart(t, m.killed(), smallConfig())
+	if got := begun(saved); !r.Clean || len(saved) != 4 || len(got) != 1 || got[n.Message.ID] != 1 {
+		t.Errorf("begun %v, %s", got, &r)
+	}
+}
+
 // TestDoubtStays: what does not answer whether a receiver has the message does not end the doubt of an earlier visit.
 func TestDoubtStays(t *testing.T) {
 	lost := func(a *Agent, n *relay.Node, rcpt int) {

@@ -82,19 +82,33 @@ func (a *Agent) lostReply(n *relay.Node) {
 
 // putBack takes back that n was begun: its receiver has nothing by that.
 func (a *Agent) putBack(n *relay.Node) {
-	k := softKey{n.Message.ID, uint32(n.Index)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.takeBack(softKey{n.Message.ID, uint32(n.Index)}, n.Class)
+}
+
+// takeBack ends the doubt about a node, unless it is older than the present visit. The mutex is held.
+func (a *Agent) takeBack(k softKey, class string) {
 	if d, ok := a.begun[k]; !ok || d.before || d.lost {
 		return
 	}
 	delete(a.begun, k)
 	s, ok := a.soft.at(k)
 	if !ok {
-		s = soft{class: n.Class}
+		s = soft{class: class}
 	}
 	a.cur.marks = appendDefer(a.cur.marks, k, s)
 	a.arm()
+}
+
+// takeBackAll is for a clean stop: no visit is under way, so what was begun and not decided came to nothing. The mutex is
+// held.
+func (a *Agent) takeBackAll() {
+	for k := range a.begun {
+		if e := a.where[k.id]; e != nil {
+			a.takeBack(k, e.msg.Class)
+		}
+	}
 }
 
 // Told says that what Recover gave out as doubtful is known to a human: on record elsewhere. Until then it is given out

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -461,10 +462,12 @@ func TestStartOnAFullDisk(t *testing.T) {
 		a, _, _, err := start(m, smallConfig())
 		must(t, err)
 		w.campaign(t, a, 10)
-		k, full := m.killed(), true
+		k := m.killed()
+		var full atomic.Bool
+		full.Store(true)
 		a.Close()
 		room := blockSize + smallConfig().Journal.reserve()
-		k.space = func(size int64) bool { return !full || size <= room }
+		k.space = func(size int64) bool { return !full.Load() || size <= room }
 		b, saved, _, err := start(k, smallConfig())
 		must(t, err)
 		defer b.Close()
@@ -475,7 +478,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 		for _, s := range saved {
 			must(t, await(b.Begin(w.offered[s.Message.ID].Nodes[0])))
 		}
-		full = false
+		full.Store(false)
 		time.Sleep(2 * pulseInterval)
 		synctest.Wait()
 		must(t, b.Take(message(b.NewID(), "b", "x@a.example")))
