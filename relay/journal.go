@@ -12,8 +12,8 @@ type Journal interface {
 	Begin(n *Node) Record
 	// Silent returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
 	Silent() error
-	// Event records what is decided: EventHeard, EventHungUp, EventSettled that is Sent or HandedBack, EventReported, EventDeferred, EventPutBack
-	// and EventRemoved. It must not block.
+	// Event records what is decided: EventHeard, EventHungUp, EventSettled that is Sent, HandedBack or MaybeTwice,
+	// EventReported, EventDeferred, EventPutBack and EventRemoved. It must not block.
 	Listener
 }
 

@@ -432,7 +432,9 @@ func (a *Agent) Close() error {
 	a.mu.Lock()
 	again := a.closed
 	a.closed = true
-	a.takeBackAll()
+	if !again {
+		a.takeBackAll()
+	}
 	a.mu.Unlock()
 	if again {
 		return nil

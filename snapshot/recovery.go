@@ -32,12 +32,15 @@ type bodiless struct {
 }
 
 // Recover gives f each message that has recipients who are not done, in the order in which they were taken, and then those
-// that are done and that the MTA may offer again. When f
-// returns, the message must be as it stays: the agent may write it again. Take and Event may be called meanwhile, Event
-// also for messages f has been given. Recover is called once. An error of f ends it and is returned.
+// that are done and that the MTA may offer again. When f returns, the message must be as it stays: the agent may write it
+// again. Take and Event may be called meanwhile, Event also for messages f has been given. Recover is called once. An error
+// of f ends it and is returned.
 func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
-	r := &recovery{a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte), begun: make(map[softKey]bool), deaf: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved)}
+	r := &recovery{
+		a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte),
+		begun: make(map[softKey]bool), deaf: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
+	}
 	v := a.found
 	if v == nil {
 		return Report{}, errors.New("recovered already")

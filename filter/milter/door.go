@@ -17,8 +17,7 @@ import (
 )
 
 // Accepter makes a message recoverable: the queue map is one. Accept returns nil only when it is; it may block on
-// the disk. After an error nothing was taken. Heard follows once, and says whether
-// our answer is with the MTA.
+// the disk. After an error nothing was taken. Heard follows once, and says whether our answer is with the MTA.
 type Accepter interface {
 	Accept(*relay.Message) error
 	Heard(m *relay.Message, heard bool)

@@ -241,7 +241,8 @@ func (d *delivery) body(f *flight) *Error {
 	if err := f.clear(); err != nil {
 		return err
 	}
-	if c.rd.pending() || c.tcp != nil && c.readable() { // it may have taken a while
+	// That may have taken a while: what the peer has said meanwhile is no answer to this body.
+	if c.rd.pending() || c.tcp != nil && c.readable() {
 		return c.early(f)
 	}
 	cut := c.content(f)
