@@ -11,8 +11,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/millrace/millrace/test/driver"
 	"github.com/millrace/millrace/test/sink"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // start runs a daemon whose mail goes to a sink of the given character.
@@ -49,9 +49,9 @@ func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink
 	return d, socket, far
 }
 
-func dial(t *testing.T, socket string) *driver.Conn {
+func dial(t *testing.T, socket string) *standin.Conn {
 	t.Helper()
-	c, err := driver.Dial("unix", socket, driver.Options{})
+	c, err := standin.Dial("unix", socket, standin.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestSilentClientDoesNotSpoilTheStop(t *testing.T) {
 		}
 	}
 	slow := dial(t, socket)
-	if _, err := slow.NetConn().Write(driver.AppendFrame(nil, driver.Mail, driver.CStrings("<n@sender.test>")...)); err != nil {
+	if _, err := slow.NetConn().Write(standin.AppendFrame(nil, standin.Mail, standin.CStrings("<n@sender.test>")...)); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(50 * time.Millisecond)

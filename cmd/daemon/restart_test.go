@@ -9,8 +9,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/millrace/millrace/test/driver"
 	"github.com/millrace/millrace/test/sink"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // TestFailedStartLosesNothing: a daemon that cannot open its door leaves what waits in the state directory as it found it.
@@ -65,10 +65,10 @@ func stop(t *testing.T, d *Daemon) {
 	}
 }
 
-func newsletter(i int) *driver.Message {
-	return &driver.Message{
-		QueueID: fmt.Sprintf("4D%d", i), From: "n@sender.test", Rcpts: driver.To(fmt.Sprintf("u%d@x.test", i)), Body: []byte("hello\r\n"),
-		Header: []driver.Field{
+func newsletter(i int) *standin.Message {
+	return &standin.Message{
+		QueueID: fmt.Sprintf("4D%d", i), From: "n@sender.test", Rcpts: standin.To(fmt.Sprintf("u%d@x.test", i)), Body: []byte("hello\r\n"),
+		Header: []standin.Field{
 			{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "List-Id", Value: " <n.s.test>"},
 			{Name: "List-Unsubscribe", Value: " <https://s.test>"}, {Name: "Precedence", Value: " bulk"},
 		},

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 const demoClients = 50 // SMTP clients of the stand-in MTA at the same time
@@ -51,7 +51,7 @@ func (m *demoMTA) feed(ctx context.Context, socket string) error {
 }
 
 func (m *demoMTA) client(ctx context.Context, socket string) error {
-	c, err := driver.Dial("unix", socket, driver.Options{ClientName: "listmonk.test", ClientAddr: "192.0.2.80"})
+	c, err := standin.Dial("unix", socket, standin.Options{ClientName: "listmonk.test", ClientAddr: "192.0.2.80"})
 	if err != nil {
 		return err
 	}
@@ -69,11 +69,11 @@ func (m *demoMTA) client(ctx context.Context, socket string) error {
 }
 
 // offer sends message i. Its sum is noted first: what is taken may arrive at once.
-func (m *demoMTA) offer(c *driver.Conn, i int) error {
+func (m *demoMTA) offer(c *standin.Conn, i int) error {
 	raw := m.message(i)
 	m.sums[i] = sha256.Sum256(raw)
-	msg := &driver.Message{QueueID: fmt.Sprintf("4D%07d", i), From: fmt.Sprintf("news+%d@sender.test", i), Rcpts: driver.To(m.rcpt(i))}
-	msg.Header, msg.Body = driver.Parse(raw)
+	msg := &standin.Message{QueueID: fmt.Sprintf("4D%07d", i), From: fmt.Sprintf("news+%d@sender.test", i), Rcpts: standin.To(m.rcpt(i))}
+	msg.Header, msg.Body = standin.Parse(raw)
 	v, err := c.Send(msg)
 	if err != nil {
 		return err

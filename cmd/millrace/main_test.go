@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"millrace": main,
-		"standin":  standin,
+		"standin":  talker,
 	})
 }
 
@@ -77,8 +77,8 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("nobody answers at %s", args[0])
 }
 
-// standin is the program with a daemon in it that only talks: it says what it is told to do and answers at the socket.
-func standin() {
+// talker is the program with a daemon in it that only talks: it says what it is told to do and answers at the socket.
+func talker() {
 	a := newApp(os.Stdout, os.Stderr)
 	a.open = func(cfg *daemon.Config, log hclog.Logger) (service, error) {
 		if cfg.Hostname == "broken.example" {

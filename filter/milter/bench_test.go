@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // discard accepts and forgets.
@@ -20,23 +20,23 @@ func (discard) Accept(*relay.Message) error { return nil }
 func (discard) Heard(*relay.Message, bool)  {}
 
 // BenchmarkDoor is a message of 20 KB with 22 header fields over connections that each send one after the other, as an
-// MTA does. Half of the work is the driver's.
+// MTA does. Half of the work is the stand-in's.
 func BenchmarkDoor(b *testing.B) {
 	letter := plain()
 	for i := range 18 {
-		letter.Header = append(letter.Header, driver.Field{Name: fmt.Sprintf("X-Field-%d", i), Value: " some value of usual length, with words"})
+		letter.Header = append(letter.Header, standin.Field{Name: fmt.Sprintf("X-Field-%d", i), Value: " some value of usual length, with words"})
 	}
 	letter.Body = bytes.Repeat([]byte("A line of sixty-two characters, which is what they often are..\r\n"), 320)
 	news := *letter
-	news.Header = append([]driver.Field{{Name: "List-Id", Value: " <l.example.com>"}}, letter.Header...)
+	news.Header = append([]standin.Field{{Name: "List-Id", Value: " <l.example.com>"}}, letter.Header...)
 	for _, network := range []string{"tcp", "unix"} {
-		for name, m := range map[string]*driver.Message{"bulk": &news, "plain": letter} {
+		for name, m := range map[string]*standin.Message{"bulk": &news, "plain": letter} {
 			b.Run(name+"/"+network, func(b *testing.B) { benchmark(b, network, m) })
 		}
 	}
 }
 
-func benchmark(b *testing.B, network string, m *driver.Message) {
+func benchmark(b *testing.B, network string, m *standin.Message) {
 	address := "127.0.0.1:0"
 	if network == "unix" {
 		address = filepath.Join(b.TempDir(), "m.sock")
@@ -66,8 +66,8 @@ func benchmark(b *testing.B, network string, m *driver.Message) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
 
-func sendAll(b *testing.B, pb *testing.PB, addr net.Addr, m *driver.Message) {
-	mta, err := driver.Dial(addr.Network(), addr.String(), driver.Options{})
+func sendAll(b *testing.B, pb *testing.PB, addr net.Addr, m *standin.Message) {
+	mta, err := standin.Dial(addr.Network(), addr.String(), standin.Options{})
 	if err != nil {
 		b.Error(err)
 		return

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // What is taken is what was offered, byte for byte.
@@ -39,14 +39,14 @@ func TestContentIsByteExact(t *testing.T) {
 		{"many chunks", list, strings.Repeat(fill(1000)+"\r\n", 3000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, steps := range []uint32{0, driver.LeadingSpace} { // without answers to fields and chunks, and with
+			for _, steps := range []uint32{0, standin.LeadingSpace} { // without answers to fields and chunks, and with
 				r := start(t)
 				m := bulk()
-				m.Header, m.Body = driver.Parse([]byte(tt.header + "\r\n" + tt.body))
+				m.Header, m.Body = standin.Parse([]byte(tt.header + "\r\n" + tt.body))
 				if tt.body != string(m.Body) {
-					t.Fatalf("the driver parsed %q", m.Body)
+					t.Fatalf("the stand-in parsed %q", m.Body)
 				}
-				c := r.dial(driver.Options{Protocol: steps})
+				c := r.dial(standin.Options{Protocol: steps})
 				if v := r.send(c, m); !v.Taken() {
 					t.Fatalf("%+v: %s", v, r.log.String())
 				}
@@ -72,11 +72,11 @@ func TestContentIsByteExact(t *testing.T) {
 func TestBodyMayDifferFromItsAnnouncedSize(t *testing.T) {
 	for _, size := range []string{"SIZE=10", "SIZE=200000", "SIZE=50000000"} {
 		r := start(t)
-		m := edit(bulk(), func(m *driver.Message) {
+		m := edit(bulk(), func(m *standin.Message) {
 			m.MailArgs = []string{size}
 			m.Body = bytes.Repeat([]byte("0123456789abcd\r\n"), 12_500)
 		})
-		if v := r.send(r.dial(driver.Options{}), m); !v.Taken() {
+		if v := r.send(r.dial(standin.Options{}), m); !v.Taken() {
 			t.Fatalf("%s: %+v", size, v)
 		}
 		if got := r.taken.last(t).Body; !bytes.Equal(got, m.Body) || cap(got) > 400_000 {
@@ -88,9 +88,9 @@ func TestBodyMayDifferFromItsAnnouncedSize(t *testing.T) {
 // The body of one message must not be the memory of the next.
 func TestMessagesDoNotShareMemory(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
+	c := r.dial(standin.Options{})
 	for i := range 5 {
-		m := fields(driver.Field{Name: "X-N", Value: fmt.Sprint(i)})
+		m := fields(standin.Field{Name: "X-N", Value: fmt.Sprint(i)})
 		m.Body = bytes.Repeat(fmt.Appendf(nil, "%d\r\n", i), 40_000)
 		r.send(c, m)
 	}
@@ -103,7 +103,7 @@ func TestMessagesDoNotShareMemory(t *testing.T) {
 
 // A field that would be two, or would end the header, is nothing an MTA sends.
 func TestFieldsThatAreNone(t *testing.T) {
-	for _, f := range []driver.Field{
+	for _, f := range []standin.Field{
 		{Name: "X", Value: " a\nY: b"},
 		{Name: "X", Value: " a\n"},
 		{Name: "X", Value: " a\n\n body"},
@@ -114,7 +114,7 @@ func TestFieldsThatAreNone(t *testing.T) {
 		{Name: "Gr\xc3\xbc\xdfe", Value: " a"},
 	} {
 		r := start(t)
-		if v := r.send(r.dial(driver.Options{}), fields(f)); v.Action != driver.Accept || v.Sent != 0 {
+		if v := r.send(r.dial(standin.Options{}), fields(f)); v.Action != standin.Accept || v.Sent != 0 {
 			t.Errorf("%q: %+v", f, v)
 		}
 	}
@@ -122,7 +122,7 @@ func TestFieldsThatAreNone(t *testing.T) {
 
 func TestCRLFInAFieldIsOneLineBreak(t *testing.T) {
 	r := start(t)
-	r.send(r.dial(driver.Options{}), fields(driver.Field{Name: "A", Value: " one\r\n two"}))
+	r.send(r.dial(standin.Options{}), fields(standin.Field{Name: "A", Value: " one\r\n two"}))
 	if got := string(r.taken.last(t).Header); !strings.HasSuffix(got, "\r\nA: one\r\n two\r\n") {
 		t.Errorf("header %q", got)
 	}

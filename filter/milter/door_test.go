@@ -8,15 +8,15 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 func TestBulkIsTaken(t *testing.T) {
-	for _, flavor := range []driver.Flavor{driver.Postfix, driver.Sendmail} {
+	for _, flavor := range []standin.Flavor{standin.Postfix, standin.Sendmail} {
 		r := start(t)
-		c := r.dial(driver.Options{Flavor: flavor, TLS: "TLSv1.3"})
-		m := edit(bulk(), func(m *driver.Message) { m.SASLUser = "news" })
-		if v := r.send(c, m); !v.Taken() || v.Stage != driver.EndOfBody || len(v.Deleted) > 0 {
+		c := r.dial(standin.Options{Flavor: flavor, TLS: "TLSv1.3"})
+		m := edit(bulk(), func(m *standin.Message) { m.SASLUser = "news" })
+		if v := r.send(c, m); !v.Taken() || v.Stage != standin.EndOfBody || len(v.Deleted) > 0 {
 			t.Fatalf("flavor %d: %+v", flavor, v)
 		}
 		got := r.taken.last(t)
@@ -41,16 +41,16 @@ func TestBulkIsTaken(t *testing.T) {
 
 func TestPlainPasses(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	if v := r.send(c, plain()); v.Action != driver.Accept || v.Stage != driver.EndOfHeader || v.Sent != 0 {
+	c := r.dial(standin.Options{})
+	if v := r.send(c, plain()); v.Action != standin.Accept || v.Stage != standin.EndOfHeader || v.Sent != 0 {
 		t.Errorf("a letter: %+v", v)
 	}
-	bounce := edit(bulk(), func(m *driver.Message) { m.From = "" })
-	if v := r.send(c, bounce); v.Action != driver.Accept || v.Stage != driver.Mail {
+	bounce := edit(bulk(), func(m *standin.Message) { m.From = "" })
+	if v := r.send(c, bounce); v.Action != standin.Accept || v.Stage != standin.Mail {
 		t.Errorf("from the null sender: %+v", v)
 	}
-	large := edit(bulk(), func(m *driver.Message) { m.MailArgs = []string{"SIZE=99999999999"} })
-	if v := r.send(c, large); v.Action != driver.Accept || v.Stage != driver.Mail {
+	large := edit(bulk(), func(m *standin.Message) { m.MailArgs = []string{"SIZE=99999999999"} })
+	if v := r.send(c, large); v.Action != standin.Accept || v.Stage != standin.Mail {
 		t.Errorf("too large: %+v", v)
 	}
 	if n := len(r.taken.all()); n != 0 {
@@ -63,21 +63,21 @@ func TestPlainPasses(t *testing.T) {
 
 func TestHopelessConnectionIsLeftAtOnce(t *testing.T) {
 	r := start(t, func(s *setup) { s.filter.Rule = []filter.Rule{{Header: "List-Id", Listener: "bulk"}} })
-	if c := r.dial(driver.Options{DaemonName: "smtpd"}); !c.Passed() {
+	if c := r.dial(standin.Options{DaemonName: "smtpd"}); !c.Passed() {
 		t.Error("a listener no rule can match is still served")
 	}
-	if c := r.dial(driver.Options{DaemonName: "bulk"}); c.Passed() || !r.send(c, bulk()).Taken() {
+	if c := r.dial(standin.Options{DaemonName: "bulk"}); c.Passed() || !r.send(c, bulk()).Taken() {
 		t.Error("the bulk listener is not served")
 	}
 }
 
 func TestRuleMacroIsAskedForAtMail(t *testing.T) {
 	r := start(t, func(s *setup) { s.filter.Rule = []filter.Rule{{Macro: "bulk_class=news"}} })
-	c := r.dial(driver.Options{})
-	if v := r.send(c, plain()); v.Action != driver.Accept || v.Stage != driver.Mail {
+	c := r.dial(standin.Options{})
+	if v := r.send(c, plain()); v.Action != standin.Accept || v.Stage != standin.Mail {
 		t.Errorf("without the macro: %+v", v)
 	}
-	m := edit(plain(), func(m *driver.Message) { m.Macros = map[string]string{"bulk_class": "news"} })
+	m := edit(plain(), func(m *standin.Message) { m.Macros = map[string]string{"bulk_class": "news"} })
 	if v := r.send(c, m); !v.Taken() {
 		t.Errorf("with the macro: %+v", v)
 	}
@@ -85,9 +85,9 @@ func TestRuleMacroIsAskedForAtMail(t *testing.T) {
 
 func TestMixedRecipients(t *testing.T) {
 	r := start(t, func(s *setup) { s.filter.LocalDomains = []string{"here.example"} })
-	c := r.dial(driver.Options{})
-	m := edit(bulk(), func(m *driver.Message) {
-		m.Rcpts = []driver.Recipient{
+	c := r.dial(standin.Options{})
+	m := edit(bulk(), func(m *standin.Message) {
+		m.Rcpts = []standin.Recipient{
 			{Addr: "A@example.net", Mailer: "smtp"},
 			{Addr: "local@example.org", Mailer: "local"},
 			{Addr: "a@example.net", Mailer: "smtp"},
@@ -99,7 +99,7 @@ func TestMixedRecipients(t *testing.T) {
 		}
 	})
 	v := r.send(c, m)
-	if v.Action != driver.Accept || v.Stage != driver.EndOfBody {
+	if v.Action != standin.Accept || v.Stage != standin.EndOfBody {
 		t.Fatalf("%+v", v)
 	}
 	want := []string{"<A@example.net>", "<a@example.net>", `<"a"@example.net>`, "<b@example.com>"}
@@ -117,20 +117,20 @@ func TestMixedRecipients(t *testing.T) {
 
 func TestNobodyToTake(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	m := edit(bulk(), func(m *driver.Message) { m.Rcpts = []driver.Recipient{{Addr: "a@example.org", Mailer: "virtual"}} })
-	if v := r.send(c, m); v.Action != driver.Accept || v.Stage != driver.EndOfHeader {
+	c := r.dial(standin.Options{})
+	m := edit(bulk(), func(m *standin.Message) { m.Rcpts = []standin.Recipient{{Addr: "a@example.org", Mailer: "virtual"}} })
+	if v := r.send(c, m); v.Action != standin.Accept || v.Stage != standin.EndOfHeader {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestWithoutDeletionAllOrNothing(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{Actions: driver.ActSetSymList})
-	m := edit(bulk(), func(m *driver.Message) {
-		m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: "l@example.org", Mailer: "local"})
+	c := r.dial(standin.Options{Actions: standin.ActSetSymList})
+	m := edit(bulk(), func(m *standin.Message) {
+		m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: "l@example.org", Mailer: "local"})
 	})
-	if v := r.send(c, m); v.Action != driver.Accept || len(v.Deleted) > 0 {
+	if v := r.send(c, m); v.Action != standin.Accept || len(v.Deleted) > 0 {
 		t.Errorf("mixed: %+v", v)
 	}
 	if v := r.send(c, bulk()); !v.Taken() {
@@ -140,21 +140,21 @@ func TestWithoutDeletionAllOrNothing(t *testing.T) {
 
 func TestLocalSubmission(t *testing.T) {
 	r := start(t, func(s *setup) { s.filter.LocalDomains = []string{"here.example"} })
-	o := driver.Options{ClientName: "localhost", ClientAddr: "127.0.0.1"}
+	o := standin.Options{ClientName: "localhost", ClientAddr: "127.0.0.1"}
 	m := bulk()
-	m.Rcpts = []driver.Recipient{{Addr: "a@example.net"}, {Addr: "b@here.example"}}
+	m.Rcpts = []standin.Recipient{{Addr: "a@example.net"}, {Addr: "b@here.example"}}
 	v := r.send(r.dial(o), m)
-	if v.Action != driver.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@example.net>" {
+	if v.Action != standin.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@example.net>" {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestDSNParametersArrive(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	m := edit(bulk(), func(m *driver.Message) {
+	c := r.dial(standin.Options{})
+	m := edit(bulk(), func(m *standin.Message) {
 		m.MailArgs = []string{"SIZE=300", "BODY=8BITMIME", "ret=hdrs", "ENVID=QQ+2B314159", "SMTPUTF8", "AUTH=<>"}
-		m.Rcpts = []driver.Recipient{
+		m.Rcpts = []standin.Recipient{
 			{Addr: "jürgen@example.net", Mailer: "smtp", Args: []string{"NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;j+2Bx@example.net"}},
 			{Addr: "b@example.net", Mailer: "smtp", Args: []string{"notify=NEVER"}},
 		}
@@ -184,36 +184,36 @@ func TestDSNParametersArrive(t *testing.T) {
 }
 
 func TestWhatCannotBePromisedStays(t *testing.T) {
-	rcpt := func(addr string, args ...string) func(*driver.Message) {
-		return func(m *driver.Message) {
-			m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: addr, Mailer: "smtp", Args: args})
+	rcpt := func(addr string, args ...string) func(*standin.Message) {
+		return func(m *standin.Message) {
+			m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: addr, Mailer: "smtp", Args: args})
 		}
 	}
-	args := func(args ...string) func(*driver.Message) { return func(m *driver.Message) { m.MailArgs = args } }
+	args := func(args ...string) func(*standin.Message) { return func(m *standin.Message) { m.MailArgs = args } }
 	for _, tt := range []struct {
 		name   string
-		change func(*driver.Message)
+		change func(*standin.Message)
 		stage  byte
 	}{
-		{"REQUIRETLS", args("REQUIRETLS"), driver.Mail},
-		{"XVERP", args("XVERP=+="), driver.Mail},
-		{"BINARYMIME", args("BODY=BINARYMIME"), driver.Mail},
-		{"bad RET", args("RET=ALL"), driver.Mail},
-		{"bad SIZE", args("SIZE=-1"), driver.Mail},
-		{"control in a parameter", args("ENVID=a\rRCPT"), driver.Mail},
-		{"UTF-8 sender without SMTPUTF8", func(m *driver.Message) { m.From = "jürgen@example.com" }, driver.Mail},
-		{"control in the sender", func(m *driver.Message) { m.From = "a\r\n@example.com" }, driver.Mail},
-		{"unknown RCPT parameter", rcpt("b@example.net", "RRVS=2014-04-03T23:01:00Z"), driver.Rcpt},
-		{"UTF-8 recipient without SMTPUTF8", rcpt("jürgen@example.net"), driver.Rcpt},
-		{"source route", rcpt("@x.example:b@example.net"), driver.Rcpt},
-		{"unclosed path", func(m *driver.Message) { m.Rcpts = append(m.Rcpts, driver.Recipient{Raw: "<b@example.net"}) }, driver.Rcpt},
-		{"lone LF in the body", func(m *driver.Message) { m.Body = []byte("a\nb\r\n") }, driver.EndOfBody},
-		{"NUL in the body", func(m *driver.Message) { m.Body = []byte("a\x00b\r\n") }, driver.EndOfBody},
+		{"REQUIRETLS", args("REQUIRETLS"), standin.Mail},
+		{"XVERP", args("XVERP=+="), standin.Mail},
+		{"BINARYMIME", args("BODY=BINARYMIME"), standin.Mail},
+		{"bad RET", args("RET=ALL"), standin.Mail},
+		{"bad SIZE", args("SIZE=-1"), standin.Mail},
+		{"control in a parameter", args("ENVID=a\rRCPT"), standin.Mail},
+		{"UTF-8 sender without SMTPUTF8", func(m *standin.Message) { m.From = "jürgen@example.com" }, standin.Mail},
+		{"control in the sender", func(m *standin.Message) { m.From = "a\r\n@example.com" }, standin.Mail},
+		{"unknown RCPT parameter", rcpt("b@example.net", "RRVS=2014-04-03T23:01:00Z"), standin.Rcpt},
+		{"UTF-8 recipient without SMTPUTF8", rcpt("jürgen@example.net"), standin.Rcpt},
+		{"source route", rcpt("@x.example:b@example.net"), standin.Rcpt},
+		{"unclosed path", func(m *standin.Message) { m.Rcpts = append(m.Rcpts, standin.Recipient{Raw: "<b@example.net"}) }, standin.Rcpt},
+		{"lone LF in the body", func(m *standin.Message) { m.Body = []byte("a\nb\r\n") }, standin.EndOfBody},
+		{"NUL in the body", func(m *standin.Message) { m.Body = []byte("a\x00b\r\n") }, standin.EndOfBody},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := start(t)
-			c := r.dial(driver.Options{})
-			if v := r.send(c, edit(bulk(), tt.change)); v.Action != driver.Accept || v.Stage != tt.stage {
+			c := r.dial(standin.Options{})
+			if v := r.send(c, edit(bulk(), tt.change)); v.Action != standin.Accept || v.Stage != tt.stage {
 				t.Errorf("%+v, want accept at %q", v, tt.stage)
 			}
 			if v := r.send(c, bulk()); !v.Taken() || len(r.taken.all()) != 1 {
@@ -227,18 +227,18 @@ func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		limit   func(*setup)
-		message *driver.Message
+		message *standin.Message
 		stage   byte
 	}{
-		{"recipients", func(s *setup) { s.config.MaxRcpts = 2 }, edit(bulk(), func(m *driver.Message) { m.Rcpts = driver.To("a@x.example", "b@x.example", "c@x.example") }), driver.Rcpt},
-		{"header", func(s *setup) { s.config.MaxHeaderBytes = 500 }, fields(driver.Field{Name: "X", Value: strings.Repeat("y", 400)}), driver.EndOfHeader},
-		{"body", func(s *setup) { s.filter.SizeLimit = 100_000 }, edit(bulk(), func(m *driver.Message) { m.Body = make([]byte, 100_000) }), driver.EndOfBody},
-		{"memory", func(s *setup) { s.config.MaxBuffered = 70_000 }, edit(bulk(), func(m *driver.Message) { m.Body = make([]byte, 70_000) }), driver.EndOfBody},
+		{"recipients", func(s *setup) { s.config.MaxRcpts = 2 }, edit(bulk(), func(m *standin.Message) { m.Rcpts = standin.To("a@x.example", "b@x.example", "c@x.example") }), standin.Rcpt},
+		{"header", func(s *setup) { s.config.MaxHeaderBytes = 500 }, fields(standin.Field{Name: "X", Value: strings.Repeat("y", 400)}), standin.EndOfHeader},
+		{"body", func(s *setup) { s.filter.SizeLimit = 100_000 }, edit(bulk(), func(m *standin.Message) { m.Body = make([]byte, 100_000) }), standin.EndOfBody},
+		{"memory", func(s *setup) { s.config.MaxBuffered = 70_000 }, edit(bulk(), func(m *standin.Message) { m.Body = make([]byte, 70_000) }), standin.EndOfBody},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := start(t, tt.limit)
-			c := r.dial(driver.Options{})
-			if v := r.send(c, tt.message); v.Action != driver.Accept || v.Stage != tt.stage {
+			c := r.dial(standin.Options{})
+			if v := r.send(c, tt.message); v.Action != standin.Accept || v.Stage != tt.stage {
 				t.Errorf("%+v, want accept at %q", v, tt.stage)
 			}
 			if got := r.door.Counts(); got.Left != 1 || got.Buffered != 0 {
@@ -253,8 +253,8 @@ func TestLimits(t *testing.T) {
 
 func TestOverMaxSessions(t *testing.T) {
 	r := start(t, func(s *setup) { s.config.MaxSessions = 1 })
-	first := r.dial(driver.Options{})
-	if c := r.dial(driver.Options{}); !c.Passed() {
+	first := r.dial(standin.Options{})
+	if c := r.dial(standin.Options{}); !c.Passed() {
 		t.Error("the second connection is served")
 	}
 	if v := r.send(first, bulk()); !v.Taken() {
@@ -264,8 +264,8 @@ func TestOverMaxSessions(t *testing.T) {
 
 func TestObserveTakesNothing(t *testing.T) {
 	r := start(t, func(s *setup) { s.config.Mode = Observe })
-	c := r.dial(driver.Options{})
-	if v := r.send(c, bulk()); v.Action != driver.Accept || v.Stage != driver.EndOfHeader || v.Sent != 0 {
+	c := r.dial(standin.Options{})
+	if v := r.send(c, bulk()); v.Action != standin.Accept || v.Stage != standin.EndOfHeader || v.Sent != 0 {
 		t.Errorf("%+v", v)
 	}
 	r.send(c, plain())
@@ -292,10 +292,10 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 		logs bool
 	}{{relay.ErrFull, 1, false}, {errors.New("disk on fire"), 0, true}} {
 		r := start(t, func(s *setup) { s.before = func(*relay.Message) error { return tt.err } })
-		v := r.send(r.dial(driver.Options{}), edit(bulk(), func(m *driver.Message) {
-			m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: "l@example.org", Mailer: "local"})
+		v := r.send(r.dial(standin.Options{}), edit(bulk(), func(m *standin.Message) {
+			m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: "l@example.org", Mailer: "local"})
 		}))
-		if v.Action != driver.Accept || len(v.Deleted) != 0 {
+		if v.Action != standin.Accept || len(v.Deleted) != 0 {
 			t.Errorf("%v: %+v", tt.err, v)
 		}
 		if got := r.door.Counts(); got.Full != tt.full || got.Left != 1 || got.Taken != 0 {
@@ -309,7 +309,7 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 
 func TestReload(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
+	c := r.dial(standin.Options{})
 	f, err := filter.Compile(changed(filter.Default(), func(c *filter.Config) { c.Rule = []filter.Rule{{Header: "X-Other"}} }), "mx.example.org")
 	if err != nil {
 		t.Fatal(err)
@@ -318,10 +318,10 @@ func TestReload(t *testing.T) {
 		t.Errorf("before: %+v", v)
 	}
 	r.door.Reload(f, Deliver)
-	if v := r.send(c, bulk()); v.Action != driver.Accept {
+	if v := r.send(c, bulk()); v.Action != standin.Accept {
 		t.Errorf("after, old rule: %+v", v)
 	}
-	if v := r.send(c, fields(driver.Field{Name: "X-Other", Value: "1"})); !v.Taken() {
+	if v := r.send(c, fields(standin.Field{Name: "X-Other", Value: "1"})); !v.Taken() {
 		t.Errorf("after, new rule: %+v", v)
 	}
 	if r.door.Filter() != f {
@@ -335,8 +335,8 @@ func changed[T any](v T, change func(*T)) T {
 }
 
 func TestSendmailHidesWhatItAdds(t *testing.T) {
-	without := func(name string) *driver.Message {
-		return edit(bulk(), func(m *driver.Message) {
+	without := func(name string) *standin.Message {
+		return edit(bulk(), func(m *standin.Message) {
 			kept := m.Header[:0]
 			for _, f := range m.Header {
 				if f.Name != name {
@@ -348,22 +348,22 @@ func TestSendmailHidesWhatItAdds(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name              string
-		message           *driver.Message
+		message           *standin.Message
 		sendmail, postfix bool // taken
 	}{
 		{"complete", bulk(), true, true},
 		{"no Date", without("Date"), false, true},
 		{"no From", without("From"), false, true},
 		{"no Message-ID", without("Message-ID"), false, true},
-		{"Bcc", fields(driver.Field{Name: "bcc", Value: " x@example.net"}), false, true},
-		{"Return-Path", fields(driver.Field{Name: "Return-Path", Value: " <x@example.net>"}), false, true},
+		{"Bcc", fields(standin.Field{Name: "bcc", Value: " x@example.net"}), false, true},
+		{"Return-Path", fields(standin.Field{Name: "Return-Path", Value: " <x@example.net>"}), false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := start(t)
-			if v := r.send(r.dial(driver.Options{Flavor: driver.Sendmail}), tt.message); v.Taken() != tt.sendmail {
+			if v := r.send(r.dial(standin.Options{Flavor: standin.Sendmail}), tt.message); v.Taken() != tt.sendmail {
 				t.Errorf("Sendmail: %+v", v)
 			}
-			if v := r.send(r.dial(driver.Options{Flavor: driver.Postfix}), tt.message); v.Taken() != tt.postfix {
+			if v := r.send(r.dial(standin.Options{Flavor: standin.Postfix}), tt.message); v.Taken() != tt.postfix {
 				t.Errorf("Postfix: %+v", v)
 			}
 		})

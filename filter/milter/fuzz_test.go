@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // stream is a connection that says what it was given and listens to nobody.
@@ -27,7 +27,7 @@ func (s *stream) SetDeadline(time.Time) error      { return nil }
 func (s *stream) SetReadDeadline(time.Time) error  { return nil }
 func (s *stream) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzFrames compares with the driver's reader, which shares no code.
+// FuzzFrames compares with the stand-in's reader, which shares no code.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 'Q'})
 	f.Add(slices.Concat(offerFrame(6, 1, 2), []byte{0, 0, 0, 0}))
@@ -43,7 +43,7 @@ func FuzzFrames(f *testing.F) {
 			if err == nil {
 				payload, err = ours.load(code, n)
 			}
-			wantCode, want, wantErr := driver.ReadFrame(theirs)
+			wantCode, want, wantErr := standin.ReadFrame(theirs)
 			if (err == nil) != (wantErr == nil) {
 				t.Fatalf("error %v, the other reader says %v", err, wantErr)
 			}
@@ -63,7 +63,7 @@ func FuzzFrames(f *testing.F) {
 // FuzzSession feeds a whole connection. Whatever comes: no panic, and for each end of message at most one message
 // taken, with recipients, from a sender, sendable.
 func FuzzSession(f *testing.F) {
-	frame := func(code byte, payload string) []byte { return driver.AppendFrame(nil, code, []byte(payload)...) }
+	frame := func(code byte, payload string) []byte { return standin.AppendFrame(nil, code, []byte(payload)...) }
 	offer := offerFrame(6, 0x1ff, 0x1fffff)
 	whole := slices.Concat(
 		frame('D', "Cv\x00Postfix\x00{client_addr}\x00192.0.2.1\x00"), frame('C', "h\x004\x00\x19192.0.2.1\x00"), frame('H', "h\x00"),

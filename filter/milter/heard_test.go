@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // TestHeard: Accepter is told of each message whose answer the MTA has, and not of one whose MTA hung up before.
@@ -21,7 +21,7 @@ func TestHeard(t *testing.T) {
 			return nil
 		}
 	})
-	c := r.dial(driver.Options{})
+	c := r.dial(standin.Options{})
 	for range 3 {
 		r.send(c, bulk())
 	}
@@ -32,7 +32,7 @@ func TestHeard(t *testing.T) {
 		t.Errorf("%d messages taken, %d heard of", len(r.taken.messages), len(r.taken.heard))
 	}
 	nc := r.raw()
-	c, err := driver.New(nc, driver.Options{})
+	c, err := standin.New(nc, standin.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 func TestMalformedInputClosesTheConnection(t *testing.T) {
-	frame := func(code byte, payload string) []byte { return driver.AppendFrame(nil, code, []byte(payload)...) }
+	frame := func(code byte, payload string) []byte { return standin.AppendFrame(nil, code, []byte(payload)...) }
 	offer := offerFrame(6, 0x1ff, 0x1fffff)
 	afterOffer := func(frames ...[]byte) []byte { return slices.Concat(append([][]byte{offer}, frames...)...) }
 	for _, tt := range []struct {
@@ -57,7 +57,7 @@ func TestMalformedInputClosesTheConnection(t *testing.T) {
 			nc.SetDeadline(time.Now().Add(10 * time.Second))
 			go nc.Write(tt.input)
 			if tt.half {
-				driver.ReadFrame(nc)
+				standin.ReadFrame(nc)
 				nc.Close()
 			}
 			answers, err := io.ReadAll(nc)
@@ -78,7 +78,7 @@ func TestMalformedInputClosesTheConnection(t *testing.T) {
 
 // Commands out of order must neither take mail nor break the dialogue.
 func TestOrder(t *testing.T) {
-	frame := func(code byte, payload string) []byte { return driver.AppendFrame(nil, code, []byte(payload)...) }
+	frame := func(code byte, payload string) []byte { return standin.AppendFrame(nil, code, []byte(payload)...) }
 	mail, rcpt := frame('M', "<a@example.com>\x00"), frame('R', "<b@example.net>\x00")
 	list, end, body, eom, abort := frame('L', "List-Id\x00 x\x00"), frame('N', ""), frame('B', "x\r\n"), frame('E', ""), frame('A', "")
 	other := frame('L', "X-Late\x00 x\x00")
@@ -109,12 +109,12 @@ func TestOrder(t *testing.T) {
 			defer nc.Close()
 			nc.SetDeadline(time.Now().Add(10 * time.Second))
 			go nc.Write(slices.Concat(append([][]byte{offerFrame(6, 0x1ff, 0x1fffff)}, append(tt.frames, frame('Q', ""))...)...))
-			if _, _, err := driver.ReadFrame(nc); err != nil {
+			if _, _, err := standin.ReadFrame(nc); err != nil {
 				t.Fatal(err)
 			}
 			var got strings.Builder
 			for {
-				code, _, err := driver.ReadFrame(nc)
+				code, _, err := standin.ReadFrame(nc)
 				if err != nil {
 					break
 				}
@@ -134,12 +134,12 @@ func TestOrder(t *testing.T) {
 
 // E1: the client goes away at each stage; nothing of its message may be in the next one.
 func TestE01AbortAtEachStage(t *testing.T) {
-	for _, stage := range []byte{driver.Rcpt, driver.Header, driver.Body, driver.EndOfBody} {
+	for _, stage := range []byte{standin.Rcpt, standin.Header, standin.Body, standin.EndOfBody} {
 		r := start(t)
-		c := r.dial(driver.Options{})
-		gone := edit(fields(driver.Field{Name: "X-Gone", Value: " 1"}), func(m *driver.Message) {
+		c := r.dial(standin.Options{})
+		gone := edit(fields(standin.Field{Name: "X-Gone", Value: " 1"}), func(m *standin.Message) {
 			m.QueueID, m.MailArgs, m.StopAt = "GONE", []string{"RET=FULL"}, stage
-			m.Rcpts = driver.To("gone@example.net")
+			m.Rcpts = standin.To("gone@example.net")
 			m.Body = make([]byte, 5<<20)
 		})
 		r.send(c, gone)
@@ -158,7 +158,7 @@ func TestE01AbortAtEachStage(t *testing.T) {
 func TestE04SlowConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t)
-		idle := r.dial(driver.Options{})
+		idle := r.dial(standin.Options{})
 		silent, slow := r.raw(), r.raw()
 		go func() { // ends when the door hangs up
 			for _, b := range offerFrame(6, 0x1ff, 0x1fffff) {
@@ -190,8 +190,8 @@ func TestE04SlowConnections(t *testing.T) {
 // E5: the MTA dies within a transaction.
 func TestE05MTADiesWithinATransaction(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	r.send(c, edit(bulk(), func(m *driver.Message) { m.StopAt = driver.EndOfBody; m.Body = make([]byte, 1<<20) }))
+	c := r.dial(standin.Options{})
+	r.send(c, edit(bulk(), func(m *standin.Message) { m.StopAt = standin.EndOfBody; m.Body = make([]byte, 1<<20) }))
 	c.NetConn().Close()
 	r.works()
 	if n := len(r.taken.all()); n != 1 {
@@ -202,9 +202,9 @@ func TestE05MTADiesWithinATransaction(t *testing.T) {
 // E7: a recipient another filter or the MTA itself refuses is none of ours.
 func TestE07RejectedRecipient(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	m := edit(bulk(), func(m *driver.Message) {
-		m.Rcpts = append(m.Rcpts, driver.Recipient{Addr: "refused@example.net", Mailer: "error"})
+	c := r.dial(standin.Options{})
+	m := edit(bulk(), func(m *standin.Message) {
+		m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: "refused@example.net", Mailer: "error"})
 	})
 	r.send(c, m)
 	if got := r.taken.last(t).Rcpts; len(got) != 1 || got[0].Addr != "a@example.net" {
@@ -229,7 +229,7 @@ func TestE09Negotiation(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := start(t)
-			c := r.dial(driver.Options{Version: tt.version, Actions: tt.actions, Protocol: tt.protocol})
+			c := r.dial(standin.Options{Version: tt.version, Actions: tt.actions, Protocol: tt.protocol})
 			if c.Passed() != tt.passed {
 				t.Fatalf("passed: %v", c.Passed())
 			}
@@ -239,7 +239,7 @@ func TestE09Negotiation(t *testing.T) {
 				}
 				return
 			}
-			if v := r.send(c, edit(bulk(), func(m *driver.Message) { m.QueueID = "" })); !v.Taken() {
+			if v := r.send(c, edit(bulk(), func(m *standin.Message) { m.QueueID = "" })); !v.Taken() {
 				t.Fatalf("%+v", v)
 			}
 			if got := r.taken.last(t); got.QueueID != "" || !strings.Contains(string(got.Trace), "id "+got.ID.String()) {
@@ -252,7 +252,7 @@ func TestE09Negotiation(t *testing.T) {
 // E9: observing needs no byte-exact header.
 func TestE09ObserveWithoutLeadingSpace(t *testing.T) {
 	r := start(t, func(s *setup) { s.config.Mode = Observe })
-	c := r.dial(driver.Options{Version: 2, Actions: 0x3f, Protocol: 0x7f})
+	c := r.dial(standin.Options{Version: 2, Actions: 0x3f, Protocol: 0x7f})
 	r.send(c, bulk())
 	if got := r.door.Counts().Observed; got != 1 {
 		t.Errorf("%d observed", got)
@@ -269,8 +269,8 @@ func TestE12Progress(t *testing.T) {
 			r := start(t, func(s *setup) {
 				s.before = func(*relay.Message) error { time.Sleep(tt.wait); return nil }
 			})
-			for _, flavor := range []driver.Flavor{driver.Postfix, driver.Sendmail} {
-				c := r.dial(driver.Options{Flavor: flavor, Timeout: time.Hour})
+			for _, flavor := range []standin.Flavor{standin.Postfix, standin.Sendmail} {
+				c := r.dial(standin.Options{Flavor: flavor, Timeout: time.Hour})
 				for range 2 {
 					if v := r.send(c, bulk()); !v.Taken() || v.Progress != tt.want {
 						t.Errorf("%v: %+v, want %d times progress", tt.wait, v, tt.want)
@@ -287,7 +287,7 @@ func TestHangUpWhileAcceptWaits(t *testing.T) {
 		r := start(t, func(s *setup) {
 			s.before = func(*relay.Message) error { time.Sleep(30 * time.Second); return nil }
 		})
-		c := r.dial(driver.Options{Timeout: 10 * time.Second})
+		c := r.dial(standin.Options{Timeout: 10 * time.Second})
 		time.AfterFunc(5*time.Second, func() { c.NetConn().Close() })
 		if _, err := c.Send(bulk()); err == nil {
 			t.Fatal("answered")
@@ -323,7 +323,7 @@ func TestHalfCloseWhileAcceptWaits(t *testing.T) {
 		})
 		ours, theirs := net.Pipe()
 		r.net.conns <- &halfClosed{theirs, time.Now().Add(5 * time.Second)}
-		c, err := driver.New(ours, driver.Options{Timeout: time.Minute})
+		c, err := standin.New(ours, standin.Options{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}

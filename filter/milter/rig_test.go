@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // rig is a door on a network of the test's own.
@@ -191,10 +191,10 @@ func (r *rig) panics() bool {
 }
 
 // dial connects an MTA.
-func (r *rig) dial(o driver.Options) *driver.Conn {
+func (r *rig) dial(o standin.Options) *standin.Conn {
 	r.t.Helper()
 	nc := r.raw()
-	c, err := driver.New(nc, o)
+	c, err := standin.New(nc, o)
 	if err != nil {
 		nc.Close()
 		r.t.Fatal(err)
@@ -214,7 +214,7 @@ func (r *rig) raw() net.Conn {
 }
 
 // send offers a message and fails the test when the dialogue breaks.
-func (r *rig) send(c *driver.Conn, m *driver.Message) driver.Verdict {
+func (r *rig) send(c *standin.Conn, m *standin.Message) standin.Verdict {
 	r.t.Helper()
 	v, err := c.Send(m)
 	if err != nil {
@@ -236,7 +236,7 @@ func (r *rig) drain() {
 // works checks that a connection of its own is served as ever.
 func (r *rig) works() {
 	r.t.Helper()
-	c := r.dial(driver.Options{})
+	c := r.dial(standin.Options{})
 	defer c.Close()
 	if v := r.send(c, bulk()); !v.Taken() {
 		r.t.Errorf("another connection is not served: %+v", v)
@@ -244,10 +244,10 @@ func (r *rig) works() {
 }
 
 // bulk is a newsletter to one recipient.
-func bulk() *driver.Message {
-	return &driver.Message{
-		QueueID: "4bXyZ1", From: "news@example.com", Rcpts: driver.To("a@example.net"),
-		Header: []driver.Field{
+func bulk() *standin.Message {
+	return &standin.Message{
+		QueueID: "4bXyZ1", From: "news@example.com", Rcpts: standin.To("a@example.net"),
+		Header: []standin.Field{
 			{Name: "From", Value: " News <news@example.com>"}, {Name: "Date", Value: " Tue, 4 Mar 2025 05:06:07 +0100"},
 			{Name: "Message-ID", Value: " <1@example.com>"}, {Name: "List-Id", Value: " <l.example.com>"},
 		},
@@ -256,19 +256,19 @@ func bulk() *driver.Message {
 }
 
 // plain is a letter.
-func plain() *driver.Message {
+func plain() *standin.Message {
 	m := bulk()
 	m.Header = m.Header[:3]
 	return m
 }
 
 // edit returns a message with a change.
-func edit(m *driver.Message, change func(*driver.Message)) *driver.Message {
+func edit(m *standin.Message, change func(*standin.Message)) *standin.Message {
 	change(m)
 	return m
 }
 
 // fields adds header fields to a newsletter.
-func fields(f ...driver.Field) *driver.Message {
-	return edit(bulk(), func(m *driver.Message) { m.Header = append(m.Header, f...) })
+func fields(f ...standin.Field) *standin.Message {
+	return edit(bulk(), func(m *standin.Message) { m.Header = append(m.Header, f...) })
 }

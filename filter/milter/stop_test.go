@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // A message that has begun is taken, the one after it is put off, and the connection then has its grace.
@@ -23,8 +23,8 @@ func TestStopWithinAMessage(t *testing.T) {
 			s.config.StopGrace = 5 * time.Second
 			s.before = func(*relay.Message) error { time.Sleep(30 * time.Second); return nil }
 		})
-		busy, idle := r.dial(driver.Options{Timeout: time.Hour}), r.dial(driver.Options{})
-		verdict := make(chan driver.Verdict, 2)
+		busy, idle := r.dial(standin.Options{Timeout: time.Hour}), r.dial(standin.Options{})
+		verdict := make(chan standin.Verdict, 2)
 		go func() {
 			v, _ := busy.Send(bulk())
 			verdict <- v
@@ -37,7 +37,7 @@ func TestStopWithinAMessage(t *testing.T) {
 		if _, err := r.net.dial(); err == nil {
 			t.Error("a new connection is accepted")
 		}
-		if v := r.send(idle, bulk()); v.Action != driver.ReplyCode || v.Stage != driver.Mail || !strings.HasPrefix(v.Text, "421 4.3.2 ") {
+		if v := r.send(idle, bulk()); v.Action != standin.ReplyCode || v.Stage != standin.Mail || !strings.HasPrefix(v.Text, "421 4.3.2 ") {
 			t.Errorf("a new message on an idle connection: %+v", v)
 		}
 		if v := <-verdict; !v.Taken() {
@@ -58,8 +58,8 @@ func TestStopWithinAMessage(t *testing.T) {
 func TestStopClosesIdleConnectionsAfterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(s *setup) { s.config.StopGrace = 5 * time.Second })
-		idle, open := r.dial(driver.Options{}), r.dial(driver.Options{})
-		r.send(open, edit(bulk(), func(m *driver.Message) { m.StopAt = driver.Header }))
+		idle, open := r.dial(standin.Options{}), r.dial(standin.Options{})
+		r.send(open, edit(bulk(), func(m *standin.Message) { m.StopAt = standin.Header }))
 		stopped := make(chan error, 1)
 		go func() { stopped <- r.door.Stop(context.Background()) }()
 		sessions := func(when string, want int) {
@@ -88,7 +88,7 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		r := start(t, func(s *setup) { s.before = func(*relay.Message) error { <-release; return nil } })
-		c := r.dial(driver.Options{Timeout: time.Hour})
+		c := r.dial(standin.Options{Timeout: time.Hour})
 		sent := make(chan error, 1)
 		go func() {
 			_, err := c.Send(bulk())
@@ -143,7 +143,7 @@ func TestServeSurvivesFailedAccepts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := driver.New(nc, driver.Options{})
+		c, err := standin.New(nc, standin.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

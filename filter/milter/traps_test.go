@@ -12,14 +12,14 @@ import (
 
 	lib "github.com/emersion/go-milter"
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // These tests are about what go-milter does that would lose mail or state. They are numbered.
 
 func TestTrap01VerdictKeepsTheConnection(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{Helo: "app", ClientAddr: "198.51.100.7"})
+	c := r.dial(standin.Options{Helo: "app", ClientAddr: "198.51.100.7"})
 	for range 3 {
 		r.send(c, plain()) // a verdict after which the library would make a new backend
 		if v := r.send(c, bulk()); !v.Taken() {
@@ -42,8 +42,8 @@ func TestTrap01NoReplyEndsTheBackend(t *testing.T) {
 
 func TestTrap02EachConnectionHasItsOwnSession(t *testing.T) {
 	r := start(t)
-	a := r.dial(driver.Options{ClientAddr: "192.0.2.1"})
-	b := r.dial(driver.Options{ClientAddr: "192.0.2.2", Protocol: driver.LeadingSpace})
+	a := r.dial(standin.Options{ClientAddr: "192.0.2.1"})
+	b := r.dial(standin.Options{ClientAddr: "192.0.2.2", Protocol: standin.LeadingSpace})
 	r.send(a, bulk())
 	if got := r.taken.last(t).Client; got != "client.example.net[192.0.2.1]" {
 		t.Errorf("first connection: %q", got)
@@ -56,15 +56,15 @@ func TestTrap02EachConnectionHasItsOwnSession(t *testing.T) {
 
 func TestTrap02AsksOnlyForWhatIsOffered(t *testing.T) {
 	r := start(t)
-	for _, offered := range []uint32{driver.LeadingSpace, driver.LeadingSpace | driver.NoHeaderReply, driver.LeadingSpace | driver.NoBodyReply, 0x1fffff} {
-		c := r.dial(driver.Options{Protocol: offered}) // which refuses what was not offered
+	for _, offered := range []uint32{standin.LeadingSpace, standin.LeadingSpace | standin.NoHeaderReply, standin.LeadingSpace | standin.NoBodyReply, 0x1fffff} {
+		c := r.dial(standin.Options{Protocol: offered}) // which refuses what was not offered
 		if c.Steps() != offered&uint32(wantProtocol) {
 			t.Errorf("offered %#x, asked for %#x", offered, c.Steps())
 		}
 		if v := r.send(c, bulk()); !v.Taken() {
 			t.Errorf("offered %#x: %+v", offered, v)
 		}
-		if v := r.send(c, plain()); v.Action != driver.Accept {
+		if v := r.send(c, plain()); v.Action != standin.Accept {
 			t.Errorf("offered %#x, a letter: %+v", offered, v)
 		}
 	}
@@ -73,9 +73,9 @@ func TestTrap02AsksOnlyForWhatIsOffered(t *testing.T) {
 // Trap 3, the lost ESMTP parameters, is TestDSNParametersArrive; this is the path they come with.
 func TestTrap03ParametersInThePathString(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{Flavor: driver.Sendmail})
+	c := r.dial(standin.Options{Flavor: standin.Sendmail})
 	m := bulk()
-	m.Rcpts = []driver.Recipient{{Addr: "x", Raw: "<a@example.net> NOTIFY=NEVER", Mailer: "esmtp"}, {Addr: "x", Raw: "b@example.net", Mailer: "esmtp"}}
+	m.Rcpts = []standin.Recipient{{Addr: "x", Raw: "<a@example.net> NOTIFY=NEVER", Mailer: "esmtp"}, {Addr: "x", Raw: "b@example.net", Mailer: "esmtp"}}
 	if v := r.send(c, m); !v.Taken() {
 		t.Fatalf("%+v", v)
 	}
@@ -87,22 +87,22 @@ func TestTrap03ParametersInThePathString(t *testing.T) {
 func TestTrap05HeaderFrameThatIsNotTwoStrings(t *testing.T) {
 	for _, payload := range []string{"", "\x00", "Subject", "Subject\x00", "Subject\x00x", "a\x00b\x00c\x00", "a\x00b\x00\x00"} {
 		r := start(t)
-		c := r.dial(driver.Options{})
-		if _, err := c.Send(edit(bulk(), func(m *driver.Message) { m.StopAt = driver.Header })); err != nil {
+		c := r.dial(standin.Options{})
+		if _, err := c.Send(edit(bulk(), func(m *standin.Message) { m.StopAt = standin.Header })); err != nil {
 			t.Fatal(err)
 		}
 		c.Flush()
-		closedAfter(t, c.NetConn(), driver.AppendFrame(nil, driver.Header, []byte(payload)...))
+		closedAfter(t, c.NetConn(), standin.AppendFrame(nil, standin.Header, []byte(payload)...))
 		r.works()
 	}
 }
 
 func TestTrap06PayloadOfTheEnd(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	r.send(c, edit(bulk(), func(m *driver.Message) { m.StopAt = driver.Header }))
+	c := r.dial(standin.Options{})
+	r.send(c, edit(bulk(), func(m *standin.Message) { m.StopAt = standin.Header }))
 	c.Flush()
-	closedAfter(t, c.NetConn(), driver.AppendFrame(nil, driver.EndOfBody, []byte("the rest of the body")...))
+	closedAfter(t, c.NetConn(), standin.AppendFrame(nil, standin.EndOfBody, []byte("the rest of the body")...))
 	r.works()
 	if n := len(r.taken.all()); n != 1 {
 		t.Errorf("%d messages taken, want that of the other connection only", n)
@@ -110,16 +110,16 @@ func TestTrap06PayloadOfTheEnd(t *testing.T) {
 }
 
 func TestTrap07FieldsOfOneMessageOnly(t *testing.T) {
-	for _, offered := range []uint32{0x1fffff, driver.LeadingSpace} {
+	for _, offered := range []uint32{0x1fffff, standin.LeadingSpace} {
 		r := start(t)
-		c := r.dial(driver.Options{Flavor: driver.Sendmail, Protocol: offered}) // no ABORT between
+		c := r.dial(standin.Options{Flavor: standin.Sendmail, Protocol: offered}) // no ABORT between
 		for range 3 {
 			r.send(c, bulk())
 			if n := strings.Count(string(r.taken.last(t).Header), "\r\n"); n != 4 {
 				t.Errorf("%d fields instead of 4", n)
 			}
 		}
-		if v := r.send(c, plain()); v.Action != driver.Accept {
+		if v := r.send(c, plain()); v.Action != standin.Accept {
 			t.Errorf("a letter after newsletters: %+v", v)
 		}
 	}
@@ -135,15 +135,15 @@ func TestTrap07LibraryKeepsNoFields(t *testing.T) {
 
 func TestTrap08EmptyAndOddStrings(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
+	c := r.dial(standin.Options{})
 	c.Flush()
-	frames := driver.AppendFrame(nil, driver.Macro, 'M')                                                   // no macro at all
-	frames = driver.AppendFrame(frames, driver.Macro, append([]byte{'M'}, "{auth_authen}\x00"...)...)      // a name without a value
-	frames = driver.AppendFrame(frames, driver.Macro, append([]byte{'?'}, "{auth_authen}\x00x\x00"...)...) // of an unknown command
+	frames := standin.AppendFrame(nil, standin.Macro, 'M')                                                   // no macro at all
+	frames = standin.AppendFrame(frames, standin.Macro, append([]byte{'M'}, "{auth_authen}\x00"...)...)      // a name without a value
+	frames = standin.AppendFrame(frames, standin.Macro, append([]byte{'?'}, "{auth_authen}\x00x\x00"...)...) // of an unknown command
 	if _, err := c.NetConn().Write(frames); err != nil {
 		t.Fatal(err)
 	}
-	m := fields(driver.Field{Name: "X-Empty", Value: ""}, driver.Field{Name: "X-Blank", Value: " "})
+	m := fields(standin.Field{Name: "X-Empty", Value: ""}, standin.Field{Name: "X-Blank", Value: " "})
 	if v := r.send(c, m); !v.Taken() {
 		t.Fatalf("%+v", v)
 	}
@@ -162,8 +162,8 @@ func TestTrap10PanicIsAnswered(t *testing.T) {
 			return nil
 		}
 	})
-	c := r.dial(driver.Options{})
-	if v := r.send(c, bulk()); v.Action != driver.Accept || v.Stage != driver.EndOfBody {
+	c := r.dial(standin.Options{})
+	if v := r.send(c, bulk()); v.Action != standin.Accept || v.Stage != standin.EndOfBody {
 		t.Errorf("the message at hand: %+v", v)
 	}
 	panics = false
@@ -198,7 +198,7 @@ func rescued(s *session) (resp lib.Response) {
 
 func TestTrap11ClientSurvivesRepeatedHelloAndAbort(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{Helo: "app"})
+	c := r.dial(standin.Options{Helo: "app"})
 	r.send(c, plain())
 	if err := c.Hello(); err != nil {
 		t.Fatal(err)
@@ -218,16 +218,16 @@ func TestTrap12FewReadsAndWrites(t *testing.T) {
 	ours, theirs := net.Pipe()
 	counted := &counting{Conn: theirs}
 	r.net.conns <- counted
-	c, err := driver.New(ours, driver.Options{})
+	c, err := standin.New(ours, standin.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	m := bulk()
 	for range 20 {
-		m.Header = append(m.Header, driver.Field{Name: "X-More", Value: " of them"})
+		m.Header = append(m.Header, standin.Field{Name: "X-More", Value: " of them"})
 	}
-	m.Rcpts = append(driver.To("b@x.example", "c@x.example", "d@x.example"), driver.Recipient{Addr: "l@x.example", Mailer: "local"})
+	m.Rcpts = append(standin.To("b@x.example", "c@x.example", "d@x.example"), standin.Recipient{Addr: "l@x.example", Mailer: "local"})
 	reads, writes := counted.reads.Load(), counted.writes.Load()
 	if v := r.send(c, m); len(v.Deleted) != 3 {
 		t.Fatalf("%+v", v)
@@ -257,12 +257,12 @@ func (c *counting) Write(p []byte) (int, error) {
 
 func TestMacrosOfTheSecondMessage(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
-	first := edit(bulk(), func(m *driver.Message) {
+	c := r.dial(standin.Options{})
+	first := edit(bulk(), func(m *standin.Message) {
 		m.QueueID, m.SASLUser = "FIRST1", "alice"
 		m.Rcpts[0].Mailer = "smtp"
 	})
-	second := edit(bulk(), func(m *driver.Message) {
+	second := edit(bulk(), func(m *standin.Message) {
 		m.QueueID = "SECOND"
 		m.Rcpts[0].Mailer = "local"
 	})
@@ -270,7 +270,7 @@ func TestMacrosOfTheSecondMessage(t *testing.T) {
 	if got := r.taken.last(t); got.QueueID != "FIRST1" || !strings.Contains(string(got.Trace), "with ESMTPA id FIRST1") {
 		t.Errorf("first: %q, trace %q", got.QueueID, got.Trace)
 	}
-	if v := r.send(c, second); v.Action != driver.Accept {
+	if v := r.send(c, second); v.Action != standin.Accept {
 		t.Errorf("a local recipient: %+v", v)
 	}
 	second.Rcpts[0].Mailer = "smtp"
@@ -282,18 +282,18 @@ func TestMacrosOfTheSecondMessage(t *testing.T) {
 
 func TestStaleRecipientMacroIsNotUsed(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{})
+	c := r.dial(standin.Options{})
 	m := bulk()
 	// The second recipient comes without a macro frame: that of the first must not speak for it.
-	m.Rcpts = []driver.Recipient{{Addr: "l@x.example", Mailer: "local"}, {Addr: "l@localhost", Mailer: ""}, {Addr: "a@x.example", Mailer: ""}}
-	if v := r.send(c, m); v.Action != driver.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@x.example>" {
+	m.Rcpts = []standin.Recipient{{Addr: "l@x.example", Mailer: "local"}, {Addr: "l@localhost", Mailer: ""}, {Addr: "a@x.example", Mailer: ""}}
+	if v := r.send(c, m); v.Action != standin.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@x.example>" {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestIPv6ClientOfSendmail(t *testing.T) {
 	r := start(t)
-	c := r.dial(driver.Options{Flavor: driver.Sendmail, ClientAddr: "2001:db8::25"})
+	c := r.dial(standin.Options{Flavor: standin.Sendmail, ClientAddr: "2001:db8::25"})
 	r.send(c, bulk())
 	got := r.taken.last(t)
 	if got.Client != "client.example.net[2001:db8::25]" || !strings.Contains(string(got.Trace), "[IPv6:2001:db8::25])") {
@@ -321,5 +321,5 @@ func offerFrame(version, actions, protocol uint32) []byte {
 	for _, v := range []uint32{version, actions, protocol} {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
-	return driver.AppendFrame(nil, driver.Negotiate, b...)
+	return standin.AppendFrame(nil, standin.Negotiate, b...)
 }

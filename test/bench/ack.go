@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/millrace/millrace/test/driver"
 	"github.com/millrace/millrace/test/scenario"
 	"github.com/millrace/millrace/test/sink"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // ackResult is what the comparison of acknowledgements prints.
@@ -100,7 +100,7 @@ func (b *ackBench) feed(addr string) (float64, error) {
 }
 
 func (b *ackBench) client(addr string, next *atomic.Int64) error {
-	c, err := driver.Dial("tcp", addr, driver.Options{})
+	c, err := standin.Dial("tcp", addr, standin.Options{})
 	if err != nil {
 		return err
 	}
@@ -119,10 +119,10 @@ func (b *ackBench) client(addr string, next *atomic.Int64) error {
 }
 
 // campaignMessage is the i-th message of a campaign of one body.
-func campaignMessage(i int64, body []byte) *driver.Message {
-	return &driver.Message{
-		QueueID: fmt.Sprintf("4A%08d", i), From: "news@sender.test", Rcpts: driver.To(fmt.Sprintf("u%d@d%d.test", i, i%10)), Body: body,
-		Header: []driver.Field{
+func campaignMessage(i int64, body []byte) *standin.Message {
+	return &standin.Message{
+		QueueID: fmt.Sprintf("4A%08d", i), From: "news@sender.test", Rcpts: standin.To(fmt.Sprintf("u%d@d%d.test", i, i%10)), Body: body,
+		Header: []standin.Field{
 			{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "Subject", Value: " News"}, {Name: "Precedence", Value: " bulk"},
 			{Name: "List-Id", Value: " <news.sender.test>"}, {Name: "List-Unsubscribe", Value: " <https://sender.test/off>"},
 		},

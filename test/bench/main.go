@@ -18,8 +18,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/scenario"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 // result is what is printed.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot"
-	"github.com/millrace/millrace/test/driver"
 	"github.com/millrace/millrace/test/scenario"
 	"github.com/millrace/millrace/test/sink"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // snapshotResult is what a recovery, and snapshots, of a full queue map cost at the door.
@@ -127,7 +127,7 @@ func waiting(state string, n, size int) error {
 
 // ready offers mail to the daemon that is starting, which leaves it with the MTA until it has all of its own in memory.
 func (b *snapshotBench) ready(d *scenario.Daemon) (left []time.Duration, err error) {
-	c, err := driver.Dial("tcp", d.Milter, driver.Options{})
+	c, err := standin.Dial("tcp", d.Milter, standin.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (b *snapshotBench) measure(addr, dir string) (*snapshotResult, error) {
 
 // client offers a message at each tick of its clock.
 func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *atomic.Int64) ([]span, error) {
-	c, err := driver.Dial("tcp", addr, driver.Options{})
+	c, err := standin.Dial("tcp", addr, standin.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // load says what a generator does.
@@ -74,7 +74,7 @@ func (g *generator) crowded() bool {
 type client struct {
 	g    *generator
 	rng  *rand.Rand
-	conn *driver.Conn
+	conn *standin.Conn
 }
 
 func (c *client) run(ctx context.Context) {
@@ -99,7 +99,7 @@ func (c *client) run(ctx context.Context) {
 func (c *client) mail(ctx context.Context, m *mail) {
 	d := m.offer()
 	if !c.g.load.plain && c.rng.IntN(25) == 0 {
-		d.StopAt = []byte{driver.Rcpt, driver.Header, driver.Body, driver.EndOfBody}[c.rng.IntN(4)]
+		d.StopAt = []byte{standin.Rcpt, standin.Header, standin.Body, standin.EndOfBody}[c.rng.IntN(4)]
 	}
 	for c.connected(ctx) {
 		c.g.site.ledger.intend(m)
@@ -113,7 +113,7 @@ func (c *client) mail(ctx context.Context, m *mail) {
 }
 
 // heard puts what became of an offer into the ledger. It reports false when there was no answer.
-func (c *client) heard(m *mail, d *driver.Message, v driver.Verdict, err error) bool {
+func (c *client) heard(m *mail, d *standin.Message, v standin.Verdict, err error) bool {
 	l, f, taken := c.g.site.ledger, aborted, []string(nil)
 	if d.StopAt == 0 {
 		f, taken = verdictOf(v, m)
@@ -126,7 +126,7 @@ func (c *client) heard(m *mail, d *driver.Message, v driver.Verdict, err error) 
 }
 
 // verdictOf says whom the daemon has answered for.
-func verdictOf(v driver.Verdict, m *mail) (f fate, taken []string) {
+func verdictOf(v standin.Verdict, m *mail) (f fate, taken []string) {
 	switch {
 	case v.Taken():
 		return answered, m.rcpts
@@ -140,7 +140,7 @@ func verdictOf(v driver.Verdict, m *mail) (f fate, taken []string) {
 }
 
 // refused slows down while the daemon takes nothing.
-func (c *client) refused(ctx context.Context, v driver.Verdict, d *driver.Message) {
+func (c *client) refused(ctx context.Context, v standin.Verdict, d *standin.Message) {
 	if d.StopAt == 0 && !v.Taken() && len(v.Deleted) == 0 {
 		rest(ctx, 5*time.Millisecond)
 	}
@@ -156,7 +156,7 @@ func (c *client) connected(ctx context.Context) bool {
 		if c.conn != nil {
 			return true
 		}
-		conn, err := driver.Dial("unix", c.g.site.daemon.door(), driver.Options{})
+		conn, err := standin.Dial("unix", c.g.site.daemon.door(), standin.Options{})
 		if err != nil {
 			rest(ctx, 2*time.Millisecond)
 			continue

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // mail is one message as its author wrote it.
@@ -98,11 +98,11 @@ func body(rng *rand.Rand, id string) string {
 func (m *mail) sum() [sha256.Size]byte { return sha256.Sum256(m.raw) }
 
 // offer is the message as the MTA has it.
-func (m *mail) offer() *driver.Message {
-	d := &driver.Message{QueueID: strings.ToUpper(m.id), From: sender(m.id), Rcpts: driver.To(m.rcpts...)}
+func (m *mail) offer() *standin.Message {
+	d := &standin.Message{QueueID: strings.ToUpper(m.id), From: sender(m.id), Rcpts: standin.To(m.rcpts...)}
 	if m.local != "" {
-		d.Rcpts = append(d.Rcpts, driver.Recipient{Addr: m.local, Mailer: "local"})
+		d.Rcpts = append(d.Rcpts, standin.Recipient{Addr: m.local, Mailer: "local"})
 	}
-	d.Header, d.Body = driver.Parse(m.raw)
+	d.Header, d.Body = standin.Parse(m.raw)
 	return d
 }

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/millrace/millrace/test/driver"
+	"github.com/millrace/millrace/test/standin"
 )
 
 // TestResultKeys: these names are what others read.
@@ -57,7 +57,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestMailIsItself: what the driver is given adds up to what the ledger expects to arrive, and every sender is its own.
+// TestMailIsItself: what the stand-in is given adds up to what the ledger expects to arrive, and every sender is its own.
 func TestMailIsItself(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 300 {
@@ -99,14 +99,14 @@ func TestPlainMail(t *testing.T) {
 func TestVerdictOf(t *testing.T) {
 	m := &mail{id: "m1", rcpts: []string{"a@x", "b@y"}}
 	for _, tt := range []struct {
-		v     driver.Verdict
+		v     standin.Verdict
 		fate  fate
 		taken string
 	}{
-		{driver.Verdict{Action: driver.Discard}, answered, "a@x b@y"},
-		{driver.Verdict{Action: driver.Accept, Deleted: []string{"<b@y>"}}, answered, "b@y"},
-		{driver.Verdict{Action: driver.Accept}, passed, ""},
-		{driver.Verdict{Action: driver.Tempfail}, passed, ""},
+		{standin.Verdict{Action: standin.Discard}, answered, "a@x b@y"},
+		{standin.Verdict{Action: standin.Accept, Deleted: []string{"<b@y>"}}, answered, "b@y"},
+		{standin.Verdict{Action: standin.Accept}, passed, ""},
+		{standin.Verdict{Action: standin.Tempfail}, passed, ""},
 	} {
 		f, taken := verdictOf(tt.v, m)
 		if f != tt.fate || strings.Join(taken, " ") != tt.taken {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/test/source/load"
+	"github.com/millrace/millrace/test/load"
 )
 
 const contrib = "../../contrib/postfix"

@@ -7,8 +7,8 @@ import (
 
 	"github.com/emersion/go-msgauth/dkim"
 
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 func startOpendkim(t *testing.T, c OpendkimConfig) *Opendkim {

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 const arrivalTime = time.Minute

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 func startSendmail(t *testing.T, c SendmailConfig) *Sendmail {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 // eventually waits for ok.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/emersion/go-msgauth/dkim"
 
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/mta"
 	"github.com/millrace/millrace/test/sink"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 // full runs every scenario at the size that README promises, instead of one that suits a test run.

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
-	"github.com/millrace/millrace/test/source/load"
 )
 
 func main() {

@@ -1,4 +1,4 @@
-package driver
+package standin
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ type Message struct {
 	Rcpts    []Recipient
 	Header   []Field
 	Body     []byte
-	Macros   map[string]string // more macros, by name without braces; they win over the driver's own
+	Macros   map[string]string // more macros, by name without braces; they win over the stand-in's own
 	StopAt   byte              // the client goes away before this command: Rcpt, Header, Body or EndOfBody
 }
 
