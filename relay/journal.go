@@ -10,8 +10,8 @@ type Journal interface {
 	// Begin records that n is about to be sent, so that a restart knows whose receiver may have answered for it unheard.
 	// It does not wait; whoever sends does, before the last byte goes out. A nil Record needs no waiting for.
 	Begin(n *Node) Record
-	// Silent returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
-	Silent() error
+	// Unwritable returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
+	Unwritable() error
 	// Event records what is decided: EventHeard, EventHungUp, EventSettled that is Sent, HandedBack or MaybeTwice,
 	// EventReported, EventDeferred, EventPutBack and EventRemoved. It must not block.
 	Listener
@@ -53,8 +53,8 @@ func (NoJournal) Take(*Message) error { return nil }
 // Begin implements Journal.
 func (NoJournal) Begin(*Node) Record { return nil }
 
-// Silent implements Journal.
-func (NoJournal) Silent() error { return nil }
+// Unwritable implements Journal.
+func (NoJournal) Unwritable() error { return nil }
 
 // Event implements Listener.
 func (NoJournal) Event(*Event) {}

@@ -41,8 +41,8 @@ func newVisit(n *Node) *Visit {
 // Begin makes the journal record that v is about to be sent. It does not wait: that is what Visit.Recorded is for.
 func (h *Handler) Begin(v *Visit) { v.begun, v.record = true, h.queues.parts.Journal.Begin(v.Node) }
 
-// Silent returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
-func (h *Handler) Silent() error { return h.queues.parts.Journal.Silent() }
+// Unwritable returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
+func (h *Handler) Unwritable() error { return h.queues.parts.Journal.Unwritable() }
 
 // Recorded waits until it is on record that v was begun. Before that the receiver must not get the end of the message:
 // were we to end then, nobody would know that it may be delivered twice. It gives up when ctx is done.

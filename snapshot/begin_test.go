@@ -135,15 +135,15 @@ func TestSilent(t *testing.T) {
 				}
 				n := w.offered[w.order[1]].Nodes[0]
 				got := await(a.Begin(n))
-				if silent := errors.Is(a.Silent(), tt.errno); silent != tt.silent || (got != nil) != tt.silent {
-					t.Fatalf("begun: %v, silent: %v", got, a.Silent())
+				if silent := errors.Is(a.Unwritable(), tt.errno); silent != tt.silent || (got != nil) != tt.silent {
+					t.Fatalf("begun: %v, silent: %v", got, a.Unwritable())
 				}
 				for _, op := range tt.ops {
 					f.set(op, nil)
 				}
 				time.Sleep(2 * pulseInterval)
 				synctest.Wait()
-				must(t, a.Silent())
+				must(t, a.Unwritable())
 				wait(t, a.Begin(n))
 			})
 		})
@@ -167,7 +167,7 @@ func TestReserveFillsUp(t *testing.T) {
 		}
 		n := w.offered[w.order[1]].Nodes[0]
 		begun := 0
-		for a.Silent() == nil {
+		for a.Unwritable() == nil {
 			if await(a.Begin(n)) == nil {
 				begun++
 			}
@@ -181,8 +181,8 @@ func TestReserveFillsUp(t *testing.T) {
 		f.set("allocate", nil)
 		time.Sleep(2 * pulseInterval)
 		synctest.Wait()
-		if a.Silent() != nil || a.Blocked() == nil {
-			t.Errorf("silent: %v, takes blocked: %v", a.Silent(), a.Blocked())
+		if a.Unwritable() != nil || a.Blocked() == nil {
+			t.Errorf("silent: %v, takes blocked: %v", a.Unwritable(), a.Blocked())
 		}
 		wait(t, a.Begin(n))
 		b, saved, _, err := start(m.killed(), smallConfig())
@@ -206,7 +206,7 @@ func TestGoneIsNotSilent(t *testing.T) {
 		m.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		must(t, a.Silent())
+		must(t, a.Unwritable())
 		wait(t, a.Begin(msg.Nodes[0]))
 		a.Close()
 	})
@@ -366,7 +366,7 @@ func TestMuteAndGone(t *testing.T) {
 				f.set(op, errno)
 			}
 			await(a.Begin(w.offered[w.order[0]].Nodes[0]))
-			if a.Silent() == nil {
+			if a.Unwritable() == nil {
 				t.Fatal("not silent")
 			}
 			m.mu.Lock()
@@ -374,7 +374,7 @@ func TestMuteAndGone(t *testing.T) {
 			m.mu.Unlock()
 			time.Sleep(3 * pulseInterval)
 			synctest.Wait()
-			must(t, a.Silent())
+			must(t, a.Unwritable())
 			a.Close()
 		})
 	}

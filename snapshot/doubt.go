@@ -38,9 +38,9 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	return a.cur
 }
 
-// Silent implements relay.Journal. With ack = "memory" nothing waits for the disk. Nor does anything after the state
+// Unwritable implements relay.Journal. With ack = "memory" nothing waits for the disk. Nor does anything after the state
 // directory was deleted: what cannot come back cannot be sent twice, and to send it is all that is left to do.
-func (a *Agent) Silent() error {
+func (a *Agent) Unwritable() error {
 	if mute := a.mute.Load(); mute != nil {
 		return *mute
 	}

@@ -60,7 +60,7 @@ func (a *Agent) collapse(b *batch, err error) {
 // Deliveries stop for that. The mutex is held.
 func (a *Agent) hush(b *batch, err error) {
 	if errors.Is(err, errGone) {
-		a.mute.Store(nil) // see Silent
+		a.mute.Store(nil) // see Unwritable
 		return
 	}
 	full := b != nil && b.seg == a.seg && len(b.marks) > 0

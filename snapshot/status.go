@@ -14,8 +14,8 @@ type Status struct {
 	Bytes      int64  `json:"bytes"`       // written to the journal since start
 	PerMessage int64  `json:"per_message"` // Bytes for each message taken
 	Snapshots  int64  `json:"snapshots"`
-	Blocked    string `json:"blocked,omitempty"` // why nothing is taken now
-	Silent     string `json:"silent,omitempty"`  // why nothing is sent now: what is sent could not be recorded
+	Blocked    string `json:"blocked,omitempty"`    // why nothing is taken now
+	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: what is sent could not be recorded
 	Recovered  bool   `json:"recovered"`
 	Recovery   Report `json:"recovery"`
 }
@@ -30,8 +30,8 @@ func (a *Agent) Status() Status {
 	if s.Takes > 0 {
 		s.PerMessage = s.Bytes / s.Takes
 	}
-	if err := a.Silent(); err != nil {
-		s.Silent = err.Error()
+	if err := a.Unwritable(); err != nil {
+		s.Unwritable = err.Error()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

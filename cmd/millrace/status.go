@@ -53,7 +53,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	fmt.Fprintf(&b, "pool     %d sites (%d closed for now), %d connections, %d of them busy\n",
 		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
 	printPart(&b, "dns", s.DNS, "healthy", "entries", "hits", "misses", "lookups", "failures", "waiting")
-	printPart(&b, "journal", s.Journal, "ack", "segments", "messages", "per_message", "syncs", "snapshots", "blocked", "silent")
+	printPart(&b, "journal", s.Journal, "ack", "segments", "messages", "per_message", "syncs", "snapshots", "blocked", "unwritable")
 	if numbers, ok := s.Journal.(map[string]any); ok {
 		printPart(&b, "recovery", numbers["recovery"], "messages", "recipients", "done", "maybe_twice", "torn", "damaged", "lost", "missing", "clean")
 	}

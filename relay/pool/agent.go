@@ -92,7 +92,7 @@ func (a *agent) more() bool {
 	if a.site.m.ending() {
 		return false
 	}
-	if a.site.m.silent() != nil {
+	if a.site.m.unwritable() != nil {
 		a.site.hold(a.queue)
 		return false
 	}
@@ -181,7 +181,7 @@ func (a *agent) take() *relay.Visit {
 
 // nextTransaction hands the connection its next message; nil ends the conversation for now.
 func (a *agent) nextTransaction() *smtp.Transaction {
-	if a.over || a.site.m.ending() || a.site.m.silent() != nil {
+	if a.over || a.site.m.ending() || a.site.m.unwritable() != nil {
 		return nil
 	}
 	v := a.nextVisit()

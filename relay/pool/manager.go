@@ -34,7 +34,7 @@ type Handler interface {
 	Companions(v *relay.Visit, room int, sameSite func(relay.Key) bool) []*relay.Visit
 	Begin(*relay.Visit)
 	Settle(*relay.Visit)
-	Silent() error // why nothing may be sent now
+	Unwritable() error // why nothing may be sent now
 	Ready(*relay.Queue)
 	Unpark(*relay.Queue)
 	Acquire() bool
@@ -264,8 +264,8 @@ func (m *Manager) ending() bool {
 	}
 }
 
-// silent returns why nothing may be sent now, or nil.
-func (m *Manager) silent() error { return m.parts.Handler.Silent() }
+// unwritable returns why nothing may be sent now, or nil.
+func (m *Manager) unwritable() error { return m.parts.Handler.Unwritable() }
 
 // probation counts the agents at sites of which nobody knows yet whether they answer: one each. They use none of the
 // handler's channels, so that any number of dead sites leaves those to the sites that live.

@@ -42,8 +42,8 @@ func (j *record) Begin(n *relay.Node) relay.Record {
 	return &begun{j: j, domain: n.Domain}
 }
 
-// Silent implements relay.Journal.
-func (j *record) Silent() error {
+// Unwritable implements relay.Journal.
+func (j *record) Unwritable() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.silent

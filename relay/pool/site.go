@@ -56,7 +56,7 @@ func (s *Site) carry(q *relay.Queue) bool {
 		s.admit(s.used)
 		return false
 	}
-	if s.m.silent() != nil || !s.room(q, s.used) {
+	if s.m.unwritable() != nil || !s.room(q, s.used) {
 		s.park(q)
 		return false
 	}
@@ -106,7 +106,7 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 // park lets q wait here, with the reason for everyone to see. The mutex is held.
 func (s *Site) park(q *relay.Queue) {
 	why, until := s.pace.Closed()
-	if err := s.m.silent(); err != nil {
+	if err := s.m.unwritable(); err != nil {
 		why, until = "nothing is sent that cannot be recorded: "+err.Error(), time.Time{}
 	}
 	if why == "" {
@@ -163,7 +163,7 @@ func (s *Site) leave(c *smtp.Conn) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if s.agents >= s.pace.Window(now) || s.m.silent() != nil || s.m.probation.full() && !s.pace.Proven() {
+	if s.agents >= s.pace.Window(now) || s.m.unwritable() != nil || s.m.probation.full() && !s.pace.Proven() {
 		return
 	}
 	if q := s.next(); q != nil {
