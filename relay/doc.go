@@ -21,6 +21,6 @@
 // of its own to pay. Under it there are links and counters only: no I/O, no logging, no channel send. A node that is
 // busy belongs to the Visit that holds it and comes back only through Settle.
 //
-// The heart imports no milter, DNS, TOML, HTTP or file code; interfaces (Journal, Carrier, Listener) stand here,
+// The heart imports no milter, DNS, TOML, HTTP or file code; interfaces (Journal, Listener) stand here,
 // at their consumer.
 package relay

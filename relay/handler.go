@@ -9,22 +9,12 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// A Carrier takes queues to their sites. pool.Manager is one.
-type Carrier interface {
-	// Carry takes charge of q over a channel of its own and returns at once. True: the nodes are being fetched with
-	// Handler.Visit, and Handler.Release is called once when the channel is free again. False: the channel is not used,
-	// because the carrier only finds out whether q can be carried, or keeps it parked until that may have changed and
-	// then calls Handler.Ready or Handler.Unpark.
-	Carry(q *Queue) bool
-}
-
-// Handler is the output handler: it picks queues by the map's order while channels are free, hands their nodes out as
-// visits, and settles what the visits brought.
+// Handler is the output handler: it gives queues by the map's order to whoever has a channel free, hands their nodes out
+// as visits, and settles what the visits brought. It is pulled (Next, Visit, Begin, Settle) and calls nobody who carries.
 type Handler struct {
 	queues    *QueueMap
 	policy    atomic.Pointer[policy]
 	deferrals *Deferrals
-	channels  chan struct{} // one token per channel in use
 }
 
 // policy is what may change while the daemon runs.
@@ -35,7 +25,7 @@ type policy struct {
 
 // NewHandler returns the output handler of m. The configurations have been validated.
 func NewHandler(m *QueueMap, retry RetryConfig, handback HandbackConfig) *Handler {
-	h := &Handler{queues: m, deferrals: NewDeferrals(), channels: make(chan struct{}, m.cfg.Channels)}
+	h := &Handler{queues: m, deferrals: NewDeferrals()}
 	h.SetPolicy(retry, handback)
 	return h
 }
@@ -48,102 +38,49 @@ func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) {
 func (h *Handler) retry() RetryConfig       { return h.policy.Load().retry }
 func (h *Handler) handback() HandbackConfig { return h.policy.Load().handback }
 
-// Run picks queues for c until ctx is done and the goroutines it started have ended. Visits under way are not its business.
-func (h *Handler) Run(ctx context.Context, c Carrier) {
+// Run wakes what is due and expires what waits too long, until ctx is done and the goroutines it started have ended.
+// Visits under way are not its business.
+func (h *Handler) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.deferrals.Run(ctx, h.wake) }) // ends with ctx
-	wg.Go(func() { h.sweepEvery(ctx) })            // ends with ctx
-	h.dispatch(ctx, c)
+	h.sweepEvery(ctx)
 	wg.Wait()
 }
 
-// dispatch gives each queue in line a channel, one after the other.
-func (h *Handler) dispatch(ctx context.Context, c Carrier) {
-	for {
+// Next waits for a queue in line and takes it out, by the map's order. It returns nil when ctx is done. The queue is
+// loose from then on: a node added meanwhile puts it in line again, so that the caller may carry it over several channels.
+func (h *Handler) Next(ctx context.Context) *Queue {
+	line := h.queues.line
+	for ctx.Err() == nil {
+		if q := line.Pick(); q != nil {
+			return q
+		}
 		select {
 		case <-ctx.Done():
-			return
-		case h.channels <- struct{}{}:
-		}
-		if !h.pick(ctx, c) {
-			return
+		case <-line.Signal():
 		}
 	}
+	return nil
 }
 
-// pick waits for a queue the carrier can carry now. It returns false when ctx is done.
-func (h *Handler) pick(ctx context.Context, c Carrier) bool {
-	line := h.queues.line
-	for {
-		q := line.Pick()
-		switch {
-		case q == nil:
-			select {
-			case <-ctx.Done():
-				return false
-			case <-line.Signal():
-			}
-		case q.Len() == 0:
-			// It was emptied while it stood in line.
-		case c.Carry(q):
-			h.more(q)
-			return true
-		}
-		if ctx.Err() != nil {
-			return false
-		}
-	}
-}
-
-// more puts q in line again while it has enough nodes for another channel; its carrier decides.
-func (h *Handler) more(q *Queue) {
-	if q.Len() > 1 {
-		h.Ready(q)
-	}
-}
-
-// Ready puts q in line for a channel, if it has nodes and stands in none.
+// Ready puts q in line for a channel, if it has nodes and is loose.
 func (h *Handler) Ready(q *Queue) {
 	if q.Len() > 0 {
 		h.queues.line.Push(q)
 	}
 }
 
-// Unpark ends what Queue.Park began and puts q in line.
-func (h *Handler) Unpark(q *Queue) {
-	q.Unpark()
-	h.Ready(q)
-}
-
-// Acquire takes a channel for work that was begun without one. It reports false when none is free.
-func (h *Handler) Acquire() bool {
-	select {
-	case h.channels <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// Crowded reports that queues stand in line while every channel is in use.
-func (h *Handler) Crowded() bool {
-	return len(h.channels) == cap(h.channels) && h.queues.line.Len() > 0
-}
-
-// Release gives a channel back.
-func (h *Handler) Release() { <-h.channels }
-
-// Channels is how many channels are in use.
-func (h *Handler) Channels() int { return len(h.channels) }
+// Lined is how many queues stand in line for a channel.
+func (h *Handler) Lined() int { return h.queues.line.Len() }
 
 // wake puts a deferred node that is due back into its queue, or a new one for the domain.
 func (h *Handler) wake(n *Node) {
-	h.queues.due(n)
+	h.queues.undefer(n)
 	now := time.Now()
 	switch {
 	case h.overdue(n, now):
 		h.giveUp(n)
-	case h.handback().After > 0 && h.handback().due(n, now):
+	case h.handback().After > 0 && h.handback().reached(n, now):
 		h.handBack(n)
 	default:
 		h.queues.link(n)
@@ -160,7 +97,7 @@ func (h *Handler) postpone(n *Node) {
 	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
 		end = earlier(end, n.Message.Arrived.Add(after))
 	}
-	h.queues.setDeferred(n, earlier(n.Due, end))
+	h.queues.deferUntil(n, earlier(n.Due, end))
 	h.deferrals.Add(n)
 }
 
@@ -233,10 +170,10 @@ func (h *Handler) overdueIn(s *shard, now time.Time) (expired, back []*Node) {
 				switch {
 				case h.overdue(n, now):
 					n.noteReason(q)
-					q.take(n)
+					q.unlink(n)
 					expired = append(expired, n)
-				case h.handback().After > 0 && h.handback().due(n, now):
-					q.take(n)
+				case h.handback().After > 0 && h.handback().reached(n, now):
+					q.unlink(n)
 					back = append(back, n)
 				}
 				n = next
@@ -248,14 +185,14 @@ func (h *Handler) overdueIn(s *shard, now time.Time) (expired, back []*Node) {
 
 // noteReason keeps the reason of the queue for a node that has none of its own.
 func (n *Node) noteReason(q *Queue) {
-	if q.reason != "" {
-		n.Reason = q.reason
+	if q.reason.Waits() {
+		n.Reason = q.reason.Text
 	}
 }
 
 // handBack moves a busy node to the queue for our own MTA.
 func (h *Handler) handBack(n *Node) {
-	h.queues.leave(n, stateNew, func() { n.Class, n.handback, n.Due = ClassInject, true, time.Time{} })
+	h.queues.unbind(n, stateNew, func() { n.Class, n.handback, n.Due = ClassInject, true, time.Time{} })
 	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: "none"})
 	h.queues.link(n)
 }

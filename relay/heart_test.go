@@ -60,31 +60,53 @@ func (r *recorder) count(line string) (n int) {
 	return n
 }
 
-// script is a carrier that settles every visit at once with what answer says.
+// script is a carrier over a number of channels. It settles every visit at once with what answer says. Queues whose class
+// is in closed wait at a site that is closed.
 type script struct {
-	h      *Handler
-	answer func(n *Node, rcpt int) Fate
-	mu     sync.Mutex
-	visits []string // domains, in order of visits
+	h        *Handler
+	channels int
+	answer   func(n *Node, rcpt int) Fate
+	closed   func(Key) bool // nil: every site is open
+	mu       sync.Mutex
+	visits   []string // domains, in order of visits
 }
 
-func (s *script) Carry(q *Queue) bool {
-	go func() {
-		defer s.h.Release()
-		for v := s.h.Visit(q); v != nil; v = s.h.Visit(q) {
-			s.mu.Lock()
-			s.visits = append(s.visits, v.Node.Class+v.Node.Domain)
-			s.mu.Unlock()
-			for _, r := range v.Node.Rcpts {
-				f := s.answer(v.Node, r)
-				f.Rcpt = r
-				v.Fates = append(v.Fates, f)
-			}
-			s.h.Settle(v)
+// run pulls queues until ctx is done and its goroutines have ended.
+func (s *script) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	free := make(chan struct{}, s.channels)
+	for {
+		free <- struct{}{}
+		q := s.h.Next(ctx)
+		switch {
+		case q == nil:
+			return
+		case s.closed != nil && s.closed(q.Key):
+			q.Claim(WaitFor(ReasonSite, q.Domain, "closed", time.Now().Add(time.Minute)))
+			<-free
+		default:
+			wg.Go(func() { s.empty(q); <-free }) // ends when q is empty
 		}
-	}()
-	return true
+	}
 }
+
+func (s *script) empty(q *Queue) {
+	for v := s.h.Visit(q); v != nil; v = s.h.Visit(q) {
+		s.mu.Lock()
+		s.visits = append(s.visits, v.Node.Class+v.Node.Domain)
+		s.mu.Unlock()
+		for _, r := range v.Node.Rcpts {
+			f := s.answer(v.Node, r)
+			f.Rcpt = r
+			v.Fates = append(v.Fates, f)
+		}
+		s.h.Settle(v)
+	}
+}
+
+// everything is a closed of a script whose sites are all closed.
+func everything(Key) bool { return true }
 
 // heart is the queue map and its handler under test.
 type heart struct {
@@ -98,24 +120,21 @@ func newHeart(t *testing.T, retry RetryConfig, back HandbackConfig) *heart {
 	t.Helper()
 	rec := &recorder{}
 	cfg := DefaultQueueConfig()
-	cfg.Channels = 1
-	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}, Listener: rec})
+	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}, Listener: rec})
 	m.Open()
 	h := NewHandler(m, retry, back)
-	return &heart{m, h, rec, &script{h: h}}
+	return &heart{m, h, rec, &script{h: h, channels: 1}}
 }
 
 // run runs the handler for the rest of the synctest bubble.
 func (x *heart) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		x.h.Run(ctx, x.c)
-		close(done)
-	}()
+	var wg sync.WaitGroup
+	wg.Go(func() { x.h.Run(ctx) })
+	wg.Go(func() { x.c.run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		<-done
+		wg.Wait()
 	})
 }
 
@@ -196,26 +215,14 @@ func TestExpiresWithoutEverBeingCarried(t *testing.T) {
 		if err := x.Accept(testMessage("a@x")); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { x.h.Run(ctx, parkAll{}); close(done) }()
+		x.c.closed = everything
+		x.run(t)
 		time.Sleep(time.Hour + 2*time.Minute)
 		synctest.Wait()
 		if x.rec.count("expired a@x") != 1 {
 			t.Errorf("events %q", x.rec.lines)
 		}
-		cancel()
-		<-done
 	})
-}
-
-// parkAll is a carrier whose sites are all closed.
-type parkAll struct{}
-
-func (parkAll) Carry(q *Queue) bool {
-	q.Park()
-	q.Wait("closed", time.Now().Add(time.Minute))
-	return false
 }
 
 func TestAgainIsNotCharged(t *testing.T) {
@@ -324,25 +331,12 @@ func TestHandbackOfWhatIsNeverCarried(t *testing.T) {
 		if err := x.Accept(testMessage("a@x")); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { x.h.Run(ctx, injectOnly{x.c}); close(done) }()
+		x.c.closed = func(k Key) bool { return k.Class != ClassInject }
+		x.run(t)
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		if x.rec.count("handedback a@x") != 1 {
 			t.Errorf("events %q", x.rec.lines)
 		}
-		cancel()
-		<-done
 	})
-}
-
-// injectOnly carries to our own MTA only.
-type injectOnly struct{ *script }
-
-func (c injectOnly) Carry(q *Queue) bool {
-	if q.Class != ClassInject {
-		return parkAll{}.Carry(q)
-	}
-	return c.script.Carry(q)
 }

@@ -32,8 +32,8 @@ func ParseOrder(s string) (Order, error) {
 	return 0, fmt.Errorf(`%q is not an order; use "round-robin", "longest" or "longest-aged"`, s)
 }
 
-// Line is the queues that wait for a channel. A queue stands in at most one line at a time; a second Push is no-op, so
-// that whoever adds a node may push without asking. It is linked through the queues and allocates nothing per Push.
+// Line is the queues that wait for a channel. A queue stands in at most one line at a time; a second Push does nothing, so
+// that whoever adds a node may push without asking. A line is linked through its queues: Push allocates nothing.
 type Line struct {
 	order  Order
 	maxAge time.Duration
@@ -52,9 +52,9 @@ func NewLine(order Order, maxAge time.Duration) *Line {
 	return &Line{order: order, maxAge: maxAge, signal: make(chan struct{}, 1)}
 }
 
-// Push puts q at the end. It reports false when q already stands in a line or is parked.
+// Push puts q at the end. It reports false when q stands in a line already, is claimed or gone.
 func (l *Line) Push(q *Queue) bool {
-	if !q.Park() {
+	if !q.enter(QueueLined) {
 		return false
 	}
 	l.mu.Lock()
@@ -67,11 +67,29 @@ func (l *Line) Push(q *Queue) bool {
 	return true
 }
 
+// Park puts q at the end, as Push does, and says why it waits there.
+func (l *Line) Park(q *Queue, why Reason) bool {
+	q.Wait(why)
+	return l.Push(q)
+}
+
 // Signal delivers a token after a Push; one token may stand for several.
 func (l *Line) Signal() <-chan struct{} { return l.signal }
 
-// Pick takes the next queue out of the line by its order, or returns nil when it is empty.
+// Pick takes the next queue that has nodes out of the line, by the line's order. It returns nil when there is none. A
+// queue that was emptied while it stood in line leaves the map here.
 func (l *Line) Pick() *Queue {
+	for q := l.pick(); q != nil; q = l.pick() {
+		if q.Len() > 0 {
+			return q
+		}
+		q.dropIfEmpty()
+	}
+	return nil
+}
+
+// pick takes the next queue out of the line, empty or not.
+func (l *Line) pick() *Queue {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.choose()
@@ -79,8 +97,8 @@ func (l *Line) Pick() *Queue {
 		return nil
 	}
 	l.unlink(q)
-	// Before the caller looks at q's nodes: a node added from here on pushes q again and is not missed.
-	q.parked.Store(false)
+	// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
+	q.enter(QueueLoose)
 	return q
 }
 

@@ -23,6 +23,9 @@ type ListedRcpt struct {
 	State       string `json:"state"` // "active", "busy" or "deferred"
 	Attempts    int    `json:"attempts"`
 	NextAttempt int64  `json:"next_attempt"` // Unix seconds; 0 as soon as its queue gets a channel
+
+	DelayKind ReasonKind `json:"delay_kind,omitempty"` // what DelayReason is about
+	DelayWho  string     `json:"delay_who,omitempty"`  // whom it is about
 }
 
 // Status is the state of the heart in numbers.
@@ -54,6 +57,9 @@ type QueueStatus struct {
 	Busy     int    `json:"busy"`
 	Deferred int    `json:"deferred"`
 	Oldest   int64  `json:"oldest"` // Unix seconds of the oldest waiting message's arrival
-	Reason   string `json:"reason,omitempty"`
-	Next     int64  `json:"next,omitempty"` // Unix seconds
+
+	Kind   ReasonKind `json:"kind,omitempty"`   // what holds the queue up; the four are a Reason
+	Who    string     `json:"who,omitempty"`    // whom Reason is about: a site, a domain
+	Reason string     `json:"reason,omitempty"` // what happened
+	Next   int64      `json:"next,omitempty"`   // Unix seconds of the next try
 }

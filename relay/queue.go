@@ -11,8 +11,43 @@ type Key struct {
 	Class  string // ClassRemote or ClassInject
 }
 
-// Queue is a FIFO of nodes that need the same handling, so that they can be sent at once.
-// It is guarded by the mutex of its shard but for what is said otherwise.
+// QueueState is where a queue stands on its way to a channel. Exactly one holds at a time, and only these changes happen:
+//
+//	loose   → lined, claimed, gone
+//	lined   → loose    (it was picked)
+//	claimed → loose    (the claim ended)
+//
+// A queue that is emptied while it is lined or claimed stays in the map until it is loose again. Until then nodes for its
+// key may join it.
+type QueueState uint32
+
+const (
+	// QueueLoose: the queue stands in no line. Agents are fetching its nodes, or it was picked a moment ago. Whoever adds
+	// a node puts the queue in line.
+	QueueLoose QueueState = iota
+	// QueueLined: the queue stands in a line, the handler's or that of its site.
+	QueueLined
+	// QueueClaimed: the carrier keeps the queue out of every line until something is known that it asked for.
+	QueueClaimed
+	// QueueGone: the queue was empty and has left the map. No node is added any more.
+	QueueGone
+)
+
+var queueStateNames = [...]string{"loose", "lined", "claimed", "gone"}
+
+// String is the state's name, for tests and traces.
+func (s QueueState) String() string { return queueStateNames[s] }
+
+// follows says which state may come before each.
+var follows = [...]func(QueueState) bool{
+	QueueLoose:   func(old QueueState) bool { return old == QueueLined || old == QueueClaimed },
+	QueueLined:   func(old QueueState) bool { return old == QueueLoose },
+	QueueClaimed: func(old QueueState) bool { return old == QueueLoose },
+	QueueGone:    func(old QueueState) bool { return old == QueueLoose },
+}
+
+// Queue is a FIFO of nodes that need the same handling, so that they can be sent at once. The mutex of its shard guards
+// the fields for which nothing else is said.
 type Queue struct {
 	Key
 
@@ -20,12 +55,10 @@ type Queue struct {
 	head, tail *Node
 	todo       atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
 	busy       int          // nodes held by visits
-	gone       bool         // it left the map; no node may be added any more
-	reason     string       // why its carrier keeps it waiting
-	until      time.Time    // and until when
+	reason     Reason       // why the carrier keeps the nodes waiting; zero: it does not
 
-	parked atomic.Bool          // it stands in a line, or its carrier keeps it
-	line   atomic.Pointer[Line] // the line it stands in; changed under that line's mutex
+	state atomic.Uint32        // a QueueState; changed by enter alone
+	line  atomic.Pointer[Line] // the line it stands in; changed under that line's mutex
 
 	// Guarded by the mutex of line.
 	ahead, behind *Queue
@@ -38,16 +71,53 @@ type Queue struct {
 // Len is the number of nodes that wait in q now.
 func (q *Queue) Len() int { return int(q.todo.Load()) }
 
-// Park keeps q out of every line until Handler.Unpark. It reports false when q already stands in one or is parked.
-func (q *Queue) Park() bool { return q.parked.CompareAndSwap(false, true) }
+// State is where q stands now.
+func (q *Queue) State() QueueState { return QueueState(q.state.Load()) }
 
-// Unpark ends what Park began without putting q in line.
-func (q *Queue) Unpark() { q.parked.Store(false) }
+// enter changes the state of q to next. It reports false, and changes nothing, when next may not follow the present one.
+func (q *Queue) enter(next QueueState) bool {
+	for {
+		old := q.state.Load()
+		if !follows[next](QueueState(old)) {
+			return false
+		}
+		if q.state.CompareAndSwap(old, uint32(next)) {
+			return true
+		}
+	}
+}
 
-// Wait says why the nodes of q wait and until when; an empty reason says that they do not.
-func (q *Queue) Wait(reason string, until time.Time) {
+// Claim keeps q out of every line until Unclaim, for the given reason. It reports false when q is in line, claimed
+// already or gone.
+func (q *Queue) Claim(why Reason) bool {
+	if !q.enter(QueueClaimed) {
+		return false
+	}
+	q.Wait(why)
+	return true
+}
+
+// Unclaim ends what Claim began. It does not put q in line: Handler.Ready and Line.Park do.
+func (q *Queue) Unclaim() {
+	q.enter(QueueLoose)
+	q.Resume()
+	q.dropIfEmpty()
+}
+
+// Wait says why the nodes of q wait, and until when.
+func (q *Queue) Wait(why Reason) {
 	q.shard.mu.Lock()
-	q.reason, q.until = reason, until
+	q.reason = why
+	q.shard.mu.Unlock()
+}
+
+// Resume says that nothing keeps the nodes of q waiting.
+func (q *Queue) Resume() { q.Wait(Reason{}) }
+
+// dropIfEmpty takes q out of the map when it is loose and has no nodes, waiting or busy.
+func (q *Queue) dropIfEmpty() {
+	q.shard.mu.Lock()
+	q.shard.drop(q)
 	q.shard.mu.Unlock()
 }
 
@@ -80,8 +150,8 @@ func (q *Queue) linked(n *Node) {
 	q.todo.Add(1)
 }
 
-// take unlinks n, which becomes busy. The shard's mutex is held.
-func (q *Queue) take(n *Node) {
+// unlink takes n out of q; n becomes busy. The shard's mutex is held.
+func (q *Queue) unlink(n *Node) {
 	if n.prev != nil {
 		n.prev.next = n.next
 	} else {

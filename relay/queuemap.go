@@ -19,7 +19,7 @@ const shards = 64
 // QueueMap holds every queue, every message that has unsettled recipients, and the line of queues that are ready.
 type QueueMap struct {
 	cfg      QueueConfig
-	parts    Parts
+	deps     Deps
 	line     *Line
 	wrappers *Wrappers
 	counts   counts
@@ -29,8 +29,8 @@ type QueueMap struct {
 	messages [shards]messageShard
 }
 
-// Parts are what the queue map works with.
-type Parts struct {
+// Deps are what the queue map works with.
+type Deps struct {
 	Journal  Journal
 	Listener Listener            // is told of every event, the journal apart
 	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
@@ -56,9 +56,9 @@ type counts struct {
 }
 
 // NewQueueMap returns an empty queue map, still closed. cfg has been validated.
-func NewQueueMap(cfg QueueConfig, parts Parts) *QueueMap {
+func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	order, _ := ParseOrder(cfg.Order)
-	m := &QueueMap{cfg: cfg, parts: parts, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(), seed: maphash.MakeSeed()}
+	m := &QueueMap{cfg: cfg, deps: deps, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(), seed: maphash.MakeSeed()}
 	for i := range m.shards {
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
@@ -80,7 +80,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 	m.digest(msg)
 	msg.Taken = time.Now()
 	m.enter(msg)
-	if err := m.parts.Journal.Take(msg); err != nil {
+	if err := m.deps.Journal.Take(msg); err != nil {
 		m.discard(msg)
 		return err
 	}
@@ -276,8 +276,8 @@ func newNode(msg *Message, index int, domain string) *Node {
 
 func (m *QueueMap) domain(addr string) string {
 	d := Domain(addr)
-	if m.parts.Domain != nil {
-		return m.parts.Domain(d)
+	if m.deps.Domain != nil {
+		return m.deps.Domain(d)
 	}
 	return d
 }
@@ -287,8 +287,8 @@ func (m *QueueMap) link(n *Node) { m.enqueue(n, (*Queue).pushBack) }
 
 func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
 	key := Key{n.Domain, n.Class}
-	if m.parts.Want != nil && key.Class == ClassRemote {
-		m.parts.Want(key.Domain)
+	if m.deps.Want != nil && key.Class == ClassRemote {
+		m.deps.Want(key.Domain)
 	}
 	s := m.shard(key.Domain)
 	s.mu.Lock()
@@ -311,13 +311,13 @@ func (m *QueueMap) ready(q *Queue) {
 	}
 }
 
-// take gives the next node of q, busy from now on, or nil.
-func (m *QueueMap) take(q *Queue) *Node {
+// pull gives the next node of q, busy from now on, or nil.
+func (m *QueueMap) pull(q *Queue) *Node {
 	q.shard.mu.Lock()
 	defer q.shard.mu.Unlock()
 	n := q.head
 	if n != nil {
-		q.take(n)
+		q.unlink(n)
 	}
 	return n
 }
@@ -330,20 +330,21 @@ func (m *QueueMap) waits(n *Node, class string) bool {
 	return n.state == stateTodo && n.Class == class
 }
 
-// takeIf takes n out of the middle of its queue if it waits in one of the given class.
-func (m *QueueMap) takeIf(n *Node, class string) bool {
+// pullFrom takes n out of the middle of its queue if it waits in one of the given class.
+func (m *QueueMap) pullFrom(n *Node, class string) bool {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n.state != stateTodo || n.Class != class {
 		return false
 	}
-	n.queue.take(n)
+	n.queue.unlink(n)
 	return true
 }
 
-// leave takes busy node n out of its queue, if it has one, and applies change; an emptied queue leaves the map.
-func (m *QueueMap) leave(n *Node, st state, change func()) {
+// unbind takes busy node n out of its queue, if it has one, and applies change. An emptied queue that is loose leaves the
+// map.
+func (m *QueueMap) unbind(n *Node, st state, change func()) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -356,8 +357,8 @@ func (m *QueueMap) leave(n *Node, st state, change func()) {
 	}
 }
 
-// setDeferred counts n, which is in no queue, among the deferred nodes of its key until due.
-func (m *QueueMap) setDeferred(n *Node, due time.Time) {
+// deferUntil counts n, which is in no queue, among the deferred nodes of its key until due.
+func (m *QueueMap) deferUntil(n *Node, due time.Time) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -365,8 +366,8 @@ func (m *QueueMap) setDeferred(n *Node, due time.Time) {
 	s.deferred[Key{n.Domain, n.Class}]++
 }
 
-// due counts n out again; it is busy from now on.
-func (m *QueueMap) due(n *Node) {
+// undefer counts n out again; it is busy from now on.
+func (m *QueueMap) undefer(n *Node) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -395,12 +396,12 @@ func (s *shard) find(key Key, maxLength int) *Queue {
 	return q
 }
 
-// drop takes q out of the map when it is empty. The mutex is held.
+// drop takes q out of the map when it is loose and has no nodes, waiting or busy. The mutex is held, so that no node can
+// join meanwhile.
 func (s *shard) drop(q *Queue) {
-	if q.head != nil || q.busy > 0 || q.gone {
+	if q.head != nil || q.busy > 0 || !q.enter(QueueGone) {
 		return
 	}
-	q.gone = true
 	siblings := s.queues[q.Key]
 	for i, x := range siblings {
 		if x == q {
@@ -442,14 +443,14 @@ func (m *QueueMap) Pending(msg *Message) bool {
 // Tell counts e and tells the journal and the listeners. A listener that brings an event about, like a notification sent,
 // tells it here.
 func (m *QueueMap) Tell(e *Event) {
-	m.counts.add(e)
-	m.parts.Journal.Event(e)
-	if m.parts.Listener != nil {
-		m.parts.Listener.Event(e)
+	m.counts.tally(e)
+	m.deps.Journal.Event(e)
+	if m.deps.Listener != nil {
+		m.deps.Listener.Event(e)
 	}
 }
 
-func (c *counts) add(e *Event) {
+func (c *counts) tally(e *Event) {
 	if e.MaybeTwice {
 		c.maybeTwice.Add(1)
 	}

@@ -18,7 +18,7 @@ import (
 func TestSiblings(t *testing.T) {
 	cfg := DefaultQueueConfig()
 	cfg.MaxLength = 3
-	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}})
+	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}})
 	m.Open()
 	for range 7 {
 		if err := m.Accept(testMessage("a@x")); err != nil {
@@ -63,7 +63,7 @@ func (failingJournal) Take(*Message) error { return errors.New("disk full") }
 
 func TestRefusedMessageLeavesNothing(t *testing.T) {
 	rec := &recorder{}
-	m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: failingJournal{}, Listener: rec})
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: failingJournal{}, Listener: rec})
 	m.Open()
 	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
 	if err := m.Accept(testMessage("a@x")); err == nil {
@@ -77,7 +77,7 @@ func TestRefusedMessageLeavesNothing(t *testing.T) {
 func TestFullAndClosed(t *testing.T) {
 	cfg := DefaultQueueConfig()
 	cfg.MaxMessages = 2
-	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}})
+	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}})
 	m.Open()
 	for i, want := range []error{nil, nil, ErrFull} {
 		if err := m.Accept(testMessage("a@x")); !errors.Is(err, want) {
@@ -148,7 +148,7 @@ func TestRestoreNamesWhoMayGetItTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
 		x.c.answer = fixed(Sent, 250)
-		x.parts.Listener = Listeners{x.rec, onEvent(func(e *Event) {
+		x.deps.Listener = Listeners{x.rec, onEvent(func(e *Event) {
 			if e.Kind == EventInterrupted && (!e.MaybeTwice || e.Node != nil || len(x.Queues()) != 0) {
 				t.Errorf("maybe twice %v, node %v, queues %+v", e.MaybeTwice, e.Node, x.Queues())
 			}
@@ -203,11 +203,11 @@ func TestCompanionsShareAVisit(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := x.h.Visit(x.line.Pick())
-	more := x.h.Companions(v, 100, func(k Key) bool { return k.Domain != "z" })
-	if len(more) != 1 || more[0].Node.Domain != "y" {
-		t.Fatalf("companions %+v", more)
+	visits, err := x.h.Begin(v, 100, func(k Key) bool { return k.Domain != "z" })
+	if err != nil || len(visits) != 2 || visits[0] != v || visits[1].Node.Domain != "y" {
+		t.Fatalf("visits %+v, %v", visits, err)
 	}
-	if again := x.h.Companions(v, 100, func(Key) bool { return true }); len(again) != 1 || again[0].Node.Domain != "z" {
+	if again, err := x.h.Begin(v, 100, func(Key) bool { return true }); err != nil || len(again) != 2 || again[1].Node.Domain != "z" {
 		t.Errorf("a busy node was taken twice, or a waiting one missed: %+v", again)
 	}
 }
@@ -216,22 +216,22 @@ func TestCompanionsShareAVisit(t *testing.T) {
 func TestManyVisitors(t *testing.T) {
 	cfg := DefaultQueueConfig()
 	cfg.MaxLength = 50
-	cfg.Channels = 4
 	rec := &recorder{}
-	m := NewQueueMap(cfg, Parts{Journal: NoJournal{}, Listener: rec})
+	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}, Listener: rec})
 	m.Open()
 	h := NewHandler(m, retryEvery(time.Millisecond, time.Hour), HandbackConfig{})
 	var mu sync.Mutex
 	n := 0
-	c := &script{h: h, answer: func(*Node, int) Fate {
+	c := &script{h: h, channels: 4, answer: func(*Node, int) Fate {
 		mu.Lock()
 		defer mu.Unlock()
 		n++
 		return Fate{Outcome: []Outcome{Sent, Sent, Sent, Deferred, Again}[n%5], Reply: smtp.Reply{Code: 250}}
 	}}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { h.Run(ctx, c); close(done) }()
+	var running sync.WaitGroup
+	running.Go(func() { h.Run(ctx) })
+	running.Go(func() { c.run(ctx) })
 	const senders, each = 8, 200
 	var wg sync.WaitGroup
 	for s := range senders {
@@ -250,7 +250,7 @@ func TestManyVisitors(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
-	<-done
+	running.Wait()
 	if s := h.Status(); s.Sent != senders*each*2 || s.Messages != 0 || s.Queues != 0 || s.Waiting != 0 || s.Removed != senders*each {
 		t.Errorf("status %+v", s)
 	}
@@ -287,7 +287,7 @@ func TestPutBackIsNotCharged(t *testing.T) {
 
 // TestRestoreWhereDomainsHaveMerged: what counts as one domain may change with a new version; recipients keep theirs.
 func TestRestoreWhereDomainsHaveMerged(t *testing.T) {
-	m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: NoJournal{}, Domain: func(d string) string { return strings.TrimPrefix(d, "alias.") }})
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}, Domain: func(d string) string { return strings.TrimPrefix(d, "alias.") }})
 	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
 	m.Restore(Saved{Message: testMessage("a@x", "b@alias.x", "c@z"), Nodes: []SavedNode{
 		{Index: 0, Rcpts: []int{0}}, {Index: 1, Rcpts: []int{1}, Visits: 2}, {Index: 2, Rcpts: []int{2}},

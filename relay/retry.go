@@ -16,8 +16,8 @@ func (c RetryConfig) Wait(visits int) time.Duration {
 // expires is when a message's recipients are given up.
 func (c RetryConfig) expires(m *Message) time.Time { return m.Arrived.Add(c.Lifetime) }
 
-// due reports whether n, with so many failed visits, is to be handed back to the MTA at now.
-func (c HandbackConfig) due(n *Node, now time.Time) bool {
+// reached reports whether n has failed so often, or waited so long at now, that it goes back to the MTA.
+func (c HandbackConfig) reached(n *Node, now time.Time) bool {
 	if n.Class != ClassRemote {
 		return false
 	}

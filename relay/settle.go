@@ -30,7 +30,7 @@ func (h *Handler) Settle(v *Visit) {
 			h.queues.Tell(v.event(f))
 		}
 	}
-	h.put(v, again, later)
+	h.place(v, again, later)
 }
 
 // limitRequeues turns Again into Deferred for a node that comes back again and again without any progress. Recipients
@@ -69,13 +69,13 @@ func (h *Handler) decide(v *Visit, f *Fate) {
 	}
 }
 
-// put sends the node where its remaining recipients belong: to the front of its queue, to the deferrals, to our MTA, or away.
-func (h *Handler) put(v *Visit, again, later []int) {
+// place sends the node where its remaining recipients belong: to the front of its queue, to the deferrals, to our MTA, or away.
+func (h *Handler) place(v *Visit, again, later []int) {
 	n := v.Node
 	switch {
 	case len(again) > 0:
 		// The others join in when these are done: a node is in one place at a time.
-		h.queues.leave(n, stateNew, func() {
+		h.queues.unbind(n, stateNew, func() {
 			n.Rcpts, n.later = again, append(n.later, later...)
 			n.Avoid = v.Avoid
 		})
@@ -86,7 +86,7 @@ func (h *Handler) put(v *Visit, again, later []int) {
 	case len(later)+len(n.later) > 0:
 		h.deferNode(v, append(n.later, later...))
 	default:
-		h.queues.leave(n, stateGone, func() { n.Rcpts = nil })
+		h.queues.unbind(n, stateGone, func() { n.Rcpts = nil })
 		h.queues.Release(n.Message)
 	}
 }
@@ -94,12 +94,12 @@ func (h *Handler) put(v *Visit, again, later []int) {
 // deferNode charges the visit and makes n wait, or hands it back to the MTA.
 func (h *Handler) deferNode(v *Visit, rcpts []int) {
 	n := v.Node
-	h.queues.leave(n, stateNew, func() {
+	h.queues.unbind(n, stateNew, func() {
 		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
 		n.Visits++
 		n.Reason = v.reason(n.Reason)
 		n.Due = v.Ended.Add(h.retry().Wait(n.Visits))
-		if h.handback().due(n, v.Ended) || v.unfit() {
+		if h.handback().reached(n, v.Ended) || v.unfit() {
 			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}
 		}
 	})

@@ -45,7 +45,7 @@ func TestPutBackIsTold(t *testing.T) {
 		{"one deferred", true, []Outcome{Deferred, Again}, nil},
 	} {
 		j := &begins{}
-		m := NewQueueMap(DefaultQueueConfig(), Parts{Journal: j})
+		m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: j})
 		m.Open()
 		h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
 		if err := m.Accept(testMessage("a@x", "b@x")); err != nil {
@@ -53,7 +53,9 @@ func TestPutBackIsTold(t *testing.T) {
 		}
 		v := h.Visit(m.line.Pick())
 		if tt.begun {
-			h.Begin(v)
+			if _, err := h.Begin(v, 0, nil); err != nil {
+				t.Fatal(err)
+			}
 			if err := v.Recorded(context.Background()); err != nil {
 				t.Fatal(err)
 			}

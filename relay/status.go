@@ -56,9 +56,11 @@ func (s *shard) list(all []QueueStatus) []QueueStatus {
 	for key, siblings := range s.queues {
 		st := QueueStatus{Domain: key.Domain, Class: key.Class, Siblings: len(siblings), Deferred: s.deferred[key]}
 		for _, q := range siblings {
-			st.add(q)
+			st.include(q)
 		}
-		all = append(all, st)
+		if st.Active+st.Busy+st.Deferred > 0 { // else they were emptied while they stood in line
+			all = append(all, st)
+		}
 	}
 	for key, n := range s.deferred {
 		if s.queues[key] == nil {
@@ -68,11 +70,11 @@ func (s *shard) list(all []QueueStatus) []QueueStatus {
 	return all
 }
 
-func (st *QueueStatus) add(q *Queue) {
+func (st *QueueStatus) include(q *Queue) {
 	st.Active += q.Len()
 	st.Busy += q.busy
-	if q.reason != "" {
-		st.Reason, st.Next = q.reason, unix(q.until)
+	if q.reason.Waits() {
+		st.Kind, st.Who, st.Reason, st.Next = q.reason.Kind, q.reason.Who, q.reason.Text, q.reason.Next()
 	}
 	if q.head != nil {
 		if t := q.head.Message.Arrived.Unix(); st.Oldest == 0 || t < st.Oldest {
@@ -146,22 +148,27 @@ func (h *Handler) listNode(l *Listing, n *Node) {
 	if n.state != stateDeferred {
 		l.QueueName = "active"
 	}
-	reason, next := n.waitsFor()
+	why := n.waitsFor()
 	for _, i := range slices.Concat(n.Rcpts, n.later) {
 		l.Recipients = append(l.Recipients, ListedRcpt{
 			Address: n.Message.Rcpts[i].Addr, Domain: n.Domain, State: n.state.String(),
-			Attempts: n.Visits, DelayReason: reason, NextAttempt: next,
+			Attempts: n.Visits, DelayReason: why.Text, NextAttempt: why.Next(), DelayKind: why.Kind, DelayWho: why.Who,
 		})
 	}
 }
 
-// waitsFor gives a node's reason and next time: its own while it is deferred, else its queue's. The shard's mutex is held.
-func (n *Node) waitsFor() (reason string, next int64) {
-	if n.state == stateDeferred {
-		return n.Reason, unix(n.Due)
+// waitsFor is why n waits: its own last failure while it is deferred, else what holds its queue up. A node that waits for
+// its turn only has no time of its own. The shard's mutex is held.
+func (n *Node) waitsFor() Reason {
+	own := Reason{Text: n.Reason}
+	if n.Reason != "" {
+		own.Kind = ReasonReply
 	}
-	if n.queue != nil && n.queue.reason != "" {
-		return n.queue.reason, unix(n.queue.until)
+	switch {
+	case n.state == stateDeferred:
+		own.Until = n.Due
+	case n.queue != nil && n.queue.reason.Waits():
+		return n.queue.reason
 	}
-	return n.Reason, 0
+	return own
 }

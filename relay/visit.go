@@ -27,7 +27,7 @@ type Visit struct {
 
 // Visit takes the next node of q, or returns nil when q is empty.
 func (h *Handler) Visit(q *Queue) *Visit {
-	n := h.queues.take(q)
+	n := h.queues.pull(q)
 	if n == nil {
 		return nil
 	}
@@ -38,11 +38,23 @@ func newVisit(n *Node) *Visit {
 	return &Visit{Node: n, Began: time.Now(), Relay: "none"}
 }
 
-// Begin makes the journal record that v is about to be sent. It does not wait: that is what Visit.Recorded is for.
-func (h *Handler) Begin(v *Visit) { v.begun, v.record = true, h.queues.parts.Journal.Begin(v.Node) }
+// Begin makes the journal record that v is about to be sent, and with it its companions: the nodes of the same message
+// that wait in other queues whose key sameSite accepts, as long as they have no more than room recipients, so that one
+// transaction carries all recipients at a site (RFC 5321 section 4.5.4.1). It returns all of them, v first, and does not
+// wait for the record: that is what Visit.Recorded is for. On an error, that of Unwritable, nothing was begun.
+func (h *Handler) Begin(v *Visit, room int, sameSite func(Key) bool) ([]*Visit, error) {
+	if err := h.Unwritable(); err != nil {
+		return nil, err
+	}
+	visits := append([]*Visit{v}, h.companions(v, room, sameSite)...)
+	for _, v := range visits {
+		v.begun, v.record = true, h.queues.deps.Journal.Begin(v.Node)
+	}
+	return visits, nil
+}
 
 // Unwritable returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
-func (h *Handler) Unwritable() error { return h.queues.parts.Journal.Unwritable() }
+func (h *Handler) Unwritable() error { return h.queues.deps.Journal.Unwritable() }
 
 // Recorded waits until it is on record that v was begun. Before that the receiver must not get the end of the message:
 // were we to end then, nobody would know that it may be delivered twice. It gives up when ctx is done.
@@ -58,9 +70,8 @@ func (v *Visit) Recorded(ctx context.Context) error {
 	}
 }
 
-// Companions takes the nodes of v's message that wait in other queues whose key sameSite accepts, as long as they have no
-// more than room recipients, so that one transaction carries all recipients at a site (RFC 5321 section 4.5.4.1).
-func (h *Handler) Companions(v *Visit, room int, sameSite func(Key) bool) []*Visit {
+// companions takes the nodes of v's message that may share its transaction.
+func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Visit {
 	m := v.Node.Message
 	if len(m.Nodes) == 1 || v.Node.Class != m.Class {
 		return nil
@@ -71,7 +82,7 @@ func (h *Handler) Companions(v *Visit, room int, sameSite func(Key) bool) []*Vis
 			break
 		}
 		// Whether it waits is asked first: it is cheaper than to look a route up.
-		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(Key{n.Domain, m.Class}) || !h.queues.takeIf(n, m.Class) {
+		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(Key{n.Domain, m.Class}) || !h.queues.pullFrom(n, m.Class) {
 			continue
 		}
 		more = append(more, newVisit(n))

@@ -107,7 +107,7 @@ func (d *Daemon) makeHeart(cfg *Config) (err error) {
 		Release: func(m *relay.Message) { d.queues.Release(m) },
 		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
 	})
-	d.queues = relay.NewQueueMap(cfg.Queue, relay.Parts{
+	d.queues = relay.NewQueueMap(cfg.Queue, relay.Deps{
 		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Domain: domainKey,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
@@ -140,7 +140,7 @@ func (d *Daemon) makePool(cfg *Config) error {
 	if cfg.Pool.TLS == "none" {
 		mode = smtp.TLSNone
 	}
-	d.pool = pool.New(cfg.Pool, pool.Parts{
+	d.pool = pool.New(cfg.Pool, pool.Deps{
 		Handler: d.handler, Router: d.resolver, Inject: injectName, Channels: cfg.Queue.Channels,
 		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
 		SMTP: smtp.Config{Hostname: cfg.Hostname, TLS: mode},
@@ -188,7 +188,7 @@ func (d *Daemon) Start() error {
 		d.agent.Told()
 	}
 	d.run.Go(func() { d.pool.Run(ctx) })
-	d.run.Go(func() { d.handler.Run(ctx, d.pool) })
+	d.run.Go(func() { d.handler.Run(ctx) })
 	d.queues.Open()
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
 	return nil

@@ -7,28 +7,28 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// agent is the delivery agent of one channel: it empties queues of one site over one connection after the other, in the
-// goroutine Manager.start gave it.
+// agent is a delivery agent: it empties queues of one site over one connection after the other. It ends when no queue of the
+// site has anything left, when the site cannot be reached, when the journal is unwritable, when others need its channel
+// more, when it was on probation and the site has proven itself, and when the manager stops.
 type agent struct {
-	site  *Site
-	queue *relay.Queue
+	site    *Site
+	m       *Manager
+	handler Handler
+	queue   *relay.Queue
+	token   token // what Manager.launch gave it
 
 	conn    *smtp.Conn
 	peer    string        // how the mail log names conn's host
 	setup   time.Duration // what making conn took; charged to its first visit
 	turn    int           // visits of queue since its turn began
-	pending *relay.Visit  // taken, but not for this connection's host
-	over    bool          // it gives way to others, although there may be work left
-
-	channel   bool // it has one of the handler's channels
-	probation bool // it works at a site that has not proven itself, and counts as such
+	pending *relay.Visit  // taken from the queue, but not for this connection's host or not on record
+	over    bool          // it ends although there may be work left: the queue goes back to the handler's line
 }
 
-// run works until no queue of the site has anything left, the site cannot be reached, or others need the channel more.
+// run works until the agent ends. Manager.launch calls it in the agent's own goroutine, and retire behind it.
 func (a *agent) run() {
 	for !a.over && a.more() {
 		if !a.connect() {
@@ -39,41 +39,21 @@ func (a *agent) run() {
 		}
 	}
 	a.putBack()
-	a.prove()
-	a.site.leave(a.conn)
-	if a.channel {
-		a.site.m.parts.Handler.Release()
-	}
-	if a.over && !a.site.m.ending() {
-		a.site.m.parts.Handler.Ready(a.queue)
-	}
 }
 
-// prove ends the probation: the site works, or the agent gives up.
-func (a *agent) prove() {
-	if a.probation {
-		a.probation = false
-		a.site.m.probation.leave()
+// retire gives the connection to the site, and the queue to the handler's line if there may be work left in it.
+func (a *agent) retire() {
+	a.site.retire(a.conn)
+	if a.over && !a.m.ending() {
+		a.handler.Ready(a.queue)
 	}
-}
-
-// promote is for an agent on probation whose site works: from now on it counts as others do, or, when there is no channel
-// for it, ends with what it has begun.
-func (a *agent) promote() {
-	h := a.site.m.parts.Handler
-	if a.channel = h.Acquire(); a.channel {
-		a.prove()
-	} else {
-		a.over = true
-	}
-	h.Ready(a.queue) // others may join now
 }
 
 // deliver sends what the queues hold, until the manager cuts it.
 func (a *agent) deliver() error {
 	conn := a.conn
 	a.peer = relayName(conn.Peer())
-	stop := context.AfterFunc(a.site.m.cut, func() { conn.Close() })
+	stop := context.AfterFunc(a.m.cut, func() { conn.Close() })
 	defer stop()
 	return conn.Deliver(a.nextTransaction, a.done)
 }
@@ -83,16 +63,16 @@ func (a *agent) putBack() {
 	if v := a.pending; v != nil {
 		a.pending = nil
 		v.PutBack()
-		a.site.m.parts.Handler.Settle(v)
+		a.handler.Settle(v)
 	}
 }
 
 // more reports whether there is something to do, moving on to the site's next queue when this one is empty.
 func (a *agent) more() bool {
-	if a.site.m.ending() {
+	if a.m.ending() {
 		return false
 	}
-	if a.site.m.unwritable() != nil {
+	if a.handler.Unwritable() != nil {
 		a.site.hold(a.queue)
 		return false
 	}
@@ -100,7 +80,7 @@ func (a *agent) more() bool {
 }
 
 func (a *agent) advance() bool {
-	q := a.site.next()
+	q := a.site.nextQueue()
 	if q == nil {
 		return false
 	}
@@ -140,24 +120,24 @@ func (a *agent) connect() bool {
 	return a.dial(avoid)
 }
 
-// dial makes a new connection. When no host of the site can be had, the site is closed and one visit is charged for it;
-// everything else that waits for the site waits on, uncharged.
+// dial makes a new connection. When no host of the site can be had, the site is closed and one visit is charged for it.
+// All other mail for the site waits on, uncharged.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
-	conn, err := a.site.dial(avoid)
+	conn, err := a.site.connect(avoid)
 	switch {
 	case err == nil:
-		conn.Limit(a.site.m.cfg.MessagesPerConnection)
+		conn.Limit(a.m.cfg.MessagesPerConnection)
 		a.conn, a.setup = conn, time.Since(begin)
 		return true
-	case a.site.m.cut.Err() != nil:
+	case a.m.cut.Err() != nil:
 		return false
 	case ours(err):
-		a.site.m.parts.Log.Warn("cannot connect", "site", a.site.Key, "err", err)
+		a.m.log.Warn("cannot connect", "site", a.site.Key, "error", err)
 		a.site.hold(a.queue)
 		return false
 	}
-	v := a.take()
+	v := a.visit()
 	if avoid == "" {
 		a.site.pace.Failed(time.Now(), err.Error())
 		a.site.hold(a.queue)
@@ -165,23 +145,24 @@ func (a *agent) dial(avoid string) bool {
 	if v != nil {
 		v.Setup = time.Since(begin)
 		v.FailAll(relay.Deferred, errorReply(err))
-		a.site.m.parts.Handler.Settle(v)
+		a.handler.Settle(v)
 	}
 	return avoid != "" && a.more() && a.connect()
 }
 
-// take gives the visit in hand, or the queue's next.
-func (a *agent) take() *relay.Visit {
+// visit gives the visit in hand, or the queue's next.
+func (a *agent) visit() *relay.Visit {
 	if v := a.pending; v != nil {
 		a.pending = nil
 		return v
 	}
-	return a.site.m.parts.Handler.Visit(a.queue)
+	return a.handler.Visit(a.queue)
 }
 
-// nextTransaction hands the connection its next message; nil ends the conversation for now.
+// nextTransaction hands the connection its next message; nil ends the conversation for now. A visit that cannot go out
+// over this connection, or not before it can be recorded, stays in hand.
 func (a *agent) nextTransaction() *smtp.Transaction {
-	if a.over || a.site.m.ending() || a.site.m.unwritable() != nil {
+	if a.over || a.m.ending() {
 		return nil
 	}
 	v := a.nextVisit()
@@ -192,12 +173,13 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
-	visits := append([]*relay.Visit{v}, a.site.companions(v, a.room()-len(v.Node.Rcpts))...)
-	for _, v := range visits {
-		a.site.m.parts.Handler.Begin(v)
+	visits, err := a.handler.Begin(v, a.room()-len(v.Node.Rcpts), a.site.reaches)
+	if err != nil {
+		a.pending = v // more tells why nothing is sent now
+		return nil
 	}
 	t := transaction(visits)
-	t.Cleared = func() error { return recorded(a.site.m.cut, visits) }
+	t.Cleared = func() error { return recorded(a.m.cut, visits) }
 	return t
 }
 
@@ -214,14 +196,14 @@ func (a *agent) room() int {
 // its turn.
 func (a *agent) nextVisit() *relay.Visit {
 	if a.pending != nil {
-		return a.take()
+		return a.visit()
 	}
 	a.site.asks()
-	if a.turn >= a.site.m.cfg.Slice && !a.yield() {
+	if a.turn >= a.m.cfg.Slice && !a.yield() {
 		return nil
 	}
 	for {
-		if v := a.take(); v != nil {
+		if v := a.visit(); v != nil {
 			a.turn++
 			return v
 		}
@@ -231,17 +213,17 @@ func (a *agent) nextVisit() *relay.Visit {
 	}
 }
 
-// yield ends a turn: another site gets the channel when there are too few, a queue that now belongs to another site goes
-// there, and else the site's next queue has its turn. It reports false when the agent is to end.
+// yield ends this queue's turn. The agent ends if other queues wait for a channel or this queue's route has changed;
+// otherwise it continues with the next queue in the site's line. yield reports false when the agent must end.
 func (a *agent) yield() bool {
 	a.turn = 0
-	if a.site.m.parts.Handler.Crowded() || !a.site.serves(a.queue) {
+	if a.m.crowded() || !a.site.serves(a.queue) {
 		a.over = true
 		return false
 	}
 	old := a.queue
 	if a.advance() && old.Len() > 0 {
-		a.site.line.Push(old)
+		a.site.line.Push(old) // it waits for its next turn only
 	}
 	return true
 }
@@ -256,11 +238,20 @@ func (a *agent) done(t *smtp.Transaction) {
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
 		}
-		if a.judge(v, t, results[:n]) && a.probation && !a.over {
-			a.promote()
+		if a.judge(v, t, results[:n]) && a.token == probationToken {
+			a.prove()
 		}
 		results = results[n:]
-		a.site.m.parts.Handler.Settle(v)
+		a.handler.Settle(v)
+	}
+}
+
+// prove ends an agent on probation behind what it has begun: the site works. Agents with a channel go on from here, the
+// first of them over this connection.
+func (a *agent) prove() {
+	if !a.over {
+		a.over = true
+		a.handler.Ready(a.queue)
 	}
 }
 
@@ -276,7 +267,7 @@ func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result
 	if c.elsewhere {
 		v.Avoid = a.conn.Peer().Host
 	}
-	return a.site.heard(c.news, c.why)
+	return a.site.learn(c.news, c.why)
 }
 
 // relayName is how the mail log names a host.
@@ -308,48 +299,4 @@ func recorded(cut context.Context, visits []*relay.Visit) error {
 		}
 	}
 	return nil
-}
-
-// dial tries the hosts of a fresh plan in turn, but not the one named avoid.
-func (s *Site) dial(avoid string) (*smtp.Conn, error) {
-	r := s.current()
-	if r.Err != nil {
-		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}
-	}
-	plan, cfg := s.patience(r)
-	var last error = &smtp.Error{Command: "connect", Enhanced: "4.4.1", Lines: []string{"no host of the site can be tried now"}}
-	ctx, cancel := context.WithCancel(s.m.cut)
-	defer cancel()
-	for _, addr := range plan {
-		if addr.Host == avoid {
-			continue
-		}
-		conn, err := s.m.hosts.dial(ctx, addr, cfg)
-		if err == nil && !r.Static {
-			err = loops(conn, addr, cfg)
-		}
-		if err == nil {
-			return conn, nil
-		}
-		last = err
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, last
-}
-
-// hurried is how long a site that has not proven itself is waited for, at each step, while many others are tried too. One
-// that needs longer has its turn when there is less to do.
-const hurried = 5 * time.Second
-
-// patience gives the addresses to try, those that failed lately last, and the timeouts to allow them.
-func (s *Site) patience(r *route.Route) ([]route.Address, *smtp.Config) {
-	plan := s.m.hosts.order(r.Plan())
-	if r.Static || s.pace.Proven() || !s.m.probation.crowded() {
-		return plan, &s.m.parts.SMTP
-	}
-	cfg := s.m.parts.SMTP
-	cfg.Timeouts.Connect, cfg.Timeouts.Banner, cfg.Timeouts.EHLO = hurried, hurried, hurried
-	return plan[:min(2, len(plan))], &cfg
 }

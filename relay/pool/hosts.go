@@ -47,8 +47,8 @@ func (h *hosts) order(plan []route.Address) []route.Address {
 	return append(alive, dead...)
 }
 
-// dial connects to one address and remembers what that teaches.
-func (h *hosts) dial(ctx context.Context, a route.Address, cfg *smtp.Config) (*smtp.Conn, error) {
+// reach connects to one address and remembers what that teaches.
+func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*smtp.Conn, error) {
 	if h.tlsBroken(a.AddrPort) {
 		clear := *cfg
 		clear.TLS = smtp.TLSNone

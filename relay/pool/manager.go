@@ -1,9 +1,3 @@
-// Package pool lends connections to sites. A Site is one next hop, the MX set a domain resolves to; limits, open
-// connections and closed doors belong to the site, because millions of domains share a few of them.
-//
-// Queues come in through Carry. For each there is a route to wait for, a site to find, and then either an agent (the one
-// goroutine of a channel, which empties queues over a connection) or a place in the site's line. The package imports
-// route for the answers it is given; how they are found is behind the Router interface.
 package pool
 
 import (
@@ -28,46 +22,50 @@ type Router interface {
 	Healthy() bool                                 // false: the resolver is in trouble, and nobody is bounced for what it says
 }
 
-// Handler is the output handler the manager carries for. relay.Handler is one.
+// Handler is the output handler from which the manager pulls. relay.Handler is one. For one message the manager calls
+// Next, Visit, Begin and Settle.
 type Handler interface {
+	Next(ctx context.Context) *relay.Queue
 	Visit(*relay.Queue) *relay.Visit
-	Companions(v *relay.Visit, room int, sameSite func(relay.Key) bool) []*relay.Visit
-	Begin(*relay.Visit)
+	Begin(v *relay.Visit, room int, sameSite func(relay.Key) bool) ([]*relay.Visit, error)
 	Settle(*relay.Visit)
-	Unwritable() error // why nothing may be sent now
 	Ready(*relay.Queue)
-	Unpark(*relay.Queue)
-	Acquire() bool
-	Release()
-	Crowded() bool
+	Lined() int
+	Unwritable() error
 }
 
-// Manager is the connection pool manager. It implements relay.Carrier.
+// Manager is the connection pool manager: it pulls queues from the output handler while channels are free, and gives each
+// to an agent of its site or to the site's line.
 type Manager struct {
-	cfg       Config
-	parts     Parts
-	hosts     hosts
-	probation probation
-	agents    sync.WaitGroup
-	stopped   chan struct{} // closed by Stop: agents finish the transaction they are in
-	cut       context.Context
-	cutAll    context.CancelFunc // ends what is still open when Stop runs out of time
+	cfg      Config
+	smtp     atomic.Pointer[smtp.Config]
+	handler  Handler
+	router   Router
+	inject   string             // Deps.Inject
+	newLine  func() *relay.Line // Deps.Line
+	log      hclog.Logger
+	hosts    hosts
+	channels *Channels
+	agents   sync.WaitGroup
+	stopped  chan struct{} // closed by Stop: agents finish the transaction they are in
+	cut      context.Context
+	cutAll   context.CancelFunc // ends what is still open when Stop runs out of time
 
 	idle  atomic.Int64 // idle connections, all sites together
-	swept time.Time    // when Run last looked through hosts
+	swept time.Time    // when tend last looked through hosts; touched by the goroutine of Run alone
 
-	mu    sync.Mutex // before a site's
+	mu    sync.Mutex
 	sites map[string]*Site
 
-	life     sync.Mutex // after a site's
+	life     sync.Mutex
 	stopping bool
 }
 
-// Parts are what the manager works with.
-type Parts struct {
+// Deps are what the manager works with.
+type Deps struct {
 	Handler  Handler
 	Router   Router
-	Channels int                // that the handler has
+	Channels int                // agents at work at the same time, at sites that are known to work
 	Inject   string             // the name under which Router knows our own MTA, where ClassInject goes
 	Line     func() *relay.Line // makes a line of the configured order
 	SMTP     smtp.Config
@@ -75,82 +73,114 @@ type Parts struct {
 }
 
 // New returns a manager without connections. cfg has been validated.
-func New(cfg Config, parts Parts) *Manager {
+func New(cfg Config, deps Deps) *Manager {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{
-		cfg: cfg, parts: parts, stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site), probation: make(probation, probationRoom*max(parts.Channels, 1)),
+	m := &Manager{
+		cfg: cfg, handler: deps.Handler, router: deps.Router, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
+		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
+		sites: make(map[string]*Site),
+	}
+	m.SetSMTP(deps.SMTP)
+	return m
+}
+
+// SetSMTP replaces the settings of the wire. Connections that are open keep the settings they were made with.
+func (m *Manager) SetSMTP(cfg smtp.Config) { m.smtp.Store(&cfg) }
+
+// Run carries queues and looks after the sites until ctx is done. Agents are ended by Stop.
+func (m *Manager) Run(ctx context.Context) {
+	var dispatcher sync.WaitGroup
+	dispatcher.Go(func() { m.dispatch(ctx) }) // ends with ctx
+	defer dispatcher.Wait()
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.tend(time.Now())
+		}
 	}
 }
 
-// Carry implements relay.Carrier.
-func (m *Manager) Carry(q *relay.Queue) bool {
-	if m.ending() {
-		return false
+// dispatch pulls a queue whenever a channel is free and finds out what can be done for the queue. It is the only goroutine
+// that gives channels out, so that a channel it saw free stays free until it uses it.
+func (m *Manager) dispatch(ctx context.Context) {
+	for m.channels.await(ctx) {
+		q := m.handler.Next(ctx)
+		if q == nil || m.ending() {
+			return
+		}
+		m.carry(q)
 	}
-	r := m.parts.Router.Lookup(m.destination(q.Key))
+}
+
+// carry gives q to its site, bounces it when its domain takes no mail, or claims it until its route is known.
+func (m *Manager) carry(q *relay.Queue) {
+	r := m.router.Lookup(m.destination(q.Key))
 	switch {
 	case r == nil:
 		m.await(q)
-		return false
-	case r.Err != nil && r.Err.Permanent && m.parts.Router.Healthy():
-		return m.start(func() {
-			defer m.parts.Handler.Release()
-			m.refuse(q, r)
-		})
+	case r.Err != nil && r.Err.Permanent && m.router.Healthy():
+		m.launch(channelToken, func() { m.refuse(q, r) }, func() {})
+	default:
+		m.site(r).carry(q)
 	}
-	return m.site(r).carry(q)
 }
 
 // destination is the name to look up for a queue.
 func (m *Manager) destination(key relay.Key) string {
 	if key.Class == relay.ClassInject {
-		return m.parts.Inject
+		return m.inject
 	}
 	return key.Domain
 }
 
-// await parks q until its route is known.
+// await claims q until its route is known.
 func (m *Manager) await(q *relay.Queue) {
-	if !q.Park() {
+	if !q.Claim(relay.WaitFor(relay.ReasonDNS, q.Domain, "DNS lookup under way", time.Time{})) {
 		return
 	}
-	q.Wait("DNS lookup under way", time.Time{})
-	m.parts.Router.Await(m.destination(q.Key), func(r *route.Route) {
+	m.router.Await(m.destination(q.Key), func(r *route.Route) {
+		q.Unclaim()
 		if r.Err != nil && !r.Err.Permanent {
 			// The failure may be of the moment and not be kept: without a pause we would ask again at once.
-			q.Unpark()
 			s := m.site(r)
 			s.pace.Failed(time.Now(), r.Err.Error())
 			s.hold(q)
 			return
 		}
-		q.Wait("", time.Time{})
-		m.parts.Handler.Unpark(q)
+		m.handler.Ready(q)
 	})
 }
 
-// start runs an agent, unless the manager is stopping.
-func (m *Manager) start(run func()) bool {
+// launch starts work in a goroutine of its own, with a token of the given kind; after runs behind the work, when the token
+// has been given back. launch reports false, and starts nothing, when there is no such token or the manager is stopping.
+func (m *Manager) launch(t token, work, after func()) bool {
 	m.life.Lock()
 	defer m.life.Unlock()
-	if m.stopping {
+	if m.stopping || !m.channels.enter(t) {
 		return false
 	}
-	m.agents.Go(run) // ends when its queues are empty, or after Stop
+	m.agents.Go(func() { // ends when there is nothing left to do, or after Stop
+		work()
+		m.channels.exit(t)
+		after()
+	})
 	return true
 }
 
 // refuse bounces the nodes of a queue whose domain does not take mail.
 func (m *Manager) refuse(q *relay.Queue, r *route.Route) {
-	for v := m.parts.Handler.Visit(q); v != nil; v = m.parts.Handler.Visit(q) {
+	for v := m.handler.Visit(q); v != nil; v = m.handler.Visit(q) {
 		v.FailAll(relay.Bounced, routeReply(r.Err))
-		m.parts.Handler.Settle(v)
+		m.handler.Settle(v)
 	}
 }
 
-// site finds or makes the site a route leads to. A route that failed for now leads to a site of its own that cannot be
-// reached, so that a domain without DNS is treated like one whose hosts are down.
+// site finds or makes the site to which a route leads. A route that failed for now leads to a site of its own that cannot
+// be reached, so that a domain without DNS is treated like one whose hosts are down.
 func (m *Manager) site(r *route.Route) *Site {
 	key := siteKey(r)
 	m.mu.Lock()
@@ -169,20 +199,6 @@ func siteKey(r *route.Route) string {
 		return "dns:" + r.Domain
 	}
 	return r.Site
-}
-
-// Run closes idle connections and reopens closed sites until ctx is done.
-func (m *Manager) Run(ctx context.Context) {
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			m.tend(time.Now())
-		}
-	}
 }
 
 // tend looks after every site; one that has been of no use for a while is forgotten.
@@ -207,7 +223,7 @@ func (m *Manager) forget(now time.Time) {
 	}
 }
 
-// all is the sites of this moment, so that none is looked after under the manager's lock.
+// all is the sites of this moment: each is looked after outside of the manager's lock.
 func (m *Manager) all() []*Site {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -238,8 +254,8 @@ func (m *Manager) Stop(ctx context.Context) {
 	}
 }
 
-// cutGrace is how long transactions under way are given when there is no more time: to cut one behind its body is to
-// deliver it twice.
+// cutGrace is how long transactions under way are given when there is no more time: a transaction that is cut behind its
+// body may be delivered twice.
 const cutGrace = 5 * time.Second
 
 func (m *Manager) cutLate(done <-chan struct{}) {
@@ -248,13 +264,13 @@ func (m *Manager) cutLate(done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-late.C:
-		m.parts.Log.Warn("cutting connections that did not finish in time")
+		m.log.Warn("cutting connections that did not finish in time")
 		m.cutAll()
 		<-done
 	}
 }
 
-// ending reports whether agents are to stop taking visits.
+// ending reports whether agents must take no more visits.
 func (m *Manager) ending() bool {
 	select {
 	case <-m.stopped:
@@ -264,28 +280,5 @@ func (m *Manager) ending() bool {
 	}
 }
 
-// unwritable returns why nothing may be sent now, or nil.
-func (m *Manager) unwritable() error { return m.parts.Handler.Unwritable() }
-
-// probation counts the agents at sites of which nobody knows yet whether they answer: one each. They use none of the
-// handler's channels, so that any number of dead sites leaves those to the sites that live.
-type probation chan struct{}
-
-// probationRoom is how many agents may be on probation, as a multiple of the channels.
-const probationRoom = 4
-
-func (p probation) enter() bool {
-	select {
-	case p <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (p probation) leave() { <-p }
-
-func (p probation) full() bool { return len(p) == cap(p) }
-
-// crowded reports that so many sites are being tried that none should be waited for long.
-func (p probation) crowded() bool { return len(p) > cap(p)/4 }
+// crowded reports that queues stand in line while every channel is in use.
+func (m *Manager) crowded() bool { return m.channels.full(channelToken) && m.handler.Lined() > 0 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -187,7 +188,7 @@ func TestStopFinishesTransactions(t *testing.T) {
 func TestStopCutsWhatHangs(t *testing.T) {
 	cfg := quick()
 	w := newWorld(t, cfg, time.Hour)
-	w.pool.parts.SMTP.Timeouts.Dot = time.Hour
+	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Hour })
 	w.listen("x", sink.Character{Faults: []sink.Fault{{Stage: sink.Dot, Do: sink.Silence, Times: 10}}})
 	w.send("a@x")
 	for w.handler.Status().Busy == 0 {
@@ -217,7 +218,7 @@ func TestEightBitWithoutReceiverGoesToOurMTA(t *testing.T) {
 
 func TestManyDeadSitesLeaveRoom(t *testing.T) {
 	w := newWorld(t, quick(), time.Hour)
-	w.pool.parts.SMTP.Timeouts.Banner = time.Minute
+	w.retime(func(t *smtp.Timeouts) { t.Banner = time.Minute })
 	for i := range 300 { // more than half of the channels
 		name := fmt.Sprintf("silent%d", i)
 		r := w.silent(name)
@@ -236,7 +237,7 @@ func TestManyDeadSitesLeaveRoom(t *testing.T) {
 	if w.sink.Count() != 50 {
 		t.Errorf("%d of 50 delivered behind 300 sites that say nothing", w.sink.Count())
 	}
-	if used := w.handler.Channels(); used > 20 {
+	if used := w.pool.channels.working(channelToken); used > 20 {
 		t.Errorf("%d channels in use", used)
 	}
 }

@@ -13,18 +13,19 @@ import (
 // forgetAfter is how long a site without connections, queues or a closed door is remembered.
 const forgetAfter = 10 * time.Minute
 
-// Site is one next hop: its hosts, its open connections, the queues that wait for one, and whether it can be reached.
+// Site is one next hop: its hosts, its open connections, the queues that wait for a connection, and whether it can be
+// reached.
 type Site struct {
 	Key string
 
 	m    *Manager
 	pace Pace
-	line *relay.Line // queues that wait for a channel here
+	line *relay.Line // queues that wait for an agent here
 
 	mu     sync.Mutex
 	route  *route.Route
 	agents int       // at work here
-	asked  time.Time // when one of them last asked for a visit
+	asked  time.Time // when an agent last asked for a visit
 	idle   []*lent   // connections kept for the next queue, the latest used last
 	used   time.Time
 	looked time.Time // when a site without a route last asked for one
@@ -37,7 +38,7 @@ type lent struct {
 }
 
 func newSite(m *Manager, key string) *Site {
-	return &Site{Key: key, m: m, line: m.parts.Line(), pace: newPace(m.cfg), used: time.Now()}
+	return &Site{Key: key, m: m, line: m.newLine(), pace: newPace(m.cfg), used: time.Now()}
 }
 
 // update keeps the newest route: hosts and addresses may change while the site stays.
@@ -47,55 +48,46 @@ func (s *Site) update(r *route.Route) {
 	s.mu.Unlock()
 }
 
-// carry starts an agent for q when the site has room for one and q enough work for it, else q waits in the site's line.
-func (s *Site) carry(q *relay.Queue) bool {
+// carry starts an agent for q when the site has room for an agent more and q enough work for it. Else q waits in the
+// site's line.
+func (s *Site) carry(q *relay.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used = time.Now()
 	if q.Len() == 0 {
 		s.admit(s.used)
-		return false
+		return
 	}
-	if s.m.unwritable() != nil || !s.room(q, s.used) {
+	if s.m.handler.Unwritable() != nil || !s.room(q, s.used) || !s.start(q) {
 		s.park(q)
-		return false
+		return
 	}
-	q.Wait("", time.Time{}) // what it waited for may have gone while it stood in another line
-	a := &agent{site: s, queue: q}
-	s.asked = s.used
+	if s.pace.Proven() && q.Len() > 1 {
+		s.m.handler.Ready(q) // it may have work for a second agent
+	}
+}
+
+// start starts an agent for q. It reports false when there is no token for it. The mutex is held.
+func (s *Site) start(q *relay.Queue) bool {
+	a := &agent{site: s, m: s.m, handler: s.m.handler, queue: q, token: channelToken}
 	if !s.pace.Proven() {
-		s.probe(a)
-		return false
+		a.token = probationToken
 	}
+	q.Resume() // what it waited for may have gone while it stood in another line
+	s.asked = s.used
 	s.agents++
-	a.channel = true
-	if !s.m.start(a.run) {
+	if !s.m.launch(a.token, a.run, a.retire) {
 		s.agents--
 		return false
 	}
 	return true
 }
 
-// probe starts a on probation, without a channel, or parks its queue when too many sites are on probation. The mutex is
-// held.
-func (s *Site) probe(a *agent) {
-	if !s.m.probation.enter() {
-		s.park(a.queue)
-		return
-	}
-	a.probation = true
-	s.agents++
-	if !s.m.start(a.run) {
-		s.agents--
-		a.prove()
-	}
-}
-
 // soon is how long a queue waits for agents that are at work anyway, before they count as held up by their receiver.
 const soon = 200 * time.Millisecond
 
-// room reports whether another agent would help q now. Where fewer nodes wait than agents are here already, and those do
-// get on, they are about to ask for work. The mutex is held.
+// room reports whether another agent would help q now. If fewer nodes wait than agents run here, and an agent asked for
+// work in the last 200 ms, the agents will take these nodes too: do not start another. The mutex is held.
 func (s *Site) room(q *relay.Queue, now time.Time) bool {
 	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents && now.Sub(s.asked) < soon {
 		return false
@@ -103,37 +95,45 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 	return s.agents < s.pace.Window(now)
 }
 
-// park lets q wait here, with the reason for everyone to see. The mutex is held.
-func (s *Site) park(q *relay.Queue) {
-	why, until := s.pace.Closed()
-	if err := s.m.unwritable(); err != nil {
-		why, until = "nothing is sent that cannot be recorded: "+err.Error(), time.Time{}
+// park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
+func (s *Site) park(q *relay.Queue) { s.line.Park(q, s.waits()) }
+
+// waits is why a queue cannot be carried here now.
+func (s *Site) waits() relay.Reason {
+	if err := s.m.handler.Unwritable(); err != nil {
+		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
 	}
-	if why == "" {
-		why = "waiting for a connection to the site"
+	if why := s.closed(); why.Waits() {
+		return why
 	}
-	q.Wait(why, until)
-	s.line.Push(q)
+	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
 }
 
-// next gives an agent whose queue is empty, or has had its turn, the next one in line; nil when there is none.
-func (s *Site) next() *relay.Queue {
+// closed is why the site is closed, and until when.
+func (s *Site) closed() relay.Reason {
+	text, until := s.pace.Closed()
+	if text == "" {
+		return relay.Reason{}
+	}
+	return relay.WaitFor(relay.ReasonSite, s.Key, text, until)
+}
+
+// nextQueue gives the next queue in line whose mail goes here, to an agent whose queue is empty or has had its turn; nil
+// when there is none.
+func (s *Site) nextQueue() *relay.Queue {
 	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
-		q.Wait("", time.Time{})
-		switch {
-		case q.Len() == 0:
-		case s.serves(q):
+		q.Resume()
+		if s.serves(q) {
 			return q
-		default:
-			s.m.parts.Handler.Ready(q)
 		}
+		s.m.handler.Ready(q)
 	}
 	return nil
 }
 
 // serves reports whether q's mail still goes to this site: routes change.
 func (s *Site) serves(q *relay.Queue) bool {
-	r := s.m.parts.Router.Lookup(s.m.destination(q.Key))
+	r := s.m.router.Lookup(s.m.destination(q.Key))
 	return r == nil || siteKey(r) == s.Key
 }
 
@@ -144,9 +144,9 @@ func (s *Site) asks() {
 	s.mu.Unlock()
 }
 
-// leave ends an agent: its connection is kept for the next one, unless there are too many, and the line moves.
-func (s *Site) leave(c *smtp.Conn) {
-	if c != nil && s.m.idle.Add(1) > int64(s.m.parts.Channels) {
+// retire ends an agent: its connection is kept for the next agent, unless there are too many, and the line moves.
+func (s *Site) retire(c *smtp.Conn) {
+	if c != nil && s.m.idle.Add(1) > s.m.channels.most[channelToken] {
 		s.m.idle.Add(-1)
 		c.Quit()
 		c = nil
@@ -163,11 +163,11 @@ func (s *Site) leave(c *smtp.Conn) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if s.agents >= s.pace.Window(now) || s.m.unwritable() != nil || s.m.probation.full() && !s.pace.Proven() {
+	if s.agents >= s.pace.Window(now) || s.m.handler.Unwritable() != nil || s.m.channels.full(probationToken) && !s.pace.Proven() {
 		return
 	}
-	if q := s.next(); q != nil {
-		s.m.parts.Handler.Ready(q)
+	if q := s.nextQueue(); q != nil {
+		s.m.handler.Ready(q)
 	}
 }
 
@@ -239,15 +239,15 @@ func (s *Site) found(now time.Time) bool {
 		return false
 	}
 	s.looked = now
-	r := s.m.parts.Router.Lookup(s.route.Domain)
+	r := s.m.router.Lookup(s.route.Domain)
 	return r != nil && (r.Err == nil || r.Err.Permanent)
 }
 
 // admitAll sends every queue in line back to the output handler.
 func (s *Site) admitAll() {
 	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
-		q.Wait("", time.Time{})
-		s.m.parts.Handler.Ready(q)
+		q.Resume()
+		s.m.handler.Ready(q)
 	}
 }
 
@@ -274,12 +274,10 @@ func (s *Site) hold(q *relay.Queue) {
 	}
 }
 
-// companions takes the other nodes of the visit's message that go to this site.
-func (s *Site) companions(v *relay.Visit, room int) []*relay.Visit {
-	return s.m.parts.Handler.Companions(v, room, func(k relay.Key) bool {
-		r := s.m.parts.Router.Lookup(s.m.destination(k))
-		return r != nil && r.Err == nil && r.Site == s.Key
-	})
+// reaches reports whether mail with this key goes to this site too.
+func (s *Site) reaches(k relay.Key) bool {
+	r := s.m.router.Lookup(s.m.destination(k))
+	return r != nil && r.Err == nil && r.Site == s.Key
 }
 
 // hasOther reports whether the site has a host besides the named one.
@@ -292,8 +290,8 @@ func (s *Site) hasOther(host string) bool {
 	return false
 }
 
-// heard tells the pace what a visit showed about the site. It reports true when the site does its work.
-func (s *Site) heard(n news, why string) bool {
+// learn tells the pace what a visit showed about the site. It reports true when the site does its work.
+func (s *Site) learn(n news, why string) bool {
 	switch n {
 	case works:
 		s.pace.Answered()
@@ -301,37 +299,4 @@ func (s *Site) heard(n news, why string) bool {
 		s.pace.Trouble(time.Now(), why)
 	}
 	return n == works
-}
-
-// Status is the state of a site, for the admin.
-type Status struct {
-	Site        string   `json:"site"`
-	Hosts       []string `json:"hosts"`
-	Channels    int      `json:"channels"`               // queues being emptied
-	Idle        int      `json:"idle"`                   // connections kept for the next one
-	Waiting     int      `json:"waiting"`                // queues in line
-	Reason      string   `json:"reason,omitempty"`       // why it is closed
-	ClosedUntil int64    `json:"closed_until,omitempty"` // Unix seconds
-}
-
-// Sites lists the sites in use.
-func (m *Manager) Sites() []Status {
-	var all []Status
-	for _, s := range m.all() {
-		all = append(all, s.status())
-	}
-	return all
-}
-
-func (s *Site) status() Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := Status{Site: s.Key, Channels: s.agents, Idle: len(s.idle), Waiting: s.line.Len()}
-	for _, h := range s.route.Hosts {
-		st.Hosts = append(st.Hosts, h.Name)
-	}
-	if why, until := s.pace.Closed(); why != "" {
-		st.Reason, st.ClosedUntil = why, until.Unix()
-	}
-	return st
 }

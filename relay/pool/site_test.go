@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -45,7 +46,7 @@ func TestOneHungConnectionDoesNotHoldUpItsSite(t *testing.T) {
 	cfg := quick()
 	cfg.Idle = time.Millisecond
 	w := newWorld(t, cfg, time.Hour)
-	w.pool.parts.SMTP.Timeouts.Dot = time.Hour
+	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Hour })
 	w.listen("x", sink.Character{})
 	good := w.Lookup("x")
 	w.send("prove@x")
@@ -160,8 +161,8 @@ func TestLoop(t *testing.T) {
 
 func TestSecondMXIsReachedWhileManySitesAreTried(t *testing.T) {
 	w := newWorld(t, quick(), 100*time.Millisecond)
-	for range cap(w.pool.probation)/4 + 2 {
-		w.pool.probation <- struct{}{}
+	for range int(w.pool.channels.most[probationToken])/4 + 2 {
+		w.pool.channels.enter(probationToken)
 	}
 	w.listen("x", sink.Character{})
 	r := *w.Lookup("x")
@@ -179,7 +180,7 @@ func TestSecondMXIsReachedWhileManySitesAreTried(t *testing.T) {
 
 func TestChannelsBoundConnections(t *testing.T) {
 	w := newWorldWith(t, quick(), time.Hour, 2, nil)
-	w.pool.parts.SMTP.Timeouts.Dot = time.Hour
+	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Hour })
 	for i := range 60 {
 		d := fmt.Sprintf("d%d", i)
 		w.listen(d, sink.Character{Faults: []sink.Fault{{Stage: sink.Dot, Do: sink.Silence, After: 1, Times: 1 << 20}}})
@@ -192,8 +193,8 @@ func TestChannelsBoundConnections(t *testing.T) {
 	for _, s := range w.pool.Sites() {
 		working += s.Channels
 	}
-	if most := 2 + cap(w.pool.probation); working > most {
-		t.Errorf("%d connections at work with %d channels and %d places on probation", working, 2, cap(w.pool.probation))
+	if most := 2 + int(w.pool.channels.most[probationToken]); working > most {
+		t.Errorf("%d connections at work with %d channels and %d places on probation", working, 2, int(w.pool.channels.most[probationToken]))
 	}
 }
 
@@ -207,7 +208,7 @@ func TestSlowSiteGivesWay(t *testing.T) {
 	for i := range 600 {
 		w.send(fmt.Sprintf("u%d@slow", i))
 	}
-	w.eventually("the slow site has all channels", func() bool { return w.handler.Channels() == 4 })
+	w.eventually("the slow site has all channels", func() bool { return w.pool.channels.working(channelToken) == 4 })
 	for i := range 20 {
 		name := fmt.Sprintf("fast%d", i)
 		w.listen(name, sink.Character{})
@@ -334,8 +335,8 @@ func TestNoQueueIsForgotten(t *testing.T) {
 				return false
 			}
 		}
-		return len(w.pool.probation) == 0 && w.handler.Channels() <= 1 && len(w.queues.Queues()) == 0
+		return w.pool.channels.working(probationToken) == 0 && w.pool.channels.working(channelToken) == 0 && len(w.queues.Queues()) == 0
 	})
 }
 
-var _ relay.Carrier = (*Manager)(nil)
+var _ Handler = (*relay.Handler)(nil)

@@ -28,8 +28,7 @@ type world struct {
 	pool    *Manager
 	stop    func()
 	mute    net.Listener
-	asked   atomic.Int64 // calls of Carry
-	carried atomic.Int64 // of them, those that took a channel
+	asked   atomic.Int64 // queues pulled
 
 	mu     sync.Mutex
 	routes map[string]*route.Route
@@ -70,12 +69,12 @@ func newWorldOn(t testing.TB, j relay.Journal, cfg Config, retry time.Duration, 
 	}
 	queue := relay.DefaultQueueConfig()
 	queue.Channels = channels
-	w.queues = relay.NewQueueMap(queue, relay.Parts{Journal: j, Listener: w})
+	w.queues = relay.NewQueueMap(queue, relay.Deps{Journal: j, Listener: w})
 	w.queues.Open()
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := 300 * time.Millisecond
-	w.pool = New(cfg, Parts{
-		Handler: w.handler, Router: r, Inject: "inject", Channels: channels,
+	w.pool = New(cfg, Deps{
+		Handler: counted{w.handler, &w.asked}, Router: r, Inject: "inject", Channels: channels,
 		Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) },
 		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
 			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
@@ -89,7 +88,7 @@ func newWorldOn(t testing.TB, j relay.Journal, cfg Config, retry time.Duration, 
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { w.handler.Run(ctx, w) })
+	wg.Go(func() { w.handler.Run(ctx) })
 	wg.Go(func() { w.pool.Run(ctx) })
 	w.stop = sync.OnceFunc(func() {
 		cancel()
@@ -104,14 +103,26 @@ func (w *world) start() {
 	})
 }
 
-// Carry implements relay.Carrier: the pool's, counted.
-func (w *world) Carry(q *relay.Queue) bool {
-	w.asked.Add(1)
-	if !w.pool.Carry(q) {
-		return false
+// counted is a handler that counts the queues pulled from it.
+type counted struct {
+	*relay.Handler
+	asked *atomic.Int64
+}
+
+// Next implements Handler.
+func (c counted) Next(ctx context.Context) *relay.Queue {
+	q := c.Handler.Next(ctx)
+	if q != nil {
+		c.asked.Add(1)
 	}
-	w.carried.Add(1)
-	return true
+	return q
+}
+
+// retime changes the timeouts of connections made from now on.
+func (w *world) retime(change func(*smtp.Timeouts)) {
+	cfg := *w.pool.smtp.Load()
+	change(&cfg.Timeouts)
+	w.pool.SetSMTP(cfg)
 }
 
 // listen opens a host with the given character and makes it the site of the domain, behind those it has already.

@@ -72,7 +72,7 @@ func open(dir string) (*relay.QueueMap, *snapshot.Agent, error) {
 	}
 	cfg := relay.DefaultQueueConfig()
 	cfg.MaxMessages = 1 << 30
-	return relay.NewQueueMap(cfg, relay.Parts{Journal: agent}), agent, nil
+	return relay.NewQueueMap(cfg, relay.Deps{Journal: agent}), agent, nil
 }
 
 func filled(dir string, n, size int) (*relay.QueueMap, *snapshot.Agent, error) {

@@ -1,0 +1,77 @@
+package pool
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// probationRoom is how many agents may be on probation, as a multiple of the channels.
+const probationRoom = 4
+
+// token is what an agent holds while it works.
+type token uint8
+
+const (
+	// channelToken is for sites that are known to work. The tokens are the channels of the [queue] table.
+	channelToken token = iota
+	// probationToken is for sites of which nobody knows yet whether they answer: one agent each. It is no channel, so that
+	// any number of dead sites leaves the channels to the sites that live.
+	probationToken
+)
+
+// Channels bounds the agents at work, all sites together. A token changes hands in two places, both in Manager.launch:
+// the new agent gets it before its goroutine runs, and gives it back when it has ended its work. Nobody passes one on:
+// an agent whose site has proven itself ends, and another with a channel goes on over its connection.
+type Channels struct {
+	count [2]atomic.Int64
+	most  [2]int64
+	freed chan struct{} // holds a signal when a channel token was given back; Manager.dispatch alone waits for it
+}
+
+func newChannels(channels int) *Channels {
+	n := int64(max(channels, 1))
+	return &Channels{most: [2]int64{n, n * probationRoom}, freed: make(chan struct{}, 1)}
+}
+
+// enter hands out a token. It reports false when there is none.
+func (c *Channels) enter(t token) bool {
+	if c.count[t].Add(1) > c.most[t] {
+		c.count[t].Add(-1)
+		return false
+	}
+	return true
+}
+
+// exit takes a token back.
+func (c *Channels) exit(t token) {
+	c.count[t].Add(-1)
+	if t == channelToken {
+		select {
+		case c.freed <- struct{}{}:
+		default: // a signal is there already
+		}
+	}
+}
+
+// await waits until a channel is free. It reports false when ctx is done first.
+func (c *Channels) await(ctx context.Context) bool {
+	for c.full(channelToken) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-c.freed:
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// full reports whether every token of the kind is in use.
+func (c *Channels) full(t token) bool { return c.count[t].Load() >= c.most[t] }
+
+// working is how many tokens of the kind are in use.
+func (c *Channels) working(t token) int { return int(c.count[t].Load()) }
+
+// hurried reports whether so many sites are being tried that none should be waited for long.
+func (c *Channels) hurried() bool {
+	return c.count[probationToken].Load() > c.most[probationToken]/4
+}

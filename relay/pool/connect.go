@@ -1,0 +1,54 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// connect tries the hosts of a fresh plan in turn, but not the host named avoid.
+func (s *Site) connect(avoid string) (*smtp.Conn, error) {
+	r := s.current()
+	if r.Err != nil {
+		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}
+	}
+	plan, cfg := s.patience(r)
+	var last error = &smtp.Error{Command: "connect", Enhanced: "4.4.1", Lines: []string{"no host of the site can be tried now"}}
+	ctx, cancel := context.WithCancel(s.m.cut)
+	defer cancel()
+	for _, addr := range plan {
+		if addr.Host == avoid {
+			continue
+		}
+		conn, err := s.m.hosts.reach(ctx, addr, cfg)
+		if err == nil && !r.Static {
+			err = loops(conn, addr, cfg)
+		}
+		if err == nil {
+			return conn, nil
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
+}
+
+// hurried is how long a site that has not proven itself is waited for, at each step, while many other sites are tried too.
+// A site that needs longer has its turn when there is less to do.
+const hurried = 5 * time.Second
+
+// patience gives the addresses to try, those that failed lately last, and the timeouts to allow them.
+func (s *Site) patience(r *route.Route) ([]route.Address, *smtp.Config) {
+	plan := s.m.hosts.order(r.Plan())
+	cfg := s.m.smtp.Load()
+	if r.Static || s.pace.Proven() || !s.m.channels.hurried() {
+		return plan, cfg
+	}
+	short := *cfg
+	short.Timeouts.Connect, short.Timeouts.Banner, short.Timeouts.EHLO = hurried, hurried, hurried
+	return plan[:min(2, len(plan))], &short
+}

@@ -1,0 +1,61 @@
+package relay
+
+import "time"
+
+// ReasonKind is the kind of thing that holds mail up.
+type ReasonKind uint8
+
+const (
+	// ReasonNone is the kind of the zero Reason: nothing holds the mail up.
+	ReasonNone ReasonKind = iota
+	// ReasonReply: the last visit failed for now; Text is what the receiver said, or what happened in its place.
+	ReasonReply
+	// ReasonDNS: the domain's route is not known yet, or DNS cannot tell it now.
+	ReasonDNS
+	// ReasonSite: the site is closed because it could not be reached or turned everything away.
+	ReasonSite
+	// ReasonConnection: the site has as many connections at work as it is given.
+	ReasonConnection
+	// ReasonJournal: nothing is sent because it could not be recorded that it is being sent.
+	ReasonJournal
+)
+
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "journal"}
+
+// String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
+func (k ReasonKind) String() string { return reasonNames[k] }
+
+// MarshalText implements encoding.TextMarshaler.
+func (k ReasonKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. A kind of a newer daemon reads as ReasonNone.
+func (k *ReasonKind) UnmarshalText(text []byte) error {
+	*k = ReasonNone
+	for i, name := range reasonNames {
+		if name == string(text) {
+			*k = ReasonKind(i)
+		}
+	}
+	return nil
+}
+
+// Reason is why mail waits, or why a part of the daemon does not do its work: the one form in which gate, queue, node,
+// pace, journal and DNS say it, and which console, log and metrics read. The zero Reason says that nothing is held up.
+type Reason struct {
+	Kind  ReasonKind
+	Who   string    // whom it is about: a domain, a site, a host; "" for this machine
+	Text  string    // what happened, in the words of the mail log
+	Until time.Time // the next try; zero: as soon as what holds the mail up has ended, which is signalled and not timed
+}
+
+// WaitFor returns the Reason of mail that waits until a time, or, with the zero time, for a signal. Whatever keeps mail
+// waiting takes a Reason, so that no mail waits in silence (promise P5).
+func WaitFor(kind ReasonKind, who, text string, until time.Time) Reason {
+	return Reason{Kind: kind, Who: who, Text: text, Until: until}
+}
+
+// Waits reports whether r holds anything up.
+func (r Reason) Waits() bool { return r.Kind != ReasonNone }
+
+// Next is Until in Unix seconds; 0 when there is no such time.
+func (r Reason) Next() int64 { return unix(r.Until) }
