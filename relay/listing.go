@@ -58,8 +58,5 @@ type QueueStatus struct {
 	Deferred int    `json:"deferred"`
 	Oldest   int64  `json:"oldest"` // Unix seconds of the oldest waiting message's arrival
 
-	Kind   ReasonKind `json:"kind,omitempty"`   // what holds the queue up; the four are a Reason
-	Who    string     `json:"who,omitempty"`    // whom Reason is about: a site, a domain
-	Reason string     `json:"reason,omitempty"` // what happened
-	Next   int64      `json:"next,omitempty"`   // Unix seconds of the next try
+	ReasonStatus // what holds the queue up
 }

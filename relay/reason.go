@@ -59,3 +59,16 @@ func (r Reason) Waits() bool { return r.Kind != ReasonNone }
 
 // Next is Until in Unix seconds; 0 when there is no such time.
 func (r Reason) Next() int64 { return unix(r.Until) }
+
+// Status is r as JSON has it.
+func (r Reason) Status() ReasonStatus {
+	return ReasonStatus{Kind: r.Kind, Who: r.Who, Reason: r.Text, Next: r.Next()}
+}
+
+// ReasonStatus is a Reason as JSON has it.
+type ReasonStatus struct {
+	Kind   ReasonKind `json:"kind,omitempty"`
+	Who    string     `json:"who,omitempty"`    // whom it is about: a domain, a site, a host
+	Reason string     `json:"reason,omitempty"` // what happened
+	Next   int64      `json:"next,omitempty"`   // Unix seconds of the next try
+}

@@ -74,7 +74,7 @@ func (st *QueueStatus) include(q *Queue) {
 	st.Active += q.Len()
 	st.Busy += q.busy
 	if q.reason.Waits() {
-		st.Kind, st.Who, st.Reason, st.Next = q.reason.Kind, q.reason.Who, q.reason.Text, q.reason.Next()
+		st.ReasonStatus = q.reason.Status()
 	}
 	if q.head != nil {
 		if t := q.head.Message.Arrived.Unix(); st.Oldest == 0 || t < st.Oldest {

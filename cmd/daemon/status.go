@@ -18,8 +18,40 @@ func (d *Daemon) Status() console.Status {
 		Hostname: cfg.Hostname, Mode: cfg.Mode,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: []console.Door{d.doorStatus()}, Pool: d.poolStatus(),
-		DNS: d.resolver.Stats(), Journal: d.agent.Status(),
+		DNS: console.DNS(d.resolver.Status()), Journal: d.journalStatus(), Reasons: d.reasons(),
 	}
+}
+
+// reasons is what holds up more than one queue.
+func (d *Daemon) reasons() []relay.ReasonStatus {
+	var all []relay.ReasonStatus
+	add := func(kind relay.ReasonKind, text string) {
+		all = append(all, relay.WaitFor(kind, "", text, time.Time{}).Status())
+	}
+	if err := d.agent.Blocked(); err != nil {
+		add(relay.ReasonJournal, "nothing is taken: "+err.Error())
+	}
+	if err := d.agent.Unwritable(); err != nil {
+		add(relay.ReasonJournal, "nothing is sent that cannot be recorded: "+err.Error())
+	}
+	if !d.resolver.Healthy() {
+		add(relay.ReasonDNS, "the name servers do not answer")
+	}
+	return all
+}
+
+func (d *Daemon) journalStatus() console.Journal {
+	s := d.agent.Status()
+	j := console.Journal{
+		Ack: s.Ack, Segments: s.Segments, Messages: s.Messages, Deferred: s.Deferred, Takes: s.Takes, Recipients: s.Recipients,
+		Done: s.Done, Commits: s.Commits, Syncs: s.Syncs, Bytes: s.Bytes, PerMessage: s.PerMessage, Snapshots: s.Snapshots,
+		Blocked: s.Blocked, Unwritable: s.Unwritable, Recovered: s.Recovered,
+	}
+	if s.Recovered {
+		r := console.Recovery(s.Recovery)
+		j.Recovery = &r
+	}
+	return j
 }
 
 func (d *Daemon) doorStatus() console.Door {

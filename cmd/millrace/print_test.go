@@ -18,9 +18,10 @@ queued   207 messages, 3.3 MiB, in 40 queues; of their nodes 190 ready, 5 under 
 done     980 sent, 20 bounced, 1 expired, 2 handed back; 31 deferrals
 since    start: 1204 messages taken, 3 restored, 1000 removed; 4 deliveries may have been made twice
 pool     14 sites (1 closed for now), 38 connections, 5 of them busy
-dns      healthy=true entries=44 hits=1204
-journal  ack=journal segments=2
-recovery messages=3 maybe_twice=1 clean=false
+dns      healthy=true entries=44 hits=1204 misses=0 lookups=0 failures=0 waiting=0
+journal  ack=journal segments=2 messages=0 per_message=0 syncs=0 snapshots=0
+recovery messages=3 recipients=0 done=0 maybe_twice=1 torn=0 clean=false
+held up  nothing is sent that cannot be recorded: disk full
 `
 	s := sampleStatus()
 	var b strings.Builder

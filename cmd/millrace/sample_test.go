@@ -16,9 +16,13 @@ func sampleStatus() console.Status {
 			Name: "milter", Sessions: 12, Seen: 1310, Passed: 106, Taken: 1204,
 			Rules: []console.RuleCount{{Name: "list-unsubscribe", Seen: 1180}, {Name: "list-id", Seen: 24}, {Name: "precedence"}},
 		}},
-		Pool:    console.PoolStatus{Sites: 14, Connections: 38, Busy: 5, Closed: 1},
-		DNS:     map[string]any{"Entries": 44, "Healthy": true, "Hits": 1204, "Other": "x"},
-		Journal: map[string]any{"ack": "journal", "segments": 2, "recovery": map[string]any{"messages": 3, "maybe_twice": 1, "clean": false, "took": 5}},
+		Pool: console.PoolStatus{Sites: 14, Connections: 38, Busy: 5, Closed: 1},
+		DNS:  console.DNS{Entries: 44, Healthy: true, Hits: 1204, Stale: 7},
+		Journal: console.Journal{
+			Ack: "journal", Segments: 2, Unwritable: "disk full",
+			Recovery: &console.Recovery{Messages: 3, MaybeTwice: 1, Took: 5},
+		},
+		Reasons: []relay.ReasonStatus{{Kind: relay.ReasonJournal, Reason: "nothing is sent that cannot be recorded: disk full"}},
 	}
 }
 

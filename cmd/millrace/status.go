@@ -52,10 +52,10 @@ func printStatus(w io.Writer, s *console.Status) error {
 		s.Taken, s.Restored, s.Removed, s.MaybeTwice)
 	fmt.Fprintf(&b, "pool     %d sites (%d closed for now), %d connections, %d of them busy\n",
 		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
-	printPart(&b, "dns", s.DNS, "healthy", "entries", "hits", "misses", "lookups", "failures", "waiting")
-	printPart(&b, "journal", s.Journal, "ack", "segments", "messages", "per_message", "syncs", "snapshots", "blocked", "unwritable")
-	if numbers, ok := s.Journal.(map[string]any); ok {
-		printPart(&b, "recovery", numbers["recovery"], "messages", "recipients", "done", "maybe_twice", "torn", "damaged", "lost", "missing", "clean")
+	printDNS(&b, &s.DNS)
+	printJournal(&b, &s.Journal)
+	for _, r := range s.Reasons {
+		fmt.Fprintf(&b, "held up  %s\n", clean(r.Reason))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -78,22 +78,35 @@ func printDoor(b *strings.Builder, d *console.Door) {
 	b.WriteByte('\n')
 }
 
-// printPart writes those of a part's own numbers that it has, in this order.
-func printPart(b *strings.Builder, name string, part any, keys ...string) {
-	numbers, ok := part.(map[string]any)
-	if !ok {
+// printDNS writes nothing for a daemon that told nothing: an older one, or a newer one with other keys.
+func printDNS(b *strings.Builder, d *console.DNS) {
+	if *d == (console.DNS{}) {
 		return
 	}
-	var fields []string
-	for _, want := range keys {
-		for key, value := range numbers {
-			if strings.EqualFold(key, want) {
-				fields = append(fields, fmt.Sprintf("%s=%s", want, clean(fmt.Sprint(value))))
-			}
-		}
+	fmt.Fprintf(b, "dns      healthy=%t entries=%d hits=%d misses=%d lookups=%d failures=%d waiting=%d\n",
+		d.Healthy, d.Entries, d.Hits, d.Misses, d.Lookups, d.Failures, d.Waiting)
+}
+
+// printJournal writes nothing for a daemon that told nothing.
+func printJournal(b *strings.Builder, j *console.Journal) {
+	if j.Ack == "" {
+		return
 	}
-	if len(fields) > 0 {
-		fmt.Fprintf(b, "%-8s %s\n", name, strings.Join(fields, " "))
+	fmt.Fprintf(b, "journal  ack=%s segments=%d messages=%d per_message=%d syncs=%d snapshots=%d\n",
+		clean(j.Ack), j.Segments, j.Messages, j.PerMessage, j.Syncs, j.Snapshots)
+	r := j.Recovery
+	if r == nil {
+		return
+	}
+	fmt.Fprintf(b, "recovery messages=%d recipients=%d done=%d maybe_twice=%d torn=%d clean=%t\n",
+		r.Messages, r.Recipients, r.Done, r.MaybeTwice, r.Torn, r.Clean)
+	for _, bad := range []struct {
+		name   string
+		places []string
+	}{{"damaged", r.Damaged}, {"lost", r.Lost}, {"missing", r.Missing}} {
+		if len(bad.places) > 0 {
+			fmt.Fprintf(b, "%-8s %s\n", bad.name, clean(strings.Join(bad.places, "; ")))
+		}
 	}
 }
 

@@ -70,8 +70,6 @@ func TestStatusRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := src.Status()
-	want.DNS = map[string]any{"lookups": json.Number("1152921504606846976")} // 1<<60, not rounded to a float
-	want.Journal = map[string]any{"Segments": json.Number("3")}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

@@ -24,13 +24,13 @@ func (f *fakeSource) Status() Status {
 		Version: "1.2.3", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Started: 1_700_000_000, Uptime: 60,
 		Doors:   []Door{{Name: "milter", Sessions: 12, Seen: 1310, Taken: 1204, Rules: []RuleCount{{Name: "list-id", Seen: 24}}}},
 		Pool:    PoolStatus{Sites: 14, Connections: 38, Busy: 7},
-		DNS:     map[string]int64{"lookups": 1 << 60},
-		Journal: struct{ Segments int }{3},
+		DNS:     DNS{Lookups: 1 << 60},
+		Journal: Journal{Segments: 3},
 	}
 }
 
 func (f *fakeSource) Queues() []relay.QueueStatus {
-	return []relay.QueueStatus{{Domain: "a.example", Active: 2}, {Domain: "b.example", Deferred: 1, Reason: "<greylisted>"}}
+	return []relay.QueueStatus{{Domain: "a.example", Active: 2}, {Domain: "b.example", Deferred: 1, ReasonStatus: relay.ReasonStatus{Reason: "<greylisted>"}}}
 }
 
 func (f *fakeSource) Messages(yield func(relay.Listing) bool) {

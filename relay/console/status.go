@@ -1,6 +1,10 @@
 package console
 
-import "github.com/millrace/millrace/relay"
+import (
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
 
 // Status is the daemon in numbers.
 type Status struct {
@@ -14,8 +18,11 @@ type Status struct {
 	Uptime   int64      `json:"uptime"`  // seconds
 	Doors    []Door     `json:"doors"`
 	Pool     PoolStatus `json:"pool"`
-	DNS      any        `json:"dns,omitempty"`     // the resolver's numbers, as it gives them
-	Journal  any        `json:"journal,omitempty"` // the recovery agent's numbers, as it gives them
+	DNS      DNS        `json:"dns"`
+	Journal  Journal    `json:"journal"`
+
+	// Reasons is what holds up more than one queue now: a journal that cannot be written, name servers that do not answer.
+	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
 }
 
 // Door is one way in. Its numbers count messages since start, but for Sessions.
@@ -42,4 +49,56 @@ type PoolStatus struct {
 	Connections int64 `json:"connections"` // open to all of them
 	Busy        int64 `json:"busy"`        // of those, under way with a transaction
 	Closed      int64 `json:"closed"`      // sites that take nothing for now
+}
+
+// DNS is the resolver in numbers: since it was made, but for InFlight, Waiting and Entries, which are of this moment.
+type DNS struct {
+	Lookups  uint64 `json:"lookups"`   // names looked up at the name servers
+	Failures uint64 `json:"failures"`  // lookups that brought nothing certain
+	Hits     uint64 `json:"hits"`      // questions answered from the cache
+	Misses   uint64 `json:"misses"`    // questions that had to wait
+	Stale    uint64 `json:"stale"`     // answers from the cache that had expired
+	Dropped  uint64 `json:"dropped"`   // names not looked up because too many were waiting
+	InFlight int    `json:"in_flight"` // names being looked up
+	Waiting  int    `json:"waiting"`   // names whose lookup has not begun
+	Entries  int    `json:"entries"`   // domains in the cache
+	Healthy  bool   `json:"healthy"`   // false: the name servers do not answer, and nobody is bounced for what they say
+}
+
+// Journal is the recovery agent in numbers.
+type Journal struct {
+	Ack        string `json:"ack"`         // the ack key in force
+	Segments   int    `json:"segments"`    // files of the journal in use
+	Messages   int    `json:"messages"`    // messages in the journal and not gone
+	Deferred   int    `json:"deferred"`    // nodes with soft state
+	Takes      int64  `json:"takes"`       // messages taken since start
+	Recipients int64  `json:"recipients"`  // recipients of these messages
+	Done       int64  `json:"done"`        // recipients done since start
+	Commits    int64  `json:"commits"`     // writes
+	Syncs      int64  `json:"syncs"`       // fsyncs
+	Bytes      int64  `json:"bytes"`       // written to the journal since start
+	PerMessage int64  `json:"per_message"` // Bytes for each message taken
+	Snapshots  int64  `json:"snapshots"`   // written since start
+
+	Blocked    string `json:"blocked,omitempty"`    // why nothing is taken now
+	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: what is sent could not be recorded
+
+	Recovered bool      `json:"recovered"`          // false while the daemon still restores what waited
+	Recovery  *Recovery `json:"recovery,omitempty"` // what the last start found; nil when the state directory was new
+}
+
+// Recovery is what the last start found in the state directory.
+type Recovery struct {
+	Messages   int           `json:"messages"`          // messages restored
+	Recipients int           `json:"recipients"`        // recipients of these messages, not done
+	Done       int           `json:"done"`              // recipients in the journal that were done before
+	MaybeTwice int           `json:"maybe_twice"`       // recipients who may get a message twice
+	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
+	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
+	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
+	Missing    []string      `json:"missing,omitempty"` // segments that should be there and are not, or cannot be read
+	Notes      []string      `json:"notes,omitempty"`   // anything else a human should know
+	Clean      bool          `json:"clean"`             // the last stop was a clean one
+	Until      time.Time     `json:"until,omitzero"`    // the last commit; what ack = "memory" took later is lost
+	Took       time.Duration `json:"took"`              // nanoseconds
 }

@@ -28,13 +28,13 @@ type Resolver struct {
 	jobs    map[string]*job // every name in the backlog or with a worker
 	backlog backlog
 	health  health
-	stats   Stats
+	status  Status
 	end     context.CancelFunc // ends the workers' lookups; set by Run
 	stopped bool
 }
 
-// Stats is what a Resolver has done since it was made, and where it stands.
-type Stats struct {
+// Status is what a Resolver has done since it was made, and where it stands.
+type Status struct {
 	Lookups  uint64 `json:"lookups"`   // names looked up at the name servers
 	Failures uint64 `json:"failures"`  // lookups that brought nothing certain
 	Hits     uint64 `json:"hits"`      // questions answered from the cache
@@ -187,11 +187,11 @@ func (r *Resolver) Healthy() bool {
 	return r.health.ok()
 }
 
-// Stats returns the counters.
-func (r *Resolver) Stats() Stats {
+// Status returns the counters.
+func (r *Resolver) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.stats
+	s := r.status
 	s.Waiting = r.backlog.len()
 	s.Entries = r.cache.len()
 	s.Healthy = r.health.ok()
@@ -220,12 +220,12 @@ func (r *Resolver) known(domain string) (*Route, bool) {
 func (r *Resolver) count(rt *Route) {
 	switch {
 	case rt == nil:
-		r.stats.Misses++
+		r.status.Misses++
 	case rt.Stale:
-		r.stats.Stale++
-		r.stats.Hits++
+		r.status.Stale++
+		r.status.Hits++
 	default:
-		r.stats.Hits++
+		r.status.Hits++
 	}
 }
 
@@ -243,7 +243,7 @@ func (r *Resolver) start(domain string) *job {
 		j.lane = rec.lane()
 	}
 	if !r.backlog.push(j) {
-		r.stats.Dropped++
+		r.status.Dropped++
 		return nil
 	}
 	r.jobs[domain] = j

@@ -138,7 +138,7 @@ func TestServesStaleInAnOutage(t *testing.T) {
 			}
 			pass(30 * time.Second)
 		}
-		if rt := r.Lookup("a.test"); !rt.Stale || r.Stats().Stale == 0 {
+		if rt := r.Lookup("a.test"); !rt.Stale || r.Status().Stale == 0 {
 			t.Errorf("not marked stale: %+v", rt)
 		}
 		if n := w.count("a.test"); n < 10 || n > 40 {
@@ -175,7 +175,7 @@ func TestOutageBouncesNobody(t *testing.T) {
 			r.Want(fmt.Sprintf("d%d.test", i))
 		}
 		pass(time.Minute)
-		if s := r.Stats(); s.Healthy || s.Failures != 30 || r.Healthy() {
+		if s := r.Status(); s.Healthy || s.Failures != 30 || r.Healthy() {
 			t.Errorf("in the outage: %+v", s)
 		}
 		// The server is back but lies for a while: it denies everything.
@@ -194,7 +194,7 @@ func TestOutageBouncesNobody(t *testing.T) {
 		}
 		pass(time.Minute)
 		if !r.Healthy() {
-			t.Errorf("after the outage: %+v", r.Stats())
+			t.Errorf("after the outage: %+v", r.Status())
 		}
 		if text := log.String(); !strings.Contains(text, "most DNS lookups fail") || !strings.Contains(text, "works again") {
 			t.Errorf("log: %s", text)
@@ -224,7 +224,7 @@ func TestSlowNamesAreNotFailed(t *testing.T) {
 		if len(got) != 1 || got[0].Err != nil {
 			t.Fatalf("got %v after %v", got, time.Since(start))
 		}
-		if s := r.Stats(); s.Lookups != 1 || s.Failures != 0 || s.InFlight != 0 || s.Waiting != 0 {
+		if s := r.Status(); s.Lookups != 1 || s.Failures != 0 || s.InFlight != 0 || s.Waiting != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -245,14 +245,14 @@ func TestDeadDomainsDoNotStarveOthers(t *testing.T) {
 		// A known name is answered all the while, and refreshed.
 		for range 300 {
 			if rt := r.Lookup("known.test"); rt == nil || rt.Err != nil {
-				t.Fatalf("known name: %+v; %+v", rt, r.Stats())
+				t.Fatalf("known name: %+v; %+v", rt, r.Status())
 			}
 			pass(time.Second)
 		}
 		// The dead have had their quick look. What is new comes at once, although
 		// thousands still wait.
-		if r.Stats().Waiting < dead/2 {
-			t.Fatalf("only %d wait", r.Stats().Waiting)
+		if r.Status().Waiting < dead/2 {
+			t.Fatalf("only %d wait", r.Status().Waiting)
 		}
 		for i := range 100 {
 			name := fmt.Sprintf("new%d.test", i)
@@ -281,11 +281,11 @@ func TestBounds(t *testing.T) {
 				}
 			})
 		}
-		if s := r.Stats(); refused.Load() < 36 || s.Dropped < 36 || s.Waiting > 10 {
+		if s := r.Status(); refused.Load() < 36 || s.Dropped < 36 || s.Waiting > 10 {
 			t.Errorf("%d refused, %+v", refused.Load(), s)
 		}
 		pass(time.Minute)
-		if s := r.Stats(); called.Load() != 50 || s.Entries != 5 || w.most > 4 || s.InFlight != 0 {
+		if s := r.Status(); called.Load() != 50 || s.Entries != 5 || w.most > 4 || s.InFlight != 0 {
 			t.Errorf("%d called, %d at a time, %+v", called.Load(), w.most, s)
 		}
 	})
@@ -333,7 +333,7 @@ func TestAddressesNeedNoLookupEver(t *testing.T) {
 			}
 			time.Sleep(50 * time.Minute)
 		}
-		if s := r.Stats(); s.Waiting != 0 || s.Entries != 1 {
+		if s := r.Status(); s.Waiting != 0 || s.Entries != 1 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -385,14 +385,14 @@ func TestStop(t *testing.T) {
 		if rt := r.Lookup("known.test"); rt == nil {
 			t.Error("the cache is gone")
 		}
-		if s := r.Stats(); s.Lookups != 1 || s.Failures != 0 || s.InFlight != 0 {
+		if s := r.Status(); s.Lookups != 1 || s.Failures != 0 || s.InFlight != 0 {
 			t.Errorf("the end is taken for an outage: %+v", s)
 		}
 		called := false
 		r.Await("late.test", func(rt *Route) { called = rt.Err != nil && !rt.Err.Permanent })
 		r.Want("late.test")
-		if !called || r.Lookup("late.test") != nil || r.Stats().Waiting != 0 {
-			t.Errorf("after Stop: %v, %+v", called, r.Stats())
+		if !called || r.Lookup("late.test") != nil || r.Status().Waiting != 0 {
+			t.Errorf("after Stop: %v, %+v", called, r.Status())
 		}
 		r.Stop() // again
 		r.Run(t.Context())
@@ -468,7 +468,7 @@ func TestManyCallers(t *testing.T) {
 			<-done
 		}
 		pass(time.Hour)
-		if s := r.Stats(); asked.Load() != called.Load() || s.InFlight != 0 || s.Waiting != 0 || s.Entries > 40 {
+		if s := r.Status(); asked.Load() != called.Load() || s.InFlight != 0 || s.Waiting != 0 || s.Entries > 40 {
 			t.Errorf("asked %d, called %d, %+v", asked.Load(), called.Load(), s)
 		}
 		r.mu.Lock()

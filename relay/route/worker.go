@@ -29,7 +29,7 @@ func (r *Resolver) take() (*job, patience) {
 			return nil, patience{}
 		}
 		if j := r.backlog.pop(); j != nil {
-			r.stats.InFlight++
+			r.status.InFlight++
 			return j, r.patience(j)
 		}
 		r.wake.Wait()
@@ -58,7 +58,7 @@ func (r *Resolver) leave(j *job) {
 // release books the end of a lookup; r.mu is held. Whatever it makes room for
 // is taken by the same worker.
 func (r *Resolver) release(j *job) {
-	r.stats.InFlight--
+	r.status.InFlight--
 	r.backlog.done(j)
 }
 
@@ -101,9 +101,9 @@ func (r *Resolver) book(j *job, f finding) (rt *Route, turned bool) {
 	rec := k.update(old, f)
 	r.cache.put(j.domain, &rec)
 	r.release(j)
-	r.stats.Lookups++
+	r.status.Lookups++
 	if f.verdict == outage || f.verdict == unclear {
-		r.stats.Failures++
+		r.status.Failures++
 	}
 	delete(r.jobs, j.domain)
 	return rec.route, before != k.healthy
