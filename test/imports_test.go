@@ -14,8 +14,14 @@ const module = "github.com/millrace/millrace/"
 // allowed says which of our packages each may import. A folder not named here may import nothing of ours; "x/..." names
 // a folder and all below it. Imports run one way: what stands above may import what stands below.
 var allowed = map[string][]string{
-	"cmd/millrace":  {"cmd/daemon", "relay", "relay/console", "relay/smtp", "snapshot", "test/sink", "test/standin"}, // the demo brings its own internet
-	"cmd/daemon":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
+	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
+	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "relay", "relay/console", "snapshot"},
+	// The demonstration brings its own MTA and its own internet, which are those of the tests.
+	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
+	// The wiring hands the parts to each other, so it knows them all.
+	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
+	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
+	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
 	"filter":        {"relay"},
@@ -32,7 +38,7 @@ var allowed = map[string][]string{
 var only = map[string][]string{
 	"github.com/emersion/go-milter": {"filter/milter"},
 	"github.com/miekg/dns":          {"relay/route", "test/dns"},
-	"github.com/BurntSushi/toml":    {"cmd/daemon"},
+	"github.com/BurntSushi/toml":    {"cmd/config"},
 	"net/http":                      {"relay/console"},
 	"testing":                       {"test/..."},
 }
@@ -73,6 +79,26 @@ func checkLibrary(t *testing.T, name, imp string) {
 		}
 	}
 	t.Errorf("%s imports %s; only %s may", name, imp, strings.Join(who, ", "))
+}
+
+// TestPackagersLeaveTheDemoOut: a program built with -tags nodemo holds nothing of the tests. A mail server has no use for
+// a sink that accepts everything.
+func TestPackagersLeaveTheDemoOut(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-tags", "nodemo", "./cmd/millrace")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"cmd/daemon") {
+		t.Fatalf("%d packages, and the daemon is none of them", len(deps))
+	}
+	for _, dep := range deps {
+		if strings.HasPrefix(dep, module+"test/") || dep == module+"cmd/demo" || dep == "testing" {
+			t.Errorf("cmd/millrace with -tags nodemo links %s", dep)
+		}
+	}
 }
 
 func packages(t *testing.T) []listed {

@@ -1,5 +1,8 @@
 // Package daemon wires the parts: configuration to parts, parts to parts. It knows nothing of signals and flags, so that
-// the demo and the tests run the very daemon that "serve" runs.
+// the demonstration and the tests run the very daemon that "serve" runs.
+//
+// The package decides nothing about mail. It knows only what no part can know: the order in which the parts start and
+// stop, and the file or socket to which the mail log goes.
 package daemon
 
 import (
@@ -7,14 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay"
@@ -22,15 +23,16 @@ import (
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
-	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/snapshot"
 )
 
-// injectName is the name under which the resolver knows our own MTA. ".invalid" is nobody's domain (RFC 2606).
-const injectName = "inject.millrace.invalid"
-
-// startGrace is how long sessions of the MTA are given when the daemon cannot start after all.
-const startGrace = 10 * time.Second
+const (
+	// startGrace is how long sessions of the MTA are given when the daemon cannot start after all.
+	startGrace = 10 * time.Second
+	// noticeTime is for notifications that wait at the stop. Writing them down takes a commit of the journal and no
+	// network.
+	noticeTime = 3 * time.Second
+)
 
 // Daemon is Millrace: its doors, its heart, its pool and its memory.
 type Daemon struct {
@@ -47,192 +49,90 @@ type Daemon struct {
 	door     *milter.Door
 	console  *console.Server
 
-	run    sync.WaitGroup     // everything Start started
-	cancel context.CancelFunc // ends it
+	run    sync.WaitGroup     // every goroutine that Start started
+	cancel context.CancelFunc // ends those that have no Stop of their own
 
 	mu  sync.Mutex
-	cfg *Config
+	cfg *config.Config // replaced as a whole by Reload, never changed: readers keep it without a lock
 }
 
-// New makes the parts of cfg, in the order in which a message meets them from the end: what settles it first. It locks
-// and opens the state directory, but starts nothing.
-func New(cfg *Config, log hclog.Logger) (*Daemon, error) {
+// New makes the parts of cfg. The part that settles a message comes first and the door last, because each part is given
+// those behind it. New locks and opens the state directory, but starts nothing.
+func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{log: log, cfg: cfg}
-	for _, step := range []func(*Config) error{
-		d.makeLog, d.makeAgent, d.makeResolver, d.makeHeart, d.makePool, d.makeDoor,
-	} {
-		if err := step(cfg); err != nil {
-			return nil, errors.Join(err, d.close())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.letGo())
 		}
+	}()
+	if d.mail, err = openMailLog(cfg); err != nil {
+		return nil, err
 	}
-	d.console = console.New(d, log.Named("console"))
-	return d, nil
-}
-
-func (d *Daemon) makeLog(cfg *Config) (err error) {
-	d.mail, err = openMailLog(cfg)
-	return err
-}
-
-func (d *Daemon) makeAgent(cfg *Config) (err error) {
-	d.agent, err = snapshot.Open(cfg.StateDir, cfg.Snapshot, d.log.Named("snapshot"))
-	return err
-}
-
-func (d *Daemon) makeResolver(cfg *Config) error {
-	routes := map[string]string{injectName: cfg.Bounce.Inject}
-	for domain, hop := range cfg.Route {
-		routes[domain] = hop
+	if d.agent, err = snapshot.Open(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
+		return nil, err
 	}
-	table, err := route.ParseTable(routes)
-	if err != nil {
-		return err
+	if d.resolver, err = newResolver(cfg, log.Named("dns")); err != nil {
+		return nil, err
 	}
-	dns := cfg.DNS
-	dns.Hostname = cfg.Hostname
-	own, err := route.LocalAddrs()
-	if err != nil {
-		return fmt.Errorf("addresses of this host: %w", err)
-	}
-	dns.Own = append(slices.Clone(dns.Own), own...)
-	d.resolver, err = route.New(dns, table, d.log.Named("dns"))
-	return err
-}
-
-func (d *Daemon) makeHeart(cfg *Config) (err error) {
-	d.bounces = bounce.NewServer(cfg.Bounce, bounce.Deps{
-		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: d.log.Named("bounce"),
-		Accept:  d.acceptOwn,
-		Emit:    func(e *relay.Event) { d.queues.Tell(e) },
-		Release: func(m *relay.Message) { d.queues.Release(m) },
-		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
-	})
+	d.bounces = d.newBounces(cfg, log.Named("bounce"))
 	d.queues = relay.NewQueueMap(cfg.Queue, relay.Deps{
 		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Domain: domainKey,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	return nil
+	if d.pool, err = newPool(cfg, d.handler, d.resolver, log.Named("pool")); err != nil {
+		return nil, err
+	}
+	if d.door, err = newDoor(cfg, d.queues, d.agent, log.Named("milter")); err != nil {
+		return nil, err
+	}
+	d.console = console.New(overview{d}, log.Named("console"))
+	return d, nil
 }
 
-// acceptOwn takes a message of our own, of which nobody else need hear.
-func (d *Daemon) acceptOwn(m *relay.Message) error {
-	err := d.queues.Accept(m)
-	if err == nil {
-		d.queues.Heard(m, true)
-	}
-	return err
-}
-
-// domainKey is the queue's name for a domain. One that is no domain keeps its spelling: the resolver will say so.
-func domainKey(domain string) string {
-	if key, err := route.Domain(domain); err == nil {
-		return key
-	}
-	return strings.ToLower(domain)
-}
-
-func (d *Daemon) makePool(cfg *Config) error {
-	order, err := relay.ParseOrder(cfg.Queue.Order)
-	if err != nil {
-		return err
-	}
-	mode := smtp.TLSOpportunistic
-	if cfg.Pool.TLS == "none" {
-		mode = smtp.TLSNone
-	}
-	d.pool = pool.New(cfg.Pool, pool.Deps{
-		Handler: d.handler, Router: d.resolver, Inject: injectName, Channels: cfg.Queue.Channels,
-		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
-		SMTP: smtp.Config{Hostname: cfg.Hostname, TLS: mode},
-		Log:  d.log.Named("pool"),
-	})
-	return nil
-}
-
-func (d *Daemon) makeDoor(cfg *Config) error {
-	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
-	if err != nil {
-		return err
-	}
-	door := cfg.Milter
-	door.Mode = cfg.Mode
-	d.door, err = milter.New(door, milter.Deps{
-		Accept: d.queues, NewID: d.agent.NewID, Filter: f, Sendable: smtp.Sendable, Log: d.log.Named("milter"),
-	})
-	return err
-}
-
-// Start opens the doors, brings back what waits, and begins to take and deliver. Until everything is back the doors
-// answer, so that the MTA's other mail does not suffer, but leave all mail where it is. On an error nothing is left running.
+// Start opens the doors, restores what waits, and begins to take and deliver. Until everything is restored the doors
+// answer and leave all mail with the MTA, so that the MTA's other mail does not suffer from a long recovery. After an
+// error nothing is left running.
 func (d *Daemon) Start() error {
 	d.started = time.Now()
-	l, err := d.listen()
+	s, err := openSockets(d.cfg)
 	if err != nil {
-		return errors.Join(err, d.close())
+		return errors.Join(err, d.letGo())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
-	d.run.Go(func() { d.mail.Run(ctx) }) // each of these ends with ctx
-	d.run.Go(func() { d.bounces.Run(ctx) })
-	d.resolver.Run(ctx)
-	d.serve(l)
+	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
+	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
+	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
+	d.run.Go(func() { d.logServing("console", d.console.Run(s.control)) }) // ends with console.Stop
+	for _, ln := range s.doors {
+		d.run.Go(func() { d.logServing("milter", d.door.Serve(ln)) }) // ends with door.Stop
+	}
 	if err := d.restore(); err != nil {
 		soon, done := context.WithTimeout(context.Background(), startGrace)
 		defer done()
 		return errors.Join(err, d.Stop(soon))
 	}
-	// Before anything is sent: the log names what may now be delivered a second time.
+	// This comes before anything is sent: the log then names what may be delivered a second time.
 	if err := d.mail.Flush(); err != nil {
-		d.log.Error("mail log cannot be written: who may get a message twice is not on record", "err", err)
+		d.log.Error("mail log cannot be written: who may get a message twice is not on record", "error", err)
 	} else {
 		d.agent.Told()
 	}
-	d.run.Go(func() { d.pool.Run(ctx) })
-	d.run.Go(func() { d.handler.Run(ctx) })
+	d.run.Go(func() { d.pool.Run(ctx) })    // ends with ctx
+	d.run.Go(func() { d.handler.Run(ctx) }) // ends with ctx
 	d.queues.Open()
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
 	return nil
 }
 
-// listeners are the open sockets of a daemon that is about to start.
-type listeners struct {
-	control net.Listener
-	doors   []net.Listener
-}
-
-func (l *listeners) close() {
-	for _, ln := range append(l.doors, l.control) {
-		if ln != nil {
-			ln.Close()
-		}
-	}
-}
-
-func (d *Daemon) listen() (*listeners, error) {
-	l := &listeners{}
-	for _, spec := range d.cfg.Milter.Listen {
-		ln, err := milter.Listen(spec)
-		if err != nil {
-			l.close()
-			return nil, fmt.Errorf("milter.listen: %w", err)
-		}
-		l.doors = append(l.doors, ln)
-	}
-	ln, err := console.Listen(d.cfg.Control)
-	if err != nil {
-		l.close()
-		return nil, err
-	}
-	l.control = ln
-	return l, nil
-}
-
-// restore puts what the recovery agent finds back into the queues.
+// restore puts the messages that the recovery agent finds back into the queues.
 func (d *Daemon) restore() error {
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
 		if s.Unheard && len(s.Message.Rcpts) > 100 {
-			d.mail.Flush() // all of them are named, for which its buffer may be too small; Start will tell of an error
+			// The mail log names every recipient of such a message, and its buffer may be too small for so many. Start
+			// flushes again and sees the error, if there is one.
+			d.mail.Flush()
 		}
 		return nil
 	})
@@ -242,41 +142,35 @@ func (d *Daemon) restore() error {
 	return nil
 }
 
-func (d *Daemon) serve(l *listeners) {
-	d.run.Go(func() { d.report("console", d.console.Run(l.control)) }) // ends with console.Stop
-	for _, ln := range l.doors {
-		d.run.Go(func() { d.report("milter", d.door.Serve(ln)) }) // ends with door.Stop
-	}
-}
-
-func (d *Daemon) report(what string, err error) {
+// logServing reports a socket that stopped being served before its part was stopped.
+func (d *Daemon) logServing(part string, err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		d.log.Error("stopped serving", "part", what, "err", err)
+		d.log.Error("stopped serving", "part", part, "error", err)
 	}
 }
 
-// Stop drains: doors finish what they are receiving, visits what they are sending, then everything that waits is made
-// durable. When ctx is done first, open connections are cut; what they carried stays queued.
+// Stop drains: doors finish the messages they are receiving, visits finish those they are sending, then everything that
+// waits is made durable. When ctx is done first, open connections are cut; their messages stay queued.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
-	err := d.stopBoth(ctx)
+	err := d.stopDoorAndPool(ctx)
 	d.resolver.Stop()
-	err = errors.Join(err, d.console.Stop(ctx))
+	err = errors.Join(err, d.console.Stop(ctx)) // late: "status" answers while the daemon drains
 	d.cancel()
 	d.run.Wait()
-	err = errors.Join(err, d.flush())
+	err = errors.Join(err, d.writeNotices())
 	d.queues.Close()
-	err = errors.Join(err, d.close())
+	err = errors.Join(err, d.letGo())
 	d.log.Info("stopped", "waiting", d.handler.Status().Messages)
 	return err
 }
 
-// stopBoth stops the doors and the pool at the same time: a client that is silent in the middle of a message must not keep
-// deliveries going that would then be cut.
-func (d *Daemon) stopBoth(ctx context.Context) (err error) {
+// stopDoorAndPool stops both at the same time. One after the other would not do: a client that is silent in the middle of
+// a message would keep deliveries going that must be cut when the time is over.
+func (d *Daemon) stopDoorAndPool(ctx context.Context) (err error) {
 	soon := ctx
 	if end, bounded := ctx.Deadline(); bounded {
-		// Half of the time is for the client; what comes after the doors needs some too.
+		// The client gets half of the time; the steps after the doors need the rest.
 		var cancel context.CancelFunc
 		soon, cancel = context.WithDeadline(ctx, time.Now().Add(time.Until(end)/2))
 		defer cancel()
@@ -288,18 +182,16 @@ func (d *Daemon) stopBoth(ctx context.Context) (err error) {
 	return err
 }
 
-// flushTime is for notifications that wait: to write them down takes a commit of the journal, no network.
-const flushTime = 3 * time.Second
-
-// flush gives the notifications that wait to the queue map. It has time of its own, however little the stop has left.
-func (d *Daemon) flush() error {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+// writeNotices gives the notifications that wait to the queue map. It has time of its own, however little the stop has
+// left: a sender who is never told of a failure believes that the message arrived.
+func (d *Daemon) writeNotices() error {
+	ctx, cancel := context.WithTimeout(context.Background(), noticeTime)
 	defer cancel()
 	return d.bounces.Flush(ctx)
 }
 
-// close lets go of the state directory and the logs.
-func (d *Daemon) close() error {
+// letGo closes the state directory and the mail log, as far as New came.
+func (d *Daemon) letGo() error {
 	var err error
 	if d.agent != nil {
 		err = d.agent.Close()
@@ -310,24 +202,23 @@ func (d *Daemon) close() error {
 	return err
 }
 
-// Reload takes over what may change while the daemon runs: mode, bulk rules, retry and hand-back. It names the keys
-// that need a restart and keeps the old ones. On an error nothing has changed.
-func (d *Daemon) Reload(cfg *Config) error {
-	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
+// Reload takes over the keys of next that are live. It logs the keys that need a restart and keeps their old values. After
+// an error nothing has changed.
+func (d *Daemon) Reload(next *config.Config) error {
+	f, err := filter.Compile(next.Bulk, next.Hostname)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, key := range d.cfg.needRestart(cfg) {
+	cfg, needRestart := d.cfg.TakeOver(next)
+	for _, key := range needRestart {
 		d.log.Warn("this key changes with a restart only", "key", key)
 	}
 	d.door.Reload(f, cfg.Mode)
 	d.handler.SetPolicy(cfg.Retry, cfg.Handback)
 	d.log.SetLevel(cfg.Log.LogLevel())
-	changed := *d.cfg
-	changed.Mode, changed.Bulk, changed.Retry, changed.Handback, changed.Log.Level = cfg.Mode, cfg.Bulk, cfg.Retry, cfg.Handback, cfg.Log.Level
-	d.cfg = &changed
+	d.cfg = cfg
 	d.log.Info("reloaded", "mode", cfg.Mode)
 	return nil
 }
@@ -336,11 +227,14 @@ func (d *Daemon) Reload(cfg *Config) error {
 func (d *Daemon) Reopen() error { return d.mail.Reopen() }
 
 // Config is the configuration in force.
-func (d *Daemon) Config() *Config {
+func (d *Daemon) Config() *config.Config {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.cfg
 }
 
-// pid is for the log and the status.
-func pid() int { return os.Getpid() }
+// Overview is what the console shows of the daemon.
+func (d *Daemon) Overview() console.Source { return overview{d} }
+
+// Reporting reports whether a sender has yet to be told of a failure.
+func (d *Daemon) Reporting() bool { return d.bounces.Held() > 0 }

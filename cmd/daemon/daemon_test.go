@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/test/sink"
 	"github.com/millrace/millrace/test/standin"
 )
@@ -36,7 +37,7 @@ func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := Load(path)
+	cfg, err := config.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

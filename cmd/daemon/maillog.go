@@ -7,22 +7,23 @@ import (
 	"os"
 	"sync"
 
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/relay"
 )
 
-// mailLog is the relay's mail log together with the file, or whatever else, that it goes to.
+// mailLog is the relay's mail log together with its destination. The relay formats lines and must not know files.
 type mailLog struct {
 	*relay.MailLog
-	path string // "" when it is no file
+	path string // of the file; "" if the destination is none
 
 	mu  sync.Mutex
-	out io.Closer
+	out io.Closer // nil for the standard error, which is not ours to close
 }
 
 // openMailLog opens what log.mail names: "stderr", "syslog", "off", or a file.
-func openMailLog(cfg *Config) (*mailLog, error) {
+func openMailLog(cfg *config.Config) (*mailLog, error) {
 	l := &mailLog{}
-	mc := relay.MailLogConfig{Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: pid()}
+	mc := relay.MailLogConfig{Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid()}
 	switch cfg.Log.Mail {
 	case "off":
 	case "stderr":
@@ -44,6 +45,8 @@ func openMailLog(cfg *Config) (*mailLog, error) {
 	return l, nil
 }
 
+// appendTo opens the file without reading or shortening it: rotation, and a second program with the same log, may append
+// at the same time.
 func appendTo(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -52,7 +55,8 @@ func appendTo(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Reopen opens the file anew: log rotation renamed it. Without a file there is nothing to do.
+// Reopen opens the file anew, after log rotation renamed it. The old file stays in use until the new one is open, so that no
+// line is lost when it cannot be opened. Without a file there is nothing to do.
 func (l *mailLog) Reopen() error {
 	if l.path == "" {
 		return nil
@@ -69,7 +73,7 @@ func (l *mailLog) Reopen() error {
 	return old.Close()
 }
 
-// Close writes what is left and closes the file.
+// Close writes the lines still in the buffer and closes the destination.
 func (l *mailLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

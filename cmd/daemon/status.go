@@ -1,47 +1,51 @@
 package daemon
 
 import (
+	"os"
 	"time"
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 )
 
-// The daemon is the console's Source.
-var _ console.Source = (*Daemon)(nil)
+// overview puts together what the console shows. It has a type of its own because it reads parts and decides nothing;
+// every number in it belongs to the part that counts it.
+type overview struct{ d *Daemon }
+
+var _ console.Source = overview{}
 
 // Status implements console.Source.
-func (d *Daemon) Status() console.Status {
-	cfg := d.Config()
+func (o overview) Status() console.Status {
+	d, cfg := o.d, o.d.Config()
 	return console.Status{
-		Status: d.handler.Status(), Version: console.ReadBuild().String(), PID: pid(),
+		Status: d.handler.Status(), Version: console.ReadBuild().String(), PID: os.Getpid(),
 		Hostname: cfg.Hostname, Mode: cfg.Mode,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
-		Doors: []console.Door{d.doorStatus()}, Pool: d.poolStatus(),
-		DNS: console.DNS(d.resolver.Status()), Journal: d.journalStatus(), Reasons: d.reasons(),
+		Doors: []console.Door{o.door()}, Pool: o.pool(),
+		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Reasons: o.reasons(),
 	}
 }
 
 // reasons is what holds up more than one queue.
-func (d *Daemon) reasons() []relay.ReasonStatus {
+func (o overview) reasons() []relay.ReasonStatus {
 	var all []relay.ReasonStatus
-	add := func(kind relay.ReasonKind, text string) {
+	note := func(kind relay.ReasonKind, text string) {
 		all = append(all, relay.WaitFor(kind, "", text, time.Time{}).Status())
 	}
-	if err := d.agent.Blocked(); err != nil {
-		add(relay.ReasonJournal, "nothing is taken: "+err.Error())
+	if err := o.d.agent.Blocked(); err != nil {
+		note(relay.ReasonJournal, "nothing is taken: "+err.Error())
 	}
-	if err := d.agent.Unwritable(); err != nil {
-		add(relay.ReasonJournal, "nothing is sent that cannot be recorded: "+err.Error())
+	if err := o.d.agent.Unwritable(); err != nil {
+		note(relay.ReasonJournal, "nothing is sent that cannot be recorded: "+err.Error())
 	}
-	if !d.resolver.Healthy() {
-		add(relay.ReasonDNS, "the name servers do not answer")
+	if !o.d.resolver.Healthy() {
+		note(relay.ReasonDNS, "the name servers do not answer")
 	}
 	return all
 }
 
-func (d *Daemon) journalStatus() console.Journal {
-	s := d.agent.Status()
+func (o overview) journal() console.Journal {
+	s := o.d.agent.Status()
 	j := console.Journal{
 		Ack: s.Ack, Segments: s.Segments, Messages: s.Messages, Deferred: s.Deferred, Takes: s.Takes, Recipients: s.Recipients,
 		Done: s.Done, Commits: s.Commits, Syncs: s.Syncs, Bytes: s.Bytes, PerMessage: s.PerMessage, Snapshots: s.Snapshots,
@@ -54,23 +58,25 @@ func (d *Daemon) journalStatus() console.Journal {
 	return j
 }
 
-func (d *Daemon) doorStatus() console.Door {
-	c := d.door.Counts()
+// door sums up the milter door. A bulk message that had to be left counts as passed: the MTA delivers it.
+func (o overview) door() console.Door {
+	c := o.d.door.Counts()
 	passed := int64(c.PassedConnect + c.PassedMail + c.PassedHeader + c.Left)
 	door := console.Door{
 		Name: "milter", Sessions: int64(c.Sessions), Passed: passed,
 		WouldTake: int64(c.Observed), Taken: int64(c.Taken),
 	}
 	door.Seen = door.Passed + door.WouldTake + door.Taken
-	for _, r := range d.door.Filter().Counts() {
+	for _, r := range o.d.door.Filter().Counts() {
 		door.Rules = append(door.Rules, console.RuleCount{Name: r.Rule, Seen: int64(r.Seen), WouldTake: int64(r.WouldTake)})
 	}
 	return door
 }
 
-func (d *Daemon) poolStatus() console.PoolStatus {
+// pool sums up the sites. A channel that a site holds has a connection that works; an idle connection has no channel.
+func (o overview) pool() console.PoolStatus {
 	var p console.PoolStatus
-	for _, s := range d.pool.Sites() {
+	for _, s := range o.d.pool.Sites() {
 		p.Sites++
 		p.Busy += int64(s.Channels)
 		p.Connections += int64(s.Channels + s.Idle)
@@ -82,13 +88,10 @@ func (d *Daemon) poolStatus() console.PoolStatus {
 }
 
 // Queues implements console.Source.
-func (d *Daemon) Queues() []relay.QueueStatus { return d.queues.Queues() }
+func (o overview) Queues() []relay.QueueStatus { return o.d.queues.Queues() }
 
 // Messages implements console.Source.
-func (d *Daemon) Messages(yield func(relay.Listing) bool) { d.handler.Messages(yield) }
+func (o overview) Messages(yield func(relay.Listing) bool) { o.d.handler.Messages(yield) }
 
 // Message implements console.Source.
-func (d *Daemon) Message(id string) (relay.Listing, bool) { return d.handler.Message(id) }
-
-// Reporting reports whether senders are still to be told of failures.
-func (d *Daemon) Reporting() bool { return d.bounces.Held() > 0 }
+func (o overview) Message(id string) (relay.Listing, bool) { return o.d.handler.Message(id) }

@@ -10,11 +10,12 @@ import (
 // mailInfo is facility mail, severity info (RFC 3164 section 4.1.1).
 const mailInfo = "<22>"
 
-// syslogTimeout bounds a write to a syslog daemon that does not read: lines are lost then, mail is not held up.
+// syslogTimeout bounds a write to a syslog daemon that does not read. Lines are lost then: a log that cannot be written
+// must never hold up mail.
 const syslogTimeout = time.Second
 
-// syslogSocket sends each line to the local syslog daemon under the tag the line itself begins with. The standard
-// library's writer has one tag for all, but Postfix's tools tell services apart by it.
+// syslogSocket sends each line to the local syslog daemon. The line itself begins with its tag, because Postfix's tools tell
+// services apart by the tag; the standard library's writer has one tag for all lines. Only the mail log's goroutine writes.
 type syslogSocket struct {
 	path string
 	conn net.Conn
@@ -23,13 +24,14 @@ type syslogSocket struct {
 
 func dialSyslog(path string) (*syslogSocket, error) {
 	s := &syslogSocket{path: path}
-	if err := s.dial(); err != nil {
+	if err := s.connect(); err != nil {
 		return nil, fmt.Errorf(`log.mail = "syslog": %w; is a syslog daemon running? Else name a file`, err)
 	}
 	return s, nil
 }
 
-func (s *syslogSocket) dial() error {
+// connect opens the socket, also in place of one that a syslog daemon left behind.
+func (s *syslogSocket) connect() error {
 	conn, err := net.Dial("unixgram", s.path)
 	if err != nil {
 		return err
@@ -48,9 +50,9 @@ func (s *syslogSocket) Write(lines []byte) (int, error) {
 		s.buf = append(s.buf[:0], mailInfo...)
 		s.buf = time.Now().AppendFormat(s.buf, "Jan _2 15:04:05 ")
 		s.buf = append(s.buf, bytes.TrimSuffix(line, []byte("\n"))...)
-		err := s.send()
-		if err != nil && s.dial() == nil { // the daemon was restarted
-			err = s.send()
+		err := s.transmit()
+		if err != nil && s.connect() == nil { // the syslog daemon was restarted
+			err = s.transmit()
 		}
 		if err != nil {
 			return n, err
@@ -60,7 +62,8 @@ func (s *syslogSocket) Write(lines []byte) (int, error) {
 	return n, nil
 }
 
-func (s *syslogSocket) send() error {
+// transmit sends the buffer as one datagram (RFC 3164 has one line in each).
+func (s *syslogSocket) transmit() error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(syslogTimeout)); err != nil {
 		return err
 	}

@@ -5,25 +5,26 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/cmd/config"
 )
 
-func (a *app) checkCommand() *cobra.Command {
+func checkCommand() *cobra.Command {
+	var file configFlag
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check a configuration file",
-		Long: `Check a configuration file and print each mistake with its file, line and key. The exit status is 0 when there is none
-and 78 otherwise. Nothing is started and nothing is changed.`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			path := a.configPath()
-			if _, err := daemon.Load(path); err != nil {
+		Long: `Check a configuration file and print each mistake with its file, line and key. The exit status is 0 if there is no
+mistake and 78 otherwise. Nothing is started and nothing is changed.`,
+		Example: "  millrace check -c millrace.toml && systemctl reload millrace",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := config.Load(file.path()); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "%s: OK\n", path)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: OK\n", file.path())
 			return nil
 		},
 	}
-	a.addConfigFlag(cmd)
+	file.addTo(cmd)
 	return cmd
 }

@@ -3,36 +3,48 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"syscall"
 
-	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/snapshot"
 )
 
-// Exit statuses, from sysexits(3).
+// Exit statuses, from sysexits(3). They are part of the interface: systemd and scripts decide by them.
 const (
 	exitOK          = 0
-	exitFailed      = 1  // a check failed, a message was not found, or anything that has no number of its own
+	exitFailed      = 1  // a check failed, a message was not found, or any error without a number of its own
 	exitUsage       = 64 // wrong command, flag or argument
 	exitUnavailable = 69 // the daemon is not reachable
-	exitTryLater    = 75 // something is in the way that may pass: a port in use, another daemon
+	exitTryLater    = 75 // an obstacle that may pass: a port in use, another daemon
 	exitPermission  = 77
-	exitConfig      = 78 // systemd is told not to restart on this one
+	exitConfig      = 78 // the unit file tells systemd not to restart: only a human can repair it
 )
 
-// usageError is a command line that cannot be meant.
+// usageError is a wrong command line. A hint at the help follows its text.
 type usageError struct{ error }
 
-// exitStatus is the number for what a command returned.
+// needsCommand is the action of a command that only has commands below it.
+func needsCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
+	}
+	return usageError{fmt.Errorf("%q needs a command", cmd.CommandPath())}
+}
+
+// exitStatus is the number for the error that a command returned. A mistake in the configuration comes before everything
+// else: restarting does not help against it.
 func exitStatus(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, new(usageError)):
 		return exitUsage
-	case errors.As(err, new(daemon.ConfigErrors)):
+	case errors.As(err, new(config.Errors)):
 		return exitConfig
 	case errors.Is(err, console.ErrUnreachable):
 		return exitUnavailable
@@ -45,6 +57,7 @@ func exitStatus(err error) int {
 	}
 }
 
+// isTemporary reports whether the same command may succeed a little later without anybody's help.
 func isTemporary(err error) bool {
 	for _, t := range []error{syscall.EADDRINUSE, console.ErrInUse, snapshot.ErrLocked, context.DeadlineExceeded} {
 		if errors.Is(err, t) {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/snapshot"
 )
@@ -23,7 +23,6 @@ func TestExitStatus(t *testing.T) {
 		{nil, 0},
 		{errors.New("anything"), 1},
 		{console.ErrNotFound, 1},
-		{errDoesNotAddUp, 1},
 		{context.Canceled, 1},
 		{usageError{errors.New("unknown flag")}, 64},
 		{fmt.Errorf("status: %w", console.ErrUnreachable), 69},
@@ -32,8 +31,8 @@ func TestExitStatus(t *testing.T) {
 		{fmt.Errorf("state directory: %w", snapshot.ErrLocked), 75},
 		{context.DeadlineExceeded, 75},
 		{&os.PathError{Op: "open", Path: "/var/lib/millrace", Err: syscall.EACCES}, 77},
-		{daemon.ConfigErrors{{Key: "mode"}}, 78},
-		{errors.Join(daemon.ConfigErrors{{Key: "mode"}}, os.ErrPermission), 78},
+		{config.Errors{{Key: "mode"}}, 78},
+		{errors.Join(config.Errors{{Key: "mode"}}, os.ErrPermission), 78},
 	} {
 		if got := exitStatus(test.err); got != test.want {
 			t.Errorf("%v: %d, want %d", test.err, got, test.want)

@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// nullSender is how mailq(1) shows the null sender.
+// nullSender is how mailq(1) shows the null sender (RFC 5321 section 4.5.5).
 const nullSender = "MAILER-DAEMON"
 
 // mailq writes listings in the layout of Postfix's mailq(1), which scripts have parsed for decades.
@@ -22,11 +22,11 @@ type mailq struct {
 	bytes int64
 }
 
-// put writes one message, with an empty line in front of all but the first. A failed write is kept by the writer, whose
-// Flush returns it; the error here ends the loop early.
-func (m *mailq) put(l *relay.Listing) error {
+// entry writes one message, with an empty line in front of all but the first. The writer keeps a failed write until Flush;
+// entry asks for it so that a list nobody reads any more ends early.
+func (m *mailq) entry(l *relay.Listing) error {
 	if m.count == 0 {
-		m.line("-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------")
+		m.columns("-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------")
 	} else {
 		m.w.WriteByte('\n')
 	}
@@ -36,8 +36,8 @@ func (m *mailq) put(l *relay.Listing) error {
 	if l.QueueName == "active" {
 		id += "*"
 	}
-	m.line(id, fmt.Sprint(l.MessageSize), clock(l.ArrivalTime), address(l.Sender))
-	// A reason stands above all it holds for, so those without one come first.
+	m.columns(id, fmt.Sprint(l.MessageSize), clock(l.ArrivalTime), address(l.Sender))
+	// A reason stands above every recipient it holds for, so the recipients without a reason come first.
 	slices.SortStableFunc(l.Recipients, func(a, b relay.ListedRcpt) int { return cmp.Compare(a.DelayReason, b.DelayReason) })
 	reason := ""
 	for i := range l.Recipients {
@@ -47,18 +47,18 @@ func (m *mailq) put(l *relay.Listing) error {
 			text := clean(strings.TrimSpace(reason))
 			fmt.Fprintf(m.w, "%*s(%s)\n", max(0, 76-len(text)), "", text)
 		}
-		m.line("", "", "", clean(r.Address))
+		m.columns("", "", "", clean(r.Address))
 	}
 	_, err := m.w.Write(nil)
 	return err
 }
 
-func (m *mailq) line(id, size, arrival, who string) {
+func (m *mailq) columns(id, size, arrival, who string) {
 	fmt.Fprintf(m.w, "%-11s %7s %-20s %s\n", id, size, arrival, who)
 }
 
-// end writes the last line.
-func (m *mailq) end() {
+// total writes the last line.
+func (m *mailq) total() {
 	switch m.count {
 	case 0:
 		m.w.WriteString("Mail queue is empty\n")
@@ -69,7 +69,7 @@ func (m *mailq) end() {
 	}
 }
 
-// printMessage writes everything known of one message.
+// printMessage writes everything that is known of one message.
 func printMessage(w *bufio.Writer, l *relay.Listing) {
 	fmt.Fprintf(w, "Queue id   %s\n", clean(l.QueueID))
 	fmt.Fprintf(w, "Millrace   %s\n", clean(l.ID))
@@ -82,14 +82,15 @@ func printMessage(w *bufio.Writer, l *relay.Listing) {
 	fmt.Fprintf(w, "Expires    %s\n", clock(l.Expires))
 	for i := range l.Recipients {
 		r := &l.Recipients[i]
-		fmt.Fprintf(w, "Recipient  %s: %s after %d visits, next %s\n", clean(r.Address), clean(r.State), r.Attempts, next(r))
+		fmt.Fprintf(w, "Recipient  %s: %s after %d visits, next %s\n", clean(r.Address), clean(r.State), r.Attempts, nextTime(r))
 		if r.DelayReason != "" {
 			fmt.Fprintf(w, "           %s\n", clean(strings.TrimSpace(r.DelayReason)))
 		}
 	}
 }
 
-func next(r *relay.ListedRcpt) string {
+// nextTime is the answer to the question that this program is asked most: when does this message move?
+func nextTime(r *relay.ListedRcpt) string {
 	switch {
 	case r.State == "busy":
 		return "is now"
@@ -103,6 +104,7 @@ func next(r *relay.ListedRcpt) string {
 // clock is a time as ctime(3) writes it, without the year: 19 characters.
 func clock(unix int64) string { return time.Unix(unix, 0).Format("Mon Jan _2 15:04:05") }
 
+// address is an address from outside as mailq(1) shows it.
 func address(a string) string {
 	if a == "" {
 		return nullSender
@@ -110,7 +112,8 @@ func address(a string) string {
 	return clean(a)
 }
 
-// clean makes text from outside harmless to a terminal and keeps it on its line: a receiver's reply may hold anything.
+// clean makes text from outside harmless and keeps it on its line: a receiver's reply may hold anything, also sequences
+// that command the terminal.
 func clean(s string) string {
 	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

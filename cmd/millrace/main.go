@@ -1,6 +1,10 @@
 // Command millrace takes bulk mail off a Postfix or Sendmail and delivers it itself.
 //
-// Its exit status is one of sysexits(3), as with the MTAs it stands beside; see exit.go.
+// Each file holds one subcommand: its flags, its help text and what it prints. The commands stay thin; what they show or
+// start lives in other packages. Output for people goes to the standard output in forms that are fixed by tests; with
+// --json it is for scripts, whose keys never change their meaning.
+//
+// The exit status is one of sysexits(3), as with the MTAs that Millrace stands beside; see exit.go.
 package main
 
 import (
@@ -13,5 +17,6 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends a command that does not heed the first
-	os.Exit(newApp(os.Stdout, os.Stderr).execute(ctx, os.Args[1:]))
+	p := program{out: os.Stdout, err: os.Stderr, open: openDaemon}
+	os.Exit(p.execute(ctx, os.Args[1:]))
 }

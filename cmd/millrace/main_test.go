@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 )
@@ -79,14 +79,14 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 
 // talker is the program with a daemon in it that only talks: it says what it is told to do and answers at the socket.
 func talker() {
-	a := newApp(os.Stdout, os.Stderr)
-	a.open = func(cfg *daemon.Config, log hclog.Logger) (service, error) {
+	p := program{out: os.Stdout, err: os.Stderr}
+	p.open = func(cfg *config.Config, log hclog.Logger) (service, error) {
 		if cfg.Hostname == "broken.example" {
 			return nil, fmt.Errorf("state directory: %w", os.ErrPermission)
 		}
 		return &fakeDaemon{cfg: cfg, log: log}, nil
 	}
-	os.Exit(a.execute(context.Background(), os.Args[1:]))
+	os.Exit(p.execute(context.Background(), os.Args[1:]))
 }
 
 // fakeDaemon has a queue of three messages.
@@ -96,7 +96,7 @@ type fakeDaemon struct {
 	done chan error
 
 	mu  sync.Mutex
-	cfg *daemon.Config
+	cfg *config.Config
 }
 
 func (f *fakeDaemon) Start() error {
@@ -109,7 +109,7 @@ func (f *fakeDaemon) Start() error {
 	return nil
 }
 
-func (f *fakeDaemon) Reload(cfg *daemon.Config) error {
+func (f *fakeDaemon) Reload(cfg *config.Config) error {
 	if cfg.Hostname == "broken.example" {
 		return fmt.Errorf("hostname: cannot change")
 	}

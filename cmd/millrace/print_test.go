@@ -60,11 +60,11 @@ func TestMailqCounts(t *testing.T) {
 		var b strings.Builder
 		m := mailq{w: bufio.NewWriter(&b)}
 		for _, n := range test.sizes {
-			if err := m.put(&relay.Listing{QueueID: "A", MessageSize: n}); err != nil {
+			if err := m.entry(&relay.Listing{QueueID: "A", MessageSize: n}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		m.end()
+		m.total()
 		m.w.Flush()
 		if !strings.HasSuffix(b.String(), test.want) {
 			t.Errorf("%v: %q, want %q", test.sizes, b.String(), test.want)
@@ -80,7 +80,7 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 func TestMailqStopsWhenNobodyReads(t *testing.T) {
 	m := mailq{w: bufio.NewWriter(full{})}
 	for i := range 1000 {
-		if err := m.put(&relay.Listing{QueueID: "A"}); err != nil {
+		if err := m.entry(&relay.Listing{QueueID: "A"}); err != nil {
 			if i == 0 {
 				t.Error("the first message fits the buffer")
 			}

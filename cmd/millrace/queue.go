@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -13,92 +14,98 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-func (a *app) queueCommand() *cobra.Command {
+func queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
 		Short: "Show what waits",
 		RunE:  needsCommand,
 	}
-	cmd.AddCommand(a.queueListCommand(), a.queueShowCommand())
+	cmd.AddCommand(queueListCommand(), queueShowCommand())
 	return cmd
 }
 
-func (a *app) queueListCommand() *cobra.Command {
-	var f console.Filter
+func queueListCommand() *cobra.Command {
+	var flags clientFlags
+	var only console.Filter
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the messages that wait, as mailq does",
-		Long: `List the messages that wait, in the layout of mailq(1), or with --json in that of "postqueue -j" with fields of our own
-at the end. A "*" behind the queue id marks a message that is on its way.`,
-		Args: cobra.NoArgs,
+		Long: `List the messages that wait, in the layout of mailq(1), or with --json in the layout of "postqueue -j" with fields of our
+own at the end. A "*" behind the queue id marks a message that is being delivered at this moment.`,
+		Example: "  millrace queue list --domain example.com\n  millrace queue list --json | jq -r .queue_id",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
+			c, err := flags.connect()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			return a.list(cmd.Context(), c, f)
+			return list(cmd.Context(), c, only, cmd.OutOrStdout(), flags.json)
 		},
 	}
-	cmd.Flags().StringVar(&f.Domain, "domain", "", "only messages to this `DOMAIN`")
-	cmd.Flags().StringVar(&f.Sender, "sender", "", "only messages from this `ADDRESS`")
-	a.addClientFlags(cmd)
+	cmd.Flags().StringVar(&only.Domain, "domain", "", "only messages to this `DOMAIN`")
+	cmd.Flags().StringVar(&only.Sender, "sender", "", "only messages from this `ADDRESS`")
+	flags.addTo(cmd)
 	return cmd
 }
 
-// list writes as it reads: the queue may be longer than this program's memory.
-func (a *app) list(ctx context.Context, c *console.Client, f console.Filter) error {
-	out := bufio.NewWriter(a.out)
+// list writes while it reads: the queue may be larger than this program's memory.
+func list(ctx context.Context, c *console.Client, only console.Filter, w io.Writer, asJSON bool) error {
+	out := bufio.NewWriter(w)
 	p := mailq{w: out}
-	put := p.put
-	if a.json {
-		put = encoder(out)
+	write := p.entry
+	if asJSON {
+		write = encoder(out)
 	}
-	for l, err := range c.Messages(ctx, f) {
+	for l, err := range c.Messages(ctx, only) {
 		if err != nil {
-			return errors.Join(out.Flush(), err) // what was read is worth showing
+			return errors.Join(out.Flush(), err) // the messages read so far are worth showing
 		}
-		if err := put(&l); err != nil {
+		if err := write(&l); err != nil {
 			return err
 		}
 	}
-	if !a.json {
-		p.end()
+	if !asJSON {
+		p.total()
 	}
 	return out.Flush()
 }
 
+// encoder writes one object a line. Addresses keep their < and &: the output is not for a web page.
 func encoder(out *bufio.Writer) func(*relay.Listing) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	return func(l *relay.Listing) error { return enc.Encode(l) }
 }
 
-func (a *app) queueShowCommand() *cobra.Command {
+func queueShowCommand() *cobra.Command {
+	var flags clientFlags
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show one message: who still waits for it, why, and until when",
-		Args:  cobra.ExactArgs(1),
+		Long: `Show one message, by the MTA's queue id or by Millrace's own: each recipient who still waits, the reason, the next
+attempt, and when the message expires. The exit status is 1 if no such message waits.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
+			c, err := flags.connect()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			return a.show(cmd.Context(), c, args[0])
+			return show(cmd.Context(), c, args[0], cmd.OutOrStdout(), flags.json)
 		},
 	}
-	a.addClientFlags(cmd)
+	flags.addTo(cmd)
 	return cmd
 }
 
-func (a *app) show(ctx context.Context, c *console.Client, id string) error {
+func show(ctx context.Context, c *console.Client, id string, w io.Writer, asJSON bool) error {
 	l, err := c.Message(ctx, id)
 	if err != nil {
 		return fmt.Errorf("%s: %w", clean(id), err)
 	}
-	out := bufio.NewWriter(a.out)
-	if a.json {
+	out := bufio.NewWriter(w)
+	if asJSON {
 		err = encoder(out)(&l)
 	} else {
 		printMessage(out, &l)

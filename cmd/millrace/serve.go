@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,32 +15,36 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/cmd/daemon"
 )
 
-// drainTime is how long the first SIGTERM gives open transactions. With what follows it stays within 30 seconds.
+// drainTime is how long the first SIGTERM gives open transactions. The steps after it are short, so the whole stop stays
+// within 30 seconds: the patience of most supervisors.
 const drainTime = 20 * time.Second
 
-// errForced is returned when a third signal cuts the stop itself short. What was acknowledged is in the journal.
+// errForced is returned when a third signal cuts the stop itself short. Acknowledged messages are in the journal.
 var errForced = errors.New("stopped by the third signal; the journal has what waits")
 
-// service is what serve drives: a *daemon.Daemon.
+// service is a *daemon.Daemon to the signals; tests drive a fake.
 type service interface {
 	Start() error
-	Reload(*daemon.Config) error
+	Reload(*config.Config) error
 	Reopen() error
 	Stop(context.Context) error
 }
 
-func openDaemon(cfg *daemon.Config, log hclog.Logger) (service, error) {
+// openDaemon is the service of the program; see program.open.
+func openDaemon(cfg *config.Config, log hclog.Logger) (service, error) {
 	d, err := daemon.New(cfg, log)
 	if err != nil {
-		return nil, err // and not a nil *Daemon in a service that is not nil
+		return nil, err // d would be a nil *Daemon in a service that is not nil
 	}
 	return d, nil
 }
 
-func (a *app) serveCommand() *cobra.Command {
+func serveCommand(open func(*config.Config, hclog.Logger) (service, error)) *cobra.Command {
+	var file configFlag
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon, in the foreground",
@@ -47,25 +52,31 @@ func (a *app) serveCommand() *cobra.Command {
 
 SIGTERM, SIGINT   finish open transactions, save what waits and exit; a second one cuts the transactions off
 SIGHUP            read the configuration again; a file with mistakes changes nothing
-SIGUSR1           open the mail log again, after it was rotated`,
+SIGUSR1           open the mail log again, after it was rotated
+
+The exit status is 0 after a clean stop, 75 if an obstacle may pass (a port in use, another daemon on the state
+directory), 77 without permission and 78 for a mistake in the configuration.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.serve() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(file.path(), cmd.ErrOrStderr(), open)
+		},
 	}
-	a.addConfigFlag(cmd)
+	file.addTo(cmd)
 	return cmd
 }
 
-func (a *app) serve() error {
-	path := a.configPath()
-	cfg, err := daemon.Load(path)
+// serve prepares for signals before the daemon is made: a signal during a long recovery waits in the channel and is served
+// afterwards.
+func serve(path string, logTo io.Writer, open func(*config.Config, hclog.Logger) (service, error)) error {
+	cfg, err := config.Load(path)
 	if err != nil {
 		return err
 	}
-	log := a.newLog(cfg.Log.LogLevel())
+	log := newLog(logTo, cfg.Log.LogLevel())
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
-	s, err := a.open(cfg, log)
+	s, err := open(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -75,14 +86,8 @@ func (a *app) serve() error {
 	return r.run()
 }
 
-// newLog is the technical log. The journal has a clock of its own.
-func (a *app) newLog(level hclog.Level) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name: "millrace", Level: level, Output: a.err, DisableTime: os.Getenv("JOURNAL_STREAM") != "",
-	})
-}
-
-// watchdog ticks twice in the time systemd allows between two signs of life, or never.
+// watchdog ticks twice in the time that systemd allows between two signs of life. It never ticks when systemd asks for
+// none.
 func watchdog() (<-chan time.Time, func()) {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil || interval <= 0 {
@@ -92,10 +97,10 @@ func watchdog() (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// notifySystemd does nothing when systemd did not start us.
+// notifySystemd does nothing when systemd did not start us. Its error is dropped: the daemon works without systemd.
 func notifySystemd(state string) { _, _ = systemd.SdNotify(false, state) }
 
-// runner drives a service by signals.
+// runner drives a service by signals. One goroutine runs it, the command's own, so reload, reopen and stop never overlap.
 type runner struct {
 	service  service
 	path     string
@@ -128,10 +133,10 @@ func (r *runner) run() error {
 	}
 }
 
-// reload says READY in any case: the daemon goes on, if only with the configuration it had.
+// reload says READY in any case: the daemon goes on, at worst with the configuration it had, and systemd must not wait.
 func (r *runner) reload() {
 	r.notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
-	cfg, err := daemon.Load(r.path)
+	cfg, err := config.Load(r.path)
 	if err == nil {
 		err = r.service.Reload(cfg)
 	}
@@ -139,26 +144,27 @@ func (r *runner) reload() {
 	if err != nil {
 		status = "reload refused; the configuration before it stays in force"
 		for line := range strings.Lines(err.Error()) {
-			r.log.Error(status, "err", strings.TrimSpace(line))
+			r.log.Error(status, "error", strings.TrimSpace(line))
 		}
 	}
 	r.notify(systemd.SdNotifyReady + "\nSTATUS=" + status)
 }
 
+// reopen keeps the old file in use after an error: a mail log in a rotated file is better than none.
 func (r *runner) reopen() {
 	if err := r.service.Reopen(); err != nil {
-		r.log.Error("mail log not opened again; the old one stays in use", "err", err)
+		r.log.Error("mail log not opened again; the old one stays in use", "error", err)
 	}
 }
 
-// stop drains. It keeps listening, so that a second signal can hurry it and a third end it.
+// stop drains. It keeps listening to signals, so that a second one can hurry the drain and a third can end it.
 func (r *runner) stop(first os.Signal) error {
 	r.log.Info("signal", "signal", first)
 	r.notify(systemd.SdNotifyStopping)
 	ctx, hurry := context.WithTimeout(context.Background(), drainTime)
 	defer hurry()
 	done := make(chan error, 1)
-	go func() { done <- r.service.Stop(ctx) }() // ends by itself; the third signal leaves it behind
+	go func() { done <- r.service.Stop(ctx) }() // ends with the service's Stop; the third signal leaves it behind
 	for {
 		select {
 		case err := <-done:
@@ -178,7 +184,8 @@ func (r *runner) stop(first os.Signal) error {
 	}
 }
 
-// stopError makes no failure of transactions that were cut off in the end: what they carried is queued and saved.
+// stopError drops the errors of transactions that were cut off in the end. They are no failure: the messages they carried
+// are queued and saved.
 func stopError(err error) error {
 	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		var rest []error

@@ -15,7 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/cmd/config"
 )
 
 // scripted is a service that writes down what it is asked.
@@ -27,7 +27,7 @@ type scripted struct {
 
 func (s *scripted) Start() error { s.did = append(s.did, "start"); return s.startErr }
 
-func (s *scripted) Reload(cfg *daemon.Config) error {
+func (s *scripted) Reload(cfg *config.Config) error {
 	s.did = append(s.did, "reload "+cfg.Mode)
 	if cfg.Log.Level == "off" {
 		return errors.New("log.level: cannot change")

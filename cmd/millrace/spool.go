@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,125 +13,135 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/snapshot"
 )
 
-func (a *app) spoolCommand() *cobra.Command {
+// spoolCommand reads files, not the control socket: it is for the hour in which the daemon does not start.
+func spoolCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spool",
 		Short: "Read journal and snapshots without the daemon, or save what can be read",
 		RunE:  needsCommand,
 	}
-	cmd.AddCommand(a.spoolVerifyCommand(), a.spoolDumpCommand(), a.spoolSalvageCommand())
+	cmd.AddCommand(spoolVerifyCommand(), spoolDumpCommand(), spoolSalvageCommand())
 	return cmd
 }
 
-func (a *app) spoolVerifyCommand() *cobra.Command {
-	var dir string
+func spoolVerifyCommand() *cobra.Command {
+	var where stateFlags
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check every record of the state directory",
-		Long: `Check every record of journal and snapshots. The exit status is 0 when all is well; otherwise each thing that does not
-check is printed and it is 1. Nothing is changed, and a daemon may be running.`,
+		Long: `Check every record of journal and snapshots. The exit status is 0 if every record is sound; otherwise each
+damage is printed and the exit status is 1. Nothing is changed, and a daemon may be running.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			dir, err := a.stateDir(dir)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := where.dir()
 			if err != nil {
 				return err
 			}
 			if err := snapshot.Verify(dir); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "%s: OK\n", dir)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: OK\n", dir)
 			return nil
 		},
 	}
-	a.addStateFlags(cmd, &dir)
+	where.addTo(cmd)
 	return cmd
 }
 
-func (a *app) spoolDumpCommand() *cobra.Command {
-	var dir string
-	var json bool
+func spoolDumpCommand() *cobra.Command {
+	var where stateFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "dump",
 		Short: "Print every record of the state directory",
-		Long: `Print every record of journal and snapshots, one a line. What does not check is a line of its own. Nothing is changed,
-and a daemon may be running.`,
+		Long: `Print every record of journal and snapshots, one a line. Each damage is a line too. Nothing is changed, and a daemon may
+be running.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			dir, err := a.stateDir(dir)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := where.dir()
 			if err != nil {
 				return err
 			}
-			w := bufio.NewWriter(a.out)
-			err = snapshot.Dump(dir, w, json)
+			w := bufio.NewWriter(cmd.OutOrStdout())
+			err = snapshot.Dump(dir, w, asJSON)
 			return errors.Join(err, w.Flush())
 		},
 	}
-	a.addStateFlags(cmd, &dir)
-	cmd.Flags().BoolVarP(&json, "json", "j", false, "print one JSON object a line")
+	where.addTo(cmd)
+	cmd.Flags().BoolVarP(&asJSON, "json", "j", false, "print one JSON object a line")
 	return cmd
 }
 
-func (a *app) spoolSalvageCommand() *cobra.Command {
-	var dir string
+func spoolSalvageCommand() *cobra.Command {
+	var where stateFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "salvage",
-		Short: "Make a state directory usable again of which a file is missing or cannot be read",
-		Long: `Make a state directory usable again of which a file is missing or cannot be read, so that the daemon refuses to start.
-All that can be read is kept, and what is lost is printed. Files that cannot be read are set aside as *.unreadable. Stop
-the daemon first, run this as its user, and keep a copy of the directory: it may hold what this program cannot read.`,
+		Short: "Repair a state directory with a missing or unreadable file",
+		Long: `Repair a state directory that the daemon refuses because a file in it is missing or cannot be read. Every readable record
+is kept, each loss is printed, and unreadable files are set aside as *.unreadable. Stop the daemon first, run this command
+as the daemon's user, and keep a copy of the directory: another tool may still read what this program cannot.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			dir, err := a.stateDir(dir)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := where.dir()
 			if err != nil {
 				return err
 			}
-			r, err := snapshot.Salvage(dir, a.newLog(hclog.Warn))
+			r, err := snapshot.Salvage(dir, newLog(cmd.ErrOrStderr(), hclog.Warn))
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(a.out).Encode(r)
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
 			}
-			return a.printSalvaged(dir, &r)
+			return printSalvaged(cmd.OutOrStdout(), dir, &r)
 		},
 	}
-	a.addStateFlags(cmd, &dir)
+	where.addTo(cmd)
 	cmd.Flags().BoolVarP(&asJSON, "json", "j", false, "print one JSON object")
 	return cmd
 }
 
-func (a *app) printSalvaged(dir string, r *snapshot.Report) error {
+// printSalvaged prints each loss on a line of its own: an operator must see every one before starting the daemon again.
+func printSalvaged(w io.Writer, dir string, r *snapshot.Report) error {
 	for _, what := range slices.Concat(r.Missing, r.Damaged, r.Lost) {
-		fmt.Fprintln(a.out, "lost:", what)
+		fmt.Fprintln(w, "lost:", what)
 	}
 	for _, what := range r.Notes {
-		fmt.Fprintln(a.out, "note:", what)
+		fmt.Fprintln(w, "note:", what)
 	}
-	_, err := fmt.Fprintf(a.out, "%s: %s; the daemon can be started\n", dir, r)
+	_, err := fmt.Fprintf(w, "%s: %s; the daemon can be started\n", dir, r)
 	return err
 }
 
-func (a *app) addStateFlags(cmd *cobra.Command, dir *string) {
-	a.addConfigFlag(cmd)
-	cmd.Flags().StringVar(dir, "state-dir", "", "the directory, if no configuration file is to be asked")
+// stateFlags name a state directory.
+type stateFlags struct {
+	config configFlag
+	state  string
 }
 
-// stateDir is the directory given, or the configuration's. One in which no daemon ever was is a mistake, not an empty one.
-func (a *app) stateDir(dir string) (string, error) {
+func (f *stateFlags) addTo(cmd *cobra.Command) {
+	f.config.addTo(cmd)
+	cmd.Flags().StringVar(&f.state, "state-dir", "", "the state `DIRECTORY`; else state_dir of the configuration")
+}
+
+// dir is the directory given, or the configuration's. A directory that no daemon ever used is a mistake: to call it empty
+// and well would hide a wrong path.
+func (f *stateFlags) dir() (string, error) {
+	dir := f.state
 	if dir == "" {
-		cfg, err := daemon.Load(a.configPath())
+		cfg, err := config.Load(f.config.path())
 		if err != nil {
 			return "", err
 		}
 		dir = cfg.StateDir
 	}
 	if segments, _ := filepath.Glob(filepath.Join(dir, "journal", "*.seg")); len(segments) > 0 {
-		return dir, nil // its snapshots may be what is lost
+		return dir, nil // enough for salvage, even if every snapshot is lost
 	}
 	if _, err := os.ReadDir(filepath.Join(dir, "snapshot")); err != nil {
 		return "", fmt.Errorf("%s is not the state directory of a daemon: %w", dir, err)

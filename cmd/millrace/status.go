@@ -12,13 +12,16 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-func (a *app) statusCommand() *cobra.Command {
+func statusCommand() *cobra.Command {
+	var flags clientFlags
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what the daemon is doing, in a few lines",
-		Args:  cobra.NoArgs,
+		Long: `Show what the daemon is doing: its doors, its queues, what became of the mail, connections, DNS and journal. Numbers count
+from the start of the daemon. The exit status is 69 if the daemon is not reachable.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
+			c, err := flags.connect()
 			if err != nil {
 				return err
 			}
@@ -27,13 +30,13 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return json.NewEncoder(a.out).Encode(s)
+			if flags.json {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 			}
-			return printStatus(a.out, &s)
+			return printStatus(cmd.OutOrStdout(), &s)
 		},
 	}
-	a.addClientFlags(cmd)
+	flags.addTo(cmd)
 	return cmd
 }
 
@@ -61,6 +64,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	return err
 }
 
+// printDoor writes one door. In observe mode it says what would be taken: this is the line by which an operator decides.
 func printDoor(b *strings.Builder, d *console.Door) {
 	fmt.Fprintf(b, "%-8s %d sessions; %d messages seen, %d passed, %d taken", clean(d.Name), d.Sessions, d.Seen, d.Passed, d.Taken)
 	if d.WouldTake > 0 {
@@ -110,7 +114,7 @@ func printJournal(b *strings.Builder, j *console.Journal) {
 	}
 }
 
-// bytesize is n in a unit people read, in powers of 1024.
+// bytesize is n in a unit that people read, in powers of 1024.
 func bytesize(n int64) string {
 	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)

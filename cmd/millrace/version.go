@@ -9,20 +9,21 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-func (a *app) versionCommand() *cobra.Command {
+func versionCommand() *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := console.ReadBuild()
-			if a.json {
-				return json.NewEncoder(a.out).Encode(b)
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
 			}
-			_, err := fmt.Fprintln(a.out, b)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
 			return err
 		},
 	}
-	a.addJSONFlag(cmd)
+	addJSON(cmd, &asJSON)
 	return cmd
 }

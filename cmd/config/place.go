@@ -1,26 +1,25 @@
-package daemon
+package config
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxNesting is how deep lists and inline tables are followed.
+// maxNesting is how deep lists and inline tables are followed, so that a hostile file cannot exhaust the stack.
 const maxNesting = 64
 
-// places knows where each key of a TOML text has its value. The parser does not tell, so the text is read a second
-// time, by a scanner that takes it for valid; of a text that is not, it finds what it finds.
+// places knows where each key of a TOML text has its value. The parser does not keep places, so a scanner reads the text
+// a second time. The scanner relies on the parser having found the text valid; in an invalid text it may miss places, but
+// it always ends.
 type places struct {
 	text   string
 	offset map[string]int // by path: "queue.order", "bulk.rule[1]", `route."example.com"`
 }
 
-// at returns the line, and the column in characters, of a key's value or a table's header. A key that is not in the
-// text stands where its table does, and the top of the file is nowhere: 0, 0.
-func (p *places) at(path string) (line, column int) {
+// position returns the line, and the column in characters, of a key's value or a table's header. A key that is not in
+// the text has the position of its table. The top of the file has none: 0, 0.
+func (p *places) position(path string) (line, column int) {
 	for ; path != ""; path = parent(path) {
 		if off, ok := p.offset[path]; ok {
 			before := p.text[:off]
@@ -31,26 +30,7 @@ func (p *places) at(path string) (line, column int) {
 	return 0, 0
 }
 
-// join makes the path of a key in a table.
-func join(table, key string) string {
-	if key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
-		key = fmt.Sprintf("%q", key)
-	}
-	if table == "" {
-		return key
-	}
-	return table + "." + key
-}
-
-// parent is the path of the table or list that path is in. A dot in quotes may end it early, which does no harm: no
-// key has the path that is left then.
-func parent(path string) string {
-	return path[:max(0, strings.LastIndexAny(path, ".["))]
-}
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// locate reads the text.
+// locate reads the text and returns its places.
 func locate(text string) *places {
 	s := scanner{text: text, elements: make(map[string]int), found: make(map[string]int)}
 	table := ""
@@ -85,13 +65,13 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// skip passes over any of these bytes.
+// skip goes over any of these bytes.
 func (s *scanner) skip(set string) {
 	s.at = len(s.text) - len(strings.TrimLeft(s.text[s.at:], set))
 }
 
-// take passes over c, if it comes next.
-func (s *scanner) take(c byte) bool {
+// pass goes over c, if it comes next.
+func (s *scanner) pass(c byte) bool {
 	if s.at < len(s.text) && s.text[s.at] == c {
 		s.at++
 		return true
@@ -99,7 +79,7 @@ func (s *scanner) take(c byte) bool {
 	return false
 }
 
-// until passes over everything up to one of these bytes.
+// until goes over everything up to one of these bytes and returns it.
 func (s *scanner) until(set string) string {
 	rest := s.text[s.at:]
 	if n := strings.IndexAny(rest, set); n >= 0 {
@@ -109,14 +89,14 @@ func (s *scanner) until(set string) string {
 	return rest
 }
 
-// blank passes over white space, ends of lines and comments.
+// blank goes over white space, ends of lines and comments.
 func (s *scanner) blank() {
 	for s.skip(" \t\r\n"); s.peek() == '#'; s.skip(" \t\r\n") {
 		s.until("\n")
 	}
 }
 
-// note remembers the first place of a path.
+// note remembers the first place of a path: a table that is opened again later has its header there.
 func (s *scanner) note(path string, at int) {
 	if _, ok := s.found[path]; !ok {
 		s.found[path] = at
@@ -127,7 +107,7 @@ func (s *scanner) note(path string, at int) {
 func (s *scanner) header() string {
 	start := s.at
 	s.at++
-	list := s.take('[')
+	list := s.pass('[')
 	path := ""
 	for keys := s.keys(); len(keys) > 0; keys = keys[1:] {
 		path = join(path, keys[0])
@@ -140,9 +120,9 @@ func (s *scanner) header() string {
 			s.note(path, start)
 		}
 	}
-	s.take(']')
+	s.pass(']')
 	if list {
-		s.take(']')
+		s.pass(']')
 	}
 	return path
 }
@@ -154,7 +134,7 @@ func (s *scanner) pair(table string) {
 		path = join(path, key)
 		s.note(path, start)
 	}
-	if path == table || !s.take('=') {
+	if path == table || !s.pass('=') {
 		return
 	}
 	s.skip(" \t")
@@ -173,12 +153,13 @@ func (s *scanner) keys() []string {
 		}
 		keys = append(keys, key)
 		s.skip(" \t")
-		if !s.take('.') {
+		if !s.pass('.') {
 			return keys
 		}
 	}
 }
 
+// key reads one key, bare or quoted.
 func (s *scanner) key() (string, bool) {
 	if c := s.peek(); c != '"' && c != '\'' {
 		bare := s.until(" \t\r\n.=[]{},#\"'")
@@ -196,7 +177,7 @@ func (s *scanner) key() (string, bool) {
 	return raw[1 : len(raw)-1], true
 }
 
-// unescape leaves the rules of escapes to the parser, so that both find the same key.
+// unescape asks the parser to read the escapes, so that parser and scanner find the same key.
 func unescape(raw string) string {
 	given, err := parse("k = " + raw)
 	if s, ok := given["k"].(string); ok && err == nil {
@@ -215,7 +196,7 @@ func (s *scanner) value(path string) {
 	case '"', '\'':
 		s.quoted()
 	case '[':
-		s.list(path)
+		s.array(path)
 	case '{':
 		s.inline(path)
 	default:
@@ -223,14 +204,14 @@ func (s *scanner) value(path string) {
 	}
 }
 
-// quoted passes over a string of any of the four kinds.
+// quoted goes over a string of any of TOML's four kinds.
 func (s *scanner) quoted() {
 	quote := s.text[s.at : s.at+1]
 	if triple := strings.Repeat(quote, 3); strings.HasPrefix(s.text[s.at:], triple) {
 		s.at += 3
 		s.closing(triple)
 		for range 2 { // up to two quotes may stand before the closing three
-			s.take(quote[0])
+			s.pass(quote[0])
 		}
 		return
 	}
@@ -238,7 +219,7 @@ func (s *scanner) quoted() {
 	s.closing(quote)
 }
 
-// closing passes over everything up to and with the end of a string.
+// closing goes over the rest of a string, its closing quotes included.
 func (s *scanner) closing(end string) {
 	for s.at < len(s.text) {
 		rest := s.text[s.at:]
@@ -249,49 +230,51 @@ func (s *scanner) closing(end string) {
 		case rest[0] == '\\' && end[0] == '"':
 			s.at = min(s.at+2, len(s.text))
 		case rest[0] == '\n' && len(end) == 1:
-			return // not valid; so the rest of the text is still found
+			return // not valid TOML; stopping here lets the lines below still be found
 		default:
 			s.at++
 		}
 	}
 }
 
-func (s *scanner) list(path string) {
+// array reads a list and notes each element.
+func (s *scanner) array(path string) {
 	s.at++
 	for i := 0; ; i++ {
 		s.blank()
-		if s.at >= len(s.text) || s.take(']') {
+		if s.at >= len(s.text) || s.pass(']') {
 			return
 		}
 		element := fmt.Sprintf("%s[%d]", path, i)
 		s.note(element, s.at)
 		before := s.at
 		s.value(element)
-		if !s.next(before) {
+		if !s.comma(before) {
 			return
 		}
 	}
 }
 
+// inline reads { a = 1, b = 2 }. Its keys have paths like those of a table with a header.
 func (s *scanner) inline(table string) {
 	s.at++
 	for {
 		s.blank()
-		if s.at >= len(s.text) || s.take('}') {
+		if s.at >= len(s.text) || s.pass('}') {
 			return
 		}
 		before := s.at
 		s.pair(table)
-		if !s.next(before) {
+		if !s.comma(before) {
 			return
 		}
 	}
 }
 
-// next passes over the comma behind an element that began at before. It is false when nothing was read: the text is
-// not valid there.
-func (s *scanner) next(before int) bool {
+// comma goes over the comma behind an element that began at before. It is false when nothing was read: the text is not
+// valid there, and going on would never end.
+func (s *scanner) comma(before int) bool {
 	s.blank()
-	s.take(',')
+	s.pass(',')
 	return s.at > before
 }

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"fmt"
@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxKey is longer than any key there is.
+// maxKey is longer than any known key. distance takes time with the square of the length, and a file may hold anything.
 const maxKey = 64
 
-// unknownKey says what may have been meant: a key of this table that is spelled much alike, else the same key of another
-// table, else what there is to choose from.
+// unknownKey says what the operator may have meant. It tries, in this order, a key of this table that is spelled much
+// alike, the same key in another table, and the list of all keys of this table.
 func unknownKey(table, key string, known map[string][]int) string {
 	if near := nearest(key, sortedKeys(known)); near != "" {
 		return fmt.Sprintf("is not a known key; did you mean %s?", join(table, near))
@@ -25,7 +25,8 @@ func unknownKey(table, key string, known map[string][]int) string {
 	return fmt.Sprintf("is not a known key; %s there are %s", where, strings.Join(sortedKeys(known), ", "))
 }
 
-// elsewhere finds a key in the other tables. A key of the top is worth a word: it must stand above the first table.
+// elsewhere finds the key in another table. For a top-level key it says more, because the mistake is a common one: in
+// TOML every line below a table's header belongs to that table.
 func elsewhere(key string) string {
 	top := reflect.TypeFor[Config]()
 	known := fields(top)
@@ -42,7 +43,8 @@ func elsewhere(key string) string {
 	return ""
 }
 
-// nearest is the word that takes the fewest edits, if those are few for its length.
+// nearest is the word that takes the fewest edits. It is empty when even that word takes more than a third of the given
+// letters: a far guess misleads.
 func nearest(given string, words []string) string {
 	if len(given) > maxKey {
 		return ""

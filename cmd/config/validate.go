@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"errors"
@@ -7,70 +7,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/go-hclog"
-
-	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/filter/milter"
-	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/relay/bounce"
-	"github.com/millrace/millrace/relay/console"
-	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
-	"github.com/millrace/millrace/snapshot"
 )
 
-// Config is the configuration file. Every table belongs to the part it configures; what a file does not name has the
-// value Default gives it.
-type Config struct {
-	Hostname string `toml:"hostname"`  // fully qualified; the name we greet with and sign our trace fields with
-	StateDir string `toml:"state_dir"` // journal and snapshots; belongs to one daemon
-	Mode     string `toml:"mode"`      // "observe" takes nothing, "deliver" does
-
-	Milter   milter.Config        `toml:"milter"`
-	Bulk     filter.Config        `toml:"bulk"`
-	Queue    relay.QueueConfig    `toml:"queue"`
-	Retry    relay.RetryConfig    `toml:"retry"`
-	Handback relay.HandbackConfig `toml:"handback"`
-	Route    map[string]string    `toml:"route"` // domain, ".parent" or "*" to next hop
-	Bounce   bounce.Config        `toml:"bounce"`
-	DNS      route.Config         `toml:"dns"`
-	Pool     pool.Config          `toml:"pool"`
-	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
-	Control  console.Config       `toml:"control"`
-	Log      LogConfig            `toml:"log"`
-}
-
-// LogConfig is the [log] table.
-type LogConfig struct {
-	Level string `toml:"level"` // of the technical log: "trace", "debug", "info", "warn", "error" or "off"
-	Mail  string `toml:"mail"`  // where the mail log goes: "stderr", "syslog", "off" or the path of a file
-	Name  string `toml:"name"`  // what its lines are tagged with, before "/smtp" and the like
-}
-
-// Default is the configuration of an empty file, but for the host's name, which only Load asks for.
-func Default() *Config {
-	return &Config{
-		StateDir: "/var/lib/millrace",
-		Mode:     milter.Observe, // nothing is taken before somebody has looked at what would be
-
-		Milter:   milter.Default(),
-		Bulk:     filter.Default(),
-		Queue:    relay.DefaultQueueConfig(),
-		Retry:    relay.DefaultRetryConfig(),
-		Bounce:   bounce.DefaultConfig(),
-		Pool:     pool.DefaultConfig(),
-		Snapshot: snapshot.DefaultConfig(),
-		Control:  console.DefaultConfig(),
-		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix/millrace"},
-	}
-}
-
-// Validate returns everything that is wrong as ConfigErrors, or nil. Every part judges its own table.
+// Validate returns every mistake as Errors, or nil. Each part judges its own table; keys that must agree across tables
+// are judged in crosscheck.
 func (c *Config) Validate() error {
 	var v verdict
 	v.of("hostname", validateHostname(c.Hostname))
 	if !filepath.IsAbs(c.StateDir) {
-		v.of("state_dir", fmt.Errorf("%q is not a path from the root; write it like %q", c.StateDir, Default().StateDir))
+		v.of("state_dir", fmt.Errorf("%q is not a path from the root; write it like %q", c.StateDir, DefaultConfig().StateDir))
 	}
 	v.of("mode", oneOf(c.Mode, milter.Observe, milter.Deliver))
 	v.table("milter", c.Milter.Validate())
@@ -79,7 +26,7 @@ func (c *Config) Validate() error {
 	v.table("retry", c.Retry.Validate())
 	v.table("handback", c.Handback.Validate())
 	for _, domain := range sortedKeys(c.Route) {
-		_, err := route.ParseTable(map[string]string{domain: c.Route[domain]}) // one by one: each has a line of its own
+		_, err := route.ParseTable(map[string]string{domain: c.Route[domain]}) // one by one, so that each error has its line
 		v.of(join("route", domain), trimRoute(err, domain))
 	}
 	v.table("bounce", c.Bounce.Validate())
@@ -92,7 +39,7 @@ func (c *Config) Validate() error {
 	return v.errs.orNil()
 }
 
-// Validate returns what is wrong, naming the key.
+// Validate returns the first mistake. The error begins with its key.
 func (c LogConfig) Validate() error {
 	if err := oneOf(c.Level, "trace", "debug", "info", "warn", "error", "off"); err != nil {
 		return fmt.Errorf("level: %w", err)
@@ -110,20 +57,18 @@ func (c LogConfig) Validate() error {
 	return nil
 }
 
-// LogLevel is Level as hclog has it.
-func (c LogConfig) LogLevel() hclog.Level { return hclog.LevelFromString(c.Level) }
+// verdict collects mistakes. Their places are added by the loader, which alone knows the text.
+type verdict struct{ errs Errors }
 
-// verdict collects what is wrong.
-type verdict struct{ errs ConfigErrors }
-
-// of adds an error about that key, if it is one.
+// of notes an error about that key; nil is no mistake.
 func (v *verdict) of(key string, err error) {
 	if err != nil {
-		v.errs = append(v.errs, &ConfigError{Key: key, Text: err.Error()})
+		v.errs = append(v.errs, &Error{Key: key, Text: err.Error()})
 	}
 }
 
-// table adds what a part's Validate says, each error of a joined one on its own. Those begin with the key they mean.
+// table notes the error of a part's Validate. A joined error is taken apart, so that each mistake gets a line. By
+// convention the text of each begins with the key within the table.
 func (v *verdict) table(name string, err error) {
 	if err == nil {
 		return
@@ -138,10 +83,10 @@ func (v *verdict) table(name string, err error) {
 	if name != "" && key != "" {
 		key = "." + key
 	}
-	v.errs = append(v.errs, &ConfigError{Key: name + key, Text: text})
+	v.errs = append(v.errs, &Error{Key: name + key, Text: text})
 }
 
-// crosscheck is about keys of different tables.
+// crosscheck judges keys of different tables against each other.
 func (v *verdict) crosscheck(c *Config) {
 	for i, spec := range c.Milter.Listen {
 		if network, path, err := milter.ParseListen(spec); err == nil && network == "unix" && path == c.Control.Socket {
@@ -149,12 +94,12 @@ func (v *verdict) crosscheck(c *Config) {
 		}
 	}
 	if len(v.errs) == 0 {
-		_, err := route.ParseTable(c.Route) // each entry is right; two may still be one domain
+		_, err := route.ParseTable(c.Route) // each entry is right, but two entries may name one domain
 		v.of("route", err)
 	}
 }
 
-// cutKey takes "rule[1].value: is wrong" apart. An error that does not begin with a key has none.
+// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one.
 func cutKey(text string) (key, rest string) {
 	key, rest, found := strings.Cut(text, ": ")
 	if !found || key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_.[]") != "" {
@@ -163,7 +108,7 @@ func cutKey(text string) (key, rest string) {
 	return key, rest
 }
 
-// trimRoute takes away what a ParseTable error says of the key, which the place says already.
+// trimRoute drops the key that an error of route.ParseTable begins with: the place of the error names the key already.
 func trimRoute(err error, domain string) error {
 	if err == nil {
 		return nil
@@ -171,7 +116,7 @@ func trimRoute(err error, domain string) error {
 	return errors.New(strings.TrimPrefix(err.Error(), fmt.Sprintf("route %q: ", domain)))
 }
 
-// oneOf says which words may stand where the given one does not.
+// oneOf is nil when given is one of the words. Its error lists them all.
 func oneOf(given string, words ...string) error {
 	if slices.Contains(words, given) {
 		return nil
@@ -220,20 +165,4 @@ func isLabel(s string) bool {
 		}
 	}
 	return true
-}
-
-// fill completes what a file need not say: the host's name, and what a part has to know of another's table.
-func (c *Config) fill(hostname func() (string, error)) error {
-	if c.Hostname == "" {
-		name, err := hostname()
-		switch {
-		case err != nil:
-			return fmt.Errorf("is not given, and the system does not say: %w", err)
-		case !strings.Contains(name, "."):
-			return fmt.Errorf(`is not given, and this host calls itself %q only; write hostname = "mail.example.org"`, name)
-		}
-		c.Hostname = name
-	}
-	c.DNS.Hostname = c.Hostname
-	return nil
 }

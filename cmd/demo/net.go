@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -10,18 +10,18 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// demoDomain is one receiving domain of the demo.
-type demoDomain struct {
+// domain is one receiving domain.
+type domain struct {
 	name string
 	kind string // its character in a word
 	addr string // host:port
 }
 
-// demoNet is the internet of the demo: a sink with one listener per domain, and one that stands for the MTA's own port
-// for bounces.
-type demoNet struct {
+// internet is every receiver there is: a sink with one listener per domain, and one listener that stands for the port at
+// which the MTA takes bounces.
+type internet struct {
 	sink    *sink.Sink
-	domains []demoDomain
+	domains []domain
 	mta     string // where bounces go
 }
 
@@ -31,8 +31,8 @@ const mtaListener = "mta"
 // dead is the kind of a domain at which nobody listens.
 const dead = "dead"
 
-// demoKinds are the characters of the first domains; all others are fast.
-var demoKinds = []struct {
+// kinds are the characters of the first domains; all others are fast.
+var kinds = []struct {
 	kind string
 	is   sink.Character
 }{
@@ -44,35 +44,37 @@ var demoKinds = []struct {
 	{dead, sink.Character{}},
 }
 
-func newDemoNet(domains int) (*demoNet, error) {
+// newInternet opens the listeners on free ports of loopback: several demonstrations may run at the same time.
+func newInternet(domains int) (*internet, error) {
 	s, err := sink.New(sink.Config{})
 	if err != nil {
 		return nil, err
 	}
-	n := &demoNet{sink: s}
+	n := &internet{sink: s}
 	for i := range domains {
-		k := demoKinds[0]
-		if i < len(demoKinds) {
-			k = demoKinds[i]
+		k := kinds[0]
+		if i < len(kinds) {
+			k = kinds[i]
 		}
-		if err := n.open(fmt.Sprintf("%s%d.test", k.kind, i), k.kind, k.is); err != nil {
-			n.close()
+		if err := n.listen(fmt.Sprintf("%s%d.test", k.kind, i), k.kind, k.is); err != nil {
+			n.shutDown()
 			return nil, err
 		}
 	}
 	addr, err := s.Listen("127.0.0.1:0", sink.Character{Name: mtaListener})
 	if err != nil {
-		n.close()
+		n.shutDown()
 		return nil, err
 	}
 	n.mta = addr.String()
 	return n, nil
 }
 
-func (n *demoNet) open(name, kind string, c sink.Character) error {
+// listen opens the listener of one more domain, or, for a dead one, finds a port without.
+func (n *internet) listen(name, kind string, c sink.Character) error {
 	if kind == dead {
 		addr, err := closedPort()
-		n.domains = append(n.domains, demoDomain{name, kind, addr})
+		n.domains = append(n.domains, domain{name, kind, addr})
 		return err
 	}
 	c.Name = name
@@ -80,7 +82,7 @@ func (n *demoNet) open(name, kind string, c sink.Character) error {
 	if err != nil {
 		return err
 	}
-	n.domains = append(n.domains, demoDomain{name, kind, addr.String()})
+	n.domains = append(n.domains, domain{name, kind, addr.String()})
 	return nil
 }
 
@@ -94,7 +96,7 @@ func closedPort() (string, error) {
 	return ln.Addr().String(), nil
 }
 
-func (n *demoNet) close() { n.sink.Close() }
+func (n *internet) shutDown() { n.sink.Close() }
 
 // hop is an address in Postfix's next-hop syntax.
 func hop(addr string) string {
@@ -102,10 +104,12 @@ func hop(addr string) string {
 	return "[" + host + "]:" + port
 }
 
-func demoSocket(dir string) string { return filepath.Join(dir, "milter.sock") }
+// socketPath is the milter socket; a socket in the directory needs no free port.
+func socketPath(dir string) string { return filepath.Join(dir, "milter.sock") }
 
-// config is the daemon's configuration file. Retries come in seconds, so that the demo ends within a minute.
-func (n *demoNet) config(dir string) string {
+// config is the text of the daemon's configuration file. Retries come after seconds and not minutes, so that a
+// greylisted message arrives while somebody watches.
+func (n *internet) config(dir string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `hostname  = "demo.millrace.test"
 state_dir = %q
@@ -118,7 +122,7 @@ retry     = { schedule = ["1s"] }
 pool      = { closed_for = ["2s", "5s"] }
 
 [route]
-`, filepath.Join(dir, "state"), "unix:"+demoSocket(dir), hop(n.mta), filepath.Join(dir, "control.sock"), filepath.Join(dir, "mail.log"))
+`, filepath.Join(dir, "state"), "unix:"+socketPath(dir), hop(n.mta), filepath.Join(dir, "control.sock"), filepath.Join(dir, "mail.log"))
 	for _, d := range n.domains {
 		fmt.Fprintf(&b, "%q = %q\n", d.name, hop(d.addr))
 	}

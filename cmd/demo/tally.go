@@ -1,20 +1,21 @@
-package main
+package demo
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/millrace/millrace/cmd/daemon"
+	"github.com/millrace/millrace/relay/console"
 )
 
-// tally holds what the stand-in MTA, the daemon and the sink know against each other.
+// tally holds the books of the stand-in MTA, the daemon and the sink against each other. Only the sink's ledger counts as
+// arrived: the daemon's own numbers are what is to be proved.
 type tally struct {
-	net        *demoNet
-	mta        *demoMTA
+	net        *internet
+	mta        *mta
 	daemon     *daemon.Daemon
+	queue      console.Source // the daemon's overview
 	begin, end time.Time
 
 	total  reckoning
@@ -22,7 +23,7 @@ type tally struct {
 	notice int         // bounces that reached the MTA
 }
 
-// reckoning is the sum the demo stands for. Its keys are fixed: scripts read them.
+// reckoning is the sum that the demonstration stands for. Its keys are fixed, because scripts read them.
 type reckoning struct {
 	Taken      int `json:"taken"`
 	Sent       int `json:"sent"`
@@ -33,26 +34,26 @@ type reckoning struct {
 	Altered    int `json:"altered"`
 }
 
-// line is the live progress line.
-func (t *tally) line() string {
-	s := t.daemon.Status()
+// progress is the live line, from the daemon's own numbers.
+func (t *tally) progress() string {
+	s := t.queue.Status()
 	rate := float64(s.Sent) / time.Since(t.begin).Seconds()
 	return fmt.Sprintf("taken %d  sent %d  bounced %d  waiting %d  %.0f/s", t.mta.taken.Load(), s.Sent, s.Bounced, s.Active+s.Busy+s.Waiting, rate)
 }
 
-// settled is how many messages have come to an end.
-func (t *tally) settled() int {
-	s := t.daemon.Status()
+// ended is how many messages were sent or bounced, by the daemon's own numbers.
+func (t *tally) ended() int {
+	s := t.queue.Status()
 	return int(s.Sent + s.Bounced)
 }
 
-// done reports whether only the dead domain's mail is left.
-func (t *tally) done() bool {
+// onlyDeadLeft reports whether nothing but the dead domain's mail is left.
+func (t *tally) onlyDeadLeft() bool {
 	alive := make(map[string]bool)
 	for _, d := range t.net.domains {
 		alive[d.name] = d.kind != dead
 	}
-	for _, q := range t.daemon.Queues() {
+	for _, q := range t.queue.Queues() {
 		if q.Class != "" || alive[q.Domain] {
 			return false
 		}
@@ -60,9 +61,9 @@ func (t *tally) done() bool {
 	return !t.daemon.Reporting()
 }
 
-// read takes the final numbers: what was taken from the MTA, what arrived from the sink's ledger, what is left from the
-// daemon's queues.
-func (t *tally) read() {
+// reckon takes the final numbers: messages taken from the MTA's notes, messages arrived from the sink's ledger, messages
+// left from the daemon's queues.
+func (t *tally) reckon() {
 	t.rows = make([]reckoning, len(t.net.domains))
 	place := make(map[string]*reckoning, len(t.rows))
 	for i, d := range t.net.domains {
@@ -73,7 +74,7 @@ func (t *tally) read() {
 			t.rows[i%len(t.rows)].Taken++
 		}
 	}
-	for l := range t.daemon.Messages {
+	for l := range t.queue.Messages {
 		for _, r := range l.Recipients {
 			if p := place[r.Domain]; p != nil {
 				p.Waiting++
@@ -85,11 +86,12 @@ func (t *tally) read() {
 		r := &t.rows[i]
 		r.Bounced = bounced[d.name]
 		r.Lost = r.Taken - r.Sent - r.Bounced - r.Waiting
-		t.total.add(r)
+		t.total.include(r)
 	}
 }
 
-// arrivals reads the sink's ledger: each message once, with the bytes that were sent. It returns the bounces by domain.
+// arrivals reads the sink's ledger. A message counts as sent the first time it arrives, as a duplicate each further time,
+// and as altered when its bytes or its recipient are not those that the MTA offered. It returns the bounces by domain.
 func (t *tally) arrivals() map[string]int {
 	seen := make([]int, len(t.mta.moved))
 	bounced := make(map[string]int)
@@ -118,7 +120,7 @@ func (t *tally) arrivals() map[string]int {
 	return bounced
 }
 
-// returned is the domain that refused the message whose notification came to the sender rcpt.
+// returned is the domain of the message whose notification came to rcpt: the sender's address has the message's number.
 func (t *tally) returned(rcpt string) string {
 	var i int
 	if _, err := fmt.Sscanf(rcpt, "news+%d@", &i); err != nil || i < 0 {
@@ -127,7 +129,7 @@ func (t *tally) returned(rcpt string) string {
 	return t.net.domains[i%len(t.net.domains)].name
 }
 
-func (r *reckoning) add(o *reckoning) {
+func (r *reckoning) include(o *reckoning) {
 	r.Taken += o.Taken
 	r.Sent += o.Sent
 	r.Bounced += o.Bounced
@@ -137,45 +139,7 @@ func (r *reckoning) add(o *reckoning) {
 	r.Altered += o.Altered
 }
 
+// addsUp reports whether every message of the campaign was taken and has exactly one end.
 func (r *reckoning) addsUp(messages int) bool {
 	return r.Taken == messages && r.Taken == r.Sent+r.Bounced+r.Waiting && r.Lost == 0 && r.Duplicates == 0 && r.Altered == 0
-}
-
-// report prints the result. The error says that it does not add up.
-func (d *demo) report(t *tally) error {
-	seconds := t.end.Sub(t.begin).Seconds()
-	rate := float64(t.total.Sent) / seconds
-	var err error
-	if d.json {
-		err = json.NewEncoder(d.out).Encode(struct {
-			reckoning
-			Seconds float64 `json:"seconds"`
-			Rate    float64 `json:"messages_per_second"`
-		}{t.total, seconds, rate})
-	} else {
-		err = d.table(t, seconds, rate)
-	}
-	if err == nil && !t.total.addsUp(d.messages) {
-		err = errDoesNotAddUp
-	}
-	return err
-}
-
-func (d *demo) table(t *tally, seconds, rate float64) error {
-	w := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "domain\tcharacter\ttaken\tsent\tbounced\twaiting\tlost\tduplicates\taltered\t")
-	for i, dom := range t.net.domains {
-		row(w, dom.name, dom.kind, &t.rows[i])
-	}
-	row(w, "all", "", &t.total)
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(d.out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA. What waits is for the dead domain, with its reason and next time.\n",
-		seconds, rate, t.notice)
-	return err
-}
-
-func row(w *tabwriter.Writer, name, kind string, r *reckoning) {
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name, kind, r.Taken, r.Sent, r.Bounced, r.Waiting, r.Lost, r.Duplicates, r.Altered)
 }

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"encoding"
@@ -11,42 +11,48 @@ import (
 	"time"
 )
 
-// The parser's own decoder stops at the first wrong type, takes a bare 60 for 60 nanoseconds, and lets "Order" pass for
-// "order". So the parser parses, and the values are laid into the Config here, with an error for each that does not fit.
+// The parser's own decoder is not used, for three reasons: it stops at the first wrong type, it takes a bare 60 for 60
+// nanoseconds, and it lets "Order" pass for "order". The parser only parses; this file lays the values into the Config and
+// notes an error for each value that does not fit.
 
-// durationType tells durations from whole numbers.
-var durationType = reflect.TypeFor[time.Duration]()
-
-// fields maps the keys that t takes to its fields.
-func fields(t reflect.Type) map[string][]int {
-	known := make(map[string][]int)
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, option, _ := strings.Cut(f.Tag.Get("toml"), ",")
-		switch {
-		case option == "inline":
-			for key, index := range fields(f.Type) {
-				known[key] = append([]int{i}, index...)
-			}
-		case name != "" && name != "-":
-			known[name] = f.Index
-		}
-	}
-	return known
+// loader turns the text of one file into a Config. It goes on after a mistake, so that all are found in one run.
+type loader struct {
+	file     string
+	hostname func() (string, error) // os.Hostname
+	places   *places
+	errs     Errors
 }
 
+// durationType tells durations from whole numbers: to reflection both are an int64.
+var durationType = reflect.TypeFor[time.Duration]()
+
+// refuse notes an error about a key. The error has no column, because the whole line is meant.
+func (l *loader) refuse(key, format string, args ...any) {
+	line, _ := l.places.position(key)
+	l.errs = append(l.errs, &Error{File: l.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// refuseValue notes an error about a key's value, with the column of the value.
+func (l *loader) refuseValue(key, format string, args ...any) {
+	l.refuse(key, format, args...)
+	_, l.errs[len(l.errs)-1].Column = l.places.position(key)
+}
+
+// table lays the keys of one table into a struct. The keys are taken in the order of the alphabet, so that the same file
+// gives the same errors each time; Load sorts them by line afterwards.
 func (l *loader) table(path string, given map[string]any, into reflect.Value) {
 	known := fields(into.Type())
 	for _, key := range sortedKeys(given) {
 		if index, ok := known[key]; ok {
 			l.value(join(path, key), given[key], into.FieldByIndex(index))
 		} else {
-			l.add(join(path, key), "%s", unknownKey(path, key, known))
+			l.refuse(join(path, key), "%s", unknownKey(path, key, known))
 		}
 	}
 }
 
-// value lays given into a field, list element or map value.
+// value lays given into a field, list element or map value. A type that reads itself from text has the first word:
+// netip.Addr, for one, is a struct to reflection and a string in the file.
 func (l *loader) value(path string, given any, into reflect.Value) {
 	if into.Kind() == reflect.Pointer {
 		into.Set(reflect.New(into.Type().Elem()))
@@ -69,7 +75,7 @@ func (l *loader) value(path string, given any, into reflect.Value) {
 		}
 	case reflect.Slice:
 		if list, ok := elements(given); ok {
-			l.list(path, list, into)
+			l.array(path, list, into)
 			return
 		}
 	default:
@@ -79,6 +85,7 @@ func (l *loader) value(path string, given any, into reflect.Value) {
 	l.mismatch(path, given, into.Type())
 }
 
+// text lets a type read itself from a string: addresses, prefixes, TLS modes.
 func (l *loader) text(path string, given any, into encoding.TextUnmarshaler) {
 	s, ok := given.(string)
 	if !ok {
@@ -86,7 +93,7 @@ func (l *loader) text(path string, given any, into encoding.TextUnmarshaler) {
 		return
 	}
 	if err := into.UnmarshalText([]byte(s)); err != nil {
-		l.addValue(path, "%q does not fit: %v", s, err)
+		l.refuseValue(path, "%q does not fit: %v", s, err)
 	}
 }
 
@@ -99,21 +106,22 @@ func (l *loader) strings(path string, given map[string]any, into reflect.Value) 
 		case ok:
 			into.SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(s))
 		case isTable(given[key]):
-			l.add(join(path, key), `wants a string, not a table; a name with dots needs quotes, like "example.com" = "..."`)
+			l.refuse(join(path, key), `wants a string, not a table; a name with dots needs quotes, like "example.com" = "..."`)
 		default:
 			l.mismatch(join(path, key), given[key], into.Type().Elem())
 		}
 	}
 }
 
-func (l *loader) list(path string, given []any, into reflect.Value) {
+// array fills a list. Each element has a path of its own, so that its error has its own column.
+func (l *loader) array(path string, given []any, into reflect.Value) {
 	into.Set(reflect.MakeSlice(into.Type(), len(given), len(given))) // a given list replaces the default one
 	for i, v := range given {
 		l.value(fmt.Sprintf("%s[%d]", path, i), v, into.Index(i))
 	}
 }
 
-// elements makes one of the parser's two kinds of lists.
+// elements makes one list type of the parser's two: it returns [[name]] tables in a type of their own.
 func elements(given any) ([]any, bool) {
 	switch list := given.(type) {
 	case []any:
@@ -133,6 +141,8 @@ func isTable(given any) bool {
 	return ok
 }
 
+// scalar lays a string, a truth value or a number into a field. NaN and infinities are no numbers here: no comparison in
+// a Validate would catch them.
 func (l *loader) scalar(path string, given any, into reflect.Value) {
 	if into.Type() == durationType {
 		l.duration(path, given, into)
@@ -162,7 +172,8 @@ func (l *loader) scalar(path string, given any, into reflect.Value) {
 	l.mismatch(path, given, into.Type())
 }
 
-// number reports whether a whole number can stand here at all; one that is out of range gets its error.
+// number reports whether a whole number can stand here at all. A number out of range gets its error here, because it
+// does have the right type.
 func (l *loader) number(path string, given int64, into reflect.Value) bool {
 	switch {
 	case into.CanInt() && !into.OverflowInt(given):
@@ -172,13 +183,14 @@ func (l *loader) number(path string, given int64, into reflect.Value) bool {
 	case into.CanFloat():
 		into.SetFloat(float64(given))
 	case into.CanInt(), into.CanUint():
-		l.addValue(path, "%d is out of range; %s", given, bounds(into.Type()))
+		l.refuseValue(path, "%d is out of range; %s", given, bounds(into.Type()))
 	default:
 		return false
 	}
 	return true
 }
 
+// bounds names the range of a whole number's type.
 func bounds(t reflect.Type) string {
 	if bits := t.Bits(); t.Kind() >= reflect.Uint && t.Kind() <= reflect.Uint64 {
 		return fmt.Sprintf("it goes from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
@@ -187,6 +199,7 @@ func bounds(t reflect.Type) string {
 	}
 }
 
+// duration wants a unit. A bare number is refused even for 0, because half of the readers would take 60 for minutes.
 func (l *loader) duration(path string, given any, into reflect.Value) {
 	s, ok := given.(string)
 	if !ok {
@@ -199,20 +212,21 @@ func (l *loader) duration(path string, given any, into reflect.Value) {
 		into.SetInt(int64(d))
 	case isDays(s):
 		days, _ := strconv.Atoi(strings.TrimSuffix(s, "d"))
-		l.addValue(path, `%q is not a duration: there is no unit for days; write "%dh"`, s, 24*days)
+		l.refuseValue(path, `%q is not a duration: there is no unit for days; write "%dh"`, s, 24*days)
 	default:
-		l.addValue(path, `%q is not a duration; write it like "90s", "5m" or "1h30m"`, s)
+		l.refuseValue(path, `%q is not a duration; write it like "90s", "5m" or "1h30m"`, s)
 	}
 }
 
+// isDays reports whether s looks like "5d". Postfix has days and Go's durations do not, so this mistake is common.
 func isDays(s string) bool {
 	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
 	return err == nil && strings.HasSuffix(s, "d") && n > 0 && n < 10_000
 }
 
-// mismatch says what is given, what is wanted and, when it can be told, what to write.
+// mismatch notes what is given, what is wanted and, where the repair is plain, what to write.
 func (l *loader) mismatch(path string, given any, want reflect.Type) {
-	l.addValue(path, "wants %s, not %s%s", wanted(want), described(given), repair(given, want))
+	l.refuseValue(path, "wants %s, not %s%s", wanted(want), described(given), repair(given, want))
 }
 
 // wanted describes a type in the words of the file.
@@ -237,6 +251,7 @@ func wanted(t reflect.Type) string {
 	}
 }
 
+// isText reports whether the file gives a value of type t as a string.
 func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
@@ -268,7 +283,7 @@ func cut(s string, n int) string {
 	return s
 }
 
-// repair is what to write instead, when that is plain.
+// repair is what to write instead, or nothing where a guess might be wrong.
 func repair(given any, want reflect.Type) string {
 	s, isString := given.(string)
 	n, isNumber := given.(int64)

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"errors"
@@ -140,7 +140,7 @@ func TestBadConfigs(t *testing.T) {
 				bad.line++
 			}
 			_, err := loadText(text)
-			var errs ConfigErrors
+			var errs Errors
 			if !errors.As(err, &errs) {
 				t.Fatalf("got %v", err)
 			}
@@ -152,7 +152,7 @@ func TestBadConfigs(t *testing.T) {
 	}
 }
 
-func checkBad(t *testing.T, bad badConfig, e *ConfigError) {
+func checkBad(t *testing.T, bad badConfig, e *Error) {
 	if e.File != "c.toml" || e.Line != bad.line || e.Key != bad.key || !strings.Contains(e.Text, bad.want) {
 		t.Errorf("got  %s:%d %s: %s\nwant c.toml:%d %s: ...%s...", e.File, e.Line, e.Key, e.Text, bad.line, bad.key, bad.want)
 	}

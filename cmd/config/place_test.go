@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"fmt"
@@ -62,7 +62,7 @@ n = 2
 		{"none", 0, 0},
 		{"", 0, 0},
 	} {
-		if line, column := p.at(test.path); line != test.line || column != test.column {
+		if line, column := p.position(test.path); line != test.line || column != test.column {
 			t.Errorf("%s: %d:%d, want %d:%d", test.path, line, column, test.line, test.column)
 		}
 	}
@@ -74,7 +74,7 @@ n = 2
 }
 
 func TestColumnsCountCharacters(t *testing.T) {
-	if line, column := locate(`"é" = [ "ü", 1 ]`).at(`"é"[1]`); line != 1 || column != 14 {
+	if line, column := locate(`"é" = [ "ü", 1 ]`).position(`"é"[1]`); line != 1 || column != 14 {
 		t.Errorf("%d:%d", line, column)
 	}
 }

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"errors"
@@ -22,7 +22,7 @@ func TestTenLinesAreEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Default()
+	want := DefaultConfig()
 	want.Hostname, want.DNS.Hostname, want.Mode = "mail.example.org", "mail.example.org", "deliver"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -45,7 +45,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	text, _ := os.ReadFile("testdata/full.toml")
-	differs(t, locate(string(text)), "", reflect.ValueOf(*c), reflect.ValueOf(*Default()))
+	differs(t, locate(string(text)), "", reflect.ValueOf(*c), reflect.ValueOf(*DefaultConfig()))
 }
 
 // differs checks that each key below path is in the file and has another value than the default.
@@ -64,7 +64,7 @@ func differs(t *testing.T, p *places, path string, got, def reflect.Value) {
 }
 
 func TestDefaultIsValid(t *testing.T) {
-	c := Default()
+	c := DefaultConfig()
 	c.Hostname = "mail.example.org"
 	if err := c.Validate(); err != nil {
 		t.Error(err)
@@ -197,7 +197,7 @@ func TestErrorsStayOnTheirLine(t *testing.T) {
 		`"a\nb" = 1`, `mode = "x\u001b[2J\n"`, "hostname = \"a.b\"\n[route]\n\"x\\r\\ny\" = 'z'", "mode = \"\x00\"", "mode = \"\xff\"",
 	} {
 		_, err := loadText(text)
-		var errs ConfigErrors
+		var errs Errors
 		if !errors.As(err, &errs) {
 			t.Fatalf("%q: %v", text, err)
 		}
@@ -223,7 +223,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := loadText(text)
-		var errs ConfigErrors
+		var errs Errors
 		switch {
 		case err == nil && c.Validate() != nil:
 			t.Fatal("loaded, but not valid")

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"cmp"
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ConfigError is one thing wrong with a configuration.
-type ConfigError struct {
+// Error is one thing wrong with a configuration.
+type Error struct {
 	File   string // as it was given; empty when the configuration did not come from a file
 	Line   int    // from 1; 0 when it is about no line
 	Column int    // of the value, in characters from 1; 0 when the whole line is meant
@@ -17,7 +17,7 @@ type ConfigError struct {
 }
 
 // Error is one line: "millrace.toml:12: queue.order: ...".
-func (e *ConfigError) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
 		b.WriteString(e.File)
@@ -43,11 +43,11 @@ func printable(r rune) rune {
 	return r
 }
 
-// ConfigErrors is everything wrong with a configuration, in the order of the lines.
-type ConfigErrors []*ConfigError
+// Errors is everything wrong with a configuration, in the order of the lines.
+type Errors []*Error
 
 // Error is one line for each.
-func (e ConfigErrors) Error() string {
+func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, err := range e {
 		lines[i] = err.Error()
@@ -55,17 +55,17 @@ func (e ConfigErrors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// orNil avoids the typed nil.
-func (e ConfigErrors) orNil() error {
+// orNil returns an error that compares equal to nil when there is no mistake: empty Errors in an error would not.
+func (e Errors) orNil() error {
 	if len(e) == 0 {
 		return nil
 	}
 	return e
 }
 
-// sort orders by place; errors without one come last.
-func (e ConfigErrors) sort() {
-	slices.SortStableFunc(e, func(a, b *ConfigError) int {
+// sort orders by place. Errors without a place come last: they are about keys that are missing.
+func (e Errors) sort() {
+	slices.SortStableFunc(e, func(a, b *Error) int {
 		if (a.Line == 0) != (b.Line == 0) {
 			return cmp.Compare(b.Line, a.Line)
 		}

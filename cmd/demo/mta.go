@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -11,13 +11,16 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-const demoClients = 50 // SMTP clients of the stand-in MTA at the same time
+// clients is how many SMTP clients the stand-in MTA serves at the same time. Half of the process limit that Postfix has by
+// default is enough to keep the door busy.
+const clients = 50
 
-// demoMTA stands in for Postfix: it offers a campaign to the milter door and notes what was taken.
-type demoMTA struct {
-	d     *demo
-	net   *demoNet
-	text  []byte // the body all messages have in common
+// mta stands in for Postfix: it offers a campaign to the milter door and notes what was taken. Each message is written by
+// one goroutine of feed; after feed has returned everything may be read.
+type mta struct {
+	o     Options
+	net   *internet
+	text  []byte // the body that all messages have in common
 	next  atomic.Int64
 	taken atomic.Int64
 
@@ -25,21 +28,21 @@ type demoMTA struct {
 	moved []bool                // whether message i was taken
 }
 
-func newDemoMTA(d *demo, net *demoNet) *demoMTA {
+func newMTA(o Options, net *internet) *mta {
 	line := []byte("The news of the week, all of it, in lines of moderate length, dear reader.\r\n")
-	text := bytes.Repeat(line, d.size/len(line)+1)[:max(d.size-2, 0)]
-	return &demoMTA{
-		d: d, net: net, text: append(bytes.TrimRight(text, "\r"), "\r\n"...),
-		sums: make([][sha256.Size]byte, d.messages), moved: make([]bool, d.messages),
+	text := bytes.Repeat(line, o.Size/len(line)+1)[:max(o.Size-2, 0)]
+	return &mta{
+		o: o, net: net, text: append(bytes.TrimRight(text, "\r"), "\r\n"...),
+		sums: make([][sha256.Size]byte, o.Messages), moved: make([]bool, o.Messages),
 	}
 }
 
 // feed offers the whole campaign over several connections.
-func (m *demoMTA) feed(ctx context.Context, socket string) error {
+func (m *mta) feed(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for range demoClients {
+	for range clients {
 		wg.Go(func() { // ends with the campaign or the first error
 			if err := m.client(ctx, socket); err != nil {
 				cancel(err)
@@ -50,7 +53,8 @@ func (m *demoMTA) feed(ctx context.Context, socket string) error {
 	return context.Cause(ctx)
 }
 
-func (m *demoMTA) client(ctx context.Context, socket string) error {
+// client offers one message after another over a connection of its own.
+func (m *mta) client(ctx context.Context, socket string) error {
 	c, err := standin.Dial("unix", socket, standin.Options{ClientName: "listmonk.test", ClientAddr: "192.0.2.80"})
 	if err != nil {
 		return err
@@ -58,7 +62,7 @@ func (m *demoMTA) client(ctx context.Context, socket string) error {
 	defer c.Close()
 	for ctx.Err() == nil {
 		i := int(m.next.Add(1)) - 1
-		if i >= m.d.messages {
+		if i >= m.o.Messages {
 			return nil
 		}
 		if err := m.offer(c, i); err != nil {
@@ -68,9 +72,10 @@ func (m *demoMTA) client(ctx context.Context, socket string) error {
 	return nil
 }
 
-// offer sends message i. Its sum is noted first: what is taken may arrive at once.
-func (m *demoMTA) offer(c *standin.Conn, i int) error {
-	raw := m.message(i)
+// offer sends message i. The sum is noted before, because the message may arrive at the sink before the door has answered
+// here.
+func (m *mta) offer(c *standin.Conn, i int) error {
+	raw := m.compose(i)
 	m.sums[i] = sha256.Sum256(raw)
 	msg := &standin.Message{QueueID: fmt.Sprintf("4D%07d", i), From: fmt.Sprintf("news+%d@sender.test", i), Rcpts: standin.To(m.rcpt(i))}
 	msg.Header, msg.Body = standin.Parse(raw)
@@ -85,15 +90,16 @@ func (m *demoMTA) offer(c *standin.Conn, i int) error {
 	return nil
 }
 
-func (m *demoMTA) rcpt(i int) string {
+// rcpt is the recipient of message i. Messages go round the domains, so that message i is also in row i of the result.
+func (m *mta) rcpt(i int) string {
 	return fmt.Sprintf("reader%d@%s", i, m.net.domains[i%len(m.net.domains)].name)
 }
 
-// message is the i-th of the campaign.
-func (m *demoMTA) message(i int) []byte {
+// compose makes the i-th message of the campaign: the header carries its number, the own lines come before the common text.
+func (m *mta) compose(i int) []byte {
 	b := fmt.Appendf(nil, "X-Ledger: %d\r\nFrom: News <news@sender.test>\r\nTo: <%s>\r\nSubject: News of the week\r\n"+
 		"List-Id: <news.sender.test>\r\nList-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\n", i, m.rcpt(i), i)
-	own := int(m.d.personal * float64(len(m.text)))
+	own := int(m.o.Personal * float64(len(m.text)))
 	for n := 0; n < own; {
 		line := fmt.Appendf(nil, "Reader %d, this line %d is for you alone.\r\n", i, n)
 		b = append(b, line...)

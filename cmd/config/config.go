@@ -1,0 +1,90 @@
+// Package config reads the configuration file. Its types mirror the tables of the file; each table's type, defaults and
+// validation belong to the part that the table configures.
+//
+// The package is strict on purpose. An operator who misspells a key would otherwise run on a default without knowing it,
+// so an unknown key is an error, and each error has the file, the line, the key and the repair. The whole file is
+// checked before anything of it is used: one run of "millrace check" shows every mistake.
+//
+// It is the only package that imports the TOML parser. It knows nothing of the running daemon and does not look at the
+// system, except for the host's name.
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/bounce"
+	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/pool"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/snapshot"
+)
+
+// Config is the configuration file. A key that the file does not name has the value of DefaultConfig.
+type Config struct {
+	Hostname string `toml:"hostname"`  // fully qualified; stands in EHLO and in our trace fields
+	StateDir string `toml:"state_dir"` // holds journal and snapshots; one daemon at a time
+	Mode     string `toml:"mode"`      // "observe" only counts what it would take; "deliver" takes it
+
+	Milter   milter.Config        `toml:"milter"`
+	Bulk     filter.Config        `toml:"bulk"`
+	Queue    relay.QueueConfig    `toml:"queue"`
+	Retry    relay.RetryConfig    `toml:"retry"`
+	Handback relay.HandbackConfig `toml:"handback"`
+	Route    map[string]string    `toml:"route"` // domain, ".parent" or "*" to next hop
+	Bounce   bounce.Config        `toml:"bounce"`
+	DNS      route.Config         `toml:"dns"`
+	Pool     pool.Config          `toml:"pool"`
+	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
+	Control  console.Config       `toml:"control"`
+	Log      LogConfig            `toml:"log"`
+}
+
+// LogConfig is the [log] table.
+type LogConfig struct {
+	Level string `toml:"level"` // least level of the technical log: "trace", "debug", "info", "warn", "error" or "off"
+	Mail  string `toml:"mail"`  // the mail log's place: "stderr", "syslog", "off" or the path of a file
+	Name  string `toml:"name"`  // first part of each line's tag; "/smtp" and the like follow it
+}
+
+// DefaultConfig is the configuration of an empty file, without the host's name: Load asks the system for that.
+func DefaultConfig() *Config {
+	return &Config{
+		StateDir: "/var/lib/millrace",
+		Mode:     milter.Observe, // an operator looks at what would be taken before anything is
+
+		Milter:   milter.Default(),
+		Bulk:     filter.Default(),
+		Queue:    relay.DefaultQueueConfig(),
+		Retry:    relay.DefaultRetryConfig(),
+		Bounce:   bounce.DefaultConfig(),
+		Pool:     pool.DefaultConfig(),
+		Snapshot: snapshot.DefaultConfig(),
+		Control:  console.DefaultConfig(),
+		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix/millrace"},
+	}
+}
+
+// LogLevel is Level in hclog's type.
+func (c LogConfig) LogLevel() hclog.Level { return hclog.LevelFromString(c.Level) }
+
+// fill completes what a file need not say: the host's name, and the keys of one table that another part must know.
+func (c *Config) fill(hostname func() (string, error)) error {
+	if c.Hostname == "" {
+		name, err := hostname()
+		switch {
+		case err != nil:
+			return fmt.Errorf("is not given, and the system does not say: %w", err)
+		case !strings.Contains(name, "."):
+			return fmt.Errorf(`is not given, and this host calls itself %q only; write hostname = "mail.example.org"`, name)
+		}
+		c.Hostname = name
+	}
+	c.DNS.Hostname = c.Hostname
+	return nil
+}

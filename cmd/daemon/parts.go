@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/bounce"
+	"github.com/millrace/millrace/relay/pool"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
+	"github.com/millrace/millrace/snapshot"
+)
+
+// injectName is the name under which the resolver knows our own MTA. Nobody can own a domain below ".invalid"
+// (RFC 2606 section 2), so no recipient's domain can be taken for it.
+const injectName = "inject.millrace.invalid"
+
+// newResolver gives the resolver the routes of the file, the MTA as one route more, and the addresses of this host: a
+// domain whose MX is this host would be delivered in a circle.
+func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) {
+	routes := map[string]string{injectName: cfg.Bounce.Inject}
+	for domain, hop := range cfg.Route {
+		routes[domain] = hop
+	}
+	table, err := route.ParseTable(routes)
+	if err != nil {
+		return nil, err
+	}
+	own, err := route.LocalAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("addresses of this host: %w", err)
+	}
+	dns := cfg.DNS
+	dns.Hostname = cfg.Hostname
+	dns.Own = append(slices.Clone(dns.Own), own...)
+	return route.New(dns, table, log)
+}
+
+// newBounces makes the bounce server. The server and the queue map need each other: the map tells the server of failures,
+// the server puts notifications into the map. So the server is given functions that look at d.queues when they run, and
+// none of them runs before Start.
+func (d *Daemon) newBounces(cfg *config.Config, log hclog.Logger) *bounce.Server {
+	return bounce.NewServer(cfg.Bounce, bounce.Deps{
+		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: log,
+		Accept:  d.acceptOwn,
+		Emit:    func(e *relay.Event) { d.queues.Tell(e) },
+		Release: func(m *relay.Message) { d.queues.Release(m) },
+		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
+	})
+}
+
+// acceptOwn puts a message of our own into the queue map. No MTA has to hear that it was taken, so it is heard at once.
+func (d *Daemon) acceptOwn(m *relay.Message) error {
+	err := d.queues.Accept(m)
+	if err == nil {
+		d.queues.Heard(m, true)
+	}
+	return err
+}
+
+// domainKey is the queue's name for a domain. A name that is no domain gets a queue too: the resolver then refuses it with
+// a reason that the sender reads.
+func domainKey(domain string) string {
+	if key, err := route.Domain(domain); err == nil {
+		return key
+	}
+	return strings.ToLower(domain)
+}
+
+// newPool makes the pool; it carries for the handler and asks the resolver where to.
+func newPool(cfg *config.Config, h *relay.Handler, r *route.Resolver, log hclog.Logger) (*pool.Manager, error) {
+	order, err := relay.ParseOrder(cfg.Queue.Order)
+	if err != nil {
+		return nil, err
+	}
+	mode := smtp.TLSOpportunistic
+	if cfg.Pool.TLS == "none" {
+		mode = smtp.TLSNone
+	}
+	return pool.New(cfg.Pool, pool.Deps{
+		Handler: h, Router: r, Inject: injectName, Channels: cfg.Queue.Channels,
+		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
+		SMTP: smtp.Config{Hostname: cfg.Hostname, TLS: mode},
+		Log:  log,
+	}), nil
+}
+
+// newDoor makes the milter door; what it takes goes to the queue map under an id of the agent.
+func newDoor(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, log hclog.Logger) (*milter.Door, error) {
+	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
+	if err != nil {
+		return nil, err
+	}
+	door := cfg.Milter
+	door.Mode = cfg.Mode // stands at the top of the file: it will hold for every door
+	return milter.New(door, milter.Deps{
+		Accept: q, NewID: a.NewID, Filter: f, Sendable: smtp.Sendable, Log: log,
+	})
+}

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/relay/console"
+)
+
+// sockets are the open listeners of a daemon that is about to start. All are opened before anything runs, so that a port
+// in use ends the start while there is nothing to stop.
+type sockets struct {
+	control net.Listener
+	doors   []net.Listener
+}
+
+// openSockets opens all or none.
+func openSockets(cfg *config.Config) (*sockets, error) {
+	s := &sockets{}
+	for _, spec := range cfg.Milter.Listen {
+		ln, err := milter.Listen(spec)
+		if err != nil {
+			s.closeAll()
+			return nil, fmt.Errorf("milter.listen: %w", err)
+		}
+		s.doors = append(s.doors, ln)
+	}
+	ln, err := console.Listen(cfg.Control)
+	if err != nil {
+		s.closeAll()
+		return nil, err
+	}
+	s.control = ln
+	return s, nil
+}
+
+func (s *sockets) closeAll() {
+	for _, ln := range append(s.doors, s.control) {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+}

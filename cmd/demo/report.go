@@ -1,0 +1,52 @@
+package demo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// ErrDoesNotAddUp is returned when a message was lost, doubled or altered.
+var ErrDoesNotAddUp = errors.New("the numbers do not add up")
+
+// printResult prints the table or the JSON object. The result is printed also when it does not add up.
+func printResult(o Options, t *tally) error {
+	seconds := t.end.Sub(t.begin).Seconds()
+	rate := float64(t.total.Sent) / seconds
+	var err error
+	if o.JSON {
+		err = json.NewEncoder(o.Out).Encode(struct {
+			reckoning
+			Seconds float64 `json:"seconds"`
+			Rate    float64 `json:"messages_per_second"`
+		}{t.total, seconds, rate})
+	} else {
+		err = printTable(o.Out, t, seconds, rate)
+	}
+	if err == nil && !t.total.addsUp(o.Messages) {
+		err = ErrDoesNotAddUp
+	}
+	return err
+}
+
+// printTable prints the sums by domain.
+func printTable(out io.Writer, t *tally, seconds, rate float64) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "domain\tcharacter\ttaken\tsent\tbounced\twaiting\tlost\tduplicates\taltered\t")
+	for i, dom := range t.net.domains {
+		printRow(w, dom.name, dom.kind, &t.rows[i])
+	}
+	printRow(w, "all", "", &t.total)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA. What waits is for the dead domain, with its reason and next time.\n",
+		seconds, rate, t.notice)
+	return err
+}
+
+func printRow(w *tabwriter.Writer, name, kind string, r *reckoning) {
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name, kind, r.Taken, r.Sent, r.Bounced, r.Waiting, r.Lost, r.Duplicates, r.Altered)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/cmd/config"
+)
+
+// program is the command line and what it is connected to.
+type program struct {
+	out, err io.Writer
+	open     func(*config.Config, hclog.Logger) (service, error) // makes what serve runs; tests put a fake here
+}
+
+// execute runs one command line and returns the exit status.
+func (p program) execute(ctx context.Context, args []string) int {
+	root := p.rootCommand()
+	understood := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !understood {
+		err = usageError{err} // the flag parser's errors have no type of their own
+	}
+	p.printError(cmd, err)
+	return exitStatus(err)
+}
+
+// printError prints one line for each mistake of a configuration, and one line for any other error.
+func (p program) printError(cmd *cobra.Command, err error) {
+	var mistakes config.Errors
+	switch {
+	case err == nil:
+	case errors.As(err, &mistakes):
+		fmt.Fprintln(p.err, mistakes) // each line begins with the file, so that editors find the place
+	default:
+		fmt.Fprintf(p.err, "millrace: %v\n", err)
+	}
+	if errors.As(err, new(usageError)) {
+		fmt.Fprintf(p.err, "Try '%s --help'.\n", cmd.CommandPath())
+	}
+}
+
+func (p program) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "millrace",
+		Short: "Deliver bulk mail beside Postfix or Sendmail",
+		Long: `Millrace takes bulk mail off a Postfix or Sendmail through the milter protocol, keeps it in memory queues with a
+journal behind them, and delivers it itself. All other mail stays with the MTA.`,
+		Example: `  millrace check -c millrace.toml     find every mistake in a configuration
+  millrace serve -c millrace.toml     run the daemon
+  millrace status                     see what it does
+  millrace queue show 4bXyZ1          see why a message waits, by the MTA's queue id`,
+		SilenceErrors: true, // execute prints them
+		SilenceUsage:  true, // a hint is enough; the whole help would hide the error
+		RunE:          needsCommand,
+	}
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), queueCommand(), spoolCommand(), versionCommand())
+	addDemo(root)
+	return root
+}
