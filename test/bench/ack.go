@@ -6,13 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/millrace/millrace/test/scenario"
-	"github.com/millrace/millrace/test/sink"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -62,23 +59,11 @@ func median(list []float64) float64 {
 
 // round is one campaign with a fresh daemon.
 func (b *ackBench) round(name, ack string) (rate float64, err error) {
-	far, err := sink.New(sink.Config{})
+	d, err := newDoor(b.bin, filepath.Join(b.dir, name), fmt.Sprintf("ack = %q\n", ack))
 	if err != nil {
 		return 0, err
 	}
-	defer far.Close()
-	world, err := far.Listen("127.0.0.1:0", sink.Character{Name: "world"})
-	if err != nil {
-		return 0, err
-	}
-	dir := filepath.Join(b.dir, name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return 0, err
-	}
-	d, err := scenario.NewDaemon(b.bin, dir, world.String(), fmt.Sprintf("ack = %q\n[route]\n\"*\" = %q\n", ack, scenario.NextHop(world.String())))
-	if err != nil {
-		return 0, err
-	}
+	defer d.far.Close()
 	if err := d.Start(); err != nil {
 		return 0, err
 	}
@@ -105,7 +90,7 @@ func (b *ackBench) client(addr string, next *atomic.Int64) error {
 		return err
 	}
 	defer c.Close()
-	body := []byte(strings.Repeat("All the news that fits on a line of seventy characters, and no more.\r\n", b.size/70+1)[:b.size])
+	body := bodyOf("All the news that fits on a line of seventy characters, and no more.\r\n", b.size)
 	for i := next.Add(1); i <= int64(b.messages); i = next.Add(1) {
 		v, err := c.Send(campaignMessage(i, body))
 		if err != nil {
@@ -116,15 +101,4 @@ func (b *ackBench) client(addr string, next *atomic.Int64) error {
 		}
 	}
 	return nil
-}
-
-// campaignMessage is the i-th message of a campaign of one body.
-func campaignMessage(i int64, body []byte) *standin.Message {
-	return &standin.Message{
-		QueueID: fmt.Sprintf("4A%08d", i), From: "news@sender.test", Rcpts: standin.To(fmt.Sprintf("u%d@d%d.test", i, i%10)), Body: body,
-		Header: []standin.Field{
-			{Name: "X-Ledger", Value: fmt.Sprintf(" %d", i)}, {Name: "Subject", Value: " News"}, {Name: "Precedence", Value: " bulk"},
-			{Name: "List-Id", Value: " <news.sender.test>"}, {Name: "List-Unsubscribe", Value: " <https://sender.test/off>"},
-		},
-	}
 }

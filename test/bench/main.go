@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/scenario"
 )
@@ -54,56 +55,46 @@ func run(what string, c load.Config, rounds int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	bin, err := scenario.Build(dir, false)
+	bin, err := daemon.Build(dir)
 	if err != nil {
 		return err
 	}
+	var r any
 	switch what {
 	case "postfix":
-		return besidePostfix(dir, bin, c, rounds)
+		r, err = besidePostfix(dir, bin, c, rounds)
 	case "ack":
-		b := &ackBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, rounds: rounds, bin: bin, dir: dir}
-		r, err := b.run()
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(r)
+		r, err = (&ackBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, rounds: rounds, bin: bin, dir: dir}).run()
 	case "recovery":
-		r, err := recovery(filepath.Join(dir, "state"), c.Messages, c.MinSize)
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(r)
+		r, err = recovery(filepath.Join(dir, "state"), c.Messages, c.MinSize)
 	case "snapshot":
-		b := &snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}
-		r, err := b.run()
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(r)
+		r, err = (&snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}).run()
+	default:
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery or snapshot", what)
 	}
-	return fmt.Errorf("-what %s: use postfix, ack, recovery or snapshot", what)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
 // besidePostfix compares a Postfix alone with one that has a Millrace beside it.
-func besidePostfix(dir, bin string, c load.Config, rounds int) error {
+func besidePostfix(dir, bin string, c load.Config, rounds int) (*result, error) {
 	scenario.ContribDir = "contrib"
-	alone, err := site(filepath.Join(dir, "alone"), bin, scenario.Options{NoMillrace: true})
+	alone, err := startScene(filepath.Join(dir, "alone"), bin, scenario.Options{NoMillrace: true})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	beside, err := site(filepath.Join(dir, "beside"), bin, scenario.Options{})
+	beside, err := startScene(filepath.Join(dir, "beside"), bin, scenario.Options{})
 	if err != nil {
-		return errors.Join(err, alone.Close())
+		return nil, errors.Join(err, alone.Close())
 	}
 	r, err := compare(alone, beside, c, rounds)
-	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(r)
-	}
-	return errors.Join(err, alone.Close(), beside.Close())
+	return r, errors.Join(err, alone.Close(), beside.Close())
 }
 
-func site(dir, bin string, o scenario.Options) (*scenario.Site, error) {
+// startScene starts a Postfix, and a Millrace beside it if there is one.
+func startScene(dir, bin string, o scenario.Options) (*scenario.Scene, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -124,16 +115,16 @@ func site(dir, bin string, o scenario.Options) (*scenario.Site, error) {
 }
 
 // compare sends the campaign both ways in every round; the way that begins changes from round to round.
-func compare(alone, beside *scenario.Site, c load.Config, rounds int) (*result, error) {
+func compare(alone, beside *scenario.Scene, c load.Config, rounds int) (*result, error) {
 	r := &result{Rounds: rounds, Messages: c.Messages}
 	var ratios []float64
 	for i := range rounds {
 		c.Prefix = fmt.Sprintf("r%d.", i)
-		order := []*scenario.Site{alone, beside}
+		order := []*scenario.Scene{alone, beside}
 		if i%2 == 1 {
 			slices.Reverse(order)
 		}
-		rates := make(map[*scenario.Site]float64, 2)
+		rates := make(map[*scenario.Scene]float64, 2)
 		for _, s := range order {
 			rate, lost, err := campaign(s, c)
 			if err != nil {
@@ -151,7 +142,7 @@ func compare(alone, beside *scenario.Site, c load.Config, rounds int) (*result, 
 }
 
 // campaign returns the rate from the first byte sent to the last message arrived.
-func campaign(s *scenario.Site, c load.Config) (rate float64, lost int, err error) {
+func campaign(s *scenario.Scene, c load.Config) (rate float64, lost int, err error) {
 	c.Addr = s.Addr()
 	before := s.Sink.Count()
 	begin := time.Now()

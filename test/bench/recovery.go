@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +84,7 @@ func filled(dir string, n, size int) (*relay.QueueMap, *snapshot.Agent, error) {
 	}
 	m.Open()
 	const doors = 50
-	body := []byte(strings.Repeat("All the news that fits.\r\n", size/25+1)[:size])
+	body := bodyOf("All the news that fits.\r\n", size)
 	var wg sync.WaitGroup
 	failed := make([]error, doors)
 	for d := range doors {

@@ -14,8 +14,6 @@ import (
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot"
-	"github.com/millrace/millrace/test/scenario"
-	"github.com/millrace/millrace/test/sink"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -56,24 +54,13 @@ const (
 )
 
 func (b *snapshotBench) run() (*snapshotResult, error) {
-	dir := filepath.Join(b.dir, "site")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	far, err := sink.New(sink.Config{})
+	config := fmt.Sprintf("snapshot.interval = %q\nqueue.max_messages = 10000000\nlog.level = \"warn\"\n", snapshotEvery)
+	d, err := newDoor(b.bin, filepath.Join(b.dir, "door"), config)
 	if err != nil {
 		return nil, err
 	}
-	defer far.Close()
-	world, err := far.Listen("127.0.0.1:0", sink.Character{Name: "world"})
-	if err != nil {
-		return nil, err
-	}
-	d, err := scenario.NewDaemon(b.bin, dir, world.String(), fmt.Sprintf("snapshot.interval = %q\nqueue.max_messages = 10000000\nlog.level = \"warn\"\n[route]\n\"*\" = %q\n", snapshotEvery, scenario.NextHop(world.String())))
-	if err != nil {
-		return nil, err
-	}
-	if err := waiting(filepath.Join(dir, "state"), b.messages, b.size); err != nil {
+	defer d.far.Close()
+	if err := waiting(d.StateDir(), b.messages, b.size); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -85,7 +72,7 @@ func (b *snapshotBench) run() (*snapshotResult, error) {
 		return nil, errors.Join(err, d.Stop(time.Minute))
 	}
 	recovered := time.Since(began)
-	r, err := b.measure(d.Milter, filepath.Join(dir, "state", "snapshot"))
+	r, err := b.measure(d.Milter, filepath.Join(d.StateDir(), "snapshot"))
 	if err == nil {
 		r.Recovery, r.Recovering = recovered.Seconds(), quantilesOf(left)
 	}
@@ -101,7 +88,7 @@ func waiting(state string, n, size int) error {
 	if _, err := agent.Recover(func(relay.Saved) error { return nil }); err != nil {
 		return errors.Join(err, agent.Close())
 	}
-	wrapper := relay.NewWrappers().Wrap([]byte(strings.Repeat("All the news that fits.\r\n", size/25+1)[:size]))
+	wrapper := relay.NewWrappers().Wrap(bodyOf("All the news that fits.\r\n", size))
 	tomorrow := time.Now().Add(24 * time.Hour)
 	const doors = 50
 	failed := make([]error, doors)
@@ -126,7 +113,7 @@ func waiting(state string, n, size int) error {
 }
 
 // ready offers mail to the daemon that is starting, which leaves it with the MTA until it has all of its own in memory.
-func (b *snapshotBench) ready(d *scenario.Daemon) (left []time.Duration, err error) {
+func (b *snapshotBench) ready(d *door) (left []time.Duration, err error) {
 	c, err := standin.Dial("tcp", d.Milter, standin.Options{})
 	if err != nil {
 		return nil, err
@@ -197,7 +184,7 @@ func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *at
 	time.Sleep(offerEvery * time.Duration(i) / time.Duration(b.conns)) // spread over the tick
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
-	body := []byte(strings.Repeat("Other news, on lines of their own.\r\n", b.size/36+1)[:b.size])
+	body := bodyOf("Other news, on lines of their own.\r\n", b.size)
 	var spans []span
 	for {
 		select {

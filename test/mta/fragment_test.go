@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/process"
 )
 
 const contrib = "../../contrib/postfix"
@@ -111,7 +112,7 @@ func TestReadmeIsTheFragment(t *testing.T) {
 	for _, milters := range [][]string{nil, {"inet:127.0.0.1:8891"}} {
 		t.Run(strings.Join(milters, ","), func(t *testing.T) {
 			byHand := startPostfix(t, PostfixConfig{Milters: milters})
-			back, err := freeAddr()
+			back, err := process.FreeAddr()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +124,7 @@ func TestReadmeIsTheFragment(t *testing.T) {
 			if hand, file := settings(t, byHand), place.Replace(settings(t, byFile)); hand != file {
 				t.Errorf("by README.md:\n%s\nby main.cf and master.cf:\n%s", hand, file)
 			}
-			if err := byHand.master.ended(); err != nil {
+			if err := byHand.master.Ended(); err != nil {
 				t.Error(err)
 			}
 			shell(t, byHand, own(readmeBlock(t, 1)))
@@ -138,11 +139,11 @@ func TestReadmeIsTheFragment(t *testing.T) {
 // must flow, and what is handed back at the second listener must flow too.
 func TestFragmentOnDeadMillrace(t *testing.T) {
 	far, world, _ := farEnd(t)
-	dead, err := freeAddr()
+	dead, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := freeAddr()
+	back, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +176,7 @@ func TestFragmentOnDeadMillrace(t *testing.T) {
 // Without the option for cleanup this takes two minutes, with it a few seconds.
 func TestPureBulkIsNotSlowed(t *testing.T) {
 	d := startDiscarder(t)
-	back, err := freeAddr()
+	back, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

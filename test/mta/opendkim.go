@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/millrace/millrace/test/process"
 )
 
 // OpendkimConfig says what a private opendkim signs, and how.
@@ -27,7 +29,7 @@ type Opendkim struct {
 	Addr   string // host:port of its milter socket
 	config OpendkimConfig
 	public string // base64 of the DER of the public key
-	daemon *process
+	daemon *process.Process
 }
 
 // StartOpendkim makes an RSA key, starts an opendkim below dir, which must exist, and returns when it listens.
@@ -44,7 +46,7 @@ func StartOpendkim(dir string, c OpendkimConfig) (*Opendkim, error) {
 	if c.Canonicalization == "" {
 		c.Canonicalization = "relaxed/relaxed"
 	}
-	addr, err := freeAddr()
+	addr, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +58,7 @@ func StartOpendkim(dir string, c OpendkimConfig) (*Opendkim, error) {
 		return nil, fmt.Errorf("mta: %w", err)
 	}
 	cmd := exec.Command(lookup("opendkim"), "-f", "-x", filepath.Join(dir, "opendkim.conf"))
-	if o.daemon, err = startProcess(cmd, filepath.Join(dir, "opendkim.out")); err != nil {
-		return nil, err
-	}
-	if err := o.daemon.await(startTimeout, connects(o.Addr)); err != nil {
-		_ = o.Stop()
+	if o.daemon, err = start(cmd, filepath.Join(dir, "opendkim.out"), connects, o.Addr); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -123,4 +121,4 @@ func (o *Opendkim) SendmailMilter() string {
 }
 
 // Stop ends opendkim and waits for it. It has nothing to save, and asked politely it takes five seconds.
-func (o *Opendkim) Stop() error { return o.daemon.stop(syscall.SIGKILL) }
+func (o *Opendkim) Stop() error { return stop(o.daemon, syscall.SIGKILL) }

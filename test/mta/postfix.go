@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/millrace/millrace/test/process"
 )
 
 // PostfixConfig says how a private Postfix differs from a stock one. The zero value is ready for use.
@@ -43,7 +45,7 @@ type Postfix struct {
 	etc       string
 	listeners map[string]string
 	daemons   string
-	master    *process
+	master    *process.Process
 }
 
 // StartPostfix sets up a Postfix below dir, which must exist, starts it, and returns when it answers. It needs root.
@@ -166,7 +168,7 @@ func (p *Postfix) writeMaster() error {
 	if err != nil {
 		return err
 	}
-	if p.Addr, err = freeAddr(); err != nil {
+	if p.Addr, err = process.FreeAddr(); err != nil {
 		return err
 	}
 	text := chrooted.ReplaceAllString(stock, "${1}n${2}")
@@ -175,7 +177,7 @@ func (p *Postfix) writeMaster() error {
 		return fmt.Errorf("mta: no smtp service in the stock master.cf")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.config.Listeners)) {
-		addr, err := freeAddr()
+		addr, err := process.FreeAddr()
 		if err != nil {
 			return err
 		}
@@ -211,17 +213,12 @@ func (p *Postfix) Start() error {
 	}
 	cmd := exec.Command(filepath.Join(p.daemons, "master"), "-c", p.etc, "-d")
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.etc)
-	master, err := startProcess(cmd, filepath.Join(p.Dir, "master.out"))
+	addrs := append(slices.Collect(maps.Values(p.listeners)), p.Addr)
+	master, err := start(cmd, filepath.Join(p.Dir, "master.out"), greets, addrs...)
 	if err != nil {
-		return err
+		return p.explained(err)
 	}
 	p.master = master
-	for _, addr := range append(slices.Collect(maps.Values(p.listeners)), p.Addr) {
-		if err := master.await(startTimeout, greets(addr)); err != nil {
-			_ = p.Stop()
-			return p.explained(err)
-		}
-	}
 	return nil
 }
 
@@ -232,14 +229,14 @@ func (p *Postfix) explained(err error) error {
 		_, why := p.command("postqueue", "-p")
 		return errors.Join(err, why)
 	}
-	return fmt.Errorf("%w; log: %s", err, tail(p.logFile()))
+	return fmt.Errorf("%w; log: %s", err, process.Tail(p.logFile()))
 }
 
 // Stop ends Postfix and waits for it. Queue and log stay in Dir.
-func (p *Postfix) Stop() error { return p.master.stop(syscall.SIGTERM) }
+func (p *Postfix) Stop() error { return stop(p.master, syscall.SIGTERM) }
 
 // Kill ends it as a crash would.
-func (p *Postfix) Kill() error { return p.master.stop(syscall.SIGKILL) }
+func (p *Postfix) Kill() error { return stop(p.master, syscall.SIGKILL) }
 
 // Reload makes a changed configuration take effect.
 func (p *Postfix) Reload() error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/process"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -71,7 +72,7 @@ func send(t *testing.T, far *sink.Sink, c load.Config) load.Report {
 // eventually fails the test unless the condition comes true in a while.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(arrivalTime); !ok(); time.Sleep(pollEvery) {
+	for limit := time.Now().Add(arrivalTime); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("not after %v: %s", arrivalTime, what)
 		}
@@ -110,7 +111,7 @@ func TestPostfixDelivers(t *testing.T) {
 func TestPostfixQueueSurvives(t *testing.T) {
 	for name, end := range map[string]func(*Postfix) error{"stop": (*Postfix).Stop, "kill": (*Postfix).Kill} {
 		t.Run(name, func(t *testing.T) {
-			away, err := freeAddr()
+			away, err := process.FreeAddr()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +143,7 @@ func TestPostfixQueueSurvives(t *testing.T) {
 }
 
 func TestPostfixQueueAndReload(t *testing.T) {
-	away, err := freeAddr()
+	away, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

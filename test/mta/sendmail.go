@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"text/template"
+
+	"github.com/millrace/millrace/test/process"
 )
 
 // SendmailConfig says how a private Sendmail differs from a stock one. The zero value is ready for use.
@@ -38,7 +40,7 @@ type Sendmail struct {
 	Addr string // host:port of its daemon
 
 	config SendmailConfig
-	daemon *process
+	daemon *process.Process
 }
 
 //go:embed sendmail.mc.tmpl
@@ -66,7 +68,7 @@ func StartSendmail(dir string, c SendmailConfig) (*Sendmail, error) {
 	if c.Hostname == "" {
 		c.Hostname = "mx.sendmail.test"
 	}
-	addr, err := freeAddr()
+	addr, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -151,15 +153,11 @@ func (s *Sendmail) Start() error {
 	if s.config.Trace {
 		args = append(args, "-X", filepath.Join(s.Dir, "trace"))
 	}
-	daemon, err := startProcess(s.command(args...), filepath.Join(s.Dir, "daemon.out"))
+	daemon, err := start(s.command(args...), filepath.Join(s.Dir, "daemon.out"), greets, s.Addr)
 	if err != nil {
 		return err
 	}
 	s.daemon = daemon
-	if err := daemon.await(startTimeout, greets(s.Addr)); err != nil {
-		_ = s.Stop()
-		return err
-	}
 	return nil
 }
 
@@ -180,10 +178,10 @@ func (s *Sendmail) command(args ...string) *exec.Cmd {
 }
 
 // Stop ends Sendmail and waits for it. The queue stays in Dir.
-func (s *Sendmail) Stop() error { return s.daemon.stop(syscall.SIGTERM) }
+func (s *Sendmail) Stop() error { return stop(s.daemon, syscall.SIGTERM) }
 
 // Kill ends it as a crash would.
-func (s *Sendmail) Kill() error { return s.daemon.stop(syscall.SIGKILL) }
+func (s *Sendmail) Kill() error { return stop(s.daemon, syscall.SIGKILL) }
 
 // Flush has Sendmail try all queued mail now and waits until it has.
 func (s *Sendmail) Flush() error {

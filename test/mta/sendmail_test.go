@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/process"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -63,7 +64,7 @@ func millraceMC(t *testing.T, addr string) string {
 
 func TestSendmailFragment(t *testing.T) {
 	t.Run("dead", func(t *testing.T) {
-		dead, err := freeAddr()
+		dead, err := process.FreeAddr()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +111,7 @@ func TestSendmailAsksWhatMillraceNeeds(t *testing.T) {
 }
 
 func TestSendmailQueueSurvives(t *testing.T) {
-	away, err := freeAddr()
+	away, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
 )
@@ -29,13 +30,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // TestBounceReachesTheSender: refused for good, reported by a DSN that goes through Postfix to the envelope sender, with
 // the mail log telling the whole life under Postfix's queue id.
 func TestBounceReachesTheSender(t *testing.T) {
-	s := beside(t, Options{Keep: true, World: sink.Character{Refuse: sink.Matching("bad*")}})
+	s := beside(t, Options{Keep: true, Receivers: sink.Character{Refuse: sink.Matching("bad*")}})
 	submit(t, s.Addr(), "<news+1@sender.test> ENVID=QQ1 RET=HDRS",
 		[]string{"<good@far.test>", "<bad1@far.test> ORCPT=rfc822;Bad1@far.test", "<bad2@other.test>", "<bad3@far.test> NOTIFY=NEVER"},
 		[]int{250, 250, 250, 250}, bulkMessage("bounce"))
-	expect(t, s, map[string]int{"bulk good@far.test": 1, "world news+1@sender.test": 1})
+	expect(t, s, map[string]int{"bulk good@far.test": 1, "remote news+1@sender.test": 1})
 	for _, d := range s.Sink.Deliveries() {
-		if d.Listener == "world" {
+		if d.Listener == "remote" {
 			checkDSN(t, d)
 		}
 	}
@@ -63,7 +64,7 @@ func checkDSN(t *testing.T, d sink.Delivery) {
 }
 
 // checkMailLog follows the message by Postfix's queue id through our log, and lets pflogsumm count it.
-func checkMailLog(t *testing.T, s *Site) {
+func checkMailLog(t *testing.T, s *Scene) {
 	t.Helper()
 	log, err := s.Postfix.Log()
 	if err != nil {
@@ -86,7 +87,7 @@ func checkMailLog(t *testing.T, s *Site) {
 			t.Errorf("the life of %s lacks %q:\n%s", id[1], want, all)
 		}
 	}
-	out, err := exec.Command("/usr/sbin/pflogsumm", filepath.Join(s.Millrace.Dir, "mail.log")).CombinedOutput()
+	out, err := exec.Command("/usr/sbin/pflogsumm", s.Millrace.MailLogFile()).CombinedOutput()
 	if err != nil {
 		t.Fatalf("pflogsumm: %v\n%s", err, out)
 	}
@@ -101,14 +102,14 @@ func checkMailLog(t *testing.T, s *Site) {
 // it again.
 func TestHandback(t *testing.T) {
 	s := beside(t, Options{Config: "handback.visits = 2"})
-	if err := s.Millrace.Replace(NextHop(s.Bulk), NextHop(s.refusing(t))); err != nil {
+	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
 		t.Fatal(err)
 	}
 	s.restart(t)
 	r := send(t, s, load.Config{Messages: 20, Conns: 2, MinSize: 3000})
 	arrived(t, s, r)
 	for d := range s.Sink.All() {
-		if d.Listener != "world" {
+		if d.Listener != "remote" {
 			t.Errorf("%s came by %s", d.ID, d.Listener)
 		}
 	}
@@ -121,10 +122,10 @@ func TestHandback(t *testing.T) {
 // TestHandbackComesBackThroughTheMilter: even offered to us again, a message that was handed back is not taken.
 func TestHandbackComesBackThroughTheMilter(t *testing.T) {
 	s := beside(t, Options{Config: "handback.visits = 1"})
-	if err := s.Millrace.Replace(NextHop(s.Bulk), NextHop(s.refusing(t))); err != nil {
+	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Millrace.Replace(NextHop(s.Millrace.inject), NextHop(s.Postfix.Addr)); err != nil {
+	if err := s.Millrace.Replace(daemon.NextHop(s.Millrace.inject), daemon.NextHop(s.Postfix.Addr)); err != nil {
 		t.Fatal(err)
 	}
 	s.restart(t)
@@ -135,7 +136,7 @@ func TestHandbackComesBackThroughTheMilter(t *testing.T) {
 }
 
 // refusing is a receiver that answers each recipient 451.
-func (s *Site) refusing(t *testing.T) string {
+func (s *Scene) refusing(t *testing.T) string {
 	t.Helper()
 	addr, err := s.Sink.Listen("127.0.0.1:0", sink.Character{Name: "refusing", Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1 << 30}}})
 	if err != nil {
@@ -144,7 +145,7 @@ func (s *Site) refusing(t *testing.T) string {
 	return addr.String()
 }
 
-func (s *Site) restart(t *testing.T) {
+func (s *Scene) restart(t *testing.T) {
 	t.Helper()
 	if err := s.Millrace.Stop(patience); err != nil {
 		t.Fatal(err)
@@ -189,18 +190,16 @@ func TestObserveAndReload(t *testing.T) {
 }
 
 // reload sends SIGHUP and waits until the technical log says something.
-func (d *Daemon) reload(t *testing.T, says string) {
+func (d *Millrace) reload(t *testing.T, says string) {
 	t.Helper()
-	if err := d.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the log says "+says, func() bool { return strings.Contains(d.Stderr(), says) })
+	d.Signal(syscall.SIGHUP)
+	eventually(t, "the log says "+says, func() bool { return strings.Contains(d.Log(), says) })
 }
 
 // TestQueueCommands: list and show tell, of mail that cannot be delivered, why and until when; plain and as JSON.
 func TestQueueCommands(t *testing.T) {
 	s := beside(t, Options{Config: "retry.schedule = [\"1h\"]"})
-	if err := s.Millrace.Replace(NextHop(s.Bulk), NextHop(s.refusing(t))); err != nil {
+	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
 		t.Fatal(err)
 	}
 	s.restart(t)
@@ -209,7 +208,7 @@ func TestQueueCommands(t *testing.T) {
 		st, err := s.Millrace.Status()
 		return err == nil && st.Waiting == 3
 	})
-	out, err := s.Millrace.Command("queue", "list", "--json")
+	out, err := s.Millrace.Run("queue", "list", "--json")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -221,7 +220,7 @@ func TestQueueCommands(t *testing.T) {
 		t.Errorf("list: %+v", l)
 	}
 	for _, args := range [][]string{{"queue", "list"}, {"queue", "show", l.QueueID}, {"status"}} {
-		if out, err := s.Millrace.Command(args...); err != nil || out == "" {
+		if out, err := s.Millrace.Run(args...); err != nil || out == "" {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
@@ -229,23 +228,27 @@ func TestQueueCommands(t *testing.T) {
 
 // TestRefusesToStart: each with one clear line, and nothing started.
 func TestRefusesToStart(t *testing.T) {
-	s := newSite(t, Options{})
+	s := newScene(t, Options{})
 	cases := []struct {
 		name, old, new, says string
 	}{
 		{"a second daemon on the same directory", "", "", "another"},
-		{"a port in use", s.Millrace.Milter, s.World, "in use"},
-		{"a state directory that cannot be", filepath.Join(s.Millrace.Dir, "state"), filepath.Join(s.Millrace.Dir, "mail.log", "state"), "state"},
+		{"a port in use", s.Millrace.Milter, s.Remote, "in use"},
+		{"a state directory that cannot be", s.Millrace.StateDir(), filepath.Join(s.Millrace.Dir, "mail.log", "state"), "state"},
 		{"an unknown key", "mode =", "mod =", "did you mean"},
 		{"a wrong type", `mode = "deliver"`, `mode = 7`, "mode"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			text := strings.ReplaceAll(read(s.Millrace.config()), s.Millrace.Socket(), filepath.Join(t.TempDir(), "c.sock"))
+			text, err := s.Millrace.Configured()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = strings.ReplaceAll(text, s.Millrace.Socket(), filepath.Join(t.TempDir(), "c.sock"))
 			if c.old != "" {
 				text = strings.ReplaceAll(text, c.old, c.new)
 				if c.name == "a port in use" {
-					text = strings.ReplaceAll(text, filepath.Join(s.Millrace.Dir, "state"), filepath.Join(t.TempDir(), "state"))
+					text = strings.ReplaceAll(text, s.Millrace.StateDir(), filepath.Join(t.TempDir(), "state"))
 				}
 			}
 			path := filepath.Join(t.TempDir(), "millrace.toml")

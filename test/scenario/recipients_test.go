@@ -18,7 +18,7 @@ type recipient struct {
 	rcpt string // the RCPT command's argument
 	code int    // what Postfix must answer
 	as   string // the address at the sink; "" for none of its own
-	side string // "bulk" by Millrace, "local" or "world" by the MTA
+	side string // "bulk" by Millrace, "local" or "remote" by the MTA
 }
 
 // mixed is every kind of recipient in one message. Duplicates, in other spellings too, are one person and one copy.
@@ -66,7 +66,7 @@ func TestMixedRecipients(t *testing.T) {
 
 // TestInternationalRecipients: SMTPUTF8 (RFC 6531) mail goes to receivers that announce it.
 func TestInternationalRecipients(t *testing.T) {
-	s := beside(t, Options{Keep: true, World: internationalSink(), Main: map[string]string{"smtputf8_enable": "yes"}})
+	s := beside(t, Options{Keep: true, Receivers: internationalSink(), Main: map[string]string{"smtputf8_enable": "yes"}})
 	text := strings.Replace(bulkMessage("utf8"), "Subject: News", "Subject: Neuigkeiten für Jürgen", 1)
 	submit(t, s.Addr(), "<news@sender.test> SMTPUTF8", []string{"<jürgen@far.test>", "<ann@bücher.test>"}, []int{250, 250}, text)
 	expect(t, s, map[string]int{"bulk jürgen@far.test": 1, "bulk ann@bücher.test": 1})
@@ -83,7 +83,7 @@ func TestNeverTaken(t *testing.T) {
 	submit(t, s.Addr(), "<>", []string{"<a@far.test>"}, []int{250}, bulkMessage("null"))
 	reply := strings.Replace(bulkMessage("auto"), "Subject:", "Auto-Submitted: auto-replied\r\nSubject:", 1)
 	submit(t, s.Addr(), "<news@sender.test>", []string{"<b@far.test>"}, []int{250}, reply)
-	expect(t, s, map[string]int{"world a@far.test": 1, "world b@far.test": 1})
+	expect(t, s, map[string]int{"remote a@far.test": 1, "remote b@far.test": 1})
 }
 
 func internationalSink() sink.Character {
@@ -91,7 +91,7 @@ func internationalSink() sink.Character {
 }
 
 // expect waits for exactly these deliveries, given as "side recipient".
-func expect(t *testing.T, s *Site, want map[string]int) {
+func expect(t *testing.T, s *Scene, want map[string]int) {
 	t.Helper()
 	total := 0
 	for _, n := range want {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/emersion/go-msgauth/dkim"
 
+	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/mta"
 	"github.com/millrace/millrace/test/sink"
@@ -32,7 +33,7 @@ func withBinary(run func() int) int {
 	dir, err := os.MkdirTemp("", "millrace-bin-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		binary, err = Build(dir, true)
+		binary, err = daemon.Build(dir, "-race")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -50,13 +51,13 @@ func size(short, long int) int {
 }
 
 // beside starts a site with a Postfix and a Millrace.
-func beside(t *testing.T, o Options) *Site {
+func beside(t *testing.T, o Options) *Scene {
 	t.Helper()
 	mta.Require(t, mta.PostfixPart)
 	if o.Sign != "" {
 		mta.Require(t, mta.OpendkimPart)
 	}
-	s := newSite(t, o)
+	s := newScene(t, o)
 	if err := s.StartPostfix(o); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func beside(t *testing.T, o Options) *Site {
 }
 
 // newSite starts everything but the MTA.
-func newSite(t *testing.T, o Options) *Site {
+func newScene(t *testing.T, o Options) *Scene {
 	t.Helper()
 	s, err := New(t.TempDir(), binary, o)
 	if err != nil {
@@ -86,10 +87,10 @@ func newSite(t *testing.T, o Options) *Site {
 	return s
 }
 
-func logs(t *testing.T, s *Site) {
+func logs(t *testing.T, s *Scene) {
 	tail := func(text string) string { return text[max(0, len(text)-4000):] }
 	if s.Millrace != nil {
-		t.Logf("millrace:\n%s\nmail log:\n%s", tail(s.Millrace.Stderr()), tail(s.Millrace.MailLog()))
+		t.Logf("millrace:\n%s\nmail log:\n%s", s.Millrace.LogTail(), tail(s.Millrace.MailLog()))
 	}
 	if s.Postfix != nil {
 		if log, err := s.Postfix.Log(); err == nil {
@@ -99,7 +100,7 @@ func logs(t *testing.T, s *Site) {
 }
 
 // send runs a campaign that must be acknowledged whole.
-func send(t *testing.T, s *Site, c load.Config) load.Report {
+func send(t *testing.T, s *Scene, c load.Config) load.Report {
 	t.Helper()
 	c.Addr = s.Addr()
 	report, err := load.Run(t.Context(), c)
@@ -117,7 +118,7 @@ func send(t *testing.T, s *Site, c load.Config) load.Report {
 }
 
 // arrived waits for a campaign and holds it against the sink's ledger.
-func arrived(t *testing.T, s *Site, r load.Report) {
+func arrived(t *testing.T, s *Scene, r load.Report) {
 	t.Helper()
 	if err := s.Wait(t.Context(), r.Recipients(), 3*time.Minute); err != nil {
 		t.Error(err)
@@ -128,7 +129,7 @@ func arrived(t *testing.T, s *Site, r load.Report) {
 }
 
 // rightSide checks that bulk came by Millrace and the rest by the MTA.
-func rightSide(t *testing.T, s *Site, r load.Report) {
+func rightSide(t *testing.T, s *Scene, r load.Report) {
 	t.Helper()
 	bulk := make(map[string]bool, len(r.Records))
 	for _, rec := range r.Records {
@@ -146,7 +147,7 @@ func rightSide(t *testing.T, s *Site, r load.Report) {
 	}
 }
 
-func verifySignatures(t *testing.T, s *Site) {
+func verifySignatures(t *testing.T, s *Scene) {
 	t.Helper()
 	n := 0
 	for d := range s.Sink.All() {
@@ -192,7 +193,7 @@ func TestPostfixCampaign(t *testing.T) {
 // TestSendmailMixedTraffic is the same beside a Sendmail.
 func TestSendmailMixedTraffic(t *testing.T) {
 	mta.Require(t, mta.SendmailPart, mta.OpendkimPart)
-	s := newSite(t, Options{Keep: true, Sign: "relaxed/relaxed"})
+	s := newScene(t, Options{Keep: true, Sign: "relaxed/relaxed"})
 	if err := s.StartSendmail(); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,7 @@ func TestMillraceStopped(t *testing.T) {
 		t.Error(err)
 	}
 	for d := range s.Sink.All() {
-		if strings.HasPrefix(d.ID, "while") && d.Listener != "world" {
+		if strings.HasPrefix(d.ID, "while") && d.Listener != "remote" {
 			t.Errorf("%s came by %s", d.ID, d.Listener)
 		}
 	}
@@ -238,7 +239,7 @@ func countPrefix(s *sink.Sink, prefix string) (n int) {
 
 // TestRestartUnderLoad stops and starts Millrace again and again while a campaign runs through Postfix.
 func TestRestartUnderLoad(t *testing.T) {
-	s := beside(t, Options{World: sink.Character{Delay: time.Millisecond}})
+	s := beside(t, Options{Receivers: sink.Character{Delay: time.Millisecond}})
 	ctx, cancel := context.WithCancel(t.Context())
 	restarts := make(chan int, 1)
 	go func() { // ends with the campaign
@@ -273,7 +274,7 @@ func TestRestartUnderLoad(t *testing.T) {
 func TestDrainAndRestore(t *testing.T) {
 	mta.Require(t, mta.PostfixPart)
 	n := size(3000, 50_000)
-	s := beside(t, Options{World: sink.Character{Faults: []sink.Fault{{Stage: sink.Banner, Do: sink.Reply421, Times: 1 << 30}}},
+	s := beside(t, Options{Receivers: sink.Character{Faults: []sink.Fault{{Stage: sink.Banner, Do: sink.Reply421, Times: 1 << 30}}},
 		Config: "pool.closed_for = [\"1h\"]"})
 	r := send(t, s, load.Config{Messages: n, Conns: 10, MinSize: 1500, Personal: 0.1, Pipelining: true})
 	st, err := s.Millrace.Status()
@@ -293,13 +294,13 @@ func TestDrainAndRestore(t *testing.T) {
 }
 
 // reroute sends what waits to a listener that works.
-func (s *Site) reroute(t *testing.T) {
+func (s *Scene) reroute(t *testing.T) {
 	t.Helper()
 	addr, err := s.Sink.Listen("127.0.0.1:0", sink.Character{Name: "bulk2"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Millrace.Replace(NextHop(s.Bulk), NextHop(addr.String())); err != nil {
+	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(addr.String())); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,18 +13,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/mta"
+	"github.com/millrace/millrace/test/process"
 	"github.com/millrace/millrace/test/sink"
 )
 
-// Site is a mail site. Its parts are started by the functions below and ended by Close.
-type Site struct {
+// Scene is what a scenario works in: an MTA, a Millrace beside it, and a sink that is every receiver. New makes the sink
+// and configures Millrace, the Start methods start the parts, and Close ends all of them.
+type Scene struct {
 	Dir      string
 	Sink     *sink.Sink
-	World    string // host:port where all remote mail goes that Postfix sends
-	Bulk     string // host:port where all remote mail goes that Millrace sends
-	Local    string // host:port where mail for LocalDomain goes, by LMTP
-	Millrace *Daemon
+	Remote   string // host:port that the MTA sends all remote mail to; the sink's listener "remote"
+	Bulk     string // host:port that Millrace sends all its mail to; the sink's listener "bulk"
+	Local    string // host:port that mail for LocalDomain goes to, by LMTP; the sink's listener "local"
+	Millrace *Millrace
 	Postfix  *mta.Postfix
 	Sendmail *mta.Sendmail
 	Opendkim *mta.Opendkim
@@ -32,32 +35,33 @@ type Site struct {
 	closers []func() error
 }
 
-// LocalDomain is the site's own.
+// LocalDomain is the MTA's own domain: mail for it never goes through Millrace.
 const LocalDomain = "local.test"
 
-// Options say what a site is made of.
+// Options say what a Scene is made of.
 type Options struct {
 	Keep       bool              // keep every delivered message
-	World      sink.Character    // of the receivers, on either way
-	Sign       string            // canonicalisation of an opendkim before us; "" for none
+	Receivers  sink.Character    // how the listeners "remote" and "bulk" behave
+	Sign       string            // canonicalisation of an opendkim that signs before Millrace; "": none
 	Config     string            // more lines for millrace.toml
 	NoMillrace bool              // the MTA alone
 	Main       map[string]string // more settings for main.cf
-	Stock      bool              // leave out what contrib tells to add but for the milter itself
+	Stock      bool              // of what contrib/postfix adds, use only the milter
 }
 
 // ContribDir is the contrib folder, seen from a test's or a command's working directory.
 var ContribDir = filepath.Join("..", "..", "contrib")
 
-// New makes the internet and, unless it is not wanted, a Millrace that is not started yet.
-func New(dir, bin string, o Options) (*Site, error) {
-	s := &Site{Dir: dir}
+// New makes the sink and, unless NoMillrace is set, configures a Millrace. Neither it nor an MTA is started yet; but an
+// opendkim is, if one is wanted: the MTA must be told its address.
+func New(dir, bin string, o Options) (*Scene, error) {
+	s := &Scene{Dir: dir}
 	var err error
 	if s.Sink, err = sink.New(sink.Config{Keep: o.Keep}); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.Sink.Close)
-	if err := s.listen(o.World); err != nil {
+	if err := s.listen(o.Receivers); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if o.Sign != "" {
@@ -68,22 +72,18 @@ func New(dir, bin string, o Options) (*Site, error) {
 	if o.NoMillrace {
 		return s, nil
 	}
-	inject, err := freeAddr()
-	if err == nil {
-		s.Millrace, err = s.newDaemon(bin, inject, o.Config)
-	}
-	if err != nil {
+	if err := s.configure(bin, o.Config); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Site) listen(world sink.Character) error {
+func (s *Scene) listen(receivers sink.Character) error {
 	for _, l := range []struct {
 		addr *string
 		is   sink.Character
 	}{
-		{&s.World, named(world, "world")}, {&s.Bulk, named(world, "bulk")},
+		{&s.Remote, named(receivers, "remote")}, {&s.Bulk, named(receivers, "bulk")},
 		{&s.Local, sink.Character{Name: "local", LMTP: true}},
 	} {
 		addr, err := s.Sink.Listen("127.0.0.1:0", l.is)
@@ -100,7 +100,7 @@ func named(c sink.Character, name string) sink.Character {
 	return c
 }
 
-func (s *Site) sign(form string) (err error) {
+func (s *Scene) sign(form string) (err error) {
 	dir, err := s.mkdir("opendkim")
 	if err != nil {
 		return err
@@ -111,51 +111,49 @@ func (s *Site) sign(form string) (err error) {
 	return err
 }
 
-func (s *Site) newDaemon(bin, inject, extra string) (*Daemon, error) {
+// configure makes the Millrace. All its mail goes to the listener "bulk".
+func (s *Scene) configure(bin, extra string) error {
 	dir, err := s.mkdir("millrace")
 	if err != nil {
-		return nil, err
+		return err
+	}
+	inject, err := process.FreeAddr()
+	if err != nil {
+		return err
 	}
 	if !strings.Contains(extra, "retry") {
 		extra += "\nretry.schedule = [\"1s\"]"
 	}
-	d, err := NewDaemon(bin, dir, inject, fmt.Sprintf("%s\n[route]\n\"*\" = %q\n", extra, NextHop(s.Bulk)))
-	if err != nil {
-		return nil, err
-	}
-	d.inject = inject
-	return d, nil
+	s.Millrace, err = NewMillrace(bin, dir, inject, fmt.Sprintf("%s\n[route]\n\"*\" = %q\n", extra, daemon.NextHop(s.Bulk)))
+	return err
 }
 
-func (s *Site) mkdir(name string) (string, error) {
+func (s *Scene) mkdir(name string) (string, error) {
 	dir := filepath.Join(s.Dir, name)
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// StartMillrace starts it; Close stops it if it still runs then.
-func (s *Site) StartMillrace() error {
+// StartMillrace starts Millrace. Close stops it, unless a test has ended it before on purpose.
+func (s *Scene) StartMillrace() error {
 	if err := s.Millrace.Start(); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() error {
-		select {
-		case err := <-s.Millrace.ended:
-			s.Millrace.ended <- err
-			return nil // a test ended it on purpose and has looked at how
-		default:
-			return s.Millrace.Stop(patience)
+		if s.Millrace.Over() {
+			return nil
 		}
+		return s.Millrace.Stop(patience)
 	})
 	return nil
 }
 
 // StartPostfix starts a Postfix with what contrib/postfix tells to add, addresses apart.
-func (s *Site) StartPostfix(o Options) error {
+func (s *Scene) StartPostfix(o Options) error {
 	dir, err := s.mkdir("postfix")
 	if err != nil {
 		return err
 	}
-	c := mta.PostfixConfig{Relay: s.World, Local: map[string]string{LocalDomain: s.Local}, Main: o.Main}
+	c := mta.PostfixConfig{Relay: s.Remote, Local: map[string]string{LocalDomain: s.Local}, Main: o.Main}
 	if s.Opendkim != nil {
 		c.Milters = append(c.Milters, s.Opendkim.PostfixMilter())
 	}
@@ -176,12 +174,12 @@ func (s *Site) StartPostfix(o Options) error {
 }
 
 // StartSendmail starts a Sendmail with what contrib/sendmail tells to add, addresses apart.
-func (s *Site) StartSendmail() error {
+func (s *Scene) StartSendmail() error {
 	dir, err := s.mkdir("sendmail")
 	if err != nil {
 		return err
 	}
-	c := mta.SendmailConfig{Relay: s.World, Local: map[string]string{LocalDomain: s.Local}}
+	c := mta.SendmailConfig{Relay: s.Remote, Local: map[string]string{LocalDomain: s.Local}}
 	if s.Opendkim != nil {
 		c.Milters = append(c.Milters, s.Opendkim.SendmailMilter())
 	}
@@ -197,7 +195,7 @@ func (s *Site) StartSendmail() error {
 }
 
 // Addr is where clients hand mail in.
-func (s *Site) Addr() string {
+func (s *Scene) Addr() string {
 	if s.Postfix != nil {
 		return s.Postfix.Addr
 	}
@@ -205,14 +203,14 @@ func (s *Site) Addr() string {
 }
 
 // Wait waits until n recipients have got something, at most for limit.
-func (s *Site) Wait(ctx context.Context, n int, limit time.Duration) error {
+func (s *Scene) Wait(ctx context.Context, n int, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return s.Sink.Wait(ctx, n)
 }
 
 // Close ends all parts, the last one first.
-func (s *Site) Close() error {
+func (s *Scene) Close() error {
 	var err error
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, s.closers[i]())
@@ -222,7 +220,7 @@ func (s *Site) Close() error {
 }
 
 // sendmailFragment reads contrib's lines, with the address that is free here.
-func (s *Site) sendmailFragment() (string, error) {
+func (s *Scene) sendmailFragment() (string, error) {
 	text, err := os.ReadFile(filepath.Join(ContribDir, "sendmail", "millrace.mc"))
 	if err != nil {
 		return "", err
