@@ -16,7 +16,7 @@ type pair struct{ id, rcpt string }
 
 // books are what arrived, held against the ledger.
 type books struct {
-	site     *site
+	sandbox  *sandbox
 	result   *Result
 	arrivals map[pair][]time.Time // deliveries, or for a refused recipient the notifications to the sender
 	excuses  map[pair][]excuse
@@ -30,18 +30,18 @@ type excuse struct {
 	again bool
 }
 
-// balance holds what arrived, and what still waits, against what was answered for, and adds it to the site's result.
-func (s *site) balance(waiting map[pair]bool) {
+// balance holds what arrived, and what still waits, against what was answered for, and adds it to the sandbox's result.
+func (s *sandbox) balance(waiting map[pair]bool) {
 	s.audit(s.sink.All(), s.mta.All(), waiting)
-	for _, c := range s.daemon.complaints() {
+	for _, c := range s.daemon.Complaints() {
 		s.result.violate("%s", c)
 	}
 }
 
 // audit is balance for any deliveries and notifications.
-func (s *site) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting map[pair]bool) {
+func (s *sandbox) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting map[pair]bool) {
 	b := &books{
-		site: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]excuse),
+		sandbox: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]excuse),
 	}
 	b.known()
 	for d := range deliveries {
@@ -64,7 +64,7 @@ func (s *site) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting 
 // delivery checks one arrival at a receiver.
 func (b *books) delivery(d sink.Delivery) {
 	b.result.Delivered++
-	e := b.site.ledger.find(d.ID)
+	e := b.sandbox.ledger.find(d.ID)
 	switch {
 	case e == nil:
 		b.result.Phantom++
@@ -103,7 +103,7 @@ var finalRecipient = regexp.MustCompile(`(?m)^Final-Recipient: rfc822; *(\S+?)\r
 // notification checks what came to the MTA: reports of failures to the senders of the messages.
 func (b *books) notification(d sink.Delivery) {
 	id, ok := idOfSender(d.Rcpt)
-	e := b.site.ledger.find(id)
+	e := b.sandbox.ledger.find(id)
 	if !ok || e == nil || d.From != "" || e.fate == aborted || e.fate == passed && !slices.ContainsFunc(e.rcpts, func(r string) bool { return b.beside(e, r) }) {
 		b.result.Phantom++
 		b.result.violate("a notification from <%s> to %s that fits no message", d.From, d.Rcpt)
@@ -121,7 +121,7 @@ func (b *books) notification(d sink.Delivery) {
 
 // missing counts what was answered for and neither arrived nor waits.
 func (b *books) missing(waiting map[pair]bool) {
-	for _, e := range b.site.ledger.all() {
+	for _, e := range b.sandbox.ledger.all() {
 		b.result.Acknowledged += len(e.taken)
 		for _, r := range e.taken {
 			if p := (pair{e.id, r}); len(b.arrivals[p]) == 0 && !waiting[p] {
@@ -137,15 +137,15 @@ func (b *books) missing(waiting map[pair]bool) {
 // recipients. What it cannot know is that an answer it gave was not heard because the power of the MTA was off by then:
 // those offers are excused as well.
 func (b *books) known() {
-	for _, n := range b.site.named() {
+	for _, n := range b.sandbox.named() {
 		b.name(n)
 	}
-	for _, o := range b.site.ledger.unanswered() {
-		i := b.site.firstUntil(o.answer)
-		if o.answer.IsZero() || i == len(b.site.crashes) {
+	for _, o := range b.sandbox.ledger.unanswered() {
+		i := b.sandbox.firstUntil(o.answer)
+		if o.answer.IsZero() || i == len(b.sandbox.crashes) {
 			continue
 		}
-		c := b.site.crashes[i]
+		c := b.sandbox.crashes[i]
 		for _, r := range o.entry.rcpts {
 			b.allow(pair{o.entry.id, r}, excuse{c, true})
 		}
@@ -157,7 +157,7 @@ func (b *books) known() {
 func (b *books) gone() {
 	for p, times := range b.arrivals {
 		for _, t := range times {
-			if c := b.site.dark(t); c != nil {
+			if c := b.sandbox.dark(t); c != nil {
 				b.allow(p, excuse{c, false})
 			}
 		}
@@ -166,8 +166,8 @@ func (b *books) gone() {
 
 // name allows what a line of the mail log says. A notification is named by the sender it goes to.
 func (b *books) name(n named) {
-	c := b.site.loggedAfter(n.at)
-	e := b.site.ledger.find(n.id)
+	c := b.sandbox.loggedAfter(n.at)
+	e := b.sandbox.ledger.find(n.id)
 	id, report := idOfSender(n.rcpt)
 	report = report && id == n.id
 	if c == nil || e == nil || !report && !slices.Contains(e.rcpts, n.rcpt) {
@@ -190,7 +190,7 @@ func (b *books) allow(p pair, x excuse) {
 // again charges each arrival but the first to a crash that excuses it. Of a message that was left with the MTA the first
 // is one too many as well: beside has charged all of them.
 func (b *books) again(p pair, times []time.Time) {
-	if e := b.site.ledger.find(p.id); e != nil && e.fate == passed {
+	if e := b.sandbox.ledger.find(p.id); e != nil && e.fate == passed {
 		return
 	}
 	slices.SortFunc(times, time.Time.Compare)
@@ -233,10 +233,10 @@ func (b *books) history(p pair, times []time.Time) string {
 	for _, t := range times {
 		s.WriteString(" arrived " + ms(t))
 	}
-	for _, c := range b.site.between(times[0].Add(-time.Second), times[len(times)-1]) {
+	for _, c := range b.sandbox.between(times[0].Add(-time.Second), times[len(times)-1]) {
 		s.WriteString(", " + c.what + " " + ms(c.at) + " to " + ms(c.until))
 	}
-	for _, e := range b.site.events {
+	for _, e := range b.sandbox.events {
 		if e.until.After(times[0].Add(-time.Second)) && e.begin.Before(times[len(times)-1]) {
 			s.WriteString(", " + e.what + " " + ms(e.begin) + " to " + ms(e.until))
 		}

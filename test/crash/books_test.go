@@ -11,9 +11,9 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// booked is a site without a daemon, to which a test tells what happened.
+// booked is a sandbox without a daemon, to which a test tells what happened.
 type booked struct {
-	*site
+	*sandbox
 	t          *testing.T
 	begin      time.Time
 	deliveries []sink.Delivery
@@ -27,7 +27,7 @@ func newBooked(t *testing.T) *booked {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.close() })
-	return &booked{site: &site{ledger: l}, t: t, begin: time.Now().Add(-time.Minute)}
+	return &booked{sandbox: &sandbox{ledger: l}, t: t, begin: time.Now().Add(-time.Minute)}
 }
 
 // at is a moment of the story, in milliseconds.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/snapshot"
+	"github.com/millrace/millrace/test/process"
 )
 
 const (
@@ -26,8 +27,8 @@ const (
 func corruptMode(r *run, n int) (Result, error) { return r.corrupt(options{}, n) }
 
 func (r *run) corrupt(o options, n int) (Result, error) {
-	return r.atSite(o, func(s *site) error {
-		m := &damager{site: s, rng: rand.New(rand.NewPCG(r.seed, 4)), original: filepath.Join(s.dir, "original")}
+	return r.inSandbox(o, func(s *sandbox) error {
+		m := &damager{sandbox: s, rng: rand.New(rand.NewPCG(r.seed, 4)), original: filepath.Join(s.dir, "original")}
 		if err := m.prepare(r.seed); err != nil {
 			return err
 		}
@@ -46,7 +47,7 @@ func (r *run) corrupt(o options, n int) (Result, error) {
 		}
 		s.result.note("%d starts refused, and %d of these salvaged; of all, %d went on with damage told, %d with a torn tail told, %d found nothing wrong; %d recipients told to be missing, %d delivered again",
 			m.refused, m.salvaged, m.told, m.torn, m.silent, m.missing, s.result.AllTwice)
-		for _, c := range s.daemon.complaints() {
+		for _, c := range s.daemon.Complaints() {
 			s.result.violate("%s", c)
 		}
 		return nil
@@ -55,7 +56,7 @@ func (r *run) corrupt(o options, n int) (Result, error) {
 
 // damager damages copies of a state directory.
 type damager struct {
-	site     *site
+	sandbox  *sandbox
 	rng      *rand.Rand
 	original string        // what is damaged is a copy of it
 	done     map[pair]bool // delivered before: not expected again
@@ -66,8 +67,8 @@ type damager struct {
 // prepare fills the state directory: some messages are delivered, some wait because their sites cannot be reached, and
 // the daemon is killed.
 func (m *damager) prepare(seed uint64) error {
-	s := m.site
-	open, err := os.ReadFile(s.daemon.config())
+	s := m.sandbox
+	open, err := os.ReadFile(s.daemon.Config())
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (m *damager) prepare(seed uint64) error {
 	if err := s.drain(); err != nil {
 		return err
 	}
-	if err := s.daemon.stop(stopLimit); err != nil {
+	if err := s.daemon.Stop(stopLimit); err != nil {
 		return err
 	}
 	m.done = make(map[pair]bool)
@@ -85,20 +86,20 @@ func (m *damager) prepare(seed uint64) error {
 		m.done[pair{d.ID, d.Rcpt}] = true
 	}
 	shut := replaceRoutes(open)
-	if err := os.WriteFile(s.daemon.config(), shut, 0o600); err != nil {
+	if err := os.WriteFile(s.daemon.Config(), shut, 0o600); err != nil {
 		return err
 	}
 	if err := m.offer(load{conns: 4, messages: corruptWaiting, seed: seed + 1, prefix: "w", plain: true}); err != nil {
 		return err
 	}
 	time.Sleep(1200 * time.Millisecond) // for a snapshot, and something after it
-	if err := m.site.again(load{conns: 2, messages: corruptWaiting / 4, seed: seed + 2, prefix: "x", plain: true}); err != nil {
+	if err := m.sandbox.again(load{conns: 2, messages: corruptWaiting / 4, seed: seed + 2, prefix: "x", plain: true}); err != nil {
 		return err
 	}
-	if err := s.daemon.kill(); err != nil {
+	if err := s.daemon.Kill(); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(s.daemon.state, m.original), os.WriteFile(s.daemon.config(), open, 0o600))
+	return errors.Join(os.Rename(s.state, m.original), os.WriteFile(s.daemon.Config(), open, 0o600))
 }
 
 // replaceRoutes makes every site unreachable.
@@ -114,14 +115,14 @@ func replaceRoutes(config []byte) []byte {
 
 // offer starts the daemon and has it take messages.
 func (m *damager) offer(l load) error {
-	if err := m.site.recover(); err != nil {
+	if err := m.sandbox.recover(); err != nil {
 		return err
 	}
-	return m.site.again(l)
+	return m.sandbox.again(l)
 }
 
 // again has the running daemon take messages.
-func (s *site) again(l load) error {
+func (s *sandbox) again(l load) error {
 	g := s.generate(l)
 	defer g.stop()
 	if !g.wait(patience, nil) {
@@ -132,7 +133,7 @@ func (s *site) again(l load) error {
 
 // once damages a copy in one way, starts the daemon on it, and judges what it makes of it.
 func (m *damager) once() error {
-	s := m.site
+	s := m.sandbox
 	if err := m.restore(); err != nil {
 		return err
 	}
@@ -141,12 +142,12 @@ func (m *damager) once() error {
 		return err
 	}
 	begin := time.Now()
-	if err := s.daemon.start(); err != nil {
+	if err := s.daemon.Start(); err != nil {
 		return err
 	}
-	journal, err := s.daemon.ready()
+	journal, err := s.daemon.Recovered()
 	report := journal.Recovery
-	if errors.Is(err, errEnded) {
+	if errors.Is(err, process.ErrEnded) {
 		m.refusal(what)
 		report, err = m.salvage(what)
 	}
@@ -162,11 +163,11 @@ func (m *damager) once() error {
 
 // salvage has the daemon's own command save what can be read from files it refuses, and starts it on what is left.
 func (m *damager) salvage(what string) (snapshot.Report, error) {
-	d := m.site.daemon
+	d := m.sandbox.daemon
 	var report snapshot.Report
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, d.bin, "spool", "salvage", "--json", "--state-dir", d.state).Output()
+	out, err := exec.CommandContext(ctx, d.Bin, "spool", "salvage", "--json", "--state-dir", m.sandbox.state).Output()
 	if err == nil {
 		err = json.Unmarshal(out, &report)
 	}
@@ -174,22 +175,22 @@ func (m *damager) salvage(what string) (snapshot.Report, error) {
 		return report, fmt.Errorf("%s: salvage: %w: %.300s", what, err, out)
 	}
 	m.salvaged++
-	if err := d.start(); err != nil {
+	if err := d.Start(); err != nil {
 		return report, err
 	}
-	journal, err := d.ready()
+	journal, err := d.Recovered()
 	if r := journal.Recovery; err == nil && (!r.Healthy() || r.Messages != report.Messages) {
-		m.site.result.violate("%s: after a salvage of %d messages the daemon found %d: %s", what, report.Messages, r.Messages, r.String())
+		m.sandbox.result.violate("%s: after a salvage of %d messages the daemon found %d: %s", what, report.Messages, r.Messages, r.String())
 	}
 	return report, err
 }
 
 // restore makes a copy to damage.
 func (m *damager) restore() error {
-	if err := os.RemoveAll(m.site.daemon.state); err != nil {
+	if err := os.RemoveAll(m.sandbox.state); err != nil {
 		return err
 	}
-	return os.CopyFS(m.site.daemon.state, os.DirFS(m.original))
+	return os.CopyFS(m.sandbox.state, os.DirFS(m.original))
 }
 
 // garbage is how much of it tail writes: more than a daemon that is killed at once can leave behind.
@@ -202,19 +203,19 @@ func (m *damager) tail() error {
 		return err
 	}
 	for i := range 2 {
-		if err := m.site.daemon.start(); err != nil {
+		if err := m.sandbox.daemon.Start(); err != nil {
 			return err
 		}
-		journal, err := m.site.daemon.ready()
+		journal, err := m.sandbox.daemon.Recovered()
 		if err != nil {
 			return err
 		}
-		if err := m.site.daemon.kill(); err != nil {
+		if err := m.sandbox.daemon.Kill(); err != nil {
 			return err
 		}
 		torn := journal.Recovery.Torn
 		if told := torn >= garbage; told != (i == 0) || !journal.Recovery.Healthy() {
-			m.site.result.violate("%d bytes of garbage behind the last record: start %d told of %d torn bytes: %s", garbage, i+1, torn, journal.Recovery.String())
+			m.sandbox.result.violate("%d bytes of garbage behind the last record: start %d told of %d torn bytes: %s", garbage, i+1, torn, journal.Recovery.String())
 		}
 	}
 	return nil
@@ -222,30 +223,30 @@ func (m *damager) tail() error {
 
 // settle lets the daemon deliver what it found, and kills it.
 func (m *damager) settle(what string) error {
-	if err := m.site.drain(); err != nil {
-		if !m.site.daemon.over() {
-			return errors.Join(err, m.site.daemon.kill())
+	if err := m.sandbox.drain(); err != nil {
+		if !m.sandbox.daemon.Over() {
+			return errors.Join(err, m.sandbox.daemon.Kill())
 		}
-		m.site.result.violate("%s: the daemon ended later: %v", what, err)
+		m.sandbox.result.violate("%s: the daemon ended later: %v", what, err)
 		return nil
 	}
-	return m.site.daemon.kill()
+	return m.sandbox.daemon.Kill()
 }
 
 // refusal checks that a daemon that did not start said why, in one line.
 func (m *damager) refusal(what string) {
 	m.refused++
-	d := m.site.daemon
-	if d.err == nil || len(d.lastWords()) != 1 || strings.Contains(d.said(), "goroutine ") {
-		m.site.result.violate("%s: refused, but not with one clear line and a status: %v: %.500s", what, d.err, d.said())
+	d := m.sandbox.daemon
+	if err := d.Failure(); err == nil || len(d.LastWords()) != 1 || strings.Contains(d.Log(), "goroutine ") {
+		m.sandbox.result.violate("%s: refused, but not with one clear line and a status: %.500v", what, err)
 	}
 }
 
 // judge holds what a start on damaged files delivered against what it said.
 func (m *damager) judge(what string, begin time.Time, report snapshot.Report) {
-	s := m.site
+	s := m.sandbox
 	got := make(map[pair]int)
-	check := &books{site: s, result: &s.result, arrivals: make(map[pair][]time.Time)}
+	check := &books{sandbox: s, result: &s.result, arrivals: make(map[pair][]time.Time)}
 	for d := range s.sink.All() {
 		if d.Time.After(begin) {
 			check.delivery(d)
@@ -277,8 +278,8 @@ func (m *damager) count(what string, missing int, report snapshot.Report) {
 	case report.Torn > 0:
 		m.torn++
 	case missing > 0:
-		m.site.result.Lost += missing
-		m.site.result.violate("%s: %d recipients are missing and nothing was said: %s %v", what, missing, report.String(), report.Notes)
+		m.sandbox.result.Lost += missing
+		m.sandbox.result.violate("%s: %d recipients are missing and nothing was said: %s %v", what, missing, report.String(), report.Notes)
 	default:
 		m.silent++
 	}

@@ -21,26 +21,18 @@ type crash struct {
 }
 
 // crash ends the daemon by do, and notes what that may do twice. do may leave it to crash to kill the daemon.
-func (s *site) crash(what string, do func() error) error {
-	if err := s.alive(); err != nil {
+func (s *sandbox) crash(what string, do func() error) error {
+	if err := s.daemon.Ended(); err != nil {
 		return err
 	}
 	return s.note(&crash{what: what, at: time.Now()}, do)
 }
 
-// alive returns errEnded when the daemon has ended before anybody has ended it.
-func (s *site) alive() error {
-	if s.daemon.over() {
-		return fmt.Errorf("%w: %v: %s", errEnded, s.daemon.err, s.daemon.lastLine())
-	}
-	return nil
-}
-
 // note completes c, which begins now or has begun.
-func (s *site) note(c *crash, do func() error) error {
+func (s *sandbox) note(c *crash, do func() error) error {
 	err := do()
 	if err == nil {
-		err = s.daemon.kill()
+		err = s.daemon.Kill()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.what, err)
@@ -50,7 +42,7 @@ func (s *site) note(c *crash, do func() error) error {
 		return err
 	}
 	c.until = time.Now()
-	if st, err := os.Stat(s.daemon.mailLog()); err == nil { // none was written if it did not live long enough
+	if st, err := os.Stat(s.daemon.MailLogFile()); err == nil { // none was written if it did not live long enough
 		c.logged = st.Size()
 	}
 	s.crashes = append(s.crashes, c)
@@ -61,7 +53,7 @@ func (s *site) note(c *crash, do func() error) error {
 func atOnce() error { return nil }
 
 // dark returns the crash whose disk had just been cut off at t, while the daemon still ran, or nil.
-func (s *site) dark(t time.Time) *crash {
+func (s *sandbox) dark(t time.Time) *crash {
 	i := s.firstUntil(t)
 	if i < len(s.crashes) && s.crashes[i].disk && !t.Before(s.crashes[i].at) && t.Sub(s.crashes[i].at) <= stall {
 		return s.crashes[i]
@@ -70,13 +62,13 @@ func (s *site) dark(t time.Time) *crash {
 }
 
 // firstUntil finds the first crash that was not over at t.
-func (s *site) firstUntil(t time.Time) int {
+func (s *sandbox) firstUntil(t time.Time) int {
 	i, _ := slices.BinarySearchFunc(s.crashes, t, func(c *crash, t time.Time) int { return c.until.Compare(t) })
 	return i
 }
 
 // between returns the crashes that happened while something went on from begin to end.
-func (s *site) between(begin, end time.Time) []*crash {
+func (s *sandbox) between(begin, end time.Time) []*crash {
 	var met []*crash
 	for _, c := range s.crashes[s.firstUntil(begin):] {
 		if c.at.After(end) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/millrace/millrace/test/daemon"
 )
 
 func TestMain(m *testing.M) {
@@ -25,8 +27,8 @@ func TestModes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{dir: dir, seed: 1, sites: new(atomic.Int64)}
-	if r.bin, err = build(dir, ""); err != nil {
+	r := &run{dir: dir, seed: 1, places: new(atomic.Int64)}
+	if r.bin, err = daemon.Build(dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range modes() {

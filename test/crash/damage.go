@@ -15,12 +15,12 @@ const damageBlock = 4096
 
 // damage does one of the four things to one of the files, and says which.
 func (m *damager) damage() (string, error) {
-	names, err := stateFiles(m.site.daemon.state)
+	names, err := stateFiles(m.sandbox.state)
 	if err != nil {
 		return "", err
 	}
 	name := names[m.rng.IntN(len(names))]
-	path := filepath.Join(m.site.daemon.state, name)
+	path := filepath.Join(m.sandbox.state, name)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -68,12 +68,12 @@ func spoil(data []byte, rng *rand.Rand) ([]byte, string) {
 
 // appendGarbage writes garbage behind the last record of the last segment.
 func (m *damager) appendGarbage() error {
-	names, err := stateFiles(m.site.daemon.state)
+	names, err := stateFiles(m.sandbox.state)
 	if err != nil {
 		return err
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, ".seg") })
-	path := filepath.Join(m.site.daemon.state, slices.Max(names))
+	path := filepath.Join(m.sandbox.state, slices.Max(names))
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atATime is how many sites an enumeration works with: each of them waits most of the time.
+// atATime is how many sandboxes an enumeration works in: each of them waits most of the time.
 const atATime = 4
 
 // everyMode plays the script again and again, each time to the next n-th system call of the journal, which is the last one
@@ -52,18 +52,18 @@ func every(n, step int) []int {
 // census plays the script undisturbed and counts its calls by kind, and all of them as "".
 func (r *run) census() (map[string]int, error) {
 	calls := make(map[string]int)
-	_, err := r.atSite(options{}, func(s *site) error {
-		s.daemon.tap = &tap{state: s.daemon.state, decide: func(c *call) decision {
+	_, err := r.inSandbox(options{}, func(s *sandbox) error {
+		t := s.through(&tap{decide: func(c *call) decision {
 			calls[c.op]++
 			calls[""]++
 			return decision{}
-		}}
-		p := &script{site: s, hit: make(chan struct{})}
+		}})
+		p := &script{sandbox: s, hit: make(chan struct{})}
 		if _, err := p.play(); err != nil {
 			return err
 		}
-		<-s.daemon.tap.done
-		return s.daemon.tap.err
+		<-t.done
+		return t.err
 	})
 	return calls, err
 }
@@ -114,7 +114,7 @@ func (r Result) at(n int) Result {
 // killAt plays the script and kills the daemon when it makes a call that is the one. It reports whether there was one.
 func (r *run) killAt(o options, one func(*call) bool) (Result, bool, error) {
 	met := false
-	res, err := r.atSite(o, func(s *site) (err error) {
+	res, err := r.inSandbox(o, func(s *sandbox) (err error) {
 		met, err = s.playTo(one, &crash{what: "kill at a call"}, atOnce)
 		return err
 	})
@@ -124,9 +124,9 @@ func (r *run) killAt(o options, one func(*call) bool) (Result, bool, error) {
 // cutAt is killAt with a power cut.
 func (r *run) cutAt(o options, one func(*call) bool) (Result, bool, error) {
 	met := false
-	res, err := r.atDisk(o, func(s *site, d *disk) (err error) {
+	res, err := r.atDisk(o, func(s *sandbox, d *disk) (err error) {
 		met, err = s.playTo(one, &crash{what: "power cut at a call"}, func() error {
-			return errors.Join(s.daemon.kill(), d.cut(cutNothing), d.remount(5))
+			return errors.Join(s.daemon.Kill(), d.cut(cutNothing), d.remount(5))
 		})
 		return err
 	})
@@ -139,9 +139,9 @@ const slowDisk = 10 * time.Millisecond
 
 // playTo plays the script until the call that is the one. The call is not made: the daemon is killed while it waits in the
 // kernel, and then strike is called. It reports whether there was such a call. The books are balanced in any case.
-func (s *site) playTo(one func(*call) bool, c *crash, strike func() error) (bool, error) {
-	p := &script{site: s, hit: make(chan struct{})}
-	s.daemon.tap = &tap{state: s.daemon.state, decide: func(x *call) decision {
+func (s *sandbox) playTo(one func(*call) bool, c *crash, strike func() error) (bool, error) {
+	p := &script{sandbox: s, hit: make(chan struct{})}
+	s.through(&tap{decide: func(x *call) decision {
 		if !c.at.IsZero() || !one(x) {
 			return decision{}
 		}
@@ -150,12 +150,12 @@ func (s *site) playTo(one func(*call) bool, c *crash, strike func() error) (bool
 		close(p.hit)
 		_ = unix.Kill(x.pid, unix.SIGKILL)
 		return decision{errno: unix.EIO} // which it does not live to see
-	}}
+	}})
 	end, err := p.play()
 	if err != nil {
 		return false, err
 	}
-	s.daemon.tap = nil
+	s.through(nil)
 	if !end {
 		if err := s.note(c, strike); err != nil {
 			return true, err

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/millrace/millrace/test/daemon"
 )
 
 // faultEnv chooses the fault of a daemon that has them built in.
@@ -90,7 +92,7 @@ func buildFaulty(dir, root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return build(dir, overlay)
+	return daemon.Build(dir, "-overlay", overlay)
 }
 
 // overlayOf is the overlay that buildFaulty has written below dir.

@@ -25,17 +25,17 @@ type load struct {
 
 // generator is the MTA: it offers mail over several connections, and offers again what was not answered.
 type generator struct {
-	site   *site
-	load   load
-	next   atomic.Int64
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	done   chan struct{} // closed when all clients have ended
+	sandbox *sandbox
+	load    load
+	next    atomic.Int64
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	done    chan struct{} // closed when all clients have ended
 }
 
 // generate starts a generator; stop ends it.
-func (s *site) generate(l load) *generator {
-	g := &generator{site: s, load: l, done: make(chan struct{})}
+func (s *sandbox) generate(l load) *generator {
+	g := &generator{sandbox: s, load: l, done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	for i := range l.conns {
@@ -66,8 +66,8 @@ func (g *generator) wait(limit time.Duration, enough <-chan struct{}) bool {
 
 // crowded reports whether the daemon should first get rid of some mail.
 func (g *generator) crowded() bool {
-	taken, _ := g.site.ledger.answers()
-	return g.load.backlog > 0 && taken-g.site.arrived() > g.load.backlog
+	taken, _ := g.sandbox.ledger.answers()
+	return g.load.backlog > 0 && taken-g.sandbox.arrived() > g.load.backlog
 }
 
 // client is one connection of the MTA to the daemon, made anew whenever it breaks.
@@ -102,7 +102,7 @@ func (c *client) mail(ctx context.Context, m *mail) {
 		d.StopAt = []byte{standin.Rcpt, standin.Header, standin.Body, standin.EndOfBody}[c.rng.IntN(4)]
 	}
 	for c.connected(ctx) {
-		c.g.site.ledger.intend(m)
+		c.g.sandbox.ledger.intend(m)
 		v, err := c.conn.Send(d)
 		if c.heard(m, d, v, err) && err == nil {
 			c.refused(ctx, v, d)
@@ -114,7 +114,7 @@ func (c *client) mail(ctx context.Context, m *mail) {
 
 // heard puts what became of an offer into the ledger. It reports false when there was no answer.
 func (c *client) heard(m *mail, d *standin.Message, v standin.Verdict, err error) bool {
-	l, f, taken := c.g.site.ledger, aborted, []string(nil)
+	l, f, taken := c.g.sandbox.ledger, aborted, []string(nil)
 	if d.StopAt == 0 {
 		f, taken = verdictOf(v, m)
 	}
@@ -149,14 +149,14 @@ func (c *client) refused(ctx context.Context, v standin.Verdict, d *standin.Mess
 // connected sees to it that there is a connection. It waits for power, and for a daemon that is down, until ctx is done.
 func (c *client) connected(ctx context.Context) bool {
 	for ctx.Err() == nil {
-		if c.g.site.ledger.dark() {
+		if c.g.sandbox.ledger.dark() {
 			rest(ctx, 2*time.Millisecond)
 			continue
 		}
 		if c.conn != nil {
 			return true
 		}
-		conn, err := standin.Dial("unix", c.g.site.daemon.door(), standin.Options{})
+		conn, err := standin.Dial("unix", c.g.sandbox.door(), standin.Options{})
 		if err != nil {
 			rest(ctx, 2*time.Millisecond)
 			continue

@@ -54,7 +54,7 @@ func ordinal(n int) string {
 // failAt plays the script, on a disk of its own, to a failure and beyond. It reports whether the script came to it.
 func (r *run) failAt(o options, f failure) (Result, bool, error) {
 	b := &badDisk{failure: f, gone: make(map[string]bool), hit: make(chan struct{})}
-	res, err := r.atDisk(o, func(s *site, d *disk) error { return b.play(s, d) })
+	res, err := r.atDisk(o, func(s *sandbox, d *disk) error { return b.play(s, d) })
 	for i, v := range res.Violations {
 		res.Violations[i] = f.String() + ": " + v
 	}
@@ -121,19 +121,19 @@ func needsSpace(op string) bool { return op == "fallocate" || op == "open" || op
 
 // play plays the script on the failing disk. A daemon that gives up is started again, as a supervisor would do; one that
 // goes on must take mail again by itself.
-func (b *badDisk) play(s *site, d *disk) error {
-	s.daemon.tap = &tap{state: s.daemon.state, decide: b.decide}
-	p := &script{site: s, hit: b.hit}
+func (b *badDisk) play(s *sandbox, d *disk) error {
+	s.through(&tap{decide: b.decide})
+	p := &script{sandbox: s, hit: b.hit}
 	if _, err := p.play(); err != nil {
 		return err
 	}
 	if b.met() {
 		b.aftermath(s)
 	}
-	s.daemon.tap = nil
+	s.through(nil)
 	c := &crash{what: "power cut after " + b.failure.String(), at: time.Now()}
 	err := s.note(c, func() error {
-		return errors.Join(s.daemon.kill(), d.cut(cutNothing), d.remount(5))
+		return errors.Join(s.daemon.Kill(), d.cut(cutNothing), d.remount(5))
 	})
 	if err != nil {
 		return err
@@ -151,13 +151,13 @@ func (b *badDisk) play(s *site, d *disk) error {
 }
 
 // aftermath looks whether the daemon takes mail again, for at most healLimit, unless it has given up.
-func (b *badDisk) aftermath(s *site) {
+func (b *badDisk) aftermath(s *sandbox) {
 	time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
 	before, _ := s.ledger.answers()
 	g := s.generate(load{conns: 2, pause: 5 * time.Millisecond, prefix: "h"})
 	defer g.stop()
 	for end := time.Now().Add(healLimit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if s.daemon.over() {
+		if s.daemon.Over() {
 			b.gaveUp(s)
 			return
 		}
@@ -166,15 +166,15 @@ func (b *badDisk) aftermath(s *site) {
 			return
 		}
 	}
-	s.result.violate("the daemon did not take mail again within %s: %s", healLimit, s.daemon.lastLine())
+	s.result.violate("the daemon did not take mail again within %s: %s", healLimit, s.daemon.LastLine())
 }
 
 // healLimit is how long a daemon may need to take mail again after its disk has healed.
 const healLimit = 10 * time.Second
 
 // gaveUp checks that a daemon that ended because of its disk said so.
-func (b *badDisk) gaveUp(s *site) {
-	if s.daemon.err != nil && len(s.daemon.lastWords()) == 0 {
-		s.result.violate("the daemon ended without a clear line: %v: %s", s.daemon.err, s.daemon.lastLine())
+func (b *badDisk) gaveUp(s *sandbox) {
+	if err := s.daemon.Failure(); err != nil && len(s.daemon.LastWords()) == 0 {
+		s.result.violate("the daemon ended without a clear line: %v", err)
 	}
 }

@@ -2,10 +2,11 @@ package main
 
 import (
 	"math/rand/v2"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/test/daemon"
 )
 
 // usual is the load of the modes that crash at random.
@@ -15,7 +16,7 @@ func usual(seed uint64) load {
 
 // killMode kills the daemon n times under load, over one state directory.
 func killMode(r *run, n int) (Result, error) {
-	return r.atSite(options{}, func(s *site) error {
+	return r.inSandbox(options{}, func(s *sandbox) error {
 		if err := s.recover(); err != nil {
 			return err
 		}
@@ -35,7 +36,7 @@ func killMode(r *run, n int) (Result, error) {
 }
 
 // killOnce lets the daemon work for a while and kills it; in one of four cases again, before or just after it is back.
-func (s *site) killOnce(rng *rand.Rand) error {
+func (s *sandbox) killOnce(rng *rand.Rand) error {
 	time.Sleep(runTime(rng))
 	if len(s.crashes)%10 == 5 {
 		s.intrude()
@@ -61,9 +62,9 @@ func runTime(rng *rand.Rand) time.Duration {
 }
 
 // killAgain kills during the recovery, or at the first work that follows it.
-func (s *site) killAgain(rng *rand.Rand) error {
+func (s *sandbox) killAgain(rng *rand.Rand) error {
 	if rng.IntN(2) == 0 {
-		if err := s.daemon.start(); err != nil {
+		if err := s.daemon.Start(); err != nil {
 			return err
 		}
 		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
@@ -81,20 +82,32 @@ func (s *site) killAgain(rng *rand.Rand) error {
 	return s.crash("kill at first work", atOnce)
 }
 
-// intrude starts a second daemon on the state directory in use, which must not start.
-func (s *site) intrude() {
-	d := *s.daemon
-	d.dir = filepath.Join(s.dir, "intruder")
-	if err := s.copyConfig(&d); err != nil {
+// intrusion is how long a second daemon has to notice the first one and end.
+const intrusion = 3 * time.Second
+
+// intrude starts a second daemon on the state directory in use. It must refuse to start.
+func (s *sandbox) intrude() {
+	d := daemon.New(s.daemon.Bin, filepath.Join(s.dir, "intruder"))
+	d.Env = s.daemon.Env
+	if err := s.startBeside(d); err != nil {
 		s.result.violate("second daemon: %v", err)
 		return
 	}
-	cmd := exec.Command(d.bin, "serve", "-c", d.config())
-	cmd.Env = append(cmd.Environ(), d.env...)
-	timer := time.AfterFunc(3*time.Second, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "another daemon") {
-		s.result.violate("a second daemon on the same state directory was not turned away: %v, %.200s", err, out)
+	err := d.Gone(intrusion)
+	if err != nil || d.Failure() == nil || !strings.Contains(d.Log(), "another daemon") {
+		s.result.violate("a second daemon on the same state directory was not turned away: %v, %.200s", err, d.Log())
 	}
+}
+
+// startBeside starts d with the configuration of the sandbox's own daemon, except for the sockets.
+func (s *sandbox) startBeside(d *daemon.Daemon) error {
+	text, err := s.daemon.Configured()
+	if err != nil {
+		return err
+	}
+	moved := strings.NewReplacer(s.door(), filepath.Join(d.Dir, "milter.sock"), s.daemon.Socket(), d.Socket())
+	if err := d.Configure(moved.Replace(text)); err != nil {
+		return err
+	}
+	return d.Start()
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/test/daemon"
 )
 
 // mode is one way to break things.
@@ -115,14 +117,14 @@ func execute(args []string, stdout, stderr io.Writer) (int, error) {
 	if err != nil {
 		return 2, err
 	}
-	r := &run{seed: s.seed, verbose: stderr, sites: new(atomic.Int64)}
+	r := &run{seed: s.seed, verbose: stderr, places: new(atomic.Int64)}
 	if s.quiet {
 		r.verbose = nil
 	}
 	if r.dir, err = workDir(s.dir); err != nil {
 		return 2, err
 	}
-	if r.bin, err = build(r.dir, ""); err != nil {
+	if r.bin, err = daemon.Build(r.dir); err != nil {
 		return 2, err
 	}
 	status, err := r.all(todo, s, stdout)

@@ -19,11 +19,11 @@ type named struct {
 var mayBeTwice = regexp.MustCompile(`warning: (\S+): to=<(\S+)> may be delivered twice \(Millrace ended before the (MTA|outcome) `)
 
 // named reads the mail log, which all starts share.
-func (s *site) named() []named {
+func (s *sandbox) named() []named {
 	if s.daemon == nil {
 		return s.told
 	}
-	log, err := os.ReadFile(s.daemon.mailLog())
+	log, err := os.ReadFile(s.daemon.MailLogFile())
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.result.violate("the mail log: %v", err)
@@ -42,7 +42,7 @@ func (s *site) named() []named {
 }
 
 // loggedAfter returns the last crash before byte at of the mail log was written, or nil.
-func (s *site) loggedAfter(at int64) *crash {
+func (s *sandbox) loggedAfter(at int64) *crash {
 	var last *crash
 	for _, c := range s.crashes {
 		if c.logged <= at {

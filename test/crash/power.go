@@ -8,7 +8,7 @@ import (
 
 // powerMode cuts the power n times under load, over one state directory.
 func powerMode(r *run, n int) (Result, error) {
-	return r.atDisk(options{}, func(s *site, d *disk) error {
+	return r.atDisk(options{}, func(s *sandbox, d *disk) error {
 		if err := s.recover(); err != nil {
 			return err
 		}
@@ -29,12 +29,12 @@ func powerMode(r *run, n int) (Result, error) {
 }
 
 // powerCut cuts the power off; in one of four cases again, in the recovery that follows.
-func (s *site) powerCut(d *disk, rng *rand.Rand) error {
+func (s *sandbox) powerCut(d *disk, rng *rand.Rand) error {
 	if err := s.cutOnce("power cut", d, rng); err != nil {
 		return err
 	}
 	if rng.IntN(4) == 0 {
-		if err := s.daemon.start(); err != nil {
+		if err := s.daemon.Start(); err != nil {
 			return err
 		}
 		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
@@ -47,19 +47,19 @@ func (s *site) powerCut(d *disk, rng *rand.Rand) error {
 
 // cutOnce ends the daemon and then cuts its disk off, as a power cut does both at once; or it does so the other way round,
 // and a daemon that answers for something while its disk is gone lies.
-func (s *site) cutOnce(what string, d *disk, rng *rand.Rand) error {
+func (s *sandbox) cutOnce(what string, d *disk, rng *rand.Rand) error {
 	how := uint32(cutNothing)
 	if rng.IntN(5) == 0 {
 		how = []uint32{cutDefault, cutFlushed}[rng.IntN(2)]
 	}
-	if err := s.alive(); err != nil {
+	if err := s.daemon.Ended(); err != nil {
 		return err
 	}
 	s.ledger.powerOff()
 	c := &crash{what: what, at: time.Now(), disk: rng.IntN(2) == 0}
 	err := s.note(c, func() error {
 		if !c.disk {
-			return errors.Join(s.daemon.kill(), d.cut(how))
+			return errors.Join(s.daemon.Kill(), d.cut(how))
 		}
 		err := d.cut(how)
 		time.Sleep(survival(rng))
@@ -85,15 +85,15 @@ func survival(rng *rand.Rand) time.Duration {
 	return time.Duration(rng.IntN(15)) * time.Millisecond
 }
 
-// atDisk is atSite with the state directory on a disk of its own.
-func (r *run) atDisk(o options, do func(*site, *disk) error) (Result, error) {
+// atDisk is inSandbox with the state directory on a disk of its own.
+func (r *run) atDisk(o options, do func(*sandbox, *disk) error) (Result, error) {
 	o.dir = r.place()
 	d, err := newDisk(o.dir)
 	if err != nil {
 		return Result{}, err
 	}
 	o.state = d.state()
-	res, err := r.atSite(o, func(s *site) error {
+	res, err := r.inSandbox(o, func(s *sandbox) error {
 		err := do(s, d)
 		// The daemon must be gone before its disk can go.
 		return errors.Join(err, s.end(), d.unmount())

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/test/process"
 )
 
 // run is what all modes of one command share.
@@ -17,7 +19,7 @@ type run struct {
 	seed    uint64
 	verbose io.Writer // progress; nil: none
 	mode    string
-	sites   *atomic.Int64 // places given out
+	places  *atomic.Int64 // directories given out
 }
 
 // errUnavailable is returned when a mode cannot run on this machine.
@@ -25,18 +27,18 @@ var errUnavailable = errors.New("not available here")
 
 // place returns a directory that is nobody else's.
 func (r *run) place() string {
-	return filepath.Join(r.dir, fmt.Sprintf("%s-%d", r.mode, r.sites.Add(1)))
+	return filepath.Join(r.dir, fmt.Sprintf("%s-%d", r.mode, r.places.Add(1)))
 }
 
-// atSite makes a site for do, and returns what was found there. The site's directory is kept when a promise was broken.
-func (r *run) atSite(o options, do func(*site) error) (Result, error) {
+// inSandbox makes a sandbox for do and returns what was found in it. The sandbox stays in place when a promise was broken.
+func (r *run) inSandbox(o options, do func(*sandbox) error) (Result, error) {
 	if o.bin == "" {
 		o.bin = r.bin
 	}
 	if o.dir == "" {
 		o.dir = r.place()
 	}
-	s, err := newSite(o)
+	s, err := newSandbox(o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -44,7 +46,7 @@ func (r *run) atSite(o options, do func(*site) error) (Result, error) {
 	err = do(s)
 	s.result.Seconds = time.Since(begin).Seconds()
 	// What killed the daemon for good is a finding, not a failure of the harness.
-	if errors.Is(err, errEnded) {
+	if errors.Is(err, process.ErrEnded) {
 		s.result.violate("%v", err)
 		err = nil
 	}

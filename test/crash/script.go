@@ -13,9 +13,9 @@ const scriptMessages = 200
 // script is the workload of the modes that do something at a certain system call: a first start, half of the messages, a
 // snapshot, a clean stop; a start with what still waits, the other half, a clean stop.
 type script struct {
-	site *site
-	gen  *generator
-	hit  chan struct{} // closed when the call was reached
+	sandbox *sandbox
+	gen     *generator
+	hit     chan struct{} // closed when the call was reached
 }
 
 // play runs the script to its end. It reports false when the daemon did not live to see it because hit was closed.
@@ -31,7 +31,7 @@ func (p *script) play() (bool, error) {
 
 // half is one life of the daemon.
 func (p *script) half(i int) (bool, error) {
-	s := p.site
+	s := p.sandbox
 	if err := s.recover(); err != nil {
 		return false, p.unlessHit(err)
 	}
@@ -42,12 +42,12 @@ func (p *script) half(i int) (bool, error) {
 	if i == 0 && !p.awaitSnapshot() {
 		return false, p.unlessHit(errors.New("no snapshot was taken"))
 	}
-	s.daemon.signal(syscall.SIGTERM)
-	if err := s.daemon.gone(stopLimit); err != nil {
+	s.daemon.Signal(syscall.SIGTERM)
+	if err := s.daemon.Gone(stopLimit); err != nil {
 		return false, p.unlessHit(err)
 	}
-	if s.daemon.err != nil {
-		return false, p.unlessHit(fmt.Errorf("stop: %w: %s", s.daemon.err, s.daemon.lastLine()))
+	if err := s.daemon.Failure(); err != nil {
+		return false, p.unlessHit(fmt.Errorf("stop: %w", err))
 	}
 	return true, nil
 }
@@ -65,7 +65,7 @@ func (p *script) unlessHit(err error) error {
 // awaitSnapshot waits for the first snapshot of this start.
 func (p *script) awaitSnapshot() bool {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if _, journal, err := p.site.daemon.status(); err != nil {
+		if journal, err := p.sandbox.daemon.Journal(); err != nil {
 			return false
 		} else if journal.Snapshots > 0 {
 			return true

@@ -82,7 +82,7 @@ func sample(n int, try func(int) (Result, error)) (Result, error) {
 
 // catchByPower cuts the power, and drains after each cut, until something is lost.
 func catchByPower(r *run, o options) (Result, error) {
-	return r.atDisk(o, func(s *site, d *disk) error {
+	return r.atDisk(o, func(s *sandbox, d *disk) error {
 		rng := rand.New(rand.NewPCG(r.seed, 5))
 		return s.until(rng, func() error {
 			return s.cutOnce("power cut", d, rng)
@@ -92,7 +92,7 @@ func catchByPower(r *run, o options) (Result, error) {
 
 // catchByKill kills, and drains after each kill, until something is lost or comes too often.
 func catchByKill(r *run, o options) (Result, error) {
-	return r.atSite(o, func(s *site) error {
+	return r.inSandbox(o, func(s *sandbox) error {
 		rng := rand.New(rand.NewPCG(r.seed, 6))
 		return s.until(rng, func() error { return s.crash("kill", atOnce) })
 	})
@@ -112,7 +112,7 @@ func catchByLie(r *run, o options) (Result, error) {
 }
 
 // until crashes the daemon under load, again and again, and balances the books after every few, until something is found.
-func (s *site) until(rng *rand.Rand, crash func() error) error {
+func (s *sandbox) until(rng *rand.Rand, crash func() error) error {
 	if err := s.recover(); err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *site) until(rng *rand.Rand, crash func() error) error {
 }
 
 // crashes5 crashes five times; the last time after a snapshot, and something after it.
-func (s *site) crashes5(rng *rand.Rand, crash func() error) error {
+func (s *sandbox) crashes5(rng *rand.Rand, crash func() error) error {
 	for i := range 5 {
 		wait := time.Duration(20+rng.IntN(100)) * time.Millisecond
 		if i == 4 {
@@ -177,7 +177,7 @@ func catchAtSnapshot(r *run, o options) (Result, error) {
 
 // catchByIntruder starts a second daemon.
 func catchByIntruder(r *run, o options) (Result, error) {
-	return r.atSite(o, func(s *site) error {
+	return r.inSandbox(o, func(s *sandbox) error {
 		if err := s.recover(); err != nil {
 			return err
 		}

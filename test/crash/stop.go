@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -15,7 +14,7 @@ const stopLimit = 30 * time.Second
 // stopMode sends n times SIGTERM, SIGHUP or SIGTERM twice, under load. It counts no crash, so that no duplicate has an
 // excuse.
 func stopMode(r *run, n int) (Result, error) {
-	return r.atSite(options{}, func(s *site) error {
+	return r.inSandbox(options{}, func(s *sandbox) error {
 		if err := s.recover(); err != nil {
 			return err
 		}
@@ -40,22 +39,22 @@ func stopMode(r *run, n int) (Result, error) {
 }
 
 // signalOnce sends the i-th signal and returns how long the daemon took to end.
-func (s *site) signalOnce(i int, rng *rand.Rand) (time.Duration, error) {
+func (s *sandbox) signalOnce(i int, rng *rand.Rand) (time.Duration, error) {
 	if i%3 == 1 {
 		return 0, s.reload(i)
 	}
 	begin, what := time.Now(), "SIGTERM"
 	defer func() { s.events = append(s.events, event{what, begin, time.Now()}) }()
-	s.daemon.signal(syscall.SIGTERM)
+	s.daemon.Signal(syscall.SIGTERM)
 	if i%3 == 2 {
 		what = "SIGTERM twice"
 		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
-		s.daemon.signal(syscall.SIGTERM)
+		s.daemon.Signal(syscall.SIGTERM)
 	}
-	if err := s.daemon.gone(stopLimit); err != nil {
+	if err := s.daemon.Gone(stopLimit); err != nil {
 		s.result.violate("stop %d, %s: %v", i, what, err)
-	} else if s.daemon.err != nil {
-		s.result.violate("stop %d, %s: %v: %s", i, what, s.daemon.err, s.daemon.lastLine())
+	} else if err := s.daemon.Failure(); err != nil {
+		s.result.violate("stop %d, %s: %v", i, what, err)
 	}
 	took := time.Since(begin)
 	if err := s.quiet(); err != nil {
@@ -64,32 +63,32 @@ func (s *site) signalOnce(i int, rng *rand.Rand) (time.Duration, error) {
 	if err := s.recover(); err != nil {
 		return took, err
 	}
-	if _, journal, err := s.daemon.status(); err == nil && !journal.Recovery.Clean {
+	if journal, err := s.daemon.Journal(); err == nil && !journal.Recovery.Clean {
 		s.result.violate("stop %d: the next start does not call it a clean one: %s", i, journal.Recovery.String())
 	}
 	return took, nil
 }
 
 // reload changes a key that a reload takes over, sends SIGHUP, and looks whether the daemon goes on.
-func (s *site) reload(i int) error {
-	text, err := os.ReadFile(s.daemon.config())
+func (s *sandbox) reload(i int) error {
+	text, err := s.daemon.Configured()
 	if err != nil {
 		return err
 	}
 	old, now := `["200ms"]`, `["201ms"]`
-	if strings.Contains(string(text), now) {
+	if strings.Contains(text, now) {
 		old, now = now, old
 	}
-	if err := os.WriteFile(s.daemon.config(), []byte(strings.Replace(string(text), old, now, 1)), 0o600); err != nil {
+	if err := s.daemon.Configure(strings.Replace(text, old, now, 1)); err != nil {
 		return err
 	}
-	before := strings.Count(s.daemon.said(), "reloaded")
-	s.daemon.signal(syscall.SIGHUP)
+	before := strings.Count(s.daemon.Log(), "reloaded")
+	s.daemon.Signal(syscall.SIGHUP)
 	for end := time.Now().Add(stopLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if s.daemon.over() {
-			return fmt.Errorf("SIGHUP ended the daemon: %w: %s", s.daemon.err, s.daemon.lastLine())
+		if s.daemon.Over() {
+			return fmt.Errorf("SIGHUP: %w", s.daemon.Ended())
 		}
-		if strings.Count(s.daemon.said(), "reloaded") > before {
+		if strings.Count(s.daemon.Log(), "reloaded") > before {
 			return nil
 		}
 	}

@@ -1,28 +1,33 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/snapshot"
+	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/sink"
 )
+
+// patience bounds everything that should take a moment.
+const patience = daemon.Patience
 
 // commitInterval is the daemon's.
 const commitInterval = 20 * time.Millisecond
 
-// site is a daemon between an MTA and an internet that both belong to the harness, and survive it.
-type site struct {
+// sandbox is what a crash run works in: a daemon between an MTA and an internet that both belong to the harness, and survive it.
+type sandbox struct {
 	dir     string
 	sink    *sink.Sink // the receivers
 	mta     *sink.Sink // where the MTA takes notifications from the daemon
 	ledger  *ledger
-	daemon  *daemon
+	daemon  *daemon.Daemon
+	state   string // the daemon's state directory
 	crashes []*crash
 	events  []event
 	told    []named // in place of a mail log, for tests without a daemon
@@ -35,7 +40,7 @@ type event struct {
 	begin, until time.Time
 }
 
-// options of a site.
+// options are what a sandbox is made of.
 type options struct {
 	bin    string
 	dir    string   // of its own
@@ -46,18 +51,16 @@ type options struct {
 	shut   bool // the receivers cannot be reached: nothing is delivered
 }
 
-func newSite(o options) (*site, error) {
+func newSandbox(o options) (*sandbox, error) {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return nil, err
 	}
 	if o.state == "" {
 		o.state = filepath.Join(o.dir, "state")
 	}
-	s := &site{dir: o.dir}
-	s.daemon = &daemon{bin: o.bin, dir: o.dir, state: o.state, env: o.env, tap: o.tap}
-	if o.tap != nil {
-		o.tap.state = o.state
-	}
+	s := &sandbox{dir: o.dir, state: o.state, daemon: daemon.New(o.bin, o.dir)}
+	s.daemon.Env = o.env
+	s.through(o.tap)
 	var err error
 	if s.ledger, err = newLedger(filepath.Join(o.dir, "ledger")); err != nil {
 		return nil, err
@@ -75,7 +78,7 @@ func newSite(o options) (*site, error) {
 }
 
 // configure opens the receivers and writes the daemon's configuration.
-func (s *site) configure(o options) error {
+func (s *sandbox) configure(o options) error {
 	routes := ""
 	for domain, is := range map[string]sink.Character{
 		domains[0]: {}, domains[1]: {Delay: time.Millisecond}, domains[2]: {Greylist: 150 * time.Millisecond},
@@ -111,8 +114,20 @@ journal.segment_bytes = 262144
 snapshot.interval = "1s"
 %s
 [route]
-%s`, s.daemon.state, "unix:"+s.daemon.door(), inject, s.daemon.socket(), s.daemon.mailLog(), commitInterval, o.config, routes)
-	return os.WriteFile(s.daemon.config(), []byte(text), 0o600)
+%s`, s.state, "unix:"+s.door(), inject, s.daemon.Socket(), s.daemon.MailLogFile(), commitInterval, o.config, routes)
+	return s.daemon.Configure(text)
+}
+
+// door is the socket where the daemon takes mail.
+func (s *sandbox) door() string { return filepath.Join(s.dir, "milter.sock") }
+
+// through has the system calls of the daemon's next starts pass through t, and returns it; nil: they pass freely.
+func (s *sandbox) through(t *tap) *tap {
+	s.daemon.Launch = nil
+	if t != nil {
+		t.state, s.daemon.Launch = s.state, t.launch
+	}
+	return t
 }
 
 const listenerName = "receiver.test"
@@ -123,15 +138,14 @@ func listen(s *sink.Sink, is sink.Character) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	host, port, err := net.SplitHostPort(addr.String())
-	return "[" + host + "]:" + port, err
+	return daemon.NextHop(addr.String()), nil
 }
 
 // arrived is how many recipients got a message, or were reported to its sender.
-func (s *site) arrived() int { return s.sink.Count() + s.mta.Count() }
+func (s *sandbox) arrived() int { return s.sink.Count() + s.mta.Count() }
 
 // quiet waits until the receivers have read what a dead daemon had sent.
-func (s *site) quiet() error {
+func (s *sandbox) quiet() error {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if s.sink.Counts(listenerName).Open+s.mta.Counts(listenerName).Open == 0 {
 			return nil
@@ -140,16 +154,16 @@ func (s *site) quiet() error {
 	return errors.New("connections of a dead daemon stay open")
 }
 
-// end kills the daemon, if there is one.
-func (s *site) end() error {
-	if s.daemon.cmd == nil || s.daemon.over() {
+// end kills the daemon if it runs.
+func (s *sandbox) end() error {
+	if s.daemon.Over() {
 		return nil
 	}
-	return s.daemon.kill()
+	return s.daemon.Kill()
 }
 
 // close ends everything.
-func (s *site) close() error {
+func (s *sandbox) close() error {
 	err := s.end()
 	if s.sink != nil {
 		err = errors.Join(err, s.sink.Close())
@@ -161,12 +175,12 @@ func (s *site) close() error {
 }
 
 // recover starts the daemon and checks that neither it nor the verifier says something is damaged: a crash damages nothing.
-func (s *site) recover() error {
+func (s *sandbox) recover() error {
 	s.verify()
-	if err := s.daemon.start(); err != nil {
+	if err := s.daemon.Start(); err != nil {
 		return err
 	}
-	journal, err := s.daemon.ready()
+	journal, err := s.daemon.Recovered()
 	if err != nil {
 		return err
 	}
@@ -177,22 +191,22 @@ func (s *site) recover() error {
 }
 
 // verify reads the state directory as it was left.
-func (s *site) verify() {
-	if _, err := os.Stat(filepath.Join(s.daemon.state, "journal")); err != nil {
+func (s *sandbox) verify() {
+	if _, err := os.Stat(filepath.Join(s.state, "journal")); err != nil {
 		return // nothing was ever taken
 	}
-	if err := snapshot.Verify(s.daemon.state); err != nil {
+	if err := snapshot.Verify(s.state); err != nil {
 		s.result.violate("after crash %d the state directory does not verify: %v", len(s.crashes), err)
 	}
 }
 
 // drain waits until nothing waits any more.
-func (s *site) drain() error {
+func (s *sandbox) drain() error {
 	last, since := int64(-1), time.Now()
 	for {
-		st, _, err := s.daemon.status()
+		st, err := s.daemon.Status()
 		if err != nil {
-			return errors.Join(s.alive(), fmt.Errorf("drain: %w", err))
+			return errors.Join(s.daemon.Ended(), fmt.Errorf("drain: %w", err))
 		}
 		if st.Messages == 0 {
 			return nil
@@ -207,10 +221,30 @@ func (s *site) drain() error {
 	}
 }
 
+// waiting lists the recipients that wait, by the sender of their message.
+func (s *sandbox) waiting() (map[pair]bool, error) {
+	c := console.NewClient(s.daemon.Socket())
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	all := make(map[pair]bool)
+	for l, err := range c.Messages(ctx, console.Filter{}) {
+		if err != nil {
+			return nil, err
+		}
+		if id, ok := idOfSender(l.Sender); ok {
+			for _, r := range l.Recipients {
+				all[pair{id, r.Address}] = true
+			}
+		}
+	}
+	return all, nil
+}
+
 // finish drains, stops, and looks whether a start after that finds anything left to do.
-func (s *site) finish() error {
+func (s *sandbox) finish() error {
 	if err := s.drain(); err != nil {
-		waiting, lerr := s.daemon.waiting()
+		waiting, lerr := s.waiting()
 		if lerr != nil {
 			return errors.Join(err, lerr)
 		}
@@ -218,31 +252,18 @@ func (s *site) finish() error {
 		s.balance(waiting)
 		return nil
 	}
-	if err := s.daemon.stop(patience); err != nil {
+	if err := s.daemon.Stop(patience); err != nil {
 		s.result.violate("stop: %v", err)
 	}
 	if err := s.recover(); err != nil {
 		return err
 	}
-	if _, journal, err := s.daemon.status(); err != nil || journal.Recovery.Messages != 0 || !journal.Recovery.Clean {
+	if journal, err := s.daemon.Journal(); err != nil || journal.Recovery.Messages != 0 || !journal.Recovery.Clean {
 		s.result.violate("a start after a clean stop with nothing left found %+v, %v", journal.Recovery, err)
 	}
-	if err := s.daemon.stop(patience); err != nil {
+	if err := s.daemon.Stop(patience); err != nil {
 		s.result.violate("stop: %v", err)
 	}
 	s.balance(nil)
 	return nil
-}
-
-// copyConfig gives d the site's configuration, with sockets of its own.
-func (s *site) copyConfig(d *daemon) error {
-	text, err := os.ReadFile(s.daemon.config())
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
-		return err
-	}
-	moved := strings.NewReplacer(s.daemon.door(), d.door(), s.daemon.socket(), d.socket()).Replace(string(text))
-	return os.WriteFile(d.config(), []byte(moved), 0o600)
 }
