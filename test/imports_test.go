@@ -2,6 +2,7 @@
 package test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os/exec"
 	"slices"
@@ -11,8 +12,8 @@ import (
 
 const module = "github.com/millrace/millrace/"
 
-// allowed says which of our packages each may import. A folder not named here may import nothing of ours; "x/..." names
-// a folder and all below it. Imports run one way: what stands above may import what stands below.
+// allowed says which of our packages each may import. A folder not named here may import nothing of ours. Imports run one
+// way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
 var allowed = map[string][]string{
 	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
 	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "relay", "relay/console", "snapshot"},
@@ -34,13 +35,51 @@ var allowed = map[string][]string{
 	"relay/smtp":    {},
 }
 
-// only says which packages may import a library.
+// direction says, of each package in allowed, why its imports end where they end. The failure message quotes it.
+var direction = map[string]string{
+	"cmd/millrace": "it is the command line: it starts the daemon, or asks it through the console, or reads a state directory " +
+		"without it; work of its own would be out of every test's reach",
+	"cmd/demo": "the demonstration brings its own MTA and receivers, which are those of the tests; no other package of the " +
+		"product may link test code",
+	"cmd/daemon": "it wires the parts and is the only one that knows them all; a part that imported it could not be used or " +
+		"tested without all the others",
+	"cmd/config": "the configuration consists of the parts' own tables, so it imports their types; the parts do not import it, " +
+		"because they get values and know no file",
+	"filter/milter": "a door turns its protocol into filter's questions and relay's messages; which parts stand behind the queue " +
+		"map must not matter to it",
+	"filter/smtpd": "a door turns its protocol into filter's questions and relay's messages; the doors do not know each other, " +
+		"because what they share is in filter",
+	"filter": "it decides about an offered message before anything is taken; it must be possible to ask it without a network " +
+		"and a disk",
+	"relay/pool":    "it brings visits to connections: it needs the queue's visits, the route and the wire, and no file or door",
+	"relay/route":   "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
+	"relay/bounce":  "a report is made from a message and its outcomes alone; it is sent by relay/smtp",
+	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
+	"snapshot": "it records relay's messages and gives them back; it needs the reply classes of relay/smtp, and must recover " +
+		"without doors and network",
+	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",
+	"relay": "the heart holds no milter, DNS, TOML, HTTP or file code: the parts import it, and an import back would be a ring; " +
+		"its interfaces stand here and are implemented outside",
+	"relay/smtp": "the wire is a leaf: it delivers bytes and knows no queue, so that it can be held against transcripts",
+}
+
+// only says which packages may import a library. The reasons stand in alone, by the library.
 var only = map[string][]string{
 	"github.com/emersion/go-milter": {"filter/milter"},
 	"github.com/miekg/dns":          {"relay/route", "test/dns"},
 	"github.com/BurntSushi/toml":    {"cmd/config"},
 	"net/http":                      {"relay/console"},
 	"testing":                       {"test/..."},
+}
+
+// alone says why a library may be imported there alone. The failure message quotes it.
+var alone = map[string]string{
+	"github.com/emersion/go-milter": "its server has faults that the door works around, for instance by one server for each connection; " +
+		"another importer would meet them unprotected",
+	"github.com/miekg/dns":       "answers are cached in one place, with one idea of how long they hold; the name server of the tests is its peer",
+	"github.com/BurntSushi/toml": "the configuration is read strictly, with the place of every error; a second reader would not be strict",
+	"net/http":                   "the daemon serves HTTP on its control socket and nowhere else, so that nobody reaches it over the network by mistake",
+	"testing":                    "it puts the flags of go test into every program that links it",
 }
 
 type listed struct {
@@ -64,7 +103,7 @@ func checkHouse(t *testing.T, name, imp string) {
 		return
 	}
 	if !slices.Contains(allowed[name], target) {
-		t.Errorf("%s imports %s, against the house's plan", name, target)
+		t.Errorf("%s must not import %s: %s", name, target, reason(direction[name]))
 	}
 }
 
@@ -78,7 +117,25 @@ func checkLibrary(t *testing.T, name, imp string) {
 			return
 		}
 	}
-	t.Errorf("%s imports %s; only %s may", name, imp, strings.Join(who, ", "))
+	t.Errorf("%s must not import %s, only %s may: %s", name, imp, strings.Join(who, ", "), reason(alone[imp]))
+}
+
+func reason(text string) string {
+	return cmp.Or(text, "it is not in the plan; if it should be, add it here with the reason")
+}
+
+// TestEveryRuleHasAReason: whoever is stopped by a rule must be told why it stands.
+func TestEveryRuleHasAReason(t *testing.T) {
+	for name := range allowed {
+		if direction[name] == "" {
+			t.Errorf("allowed names %s, and direction does not say why its imports end there", name)
+		}
+	}
+	for library := range only {
+		if alone[library] == "" {
+			t.Errorf("only names %s, and alone does not say why it may be imported there alone", library)
+		}
+	}
 }
 
 // TestPackagersLeaveTheDemoOut: a program built with -tags nodemo holds nothing of the tests. A mail server has no use for
