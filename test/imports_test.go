@@ -53,9 +53,9 @@ var direction = map[string]string{
 		"and a disk",
 	"relay/pool":    "it brings visits to connections: it needs the queue's visits, the route and the wire, and no file or door",
 	"relay/route":   "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
-	"relay/bounce":  "a report is made from a message and its outcomes alone; it is sent by relay/smtp",
+	"relay/bounce":  "a report is made from a message and the replies of receivers to it, and from nothing else",
 	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
-	"snapshot": "it records relay's messages and gives them back; it needs the reply classes of relay/smtp, and must recover " +
+	"snapshot": "it records relay's messages, with the replies of receivers in them, and gives them back; it must recover " +
 		"without doors and network",
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",
 	"relay": "the heart holds no milter, DNS, TOML, HTTP or file code: the parts import it, and an import back would be a ring; " +
