@@ -79,7 +79,7 @@ var alone = map[string]string{
 	"github.com/miekg/dns":       "answers are cached in one place, with one idea of how long they hold; the name server of the tests is its peer",
 	"github.com/BurntSushi/toml": "the configuration is read strictly, with the place of every error; a second reader would not be strict",
 	"net/http":                   "the daemon serves HTTP on its control socket and nowhere else, so that nobody reaches it over the network by mistake",
-	"testing":                    "it puts the flags of go test into every program that links it",
+	"testing":                    "what works on a *testing.T is test code; a program of the product would link it and never call it",
 }
 
 type listed struct {

@@ -14,30 +14,41 @@ func usual(seed uint64) load {
 	return load{conns: 4, backlog: 300, pause: 4 * time.Millisecond, seed: seed, prefix: "m"}
 }
 
+// underLoad has mail offered and calls disturb again and again, each time after a random while, until disturb says that it
+// has done its work n times. Then it balances the books. stream makes the mode's random numbers its own.
+func (s *sandbox) underLoad(r *run, stream uint64, n int, disturb func(rng *rand.Rand) (done int, err error)) error {
+	if err := s.recover(); err != nil {
+		return err
+	}
+	g := s.generate(usual(r.seed))
+	defer g.stop()
+	rng := rand.New(rand.NewPCG(r.seed, stream))
+	done := 0
+	for done < n {
+		time.Sleep(runTime(rng))
+		var err error
+		if done, err = disturb(rng); err != nil {
+			return err
+		}
+		r.progress(done, n)
+	}
+	g.stop()
+	s.result.N = done
+	return s.finish()
+}
+
 // killMode kills the daemon n times under load, over one state directory.
 func killMode(r *run, n int) (Result, error) {
 	return r.inSandbox(options{}, func(s *sandbox) error {
-		if err := s.recover(); err != nil {
-			return err
-		}
-		g := s.generate(usual(r.seed))
-		defer g.stop()
-		rng := rand.New(rand.NewPCG(r.seed, 1))
-		for len(s.crashes) < n {
-			if err := s.killOnce(rng); err != nil {
-				return err
-			}
-			r.progress(len(s.crashes), n)
-		}
-		g.stop()
-		s.result.N = len(s.crashes)
-		return s.finish()
+		return s.underLoad(r, 1, n, func(rng *rand.Rand) (int, error) {
+			err := s.killOnce(rng)
+			return len(s.crashes), err
+		})
 	})
 }
 
-// killOnce lets the daemon work for a while and kills it; in one of four cases again, before or just after it is back.
+// killOnce kills the daemon; in one of four cases again, before or just after it is back.
 func (s *sandbox) killOnce(rng *rand.Rand) error {
-	time.Sleep(runTime(rng))
 	if len(s.crashes)%10 == 5 {
 		s.intrude()
 	}

@@ -9,22 +9,10 @@ import (
 // powerMode cuts the power n times under load, over one state directory.
 func powerMode(r *run, n int) (Result, error) {
 	return r.atDisk(options{}, func(s *sandbox, d *disk) error {
-		if err := s.recover(); err != nil {
-			return err
-		}
-		g := s.generate(usual(r.seed))
-		defer g.stop()
-		rng := rand.New(rand.NewPCG(r.seed, 3))
-		for len(s.crashes) < n {
-			time.Sleep(runTime(rng))
-			if err := s.powerCut(d, rng); err != nil {
-				return err
-			}
-			r.progress(len(s.crashes), n)
-		}
-		g.stop()
-		s.result.N = len(s.crashes)
-		return s.finish()
+		return s.underLoad(r, 3, n, func(rng *rand.Rand) (int, error) {
+			err := s.powerCut(d, rng)
+			return len(s.crashes), err
+		})
 	})
 }
 

@@ -15,26 +15,15 @@ const stopLimit = 30 * time.Second
 // excuse.
 func stopMode(r *run, n int) (Result, error) {
 	return r.inSandbox(options{}, func(s *sandbox) error {
-		if err := s.recover(); err != nil {
-			return err
-		}
-		g := s.generate(usual(r.seed))
-		defer g.stop()
-		rng := rand.New(rand.NewPCG(r.seed, 2))
-		longest := time.Duration(0)
-		for i := range n {
-			time.Sleep(runTime(rng))
-			took, err := s.signalOnce(i, rng)
-			if err != nil {
-				return err
-			}
+		sent, longest := 0, time.Duration(0)
+		err := s.underLoad(r, 2, n, func(rng *rand.Rand) (int, error) {
+			took, err := s.signalOnce(sent, rng)
 			longest = max(longest, took)
-			r.progress(i+1, n)
-		}
-		g.stop()
-		s.result.N = n
+			sent++
+			return sent, err
+		})
 		s.result.note("the longest stop took %.2f s", longest.Seconds())
-		return s.finish()
+		return err
 	})
 }
 

@@ -50,6 +50,21 @@ func Build(dir string, flags ...string) (string, error) {
 	return bin, nil
 }
 
+// WithBinary builds the millrace command for the duration of run, sets bin to its path, and returns what run returns, or
+// 1 when it cannot be built. It is the body of a TestMain: the tests of a package share one binary.
+func WithBinary(bin *string, run func() int, flags ...string) int {
+	dir, err := os.MkdirTemp("", "millrace-bin-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		*bin, err = Build(dir, flags...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
+}
+
 // New returns a Daemon that runs bin in dir. It is not started and has no configuration yet.
 func New(bin, dir string) *Daemon { return &Daemon{Bin: bin, Dir: dir} }
 

@@ -16,20 +16,7 @@ import (
 // binary is the daemon under test, built once.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(withBinary(m.Run)) }
-
-func withBinary(run func() int) int {
-	dir, err := os.MkdirTemp("", "millrace-bin-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return run()
-}
+func TestMain(m *testing.M) { os.Exit(WithBinary(&binary, m.Run)) }
 
 // configured returns a daemon that can be started and is killed at the end of the test.
 func configured(t *testing.T) *Daemon {

@@ -51,6 +51,28 @@ func ReadFragment(dir string) (*Fragment, error) {
 	return &f, nil
 }
 
+// sendmailMilter is the address of Millrace's milter door in contrib/sendmail.
+const sendmailMilter = "inet:8895@127.0.0.1"
+
+// ReadSendmailFragment reads the file millrace.mc in dir, for SendmailConfig.Fragment. The milter is at addr instead of
+// the documented address.
+func ReadSendmailFragment(dir, addr string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "millrace.mc"))
+	if err != nil {
+		return "", fmt.Errorf("mta: read fragment: %w", err)
+	}
+	if !strings.Contains(string(text), sendmailMilter) {
+		return "", fmt.Errorf("mta: millrace.mc does not name %s", sendmailMilter)
+	}
+	return strings.ReplaceAll(string(text), sendmailMilter, sendmailSocket(addr)), nil
+}
+
+// sendmailSocket is host:port in the form of Sendmail's configuration.
+func sendmailSocket(addr string) string {
+	host, port, _ := strings.Cut(addr, ":")
+	return "inet:" + port + "@" + host
+}
+
 // logicalLines reads a Postfix file: comments and empty lines are dropped, a line that begins with a blank continues
 // the one before it.
 func logicalLines(name string) ([]string, error) {

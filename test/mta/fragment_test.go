@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/test/load"
-	"github.com/millrace/millrace/test/process"
 )
 
 const contrib = "../../contrib/postfix"
@@ -112,10 +111,7 @@ func TestReadmeIsTheFragment(t *testing.T) {
 	for _, milters := range [][]string{nil, {"inet:127.0.0.1:8891"}} {
 		t.Run(strings.Join(milters, ","), func(t *testing.T) {
 			byHand := startPostfix(t, PostfixConfig{Milters: milters})
-			back, err := process.FreeAddr()
-			if err != nil {
-				t.Fatal(err)
-			}
+			back := awayAddr(t)
 			before := settings(t, byHand)
 			own := strings.NewReplacer("127.0.0.1:10026", back).Replace
 			shell(t, byHand, own(readmeBlock(t, 0)))
@@ -138,17 +134,11 @@ func TestReadmeIsTheFragment(t *testing.T) {
 // TestFragmentOnDeadMillrace applies contrib/postfix as it stands. Nobody listens on the milter's address, so all mail
 // must flow, and what is handed back at the second listener must flow too.
 func TestFragmentOnDeadMillrace(t *testing.T) {
-	far, world, _ := farEnd(t)
-	dead, err := process.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := process.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	far, remote, _ := farEnd(t)
+	dead := awayAddr(t)
+	back := awayAddr(t)
 	f := readContrib(t).Replace("127.0.0.1:8895", dead).Replace("127.0.0.1:10026", back)
-	p := startPostfix(t, PostfixConfig{Relay: world, Fragment: f})
+	p := startPostfix(t, PostfixConfig{Relay: remote, Fragment: f})
 	first := send(t, far, load.Config{Addr: p.Addr, Messages: 10, Prefix: "in"})
 	second, err := load.Run(t.Context(), load.Config{Addr: back, Messages: 10, Prefix: "back"})
 	if err != nil || second.Acked() != 10 {
@@ -176,10 +166,7 @@ func TestFragmentOnDeadMillrace(t *testing.T) {
 // Without the option for cleanup this takes two minutes, with it a few seconds.
 func TestPureBulkIsNotSlowed(t *testing.T) {
 	d := startDiscarder(t)
-	back, err := process.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	back := awayAddr(t)
 	f := readContrib(t).Replace("127.0.0.1:8895", d.ln.Addr().String()).Replace("127.0.0.1:10026", back)
 	p := startPostfix(t, PostfixConfig{Fragment: f})
 	report, err := load.Run(t.Context(), load.Config{Addr: p.Addr, Messages: 500, Conns: 4, MinSize: 2000})

@@ -82,9 +82,8 @@ func (o *Opendkim) writeKey(name string) error {
 }
 
 func (o *Opendkim) conf(dir string) string {
-	host, port, _ := strings.Cut(o.Addr, ":")
 	text := fmt.Sprintf(`Mode s
-Socket inet:%s@%s
+Socket %s
 Domain %s
 Selector %s
 KeyFile %s
@@ -93,7 +92,7 @@ InternalHosts 127.0.0.1
 Syslog no
 RequireSafeKeys no
 PidFile %s
-`, port, host, strings.Join(o.config.Domains, ","), o.config.Selector, filepath.Join(dir, "dkim.private"),
+`, sendmailSocket(o.Addr), strings.Join(o.config.Domains, ","), o.config.Selector, filepath.Join(dir, "dkim.private"),
 		o.config.Canonicalization, filepath.Join(dir, "opendkim.pid"))
 	if len(o.config.OmitHeaders) > 0 {
 		text += "OmitHeaders " + strings.Join(o.config.OmitHeaders, ",") + "\n"
@@ -115,10 +114,7 @@ func (o *Opendkim) LookupTXT(name string) ([]string, error) {
 func (o *Opendkim) PostfixMilter() string { return "inet:" + o.Addr }
 
 // SendmailMilter returns the address in the form of SendmailConfig.Milters.
-func (o *Opendkim) SendmailMilter() string {
-	host, port, _ := strings.Cut(o.Addr, ":")
-	return "inet:" + port + "@" + host
-}
+func (o *Opendkim) SendmailMilter() string { return sendmailSocket(o.Addr) }
 
 // Stop ends opendkim and waits for it. It has nothing to save, and asked politely it takes five seconds.
 func (o *Opendkim) Stop() error { return stop(o.daemon, syscall.SIGKILL) }

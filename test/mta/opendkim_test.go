@@ -43,13 +43,13 @@ func TestSignaturesSurvive(t *testing.T) {
 	for _, form := range []string{"simple/simple", "relaxed/relaxed"} {
 		for _, server := range []string{"postfix", "sendmail"} {
 			t.Run(strings.ReplaceAll(form, "/", "-")+" "+server, func(t *testing.T) {
-				far, world, _ := farEnd(t)
+				far, remote, _ := farEnd(t)
 				o := startOpendkim(t, OpendkimConfig{Canonicalization: form})
 				addr := ""
 				if server == "postfix" {
-					addr = startPostfix(t, PostfixConfig{Relay: world, Milters: []string{o.PostfixMilter()}}).Addr
+					addr = startPostfix(t, PostfixConfig{Relay: remote, Milters: []string{o.PostfixMilter()}}).Addr
 				} else {
-					addr = startSendmail(t, SendmailConfig{Relay: world, Milters: []string{o.SendmailMilter()}}).Addr
+					addr = startSendmail(t, SendmailConfig{Relay: remote, Milters: []string{o.SendmailMilter()}}).Addr
 				}
 				send(t, far, load.Config{Addr: addr, Messages: 10, Conns: 2, Plain: 0.5, MinSize: 5000, Personal: 1})
 				for d := range far.All() {
@@ -62,9 +62,9 @@ func TestSignaturesSurvive(t *testing.T) {
 
 // TestVerifyCanFail makes sure that the check above is one.
 func TestVerifyCanFail(t *testing.T) {
-	far, world, _ := farEnd(t)
+	far, remote, _ := farEnd(t)
 	o := startOpendkim(t, OpendkimConfig{Canonicalization: "simple/simple"})
-	p := startPostfix(t, PostfixConfig{Relay: world, Milters: []string{o.PostfixMilter()}})
+	p := startPostfix(t, PostfixConfig{Relay: remote, Milters: []string{o.PostfixMilter()}})
 	send(t, far, load.Config{Addr: p.Addr, Messages: 1})
 	raw := far.Deliveries()[0].Raw
 	raw = bytes.Replace(raw, []byte("Subject:News"), []byte("Subject: News"), 1)

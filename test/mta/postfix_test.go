@@ -13,15 +13,15 @@ import (
 
 const arrivalTime = time.Minute
 
-// farEnd is a sink with one listener for the world and one, speaking LMTP, for local domains.
-func farEnd(t *testing.T) (s *sink.Sink, world, local string) {
+// farEnd is a sink with a listener for all remote domains and one, which speaks LMTP, for local domains.
+func farEnd(t *testing.T) (s *sink.Sink, remote, local string) {
 	t.Helper()
 	s, err := sink.New(sink.Config{Keep: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	w, err := s.Listen("127.0.0.1:0", sink.Character{Name: "world.test"})
+	w, err := s.Listen("127.0.0.1:0", sink.Character{Name: "remote.test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,9 +89,9 @@ func firstRefused(r load.Report) load.Record {
 }
 
 func TestPostfixDelivers(t *testing.T) {
-	far, world, local := farEnd(t)
+	far, remote, local := farEnd(t)
 	p := startPostfix(t, PostfixConfig{
-		Relay:     world,
+		Relay:     remote,
 		Local:     map[string]string{"local.test": local},
 		Listeners: map[string][]string{"second": {"smtpd_milters="}},
 	})
@@ -106,47 +106,62 @@ func TestPostfixDelivers(t *testing.T) {
 	}
 }
 
-// TestPostfixQueueSurvives stops, and kills, a Postfix that holds mail for a host that is away, and wants every
-// message once when the host is back.
+// restartable is a server whose queue outlives it.
+type restartable interface {
+	Start() error
+	Flush() error
+}
+
+// queueSurvives has the server at addr queue mail for a host that is away, ends the server, and starts it again when the
+// host is back. Every message must arrive once.
+func queueSurvives(t *testing.T, s restartable, addr, away string, end func() error) {
+	t.Helper()
+	report, err := load.Run(t.Context(), load.Config{Addr: addr, Messages: 20, MinSize: 2000, Conns: 2})
+	if err != nil || report.Acked() != 20 {
+		t.Fatalf("%d acknowledged, %v", report.Acked(), err)
+	}
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	far, err := sink.New(sink.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if _, err := far.Listen(away, sink.Character{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is delivered", func() bool { return s.Flush() == nil && far.Count() >= 20 })
+	if err := load.Compare(report.Records, far.All()).Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// awayAddr is where a host will listen that does not yet.
+func awayAddr(t *testing.T) string {
+	t.Helper()
+	addr, err := process.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
 func TestPostfixQueueSurvives(t *testing.T) {
 	for name, end := range map[string]func(*Postfix) error{"stop": (*Postfix).Stop, "kill": (*Postfix).Kill} {
 		t.Run(name, func(t *testing.T) {
-			away, err := process.FreeAddr()
-			if err != nil {
-				t.Fatal(err)
-			}
+			away := awayAddr(t)
 			p := startPostfix(t, PostfixConfig{Relay: away})
-			report, err := load.Run(t.Context(), load.Config{Addr: p.Addr, Messages: 20, MinSize: 2000})
-			if err != nil || report.Acked() != 20 {
-				t.Fatalf("%d acknowledged, %v", report.Acked(), err)
-			}
-			if err := end(p); err != nil {
-				t.Fatal(err)
-			}
-			far, err := sink.New(sink.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer far.Close()
-			if _, err := far.Listen(away, sink.Character{}); err != nil {
-				t.Fatal(err)
-			}
-			if err := p.Start(); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "all is delivered", func() bool { return p.Flush() == nil && far.Count() >= 20 })
-			if err := load.Compare(report.Records, far.All()).Err(); err != nil {
-				t.Error(err)
-			}
+			queueSurvives(t, p, p.Addr, away, func() error { return end(p) })
 		})
 	}
 }
 
 func TestPostfixQueueAndReload(t *testing.T) {
-	away, err := process.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	away := awayAddr(t)
 	p := startPostfix(t, PostfixConfig{
 		Relay:     away,
 		Main:      map[string]string{"myhostname": "name.test"},

@@ -1,14 +1,11 @@
 package mta
 
 import (
-	"net"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/test/load"
-	"github.com/millrace/millrace/test/process"
-	"github.com/millrace/millrace/test/sink"
 )
 
 func startSendmail(t *testing.T, c SendmailConfig) *Sendmail {
@@ -27,8 +24,8 @@ func startSendmail(t *testing.T, c SendmailConfig) *Sendmail {
 }
 
 func TestSendmailDelivers(t *testing.T) {
-	far, world, local := farEnd(t)
-	s := startSendmail(t, SendmailConfig{Relay: world, Local: map[string]string{"local.test": local}})
+	far, remote, local := farEnd(t)
+	s := startSendmail(t, SendmailConfig{Relay: remote, Local: map[string]string{"local.test": local}})
 	send(t, far, load.Config{
 		Addr: s.Addr, Messages: 50, Rcpts: 2, MinSize: 3000, MaxSize: 60_000, Plain: 0.3, Conns: 4, Seed: 1,
 		Domains: []string{"a.test", "b.test", "local.test"},
@@ -47,35 +44,24 @@ func TestSendmailDelivers(t *testing.T) {
 // millraceMC is contrib/sendmail/millrace.mc with the milter at addr.
 func millraceMC(t *testing.T, addr string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../contrib/sendmail/millrace.mc")
+	text, err := ReadSendmailFragment("../../contrib/sendmail", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const documented = "inet:8895@127.0.0.1"
-	if !strings.Contains(string(text), documented) {
-		t.Fatalf("millrace.mc does not name %s", documented)
-	}
-	return strings.ReplaceAll(string(text), documented, "inet:"+port+"@"+host)
+	return text
 }
 
 func TestSendmailFragment(t *testing.T) {
 	t.Run("dead", func(t *testing.T) {
-		dead, err := process.FreeAddr()
-		if err != nil {
-			t.Fatal(err)
-		}
-		far, world, _ := farEnd(t)
-		s := startSendmail(t, SendmailConfig{Relay: world, Fragment: millraceMC(t, dead)})
+		dead := awayAddr(t)
+		far, remote, _ := farEnd(t)
+		s := startSendmail(t, SendmailConfig{Relay: remote, Fragment: millraceMC(t, dead)})
 		send(t, far, load.Config{Addr: s.Addr, Messages: 5, Conns: 2})
 	})
 	t.Run("takes all", func(t *testing.T) {
-		far, world, _ := farEnd(t)
+		far, remote, _ := farEnd(t)
 		d := startDiscarder(t)
-		s := startSendmail(t, SendmailConfig{Relay: world, Fragment: millraceMC(t, d.ln.Addr().String())})
+		s := startSendmail(t, SendmailConfig{Relay: remote, Fragment: millraceMC(t, d.ln.Addr().String())})
 		report, err := load.Run(t.Context(), load.Config{Addr: s.Addr, Messages: 20, Conns: 2})
 		if err != nil || report.Acked() != 20 || d.taken.Load() != 20 {
 			t.Errorf("%d acknowledged, %d taken, %v", report.Acked(), d.taken.Load(), err)
@@ -111,31 +97,7 @@ func TestSendmailAsksWhatMillraceNeeds(t *testing.T) {
 }
 
 func TestSendmailQueueSurvives(t *testing.T) {
-	away, err := process.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	away := awayAddr(t)
 	s := startSendmail(t, SendmailConfig{Relay: away})
-	report, err := load.Run(t.Context(), load.Config{Addr: s.Addr, Messages: 5, MinSize: 2000, Conns: 1})
-	if err != nil || report.Acked() != 5 {
-		t.Fatalf("%d acknowledged, %v", report.Acked(), err)
-	}
-	if err := s.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	far, err := sink.New(sink.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
-	if _, err := far.Listen(away, sink.Character{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "all is delivered", func() bool { return s.Flush() == nil && far.Count() >= 5 })
-	if err := load.Compare(report.Records, far.All()).Err(); err != nil {
-		t.Error(err)
-	}
+	queueSurvives(t, s, s.Addr, away, s.Kill)
 }

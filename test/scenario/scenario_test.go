@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -26,20 +25,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(withBinary(m.Run))
-}
-
-func withBinary(run func() int) int {
-	dir, err := os.MkdirTemp("", "millrace-bin-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = daemon.Build(dir, "-race")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return run()
+	os.Exit(daemon.WithBinary(&binary, m.Run, "-race"))
 }
 
 // size picks the number of messages.

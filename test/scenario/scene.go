@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,7 +183,7 @@ func (s *Scene) StartSendmail() error {
 		c.Milters = append(c.Milters, s.Opendkim.SendmailMilter())
 	}
 	if s.Millrace != nil {
-		if c.Fragment, err = s.sendmailFragment(); err != nil {
+		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.Milter); err != nil {
 			return err
 		}
 	}
@@ -217,17 +216,4 @@ func (s *Scene) Close() error {
 	}
 	s.closers = nil
 	return err
-}
-
-// sendmailFragment reads contrib's lines, with the address that is free here.
-func (s *Scene) sendmailFragment() (string, error) {
-	text, err := os.ReadFile(filepath.Join(ContribDir, "sendmail", "millrace.mc"))
-	if err != nil {
-		return "", err
-	}
-	host, port, err := net.SplitHostPort(s.Millrace.Milter)
-	if err != nil {
-		return "", err
-	}
-	return strings.ReplaceAll(string(text), "inet:8895@127.0.0.1", "inet:"+port+"@"+host), nil
 }
