@@ -1,0 +1,334 @@
+package relay
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+var updateTraces = flag.Bool("update", false, "write the traces in testdata/traces as they are now")
+
+// TestTraces runs each file of testdata/traces: a line that begins with "> " is a command, and what stands below it, up to an
+// empty line, is exactly what happens then. Lines that begin with "#" tell the reader why. The files are the
+// documentation of the heart: read one beside FLOW.md. The commands are the methods of stage that begin with "do".
+//
+//	go test ./relay -run TestTraces -update    # after a change that is meant to be seen
+func TestTraces(t *testing.T) {
+	files, err := filepath.Glob("testdata/traces/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no traces: %v", err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := runTrace(t, string(text))
+			if *updateTraces {
+				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(text) {
+				t.Errorf("%s: the trace is now\n%s", name, got)
+			}
+		})
+	}
+}
+
+// runTrace gives the file back with what happens now.
+func runTrace(t *testing.T, text string) (now string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{t: t, begin: time.Now(), receivers: make(map[string]*receiver), names: make(map[string]*Message)}
+		defer s.end()
+		var out strings.Builder
+		skip := false // what happened when the file was written
+		for line := range strings.Lines(text) {
+			command, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "> ")
+			switch {
+			case ok:
+				fmt.Fprintf(&out, "> %s\n%s", command, s.do(command))
+				skip = true
+			case line == "\n":
+				skip = false
+				fallthrough
+			case !skip:
+				out.WriteString(line)
+			}
+		}
+		now = out.String()
+	})
+	return now
+}
+
+// stage is a heart with one channel and receivers that do as they are told.
+type stage struct {
+	t         *testing.T
+	begin     time.Time
+	queue     QueueConfig
+	retry     RetryConfig
+	handback  HandbackConfig
+	heart     *QueueMap // made by the first command that needs it
+	h         *Handler
+	stop      func()
+	names     map[string]*Message
+	receivers map[string]*receiver // by domain; our own MTA is "inject"
+
+	mu  sync.Mutex
+	out strings.Builder
+}
+
+// receiver is what the site of one domain does.
+type receiver struct {
+	answer smtp.Reply
+	closed Reason
+	queues []*Queue // that wait for it to open
+}
+
+func (s *stage) do(command string) string {
+	name, rest, _ := strings.Cut(command, " ")
+	commands := map[string]func(string){
+		"config": s.doConfig, "receiver": s.doReceiver, "close": s.doClose, "open": s.doOpen,
+		"offer": s.doOffer, "wait": s.doWait, "show": s.doShow,
+	}
+	run, ok := commands[name]
+	if !ok {
+		s.t.Fatalf("no command %q", command)
+	}
+	run(rest)
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.out.Reset()
+	return s.out.String()
+}
+
+// say adds a line to the trace, with the time since the beginning.
+func (s *stage) say(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(&s.out, "%8s  %s\n", short(time.Since(s.begin)), fmt.Sprintf(format, args...))
+}
+
+// short is d without the zeros that time.Duration prints.
+func short(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// doConfig sets keys of [queue], [retry] and [handback], before anything else: config max_length=2 retry=10m,20m.
+func (s *stage) doConfig(args string) {
+	s.queue, s.retry, s.handback = DefaultQueueConfig(), retryEvery(10*time.Minute, time.Hour), HandbackConfig{}
+	for _, arg := range strings.Fields(args) {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "max_length":
+			s.queue.MaxLength = s.number(value)
+		case "retry":
+			s.retry.Schedule = nil
+			for _, d := range strings.Split(value, ",") {
+				s.retry.Schedule = append(s.retry.Schedule, s.duration(d))
+			}
+		case "lifetime":
+			s.retry.Lifetime = s.duration(value)
+		case "visits":
+			s.handback.Visits = s.number(value)
+		case "after":
+			s.handback.After = s.duration(value)
+		default:
+			s.t.Fatalf("no key %q", key)
+		}
+	}
+	s.heart = NewQueueMap(s.queue, Deps{Journal: NoJournal{}, Listener: s})
+	s.h = NewHandler(s.heart, s.retry, s.handback)
+	s.heart.Open()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.h.Run(ctx) })
+	wg.Go(func() { s.carry(ctx) })
+	s.stop = func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+func (s *stage) end() {
+	if s.stop != nil {
+		s.stop()
+	}
+}
+
+// doReceiver says what the receiver of a domain answers from now on: receiver x 451 4.7.1 come back later.
+func (s *stage) doReceiver(args string) {
+	domain, reply, _ := strings.Cut(args, " ")
+	code, text, _ := strings.Cut(reply, " ")
+	s.site(domain).answer = smtp.Reply{Code: s.number(code), Lines: []string{text}}
+}
+
+// doClose closes the site of a domain for a time: close x 5m connection refused.
+func (s *stage) doClose(args string) {
+	f := strings.SplitN(args, " ", 3)
+	r := s.site(f[0])
+	d := s.duration(f[1])
+	r.closed = WaitFor(ReasonSite, f[0], f[2], time.Now().Add(d))
+	time.AfterFunc(d, func() { s.doOpen(f[0]) })
+}
+
+// doOpen opens a site that was closed; queues that waited for it are in line again.
+func (s *stage) doOpen(domain string) {
+	s.mu.Lock()
+	r := s.receivers[domain]
+	waited := r.queues
+	r.closed, r.queues = Reason{}, nil
+	s.mu.Unlock()
+	s.say("%s is open", domain)
+	for _, q := range waited {
+		q.Unclaim()
+		s.h.Ready(q)
+	}
+}
+
+// doOffer has a door accept a message: offer A a@x b@y.
+func (s *stage) doOffer(args string) {
+	f := strings.Fields(args)
+	m := testMessage(f[1:]...)
+	m.QueueID = f[0]
+	s.names[f[0]] = m
+	if err := s.heart.Accept(m); err != nil {
+		s.say("refused %s: %v", f[0], err)
+	}
+}
+
+// doWait lets time pass.
+func (s *stage) doWait(args string) { time.Sleep(s.duration(args)) }
+
+// doShow lists queues or messages, as the console does.
+func (s *stage) doShow(what string) {
+	if what == "queues" {
+		for _, q := range s.heart.Queues() {
+			s.say("queue %s: %d active, %d busy, %d deferred, %d siblings%s", q.Domain, q.Active, q.Busy, q.Deferred, q.Siblings, s.because(q.Reason, q.Next))
+		}
+		return
+	}
+	all := slices.Collect(s.h.Messages)
+	slices.SortFunc(all, func(a, b Listing) int { return strings.Compare(a.QueueID, b.QueueID) })
+	for _, l := range all {
+		for _, r := range l.Recipients {
+			s.say("message %s: %s is %s after %d visits%s", l.QueueID, r.Address, r.State, r.Attempts, s.because(r.DelayReason, r.NextAttempt))
+		}
+	}
+}
+
+func (s *stage) because(reason string, next int64) string {
+	text := ""
+	if reason != "" {
+		text = ": " + reason
+	}
+	if next != 0 {
+		text += ", next at " + short(time.Unix(next, 0).Sub(s.begin))
+	}
+	return text
+}
+
+func (s *stage) site(domain string) *receiver {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receivers[domain]
+	if r == nil {
+		r = &receiver{answer: smtp.Reply{Code: 250, Lines: []string{"ok"}}}
+		s.receivers[domain] = r
+	}
+	return r
+}
+
+// carry is the carrier: one channel, as pool has many.
+func (s *stage) carry(ctx context.Context) {
+	for q := s.h.Next(ctx); q != nil; q = s.h.Next(ctx) {
+		name := q.Domain
+		if q.Class == ClassInject {
+			name = "inject"
+		}
+		r := s.site(name)
+		if r.closed.Waits() {
+			q.Claim(r.closed)
+			s.mu.Lock()
+			r.queues = append(r.queues, q)
+			s.mu.Unlock()
+			s.say("%s is closed: its queue is claimed", name)
+			continue
+		}
+		for v := s.h.Visit(q); v != nil; v = s.h.Visit(q) {
+			s.say("visit %s for %s at %s", v.Node.Message.Name(), v.Node.Domain, name)
+			v.FailAll(outcomeOf(r.answer), r.answer)
+			s.h.Settle(v)
+		}
+	}
+}
+
+func outcomeOf(r smtp.Reply) Outcome {
+	switch {
+	case r.Code == 421:
+		return Again
+	case r.Code >= 500:
+		return Bounced
+	case r.Code >= 400:
+		return Deferred
+	}
+	return Sent
+}
+
+// Event implements Listener.
+func (s *stage) Event(e *Event) {
+	name := e.Message.Name()
+	switch e.Kind {
+	case EventTaken:
+		s.say("taken %s in %d nodes", name, len(e.Message.Nodes))
+	case EventSettled:
+		s.say("settled %s %s: %s (%s)", name, e.Message.Rcpts[e.Rcpt].Addr, e.Outcome, e.Reply)
+	case EventDeferred:
+		if e.Node.Due.IsZero() {
+			s.say("node %s for %s goes to our MTA", name, e.Node.Domain)
+		} else {
+			s.say("node %s for %s is due at %s", name, e.Node.Domain, short(e.Node.Due.Sub(s.begin)))
+		}
+	case EventRemoved:
+		s.say("removed %s", name)
+	default:
+		s.say("event %d %s", e.Kind, name)
+	}
+}
+
+func (s *stage) number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *stage) duration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
