@@ -1,0 +1,48 @@
+// Package pool carries mail to sites. A Site is one next hop, the MX set to which a domain resolves; limits, open
+// connections and closed doors belong to the site, because millions of domains share a few sites.
+//
+// The Manager pulls: while a channel is free it asks the output handler for the next queue (Handler.Next), looks up the
+// queue's route, and finds its site. There the queue gets an agent of its own, or waits in the site's line for an agent to
+// come by. The package imports route for the answers it is given; how they are found is behind the Router interface.
+//
+// # Who owns a channel
+//
+// A channel is a token of Channels. Tokens change hands in two places, both in Manager.launch: a new agent gets one before
+// its goroutine runs and gives it back when its work has ended. There are two kinds. A site that has proven itself (it
+// answered for some recipient since it was last closed) is worked with channels; a site of which nobody knows yet has one
+// agent on probation, which uses no channel, so that any number of dead sites leaves all channels to the sites that live.
+// Manager.dispatch is the only goroutine that gives channels out. It waits until one is free before it pulls a queue, so
+// that queues wait in the handler's line, in the admin's order, and not in the sites' lines.
+//
+// # Which agent ends when
+//
+// An agent (agent.go) is one goroutine with at most one connection. It ends
+//
+//   - when its queue is empty and no queue stands in the site's line;
+//   - when no host of the site can be reached: the site is closed (Pace) and one visit is charged;
+//   - when it was on probation and the site has proven itself: agents with a channel go on;
+//   - at the end of a queue's turn (pool.slice) when other queues wait for a channel and none is free, or when the
+//     queue's route leads elsewhere by now;
+//   - when the journal is unwritable, because nothing may be sent that cannot be recorded;
+//   - after Manager.Stop, behind the transaction it is in, or at once when Stop runs out of time.
+//
+// Its connection stays with the site for the next agent, for pool.idle. A visit in hand goes back to the front of its
+// queue, uncharged.
+//
+// # Where a queue waits
+//
+// A queue is in one state (relay.QueueState). Lined in the handler's line: it waits for a channel. Claimed: its route is
+// being looked up. Lined in a site's line: the site is closed, has no room, or the journal is unwritable; Site.park says
+// which, as a relay.Reason. Loose: agents are fetching its nodes. Site.tend, four times a second, lets the first queue of
+// a line out when the site has room again; an agent that ends does the same at once.
+//
+// # Locks
+//
+// In this order, each may be held while the next is taken: Site.mu, then Manager.life or the mutex of a line, of a shard of
+// the queue map, or of the site's Pace. Manager.mu is held for map accesses and for Site.update and Site.forgettable, so it
+// comes before Site.mu. No lock is held over a dial, a read, a write or a QUIT: connections that must be ended are taken
+// out of the site under its lock and ended outside.
+//
+// A Pace has one owner, its site; hosts, what is known of single addresses, is shared by all sites and has a lock of its own
+// that is held for map accesses only.
+package pool
