@@ -20,8 +20,8 @@ func NewDeferrals() *Deferrals {
 	return &Deferrals{wake: make(chan struct{}, 1)}
 }
 
-// Add makes n wait until n.Due.
-func (d *Deferrals) Add(n *Node) {
+// Defer makes n wait until n.Due.
+func (d *Deferrals) Defer(n *Node) {
 	d.mu.Lock()
 	heap.Push(&d.heap, n)
 	first := n.heapIndex == 0
@@ -39,7 +39,7 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		n, wait := d.next()
+		n, wait := d.earliest()
 		if n != nil {
 			ready(n)
 			continue
@@ -54,8 +54,8 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 	}
 }
 
-// next takes the earliest node when it is due, else says how long to wait for it.
-func (d *Deferrals) next() (*Node, time.Duration) {
+// earliest takes the earliest node when it is due, else says how long to wait for it.
+func (d *Deferrals) earliest() (*Node, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.heap) == 0 {

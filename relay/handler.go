@@ -98,7 +98,7 @@ func (h *Handler) postpone(n *Node) {
 		end = earlier(end, n.Message.Arrived.Add(after))
 	}
 	h.queues.deferUntil(n, earlier(n.Due, end))
-	h.deferrals.Add(n)
+	h.deferrals.Defer(n)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -151,9 +151,9 @@ func (l *MailLog) confess() int64 {
 		return 0
 	}
 	l.prefix("maillog", time.Now())
-	l.add("warning: suppressed ")
+	l.text("warning: suppressed ")
 	l.buf = strconv.AppendInt(l.buf, n, 10)
-	l.add(" lines\n")
+	l.text(" lines\n")
 	l.lost = 0
 	return n
 }
@@ -203,33 +203,33 @@ func (l *MailLog) Event(e *Event) {
 func (l *MailLog) taken(e *Event) {
 	m := e.Message
 	if m.Class != ClassInject {
-		l.begin("milter", e)
-		l.add("taken ")
+		l.startLine("milter", e)
+		l.text("taken ")
 		l.size(m)
-		l.add(", rule=")
+		l.text(", rule=")
 		l.field(m.Rule)
-		l.add(", client=")
+		l.text(", client=")
 		l.field(m.Client)
-		l.end()
+		l.endLine()
 	}
 	l.active(e)
 }
 
 // active: the message is in the queue map. pflogsumm takes its size from here, so this comes before any "to=" line.
 func (l *MailLog) active(e *Event) {
-	l.begin("qmgr", e)
+	l.startLine("qmgr", e)
 	l.size(e.Message)
-	l.add(" (queue active)")
-	l.end()
+	l.text(" (queue active)")
+	l.endLine()
 }
 
 // size writes the fields that both lines share.
 func (l *MailLog) size(m *Message) {
-	l.add("from=")
+	l.text("from=")
 	l.address(m.From)
-	l.add(", size=")
+	l.text(", size=")
 	l.buf = strconv.AppendInt(l.buf, m.Size(), 10)
-	l.add(", nrcpt=")
+	l.text(", nrcpt=")
 	l.buf = strconv.AppendInt(l.buf, int64(len(m.Rcpts)), 10)
 }
 
@@ -238,24 +238,24 @@ func (l *MailLog) settled(e *Event) {
 	if e.Outcome == Again {
 		return
 	}
-	l.begin("smtp", e)
-	l.add("to=")
+	l.startLine("smtp", e)
+	l.text("to=")
 	l.address(e.rcpt())
-	l.add(", relay=")
+	l.text(", relay=")
 	if e.Relay == "" {
-		l.add("none")
+		l.text("none")
 	}
 	l.field(e.Relay)
 	if e.ConnUse > 1 {
-		l.add(", conn_use=")
+		l.text(", conn_use=")
 		l.buf = strconv.AppendInt(l.buf, int64(e.ConnUse), 10)
 	}
 	l.delays(e.Delays)
-	l.add(", dsn=")
+	l.text(", dsn=")
 	l.dsn(e)
-	l.add(", status=")
+	l.text(", status=")
 	l.status(e)
-	l.end()
+	l.endLine()
 	if e.MaybeTwice {
 		l.maybeTwice(e, "lost connection after end of data")
 	}
@@ -267,14 +267,14 @@ func (l *MailLog) settled(e *Event) {
 // maybeTwice: RFC 1047; the receiver may have it although it is tried again.
 func (l *MailLog) maybeTwice(e *Event, why string) {
 	l.prefix("smtp", e.Time)
-	l.add("warning: ")
+	l.text("warning: ")
 	l.word(e.Message.Name())
-	l.add(": to=")
+	l.text(": to=")
 	l.address(e.rcpt())
-	l.add(" may be delivered twice (")
-	l.add(why)
-	l.add(")")
-	l.keep()
+	l.text(" may be delivered twice (")
+	l.text(why)
+	l.text(")")
+	l.endKeptLine()
 }
 
 // expired: Postfix's line for a message that waited too long.
@@ -282,11 +282,11 @@ func (l *MailLog) expired(e *Event) {
 	if l.told.seen(e.Message.ID, "expired") {
 		return
 	}
-	l.begin("qmgr", e)
-	l.add("from=")
+	l.startLine("qmgr", e)
+	l.text("from=")
 	l.address(e.Message.From)
-	l.add(", status=expired, returned to sender")
-	l.end()
+	l.text(", status=expired, returned to sender")
+	l.endLine()
 }
 
 // reported: under which name the sender is told of a failure.
@@ -294,15 +294,15 @@ func (l *MailLog) reported(e *Event) {
 	if e.Report == "" || l.told.seen(e.Message.ID, e.Report) {
 		return
 	}
-	l.begin("bounce", e)
-	l.add("sender non-delivery notification: ")
+	l.startLine("bounce", e)
+	l.text("sender non-delivery notification: ")
 	l.word(e.Report)
-	l.end()
+	l.endLine()
 }
 
 // removed: the last recipient is settled.
 func (l *MailLog) removed(e *Event) {
-	l.begin("qmgr", e)
-	l.add("removed")
-	l.end()
+	l.startLine("qmgr", e)
+	l.text("removed")
+	l.endLine()
 }

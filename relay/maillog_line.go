@@ -11,11 +11,11 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// begin starts a line about e's message.
-func (l *MailLog) begin(service string, e *Event) {
+// startLine starts a line about e's message.
+func (l *MailLog) startLine(service string, e *Event) {
 	l.prefix(service, e.Time)
 	l.word(e.Message.Name())
-	l.add(": ")
+	l.text(": ")
 }
 
 // prefix starts a line: "Nov 23 17:32:53 host postfix/millrace/smtp[812]: ".
@@ -26,30 +26,30 @@ func (l *MailLog) prefix(service string, t time.Time) {
 			l.second, l.stamp = s, t.AppendFormat(l.stamp[:0], time.Stamp)
 		}
 		l.buf = append(l.buf, l.stamp...)
-		l.add(" ")
-		l.add(l.cfg.Hostname)
-		l.add(" ")
+		l.text(" ")
+		l.text(l.cfg.Hostname)
+		l.text(" ")
 	}
-	l.add(l.cfg.Name)
-	l.add("/")
-	l.add(service)
-	l.add("[")
+	l.text(l.cfg.Name)
+	l.text("/")
+	l.text(service)
+	l.text("[")
 	l.buf = strconv.AppendInt(l.buf, int64(l.cfg.PID), 10)
-	l.add("]: ")
+	l.text("]: ")
 }
 
 // keepRoom is the room in a full buffer for lines that should not be missed.
 const keepRoom = 1 << 20
 
-// keep completes such a line.
-func (l *MailLog) keep() { l.within(l.cfg.Buffer + keepRoom) }
+// endKeptLine completes such a line.
+func (l *MailLog) endKeptLine() { l.within(l.cfg.Buffer + keepRoom) }
 
-// end completes the line.
-func (l *MailLog) end() { l.within(l.cfg.Buffer) }
+// endLine completes the line.
+func (l *MailLog) endLine() { l.within(l.cfg.Buffer) }
 
 // within takes the line back when the buffer holds more than limit.
 func (l *MailLog) within(limit int) {
-	l.add("\n")
+	l.text("\n")
 	if len(l.buf) > limit {
 		l.buf = l.buf[:l.start]
 		l.lost++
@@ -57,14 +57,14 @@ func (l *MailLog) within(limit int) {
 	}
 }
 
-// add appends text of our own.
-func (l *MailLog) add(s string) { l.buf = append(l.buf, s...) }
+// text appends text of our own.
+func (l *MailLog) text(s string) { l.buf = append(l.buf, s...) }
 
 // address appends <addr>. Angle brackets inside, legal between quotes, would end the field for every parser.
 func (l *MailLog) address(addr string) {
-	l.add("<")
+	l.text("<")
 	l.buf = appendPrintable(l.buf, addr, maxLogAddress, "<>")
-	l.add(">")
+	l.text(">")
 }
 
 // word appends a queue id or the like: no separator of any parser may be in it.
@@ -75,12 +75,12 @@ func (l *MailLog) field(s string) { l.buf = appendPrintable(l.buf, s, maxLogWord
 
 // delays appends the four parts and their sum.
 func (l *MailLog) delays(d Delays) {
-	l.add(", delay=")
+	l.text(", delay=")
 	l.buf = appendSeconds(l.buf, d.Total())
-	l.add(", delays=")
+	l.text(", delays=")
 	for i, part := range [...]time.Duration{d.Before, d.Queue, d.Setup, d.Transmit} {
 		if i > 0 {
-			l.add("/")
+			l.text("/")
 		}
 		l.buf = appendSeconds(l.buf, part)
 	}
@@ -92,13 +92,13 @@ func (l *MailLog) dsn(e *Event) {
 	case e.Reply.Enhanced != "":
 		l.word(e.Reply.Enhanced)
 	case e.Outcome == Sent || e.Outcome == HandedBack:
-		l.add("2.0.0")
+		l.text("2.0.0")
 	case e.Outcome == Bounced:
-		l.add("5.0.0")
+		l.text("5.0.0")
 	case e.Outcome == Expired:
-		l.add("4.4.7")
+		l.text("4.4.7")
 	default:
-		l.add("4.0.0")
+		l.text("4.0.0")
 	}
 }
 
@@ -110,25 +110,25 @@ func (l *MailLog) status(e *Event) {
 	case e.Outcome == Sent && e.injected():
 		l.forwarded(e.Reply, ": ")
 	default:
-		l.add(e.Outcome.String())
-		l.add(" (")
+		l.text(e.Outcome.String())
+		l.text(" (")
 		if e.Outcome != Sent {
 			l.said(e)
 		}
 		l.reply(e.Reply)
 	}
-	l.add(")")
+	l.text(")")
 }
 
 // forwarded: pflogsumm looks for "forwarded as".
 func (l *MailLog) forwarded(r smtp.Reply, how string) {
-	l.add("sent (forwarded as ")
+	l.text("sent (forwarded as ")
 	if id := queuedAs(r); id != "" {
 		l.word(id)
 	} else {
-		l.add("other mail")
+		l.text("other mail")
 	}
-	l.add(how)
+	l.text(how)
 	l.reply(r)
 }
 
@@ -141,9 +141,9 @@ func (l *MailLog) said(e *Event) {
 	if i := strings.LastIndexByte(host, ']'); i >= 0 {
 		host = host[:i+1]
 	}
-	l.add("host ")
+	l.text("host ")
 	l.field(host)
-	l.add(" said: ")
+	l.text(" said: ")
 }
 
 // reply appends a reply as one line: its code, its enhanced code, its text.
@@ -152,7 +152,7 @@ func (l *MailLog) reply(r smtp.Reply) {
 	if r.Code != 0 {
 		l.buf = strconv.AppendInt(l.buf, int64(r.Code), 10)
 		if r.Enhanced != "" {
-			l.add(" ")
+			l.text(" ")
 			l.word(r.Enhanced)
 		}
 	}
@@ -162,12 +162,12 @@ func (l *MailLog) reply(r smtp.Reply) {
 			break
 		}
 		if len(l.buf) > start && line != "" {
-			l.add(" ")
+			l.text(" ")
 		}
 		l.buf = appendPrintable(l.buf, line, room, "")
 	}
 	if len(l.buf) == start {
-		l.add("no reply")
+		l.text("no reply")
 	}
 }
 

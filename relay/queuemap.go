@@ -74,12 +74,12 @@ func (m *QueueMap) Accept(msg *Message) error {
 	if !m.open.Load() {
 		return ErrClosed
 	}
-	if !m.room(msg) {
+	if !m.hasRoom(msg) {
 		return ErrFull
 	}
 	m.digest(msg)
 	msg.Taken = time.Now()
-	m.enter(msg)
+	m.index(msg)
 	if err := m.deps.Journal.Take(msg); err != nil {
 		m.discard(msg)
 		return err
@@ -113,11 +113,11 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.wrap(msg)
 	live := restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
-		m.wrappers.Release(msg.Wrapper)
+		m.wrappers.Unwrap(msg.Wrapper)
 		return
 	}
 	msg.open.Store(int32(len(live)))
-	m.enter(msg)
+	m.index(msg)
 	m.counts.restored.Add(1)
 	m.Tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
 	m.doubt(s)
@@ -189,9 +189,9 @@ func (m *QueueMap) Open() { m.open.Store(true) }
 // Close makes Accept refuse. What waits stays.
 func (m *QueueMap) Close() { m.open.Store(false) }
 
-// room reserves nothing: a few messages over the limit at the same moment do no harm. Mail for our own MTA always finds
-// room, because it is what empties the map: a notification stands for a message that leaves with it.
-func (m *QueueMap) room(msg *Message) bool {
+// hasRoom reserves nothing: a few messages over the limit at the same moment do no harm. Mail for our own MTA always finds
+// hasRoom, because it is what empties the map: a notification stands for a message that leaves with it.
+func (m *QueueMap) hasRoom(msg *Message) bool {
 	if msg.Class == ClassInject {
 		return true
 	}
@@ -211,8 +211,8 @@ func (m *QueueMap) wrap(msg *Message) {
 	msg.open.Store(int32(len(msg.Nodes)))
 }
 
-// enter puts msg into the index and counts it.
-func (m *QueueMap) enter(msg *Message) {
+// index puts msg into the index and counts it.
+func (m *QueueMap) index(msg *Message) {
 	s := &m.messages[msg.ID%shards]
 	s.mu.Lock()
 	s.byID[msg.ID] = msg
@@ -245,7 +245,7 @@ func (m *QueueMap) discard(msg *Message) {
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
 	m.counts.bytes.Add(-msg.cost)
-	m.wrappers.Release(msg.Wrapper)
+	m.wrappers.Unwrap(msg.Wrapper)
 }
 
 // split makes one node per domain, in order of first mention.
@@ -292,7 +292,7 @@ func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
 	}
 	s := m.shard(key.Domain)
 	s.mu.Lock()
-	q := s.find(key, m.cfg.MaxLength)
+	q := s.queueFor(key, m.cfg.MaxLength)
 	push(q, n)
 	s.mu.Unlock()
 	m.ready(q)
@@ -383,8 +383,8 @@ func (m *QueueMap) shard(domain string) *shard {
 	return &m.shards[maphash.String(m.seed, domain)%shards]
 }
 
-// find returns the youngest queue of key with room for one more, made when there is none. The mutex is held.
-func (s *shard) find(key Key, maxLength int) *Queue {
+// queueFor returns the youngest queue of key with room for one more, made when there is none. The mutex is held.
+func (s *shard) queueFor(key Key, maxLength int) *Queue {
 	siblings := s.queues[key]
 	for i := len(siblings) - 1; i >= 0; i-- {
 		if siblings[i].Len() < maxLength {

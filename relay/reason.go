@@ -57,12 +57,12 @@ func WaitFor(kind ReasonKind, who, text string, until time.Time) Reason {
 // Waits reports whether r holds anything up.
 func (r Reason) Waits() bool { return r.Kind != ReasonNone }
 
-// Next is Until in Unix seconds; 0 when there is no such time.
-func (r Reason) Next() int64 { return unix(r.Until) }
+// UnixNext is Until in Unix seconds; 0 when there is no such time.
+func (r Reason) UnixNext() int64 { return unix(r.Until) }
 
 // Status is r as JSON has it.
 func (r Reason) Status() ReasonStatus {
-	return ReasonStatus{Kind: r.Kind, Who: r.Who, Reason: r.Text, Next: r.Next()}
+	return ReasonStatus{Kind: r.Kind, Who: r.Who, Reason: r.Text, Next: r.UnixNext()}
 }
 
 // ReasonStatus is a Reason as JSON has it.

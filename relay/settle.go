@@ -27,7 +27,7 @@ func (h *Handler) Settle(v *Visit) {
 			later = append(later, f.Rcpt)
 		}
 		if f.Outcome != Again {
-			h.queues.Tell(v.event(f))
+			h.queues.Tell(v.told(f))
 		}
 	}
 	h.place(v, again, later)
@@ -126,8 +126,8 @@ func (v *Visit) reason(old string) string {
 	return old
 }
 
-// event is the Event of one recipient's fate.
-func (v *Visit) event(f *Fate) *Event {
+// told is the Event of one recipient's fate.
+func (v *Visit) told(f *Fate) *Event {
 	return &Event{
 		Kind: EventSettled, Time: v.Ended, Message: v.Node.Message, Node: v.Node, Rcpt: f.Rcpt,
 		Outcome: f.Outcome, Reply: f.Reply, Relay: v.Relay, ConnUse: v.ConnUse, Delays: v.delays(),

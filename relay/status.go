@@ -18,13 +18,13 @@ func (h *Handler) Status() Status {
 		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), MaybeTwice: c.maybeTwice.Load(),
 	}
 	for i := range m.shards {
-		m.shards[i].count(&s)
+		m.shards[i].sum(&s)
 	}
 	s.Waiting = int64(h.deferrals.Len())
 	return s
 }
 
-func (s *shard) count(st *Status) {
+func (s *shard) sum(st *Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, siblings := range s.queues {
@@ -152,7 +152,7 @@ func (h *Handler) listNode(l *Listing, n *Node) {
 	for _, i := range slices.Concat(n.Rcpts, n.later) {
 		l.Recipients = append(l.Recipients, ListedRcpt{
 			Address: n.Message.Rcpts[i].Addr, Domain: n.Domain, State: n.state.String(),
-			Attempts: n.Visits, DelayReason: why.Text, NextAttempt: why.Next(), DelayKind: why.Kind, DelayWho: why.Who,
+			Attempts: n.Visits, DelayReason: why.Text, NextAttempt: why.UnixNext(), DelayKind: why.Kind, DelayWho: why.Who,
 		})
 	}
 }

@@ -62,8 +62,8 @@ func (w *Wrappers) again(body []byte) *Wrapper {
 	return wr
 }
 
-// Release gives one reference back.
-func (w *Wrappers) Release(wr *Wrapper) {
+// Unwrap gives one reference back.
+func (w *Wrappers) Unwrap(wr *Wrapper) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if wr.refs--; wr.refs == 0 {

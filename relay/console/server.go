@@ -62,10 +62,10 @@ func New(src Source, log hclog.Logger) *Server {
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("GET /v1/queues", s.queues)
-	mux.HandleFunc("GET /v1/messages", s.messages)
-	mux.HandleFunc("GET /v1/messages/{id}", s.message)
+	mux.HandleFunc("GET /v1/status", s.serveStatus)
+	mux.HandleFunc("GET /v1/queues", s.serveQueues)
+	mux.HandleFunc("GET /v1/messages", s.serveMessages)
+	mux.HandleFunc("GET /v1/messages/{id}", s.serveMessage)
 	return mux
 }
 
@@ -115,22 +115,22 @@ func (s *Server) limit(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	reply(w, s.src.Status())
 }
 
-func (s *Server) queues(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) serveQueues(w http.ResponseWriter, _ *http.Request) {
 	out := list(w)
 	defer out.end()
 	for _, q := range s.src.Queues() {
-		if !out.put(q) {
+		if !out.encode(q) {
 			return
 		}
 	}
 }
 
-func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
 	f := newFilter(r.URL.Query())
 	out := list(w)
 	defer out.end()
@@ -138,11 +138,11 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		if !f.match(&l) {
 			return r.Context().Err() == nil // nothing is written, so nothing else would tell that the reader left
 		}
-		return out.put(l)
+		return out.encode(l)
 	})
 }
 
-func (s *Server) message(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveMessage(w http.ResponseWriter, r *http.Request) {
 	l, ok := s.src.Message(r.PathValue("id"))
 	if !ok {
 		http.Error(w, "no such message", http.StatusNotFound)
@@ -155,7 +155,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 func reply(w http.ResponseWriter, v any) {
 	out := newStream(w)
 	defer out.end()
-	out.put(v)
+	out.encode(v)
 }
 
 func list(w http.ResponseWriter) *stream {

@@ -27,7 +27,7 @@ func newStream(w http.ResponseWriter) *stream {
 	return &stream{buf, enc}
 }
 
-func (s *stream) put(v any) bool { return s.enc.Encode(v) == nil }
+func (s *stream) encode(v any) bool { return s.enc.Encode(v) == nil }
 
 // end sends what is still in the buffer. Its error is of no use: the reader is gone.
 func (s *stream) end() { _ = s.buf.Flush() }

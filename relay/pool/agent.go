@@ -124,7 +124,7 @@ func (a *agent) connect() bool {
 // All other mail for the site waits on, uncharged.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
-	conn, err := a.site.connect(avoid)
+	conn, err := a.site.dialHosts(avoid)
 	switch {
 	case err == nil:
 		conn.Limit(a.m.cfg.MessagesPerConnection)
@@ -173,7 +173,7 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
-	visits, err := a.handler.Begin(v, a.room()-len(v.Node.Rcpts), a.site.reaches)
+	visits, err := a.handler.Begin(v, a.rcptRoom()-len(v.Node.Rcpts), a.site.reaches)
 	if err != nil {
 		a.pending = v // more tells why nothing is sent now
 		return nil
@@ -183,8 +183,8 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 	return t
 }
 
-// room is how many recipients one transaction may have here.
-func (a *agent) room() int {
+// rcptRoom is how many recipients one transaction may have here.
+func (a *agent) rcptRoom() int {
 	const guaranteed = 100 // RFC 5321 section 4.5.3.1.8
 	if n := a.conn.Extensions().Limits.RcptMax; n > 0 {
 		return min(n, guaranteed)

@@ -33,8 +33,8 @@ func newChannels(channels int) *Channels {
 	return &Channels{most: [2]int64{n, n * probationRoom}, freed: make(chan struct{}, 1)}
 }
 
-// enter hands out a token. It reports false when there is none.
-func (c *Channels) enter(t token) bool {
+// acquire hands out a token. It reports false when there is none.
+func (c *Channels) acquire(t token) bool {
 	if c.count[t].Add(1) > c.most[t] {
 		c.count[t].Add(-1)
 		return false
@@ -42,8 +42,8 @@ func (c *Channels) enter(t token) bool {
 	return true
 }
 
-// exit takes a token back.
-func (c *Channels) exit(t token) {
+// giveBack takes a token back.
+func (c *Channels) giveBack(t token) {
 	c.count[t].Add(-1)
 	if t == channelToken {
 		select {

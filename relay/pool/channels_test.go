@@ -11,7 +11,7 @@ func TestChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChannels(2)
 		for i, want := range []bool{true, true, false} {
-			if got := c.enter(channelToken); got != want {
+			if got := c.acquire(channelToken); got != want {
 				t.Errorf("channel %d: %t", i+1, got)
 			}
 		}
@@ -19,29 +19,29 @@ func TestChannels(t *testing.T) {
 			if c.hurried() != (i > 2) {
 				t.Errorf("hurried with %d on probation: %t", i, c.hurried())
 			}
-			if !c.enter(probationToken) {
+			if !c.acquire(probationToken) {
 				t.Errorf("no place on probation after %d", i)
 			}
 		}
-		if c.enter(probationToken) || !c.full(probationToken) {
+		if c.acquire(probationToken) || !c.full(probationToken) {
 			t.Error("more on probation than there is room")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		free := make(chan bool)
 		go func() { free <- c.await(ctx) }()
 		time.Sleep(time.Second)
-		c.exit(probationToken)
+		c.giveBack(probationToken)
 		synctest.Wait()
 		select {
 		case <-free:
 			t.Error("a place on probation is no channel")
 		default:
 		}
-		c.exit(channelToken)
+		c.giveBack(channelToken)
 		if !<-free || c.working(channelToken) != 1 {
 			t.Errorf("%d channels in use", c.working(channelToken))
 		}
-		c.enter(channelToken)
+		c.acquire(channelToken)
 		go func() { free <- c.await(ctx) }()
 		cancel()
 		if <-free {

@@ -8,8 +8,8 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// connect tries the hosts of a fresh plan in turn, but not the host named avoid.
-func (s *Site) connect(avoid string) (*smtp.Conn, error) {
+// dialHosts tries the hosts of a fresh plan in turn, but not the host named avoid.
+func (s *Site) dialHosts(avoid string) (*smtp.Conn, error) {
 	r := s.current()
 	if r.Err != nil {
 		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}

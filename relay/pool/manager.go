@@ -160,12 +160,12 @@ func (m *Manager) await(q *relay.Queue) {
 func (m *Manager) launch(t token, work, after func()) bool {
 	m.life.Lock()
 	defer m.life.Unlock()
-	if m.stopping || !m.channels.enter(t) {
+	if m.stopping || !m.channels.acquire(t) {
 		return false
 	}
 	m.agents.Go(func() { // ends when there is nothing left to do, or after Stop
 		work()
-		m.channels.exit(t)
+		m.channels.giveBack(t)
 		after()
 	})
 	return true

@@ -173,7 +173,7 @@ func (s *Site) admit(now time.Time) {
 
 // borrow takes an idle connection that still lives, but none to the host named avoid; nil when there is none.
 func (s *Site) borrow(avoid string) *smtp.Conn {
-	for c := s.pop(avoid); c != nil; c = s.pop(avoid) {
+	for c := s.lastIdle(avoid); c != nil; c = s.lastIdle(avoid) {
 		if c.Alive() {
 			return c
 		}
@@ -182,8 +182,8 @@ func (s *Site) borrow(avoid string) *smtp.Conn {
 	return nil
 }
 
-// pop takes the idle connection used last, but none to the host named avoid.
-func (s *Site) pop(avoid string) *smtp.Conn {
+// lastIdle takes the idle connection used last, but none to the host named avoid.
+func (s *Site) lastIdle(avoid string) *smtp.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, c := range slices.Backward(s.idle) {

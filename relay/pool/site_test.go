@@ -162,7 +162,7 @@ func TestLoop(t *testing.T) {
 func TestSecondMXIsReachedWhileManySitesAreTried(t *testing.T) {
 	w := newWorld(t, quick(), 100*time.Millisecond)
 	for range int(w.pool.channels.most[probationToken])/4 + 2 {
-		w.pool.channels.enter(probationToken)
+		w.pool.channels.acquire(probationToken)
 	}
 	w.listen("x", sink.Character{})
 	r := *w.Lookup("x")

@@ -28,7 +28,7 @@ func (s *Site) status() Status {
 		st.Hosts = append(st.Hosts, h.Name)
 	}
 	if why := s.closed(); why.Waits() {
-		st.Reason, st.ClosedUntil = why.Text, why.Next()
+		st.Reason, st.ClosedUntil = why.Text, why.UnixNext()
 	}
 	return st
 }

@@ -181,7 +181,7 @@ func (p *packets) exchange(_ context.Context, qs []question, _ patience) []answe
 		if len(raw) >= 2 {
 			raw[0], raw[1] = byte(b.ids[i]>>8), byte(b.ids[i])
 		}
-		b.take(raw)
+		b.receive(raw)
 	}
 	return b.answers
 }

@@ -58,8 +58,8 @@ func (b *batch) begin(try time.Duration) {
 	}
 }
 
-// open is how many questions still want an answer.
-func (b *batch) open() int { return len(b.qs) - b.count(settled) }
+// unsettled is how many questions still want an answer.
+func (b *batch) unsettled() int { return len(b.qs) - b.count(settled) }
 
 // count is how many questions are in a state.
 func (b *batch) count(s state) int {
@@ -106,9 +106,9 @@ func (b *batch) packed(i int, tcp bool) []byte {
 	return out
 }
 
-// take reads one packet. What does not answer an open question is ignored: it
+// receive reads one packet. What does not answer an open question is ignored: it
 // is late, or forged (RFC 5452 §9).
-func (b *batch) take(packet []byte) {
+func (b *batch) receive(packet []byte) {
 	var m dns.Msg
 	err := m.Unpack(packet)
 	i := b.asked(&m)
@@ -120,7 +120,7 @@ func (b *batch) take(packet []byte) {
 		b.state[i] = cut
 		return
 	}
-	b.settle(i, &m)
+	b.resolve(i, &m)
 }
 
 // whole reports whether all records that a packet announces are there. The
@@ -143,9 +143,9 @@ func (b *batch) asked(m *dns.Msg) int {
 	return -1
 }
 
-// settle books the reply to question i. A server that fails is not the last
+// resolve books the reply to question i. A server that fails is not the last
 // word: the next try asks another one.
-func (b *batch) settle(i int, m *dns.Msg) {
+func (b *batch) resolve(i int, m *dns.Msg) {
 	b.answers[i] = b.qs[i].read(m)
 	b.state[i] = settled
 	if b.answers[i].kind == failing {
@@ -182,7 +182,7 @@ func (b *batch) overTCP(conn net.Conn, i int, buf []byte) bool {
 		if _, err := io.ReadFull(conn, buf[:n]); err != nil {
 			return false
 		}
-		b.take(buf[:n])
+		b.receive(buf[:n])
 	}
 	return true
 }

@@ -45,7 +45,7 @@ func (c *client) exchange(ctx context.Context, qs []question, p patience) []answ
 	end := time.Now().Add(p.total)
 	for i := range p.tries {
 		left := time.Until(end)
-		if ctx.Err() != nil || b.open() == 0 || left <= 0 {
+		if ctx.Err() != nil || b.unsettled() == 0 || left <= 0 {
 			break
 		}
 		n := (int(c.favour.Load()) + p.first + i) % len(c.servers)
@@ -96,7 +96,7 @@ func (c *client) udp(ctx context.Context, b *batch, server netip.AddrPort) {
 			b.give(err)
 			return
 		}
-		b.take((*buf)[:n])
+		b.receive((*buf)[:n])
 	}
 }
 

@@ -85,11 +85,11 @@ func TestTakeIgnores(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range raw {
-		if b.take(raw[:n]); b.state[0] != asking {
+		if b.receive(raw[:n]); b.state[0] != asking {
 			t.Fatalf("believes %d of %d bytes", n, len(raw))
 		}
 	}
-	if b.take(raw); b.answers[0].kind != found {
+	if b.receive(raw); b.answers[0].kind != found {
 		t.Errorf("does not believe the whole: %+v", b.answers[0])
 	}
 }

@@ -76,7 +76,7 @@ func (k keeper) update(old record, f finding) record {
 			return k.final(old, f)
 		}
 	}
-	return k.put(old, f)
+	return k.renew(old, f)
 }
 
 // renewed is the record of a domain that has hosts.
@@ -103,10 +103,10 @@ func (k keeper) final(old record, f finding) record {
 	return r
 }
 
-// put is the record of a domain about which nothing certain could be learned:
+// renew is the record of a domain about which nothing certain could be learned:
 // the last good Route, or a temporary error, for a while that grows with every
 // failure.
-func (k keeper) put(old record, f finding) record {
+func (k keeper) renew(old record, f finding) record {
 	old.failures++
 	expires := k.now.Add(k.backoff(old.failures))
 	old.refresh = time.Time{}

@@ -138,7 +138,7 @@ func (r *Resolver) Lookup(domain string) *Route {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rt, want := r.known(domain)
-	r.count(rt)
+	r.countAnswer(rt)
 	if want {
 		r.start(domain)
 	}
@@ -160,7 +160,7 @@ func (r *Resolver) await(domain string, f func(*Route)) *Route {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rt, want := r.known(domain)
-	r.count(rt)
+	r.countAnswer(rt)
 	var j *job
 	if want {
 		j = r.start(domain)
@@ -216,8 +216,8 @@ func (r *Resolver) known(domain string) (*Route, bool) {
 	return rt, false
 }
 
-// count books an answer; r.mu is held.
-func (r *Resolver) count(rt *Route) {
+// countAnswer books an answer; r.mu is held.
+func (r *Resolver) countAnswer(rt *Route) {
 	switch {
 	case rt == nil:
 		r.status.Misses++

@@ -7,21 +7,21 @@ import (
 
 // work is the life of one worker: it looks up one name after the other.
 func (r *Resolver) work(ctx context.Context) {
-	for j, p := r.take(); j != nil; j, p = r.take() {
+	for j, p := r.nextJob(); j != nil; j, p = r.nextJob() {
 		f := r.searcher.find(ctx, j.domain, p)
 		switch {
 		case ctx.Err() != nil:
 			// What was found, if anything, was found in haste. Stop calls back.
-			r.leave(j)
+			r.retire(j)
 		case f.silent && j.lane != slow && r.demote(j):
 		default:
-			r.settle(j, f)
+			r.conclude(j, f)
 		}
 	}
 }
 
-// take waits for a job; nil means that the worker has to end.
-func (r *Resolver) take() (*job, patience) {
+// nextJob waits for a job; nil means that the worker has to end.
+func (r *Resolver) nextJob() (*job, patience) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
@@ -48,8 +48,8 @@ func (r *Resolver) patience(j *job) patience {
 	return p
 }
 
-// leave gives a worker back without a result.
-func (r *Resolver) leave(j *job) {
+// retire gives a worker back without a result.
+func (r *Resolver) retire(j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.release(j)
@@ -77,8 +77,8 @@ func (r *Resolver) demote(j *job) bool {
 	return true
 }
 
-// settle puts a finding into the cache and calls back who waits for it.
-func (r *Resolver) settle(j *job, f finding) {
+// conclude puts a finding into the cache and calls back who waits for it.
+func (r *Resolver) conclude(j *job, f finding) {
 	rt, turned := r.book(j, f)
 	if turned {
 		r.report()
