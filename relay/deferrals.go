@@ -15,7 +15,7 @@ type Deferrals struct {
 	heap nodeHeap
 }
 
-// NewDeferrals returns an empty one.
+// NewDeferrals returns a Deferrals without nodes.
 func NewDeferrals() *Deferrals {
 	return &Deferrals{wake: make(chan struct{}, 1)}
 }
@@ -54,7 +54,7 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 	}
 }
 
-// earliest takes the earliest node when it is due, else says how long to wait for it.
+// earliest takes out the earliest node if it is due; else it says how long to wait.
 func (d *Deferrals) earliest() (*Node, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

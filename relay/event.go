@@ -14,30 +14,31 @@ const (
 	EventTaken EventKind = iota
 	// EventRestored: the recovery agent brought the message back. Rcpt is -1.
 	EventRestored
-	// EventHeard: whoever gave us the message knows that it is taken. Rcpt is -1.
+	// EventHeard: the MTA that gave us the message knows that it is taken. Rcpt is -1.
 	EventHeard
-	// EventHungUp: the MTA hung up before our answer was with it, and may offer the message again. Rcpt is -1.
+	// EventHungUp: the MTA hung up before it had our answer, and may offer the message again. Rcpt is -1.
 	EventHungUp
-	// EventUnheard: the daemon ended before it was known that the MTA had heard that a restored message is taken. The MTA
-	// may offer it again, so that the recipient may get it twice.
+	// EventUnheard: when the daemon ended it was not known whether the MTA had heard that the message is taken. The MTA may
+	// offer the message again, and the recipient may then get it twice.
 	EventUnheard
-	// EventInterrupted: the recipient of a restored message was being visited when the daemon ended, and nobody knows what
-	// the receiver said. It is visited again, so that it may be delivered twice (RFC 1047).
+	// EventInterrupted: the recipient was being visited when the daemon ended, and nobody knows what the receiver said. The
+	// recipient is visited again, and may get the message twice (RFC 1047).
 	EventInterrupted
 	// EventSettled: Outcome was decided for one recipient (never Again).
 	EventSettled
-	// EventReported: the sender has been told of a failure of this recipient, or need not be. Report names the notification.
+	// EventReported: the sender has been told that this recipient failed, or need not be told. Report names the notification.
 	EventReported
-	// EventDeferred: the node as a whole goes back to wait; follows the settled events of its recipients. Rcpt is -1.
+	// EventDeferred: the node goes back to wait. It follows the EventSettled of each of its recipients. Rcpt is -1.
 	EventDeferred
-	// EventPutBack: a visit that was begun ended before the receiver had any of it; the node waits as before. Rcpt is -1.
+	// EventPutBack: a visit that was begun ended before the receiver had any of the message; the node waits as before. Rcpt
+	// is -1.
 	EventPutBack
 	// EventRemoved: the last recipient is settled; the message leaves. Rcpt is -1.
 	EventRemoved
 )
 
-// Event is something that happened to a message. Mail log, counters, journal and bounces are written from events and from nothing else.
-// It is valid only during the call; a listener that keeps something copies it.
+// Event is something that happened to a message. Mail log, counters, journal and bounces are written from events and from
+// nothing else. An Event is valid only during the call; a listener copies what it keeps.
 type Event struct {
 	Kind    EventKind
 	Time    time.Time
@@ -60,15 +61,15 @@ type Delays struct {
 	Before, Queue, Setup, Transmit time.Duration
 }
 
-// Total is delay=: all of it.
+// Total is the sum of the four, Postfix's delay=.
 func (d Delays) Total() time.Duration { return d.Before + d.Queue + d.Setup + d.Transmit }
 
-// A Listener is told of every event, from the goroutine in which it happened. It must not block.
+// A Listener is told of every event, in the goroutine in which the event happened. It must not block.
 type Listener interface {
 	Event(*Event)
 }
 
-// Listeners tells each in turn.
+// Listeners is a Listener that tells each of its members in turn.
 type Listeners []Listener
 
 // Event implements Listener.

@@ -30,7 +30,7 @@ func NewHandler(m *QueueMap, retry RetryConfig, handback HandbackConfig) *Handle
 	return h
 }
 
-// SetPolicy changes when nodes are visited again, given up and handed back; what waits already keeps its due time.
+// SetPolicy changes when nodes are visited again, given up and handed back. Nodes that wait already keep their due time.
 func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) {
 	h.policy.Store(&policy{retry: retry, handback: handback})
 }
@@ -38,8 +38,8 @@ func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) {
 func (h *Handler) retry() RetryConfig       { return h.policy.Load().retry }
 func (h *Handler) handback() HandbackConfig { return h.policy.Load().handback }
 
-// Run wakes what is due and expires what waits too long, until ctx is done and the goroutines it started have ended.
-// Visits under way are not its business.
+// Run wakes nodes that are due and expires nodes that wait too long, until ctx is done and the goroutines it started have
+// ended. Visits under way end on their own.
 func (h *Handler) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.deferrals.Run(ctx, h.wake) }) // ends with ctx
@@ -73,7 +73,7 @@ func (h *Handler) Ready(q *Queue) {
 // Lined is how many queues stand in line for a channel.
 func (h *Handler) Lined() int { return h.queues.line.Len() }
 
-// wake puts a deferred node that is due back into its queue, or a new one for the domain.
+// wake puts a deferred node that is due back into its queue, or into a new queue for the domain.
 func (h *Handler) wake(n *Node) {
 	h.queues.undefer(n)
 	now := time.Now()
@@ -91,7 +91,7 @@ func (h *Handler) overdue(n *Node, now time.Time) bool {
 	return !now.Before(h.retry().expires(n.Message))
 }
 
-// postpone makes n, which is in no queue, wait for its Due; but not beyond the end of its life or its hand-back.
+// postpone makes n, which is in no queue, wait for its Due, or for the end of its life or its hand-back if that comes first.
 func (h *Handler) postpone(n *Node) {
 	end := h.retry().expires(n.Message)
 	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
@@ -124,7 +124,8 @@ func (h *Handler) giveUp(n *Node) {
 	h.Settle(v)
 }
 
-// sweepEvery looks for nodes that wait too long in queues nobody carries: each node expires in every state.
+// sweepEvery looks for nodes that wait too long in queues that nobody carries, because each node must expire in every state
+// (promise P5). It walks over all waiting nodes, at most once a minute.
 func (h *Handler) sweepEvery(ctx context.Context) {
 	tick := time.NewTicker(max(min(h.sweepPeriod(), time.Minute), time.Second))
 	defer tick.Stop()
@@ -146,7 +147,7 @@ func (h *Handler) sweepPeriod() time.Duration {
 	return d
 }
 
-// sweep expires or hands back, shard by shard, what has waited in a queue for too long.
+// sweep expires or hands back, shard by shard, the nodes that have waited in a queue for too long.
 func (h *Handler) sweep(now time.Time) {
 	for i := range h.queues.shards {
 		expired, back := h.overdueIn(&h.queues.shards[i], now)

@@ -7,30 +7,32 @@ type Journal interface {
 	// Take records m, whose ID, envelope, Nodes and Wrapper are set. It returns nil only when m is as safe as the
 	// journal promises; the door then answers for it. It may block on the disk.
 	Take(m *Message) error
-	// Begin records that n is about to be sent, so that a restart knows whose receiver may have answered for it unheard.
-	// It does not wait; whoever sends does, before the last byte goes out. A nil Record needs no waiting for.
+	// Begin records that n is about to be sent. If the daemon ends before a reply is on record, the next start knows that
+	// the receiver may have the message. Begin does not wait: the sender waits for the Record, before the last byte goes
+	// out. A nil Record needs no waiting.
 	Begin(n *Node) Record
-	// Unwritable returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: it would be sent again.
+	// Unwritable returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: the next start would not
+	// know of it and send it again.
 	Unwritable() error
-	// Event records what is decided: EventHeard, EventHungUp, EventSettled that is Sent, HandedBack or MaybeTwice,
+	// Event records decisions: EventHeard, EventHungUp, EventSettled when it is Sent, HandedBack or MaybeTwice,
 	// EventReported, EventDeferred, EventPutBack and EventRemoved. It must not block.
 	Listener
 }
 
 // A Record is something on its way into the journal.
 type Record interface {
-	// Done returns a channel that is closed when the record is as safe as the journal promises, or will never be. Whoever
-	// asks is in a hurry.
+	// Done returns a channel that is closed when the record is as safe as the journal promises, or will never be. A call
+	// of Done hurries the commit: somebody waits.
 	Done() <-chan struct{}
-	// Err is why the record will never be, when Done is closed, or nil.
+	// Err is why the record failed, or nil. It is valid when Done is closed.
 	Err() error
 }
 
 // Saved is a message as the recovery agent found it, for QueueMap.Restore.
 type Saved struct {
 	Message *Message    // Body is set, Wrapper and Nodes are not
-	Nodes   []SavedNode // empty when it is Unheard only
-	Unheard bool        // the MTA may not know that it was taken, and offer it again, whoever is settled
+	Nodes   []SavedNode // empty when every recipient is done and the message is here for Unheard only
+	Unheard bool        // the MTA may not know that the message was taken, and may offer it again to all recipients
 }
 
 // SavedNode is how far one node had got.
@@ -41,10 +43,10 @@ type SavedNode struct {
 	Visits int
 	Due    time.Time // zero when it was not deferred
 	Reason string
-	Begun  bool // it was being sent when the daemon ended: the receivers may have the message
+	Begun  bool // delivery was started and no reply is on record: the receiver may have the message
 }
 
-// NoJournal promises nothing: for tests and measurements of the heart alone.
+// NoJournal records nothing and promises nothing. It is for tests and measurements of the heart alone.
 type NoJournal struct{}
 
 // Take implements Journal.

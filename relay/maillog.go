@@ -44,7 +44,7 @@ type MailLog struct {
 	start  int   // of the line being composed
 	second int64 // the Unix second that stamp shows
 	stamp  []byte
-	told   recent // notifications and expiries that have their line: there is one per message, but an event per recipient
+	told   recent // notifications and expiries that have their line: one line per message, but one event per recipient
 
 	writeMu sync.Mutex // held while writing, never while composing
 	out     io.Writer
@@ -88,7 +88,7 @@ func (l *MailLog) Run(ctx context.Context) {
 		case <-tick.C:
 		case <-l.wake:
 		}
-		// What could not be written is counted, and the next line that can be says so: there is no better place.
+		// Lost lines are counted, and the next line that can be written says how many. There is no better place.
 		l.Flush()
 	}
 }
@@ -110,8 +110,8 @@ func (l *MailLog) Flush() error {
 	return err
 }
 
-// SetWriter makes all later lines go to w: the log file was moved away and opened anew. When it returns, the writer
-// before is no longer in use and may be closed.
+// SetWriter makes all later lines go to w, because the log file was moved away and opened anew. When SetWriter returns, the
+// old writer is no longer in use and may be closed.
 func (l *MailLog) SetWriter(w io.Writer) {
 	l.Flush()
 	l.writeMu.Lock()
@@ -119,7 +119,7 @@ func (l *MailLog) SetWriter(w io.Writer) {
 	l.out, l.torn = w, false
 }
 
-// Suppressed is how many lines were not written since start, for want of room or because of a write error.
+// Suppressed is how many lines were not written since start, because the buffer was full or a write failed.
 func (l *MailLog) Suppressed() int64 { return l.suppressed.Load() }
 
 // write returns how many lines the writer did not take whole. It is called with writeMu held.
@@ -158,8 +158,8 @@ func (l *MailLog) confess() int64 {
 	return n
 }
 
-// miss counts lines that were composed but not written. The last of them is the confession, if there was one: it was
-// made in vain.
+// miss counts lines that were composed but not written. If the lost lines include the line that tells of earlier losses, those
+// losses are told again.
 func (l *MailLog) miss(lines, confessed int64) {
 	if confessed > 0 {
 		lines--
@@ -199,7 +199,7 @@ func (l *MailLog) Event(e *Event) {
 	}
 }
 
-// taken: who sent it, from where, and which rule made it ours. Our own notifications came through no door.
+// taken: who sent the message, from where, and which rule took it. Our own notifications came through no door.
 func (l *MailLog) taken(e *Event) {
 	m := e.Message
 	if m.Class != ClassInject {
@@ -264,7 +264,7 @@ func (l *MailLog) settled(e *Event) {
 	}
 }
 
-// maybeTwice: RFC 1047; the receiver may have it although it is tried again.
+// maybeTwice: the receiver may have the message although it is sent again (RFC 1047).
 func (l *MailLog) maybeTwice(e *Event, why string) {
 	l.prefix("smtp", e.Time)
 	l.text("warning: ")

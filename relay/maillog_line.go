@@ -38,10 +38,10 @@ func (l *MailLog) prefix(service string, t time.Time) {
 	l.text("]: ")
 }
 
-// keepRoom is the room in a full buffer for lines that should not be missed.
+// keepRoom is the room in a full buffer for the lines that name who may get a message twice.
 const keepRoom = 1 << 20
 
-// endKeptLine completes such a line.
+// endKeptLine completes a line that may use keepRoom.
 func (l *MailLog) endKeptLine() { l.within(l.cfg.Buffer + keepRoom) }
 
 // endLine completes the line.

@@ -14,7 +14,7 @@ type Node struct {
 	Visits int       // attempts so far, also across restarts
 	Due    time.Time // not before, while deferred
 	Reason string    // why it waits: the last reply or error; "" before the first visit
-	Avoid  string    // host of the site that is not to be visited next: it just failed, another may not
+	Avoid  string    // host of the site that must not be visited next, because it just failed and another may not
 
 	state      state
 	handback   bool // it is on its way back to the MTA

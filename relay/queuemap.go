@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// ErrFull is returned by Accept when memory holds as much as it may: the mail stays with the MTA.
+// ErrFull is returned by Accept when memory holds as much as it may. The mail stays with the MTA.
 var ErrFull = errors.New("queue map is full")
 
-// ErrClosed is returned by Accept before Open and after Close: the daemon recovers, or stops. The mail stays with the MTA.
+// ErrClosed is returned by Accept before Open and after Close, while the daemon recovers or stops. The mail stays with the
+// MTA.
 var ErrClosed = errors.New("queue map is closed")
 
 const shards = 64
@@ -32,9 +33,9 @@ type QueueMap struct {
 // Deps are what the queue map works with.
 type Deps struct {
 	Journal  Journal
-	Listener Listener            // is told of every event, the journal apart
+	Listener Listener            // is told of every event, after the journal
 	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
-	Domain   func(string) string // the queue's name for a recipient's domain; nil: lower case
+	Domain   func(string) string // the queue's name for a recipient's domain; nil: the domain as it is spelled
 }
 
 type shard struct {
@@ -92,8 +93,8 @@ func (m *QueueMap) Accept(msg *Message) error {
 	return nil
 }
 
-// Heard notes that whoever gave us msg knows that it is taken, and will not offer it again; or that it never will. It is
-// called once for each message accepted, which may be gone by then.
+// Heard notes whether the MTA that gave us msg knows that it is taken. An MTA that does not know may offer it again. A door
+// calls Heard once for each message that was accepted; the message may be gone by then.
 func (m *QueueMap) Heard(msg *Message, heard bool) {
 	kind := EventHeard
 	if !heard {
@@ -103,7 +104,7 @@ func (m *QueueMap) Heard(msg *Message, heard bool) {
 }
 
 // Restore brings a message back as the recovery agent found it, straight into its queues. Nodes that are not due wait
-// in h's deferrals. A message without nodes is done, and only told of.
+// in h's deferrals. A message without nodes is done: Restore only tells who may get it twice.
 func (m *QueueMap) Restore(s Saved, h *Handler) {
 	msg := s.Message
 	if len(s.Nodes) == 0 {
@@ -130,8 +131,9 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	}
 }
 
-// doubt tells of the recipients who may get the message twice because the daemon ended when it did: all of a message that
-// the MTA may offer again, also those who have it, and those who were being visited.
+// doubt tells of the recipients who may get the message twice because the daemon ended when it did. If the MTA may offer the
+// message again, these are all recipients, including those who have it already. Else they are the recipients of nodes whose
+// delivery was started and has no reply on record.
 func (m *QueueMap) doubt(s Saved) {
 	tell := func(kind EventKind, r int) {
 		m.Tell(&Event{Kind: kind, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
@@ -150,9 +152,9 @@ func (m *QueueMap) doubt(s Saved) {
 	}
 }
 
-// restoreNodes gives msg's nodes the recipients that were left, and how far they had got, and returns those with any.
-// Each recipient goes to the node that it belongs to today: what counts as one domain may have changed since the journal
-// was written.
+// restoreNodes gives msg's nodes the recipients that were left, and how far the nodes had got. It returns the nodes with any
+// recipients. Each recipient goes to the node of its domain as we see domains today: which names count as one domain may
+// have changed since the journal was written.
 func restoreNodes(msg *Message, saved []SavedNode) []*Node {
 	owner := make([]*Node, len(msg.Rcpts))
 	for _, n := range msg.Nodes {
@@ -183,14 +185,14 @@ func (n *Node) resume(s SavedNode) {
 	}
 }
 
-// Open lets Accept take messages: what waited from before is restored.
+// Open lets Accept take messages. The daemon calls it when everything that waited before is restored.
 func (m *QueueMap) Open() { m.open.Store(true) }
 
-// Close makes Accept refuse. What waits stays.
+// Close makes Accept refuse. Mail that waits stays.
 func (m *QueueMap) Close() { m.open.Store(false) }
 
-// hasRoom reserves nothing: a few messages over the limit at the same moment do no harm. Mail for our own MTA always finds
-// hasRoom, because it is what empties the map: a notification stands for a message that leaves with it.
+// hasRoom only checks; concurrent takes may exceed the limit by a few messages. Bounces and handed-back mail are always
+// admitted, because each lets another message leave.
 func (m *QueueMap) hasRoom(msg *Message) bool {
 	if msg.Class == ClassInject {
 		return true
@@ -221,7 +223,7 @@ func (m *QueueMap) index(msg *Message) {
 	m.counts.bytes.Add(msg.cost)
 }
 
-// What a message, a node and a recipient take in memory beside their text: measured, rounded up.
+// Bytes that a message, a node and a recipient take in memory beside their text: measured, rounded up.
 const (
 	messageCost = 700
 	nodeCost    = 400
@@ -298,8 +300,8 @@ func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
 	m.ready(q)
 }
 
-// ready puts q in line, or tells the line it stands in that it has grown: at powers of two, so that the longest queue
-// is found although most additions cost nothing.
+// ready puts q in line. If q stands in a line already, ready tells the line that q has grown, at powers of two only: the
+// longest queue is found, and most additions cost nothing.
 func (m *QueueMap) ready(q *Queue) {
 	if m.line.Push(q) {
 		return
@@ -378,7 +380,7 @@ func (m *QueueMap) undefer(n *Node) {
 	n.state = stateBusy
 }
 
-// shard is found by the domain alone, so that a node stays in its shard when its class changes.
+// shard depends on the domain alone, so that a node stays in its shard when its class changes.
 func (m *QueueMap) shard(domain string) *shard {
 	return &m.shards[maphash.String(m.seed, domain)%shards]
 }
@@ -416,7 +418,7 @@ func (s *shard) drop(q *Queue) {
 	}
 }
 
-// Release gives back one Hold on msg, or the one of a node that is gone; with the last one msg leaves memory and journal.
+// Release gives back one Hold on msg, or the hold of a node that is gone. With its last hold msg leaves memory and journal.
 func (m *QueueMap) Release(msg *Message) {
 	if msg.open.Add(-1) > 0 {
 		return
@@ -440,8 +442,8 @@ func (m *QueueMap) Pending(msg *Message) bool {
 	return false
 }
 
-// Tell counts e and tells the journal and the listeners. A listener that brings an event about, like a notification sent,
-// tells it here.
+// Tell counts e, then tells the journal and the listeners. A listener that causes an event of its own, as the bounce server
+// does when it has sent a notification, tells it here.
 func (m *QueueMap) Tell(e *Event) {
 	m.counts.tally(e)
 	m.deps.Journal.Event(e)

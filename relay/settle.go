@@ -9,8 +9,8 @@ import (
 // a failed visit.
 const maxRequeues = 3
 
-// Settle ends a visit: each recipient's fate becomes an Event, and the node goes back to wait or leaves. It is the only way
-// out of busy.
+// Settle ends a visit: each recipient's fate becomes an Event, and the node goes back to wait or leaves. A busy node has no
+// other way out.
 func (h *Handler) Settle(v *Visit) {
 	if v.Ended.IsZero() {
 		v.Ended = time.Now()
@@ -33,8 +33,8 @@ func (h *Handler) Settle(v *Visit) {
 	h.place(v, again, later)
 }
 
-// limitRequeues turns Again into Deferred for a node that comes back again and again without any progress. Recipients
-// nobody asked the receiver about do not count.
+// limitRequeues turns Again into Deferred for a node that comes back again and again without any progress. A recipient about
+// whom the receiver was not asked does not count.
 func (h *Handler) limitRequeues(v *Visit) {
 	n := v.Node
 	if slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome.Final() }) {
@@ -57,8 +57,8 @@ func (h *Handler) limitRequeues(v *Visit) {
 // requeued reports that the recipient goes back to the front although its receiver was asked.
 func (f Fate) requeued() bool { return f.Outcome == Again && !f.Untried }
 
-// decide turns what the receiver said into the outcome: sent to our own MTA is handed back, and what would be deferred
-// beyond its life has expired.
+// decide corrects the outcome by what the visit cannot know: a message sent to our own MTA is handed back, and a recipient
+// deferred beyond the end of its life has expired.
 func (h *Handler) decide(v *Visit, f *Fate) {
 	n := v.Node
 	switch {
@@ -74,7 +74,7 @@ func (h *Handler) place(v *Visit, again, later []int) {
 	n := v.Node
 	switch {
 	case len(again) > 0:
-		// The others join in when these are done: a node is in one place at a time.
+		// The deferred recipients join in when these are done: a node is in one place at a time.
 		h.queues.unbind(n, stateNew, func() {
 			n.Rcpts, n.later = again, append(n.later, later...)
 			n.Avoid = v.Avoid
@@ -116,7 +116,7 @@ func (v *Visit) unfit() bool {
 	return slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Unfit })
 }
 
-// reason is what the log said of the visit's last deferred recipient.
+// reason is the reply for the visit's last deferred recipient, as the mail log shows it; old when none was deferred.
 func (v *Visit) reason(old string) string {
 	for i := len(v.Fates) - 1; i >= 0; i-- {
 		if v.Fates[i].Outcome == Deferred {
@@ -135,8 +135,8 @@ func (v *Visit) told(f *Fate) *Event {
 	}
 }
 
-// delays gives Postfix's four parts: before the queue, in it, making the connection, transmission. The connection was
-// made before the node left its queue.
+// delays gives Postfix's four parts: before the queue, in the queue, making the connection, transmission. The connection
+// was made before the node left its queue, so that Setup is a part of the time in the queue.
 func (v *Visit) delays() Delays {
 	m := v.Node.Message
 	return Delays{

@@ -22,7 +22,7 @@ type Visit struct {
 	Avoid   string // with Again: do not visit this host next, another of the site may take it
 
 	begun  bool
-	record Record // of that; nil: none to wait for
+	record Record // that the visit was begun; nil: nothing to wait for
 }
 
 // Visit takes the next node of q, or returns nil when q is empty.
@@ -56,8 +56,8 @@ func (h *Handler) Begin(v *Visit, room int, sameSite func(Key) bool) ([]*Visit, 
 // Unwritable returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
 func (h *Handler) Unwritable() error { return h.queues.deps.Journal.Unwritable() }
 
-// Recorded waits until it is on record that v was begun. Before that the receiver must not get the end of the message:
-// were we to end then, nobody would know that it may be delivered twice. It gives up when ctx is done.
+// Recorded waits until it is on record that v was begun. The receiver must not get the end of the message before: if the
+// daemon were killed then, nobody would know that the message may be delivered twice. Recorded gives up when ctx is done.
 func (v *Visit) Recorded(ctx context.Context) error {
 	if v.record == nil {
 		return nil
@@ -91,7 +91,7 @@ func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Vis
 	return more
 }
 
-// PutBack makes the visit one that never was.
+// PutBack makes the visit one that never was: Settle puts the node back to the front of its queue, uncharged.
 func (v *Visit) PutBack() {
 	v.FailAll(Again, smtp.Reply{})
 	for i := range v.Fates {
