@@ -69,59 +69,9 @@ func (e *Error) Reply() Reply {
 // RFC 5321, 3.8). It says nothing about the message.
 func (e *Error) Closing() bool { return e.Code == 421 }
 
-// Throttle reports whether the failure is a signal about the site, not about the
-// message: the peer wants us to slow down. Greylisting is no such signal,
-// although it uses the same codes: it wants the same message later (RFC 6647).
-func (e *Error) Throttle() bool {
-	if e.Permanent || e.Code < 400 {
-		return false
-	}
-	text := strings.ToLower(strings.Join(e.Lines, " "))
-	if greylisting(text) {
-		return false
-	}
-	if e.Code == 421 || strings.HasPrefix(e.Enhanced, "4.7.") {
-		return true
-	}
-	switch e.Enhanced {
-	case "4.3.2", "4.4.5", "4.5.3":
-		return true
-	}
-	return throttling(text)
-}
-
-func greylisting(text string) bool {
-	return strings.Contains(text, "greylist") || strings.Contains(text, "graylist") ||
-		strings.Contains(text, "grey-list") || strings.Contains(text, "gray-list")
-}
-
-// throttling looks for the phrases receivers use, in lower case: Yahoo's [TSS04]
-// family and Comcast's RL codes among them.
-func throttling(text string) bool {
-	for _, s := range [...]string{"too many", "throttl", "too fast", "too frequent", "[ts", "rl00", "server busy"} {
-		if strings.Contains(text, s) {
-			return true
-		}
-	}
-	return hasWord(text, "rate")
-}
-
-// hasWord reports whether word stands alone in text: "rate limited", not "temporarily generated".
-func hasWord(text, word string) bool {
-	for from := 0; ; {
-		i := strings.Index(text[from:], word)
-		if i < 0 {
-			return false
-		}
-		start, end := from+i, from+i+len(word)
-		if (start == 0 || !isLetter(text[start-1])) && (end == len(text) || !isLetter(text[end])) {
-			return true
-		}
-		from = end
-	}
-}
-
-func isLetter(b byte) bool { return b >= 'a' && b <= 'z' }
+// Throttle reports whether the peer wants us to slow down: a signal about the site, not about the message. It is the
+// answer of [Verdict.SlowDown]; a failure without a reply is none.
+func (e *Error) Throttle() bool { return e.Code >= 400 && e.Verdict().SlowDown() }
 
 // refusal makes an Error of a 4xx or 5xx reply.
 func refusal(command string, r raw) *Error {

@@ -23,7 +23,7 @@ func TestErrorThrottle(t *testing.T) {
 		{451, "", "Rate limited due to reputation", true},
 		{451, "", "sending rate exceeded", true},
 		{451, "", "rate-limit", true},
-		{450, "4.2.1", "Too many messages for this user", true},
+		{450, "4.2.1", "Too many messages for this user", false}, // the site takes mail for others
 		{450, "", "you are being throttled", true},
 		{451, "4.7.1", "Greylisting in action, please come back later", false},
 		{421, "4.7.0", "graylisted", false},
