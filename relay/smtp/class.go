@@ -146,7 +146,7 @@ func (q *question) verdict() Verdict {
 	if clear != nil {
 		return Verdict{Class: clear.class, Scope: clear.scope}
 	}
-	if v, ok := statuses[q.detail]; ok && q.credible(v) {
+	if v, ok := statuses[q.detail]; ok && q.credible(v, vague) {
 		return v
 	}
 	if vague != nil {
@@ -155,10 +155,16 @@ func (q *question) verdict() Verdict {
 	return q.byGroup()
 }
 
-// credible keeps a status code alone from condemning a mailbox for a moment's trouble: 4.2.1 is a mailbox that takes
-// nothing now.
-func (q *question) credible(v Verdict) bool {
-	return v.Class != BadMailbox || q.code == 0 || q.code >= 500 || q.detail == "1.1"
+// credible keeps a status code alone from condemning a mailbox: when the code of the reply is temporary (4.2.1 is a mailbox
+// that takes nothing now), and when the words hint at another reason.
+func (q *question) credible(v Verdict, vague *rule) bool {
+	switch {
+	case v.Class != BadMailbox:
+		return true
+	case vague != nil && vague.class != BadMailbox && vague.scope != ScopeRecipient:
+		return false
+	}
+	return q.code == 0 || q.code >= 500 || q.detail == "1.1"
 }
 
 // checked corrects a verdict that cannot be: a mailbox was not the question before RCPT.
@@ -168,6 +174,9 @@ func (q *question) checked(v Verdict) Verdict {
 		if q.at != AtMAIL {
 			v.Scope = ScopeSite
 		}
+	}
+	if (v.Class == BadMailbox || v.Class == BadDomain) && (q.detail == "1.7" || q.detail == "1.8") {
+		v.Class, v.Scope = Policy, ScopeSender
 	}
 	if v.Scope == ScopeUnknown {
 		v.Scope = q.usualScope(v.Class)
@@ -190,7 +199,12 @@ func (q *question) usualScope(c Class) Scope {
 		return ScopeRecipient
 	case Content, Greylisting:
 		return ScopeMessage
-	case Policy, Auth:
+	case Auth:
+		return ScopeSender
+	case Policy:
+		if s := q.scopeOfStage(); s != ScopeUnknown {
+			return s
+		}
 		return ScopeSender
 	case Rate, Reputation, TLS, Network:
 		return ScopeSite
@@ -215,14 +229,16 @@ func (q *question) scopeOfStage() Scope {
 // byGroup is for replies that say no more than a number.
 func (q *question) byGroup() Verdict {
 	switch subject, _, _ := strings.Cut(q.detail, "."); {
+	case q.code == 500 || q.code >= 502 && q.code <= 504:
+		return Verdict{Class: Other}
 	case subject == "4", q.code == 0:
 		return Verdict{Class: Network}
 	case subject == "6":
 		return Verdict{Class: Content}
-	case subject == "7":
-		return Verdict{Class: Policy}
 	case q.code == 421:
 		return Verdict{Class: Rate}
+	case subject == "7":
+		return Verdict{Class: Policy}
 	case q.code == 552 && subject == "":
 		return Verdict{Class: MailboxFull}
 	case q.code == 530 && subject == "":

@@ -93,7 +93,7 @@ func startsWord(text string, i int) bool {
 }
 
 // maxGap is how many bytes " ... " may stand for.
-const maxGap = 60
+const maxGap = 40
 
 func (p *phrase) fits(text string) bool {
 	if !strings.HasPrefix(text, p.head) {
@@ -103,5 +103,6 @@ func (p *phrase) fits(text string) bool {
 		return true
 	}
 	rest := text[len(p.head):]
-	return strings.Contains(rest[:min(len(rest), maxGap+len(p.tail))], p.tail)
+	gap, _, found := strings.Cut(rest[:min(len(rest), maxGap+len(p.tail))], p.tail)
+	return found && strings.HasPrefix(gap, " ") && !strings.Contains(gap, "domain")
 }

@@ -70,8 +70,14 @@ func (e *Error) Reply() Reply {
 func (e *Error) Closing() bool { return e.Code == 421 }
 
 // Throttle reports whether the peer wants us to slow down: a signal about the site, not about the message. It is the
-// answer of [Verdict.SlowDown]; a failure without a reply is none.
-func (e *Error) Throttle() bool { return e.Code >= 400 && e.Verdict().SlowDown() }
+// answer of [Verdict.SlowDown], and a 421 that gives no reason. A failure without a reply is none.
+func (e *Error) Throttle() bool {
+	if e.Code < 400 {
+		return false
+	}
+	v := e.Verdict()
+	return v.SlowDown() || e.Closing() && v.Class == Other
+}
 
 // refusal makes an Error of a 4xx or 5xx reply.
 func refusal(command string, r raw) *Error {
