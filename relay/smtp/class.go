@@ -142,10 +142,11 @@ type question struct {
 }
 
 func (q *question) verdict() Verdict {
-	clear, vague := match(q)
-	if clear != nil {
-		return Verdict{Class: clear.class, Scope: clear.scope}
+	tables := indexes()
+	if r := tables[0].match(q, clearRules); r != nil {
+		return Verdict{Class: r.class, Scope: r.scope}
 	}
+	vague := tables[1].match(q, vagueRules)
 	if v, ok := statuses[q.detail]; ok && q.credible(v, vague) {
 		return v
 	}
@@ -169,7 +170,7 @@ func (q *question) credible(v Verdict, vague *rule) bool {
 
 // checked corrects a verdict that cannot be: a mailbox was not the question before RCPT.
 func (q *question) checked(v Verdict) Verdict {
-	if v.Class == BadMailbox && !q.aboutRecipient() {
+	if (v.Class == BadMailbox || v.Class == BadDomain) && !q.aboutRecipient() {
 		v.Class, v.Scope = Policy, ScopeSender
 		if q.at != AtMAIL {
 			v.Scope = ScopeSite
@@ -229,13 +230,15 @@ func (q *question) scopeOfStage() Scope {
 // byGroup is for replies that say no more than a number.
 func (q *question) byGroup() Verdict {
 	switch subject, _, _ := strings.Cut(q.detail, "."); {
+	case q.code == 535:
+		return Verdict{Class: Auth, Scope: ScopeSite}
 	case q.code == 500 || q.code >= 502 && q.code <= 504:
 		return Verdict{Class: Other}
 	case subject == "4", q.code == 0:
 		return Verdict{Class: Network}
 	case subject == "6":
 		return Verdict{Class: Content}
-	case q.code == 421:
+	case q.code == 421, q.code/100 == 4 && q.scopeOfStage() == ScopeSite:
 		return Verdict{Class: Rate}
 	case subject == "7":
 		return Verdict{Class: Policy}

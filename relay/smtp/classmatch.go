@@ -11,7 +11,7 @@ import (
 //
 // To add one: write the words as normalise leaves them, that is in lower case, without punctuation and apostrophes, with
 // single spaces ("doesnt exist"); they match from the beginning of a word. End them with a space if they must match whole
-// words ("spf "). " ... " stands for a few words between, "^ " for the beginning of the reply. Put the rule below every
+// words ("spf "). " ... " stands for a few words between, "{a|b}" for alternatives, "^ " for the beginning of the reply. Put the rule below every
 // rule whose words are surer. Then add a real reply to testdata/replies.tsv. Words that do not say outright that a mailbox
 // is gone must never lead to BadMailbox: that would suppress a living reader.
 type rule struct {
@@ -42,49 +42,63 @@ type key [keyLen]byte
 
 // phrase is one alternative of a rule.
 type phrase struct {
-	rule       int // index in the table: a lower one counts
+	rule       int // its place in the table: the lowest that fits counts
 	head, tail string
 }
 
-// phrases finds the phrases that may begin at a place in the text. It is built at the first failure.
-var phrases = sync.OnceValue(func() map[key][]phrase {
-	index := make(map[key][]phrase)
-	for i, r := range rules {
-		for _, w := range r.words {
-			head, tail, _ := strings.Cut(w, " ... ")
-			k := key([]byte(head[:keyLen]))
-			index[k] = append(index[k], phrase{i, head, tail})
+// index finds the phrases of a table that may begin at a place in the text.
+type index map[key][]phrase
+
+// indexes of the two tables are built at the first failure.
+var indexes = sync.OnceValue(func() [2]index { return [2]index{indexOf(clearRules), indexOf(vagueRules)} })
+
+func indexOf(table []rule) index {
+	x := make(index)
+	for i, r := range table {
+		for _, words := range r.words {
+			for _, w := range alternatives(words) {
+				head, tail, _ := strings.Cut(w, " ... ")
+				k := key([]byte(head[:keyLen]))
+				x[k] = append(x[k], phrase{i, head, tail})
+			}
 		}
 	}
-	return index
-})
+	return x
+}
 
-// match returns the first rule of each part of the table that q's text fits, or nil.
-func match(q *question) (clear, vague *rule) {
-	index := phrases()
-	best, second := len(rules), len(rules)
+// alternatives writes out the braces in words: "{a|b} c" is "a c" and "b c".
+func alternatives(words string) []string {
+	before, rest, found := strings.Cut(words, "{")
+	if !found {
+		return []string{words}
+	}
+	inside, after, _ := strings.Cut(rest, "}")
+	var all []string
+	for _, tail := range alternatives(after) {
+		for one := range strings.SplitSeq(inside, "|") {
+			all = append(all, before+one+tail)
+		}
+	}
+	return all
+}
+
+// match returns the first rule of table that q's text fits, or nil.
+func (x index) match(q *question, table []rule) *rule {
+	best := len(table)
 	for i := 0; i+keyLen <= len(q.text); i++ {
 		if !startsWord(q.text, i) {
 			continue
 		}
-		for _, p := range index[key([]byte(q.text[i:i+keyLen]))] {
-			if p.rule < best && p.fits(q.text[i:]) && rules[p.rule].applies(q) {
-				if p.rule < clearRules {
-					best = p.rule
-				} else if p.rule < second {
-					second = p.rule
-				}
+		for _, p := range x[key([]byte(q.text[i:i+keyLen]))] {
+			if p.rule < best && p.fits(q.text[i:]) && table[p.rule].applies(q) {
+				best = p.rule
 			}
 		}
 	}
-	return ruleAt(best), ruleAt(second)
-}
-
-func ruleAt(i int) *rule {
-	if i < len(rules) {
-		return &rules[i]
+	if best == len(table) {
+		return nil
 	}
-	return nil
+	return &table[best]
 }
 
 // startsWord reports whether a phrase may begin at i: behind a space, or anywhere in a script that has none.

@@ -1,12 +1,11 @@
 package smtp
 
-// clearRules is how many rules come before the status code; the others come behind it.
-var clearRules = len(clearTable)
+// mailbox are the names of what a recipient may be called. A bare "address" is not among them: it may be that of a host.
+const mailbox = "{user|recipient|mailbox|mail box|account|alias|addressee|username|userid|user name|user account|email account|mail account|local part" +
+	"|email address|e mail address|mail address|recipient address|destination address|email|virtual user|local user|rcpt|requested user|requested mailbox}"
 
-var rules = append(append([]rule(nil), clearTable...), vagueTable...)
-
-// clearTable has words that say what is meant, whatever codes stand before them.
-var clearTable = []rule{
+// clearRules has words that say what is meant, whatever codes stand before them.
+var clearRules = []rule{
 	// A recipient's own limits: the site takes mail for others.
 	{Rate, ScopeRecipient, "", []string{
 		"receiving mail at a rate", "receiving email at a rate", "receiving mail too", "receiving email too", "receiving messages too",
@@ -22,14 +21,14 @@ var clearTable = []rule{
 	{MailboxFull, ScopeRecipient, "", []string{"too many messages on the server", "too many mails on", "zuviele mails auf"}},
 	{Greylisting, ScopeMessage, "", []string{
 		"greylist", "graylist", "grey list", "gray list", "greylst", "internal resource temporarily unavailable",
-		"internal resources are temporarily unavailable", "come back later", "first time sender", "postgrey", "sqlgrey", "grau gelistet",
+		"internal resources are temporarily unavailable", "try another server", "come back later", "first time sender", "postgrey", "sqlgrey", "grau gelistet",
 		"lista gris", "liste grise", "灰名单",
 	}},
 	{Reputation, ScopeSite, "", []string{
-		"aup cdrbl", "aup cxbl", "aup cxsndr", "aup in 1", "aup out", "ip is rejected", "not authorized to send email directly", "ts01", "ts02", "ts03", "sc 00", "dy 00", "lpn000", "lpn007 5", "a problem occurred ask your postmaster",
+		"aup cdrbl", "aup cxbl", "aup cxsndr", "aup in 1", "aup out", "ip is rejected", "not authorized to send email directly", "ts01", "ts02", "ts03", "sc 00", "dy 00", "no access for this ip", "mail is blocked automatically", "lpn000", "lpn007 5", "a problem occurred ask your postmaster",
 	}},
 	{Reputation, ScopeSite, "5xx", []string{"unusual rate of"}},
-	{Rate, ScopeSite, "", []string{"unusual rate of", "too many recipients from", "too many recipients received", "message threshold"}},
+	{Rate, ScopeSite, "", []string{"unusual rate of", "too many recipients from", "too many recipients received", "connection refused from", "resources unavailable", "service temporarily unavailable try", "message threshold"}},
 	{Rate, ScopeSender, "", []string{"sender frequency", "daily sending quota", "reached your daily", "limit exceeded for user"}},
 	{Other, ScopeUnknown, "", []string{"protocol violation", "multiple destination domains", "temporary lookup failure"}},
 	{Other, ScopeSite, "", []string{"insufficient system", "no space left on device", "system resources", "insufficient disk", "out of disk", "disk full"}},
@@ -41,20 +40,20 @@ var clearTable = []rule{
 	{Network, ScopeSite, "", []string{"malformed name server", "malformed or unexpected name", "name service error ... try again"}},
 	{Auth, ScopeRecipient, "", []string{"resolver.rst.authrequired"}},
 	{Auth, ScopeSender, "", []string{"is not allowed to send mail from", "is not allowed to send from", "mismatches client ip", "not allowed to send mail for"}},
-	{Policy, ScopeSite, "", []string{"insecure mail relay", "ip not in whitelist", "connection rejected by policy", "use the smtp server of your isp"}},
+	{Policy, ScopeSite, "", []string{"not allowed to connect", "insecure mail relay", "ip not in whitelist", "connection rejected by policy", "use the smtp server of your isp"}},
 	{Policy, ScopeMessage, "", []string{"email policy violation"}},
 	{BadDomain, ScopeRecipient, "", []string{"relaying denied", "had no relevant answers", "doesnt receive email"}},
 	{Policy, ScopeRecipient, "", []string{"sender not pre approved"}},
 	// What is said about the sender's address: its domain, not the recipient's, does not exist.
 	{Auth, ScopeSender, "", []string{
-		"sender rejected spf", "spf ", "spfail", "openspf", "sender policy framework", "dkim", "dmarc", "domainkeys", "arc validation",
+		"sender rejected spf", "spf ", "spfail", "http://www.openspf", "https://www.openspf", "openspf", "sender policy framework", "dkim", "dmarc", "domainkeys", "arc validation",
 		"unauthenticated", "sender id", "purported responsible", "mi dmc", "mi spf", "domain alignment", "authentication checks",
 		"authentication requirements", "required authentication level", "authentication information or fails", "not pass authentication",
 		"unauthenticated",
 	}},
 	{Auth, ScopeSite, "", []string{
 		"reverse dns", "ptr record", "no ptr", "ptr ", "rdns", "reverse hostname", "reverse lookup", "cannot find your", "could not find your",
-		"ip name lookup failed", "ip name possibly forged", "fix reverse", "reverse address", "hostname lookup", "reverse name",
+		"failure in dns", "password", "ip name lookup failed", "ip name possibly forged", "fix reverse", "reverse address", "hostname lookup", "reverse name",
 		"no reverse", "does not resolve to", "forward confirmed", "bad dns", "dns ptr", "unverifyable sending", "unverifiable sending",
 		"dns pointer",
 	}},
@@ -79,7 +78,7 @@ var clearTable = []rule{
 	{Policy, ScopeSender, "", []string{
 		"message sending for this", "sending for this account", "your account", "your email account", "your mailbox", "sender account", "senders account",
 		"domain of sender", "sender domain", "sender address domain", "senders domain", "sender address rejected", "sender rejected",
-		"blocked senders", "sender blocked", "sender address blocked", "unknown sender", "sender unknown", "invalid sender", "sender verify", "sender verification", "sender is invalid", "sender invalid",
+		"blocked senders", "sender blocked", "sender address blocked", "unknown sender", "sender unknown", "invalid sender", "verification failed while", "postmaster verification", "dns check failed", "domain may not exist", "domain must resolve", "sender address", "valid sender domain", "sender email", "senders email", "from email", "sender mailbox", "sending account", "no access for this user", "no access for this domain", "sender verify", "sender verification", "sender is invalid", "sender invalid",
 		"unroutable sender", "unrouteable sender", "sender address does not", "sender does not exist", "sender doesnt exist", "senders address",
 		"could not verify sender", "cannot verify sender", "sender could not be verified", "verification failed for", "callback", "callout",
 		"sending address not accepted", "mail from domain", "domain in your from", "domain in sender", "sender denied", "bad sender",
@@ -113,7 +112,9 @@ var clearTable = []rule{
 	}},
 	{Rate, ScopeMessage, "", []string{"too many recipients"}},
 	{MailboxFull, ScopeRecipient, "", []string{
-		"mailbox full", "mailbox is full", "mail box full", "mailbox exceeded", "mailbox has exceeded", "mailbox exceeds", "mailbox size limit",
+		"{mailbox|mail box|inbox|account|user|recipient|maildir|mail folder|folder|mailfolder|mail storage|storage|quota|postbox|mail file} {full|is full|over quota|is over quota|exceeded|is over|would exceed|over the limit|has insufficient|limit exceeded|overflow|has no space|has reached|is too full|over limit|at quota}",
+		"{mailbox|user|account|recipient} has {exceeded|reached} {the|its|their|his|quota|storage|disk|mailbox|maximum} ",
+		"mailbox exceeded", "mailbox has exceeded", "mailbox exceeds", "mailbox size limit",
 		"inbox is full", "inbox full", "maildir full", "maildir over quota", "user is over", "is over quota", "over quota", "overquota", "over its quota",
 		"over the quota", "over their quota", "over disk quota", "over storage", "quota exceed", "exceeded quota", "exceeds quota", "exceed quota",
 		"exceeded the quota", "exceeded storage", "exceeded its quota", "exceeded their", "exceeded his quota", "quota limit", "out of storage",
@@ -131,7 +132,7 @@ var clearTable = []rule{
 	{Policy, ScopeRecipient, "", []string{
 		"blocked by the recipient", "blocked by recipient", "recipient has blocked", "rejected by recipient", "rejected by the recipient",
 		"recipient preferences", "recipients blacklist", "recipient only accepts", "not in the recipients", "refused by recipient", "user has blocked",
-		"resolver.rst.notauth", "resolver.rst.restricted", "not authorized to send to", "permission to post", "not allowed to post", "recipient does not accept", "does not accept mail from", "not accepting mail from",
+		"resolver.rst.notauth", "resolver.rst.restricted", "not authorized to send to", "unifiedgroupagent", "permission to post", "not allowed to post", "recipient does not accept", "does not accept mail from", "not accepting mail from",
 		"rejected by destination domain", "not permitted to send to", "personal blacklist", "recipients allowed", "allowed senders list",
 	}},
 	{Reputation, ScopeSite, "", []string{
@@ -163,7 +164,7 @@ var clearTable = []rule{
 		"spam reject", "reject spam", "high probability of spam", "rejecting spam", "considered spam", "spamverdacht", "pourriel", "垃圾邮件",
 	}},
 	{Content, ScopeMessage, "", []string{
-		"header error", "headers too", "message header", "in from", "multiple from", "missing from", "missing date", "missing message id", "from header",
+		"conform to", "header error", "headers too", "message header", "in from", "multiple from", "missing from", "missing date", "missing message id", "from header",
 		"8 bit data", "8bit", "bare lf", "bare cr", "bare newline", "stray newline", "rfc 5322", "rfc 2822", "rfc5322", "rfc2822",
 		"invalid header", "not rfc compliant", "non rfc", "message format", "mime", "smtputf8", "subject",
 		"illegal characters", "nul characters", "header syntax", "message id", "violates rfc",
@@ -183,7 +184,7 @@ var clearTable = []rule{
 		"host or domain name not found", "domain not found", "domain name not found", "domain does not exist", "domain doesnt exist", "no such domain",
 		"unknown domain", "domain unknown", "nxdomain", "relay access denied", "relay denied", "relaying not", "relay not permitted",
 		"relaying prohibited", "relay prohibited", "not permitted to relay", "not allowed to relay", "authorized to relay", "unable to relay",
-		"cannot relay", "we do not relay", "dont relay", "no relay", "not relay", "denies relay", "rcpthosts", "trying to use me", "as a relay", "relay rejected",
+		"cannot relay", "we do not relay", "dont relay", "no relay", "not relay", "denies relay", "rcpthosts", "trying to use me", "as a relay", "relaying to", "unauthorized relay", "relay traffic", "relay rejected",
 		"null mx", "nullmx", "host does not accept mail", "domain does not accept", "not a local domain", "not local domain", "domain not local", "domain is not hosted",
 		"not hosted here", "invalid domain", "domain invalid", "bad domain", "domain is not local", "name or service not known", "host not found",
 		"host unknown", "unknown host", "does not accept mail", "no mx", "not handle mail for", "not handle ... domain", "domain is not accepted", "domain not accepted",
@@ -200,41 +201,24 @@ var clearTable = []rule{
 		"try again later ... user unknown", "temporarily rejected",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
-		"user does not exist", "user does not have", "user doesnt exist", "user doesnt have", "mailbox doesnt exist", "recipient is not known",
-		"recipient is not valid", "recipient is not found", "recipient address does not exist", "unknown address or", "^ unknown address",
-		"recipient address not found", "email address not found", "^ address not found", "email address not known", "not a registered user",
-		"not a registered gateway", "account that you tried to reach does not exist", "user unknown", "unknown user", "userunknown", "no such user", "nosuchuser", "user not found", "user is not found", "user not known", "user is unknown",
-		"user not exist", "user ... does not exist", "user ... doesnt exist", "user ... not found",
-		"no such recipient", "unknown recipient", "recipient unknown", "recipient not found", "recipient does not exist", "recipient doesnt exist",
-		"recipient not exist", "recipnotfound", "recipientnotfound", "resolver.adr.recip", "resolver.adr.exrecip",
-		"recipient no longer", "no valid recipients", "invalid recipient", "invalid user", "invalid mailbox", "bad recipient",
-		"bad mailbox", "bad destination mailbox", "mailbox not found", "mailbox does not exist", "mailbox not exist", "mailbox unknown",
-		"unknown mailbox", "no mailbox", "no mail box", "no such mailbox", "no such mail", "mailbox ... does not exist", "mailbox not known",
-		"no such address", "address does not exist", "address doesnt exist", "address unknown",
-		"unknown email", "no such email", "email address does not exist", "email does not exist",
-		"no such person", "nobody by that", "no one by that", "no account by", "no such account", "unknown account", "account not found",
-		"account unknown", "account does not exist", "account doesnt exist",
-		"does not have an account", "does not have an email", "addressee unknown", "addressee not", "unknown local part",
-		"unknown or illegal alias", "unknown or illegal user", "unknown alias", "alias does not exist", "alias not found", "not a known user",
-		"not a valid mailbox", "not a valid user", "not a valid recipient", "not known here",
-		"not known at this", "not our customer", "not our user", "user mail box not found", "not a customer", "not found in the directory",
-		"not present in directory", "nosuchuser", "no longer on server", "^ does not exist", "^ doesnt exist", "^ not found", "rcpt does not exist",
-		"no such local user", "no local user", "no local mailbox", "local user unknown", "not an active address",
-		"unknown user account", "recipient address unknown", "no user by", "no user with",
-	}},
-	{BadMailbox, ScopeRecipient, "", []string{
-		"account disabled", "account is disabled", "account has been disabled", "account that you tried to reach is disabled",
-		"account that you tried to reach is inactive", "account is inactive", "account inactive", "account closed", "account has been closed", "account is closed",
-		"account deleted", "account has been deleted", "account expired", "account has expired", "account has been suspended", "account suspended",
-		"account is suspended", "account has been deactivated", "account deactivated", "account terminated", "account cancelled", "mailbox disabled",
-		"mailbox is disabled", "mailbox has been disabled", "mailbox inactive", "mailbox is inactive", "mailbox deactivated", "mailbox closed", "mailbox is closed",
-		"mailbox suspended", "mailbox currently suspended", "mailbox deleted", "deactivated mailbox", "disabled mailbox", "inactive mailbox", "inactive user",
-		"user inactive", "user disabled", "user is disabled", "user suspended", "user is inactive", "user has been disabled", "user deactivated", "user account is disabled",
-		"user account disabled", "recipient account is blocked", "compte du destinataire est bloque", "disabled recipient", "recipient disabled", "recipient is disabled", "recipient inactive", "address disabled", "address is disabled",
-		"address is no longer", "address no longer", "mailbox is no longer", "account is no longer", "user is no longer", "recipient is no longer",
-		"has left the company", "has left the organi", "mailbox is deactivated", "mailbox has been deactivated", "user has been deactivated", "no longer valid", "no longer in use", "no longer active", "no longer exists",
-		"no longer employed", "not in use anymore", "mailbox no longer", "discontinued",
-		"inactive account", "mailbox is frozen", "mailbox frozen", "account is frozen", "account frozen", "inbounds disabled", "disableduser", "inactiveuser",
+		mailbox + " {unknown|not known|is unknown|is not known|not found|is not found|was not found|could not be found|cannot be found|not exist|not exists|is invalid|invalid|nonexistent|non existent|not recognized|not registered|no longer exists}",
+		mailbox + " {does not exist|doesnt exist|do not exist|dont exist|did not exist|not valid|is not valid|no longer valid|no longer active|is no longer valid|is no longer active|is no longer in use|is no longer available|no longer available}",
+		mailbox + " {disabled|is disabled|has been disabled|was disabled|inactive|is inactive|not active|is not active|closed|is closed|has been closed|was closed|deleted|is deleted|has been deleted|was deleted|removed|has been removed}",
+		mailbox + " {suspended|is suspended|has been suspended|currently suspended|is currently suspended|deactivated|is deactivated|has been deactivated|expired|has expired|is expired|terminated|cancelled|canceled|discontinued|is frozen|frozen|retired}",
+		"{unknown|no such|invalid|inactive|nonexistent|non existent|nonexisting|disabled|deactivated|deleted|unrecognized|suspended|expired|closed} {user|recipient|mailbox|mail box|mail user|mail address|mail drop|account|addressee|alias|local part|local user|local mailbox|username|userid|user name|email|e mail|person|subscriber|customer|mail recipient|rcpt|destination mailbox}",
+		"{not a|is not a|not an} {known user|valid user|valid mailbox|valid recipient|valid account|local user|registered user|registered gateway user|active address|active user|active mailbox|customer|current user|subscriber|valid local}",
+		"{no user|no mailbox|no mail box|no account|no recipient|nobody|no one|no person|no local user|no local mailbox} {by that|with that|by this|with this|here|found|named|at this|called|for this|available|of that|in this|such}",
+		"{user|person|recipient|account} {not here|is not here|not local user|is not known here|does not have an account|doesnt have an account|does not have a mailbox|doesnt have a}",
+		"{user|mailbox|account|recipient} ... {does not exist|doesnt exist|not found|no longer exists}",
+		"no such address", "address unknown", "unknown address or", "^ unknown address", "^ address not found", "^ address does not exist",
+		"^ does not exist", "^ doesnt exist", "^ not found", "^ unknown user",
+		"does not have an account here", "not known here", "not known at this", "not our customer", "not our user", "not user of this", "dont exists that user",
+		"no valid recipients", "bad recipient", "bad destination mailbox", "userunknown", "recipnotfound", "recipientnotfound", "nosuchuser", "disableduser", "inactiveuser",
+		"resolver.adr.recip", "resolver.adr.exrecip", "recipient no longer", "rcpt does not exist", "not found in the directory", "not present in directory",
+		"account that you tried to reach {does not exist|is disabled|is inactive}", "user mail box not found", "disabled recipient",
+		"recipient account is blocked", "compte du destinataire est bloque", "inbounds disabled", "no longer on server", "no longer in use", "no longer employed",
+		"has left the {company|organi|school|university}", "deactivated mailbox", "account discontinued", "disabled or discontinued", "closed or disabled",
+		"address is no longer", "address no longer", "mailbox no longer", "account no longer", "user no longer", "unrecognized recipient",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
 		"destinataire invalide", "destinataire inconnu", "destinataire inexistant", "adresse inconnue", "adresse inexistante", "utilisateur inconnu",
@@ -251,29 +235,36 @@ var clearTable = []rule{
 	// Directory based blocking of Exchange Online: no such recipient in the tenant. The same words with 5.7.1 are a rule's.
 	{BadMailbox, ScopeRecipient, "4.1", []string{"access denied", "recipient address rejected"}},
 	{Other, ScopeUnknown, "", []string{
-		"bad sequence", "improper sequence", "sequence error", "need rcpt", "rcpt first", "need mail", "command not", "unrecognized command", "unknown command",
+		"bad sequence", "improper sequence", "use helo", "helo first", "hello first", "ehlo first", "sequence error", "need rcpt", "rcpt first", "need mail", "command not", "unrecognized command", "unknown command",
 		"syntax error in parameters", "command unrecognized", "internal error", "internal system error", "internal server error", "local error in processing",
 		"temporary local problem", "local problem", "out of memory", "configuration error", "upstream error",
 	}},
 }
 
-// vagueTable has words that mean something only when the status code does not say more.
-var vagueTable = []rule{
+// vagueRules has words that mean something only when the status code does not say more.
+var vagueRules = []rule{
 	{BadMailbox, ScopeRecipient, "1.0", []string{"address rejected"}},
 	{BadMailbox, ScopeRecipient, "1.3", []string{"bad address", "invalid address"}},
+	{Rate, ScopeSite, "4xx", []string{"service unavailable", "service temporarily unavailable", "service currently unavailable", "service not available", "service is unavailable", "try later", "temporarily deferred", "please try later"}},
 	{Greylisting, ScopeMessage, "4xx", []string{"try again in", "retry in", "please retry after", "try again after", "retry after"}},
+	{Content, ScopeMessage, "", []string{"{message|mail|email} {was|has been|is} blocked"}},
 	{Content, ScopeMessage, "", []string{"spam", "bulk", "permanent failure for one or more recipients"}},
 	{Reputation, ScopeSite, "", []string{"blocked", "abuse", "banned"}},
 	{Content, ScopeMessage, AtDot, []string{"message filtered"}},
+	{Rate, ScopeSite, "4xx", []string{"recipient address rejected service"}},
 	{Policy, ScopeRecipient, "", []string{"recipient address rejected", "recipient rejected", "message filtered", "badrcptto", "rcpt is rejected"}},
 	{Policy, ScopeUnknown, "", []string{
 		"policy", "policies", "prohibited", "not allowed", "not permitted", "access denied", "denied", "refused", "forbidden", "not authorized", "unauthorized",
 		"requires confirmation", "^ rejected", "rejected by destination", "administrative", "restricted", "violat",
 	}},
 	{Policy, ScopeSite, "", []string{"client host rejected", "not accepting connections"}},
-	{BadMailbox, ScopeRecipient, "5xx", []string{"unrouteable address", "unroutable address", "mailbox unavailable"}},
+	{Policy, ScopeSender, AtMAIL, []string{"does not exist", "doesnt exist"}},
+	{Other, ScopeRecipient, "5xx", []string{"try again", "try later", "retry later", "temporar"}},
+	{BadMailbox, ScopeRecipient, "5xx", []string{"unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available", "mailbox is unavailable", "unavailable mail user"}},
 	{Other, ScopeRecipient, "", []string{"undeliverable address"}},
-	{Rate, ScopeSite, "4xx", []string{"too many", "limit", "deferred", "busy"}},
+	{BadDomain, ScopeRecipient, "5xx", []string{"does not exist", "doesnt exist"}},
+	{Rate, ScopeSite, "", []string{"too many"}},
+	{Rate, ScopeSite, "4xx", []string{"limit", "deferred", "busy"}},
 	{Content, ScopeMessage, AtDot, []string{"message rejected", "message refused", "rejected", "refused"}},
 	{Other, ScopeUnknown, "", []string{"temporary failure", "temporary problem", "temporary error"}},
 }
@@ -289,7 +280,7 @@ var statuses = map[string]Verdict{
 	"1.90": {Class: Rate, Scope: ScopeSender}, "7.508": {Class: Rate},
 	"2.3": {Class: Content}, "3.4": {Class: Content}, "7.7": {Class: Content}, "7.16": {Class: Content},
 	"4.1": {Class: Network}, "4.2": {Class: Network}, "4.3": {Class: Network}, "4.6": {Class: Network}, "4.7": {Class: Network},
-	"7.2": {Class: Policy, Scope: ScopeRecipient}, "7.124": {Class: Policy, Scope: ScopeRecipient}, "7.129": {Class: Policy, Scope: ScopeRecipient},
+	"7.193": {Class: Policy, Scope: ScopeRecipient}, "7.2": {Class: Policy, Scope: ScopeRecipient}, "7.124": {Class: Policy, Scope: ScopeRecipient}, "7.129": {Class: Policy, Scope: ScopeRecipient},
 	"7.133": {Class: Policy, Scope: ScopeRecipient}, "7.134": {Class: Policy, Scope: ScopeRecipient}, "7.136": {Class: Policy, Scope: ScopeRecipient},
 	"7.4": {Class: TLS}, "7.5": {Class: TLS}, "7.6": {Class: TLS}, "7.10": {Class: TLS}, "7.11": {Class: TLS},
 	"7.8": {Class: Auth}, "7.9": {Class: Auth}, "7.12": {Class: Auth}, "7.13": {Class: Auth}, "7.20": {Class: Auth}, "7.21": {Class: Auth}, "7.22": {Class: Auth},
