@@ -34,11 +34,11 @@ type Config struct {
 	MaxHops      int      `toml:"max_hops"`      // with more Received fields a message loops, which the MTA handles
 }
 
-// Default is the [bulk] table of an empty file.
+// DefaultConfig is the [bulk] table of an empty file.
 //
 // The mailer "relay" is not among Mailers: Postfix uses it for domains this host is a relay for, Sendmail for a smart
 // host. Both are decisions that looking up the MX records would undo.
-func Default() Config {
+func DefaultConfig() Config {
 	return Config{SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
 }
 

@@ -6,10 +6,10 @@ import (
 )
 
 func TestDefaultIsValid(t *testing.T) {
-	if err := Default().Validate(); err != nil {
+	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
-	c := Default()
+	c := DefaultConfig()
 	c.Rule = DefaultRules()
 	if err := c.Validate(); err != nil {
 		t.Errorf("default rules: %v", err)
@@ -18,12 +18,12 @@ func TestDefaultIsValid(t *testing.T) {
 
 func TestValidateNamesRuleAndKey(t *testing.T) {
 	rule := func(r Rule) Config {
-		c := Default()
+		c := DefaultConfig()
 		c.Rule = []Rule{{Name: "fine", Header: "List-Id"}, r}
 		return c
 	}
 	with := func(change func(*Config)) Config {
-		c := Default()
+		c := DefaultConfig()
 		change(&c)
 		return c
 	}
@@ -70,14 +70,14 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 
 func TestCompileRefusesHostnames(t *testing.T) {
 	for _, h := range []string{"", "mx example", "mx\r\nX: y", "a;b", "(x)"} {
-		if _, err := Compile(Default(), h); err == nil {
+		if _, err := Compile(DefaultConfig(), h); err == nil {
 			t.Errorf("hostname %q was accepted", h)
 		}
 	}
 }
 
 func TestRuleWithoutNameGetsOne(t *testing.T) {
-	c := Default()
+	c := DefaultConfig()
 	c.Rule = []Rule{{Header: "X-Campaign*"}, {Client: "192.0.2.1"}}
 	f, err := Compile(c, "mx.example.org")
 	if err != nil {

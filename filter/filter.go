@@ -48,14 +48,14 @@ func Compile(c Config, hostname string) (*Filter, error) {
 		rules = DefaultRules()
 	}
 	for i, r := range rules {
-		if err := f.add(r, i); err != nil {
+		if err := f.addRule(r, i); err != nil {
 			return nil, fmt.Errorf("rule[%d].%w", i, err)
 		}
 	}
 	return f, nil
 }
 
-func (f *Filter) add(c Rule, i int) error {
+func (f *Filter) addRule(c Rule, i int) error {
 	r, err := compileRule(c, i)
 	if err != nil {
 		return err
@@ -112,8 +112,8 @@ func (f *Filter) Early(o *Offer) Verdict {
 			return Verdict{}
 		default:
 			v := r.verdict()
-			if v.Decision == Pass {
-				r.seen.Add(1)
+			if v.Decision == Pass { // a rule that wants it taken is counted by Decide, which has the last word
+				r.passed.Add(1)
 			}
 			return v
 		}
@@ -141,12 +141,16 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 	if r == nil {
 		return pass("no rule matches")
 	}
-	r.seen.Add(1)
 	v := r.verdict()
 	// A reply or a notice may go to somebody who never wrote to a list: that a listener or a login is for bulk mail
 	// does not make it bulk, and for a reply nothing does.
 	if v.Decision == Take && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
 		v.Decision, v.Reason = Pass, s.auto
+	}
+	if v.Decision == Take {
+		r.chosen.Add(1)
+	} else {
+		r.passed.Add(1)
 	}
 	return v
 }
@@ -185,22 +189,19 @@ func (f *Filter) Macros() []string { return f.macros }
 // Count is what one rule did since its filter was compiled.
 type Count struct {
 	Rule      string
-	Seen      uint64 // messages it decided
-	WouldTake uint64 // of these, how many Observed was told of
-}
-
-// Observed counts a message that would have been taken, were the door not told to observe only.
-func (f *Filter) Observed(v Verdict) {
-	if v.rule != nil {
-		v.rule.wouldTake.Add(1)
-	}
+	Passed    uint64 // messages that the rule left with the MTA
+	Chosen    uint64 // messages that the rule wanted taken; the next two are parts of it, the rest had to stay with the MTA
+	WouldTake uint64 // in observe mode
+	Taken     uint64
 }
 
 // Counts returns the counters of all rules, in their order.
 func (f *Filter) Counts() []Count {
 	counts := make([]Count, len(f.rules))
 	for i, r := range f.rules {
-		counts[i] = Count{Rule: r.name, Seen: r.seen.Load(), WouldTake: r.wouldTake.Load()}
+		counts[i] = Count{
+			Rule: r.name, Passed: r.passed.Load(), Chosen: r.chosen.Load(), WouldTake: r.observed.Load(), Taken: r.taken.Load(),
+		}
 	}
 	return counts
 }

@@ -10,7 +10,7 @@ const host = "mx.example.org"
 
 func compile(t testing.TB, rules ...Rule) *Filter {
 	t.Helper()
-	c := Default()
+	c := DefaultConfig()
 	c.Rule = rules
 	f, err := Compile(c, host)
 	if err != nil {
@@ -201,7 +201,7 @@ func TestHopeless(t *testing.T) {
 }
 
 func TestTakes(t *testing.T) {
-	c := Default()
+	c := DefaultConfig()
 	c.LocalDomains = []string{"Example.NET", ".intra.example"}
 	f, err := Compile(c, host)
 	if err != nil {
@@ -236,13 +236,16 @@ func TestTakes(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	f := compile(t, Rule{Name: "a", Header: "A"}, Rule{Name: "keep", Sender: "k@x", Take: no()}, Rule{Name: "b", Header: "B"})
-	f.Observed(f.Decide(offer(), lines("A: 1", "B: 1")))
+	f.Decide(offer(), lines("A: 1", "B: 1"))
+	f.Decide(offer(), lines("A: 1", "Auto-Submitted: auto-replied"))
 	f.Decide(offer(), lines("B: 1"))
-	f.Observed(f.Decide(offer(), lines("C: 1")))
+	f.Decide(offer(), lines("C: 1"))
 	kept := offer()
 	kept.Sender = "k@x"
-	f.Decide(kept, lines("B: 1"))
-	want := []Count{{"a", 1, 1}, {"keep", 1, 0}, {"b", 1, 0}}
+	if v := f.Decide(kept, lines("B: 1")); v.Reason != "passed by rule keep: take = false" {
+		t.Errorf("reason %q", v.Reason)
+	}
+	want := []Count{{Rule: "a", Passed: 1, Chosen: 1}, {Rule: "keep", Passed: 1}, {Rule: "b", Chosen: 1}}
 	for i, got := range f.Counts() {
 		if got != want[i] {
 			t.Errorf("%+v, want %+v", got, want[i])

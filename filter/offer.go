@@ -1,11 +1,16 @@
 package filter
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
-// Offer is one message as the MTA offers it: what is known before its header.
+// Offer is one message as the MTA offers it: what is known before its header. A door fills in what belongs to the client;
+// Mail adds Sender and Size.
 type Offer struct {
-	Listener   string // {daemon_name}
-	Port       string // {daemon_port}: where the client connected to
+	Barred     string // why the door takes no message of this client, or ""
+	Listener   string // name of the MTA's listener: {daemon_name} of a milter
+	Port       string // where the client connected to: {daemon_port} of a milter
 	ClientName string // verified by the MTA; "" or "unknown" when it could not be
 	ClientAddr netip.Addr
 	Helo       string
@@ -15,11 +20,36 @@ type Offer struct {
 	Macro      func(name string) string // macros by name without braces; may be nil
 }
 
+// Client is how the log calls the client: "name[address]".
+func (o *Offer) Client() string {
+	name, addr := o.ClientName, "unknown"
+	if name == "" {
+		name = "unknown"
+	}
+	if o.ClientAddr.IsValid() {
+		addr = o.ClientAddr.String()
+	}
+	return name + "[" + addr + "]"
+}
+
 func (o *Offer) macro(name string) string {
 	if o.Macro == nil {
 		return ""
 	}
 	return o.Macro(name)
+}
+
+// ParseAddr reads a client's address as MTAs write it, with or without "IPv6:". It returns the zero Addr for anything else.
+func ParseAddr(s string) netip.Addr {
+	const prefix = "IPv6:"
+	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+		s = s[len(prefix):]
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap()
 }
 
 // Decision is the core of a Verdict.

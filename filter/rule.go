@@ -10,15 +10,16 @@ import (
 // test is one condition that the offer alone decides.
 type test func(*Offer) bool
 
-// rule is a Rule made ready. Its conditions are sorted by when they can be decided.
+// rule is a Rule made ready. Its conditions are sorted by the stage of the dialogue at which they can be decided.
 type rule struct {
 	name    string
 	take    bool
+	reason  string // why what it matches passes, when take is false
 	connect []test // decided once for the connection
 	mail    []test // decided at MAIL
 	header  *headerTest
 
-	seen, wouldTake atomic.Uint64
+	passed, chosen, observed, taken atomic.Uint64 // see Count
 }
 
 // headerTest is the condition on one header field.
@@ -36,11 +37,11 @@ func holds(tests []test, o *Offer) bool {
 	return true
 }
 
-// verdict is what the rule says once it has matched.
+// verdict is what the rule says about a message that it matches.
 func (r *rule) verdict() Verdict {
 	v := Verdict{Decision: Take, Rule: r.name, rule: r}
 	if !r.take {
-		v.Decision, v.Reason = Pass, "rule says take = false"
+		v.Decision, v.Reason = Pass, r.reason
 	}
 	return v
 }
@@ -50,6 +51,7 @@ func compileRule(c Rule, index int) (*rule, error) {
 	if r.name == "" {
 		r.name = nameFor(c, index)
 	}
+	r.reason = "passed by rule " + r.name + ": take = false"
 	if err := r.addConnect(c); err != nil {
 		return nil, err
 	}

@@ -21,14 +21,14 @@ type Trace struct {
 	Helo       string
 	ClientName string
 	ClientAddr netip.Addr
-	With       string // protocol keyword, see With
+	Protocol   string // see Protocol
 	ID         string // queue id
 	For        string // the recipient when there is exactly one, else "": the field must not tell one of another
 	Date       time.Time
 }
 
-// With is the protocol keyword of a Received field (RFC 3848, RFC 6531 section 4.3).
-func With(utf8, tls, auth bool) string {
+// Protocol is the keyword behind "with" in a Received field (RFC 3848, RFC 6531 section 4.3).
+func Protocol(utf8, tls, auth bool) string {
 	w := "ESMTP"
 	if utf8 {
 		w = "UTF8SMTP"
@@ -55,7 +55,7 @@ func (f *Filter) Received(t Trace) []byte {
 	b = append(b, "])\r\n\tby "...)
 	b = append(b, f.hostname...)
 	b = append(b, " "+mark+" with "...)
-	b = appendWord(b, t.With)
+	b = appendWord(b, t.Protocol)
 	b = append(b, " id "...)
 	b = appendWord(b, t.ID)
 	if t.For != "" && len(t.For) <= maxTraceRcpt && !strings.ContainsFunc(t.For, notInPath) {

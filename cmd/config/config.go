@@ -56,10 +56,10 @@ type LogConfig struct {
 func DefaultConfig() *Config {
 	return &Config{
 		StateDir: "/var/lib/millrace",
-		Mode:     milter.Observe, // an operator looks at what would be taken before anything is
+		Mode:     filter.Observe, // an operator looks at what would be taken before anything is
 
-		Milter:   milter.Default(),
-		Bulk:     filter.Default(),
+		Milter:   milter.DefaultConfig(),
+		Bulk:     filter.DefaultConfig(),
 		Queue:    relay.DefaultQueueConfig(),
 		Retry:    relay.DefaultRetryConfig(),
 		Bounce:   bounce.DefaultConfig(),

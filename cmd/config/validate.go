@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay/route"
 )
@@ -19,7 +20,7 @@ func (c *Config) Validate() error {
 	if !filepath.IsAbs(c.StateDir) {
 		v.of("state_dir", fmt.Errorf("%q is not a path from the root; write it like %q", c.StateDir, DefaultConfig().StateDir))
 	}
-	v.of("mode", oneOf(c.Mode, milter.Observe, milter.Deliver))
+	v.of("mode", oneOf(c.Mode, filter.Observe, filter.Deliver))
 	v.table("milter", c.Milter.Validate())
 	v.table("bulk", c.Bulk.Validate())
 	v.table("queue", c.Queue.Validate())

@@ -46,6 +46,7 @@ type Daemon struct {
 	queues   *relay.QueueMap
 	handler  *relay.Handler
 	pool     *pool.Manager
+	intake   *filter.Intake // of the door
 	door     *milter.Door
 	console  *console.Server
 
@@ -82,7 +83,10 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	if d.pool, err = newPool(cfg, d.handler, d.resolver, log.Named("pool")); err != nil {
 		return nil, err
 	}
-	if d.door, err = newDoor(cfg, d.queues, d.agent, log.Named("milter")); err != nil {
+	if d.intake, err = newIntake(cfg, d.queues, d.agent, log.Named("milter")); err != nil {
+		return nil, err
+	}
+	if d.door, err = milter.New(cfg.Milter, d.intake); err != nil {
 		return nil, err
 	}
 	d.console = console.New(overview{d}, log.Named("console"))
@@ -215,7 +219,7 @@ func (d *Daemon) Reload(next *config.Config) error {
 	for _, key := range needRestart {
 		d.log.Warn("this key changes with a restart only", "key", key)
 	}
-	d.door.Reload(f, cfg.Mode)
+	d.intake.Reload(f, cfg.Mode)
 	d.handler.SetPolicy(cfg.Retry, cfg.Handback)
 	d.log.SetLevel(cfg.Log.LogLevel())
 	d.cfg = cfg

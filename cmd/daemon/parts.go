@@ -9,7 +9,6 @@ import (
 
 	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/filter"
-	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/bounce"
 	"github.com/millrace/millrace/relay/pool"
@@ -93,14 +92,12 @@ func newPool(cfg *config.Config, h *relay.Handler, r *route.Resolver, log hclog.
 }
 
 // newDoor makes the milter door; what it takes goes to the queue map under an id of the agent.
-func newDoor(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, log hclog.Logger) (*milter.Door, error) {
+func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, log hclog.Logger) (*filter.Intake, error) {
 	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
 	if err != nil {
 		return nil, err
 	}
-	door := cfg.Milter
-	door.Mode = cfg.Mode // stands at the top of the file: it will hold for every door
-	return milter.New(door, milter.Deps{
+	return filter.NewIntake(cfg.Milter.Limits(), cfg.Mode, filter.Deps{
 		Accept: q, NewID: a.NewID, Filter: f, Sendable: smtp.Sendable, Log: log,
 	})
 }

@@ -60,15 +60,15 @@ func (o overview) journal() console.Journal {
 
 // door sums up the milter door. A bulk message that had to be left counts as passed: the MTA delivers it.
 func (o overview) door() console.Door {
-	c := o.d.door.Counts()
-	passed := int64(c.PassedConnect + c.PassedMail + c.PassedHeader + c.Left)
+	c := o.d.intake.Counts()
 	door := console.Door{
-		Name: "milter", Sessions: int64(c.Sessions), Passed: passed,
+		Name: "milter", Sessions: int64(o.d.door.Sessions()), Seen: int64(c.Seen()), Passed: int64(c.Passed()),
 		WouldTake: int64(c.Observed), Taken: int64(c.Taken),
 	}
-	door.Seen = door.Passed + door.WouldTake + door.Taken
-	for _, r := range o.d.door.Filter().Counts() {
-		door.Rules = append(door.Rules, console.RuleCount{Name: r.Rule, Seen: int64(r.Seen), WouldTake: int64(r.WouldTake)})
+	for _, r := range o.d.intake.Filter().Counts() {
+		door.Rules = append(door.Rules, console.RuleCount{
+			Name: r.Rule, Seen: int64(r.Passed + r.Chosen), Passed: int64(r.Passed), WouldTake: int64(r.WouldTake), Taken: int64(r.Taken),
+		})
 	}
 	return door
 }

@@ -71,15 +71,29 @@ func printDoor(b *strings.Builder, d *console.Door) {
 		fmt.Fprintf(b, ", %d would be taken", d.WouldTake)
 	}
 	var rules []string
-	for _, r := range d.Rules {
-		if n := r.Seen; n > 0 {
-			rules = append(rules, fmt.Sprintf("%s %d", clean(r.Name), n))
+	for i := range d.Rules {
+		if r := &d.Rules[i]; r.Taken+r.WouldTake+r.Passed > 0 {
+			rules = append(rules, ruleDid(r))
 		}
 	}
 	if len(rules) > 0 {
 		fmt.Fprintf(b, " (%s)", strings.Join(rules, ", "))
 	}
 	b.WriteByte('\n')
+}
+
+// ruleDid is one rule and its counts, each with its verb: a rule may take some messages and pass others.
+func ruleDid(r *console.RuleCount) string {
+	var did []string
+	for _, part := range []struct {
+		verb  string
+		count int64
+	}{{"took", r.Taken}, {"would take", r.WouldTake}, {"passed", r.Passed}} {
+		if part.count > 0 {
+			did = append(did, fmt.Sprintf("%s %d", part.verb, part.count))
+		}
+	}
+	return clean(r.Name) + " " + strings.Join(did, " and ")
 }
 
 // printDNS writes nothing for a daemon that told nothing: an older one, or a newer one with other keys.

@@ -45,16 +45,20 @@ func benchmark(b *testing.B, network string, m *standin.Message) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f, err := filter.Compile(filter.Default(), "mx.example.org")
+	f, err := filter.Compile(filter.DefaultConfig(), "mx.example.org")
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := Default()
-	c.Mode, c.StopGrace = Deliver, 0
-	d, err := New(c, Deps{
+	c := DefaultConfig()
+	c.StopGrace = 0
+	in, err := filter.NewIntake(c.Limits(), filter.Deliver, filter.Deps{
 		Accept: discard{}, NewID: func() relay.ID { return 1 }, Filter: f, Log: hclog.NewNullLogger(),
 		Sendable: func([][]byte) error { return nil },
 	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	d, err := New(c, in)
 	if err != nil {
 		b.Fatal(err)
 	}

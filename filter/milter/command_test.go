@@ -1,37 +1,37 @@
 package milter
 
 import (
-	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/millrace/millrace/filter"
 )
 
 func TestParseCommand(t *testing.T) {
 	for _, tt := range []struct {
 		payload string
-		want    command
+		want    filter.Command
 	}{
-		{"<a@b>\x00", command{path: "a@b"}},
-		{"<>\x00SIZE=5\x00", command{path: "", params: []string{"SIZE=5"}}},
-		{"<a@b>\x00SIZE=5\x00BODY=8BITMIME\x00", command{path: "a@b", params: []string{"SIZE=5", "BODY=8BITMIME"}}},
-		{"<a@b> SIZE=5 RET=HDRS\x00", command{path: "a@b", params: []string{"SIZE=5", "RET=HDRS"}}},
-		{"<a@b> SIZE=5\x00RET=HDRS\x00", command{path: "a@b", params: []string{"SIZE=5", "RET=HDRS"}}},
-		{"a@b\x00", command{path: "a@b"}},
-		{"a@b SIZE=5\x00", command{path: "a@b", params: []string{"SIZE=5"}}},
-		{"  <a@b>\x00", command{path: "a@b"}},
-		{`<"a b>"@c>` + "\x00", command{path: `"a b>"@c`}},
-		{`<"a\">"@c> X` + "\x00", command{path: `"a\">"@c`, params: []string{"X"}}},
-		{`"a b"@c X` + "\x00", command{path: `"a b"@c`, params: []string{"X"}}},
-		{"<<a@b>>\x00", command{path: "<a@b", bad: true, params: []string{">"}}},
-		{"<a@b\x00", command{bad: true}},
-		{"<a@b>SIZE=5\x00", command{path: "a@b", bad: true, params: []string{"SIZE=5"}}},
-		{"\x00", command{path: ""}},
+		{"<a@b>\x00", filter.Command{Path: "a@b"}},
+		{"<>\x00SIZE=5\x00", filter.Command{Path: "", Params: []string{"SIZE=5"}}},
+		{"<a@b>\x00SIZE=5\x00BODY=8BITMIME\x00", filter.Command{Path: "a@b", Params: []string{"SIZE=5", "BODY=8BITMIME"}}},
+		{"<a@b> SIZE=5 RET=HDRS\x00", filter.Command{Path: "a@b", Params: []string{"SIZE=5", "RET=HDRS"}}},
+		{"<a@b> SIZE=5\x00RET=HDRS\x00", filter.Command{Path: "a@b", Params: []string{"SIZE=5", "RET=HDRS"}}},
+		{"a@b\x00", filter.Command{Path: "a@b"}},
+		{"a@b SIZE=5\x00", filter.Command{Path: "a@b", Params: []string{"SIZE=5"}}},
+		{"  <a@b>\x00", filter.Command{Path: "a@b"}},
+		{`<"a b>"@c>` + "\x00", filter.Command{Path: `"a b>"@c`}},
+		{`<"a\">"@c> X` + "\x00", filter.Command{Path: `"a\">"@c`, Params: []string{"X"}}},
+		{`"a b"@c X` + "\x00", filter.Command{Path: `"a b"@c`, Params: []string{"X"}}},
+		{"<<a@b>>\x00", filter.Command{Path: "<a@b", Bad: true, Params: []string{">"}}},
+		{"<a@b\x00", filter.Command{Bad: true}},
+		{"<a@b>SIZE=5\x00", filter.Command{Path: "a@b", Bad: true, Params: []string{"SIZE=5"}}},
+		{"\x00", filter.Command{Path: ""}},
 	} {
 		got, err := parseCommand([]byte(tt.payload))
-		if len(got.params) == 0 {
-			got.params = nil
+		if len(got.Params) == 0 {
+			got.Params = nil
 		}
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%q: %+v, %v; want %+v", tt.payload, got, err, tt.want)
@@ -48,38 +48,12 @@ func FuzzParseCommand(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if fault := c.fault(true); fault == "" && strings.ContainsAny(c.path, "\r\n\x00") {
-			t.Errorf("no fault found in %q", c.path)
+		if fault := c.Fault(true); fault == "" && strings.ContainsAny(c.Path, "\r\n\x00") {
+			t.Errorf("no fault found in %q", c.Path)
 		}
 		// What is deleted at the end must be what was received.
-		if !c.bad && !strings.Contains(string(payload), c.path) {
-			t.Errorf("path %q is not in %q", c.path, payload)
-		}
-	})
-}
-
-func TestParseAddr(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "IPv6:2001:db8::1": "2001:db8::1", "ipv6:2001:db8::1": "2001:db8::1",
-		"2001:db8::1": "2001:db8::1", "::ffff:192.0.2.1": "192.0.2.1",
-	} {
-		if got := parseAddr(in); got != netip.MustParseAddr(want) {
-			t.Errorf("%q: %v", in, got)
-		}
-	}
-	for _, in := range []string{"", "IPv6:", "unknown", "192.0.2.1.5", "[192.0.2.1]"} {
-		if got := parseAddr(in); got.IsValid() {
-			t.Errorf("%q: %v", in, got)
-		}
-	}
-}
-
-func FuzzParseAddr(f *testing.F) {
-	f.Add("IPv6:2001:db8::1")
-	f.Add("192.0.2.1")
-	f.Fuzz(func(t *testing.T, s string) {
-		if a := parseAddr(s); a.IsValid() && parseAddr(a.String()) != a {
-			t.Errorf("%q is %v, which is not itself", s, a)
+		if !c.Bad && !strings.Contains(string(payload), c.Path) {
+			t.Errorf("path %q is not in %q", c.Path, payload)
 		}
 	})
 }
@@ -99,42 +73,25 @@ func TestMacrosBelongToTheirCommand(t *testing.T) {
 		}
 	}
 	store("Cj\x00mx\x00{daemon_name}\x00smtpd\x00")
-	m.begin('C')
+	m.startCommand('C')
 	store("M{auth_authen}\x00alice\x00i\x00Q1\x00")
-	m.begin('M')
+	m.startCommand('M')
 	store("R{rcpt_mailer}\x00smtp\x00")
-	m.begin('R')
+	m.startCommand('R')
 	check("rcpt_mailer", "smtp")
-	m.begin('R') // another recipient, nothing known
+	m.startCommand('R') // another recipient, nothing known
 	check("rcpt_mailer", "")
 	store("E{i}\x00Q2\x00odd\x00")
-	m.begin('E')
+	m.startCommand('E')
 	check("i", "Q2") // the newest, with or without braces
 	check("odd", "")
 	check("auth_authen", "alice")
 	check("daemon_name", "smtpd")
-	m.begin('M') // the next message, nothing known
+	m.startCommand('M') // the next message, nothing known
 	check("auth_authen", "")
 	check("i", "")
 	check("j", "mx")
-	if got := m.at('C', "i"); got != "" {
+	if got := m.sentWith('C', "i"); got != "" {
 		t.Errorf("at C: %q", got)
-	}
-}
-
-func TestQuiet(t *testing.T) {
-	var q quiet
-	now := time.Now()
-	steps := []struct {
-		after      time.Duration
-		text       string
-		suppressed int
-		ok         bool
-	}{{0, "a", 0, true}, {0, "a", 0, false}, {time.Millisecond, "a", 0, false}, {0, "b", 0, true}, {time.Second, "a", 2, true}, {time.Second, "a", 0, true}}
-	for i, s := range steps {
-		now = now.Add(s.after)
-		if n, ok := q.allow(s.text, now); n != s.suppressed || ok != s.ok {
-			t.Errorf("step %d: %d %v", i, n, ok)
-		}
 	}
 }

@@ -3,39 +3,37 @@ package milter
 import (
 	"fmt"
 	"time"
-)
 
-// Modes of the door.
-const (
-	// Deliver takes bulk mail.
-	Deliver = "deliver"
-	// Observe counts and logs what would be taken, and takes nothing. No body is ever asked for.
-	Observe = "observe"
+	"github.com/millrace/millrace/filter"
 )
 
 // Config is the [milter] table.
 type Config struct {
 	Listen         []string      `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
-	Mode           string        `toml:"-"`                // Deliver or Observe; one key at the top of the file for every door
 	IdleTimeout    time.Duration `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
-	ReadTimeout    time.Duration `toml:"read_timeout"`     // a frame that has begun must be complete, an answer of ours gone
-	StopGrace      time.Duration `toml:"stop_grace"`       // on stopping, idle connections have so long to hear 421
-	MaxSessions    int           `toml:"max_sessions"`     // connections; mail of those above it passes
+	ReadTimeout    time.Duration `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
+	StopGrace      time.Duration `toml:"stop_grace"`       // how long Stop keeps idle connections open, for a message that can be answered by 421
+	MaxSessions    int           `toml:"max_sessions"`     // connections; mail from connections above it passes
 	MaxRcpts       int           `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
 	MaxHeaderBytes int           `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
-	MaxBuffered    int64         `toml:"max_buffered"`     // bytes of messages not yet taken, all sessions together
+	MaxBuffered    int64         `toml:"max_buffered"`     // bytes of messages not yet taken, all connections together
 }
 
-// Default is the [milter] table of an empty file.
+// DefaultConfig is the [milter] table of an empty file.
 //
 // An idle connection is one whose SMTP client is silent: Postfix gives up on such a client after 5 minutes, Sendmail
 // after an hour. Closing earlier would look like a failure of ours.
-func Default() Config {
+func DefaultConfig() Config {
 	return Config{
-		Listen: []string{"inet:127.0.0.1:8895"}, Mode: Observe,
+		Listen:      []string{"inet:127.0.0.1:8895"},
 		IdleTimeout: 65 * time.Minute, ReadTimeout: time.Minute, StopGrace: 5 * time.Second,
 		MaxSessions: 1000, MaxRcpts: 10_000, MaxHeaderBytes: 1 << 20, MaxBuffered: 512 << 20,
 	}
+}
+
+// Limits are what the intake of this door needs of the table.
+func (c Config) Limits() filter.Limits {
+	return filter.Limits{Rcpts: c.MaxRcpts, HeaderBytes: c.MaxHeaderBytes, Buffered: c.MaxBuffered}
 }
 
 // Validate returns what is wrong, naming the key and how to repair it.
@@ -44,9 +42,6 @@ func (c Config) Validate() error {
 		if _, _, err := ParseListen(l); err != nil {
 			return fmt.Errorf("listen[%d]: %w", i, err)
 		}
-	}
-	if c.Mode != Deliver && c.Mode != Observe {
-		return fmt.Errorf("mode: %q is neither %q nor %q", c.Mode, Observe, Deliver)
 	}
 	for _, d := range []struct {
 		key   string

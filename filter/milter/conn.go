@@ -7,44 +7,49 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	lib "github.com/emersion/go-milter"
+	"github.com/millrace/millrace/filter"
 )
 
-// errStopped ends a connection that Stop has closed, or that cannot be written to.
+// errStopped ends a connection that Stop has closed, or on which a write has failed.
 var errStopped = errors.New("stopping")
 
 // conn is the connection as the library sees it: only the frames it has to answer, each of them well-formed.
 //
-// Read is called by the library's goroutine alone, and ends with io.EOF whatever the reason: the library would log
-// anything else in a log of its own.
+// Only the library's goroutine calls Read. Read ends with io.EOF whatever the reason: the library would write any other error
+// to a log of its own.
 type conn struct {
 	nc       net.Conn
-	door     *Door
+	intake   *filter.Intake
+	phase    *phase
+	patience time.Duration // a write must be over
+	ended    func(*conn)   // called once
 	session  *session
 	frames   frames
-	rest     []byte // of the frame the library is reading
+	rest     []byte // what the library has not read yet of the present frame
 	progress progress
-	taking   atomic.Bool // a message is being made recoverable, and the MTA has not been told yet
 
 	wmu    sync.Mutex
-	out    []byte // frames that wait for the verdict behind them
+	out    []byte // deletions that wait for the verdict behind them
 	broken bool   // a write has failed
 
 	mu     sync.Mutex
-	busy   bool // in a transaction: not to be closed by Stop
+	busy   bool // a message is under way: evict must not close the connection
 	closed bool
 
 	once sync.Once
 }
 
-func newConn(d *Door, nc net.Conn) *conn {
-	from := &deadlined{nc: nc, idle: d.cfg.IdleTimeout, read: d.cfg.ReadTimeout}
-	c := &conn{nc: nc, door: d, frames: frames{in: bufio.NewReader(from), from: from}}
-	c.session = newSession(d, c)
-	c.progress.conn = c
+func newConn(cfg *Config, in *filter.Intake, ph *phase, nc net.Conn, ended func(*conn)) *conn {
+	from := &deadlined{nc: nc, idle: cfg.IdleTimeout, read: cfg.ReadTimeout}
+	c := &conn{
+		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended,
+		frames: frames{in: bufio.NewReader(from), from: from},
+	}
+	c.progress.peer = c
+	c.session = newSession(in, ph, &c.progress)
 	return c
 }
 
@@ -83,9 +88,9 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // advance reads up to and including the next frame that the library must see.
 func (c *conn) advance() error {
-	c.session.heard(c.writable())
+	c.answerWritten(c.writable())
 	for {
-		if !c.setBusy(c.session.tx != nil) {
+		if !c.setBusy(c.session.mail != nil) {
 			return errStopped
 		}
 		code, n, err := c.frames.head()
@@ -105,6 +110,15 @@ func (c *conn) advance() error {
 	}
 }
 
+// answerWritten is called when the library has written an answer, or, with false, when it never will. A Stop that has spared
+// this connection until now relies on it to be closed here.
+func (c *conn) answerWritten(written bool) {
+	c.session.noteHeard(written)
+	if c.session.taking.Swap(false) && c.phase.cutting.Load() {
+		c.nc.Close()
+	}
+}
+
 // answered reports whether the MTA waits for an answer to this command, which the library then has to give.
 func (c *conn) answered(code byte) bool {
 	switch lib.Code(code) {
@@ -118,12 +132,12 @@ func (c *conn) answered(code byte) bool {
 	return true
 }
 
-// digest reads the payload of a frame and gives the session what the library would lose.
+// digest reads the payload of a frame and hands it to the session.
 func (c *conn) digest(code byte, n int) error {
 	if lib.Code(code) == lib.CodeBody {
-		// The library needs to answer at most: a chunk of nothing will do for that.
-		c.session.macros.begin(code)
-		c.frames.put(code, 0)
+		// All the library may have to do about a chunk is answer it, and for that an empty one will do.
+		c.session.macros.startCommand(code)
+		c.frames.putHead(code, 0)
 		return c.session.chunk(n, &c.frames)
 	}
 	payload, err := c.frames.load(code, n)
@@ -136,8 +150,8 @@ func (c *conn) digest(code byte, n int) error {
 // maxPending is how many bytes of deletions may wait for their verdict.
 const maxPending = 32 << 10
 
-// Write implements net.Conn. A deletion of a recipient waits for what follows it, so that a verdict with all that
-// belongs to it is one write. A failure is noted and shows at the next Read.
+// Write implements net.Conn. A deletion of a recipient waits for the frame behind it, so that a verdict and its deletions are
+// one write. A failure is noted and ends the next Read.
 func (c *conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
@@ -150,23 +164,22 @@ func (c *conn) Write(p []byte) (int, error) {
 		b = append(c.out, p...)
 		c.out = c.out[:0]
 	}
-	c.send(b)
+	c.writeOut(b)
 	return len(p), nil
 }
 
-// send writes with a deadline. The caller holds wmu.
-func (c *conn) send(b []byte) {
+// writeOut writes with a deadline. The caller holds wmu.
+func (c *conn) writeOut(b []byte) {
 	if c.broken {
 		return
 	}
-	err := c.nc.SetWriteDeadline(time.Now().Add(c.door.cfg.ReadTimeout))
+	err := c.nc.SetWriteDeadline(time.Now().Add(c.patience))
 	if err == nil {
 		_, err = c.nc.Write(b)
 	}
 	if err != nil {
 		c.broken = true
-		c.door.counts.badConnections.Add(1)
-		c.door.warn("writing to the MTA", "error", err)
+		c.intake.NoteBroken("writing to the MTA", "error", err)
 	}
 }
 
@@ -177,22 +190,22 @@ func (c *conn) writable() bool {
 	return !c.broken
 }
 
-// setBusy notes whether a transaction is open and reports whether the connection goes on: not when it was closed, and
-// not when it is idle and the door has no more time for idle ones.
+// setBusy notes whether a message is under way, and reports whether the connection goes on. A connection ends when evict has
+// closed it, when a write has failed, and when it becomes idle after the door has lost its patience with idle ones.
 func (c *conn) setBusy(busy bool) bool {
 	if !c.writable() {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || !busy && c.door.evicting.Load() {
+	if c.closed || !busy && c.phase.evicting.Load() {
 		return false
 	}
 	c.busy = busy
 	return true
 }
 
-// evict closes the connection unless a transaction is open; that one is closed by setBusy when it has ended.
+// evict closes the connection unless a message is under way; then setBusy ends the connection after the message.
 func (c *conn) evict() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -205,22 +218,24 @@ func (c *conn) evict() {
 // Close implements net.Conn. The library calls it as the last act of its goroutine.
 func (c *conn) Close() error {
 	c.once.Do(func() {
-		c.session.heard(false) // of what, if anything, is not yet heard of
+		c.answerWritten(false)
 		c.session.reset()
 		c.nc.Close()
-		c.door.forget(c)
+		c.ended(c)
 	})
 	return nil
 }
 
-// complain logs why the connection ends, unless that is as it should be.
+// complain logs why the connection ends, unless the MTA closed it between messages or Stop did.
 func (c *conn) complain(err error) {
-	if errors.Is(err, io.EOF) && c.session.tx == nil || errors.Is(err, errStopped) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, net.ErrClosed) {
 		return
 	}
-	c.door.counts.badConnections.Add(1)
-	c.door.warn("connection of the MTA closed", "error", err, "client", c.session.client())
+	c.intake.NoteBroken("connection of the MTA closed", "error", err, "client", c.session.client.Client())
 }
+
+// hungUp implements peer. It reads, so it must run only while the connection's goroutine waits for Accept.
+func (c *conn) hungUp() bool { return c.frames.gone() }
 
 // LocalAddr implements net.Conn.
 func (c *conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }

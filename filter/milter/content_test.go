@@ -3,7 +3,6 @@ package milter
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -125,21 +124,5 @@ func TestCRLFInAFieldIsOneLineBreak(t *testing.T) {
 	r.send(r.dial(standin.Options{}), fields(standin.Field{Name: "A", Value: " one\r\n two"}))
 	if got := string(r.taken.last(t).Header); !strings.HasSuffix(got, "\r\nA: one\r\n two\r\n") {
 		t.Errorf("header %q", got)
-	}
-}
-
-func TestHasEightBit(t *testing.T) {
-	for n := range 100 {
-		b := bytes.Repeat([]byte{0x7f}, n)
-		if hasEightBit(b) {
-			t.Fatalf("%d bytes of 0x7f", n)
-		}
-		for i := range b {
-			c := slices.Clone(b)
-			c[i] = 0x80
-			if !hasEightBit(c) {
-				t.Fatalf("byte %d of %d is not seen", i, n)
-			}
-		}
 	}
 }

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// deadlined reads from a connection with a deadline on every read: long for the first byte of a frame, and from then
-// on one deadline for all of the frame, so that a byte now and then does not keep a connection open.
+// deadlined reads from a connection with a deadline on every read. The deadline is long for the first byte of a frame. From
+// that byte on, one deadline counts for all of the frame, so that a byte now and then does not keep a connection open.
 type deadlined struct {
 	nc         net.Conn
 	idle, read time.Duration
 	until      time.Time // of the frame that has begun; zero between frames
-	probing    bool      // see probe
+	probing    bool      // see frames.gone
 }
 
-// probeTime is how long a probe waits: long enough that the read is tried at all.
+// probeTime is how long a probe waits. It is not zero, because a read whose deadline has passed is not tried at all.
 const probeTime = time.Millisecond
 
 // Read implements io.Reader.

@@ -7,90 +7,46 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	lib "github.com/emersion/go-milter"
-	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/filter"
-	"github.com/millrace/millrace/relay"
 )
-
-// Accepter makes a message recoverable: the queue map is one. Accept returns nil only when it is; it may block on
-// the disk. After an error nothing was taken. Heard follows once, and says whether our answer is with the MTA.
-type Accepter interface {
-	Accept(*relay.Message) error
-	Heard(m *relay.Message, heard bool)
-}
-
-// Deps are what the door works with.
-type Deps struct {
-	Accept   Accepter
-	NewID    func() relay.ID
-	Filter   *filter.Filter
-	Sendable func(content [][]byte) error // says why content cannot be sent byte for byte
-	Log      hclog.Logger
-}
 
 // Door is the milter door. Serve it with any number of listeners; Stop ends all of them.
 type Door struct {
-	cfg      Config
-	deps     Deps
-	log      hclog.Logger
-	policy   atomic.Pointer[policy]
-	budget   budget
-	counts   counters
-	stopping atomic.Bool // MAIL is answered by 421
-	evicting atomic.Bool // idle connections are closed
-	cutting  atomic.Bool // all are, but those about to be told "taken"
+	cfg    Config
+	intake *filter.Intake
+	phase  phase
 
-	sessions sync.WaitGroup
-	quiet    quiet
+	sessions sync.WaitGroup // one for each connection
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 }
 
-// policy is what Reload replaces.
-type policy struct {
-	filter  *filter.Filter
-	observe bool
-	symbols map[lib.Stage][]string
-}
-
-// New returns a door that waits to be served. The configuration must be valid.
-func New(cfg Config, deps Deps) (*Door, error) {
+// New returns a door that waits to be served. What it takes goes through in, which is its own. When in is given a filter with
+// new macros, only new connections ask for them.
+func New(cfg Config, in *filter.Intake) (*Door, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("milter: %w", err)
 	}
-	if deps.Filter == nil || deps.Log == nil || deps.NewID == nil || deps.Accept == nil || deps.Sendable == nil {
-		return nil, errors.New("milter: incomplete Deps")
-	}
-	d := &Door{
-		cfg: cfg, deps: deps, log: deps.Log, budget: budget{max: cfg.MaxBuffered},
-		listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
-	}
-	d.Reload(deps.Filter, cfg.Mode)
-	return d, nil
+	return &Door{cfg: cfg, intake: in, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}, nil
 }
 
-// Reload replaces the filter and the mode. Messages that have begun are decided by the filter they began with; macros
-// that only the new one looks at are asked for on new connections.
-func (d *Door) Reload(f *filter.Filter, mode string) {
-	d.policy.Store(&policy{filter: f, observe: mode == Observe, symbols: symbols(f.Macros())})
+// Sessions is how many connections are open.
+func (d *Door) Sessions() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns)
 }
 
-// Filter returns the filter in use.
-func (d *Door) Filter() *filter.Filter { return d.policy.Load().filter }
-
-func (d *Door) observing() bool { return d.policy.Load().observe }
-
-// acceptPause bounds the wait after an Accept that failed, for want of file descriptors as a rule.
+// acceptPause bounds the wait after a failed Accept. As a rule Accept fails for want of file descriptors.
 const acceptPause = time.Second
 
-// Serve accepts connections until Stop, then returns nil. Other than that it returns only when the listener is
-// closed under it. It closes the listener.
+// Serve accepts connections until Stop, then closes the listener and returns nil. It returns an error only when somebody else
+// has closed the listener.
 func (d *Door) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !d.addListener(ln) {
@@ -103,12 +59,12 @@ func (d *Door) Serve(ln net.Listener) error {
 		case err == nil:
 			pause = 0
 			d.welcome(nc)
-		case d.stopping.Load():
+		case d.phase.stopping.Load():
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("milter: accept: %w", err)
 		default:
-			d.warn("accepting a connection", "error", err)
+			d.intake.Warn("accepting a connection", "error", err)
 			pause = min(max(2*pause, 5*time.Millisecond), acceptPause)
 			time.Sleep(pause)
 		}
@@ -119,7 +75,7 @@ func (d *Door) Serve(ln net.Listener) error {
 func (d *Door) addListener(ln net.Listener) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.stopping.Load() {
+	if d.phase.stopping.Load() {
 		return false
 	}
 	d.listeners[ln] = struct{}{}
@@ -129,10 +85,10 @@ func (d *Door) addListener(ln net.Listener) bool {
 // welcome gives a connection its session. Up to twice the configured number are served so that the MTA hears a clear
 // "accept" for their mail; beyond that they are closed.
 func (d *Door) welcome(nc net.Conn) {
-	c := newConn(d, nc)
+	c := newConn(&d.cfg, d.intake, &d.phase, nc, d.forget)
 	d.mu.Lock()
 	n := len(d.conns)
-	if d.stopping.Load() || n >= 2*d.cfg.MaxSessions {
+	if d.phase.stopping.Load() || n >= 2*d.cfg.MaxSessions {
 		d.mu.Unlock()
 		nc.Close()
 		return
@@ -141,14 +97,14 @@ func (d *Door) welcome(nc net.Conn) {
 	d.sessions.Add(1)
 	d.mu.Unlock()
 	if n >= d.cfg.MaxSessions {
-		c.session.pass = "over max_sessions"
-		d.warn("over max_sessions: mail passes", "sessions", n)
+		c.session.client.Barred = "over max_sessions"
+		d.intake.Warn("over max_sessions: mail passes", "sessions", n)
 	}
-	go d.serve(c) // ends when the negotiation is in; from then on it is the library's goroutine, which ends with Close
+	go d.serve(c) // ends after the negotiation; from then on the library's goroutine has the connection, and ends with Close
 }
 
-// serve negotiates and hands the connection to a server of the library, one for each connection because what is asked
-// for depends on what this MTA offers.
+// serve negotiates and hands the connection to a server of the library. Each connection has its own server, because what we
+// may ask for depends on what this MTA offers.
 func (d *Door) serve(c *conn) {
 	if err := c.negotiate(); err != nil {
 		c.complain(err)
@@ -158,7 +114,7 @@ func (d *Door) serve(c *conn) {
 	server := lib.Server{
 		NewMilter: func() lib.Milter { return c.session },
 		Actions:   c.session.granted.actions, Protocol: c.session.granted.protocol,
-		SymList: d.policy.Load().symbols,
+		SymList: symbols(d.intake.Filter().Macros()),
 	}
 	server.Serve(&oneShot{conn: c}) // returns as soon as the library's goroutine for c runs
 }
@@ -189,13 +145,13 @@ func (d *Door) forget(c *conn) {
 	d.sessions.Done()
 }
 
-// Stop accepts no more connections and lets open transactions finish; a new one is answered by 421, so that the MTA's
-// client comes back later. Idle connections are closed after the configured grace, because an MTA may keep them for
-// hours. When ctx ends first, all connections are closed and ctx's error is returned; what is not answered by then
-// stays with the MTA. Otherwise every goroutine of the door has ended when Stop returns.
+// Stop accepts no more connections and lets messages under way finish. A new message is answered by 421, so that the MTA's
+// client comes back later. Idle connections are closed after the configured grace, because an MTA may keep them for hours.
+// When ctx ends first, Stop closes all connections and returns ctx's error; a message not answered by then stays with the
+// MTA. Otherwise every goroutine of the door has ended when Stop returns.
 func (d *Door) Stop(ctx context.Context) error {
 	d.mu.Lock()
-	d.stopping.Store(true)
+	d.phase.stopping.Store(true)
 	for ln := range d.listeners {
 		ln.Close()
 	}
@@ -213,7 +169,7 @@ func (d *Door) Stop(ctx context.Context) error {
 		case <-ended:
 			return nil
 		case <-grace.C:
-			d.evicting.Store(true)
+			d.phase.evicting.Store(true)
 			d.each((*conn).evict)
 		case <-ctx.Done():
 			d.cut(ended)
@@ -222,15 +178,15 @@ func (d *Door) Stop(ctx context.Context) error {
 	}
 }
 
-// takeGrace is how long a stop waits for messages that are being made recoverable: cut off between that and our answer,
-// the MTA would send them again.
+// takeGrace is how long a stop waits for messages that are being made recoverable. An MTA cut off between that and our answer
+// would send the message again.
 const takeGrace = 5 * time.Second
 
-// cut closes every connection, those that are about to be told "taken" when they have been.
+// cut closes every connection. A connection whose MTA is about to hear "taken" closes itself after that, see answerWritten.
 func (d *Door) cut(ended <-chan struct{}) {
-	d.cutting.Store(true)
+	d.phase.cutting.Store(true)
 	d.each(func(c *conn) {
-		if !c.taking.Load() {
+		if !c.session.taking.Load() {
 			c.nc.Close()
 		}
 	})
@@ -254,16 +210,4 @@ func (d *Door) each(f func(*conn)) {
 	for _, c := range conns {
 		f(c)
 	}
-}
-
-// warn logs what may happen thousands of times a second, at most once a second for each text.
-func (d *Door) warn(text string, args ...any) {
-	suppressed, ok := d.quiet.allow(text, time.Now())
-	if !ok {
-		return
-	}
-	if suppressed > 0 {
-		args = append(args, "suppressed", suppressed)
-	}
-	d.log.Warn(text, args...)
 }

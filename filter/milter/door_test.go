@@ -56,7 +56,7 @@ func TestPlainPasses(t *testing.T) {
 	if n := len(r.taken.all()); n != 0 {
 		t.Errorf("%d taken", n)
 	}
-	if got := r.door.Counts(); got.PassedHeader != 1 || got.PassedMail != 2 {
+	if got := r.intake.Counts(); got.PassedHeader != 1 || got.PassedMail != 2 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -241,7 +241,7 @@ func TestLimits(t *testing.T) {
 			if v := r.send(c, tt.message); v.Action != standin.Accept || v.Stage != tt.stage {
 				t.Errorf("%+v, want accept at %q", v, tt.stage)
 			}
-			if got := r.door.Counts(); got.Left != 1 || got.Buffered != 0 {
+			if got := r.intake.Counts(); got.Left != 1 || got.Buffered != 0 {
 				t.Errorf("%+v", got)
 			}
 			if v := r.send(c, bulk()); !v.Taken() {
@@ -263,7 +263,7 @@ func TestOverMaxSessions(t *testing.T) {
 }
 
 func TestObserveTakesNothing(t *testing.T) {
-	r := start(t, func(s *setup) { s.config.Mode = Observe })
+	r := start(t, func(s *setup) { s.mode = filter.Observe })
 	c := r.dial(standin.Options{})
 	if v := r.send(c, bulk()); v.Action != standin.Accept || v.Stage != standin.EndOfHeader || v.Sent != 0 {
 		t.Errorf("%+v", v)
@@ -272,11 +272,11 @@ func TestObserveTakesNothing(t *testing.T) {
 	if n := len(r.taken.all()); n != 0 {
 		t.Errorf("%d taken", n)
 	}
-	if got := r.door.Counts(); got.Observed != 1 || got.PassedHeader != 1 || got.Taken != 0 {
+	if got := r.intake.Counts(); got.Observed != 1 || got.PassedHeader != 1 || got.Taken != 0 {
 		t.Errorf("%+v", got)
 	}
-	for _, c := range r.door.Filter().Counts() {
-		if want := uint64(0); c.Rule == "list-id" && (c.Seen != 1 || c.WouldTake != 1) || c.Rule != "list-id" && c.Seen != want {
+	for _, c := range r.intake.Filter().Counts() {
+		if want := uint64(0); c.Rule == "list-id" && (c.Chosen != 1 || c.WouldTake != 1) || c.Rule != "list-id" && c.Chosen+c.Passed+c.Taken != want {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -298,7 +298,7 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 		if v.Action != standin.Accept || len(v.Deleted) != 0 {
 			t.Errorf("%v: %+v", tt.err, v)
 		}
-		if got := r.door.Counts(); got.Full != tt.full || got.Left != 1 || got.Taken != 0 {
+		if got := r.intake.Counts(); got.Full != tt.full || got.Left != 1 || got.Taken != 0 {
 			t.Errorf("%v: %+v", tt.err, got)
 		}
 		if got := strings.Contains(r.log.String(), tt.err.Error()); got != tt.logs {
@@ -310,21 +310,21 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 func TestReload(t *testing.T) {
 	r := start(t)
 	c := r.dial(standin.Options{})
-	f, err := filter.Compile(changed(filter.Default(), func(c *filter.Config) { c.Rule = []filter.Rule{{Header: "X-Other"}} }), "mx.example.org")
+	f, err := filter.Compile(changed(filter.DefaultConfig(), func(c *filter.Config) { c.Rule = []filter.Rule{{Header: "X-Other"}} }), "mx.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if v := r.send(c, bulk()); !v.Taken() {
 		t.Errorf("before: %+v", v)
 	}
-	r.door.Reload(f, Deliver)
+	r.intake.Reload(f, filter.Deliver)
 	if v := r.send(c, bulk()); v.Action != standin.Accept {
 		t.Errorf("after, old rule: %+v", v)
 	}
 	if v := r.send(c, fields(standin.Field{Name: "X-Other", Value: "1"})); !v.Taken() {
 		t.Errorf("after, new rule: %+v", v)
 	}
-	if r.door.Filter() != f {
+	if r.intake.Filter() != f {
 		t.Error("Filter is not the one in use")
 	}
 }
@@ -371,10 +371,7 @@ func TestSendmailHidesWhatItAdds(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	if _, err := New(Config{}, Deps{}); err == nil {
+	if _, err := New(Config{}, nil); err == nil {
 		t.Error("an empty configuration was accepted")
-	}
-	if _, err := New(Default(), Deps{}); err == nil {
-		t.Error("a door without parts was made")
 	}
 }

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// maxFrame bounds a frame: the command byte and its payload. MTAs send at most 65,536 bytes, but a header field
-	// has been seen to come larger.
+	// maxFrame bounds a frame: the command byte and its payload. MTAs send at most 65,536 bytes, but larger header
+	// fields have been seen.
 	maxFrame = 1 << 20
-	// allocStep is how much memory a frame gets ahead of the bytes that have come.
+	// allocStep is how much memory is allocated ahead of the bytes that have come.
 	allocStep = 64 << 10
 	// keepFrame is the largest buffer that is kept for the next frame.
 	keepFrame = 64 << 10
@@ -31,8 +31,9 @@ type frames struct {
 	buf  []byte // the frame last loaded, head included
 }
 
-// head reads the head of the next frame and returns the command and the length of the payload, which is still to be
-// read. It refuses a length before anything is allocated for it. At the end of the stream it returns io.EOF.
+// head reads the head of the next frame and returns the command and the length of the payload. The caller must read the
+// payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end of
+// the stream head returns io.EOF.
 func (f *frames) head() (code byte, n int, err error) {
 	f.from.between()
 	b, err := f.in.Peek(4)
@@ -55,24 +56,24 @@ func (f *frames) head() (code byte, n int, err error) {
 	return code, int(length) - 1, err
 }
 
-// load reads a payload of n bytes into the frame buffer and returns it; it is valid until the next load.
+// load reads a payload of n bytes into the frame buffer and returns it. The payload is valid until the next load.
 func (f *frames) load(code byte, n int) ([]byte, error) {
 	if cap(f.buf) > keepFrame {
 		f.buf = nil
 	}
-	f.put(code, n)
+	f.putHead(code, n)
 	var err error
 	f.buf, err = f.appendTo(f.buf, n)
 	return f.buf[frameHead:], err
 }
 
-// put makes the frame buffer hold the head of a frame.
-func (f *frames) put(code byte, n int) {
+// putHead makes the frame buffer hold the head of a frame.
+func (f *frames) putHead(code byte, n int) {
 	f.buf = binary.BigEndian.AppendUint32(f.buf[:0], uint32(n+1))
 	f.buf = append(f.buf, code)
 }
 
-// appendTo reads n bytes behind dst, which grows as they come.
+// appendTo reads n bytes behind dst. Memory grows as the bytes come, so that a length alone costs nothing.
 func (f *frames) appendTo(dst []byte, n int) ([]byte, error) {
 	for n > 0 {
 		step := min(n, allocStep)
@@ -92,8 +93,8 @@ func (f *frames) skip(n int) error {
 	return partial(1, err)
 }
 
-// gone reports whether the peer has closed its side. It is called while we owe an answer, when nothing can come from
-// an MTA in its senses; what comes nevertheless stays to be read.
+// gone reports whether the peer has closed its side. It is called while we owe an answer: a correct MTA sends nothing then.
+// Bytes that come nevertheless stay to be read.
 func (f *frames) gone() bool {
 	f.from.probing = true
 	_, err := f.in.Peek(1)

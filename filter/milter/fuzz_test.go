@@ -77,11 +77,11 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		before := len(r.taken.all())
 		s := &stream{Reader: bytes.NewReader(input)}
-		c := newConn(r.door, s)
+		c := newConn(&r.door.cfg, r.intake, &r.door.phase, s, r.door.forget)
 		r.door.sessions.Add(1)
 		r.door.serve(c)
 		r.door.sessions.Wait()
-		if n := r.door.Counts(); n.Panics != 0 || n.Buffered != 0 {
+		if n := r.intake.Counts(); n.Panics != 0 || n.Buffered != 0 {
 			t.Fatalf("%+v", n)
 		}
 		messages := r.taken.all()[before:]

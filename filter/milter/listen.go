@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ParseListen takes a listen address apart, as Postfix writes them: "inet:host:port", "inet6:[host]:port" and
-// "unix:/path", of which "local:" is another name. It returns what net.Listen wants.
+// ParseListen takes a listen address apart. It understands the forms that Postfix writes: "inet:host:port",
+// "inet6:[host]:port", "unix:/path" and, with the same meaning, "local:/path". It returns the arguments of net.Listen.
 func ParseListen(s string) (network, address string, err error) {
 	kind, rest, found := strings.Cut(s, ":")
 	if !found {
@@ -38,8 +38,8 @@ func ParseListen(s string) (network, address string, err error) {
 	}
 }
 
-// Listen opens a listen address as ParseListen knows them. A unix socket that a dead process has left is removed, one
-// that somebody answers on is not; its group may connect too.
+// Listen opens a listen address in a form that ParseListen understands. It removes a unix socket that a dead process has left,
+// and never one on which somebody answers. The group of the new socket may connect too.
 func Listen(s string) (net.Listener, error) {
 	network, address, err := ParseListen(s)
 	if err != nil {
@@ -55,7 +55,7 @@ func Listen(s string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Until here nobody but the owner could write to it, which connecting needs.
+	// Connecting needs the right to write, which until here only the owner has.
 	if err := os.Chmod(address, 0o660); err != nil {
 		ln.Close()
 		return nil, err

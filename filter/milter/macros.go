@@ -11,20 +11,20 @@ const stageOrder = "CHMRTLNBE"
 
 var errMacroFrame = errors.New("malformed macro frame")
 
-// macros are the macros of each stage, as the MTA sent them: pairs of C strings. They are looked at when somebody asks:
-// Postfix sends a packet of them before every header field, and nearly all of them are never read.
+// macros are the macros of each stage, as the MTA sent them: pairs of C strings. A packet is not taken apart before somebody
+// asks for a value: Postfix sends one before every header field, and nearly all of them are never read.
 type macros struct {
 	stages [len(stageOrder)]stage
 }
 
-// stage is one packet. It belongs to the next command of its stage and is stale after that when that command comes
-// again without a packet of its own.
+// stage is one packet. A packet is valid for the next command of its stage. If that command comes again without a new
+// packet, the old values are dropped.
 type stage struct {
 	raw   []byte
-	fresh bool
+	fresh bool // no command has come since
 }
 
-// store keeps the payload of a macro frame: the command it is for, then the pairs.
+// store keeps the payload of a macro frame: the code of the command that the packet is for, then the pairs.
 func (m *macros) store(payload []byte) error {
 	if len(payload) == 0 {
 		return errMacroFrame
@@ -35,15 +35,15 @@ func (m *macros) store(payload []byte) error {
 	}
 	i := strings.IndexByte(stageOrder, code)
 	if i < 0 {
-		return nil // of a command that is none of ours
+		return nil // for a command that we never see
 	}
 	m.stages[i].raw = append(m.stages[i].raw[:0], raw...)
 	m.stages[i].fresh = true
 	return nil
 }
 
-// begin is called for each command. At MAIL the later stages are forgotten: they told of another message.
-func (m *macros) begin(code byte) {
+// startCommand is called for each command. MAIL drops the packets of all later stages: they told of another message.
+func (m *macros) startCommand(code byte) {
 	i := strings.IndexByte(stageOrder, code)
 	if i < 0 {
 		return
@@ -74,14 +74,14 @@ func (m *macros) lookup(name string) string {
 	return ""
 }
 
-// at returns a macro's value at one stage, or "".
-func (m *macros) at(code byte, name string) string {
+// sentWith returns the value that a macro had at one command, or "".
+func (m *macros) sentWith(code byte, name string) string {
 	v, _ := find(m.stages[strings.IndexByte(stageOrder, code)].raw, name)
 	return v
 }
 
-// find goes through pairs of C strings. MTAs write a name with or without braces; a last name without a value has the
-// empty one.
+// find looks for a name in pairs of C strings. MTAs write a name with or without braces. A last name without a value has
+// the empty value.
 func find(raw []byte, name string) (string, bool) {
 	for len(raw) > 0 {
 		var key, value []byte

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/standin"
 )
@@ -69,7 +70,7 @@ func TestMalformedInputClosesTheConnection(t *testing.T) {
 			}
 			r.works()
 			r.drain()
-			if c := r.door.Counts(); c.BadConnections != 1 || c.Panics != 0 {
+			if c := r.intake.Counts(); c.BadConnections != 1 || c.Panics != 0 {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -172,12 +173,12 @@ func TestE04SlowConnections(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		r.works()
 		time.Sleep(r.door.cfg.ReadTimeout)
-		if n := r.door.Counts().Sessions; n != 2 {
+		if n := r.door.Sessions(); n != 2 {
 			t.Errorf("%d sessions, want 2: the slow frame must not have lasted", n)
 		}
 		time.Sleep(r.door.cfg.IdleTimeout)
 		synctest.Wait()
-		if n := r.door.Counts().Sessions; n != 0 {
+		if n := r.door.Sessions(); n != 0 {
 			t.Errorf("%d sessions, want 0: the silent ones must not last for ever", n)
 		}
 		if _, err := idle.Send(bulk()); err == nil {
@@ -251,10 +252,10 @@ func TestE09Negotiation(t *testing.T) {
 
 // E9: observing needs no byte-exact header.
 func TestE09ObserveWithoutLeadingSpace(t *testing.T) {
-	r := start(t, func(s *setup) { s.config.Mode = Observe })
+	r := start(t, func(s *setup) { s.mode = filter.Observe })
 	c := r.dial(standin.Options{Version: 2, Actions: 0x3f, Protocol: 0x7f})
 	r.send(c, bulk())
-	if got := r.door.Counts().Observed; got != 1 {
+	if got := r.intake.Counts().Observed; got != 1 {
 		t.Errorf("%d observed", got)
 	}
 }

@@ -1,25 +1,32 @@
 package milter
 
 import (
+	"io"
 	"sync"
 	"time"
 )
 
 const (
-	// progressEvery is how often the MTA hears that we are alive. Sendmail waits 10 seconds unless told otherwise.
+	// progressEvery is how often the MTA hears that we are alive. Sendmail gives up after 10 seconds of silence by default.
 	progressEvery = 3 * time.Second
-	// progressLimit ends it: the client behind the MTA has a patience of its own.
+	// progressLimit is when we fall silent: the client behind the MTA would have given up by then.
 	progressLimit = 4 * time.Minute
 )
 
-// progressFrame is SMFIR_PROGRESS, which the library has no name for. Sendmail knows it at the end of a message only.
+// progressFrame is SMFIR_PROGRESS, which the library has no name for. Sendmail accepts it at the end of a message only.
 var progressFrame = []byte{0, 0, 0, 1, 'p'}
 
-// progress tells the MTA that we are alive while Accept takes its time. The timer belongs to the connection; it runs
-// only between start and stop, and stop waits for a tick that is under way, so that nothing is written after the
-// answer and the reader is back with the connection's goroutine.
+// peer is the MTA, as far as progress has to do with it.
+type peer interface {
+	io.Writer
+	hungUp() bool // the MTA has closed its side
+}
+
+// progress tells the MTA that we are alive while Accept takes its time. The timer runs only between start and stop. stop
+// waits for a tick that is under way, so that nothing is written after the answer, and nobody but the connection's
+// goroutine reads from the connection.
 type progress struct {
-	conn *conn
+	peer peer
 
 	mu     sync.Mutex
 	timer  *time.Timer
@@ -56,15 +63,15 @@ func (p *progress) tick() {
 	if p.ticks++; time.Duration(p.ticks)*progressEvery > progressLimit {
 		return
 	}
-	if p.conn.frames.gone() {
+	if p.peer.hungUp() {
 		p.hungUp = true
 		return
 	}
-	p.conn.Write(progressFrame)
+	p.peer.Write(progressFrame) // a failure shows when the answer is written
 	p.timer.Reset(progressEvery)
 }
 
-// gone reports whether the MTA hung up while it waited.
+// gone reports whether the MTA hung up while it waited for the last answer.
 func (p *progress) gone() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,9 +2,9 @@ package milter
 
 import lib "github.com/emersion/go-milter"
 
-// reply is a lib.Response that never ends the library's backend: the library would replace it, and with it all we
-// know of the connection, after each verdict, even one on a single recipient. What ends with a verdict is the
-// transaction, and we end it ourselves.
+// reply is a lib.Response after which the library keeps its backend, our session. After any other verdict, even one on a
+// single recipient, the library would replace the session, and with it all we know of the connection. With a verdict only
+// the message ends, and we end it ourselves.
 type reply struct{ message lib.Message }
 
 // Response implements lib.Response.
@@ -25,7 +25,7 @@ var (
 	replyContinue = newReply(lib.ActContinue, "")
 	replyAccept   = newReply(lib.ActAccept, "")
 	replyDiscard  = newReply(lib.ActDiscard, "")
-	// replyStopping makes the MTA hang up on its client, which then comes back. Postfix wants the text in exactly this
-	// form: code, one space, text.
+	// replyStopping makes the MTA hang up on its client, which then comes back. Postfix demands exactly this form: code,
+	// one space, text.
 	replyStopping = newReply(lib.ActReplyCode, "421 4.3.2 Service shutting down, try again")
 )

@@ -19,12 +19,13 @@ import (
 
 // rig is a door on a network of the test's own.
 type rig struct {
-	t     testing.TB
-	door  *Door
-	net   *pipes
-	taken *taken
-	log   *lockedBuffer
-	done  chan error
+	t      testing.TB
+	door   *Door
+	intake *filter.Intake
+	net    *pipes
+	taken  *taken
+	log    *lockedBuffer
+	done   chan error
 }
 
 // taken is an Accepter that keeps what it is given.
@@ -134,6 +135,7 @@ func sendable(content [][]byte) error {
 // setup is what a test may change before the door is made.
 type setup struct {
 	config Config
+	mode   string
 	filter filter.Config
 	before func(*relay.Message) error
 	log    hclog.Level
@@ -142,8 +144,7 @@ type setup struct {
 // start makes a door in deliver mode and serves it until the test ends.
 func start(t testing.TB, changes ...func(*setup)) *rig {
 	t.Helper()
-	s := setup{config: Default(), filter: filter.Default(), log: hclog.Info}
-	s.config.Mode = Deliver
+	s := setup{config: DefaultConfig(), mode: filter.Deliver, filter: filter.DefaultConfig(), log: hclog.Info}
 	s.config.StopGrace = 0
 	for _, change := range changes {
 		change(&s)
@@ -154,11 +155,14 @@ func start(t testing.TB, changes ...func(*setup)) *rig {
 	}
 	r := &rig{t: t, net: newPipes(), taken: &taken{before: s.before}, log: &lockedBuffer{}, done: make(chan error, 1)}
 	var id atomic.Uint64
-	r.door, err = New(s.config, Deps{
+	r.intake, err = filter.NewIntake(s.config.Limits(), s.mode, filter.Deps{
 		Accept: r.taken, NewID: func() relay.ID { return relay.ID(id.Add(1)) }, Filter: f, Sendable: sendable,
 		Log: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: s.log}),
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if r.door, err = New(s.config, r.intake); err != nil {
 		t.Fatal(err)
 	}
 	go func() { r.done <- r.door.Serve(r.net) }() // ends with Stop
@@ -176,9 +180,8 @@ func (r *rig) stop() {
 	if err := <-r.done; err != nil {
 		r.t.Errorf("serve: %v", err)
 	}
-	c := r.door.Counts()
-	if c.Sessions != 0 || c.Buffered != 0 {
-		r.t.Errorf("%d sessions and %d bytes are left over", c.Sessions, c.Buffered)
+	if n, c := r.door.Sessions(), r.intake.Counts(); n != 0 || c.Buffered != 0 {
+		r.t.Errorf("%d sessions and %d bytes are left over", n, c.Buffered)
 	}
 	if strings.Contains(r.log.String(), "panic") && !r.panics() {
 		r.t.Errorf("panic: %s", r.log.String())
@@ -226,9 +229,9 @@ func (r *rig) send(c *standin.Conn, m *standin.Message) standin.Verdict {
 // drain waits until all connections have ended of themselves.
 func (r *rig) drain() {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); r.door.Counts().Sessions > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); r.door.Sessions() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%d sessions do not end", r.door.Counts().Sessions)
+			r.t.Fatalf("%d sessions do not end", r.door.Sessions())
 		}
 	}
 }

@@ -65,7 +65,7 @@ func TestStopClosesIdleConnectionsAfterGrace(t *testing.T) {
 		sessions := func(when string, want int) {
 			t.Helper()
 			synctest.Wait()
-			if got := r.door.Counts().Sessions; got != want {
+			if got := r.door.Sessions(); got != want {
 				t.Errorf("%s: %d sessions, want %d", when, got, want)
 			}
 		}
@@ -223,12 +223,11 @@ func TestListenOnPort(t *testing.T) {
 }
 
 func TestConfigValidate(t *testing.T) {
-	if err := Default().Validate(); err != nil {
+	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Config){
 		"listen[0]: ":          func(c *Config) { c.Listen = []string{"8895"} },
-		"mode: \"on\"":         func(c *Config) { c.Mode = "on" },
 		"idle_timeout: 0s":     func(c *Config) { c.IdleTimeout = 0 },
 		"read_timeout: -1s":    func(c *Config) { c.ReadTimeout = -time.Second },
 		"stop_grace: -1s":      func(c *Config) { c.StopGrace = -time.Second },
@@ -237,7 +236,7 @@ func TestConfigValidate(t *testing.T) {
 		"max_header_bytes: -5": func(c *Config) { c.MaxHeaderBytes = -5 },
 		"max_buffered: 0":      func(c *Config) { c.MaxBuffered = 0 },
 	} {
-		c := Default()
+		c := DefaultConfig()
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

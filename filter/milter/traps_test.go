@@ -11,6 +11,7 @@ import (
 	"time"
 
 	lib "github.com/emersion/go-milter"
+	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/standin"
 )
@@ -128,7 +129,7 @@ func TestTrap07FieldsOfOneMessageOnly(t *testing.T) {
 func TestTrap07LibraryKeepsNoFields(t *testing.T) {
 	r := start(t)
 	m := &lib.Modifier{Headers: textproto.MIMEHeader{"X-Kept": {"1"}}}
-	if _, err := newSession(r.door, nil).Header("X-Kept", "1", m); err != nil || len(m.Headers) > 0 {
+	if _, err := newSession(r.intake, &r.door.phase, nil).Header("X-Kept", "1", m); err != nil || len(m.Headers) > 0 {
 		t.Errorf("%v is left, %v", m.Headers, err)
 	}
 }
@@ -170,7 +171,7 @@ func TestTrap10PanicIsAnswered(t *testing.T) {
 	if v := r.send(c, bulk()); !v.Taken() {
 		t.Errorf("the next one on the same connection: %+v", v)
 	}
-	if r.door.Counts().Panics != 1 || !strings.Contains(r.log.String(), "TestTrap10") {
+	if r.intake.Counts().Panics != 1 || !strings.Contains(r.log.String(), "TestTrap10") {
 		t.Errorf("panic not logged with its stack: %s", r.log.String())
 	}
 }
@@ -179,14 +180,23 @@ func TestTrap10PanicAfterAcceptKeepsTheMessage(t *testing.T) {
 	r := start(t, func(s *setup) {
 		s.before = func(*relay.Message) error { return nil }
 	})
-	s := newSession(r.door, nil)
-	s.tx = &transaction{budget: &r.door.budget, taken: true, final: replyDiscard}
-	if got := rescued(s); got != replyDiscard {
-		t.Errorf("answered %+v, want DISCARD", got)
-	}
-	s.tx = &transaction{budget: &r.door.budget}
+	s := newSession(r.intake, &r.door.phase, nil)
+	s.final = replyDiscard
+	s.mail = r.intake.Begin(filter.Offer{}, nil)
 	if got := rescued(s); got != replyAccept {
 		t.Errorf("answered %+v, want accept", got)
+	}
+	s.mail = r.intake.Begin(filter.Offer{}, nil)
+	s.mail.SetSender(filter.ParseCommand("<a@b.example>"))
+	s.mail.AddRcpt(filter.ParseCommand("<c@d.example>"), "")
+	s.mail.Field([]byte("List-Id"), []byte(" x"))
+	s.mail.EndHeader(nil)
+	s.mail.Build("ESMTP")
+	if s.mail.Take() == nil {
+		t.Fatalf("left: %s", s.mail.Left())
+	}
+	if got := rescued(s); got != replyDiscard {
+		t.Errorf("answered %+v, want DISCARD", got)
 	}
 }
 

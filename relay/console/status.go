@@ -40,7 +40,9 @@ type Door struct {
 type RuleCount struct {
 	Name      string `json:"name"`
 	Seen      int64  `json:"seen"`       // messages it matched
+	Passed    int64  `json:"passed"`     // messages it left with the MTA
 	WouldTake int64  `json:"would_take"` // in observe mode
+	Taken     int64  `json:"taken"`
 }
 
 // PoolStatus is the connection pool in numbers.

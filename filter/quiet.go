@@ -1,22 +1,23 @@
-package milter
+package filter
 
 import (
 	"sync"
 	"time"
 )
 
-// quiet keeps a log readable: each text passes once a second. Texts are constants, so there are few of them.
+// quiet keeps a log readable: each text passes once a second. Texts are constants, so the map stays small.
 type quiet struct {
 	mu   sync.Mutex
 	said map[string]*said
 }
 
+// said is when a text last passed, and how often it was suppressed since.
 type said struct {
 	at         time.Time
 	suppressed int
 }
 
-// allow reports whether text may be logged now, and how many were not since it last was.
+// allow reports whether text may be logged now, and how often it was suppressed since it last was.
 func (q *quiet) allow(text string, now time.Time) (suppressed int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

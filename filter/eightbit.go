@@ -1,4 +1,4 @@
-package milter
+package filter
 
 import "encoding/binary"
 

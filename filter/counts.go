@@ -1,0 +1,40 @@
+package filter
+
+import "sync/atomic"
+
+// Counts are what a door has done since it was made. Each message that came to an answer is counted once: as passed, as
+// left, as observed or as taken.
+type Counts struct {
+	Buffered       int64  // bytes of messages under way now
+	PassedConnect  uint64 // connections that no rule can match
+	PassedMail     uint64 // messages that the filter passed at MAIL
+	PassedHeader   uint64 // messages that the filter passed when it saw the header
+	Left           uint64 // messages that the filter would have taken, or had not seen yet, but that had to stay with the MTA
+	Full           uint64 // the part of Left that stayed because the queue map was full or closed
+	Observed       uint64 // messages that would have been taken
+	Taken          uint64
+	BadConnections uint64 // closed for what the MTA sent, or did not send
+	Panics         uint64
+}
+
+// Passed is the number of messages, and of connections nobody looked into, that the MTA kept.
+func (c *Counts) Passed() uint64 { return c.PassedConnect + c.PassedMail + c.PassedHeader + c.Left }
+
+// Seen is the number of messages, and of connections nobody looked into, that the MTA offered.
+func (c *Counts) Seen() uint64 { return c.Passed() + c.Observed + c.Taken }
+
+// counters are the Counts while they grow.
+type counters struct {
+	passedConnect, passedMail, passedHeader, left, full, observed, taken, badConnections, panics atomic.Uint64
+}
+
+// Counts returns the counters.
+func (in *Intake) Counts() Counts {
+	c := &in.counts
+	return Counts{
+		Buffered:      in.budget.used.Load(),
+		PassedConnect: c.passedConnect.Load(), PassedMail: c.passedMail.Load(), PassedHeader: c.passedHeader.Load(),
+		Left: c.left.Load(), Full: c.full.Load(), Observed: c.observed.Load(), Taken: c.taken.Load(),
+		BadConnections: c.badConnections.Load(), Panics: c.panics.Load(),
+	}
+}

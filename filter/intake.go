@@ -1,0 +1,139 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/millrace/millrace/relay"
+)
+
+// Modes of a door.
+const (
+	// Deliver takes bulk mail.
+	Deliver = "deliver"
+	// Observe counts and logs what would be taken, and takes nothing.
+	Observe = "observe"
+)
+
+// Accepter makes a message recoverable: the queue map is one. Accept returns nil only when the message is recoverable;
+// it may block on the disk. After an error nothing was taken. For each message accepted Heard follows once and says
+// whether the MTA has heard that the message is taken.
+type Accepter interface {
+	Accept(*relay.Message) error
+	Heard(m *relay.Message, heard bool)
+}
+
+// Deps are what an Intake works with.
+type Deps struct {
+	Accept   Accepter
+	NewID    func() relay.ID
+	Filter   *Filter
+	Sendable func(content [][]byte) error // says why content cannot be sent byte for byte
+	Log      hclog.Logger
+}
+
+// Limits bound what a door holds of messages that are not taken yet. A message above a limit stays with the MTA.
+type Limits struct {
+	Rcpts       int   // recipients of one message
+	HeaderBytes int   // header of one message
+	Buffered    int64 // bytes of all messages under way
+}
+
+// Intake is the part of a door that is the same for all doors: limits, memory, counters, the filter in use, and the way
+// of a message from MAIL to the queue map. A door has one Intake and begins a Mail for each message. All sessions of the
+// door share the Intake; its methods may be called from any goroutine.
+type Intake struct {
+	limits Limits
+	deps   Deps
+	policy atomic.Pointer[policy]
+	budget budget
+	counts counters
+	quiet  quiet
+}
+
+// policy is what Reload replaces.
+type policy struct {
+	filter  *Filter
+	observe bool
+}
+
+// NewIntake returns the intake of one door.
+func NewIntake(limits Limits, mode string, deps Deps) (*Intake, error) {
+	switch {
+	case deps.Filter == nil || deps.Log == nil || deps.NewID == nil || deps.Accept == nil || deps.Sendable == nil:
+		return nil, errors.New("intake: incomplete Deps")
+	case limits.Rcpts < 1 || limits.HeaderBytes < 1 || limits.Buffered < 1:
+		return nil, fmt.Errorf("intake: a limit is less than 1: %+v", limits)
+	case mode != Deliver && mode != Observe:
+		return nil, fmt.Errorf("mode: %q is neither %q nor %q", mode, Observe, Deliver)
+	}
+	in := &Intake{limits: limits, deps: deps, budget: budget{max: limits.Buffered}}
+	in.Reload(deps.Filter, mode)
+	return in, nil
+}
+
+// Reload replaces the filter and the mode. A message under way is decided by the filter it began with.
+func (in *Intake) Reload(f *Filter, mode string) {
+	in.policy.Store(&policy{filter: f, observe: mode == Observe})
+}
+
+// Filter returns the filter in use.
+func (in *Intake) Filter() *Filter { return in.policy.Load().filter }
+
+// Observing reports whether the door takes nothing and only counts what it would take.
+func (in *Intake) Observing() bool { return in.policy.Load().observe }
+
+// Hopeless reports that no message of this client can be taken, whoever sends it. The door need not look at them, and
+// the client's connection is counted as passed.
+func (in *Intake) Hopeless(client *Offer) bool {
+	if client.Barred == "" && !in.Filter().Hopeless(client) {
+		return false
+	}
+	in.counts.passedConnect.Add(1)
+	return true
+}
+
+// Begin opens a message of this client. The header is collected in the buffer lent, which Dismiss gives back.
+func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
+	m := &Mail{intake: in, filter: in.Filter(), offer: client, arrived: time.Now(), header: buffer[:0]}
+	if client.Barred != "" {
+		m.Leave(client.Barred)
+	}
+	return m
+}
+
+// NoteHeard tells the heart whether the MTA has heard that msg is taken. The message stays taken in any case, but an MTA
+// that has not heard of it has its client send the message again.
+func (in *Intake) NoteHeard(msg *relay.Message, heard bool) {
+	in.deps.Accept.Heard(msg, heard)
+	if !heard {
+		in.deps.Log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", msg.Name())
+	}
+}
+
+// NotePanic counts and logs a panic in a door's session.
+func (in *Intake) NotePanic(v any, stack []byte) {
+	in.counts.panics.Add(1)
+	in.deps.Log.Error("panic in a door's session", "panic", v, "stack", string(stack))
+}
+
+// NoteBroken counts and logs a connection that was closed for what the MTA sent, or did not send.
+func (in *Intake) NoteBroken(text string, args ...any) {
+	in.counts.badConnections.Add(1)
+	in.Warn(text, args...)
+}
+
+// Warn logs what may happen thousands of times a second. Each text, which must be a constant, passes once a second.
+func (in *Intake) Warn(text string, args ...any) {
+	suppressed, ok := in.quiet.allow(text, time.Now())
+	if !ok {
+		return
+	}
+	if suppressed > 0 {
+		args = append(args, "suppressed", suppressed)
+	}
+	in.deps.Log.Warn(text, args...)
+}

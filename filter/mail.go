@@ -1,0 +1,280 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// Why a message stays with the MTA, where neither a rule nor the door says it.
+const (
+	leftBody        = "over size_limit"
+	leftHeader      = "over max_header_bytes"
+	leftRcpts       = "over max_rcpts"
+	leftMemory      = "over max_buffered"
+	leftField       = "malformed header field"
+	leftOrder       = "commands out of order"
+	leftParameter   = "unknown parameter "
+	leftNobody      = "no recipient may be taken"
+	leftObserve     = "observe mode"
+	leftUnsendable  = "not sendable byte for byte"
+	leftNotAccepted = "not accepted"
+)
+
+// Mail is one message on its way from MAIL to the door's answer. The door calls, in this order: SetSender, AddRcpt for
+// each recipient, the methods that collect the header, EndHeader, the methods that collect the body, Build, Take,
+// Dismiss. After each of them it asks Left: a reason there means that the MTA keeps the message, and the door answers so
+// and calls ReportLeft and Dismiss at once or later, as its protocol allows. Only one goroutine may use a Mail.
+type Mail struct {
+	intake   *Intake
+	filter   *Filter // the one in use when the message began
+	offer    Offer
+	arrived  time.Time
+	envelope relay.Envelope // without the recipients
+	rcpts    []recipient
+	queueID  string
+
+	header  []byte // lent by the door
+	body    []byte // becomes the message's own
+	charged int64  // bytes asked of the budget
+
+	verdict Verdict        // by the header; Take from then on
+	left    string         // why the MTA keeps the message, "" while it may still be taken
+	leftAs  *atomic.Uint64 // the counter for left
+	message *relay.Message // what Build has built
+	taken   bool           // Accept has returned nil
+}
+
+// recipient is one RCPT.
+type recipient struct {
+	relay.Rcpt
+	ours bool // may be taken
+}
+
+// Leave leaves the message with the MTA for this reason, and drops what was collected. The first reason counts.
+func (m *Mail) Leave(reason string) {
+	m.leaveAs(reason, &m.intake.counts.left)
+	m.header, m.body = m.header[:0], nil
+	m.refund()
+}
+
+func (m *Mail) leaveAs(reason string, counter *atomic.Uint64) {
+	if m.left == "" {
+		m.left, m.leftAs = reason, counter
+	}
+}
+
+// Left says why the MTA keeps the message. It returns "" while the message may still be taken, and when it is.
+func (m *Mail) Left() string { return m.left }
+
+// ReportLeft counts and logs that the message is left with the MTA. The door calls it once, with its answer.
+func (m *Mail) ReportLeft() {
+	if log := m.intake.deps.Log; log.IsDebug() {
+		log.Debug("left with the MTA", "id", m.queueID, "reason", m.left)
+	}
+	m.leftAs.Add(1)
+}
+
+// keepHeader is the largest header buffer that Dismiss gives back.
+const keepHeader = 64 << 10
+
+// Dismiss ends the Mail, whatever became of it, and gives its memory back: to the budget, and the header's buffer to the
+// door, for Begin. A buffer that a rare large header has grown is not kept.
+func (m *Mail) Dismiss() (buffer []byte) {
+	m.refund()
+	if cap(m.header) > keepHeader {
+		return nil
+	}
+	return m.header[:0]
+}
+
+// refund gives back what the message was charged.
+func (m *Mail) refund() {
+	m.intake.budget.refund(m.charged)
+	m.charged = 0
+}
+
+// charge asks for n bytes, and leaves the message when the budget has none.
+func (m *Mail) charge(n int) bool {
+	if m.left != "" {
+		return false
+	}
+	m.charged += int64(n)
+	if !m.intake.budget.charge(n) {
+		m.Leave(leftMemory)
+		return false
+	}
+	return true
+}
+
+// SetSender is told the argument of MAIL, and asks the filter for the first time.
+func (m *Mail) SetSender(c Command) {
+	for _, p := range c.Params {
+		if !m.setParam(p) {
+			m.Leave(leftParameter + strconv.Quote(p))
+			return
+		}
+	}
+	if fault := c.Fault(m.envelope.UTF8); fault != "" {
+		m.Leave("sender: " + fault)
+	}
+	if m.left != "" {
+		return
+	}
+	m.envelope.From, m.offer.Sender = c.Path, c.Path
+	if v := m.filter.Early(&m.offer); v.Decision == Pass {
+		m.leaveAs(v.Reason, &m.intake.counts.passedMail)
+	}
+}
+
+// rcptOverhead is what a recipient costs beside its address.
+const rcptOverhead = 64
+
+// AddRcpt is told the argument of RCPT, and what the MTA would deliver to the recipient with, "" when it does not say.
+func (m *Mail) AddRcpt(c Command, mailer string) {
+	r := recipient{Rcpt: relay.Rcpt{Addr: c.Path}}
+	for _, p := range c.Params {
+		if !setRcptParam(&r.Rcpt, p) {
+			m.Leave(leftParameter + strconv.Quote(p))
+			return
+		}
+	}
+	if fault := c.Fault(m.envelope.UTF8); fault != "" {
+		m.Leave("recipient: " + fault)
+		return
+	}
+	if len(m.rcpts) >= m.intake.limits.Rcpts {
+		m.Leave(leftRcpts)
+		return
+	}
+	r.ours = m.filter.Takes(mailer, relay.Domain(c.Path))
+	if m.charge(len(c.Path) + rcptOverhead) {
+		m.rcpts = append(m.rcpts, r)
+	}
+}
+
+// Rcpts yields the recipients as received and in order, and whether each would be taken.
+func (m *Mail) Rcpts() iter.Seq2[string, bool] {
+	return func(yield func(addr string, ours bool) bool) {
+		for i := range m.rcpts {
+			if !yield(m.rcpts[i].Addr, m.rcpts[i].ours) {
+				return
+			}
+		}
+	}
+}
+
+// Partial reports that some recipients stay with the MTA.
+func (m *Mail) Partial() bool { return m.countOurs() < len(m.rcpts) }
+
+// countOurs returns how many of the recipients may be taken.
+func (m *Mail) countOurs() int {
+	n := 0
+	for i := range m.rcpts {
+		if m.rcpts[i].ours {
+			n++
+		}
+	}
+	return n
+}
+
+// SetQueueID notes what the MTA calls the message, which it may not know before the first recipient. An id that would
+// break a log line is ignored.
+func (m *Mail) SetQueueID(id string) {
+	if id != "" && !strings.ContainsFunc(id, notInID) {
+		m.queueID = id
+	}
+}
+
+// notInID reports what would break a log line.
+func notInID(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' }
+
+// EndHeader asks the filter for the last time: most messages are decided here. The door's own obstacle, which may be nil,
+// is asked only about a message that is bulk, and says why the MTA must keep it, or "".
+func (m *Mail) EndHeader(obstacle func() string) {
+	if m.left != "" {
+		return
+	}
+	m.verdict = m.filter.Decide(&m.offer, m.header)
+	if m.verdict.Decision != Take {
+		m.leaveAs(m.verdict.Reason, &m.intake.counts.passedHeader)
+		return
+	}
+	if m.countOurs() == 0 {
+		m.Leave(leftNobody)
+		return
+	}
+	if obstacle != nil {
+		if reason := obstacle(); reason != "" {
+			m.Leave(reason)
+			return
+		}
+	}
+	if m.intake.Observing() {
+		m.observe()
+	}
+}
+
+// observe tells what deliver mode would have done.
+func (m *Mail) observe() {
+	m.verdict.rule.observed.Add(1)
+	m.leaveAs(leftObserve, &m.intake.counts.observed)
+	m.intake.deps.Log.Info("would take", "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
+		"nrcpt", m.countOurs(), "of", len(m.rcpts), "client", m.offer.Client())
+}
+
+// Take asks the heart to make the message recoverable, and returns it when it is taken: from then on the door must answer
+// that it is, and tell NoteHeard whether the MTA heard so. Take may wait for the disk. It returns nil when the message is
+// left.
+func (m *Mail) Take() *relay.Message {
+	if m.left == "" && m.message == nil {
+		m.Leave(leftOrder)
+	}
+	if m.left != "" {
+		return nil
+	}
+	if err := m.intake.deps.Accept.Accept(m.message); err != nil {
+		m.notAccepted(err)
+		return nil
+	}
+	m.taken = true
+	m.intake.counts.taken.Add(1)
+	m.verdict.rule.taken.Add(1)
+	return m.message
+}
+
+// Taken reports whether the message is taken. A door asks it after a panic, when it does not know how far Take has got.
+func (m *Mail) Taken() bool { return m.taken }
+
+// notAccepted leaves a message that is not recoverable. A full queue map is everyday, and so is a closed one while the
+// daemon recovers; any other error is worth a line in the log.
+func (m *Mail) notAccepted(err error) {
+	m.Leave(leftNotAccepted)
+	if errors.Is(err, relay.ErrFull) || errors.Is(err, relay.ErrClosed) {
+		m.intake.counts.full.Add(1)
+		return
+	}
+	m.intake.Warn("message left with the MTA", "id", m.message.Name(), "error", err)
+}
+
+// Build makes the Message when the whole of it is there, and checks that it can be sent byte for byte. What it is made of
+// is the Message's own from here on, but the header, which is copied because the buffer is the door's. protocol is the
+// keyword for the Received field, see Protocol.
+func (m *Mail) Build(protocol string) {
+	if m.verdict.Decision != Take && m.left == "" {
+		m.Leave(leftOrder)
+	}
+	if m.left != "" {
+		return
+	}
+	m.message = m.newMessage(protocol)
+	if err := m.intake.deps.Sendable(m.message.Content()); err != nil {
+		m.Leave(fmt.Sprintf("%s: %v", leftUnsendable, err))
+	}
+}

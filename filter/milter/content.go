@@ -1,0 +1,113 @@
+package milter
+
+import (
+	"bytes"
+	"errors"
+	"net/textproto"
+
+	lib "github.com/emersion/go-milter"
+	"github.com/millrace/millrace/filter"
+)
+
+// Why a bulk message stays with an MTA that speaks milter.
+const (
+	leftSome    = "some recipients stay and the MTA lets us delete none"
+	leftHidden  = "the MTA adds a header field that it does not show"
+	leftRemoved = "the MTA removes a header field on delivery"
+)
+
+// Header implements lib.Milter. The field was digested by conn; this only answers an MTA that wants an answer.
+func (s *session) Header(_, _ string, m *lib.Modifier) (lib.Response, error) {
+	clear(m.Headers) // the library would collect them over all messages of the connection
+	return s.contentReply(), nil
+}
+
+// BodyChunk implements lib.Milter; as Header.
+func (s *session) BodyChunk([]byte, *lib.Modifier) (lib.Response, error) {
+	return s.contentReply(), nil
+}
+
+// contentReply ends a message whose content turned out not to be for us, for an MTA that wants an answer to each part.
+func (s *session) contentReply() *reply {
+	if s.mail != nil && s.mail.Left() != "" {
+		return s.answerLeft()
+	}
+	return replyContinue
+}
+
+// field takes the payload of a HEADER frame: name and value as C strings, nothing else.
+func (s *session) field(payload []byte) error {
+	name, rest, ok := bytes.Cut(payload, nul)
+	if !ok || len(rest) == 0 || bytes.IndexByte(rest, 0) != len(rest)-1 {
+		return errors.New("header frame that is not two strings")
+	}
+	if s.mail != nil {
+		s.mail.Field(name, rest[:len(rest)-1])
+	}
+	return nil
+}
+
+// Headers implements lib.Milter: the end of the header, where most messages are decided. The library's own collection of
+// the fields is not used, because it changes the case of their names.
+func (s *session) Headers(textproto.MIMEHeader, *lib.Modifier) (resp lib.Response, err error) {
+	defer s.rescue(&resp)
+	m := s.mail
+	if m == nil {
+		return replyAccept, nil
+	}
+	m.SetQueueID(s.macros.lookup("i"))
+	m.EndHeader(s.obstacle)
+	if m.Left() != "" {
+		return s.answerLeft(), nil
+	}
+	return replyContinue, nil
+}
+
+// obstacle says why this MTA must keep a bulk message all the same, or returns "".
+func (s *session) obstacle() string {
+	if s.mail.Partial() && !s.granted.does(lib.OptRemoveRcpt) {
+		return leftSome
+	}
+	if s.sendmail {
+		return hidden(s.mail.Header())
+	}
+	return ""
+}
+
+// hidden says why the header that Sendmail shows is not the one it would send, or returns "": see the package comment.
+func hidden(header []byte) string {
+	var date, from, id bool
+	for name := range filter.Fields(header) {
+		switch {
+		case filter.FieldIs(name, "date"):
+			date = true
+		case filter.FieldIs(name, "from"):
+			from = true
+		case filter.FieldIs(name, "message-id"):
+			id = true
+		case filter.FieldIs(name, "bcc"), filter.FieldIs(name, "resent-bcc"), filter.FieldIs(name, "return-path"):
+			return leftRemoved
+		}
+	}
+	if !date || !from || !id {
+		return leftHidden
+	}
+	return ""
+}
+
+// fullChunk is the size that an MTA gives to every chunk of a body but the last.
+const fullChunk = 65535
+
+// chunk reads n bytes of the body, straight into the message.
+func (s *session) chunk(n int, from *frames) error {
+	if s.mail == nil {
+		return from.skip(n)
+	}
+	body, ok := s.mail.BodyRoom(n, n >= fullChunk)
+	if !ok {
+		return from.skip(n)
+	}
+	body, err := from.appendTo(body, n)
+	s.mail.SetBody(body)
+	return err
+}
