@@ -2,74 +2,42 @@ package filter
 
 import "bytes"
 
-// Field adds a header field byte for byte, as a milter is told it: the MTA has joined the lines of a folded value by LF, and
-// the value begins right behind the colon.
-func (m *Mail) Field(name, value []byte) {
-	if !m.collecting() {
-		return
-	}
+// content is what has come of a message's header and body.
+type content struct {
+	header []byte // field lines ended by CRLF; the buffer is the door's
+	body   []byte // becomes the Message's own
+}
+
+// appendField adds a field byte for byte and reports whether it is one. The lines of a folded value are joined by LF or
+// CRLF. A line that does not begin with a blank would be a field of its own, or the end of the header.
+func (c *content) appendField(name, value []byte) bool {
 	if !fieldName(name) {
-		m.Leave(leftField)
-		return
+		return false
 	}
-	if !m.headerRoom(len(name) + len(value) + len(":\r\n")) {
-		return
-	}
-	before := len(m.header)
-	m.header = append(append(m.header, name...), ':')
+	c.header = append(append(c.header, name...), ':')
 	for {
 		line, rest, more := bytes.Cut(value, []byte("\n"))
-		m.header = append(append(m.header, bytes.TrimSuffix(line, []byte("\r"))...), '\r', '\n')
+		c.header = append(append(c.header, bytes.TrimSuffix(line, []byte("\r"))...), '\r', '\n')
 		if !more {
-			break
+			return true
 		}
-		// A line that does not begin with a blank would be a field of its own, or the end of the header.
 		if len(rest) == 0 || !blank(rest[0]) {
-			m.Leave(leftField)
-			return
+			return false
 		}
 		value = rest
 	}
-	m.charge(len(m.header) - before)
 }
 
-// HeaderLine adds one line of a header, as a door reads it from a stream: without its CRLF, and not the empty line that
-// ends the header. A line that is neither a field's first nor the continuation of one leaves the message with the MTA.
-func (m *Mail) HeaderLine(line []byte) {
-	if !m.collecting() {
-		return
-	}
+// appendLine adds a line and reports whether it can stand in a header: it begins a field, or continues one.
+func (c *content) appendLine(line []byte) bool {
 	name, _, found := bytes.Cut(line, []byte(":"))
-	continued := len(line) > 0 && blank(line[0]) && len(m.header) > 0
-	if !continued && (!found || !fieldName(name)) {
-		m.Leave(leftField)
-		return
+	continues := len(line) > 0 && blank(line[0]) && len(c.header) > 0
+	if !continues && (!found || !fieldName(name)) {
+		return false
 	}
-	n := len(line) + len("\r\n")
-	if m.headerRoom(n) {
-		m.header = append(append(m.header, line...), '\r', '\n')
-		m.charge(n)
-	}
+	c.header = append(append(c.header, line...), '\r', '\n')
+	return true
 }
-
-// collecting reports whether the header may still grow: not behind its end.
-func (m *Mail) collecting() bool {
-	if m.verdict.Decision != Unknown {
-		m.Leave(leftOrder)
-	}
-	return m.left == ""
-}
-
-// headerRoom reports whether n more bytes of header are allowed, and leaves the message when not.
-func (m *Mail) headerRoom(n int) bool {
-	if len(m.header)+n > m.intake.limits.HeaderBytes {
-		m.Leave(leftHeader)
-	}
-	return m.left == ""
-}
-
-// Header is the header so far: field lines ended by CRLF. It is valid until Dismiss.
-func (m *Mail) Header() []byte { return m.header }
 
 // fieldName reports whether name can be one (RFC 5322 section 2.2).
 func fieldName(name []byte) bool {
@@ -86,44 +54,93 @@ func blank(c byte) bool { return c == ' ' || c == '\t' }
 // maxHint bounds what is allocated on the client's word.
 const maxHint = 1 << 20
 
+// bodyBuffer returns the body so far, to append n bytes to. A body that comes in one piece, as most do, gets a buffer of just
+// that size. If more will follow, the buffer is as large as the client has announced the message to be.
+func (c *content) bodyBuffer(n int, more bool, announced int64) []byte {
+	if c.body != nil {
+		return c.body
+	}
+	size := n
+	if more {
+		size = int(min(max(announced-int64(len(c.header)), int64(n)), maxHint))
+	}
+	return make([]byte, 0, min(size, maxHint))
+}
+
+// ownBody is the body without much room behind it: it may stay in memory for days.
+func (c *content) ownBody() []byte {
+	if waste := cap(c.body) - len(c.body); waste > len(c.body)/4 {
+		return bytes.Clone(c.body)
+	}
+	return c.body
+}
+
+// Field adds a header field byte for byte, as a milter is told it: the MTA has joined the lines of a folded value by LF, and
+// the value begins right behind the colon.
+func (m *Mail) Field(name, value []byte) {
+	n := len(m.content.header)
+	if !m.headerRoom(len(name) + len(value) + len(":\r\n")) {
+		return
+	}
+	if !m.content.appendField(name, value) {
+		m.Leave(leftField)
+		return
+	}
+	m.charge(len(m.content.header) - n)
+}
+
+// HeaderLine adds one line of a header, as a door reads it from a stream: without its CRLF, and not the empty line that
+// ends the header.
+func (m *Mail) HeaderLine(line []byte) {
+	n := len(line) + len("\r\n")
+	if !m.headerRoom(n) {
+		return
+	}
+	if !m.content.appendLine(line) {
+		m.Leave(leftField)
+		return
+	}
+	m.charge(n)
+}
+
+// headerRoom reports whether n more bytes of header may come, and leaves the message when not.
+func (m *Mail) headerRoom(n int) bool {
+	switch {
+	case m.left != "":
+	case m.verdict.Decision != Unknown:
+		m.Leave(leftOrder)
+	case len(m.content.header)+n > m.intake.limits.HeaderBytes:
+		m.Leave(leftHeader)
+	}
+	return m.left == ""
+}
+
+// RawHeader is the header so far: field lines ended by CRLF. It is valid until Dismiss.
+func (m *Mail) RawHeader() []byte { return m.content.header }
+
 // BodyRoom asks for room for n more bytes of the body; more says that n bytes are not the last. When it returns true, the
 // door appends the bytes to dst and gives the result to SetBody. When it returns false, the message is left and the
 // door must read past the bytes. A door thus reads from its connection straight into the message.
 func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
-	if m.left != "" {
+	switch {
+	case m.left != "":
 		return nil, false
-	}
-	if m.verdict.Decision != Take {
+	case m.verdict.Decision != Take:
 		m.Leave(leftOrder)
 		return nil, false
-	}
-	if int64(len(m.header)+len(m.body)+n) > m.filter.SizeLimit() {
+	case int64(len(m.content.header)+len(m.content.body)+n) > m.filter.SizeLimit():
 		m.Leave(leftBody)
 		return nil, false
-	}
-	if !m.charge(n) {
+	case !m.charge(n):
 		return nil, false
 	}
-	if m.body != nil {
-		return m.body, true
-	}
-	// A body that comes in one piece, as most do, gets a buffer of just that size.
-	size := n
-	if more {
-		size = max(n, m.sizeHint())
-	}
-	return make([]byte, 0, min(size, maxHint)), true
-}
-
-// sizeHint guesses how long the body will be, from the SIZE the client announced.
-func (m *Mail) sizeHint() int {
-	return int(min(max(m.offer.Size-int64(len(m.header)), 0), maxHint))
+	return m.content.bodyBuffer(n, more, m.offer.Size), true
 }
 
 // SetBody is given what BodyRoom returned, with the new bytes behind it.
-func (m *Mail) SetBody(body []byte) { m.body = body }
+func (m *Mail) SetBody(body []byte) { m.content.body = body }
 
-// AppendBody adds a piece of the body that is not the last, for a door that has it in a buffer of its own.
+// AppendBody adds a piece of the body that need not be the last, for a door that has it in a buffer of its own.
 func (m *Mail) AppendBody(p []byte) {
 	if dst, ok := m.BodyRoom(len(p), true); ok {
 		m.SetBody(append(dst, p...))

@@ -48,6 +48,7 @@ type Limits struct {
 type Intake struct {
 	limits Limits
 	deps   Deps
+	log    hclog.Logger
 	policy atomic.Pointer[policy]
 	budget budget
 	counts counters
@@ -70,7 +71,7 @@ func NewIntake(limits Limits, mode string, deps Deps) (*Intake, error) {
 	case mode != Deliver && mode != Observe:
 		return nil, fmt.Errorf("mode: %q is neither %q nor %q", mode, Observe, Deliver)
 	}
-	in := &Intake{limits: limits, deps: deps, budget: budget{max: limits.Buffered}}
+	in := &Intake{limits: limits, deps: deps, log: deps.Log, budget: budget{max: limits.Buffered}}
 	in.Reload(deps.Filter, mode)
 	return in, nil
 }
@@ -98,11 +99,26 @@ func (in *Intake) Hopeless(client *Offer) bool {
 
 // Begin opens a message of this client. The header is collected in the buffer lent, which Dismiss gives back.
 func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
-	m := &Mail{intake: in, filter: in.Filter(), offer: client, arrived: time.Now(), header: buffer[:0]}
+	m := &Mail{intake: in, filter: in.Filter(), offer: client, arrived: time.Now(), content: content{header: buffer[:0]}}
 	if client.Barred != "" {
 		m.Leave(client.Barred)
 	}
 	return m
+}
+
+// accept asks the heart to make msg recoverable, and counts how that went. A full queue map is everyday, and so is a closed
+// one while the daemon recovers; any other error is worth a line in the log.
+func (in *Intake) accept(msg *relay.Message) error {
+	err := in.deps.Accept.Accept(msg)
+	switch {
+	case err == nil:
+		in.counts.taken.Add(1)
+	case errors.Is(err, relay.ErrFull) || errors.Is(err, relay.ErrClosed):
+		in.counts.full.Add(1)
+	default:
+		in.Warn("message left with the MTA", "id", msg.Name(), "error", err)
+	}
+	return err
 }
 
 // NoteHeard tells the heart whether the MTA has heard that msg is taken. The message stays taken in any case, but an MTA
@@ -110,14 +126,14 @@ func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
 func (in *Intake) NoteHeard(msg *relay.Message, heard bool) {
 	in.deps.Accept.Heard(msg, heard)
 	if !heard {
-		in.deps.Log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", msg.Name())
+		in.log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", msg.Name())
 	}
 }
 
 // NotePanic counts and logs a panic in a door's session.
 func (in *Intake) NotePanic(v any, stack []byte) {
 	in.counts.panics.Add(1)
-	in.deps.Log.Error("panic in a door's session", "panic", v, "stack", string(stack))
+	in.log.Error("panic in a door's session", "panic", v, "stack", string(stack))
 }
 
 // NoteBroken counts and logs a connection that was closed for what the MTA sent, or did not send.
@@ -135,5 +151,5 @@ func (in *Intake) Warn(text string, args ...any) {
 	if suppressed > 0 {
 		args = append(args, "suppressed", suppressed)
 	}
-	in.deps.Log.Warn(text, args...)
+	in.log.Warn(text, args...)
 }

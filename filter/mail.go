@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -37,12 +36,10 @@ type Mail struct {
 	offer    Offer
 	arrived  time.Time
 	envelope relay.Envelope // without the recipients
-	rcpts    []recipient
+	rcpts    recipients
 	queueID  string
-
-	header  []byte // lent by the door
-	body    []byte // becomes the message's own
-	charged int64  // bytes asked of the budget
+	content  content
+	charged  int64 // bytes asked of the budget
 
 	verdict Verdict        // by the header; Take from then on
 	left    string         // why the MTA keeps the message, "" while it may still be taken
@@ -51,16 +48,10 @@ type Mail struct {
 	taken   bool           // Accept has returned nil
 }
 
-// recipient is one RCPT.
-type recipient struct {
-	relay.Rcpt
-	ours bool // may be taken
-}
-
 // Leave leaves the message with the MTA for this reason, and drops what was collected. The first reason counts.
 func (m *Mail) Leave(reason string) {
 	m.leaveAs(reason, &m.intake.counts.left)
-	m.header, m.body = m.header[:0], nil
+	m.content = content{header: m.content.header[:0]}
 	m.refund()
 }
 
@@ -75,7 +66,7 @@ func (m *Mail) Left() string { return m.left }
 
 // ReportLeft counts and logs that the message is left with the MTA. The door calls it once, with its answer.
 func (m *Mail) ReportLeft() {
-	if log := m.intake.deps.Log; log.IsDebug() {
+	if log := m.intake.log; log.IsDebug() {
 		log.Debug("left with the MTA", "id", m.queueID, "reason", m.left)
 	}
 	m.leftAs.Add(1)
@@ -88,10 +79,10 @@ const keepHeader = 64 << 10
 // door, for Begin. A buffer that a rare large header has grown is not kept.
 func (m *Mail) Dismiss() (buffer []byte) {
 	m.refund()
-	if cap(m.header) > keepHeader {
+	if cap(m.content.header) > keepHeader {
 		return nil
 	}
-	return m.header[:0]
+	return m.content.header[:0]
 }
 
 // refund gives back what the message was charged.
@@ -116,7 +107,7 @@ func (m *Mail) charge(n int) bool {
 // SetSender is told the argument of MAIL, and asks the filter for the first time.
 func (m *Mail) SetSender(c Command) {
 	for _, p := range c.Params {
-		if !m.setParam(p) {
+		if !setMailParam(&m.envelope, &m.offer, p) {
 			m.Leave(leftParameter + strconv.Quote(p))
 			return
 		}
@@ -171,18 +162,7 @@ func (m *Mail) Rcpts() iter.Seq2[string, bool] {
 }
 
 // Partial reports that some recipients stay with the MTA.
-func (m *Mail) Partial() bool { return m.countOurs() < len(m.rcpts) }
-
-// countOurs returns how many of the recipients may be taken.
-func (m *Mail) countOurs() int {
-	n := 0
-	for i := range m.rcpts {
-		if m.rcpts[i].ours {
-			n++
-		}
-	}
-	return n
-}
+func (m *Mail) Partial() bool { return m.rcpts.ours() < len(m.rcpts) }
 
 // SetQueueID notes what the MTA calls the message, which it may not know before the first recipient. An id that would
 // break a log line is ignored.
@@ -201,12 +181,12 @@ func (m *Mail) EndHeader(obstacle func() string) {
 	if m.left != "" {
 		return
 	}
-	m.verdict = m.filter.Decide(&m.offer, m.header)
+	m.verdict = m.filter.Decide(&m.offer, m.content.header)
 	if m.verdict.Decision != Take {
 		m.leaveAs(m.verdict.Reason, &m.intake.counts.passedHeader)
 		return
 	}
-	if m.countOurs() == 0 {
+	if m.rcpts.ours() == 0 {
 		m.Leave(leftNobody)
 		return
 	}
@@ -223,10 +203,11 @@ func (m *Mail) EndHeader(obstacle func() string) {
 
 // observe tells what deliver mode would have done.
 func (m *Mail) observe() {
-	m.verdict.rule.observed.Add(1)
+	rule := m.verdict.rule
+	rule.observed.Add(1)
 	m.leaveAs(leftObserve, &m.intake.counts.observed)
-	m.intake.deps.Log.Info("would take", "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
-		"nrcpt", m.countOurs(), "of", len(m.rcpts), "client", m.offer.Client())
+	m.intake.log.Info("would take", "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
+		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.offer.Client())
 }
 
 // Take asks the heart to make the message recoverable, and returns it when it is taken: from then on the door must answer
@@ -239,29 +220,18 @@ func (m *Mail) Take() *relay.Message {
 	if m.left != "" {
 		return nil
 	}
-	if err := m.intake.deps.Accept.Accept(m.message); err != nil {
-		m.notAccepted(err)
+	if err := m.intake.accept(m.message); err != nil {
+		m.Leave(leftNotAccepted)
 		return nil
 	}
 	m.taken = true
-	m.intake.counts.taken.Add(1)
-	m.verdict.rule.taken.Add(1)
+	rule := m.verdict.rule
+	rule.taken.Add(1)
 	return m.message
 }
 
 // Taken reports whether the message is taken. A door asks it after a panic, when it does not know how far Take has got.
 func (m *Mail) Taken() bool { return m.taken }
-
-// notAccepted leaves a message that is not recoverable. A full queue map is everyday, and so is a closed one while the
-// daemon recovers; any other error is worth a line in the log.
-func (m *Mail) notAccepted(err error) {
-	m.Leave(leftNotAccepted)
-	if errors.Is(err, relay.ErrFull) || errors.Is(err, relay.ErrClosed) {
-		m.intake.counts.full.Add(1)
-		return
-	}
-	m.intake.Warn("message left with the MTA", "id", m.message.Name(), "error", err)
-}
 
 // Build makes the Message when the whole of it is there, and checks that it can be sent byte for byte. What it is made of
 // is the Message's own from here on, but the header, which is copied because the buffer is the door's. protocol is the

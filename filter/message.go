@@ -1,10 +1,6 @@
 package filter
 
-import (
-	"bytes"
-
-	"github.com/millrace/millrace/relay"
-)
+import "github.com/millrace/millrace/relay"
 
 // newMessage builds the Message for the heart.
 func (m *Mail) newMessage(protocol string) *relay.Message {
@@ -12,25 +8,16 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 		ID: m.intake.deps.NewID(), QueueID: m.queueID, Envelope: m.envelope,
 		Rule: m.verdict.Rule, Client: m.offer.Client(), Arrived: m.arrived,
 	}
-	msg.Rcpts = m.ourRcpts()
+	msg.Rcpts = m.rcpts.envelope()
 	msg.Distinct()
 	trace := m.filter.Received(m.trace(msg, protocol))
 	// One allocation for both: they live and die together.
-	head := append(append(make([]byte, 0, len(trace)+len(m.header)), trace...), m.header...)
+	header := m.content.header
+	head := append(append(make([]byte, 0, len(trace)+len(header)), trace...), header...)
 	msg.Trace, msg.Header = head[:len(trace):len(trace)], head[len(trace):]
-	msg.Body = m.ownBody()
+	msg.Body = m.content.ownBody()
 	msg.EightBit = hasEightBit(msg.Header) || hasEightBit(msg.Body)
 	return msg
-}
-
-func (m *Mail) ourRcpts() []relay.Rcpt {
-	rcpts := make([]relay.Rcpt, 0, m.countOurs())
-	for i := range m.rcpts {
-		if m.rcpts[i].ours {
-			rcpts = append(rcpts, m.rcpts[i].Rcpt)
-		}
-	}
-	return rcpts
 }
 
 // trace is what our Received field says. It names a recipient only when the message has no other.
@@ -47,11 +34,3 @@ func (m *Mail) trace(msg *relay.Message, protocol string) Trace {
 
 // UTF8 reports whether the client asked for SMTPUTF8.
 func (m *Mail) UTF8() bool { return m.envelope.UTF8 }
-
-// ownBody is the body without much room behind it: it may stay in memory for days.
-func (m *Mail) ownBody() []byte {
-	if waste := cap(m.body) - len(m.body); waste > len(m.body)/4 {
-		return bytes.Clone(m.body)
-	}
-	return m.body
-}

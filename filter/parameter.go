@@ -10,8 +10,8 @@ import (
 // A parameter we do not know changes what the sender is promised, and so does a value we do not understand: in both cases
 // the message stays with the MTA.
 
-// setParam notes a parameter of MAIL and reports whether the message may still be taken.
-func (m *Mail) setParam(p string) bool {
+// setMailParam notes a parameter of MAIL and reports whether the message may still be taken.
+func setMailParam(e *relay.Envelope, o *Offer, p string) bool {
 	key, value, _ := strings.Cut(p, "=")
 	if !printable(value) {
 		return false
@@ -19,18 +19,18 @@ func (m *Mail) setParam(p string) bool {
 	switch strings.ToUpper(key) {
 	case "SIZE": // RFC 1870
 		n, err := strconv.ParseInt(value, 10, 64)
-		m.offer.Size = n
+		o.Size = n
 		return err == nil && n >= 0
 	case "BODY": // RFC 6152; BINARYMIME (RFC 3030) cannot be sent by DATA
 		return strings.EqualFold(value, "7BIT") || strings.EqualFold(value, "8BITMIME")
 	case "RET": // RFC 3461 section 4.3
-		m.envelope.Ret = strings.ToUpper(value)
-		return m.envelope.Ret == "FULL" || m.envelope.Ret == "HDRS"
+		e.Ret = strings.ToUpper(value)
+		return e.Ret == "FULL" || e.Ret == "HDRS"
 	case "ENVID": // RFC 3461 section 4.4
-		m.envelope.EnvID = value
+		e.EnvID = value
 		return true
 	case "SMTPUTF8": // RFC 6531 section 3.4
-		m.envelope.UTF8 = true
+		e.UTF8 = true
 		return value == ""
 	case "AUTH": // RFC 4954 section 5: no next server trusts us with it, so it is dropped
 		return true

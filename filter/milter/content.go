@@ -69,7 +69,7 @@ func (s *session) obstacle() string {
 		return leftSome
 	}
 	if s.sendmail {
-		return hidden(s.mail.Header())
+		return hidden(s.mail.RawHeader())
 	}
 	return ""
 }
