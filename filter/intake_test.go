@@ -1,0 +1,178 @@
+package filter
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/millrace/millrace/relay"
+)
+
+func TestNewIntakeRefuses(t *testing.T) {
+	good := Deps{
+		Accept: &heart{}, NewID: func() relay.ID { return 1 }, Filter: compile(t),
+		Sendable: func([][]byte) error { return nil }, Log: hclog.NewNullLogger(),
+	}
+	if _, err := NewIntake(wideLimits(), Deliver, good); err != nil {
+		t.Error(err)
+	}
+	without := func(change func(*Deps)) Deps { d := good; change(&d); return d }
+	for _, tt := range []struct {
+		limits Limits
+		mode   string
+		deps   Deps
+		want   string
+	}{
+		{wideLimits(), "on", good, `mode: "on" is neither "observe" nor "deliver"`},
+		{Limits{Rcpts: 1, HeaderBytes: 1}, Deliver, good, "less than 1"},
+		{wideLimits(), Deliver, without(func(d *Deps) { d.Accept = nil }), "incomplete Deps"},
+		{wideLimits(), Deliver, without(func(d *Deps) { d.NewID = nil }), "incomplete Deps"},
+		{wideLimits(), Deliver, without(func(d *Deps) { d.Filter = nil }), "incomplete Deps"},
+		{wideLimits(), Deliver, without(func(d *Deps) { d.Sendable = nil }), "incomplete Deps"},
+		{wideLimits(), Deliver, without(func(d *Deps) { d.Log = nil }), "incomplete Deps"},
+	} {
+		if _, err := NewIntake(tt.limits, tt.mode, tt.deps); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v, want %s", err, tt.want)
+		}
+	}
+}
+
+// A message is decided by the filter it began with, and its successor by the new one.
+func TestReload(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	d := &lineDoor{in: s.in}
+	m := s.in.Begin(d.client, nil)
+	s.in.Reload(compile(t, Rule{Header: "X-Other"}), Deliver)
+	for line := range strings.SplitSeq(newsletter(end...), "\n") {
+		d.digest(m, line)
+	}
+	if !m.Taken() {
+		t.Errorf("left: %s", m.Left())
+	}
+	m.Dismiss()
+	if got := d.send(newsletter(end...)); got != "EOH: no rule matches" {
+		t.Error(got)
+	}
+}
+
+func TestMayBeDeliveredTwice(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	if got := (&lineDoor{in: s.in, deaf: true}).send(newsletter(end...)); got != "taken 1" {
+		t.Error(got)
+	}
+	if len(s.heart.heard) != 1 || s.heart.heard[0] || !strings.Contains(s.log.String(), "may be delivered twice: id=1") {
+		t.Errorf("heard %v, log %s", s.heart.heard, s.log)
+	}
+}
+
+// An id is for the log: one that would break a line is none.
+func TestQueueID(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	m := s.in.Begin(Offer{}, nil)
+	for _, tt := range []struct{ set, want string }{
+		{"", ""}, {"a\nb", ""}, {"4bXyZ1", "4bXyZ1"}, {"", "4bXyZ1"}, {"a b", "4bXyZ1"}, {"a:b", "4bXyZ1"}, {"n\xc3\xb6", "4bXyZ1"}, {"Q2", "Q2"},
+	} {
+		if m.SetQueueID(tt.set); m.queueID != tt.want {
+			t.Errorf("after %q: %q, want %q", tt.set, m.queueID, tt.want)
+		}
+	}
+}
+
+// The first reason counts, and what is charged after it is not kept.
+func TestLeaveOnce(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	d := &lineDoor{in: s.in}
+	m := s.in.Begin(Offer{}, nil)
+	d.digest(m, "MAIL <a@b.example>")
+	d.digest(m, "RCPT <c@d.example>")
+	m.Leave("one")
+	m.Leave("two")
+	for _, line := range []string{"RCPT <e@f.example>", "H List-Id: x", "EOH", "B x", "DOT"} {
+		d.digest(m, line)
+	}
+	if m.Left() != "one" || m.Taken() || s.in.Counts().Buffered != 0 || len(m.RawHeader()) != 0 {
+		t.Errorf("left %q, taken %v, %+v", m.Left(), m.Taken(), s.in.Counts())
+	}
+}
+
+// The buffer goes from message to message, and no message keeps it. One that a large header has grown is let go.
+func TestBufferIsLent(t *testing.T) {
+	s := newSite(t, Deliver, Limits{Rcpts: 1, HeaderBytes: 1 << 20, Buffered: 1 << 20})
+	d := &lineDoor{in: s.in}
+	for i, name := range []string{"one", "two"} {
+		d.send(strings.Replace(newsletter(end...), "hi", name, 1))
+		if got := string(s.heart.taken[i].Header); !strings.Contains(got, "Subject: "+name) {
+			t.Errorf("header %q", got)
+		}
+	}
+	if got := string(s.heart.taken[0].Header); !strings.Contains(got, "Subject: one") || cap(d.buffer) == 0 {
+		t.Errorf("the first message has %q, the buffer %d bytes", got, cap(d.buffer))
+	}
+	if d.send(strings.Replace(newsletter(end...), "hi", strings.Repeat("x", 100_000), 1)); cap(d.buffer) != 0 {
+		t.Errorf("a buffer of %d bytes is kept", cap(d.buffer))
+	}
+}
+
+// A door that reads straight into the message gets a buffer of the right size.
+func TestBodyRoom(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	for _, tt := range []struct {
+		n    int
+		more bool
+		want int
+	}{{100, false, 100}, {100, true, 5000 - len("List-Id: x\r\n")}, {6000, true, 6000}} {
+		m := s.in.Begin(Offer{}, nil)
+		m.SetSender(ParseCommand("<a@b.example> SIZE=5000"))
+		m.AddRcpt(ParseCommand("<c@d.example>"), "")
+		m.HeaderLine([]byte("List-Id: x"))
+		m.EndHeader(nil)
+		dst, ok := m.BodyRoom(tt.n, tt.more)
+		if !ok || len(dst) != 0 || cap(dst) != tt.want {
+			t.Errorf("%d bytes, more %v: room of %d, want %d; %s", tt.n, tt.more, cap(dst), tt.want, m.Left())
+		}
+		m.SetBody(append(dst, 'x'))
+		if m.Build("ESMTP"); string(m.message.Body) != "x" || cap(m.message.Body) > 10 {
+			t.Errorf("body %q in %d bytes", m.message.Body, cap(m.message.Body))
+		}
+		m.Dismiss()
+	}
+	if c := s.in.Counts(); c.Buffered != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// All sessions of a door share one budget.
+func TestSharedBudget(t *testing.T) {
+	s := newSite(t, Deliver, Limits{Rcpts: 10, HeaderBytes: 1000, Buffered: 1000})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				m := s.in.Begin(Offer{}, nil)
+				m.SetSender(ParseCommand("<a@b.example>"))
+				m.AddRcpt(ParseCommand("<c@d.example>"), "")
+				m.HeaderLine([]byte("List-Id: " + strings.Repeat("x", 200)))
+				m.Dismiss()
+			}
+		})
+	}
+	wg.Wait()
+	if c := s.in.Counts(); c.Buffered != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestNotes(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	for range 3 {
+		s.in.NoteBroken("connection closed", "error", "x")
+	}
+	s.in.NotePanic("wanted", []byte("stack"))
+	if c := s.in.Counts(); c.BadConnections != 3 || c.Panics != 1 {
+		t.Errorf("%+v", c)
+	}
+	if log := s.log.String(); strings.Count(log, "connection closed") != 1 || !strings.Contains(log, "panic=wanted") {
+		t.Errorf("log %s", log)
+	}
+}
