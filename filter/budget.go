@@ -8,8 +8,14 @@ type budget struct {
 	max  int64
 }
 
-// charge asks for n bytes more and reports whether they fit. The bytes are counted in both cases, so that a message gives
-// back what it was charged without remembering which of its charges failed.
-func (b *budget) charge(n int) bool { return b.used.Add(int64(n)) <= b.max }
+// charge asks for n bytes more and reports whether they fit. Two sessions that ask at the same moment may both be refused
+// although one would have fitted.
+func (b *budget) charge(n int) bool {
+	if b.used.Add(int64(n)) <= b.max {
+		return true
+	}
+	b.refund(int64(n))
+	return false
+}
 
 func (b *budget) refund(n int64) { b.used.Add(-n) }

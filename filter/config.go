@@ -11,41 +11,42 @@ const MaxRules = 256
 
 // Rule says which messages are bulk. Every condition that is given must hold; a rule without a condition is refused.
 //
-// Sender, SASLUser, Listener, a client's name and a macro's value are compared with a pattern of the shell's kind: "*"
-// stands for any text, "?" for one character, case does not matter, and the whole text must match.
+// The patterns for Sender, SASLUser, Listener, a client's name and a macro's value are of the shell's kind: "*" stands for any
+// text, "?" for one byte, case does not matter, and the whole text must match.
 type Rule struct {
-	Name     string `toml:"name"`      // for the log and the counters; made from the condition when empty
-	Header   string `toml:"header"`    // a field of this name is there; a "*" at its end stands for any rest
-	Value    string `toml:"value"`     // and one such field's unfolded value contains this RE2 pattern, case aside
+	Name     string `toml:"name"`      // for the log and the counters; when empty it is made from the header
+	Header   string `toml:"header"`    // the message has a field of this name; a "*" at its end stands for any rest
+	Value    string `toml:"value"`     // and the unfolded value of such a field contains this RE2 pattern, case aside
 	Sender   string `toml:"sender"`    // envelope sender; "news.example.com" is short for "*@news.example.com"
 	Client   string `toml:"client"`    // address, network as "10.0.0.0/8", or pattern for the verified name
 	SASLUser string `toml:"sasl_user"` // the name the client logged in with
 	Listener string `toml:"listener"`  // {daemon_name}, or the port the client connected to
-	Macro    string `toml:"macro"`     // "name" or "name=pattern": what the MTA says at MAIL at the latest
-	Take     *bool  `toml:"take"`      // false leaves what matches with the MTA; true when not given
+	Macro    string `toml:"macro"`     // "name" or "name=pattern"; the MTA must send it at MAIL or before
+	Take     *bool  `toml:"take"`      // false leaves matching messages with the MTA; true when not given
 }
 
 // Config is the [bulk] table.
 type Config struct {
 	Rule         []Rule   `toml:"rule"`          // first match wins; DefaultRules when there are none
 	SizeLimit    int64    `toml:"size_limit"`    // bytes; a larger message stays with the MTA
-	LocalDomains []string `toml:"local_domains"` // never taken; ".example.com" covers what is below it
-	Mailers      []string `toml:"mailers"`       // {rcpt_mailer} values whose recipients may be taken
-	MaxHops      int      `toml:"max_hops"`      // with more Received fields a message loops, which the MTA handles
+	LocalDomains []string `toml:"local_domains"` // mail for them is never taken; ".example.com" covers all domains below it
+	Mailers      []string `toml:"mailers"`       // recipients may be taken when {rcpt_mailer} is one of these
+	MaxHops      int      `toml:"max_hops"`      // a message with more Received fields loops and stays with the MTA
 }
 
 // DefaultConfig is the [bulk] table of an empty file.
 //
-// The mailer "relay" is not among Mailers: Postfix uses it for domains this host is a relay for, Sendmail for a smart
-// host. Both are decisions that looking up the MX records would undo.
+// The mailer "relay" is not among Mailers. Postfix uses it for domains this host is a relay for, Sendmail for a smart host.
+// Delivering to the MX hosts would undo both decisions.
 func DefaultConfig() Config {
 	return Config{SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
 }
 
-// DefaultRules are the rules used when none are given: what mailing software in use today puts into its headers.
+// DefaultRules are the rules used when none are given. They match what today's mailing software puts into its headers.
 //
-// An alert or a password reset may say "Precedence: bulk" too, to keep vacation programs quiet; it then says
-// "Auto-Submitted: auto-generated", so that rule stands before Precedence but behind the list headers.
+// An alert or a password reset may say "Precedence: bulk" too, to keep vacation programs quiet. Such a message also says
+// "Auto-Submitted: auto-generated". So the rule that passes auto-generated mail stands before the one for Precedence, but
+// behind those for list headers.
 func DefaultRules() []Rule {
 	no := false
 	return []Rule{
@@ -64,7 +65,7 @@ func DefaultRules() []Rule {
 	}
 }
 
-// Validate returns what is wrong, naming the key and how to repair it.
+// Validate returns the first thing that is wrong, with the key and how to repair it.
 func (c Config) Validate() error {
 	switch {
 	case c.SizeLimit < 1:
@@ -78,7 +79,7 @@ func (c Config) Validate() error {
 	}
 	for i, d := range c.LocalDomains {
 		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
-			return fmt.Errorf("local_domains[%d]: %q is not a domain; write example.com, or .example.com for what is below it", i, d)
+			return fmt.Errorf("local_domains[%d]: %q is not a domain; write example.com, or .example.com for all domains below it", i, d)
 		}
 	}
 	for i, r := range c.Rule {
@@ -116,12 +117,13 @@ func (r Rule) validate() error {
 	return nil
 }
 
-// looksLikeRegexp finds what would never match, and silently: nothing that is compared has these where they are looked for.
+// looksLikeRegexp finds regular expressions where shell patterns are wanted. Such a rule would never match, and nobody would
+// notice: no sender, login, listener or macro begins with "^", ends with "$" or has a backslash.
 func looksLikeRegexp(s string) bool {
 	return strings.HasPrefix(s, "^") || strings.HasSuffix(s, "$") || strings.Contains(s, `\`)
 }
 
-// conditional reports whether the rule has a condition at all: one without would take every message.
+// conditional reports whether the rule has a condition at all: a rule without one would take every message.
 func (r Rule) conditional() bool {
 	return r.Header+r.Sender+r.Client+r.SASLUser+r.Listener+r.Macro != ""
 }
@@ -130,6 +132,6 @@ func notInName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.+", c))
 }
 
-// notInField reports a character that a header field's name cannot have (RFC 5322 section 2.2). A "*" could be in one,
+// notInField reports a character that the name of a header field cannot have (RFC 5322 section 2.2). "*" is legal in a name,
 // but here it can only be a mistake.
 func notInField(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' || c == '*' }

@@ -79,28 +79,28 @@ func (c *content) ownBody() []byte {
 // the value begins right behind the colon.
 func (m *Mail) Field(name, value []byte) {
 	n := len(m.content.header)
-	if !m.headerRoom(len(name) + len(value) + len(":\r\n")) {
-		return
+	if m.headerRoom(len(name) + len(value) + len(":\r\n")) {
+		m.keepHeader(n, m.content.appendField(name, value))
 	}
-	if !m.content.appendField(name, value) {
-		m.Leave(leftField)
-		return
-	}
-	m.charge(len(m.content.header) - n)
 }
 
 // HeaderLine adds one line of a header, as a door reads it from a stream: without its CRLF, and not the empty line that
 // ends the header.
 func (m *Mail) HeaderLine(line []byte) {
-	n := len(line) + len("\r\n")
-	if !m.headerRoom(n) {
-		return
+	n := len(m.content.header)
+	if m.headerRoom(len(line) + len("\r\n")) {
+		m.keepHeader(n, m.content.appendLine(line))
 	}
-	if !m.content.appendLine(line) {
+}
+
+// keepHeader keeps what was appended behind the first n bytes of the header, if it was well-formed and there is memory.
+func (m *Mail) keepHeader(n int, wellFormed bool) {
+	if !wellFormed {
 		m.Leave(leftField)
-		return
 	}
-	m.charge(n)
+	if !m.charge(len(m.content.header) - n) {
+		m.content.header = m.content.header[:n]
+	}
 }
 
 // headerRoom reports whether n more bytes of header may come, and leaves the message when not.
@@ -115,7 +115,8 @@ func (m *Mail) headerRoom(n int) bool {
 	return m.left == ""
 }
 
-// RawHeader is the header so far: field lines ended by CRLF. It is valid until Dismiss.
+// RawHeader is the header so far: field lines ended by CRLF. It is valid until Drop or Dismiss. A line or field for which the
+// message was left is not in it.
 func (m *Mail) RawHeader() []byte { return m.content.header }
 
 // BodyRoom asks for room for n more bytes of the body; more says that n bytes are not the last. When it returns true, the
@@ -136,6 +137,9 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 	}
 	return m.content.bodyBuffer(n, more, m.offer.Size), true
 }
+
+// RawBody is the body so far. It is valid until Drop or Dismiss, and must not be changed.
+func (m *Mail) RawBody() []byte { return m.content.body }
 
 // SetBody is given what BodyRoom returned, with the new bytes behind it.
 func (m *Mail) SetBody(body []byte) { m.content.body = body }

@@ -1,9 +1,47 @@
-// Package filter is what every door shares: is a message bulk, may it be taken, and what our trace in it looks like.
+// Package filter is what all doors share: the way of a message from MAIL to the queue map, and the rules that say which
+// messages are bulk.
 //
-// A door describes a message as an Offer and asks twice: Early when the sender is known, so that mail no rule can
-// ever match costs the MTA nothing more, and Decide when the header is there. Between the two it asks Takes about
-// each recipient, because the MTA delivers some of them itself.
+// # One message
 //
-// Rules are tried in order and the first that matches wins. Whatever they say, some mail is never taken: mail from
-// the null sender, automatic replies, mail that loops, and mail that has been through us already.
+// This is stop 2 of the eight (see package relay). A door has one Intake, and calls for each message
+//
+//	Intake.Begin            MAIL comes; the Mail keeps the filter in use now
+//	Mail.SetSender          parameters of MAIL; asks Filter.Early, so that mail no rule can match ends here
+//	Mail.AddRcpt            parameters of RCPT; asks Filter.Takes, because the MTA delivers to some recipients itself
+//	Mail.Field, HeaderLine  the header is collected
+//	Mail.EndHeader          asks Filter.Decide, which sees the whole header: most mail is decided here
+//	Mail.BodyRoom, SetBody  the body is collected, of messages that will be taken only
+//	Mail.Build              the relay.Message is built here, and not before; it is checked to be sendable byte for byte
+//	Mail.Take               asks relay.QueueMap.Accept, which is stop 3
+//	Intake.NoteHeard        the MTA has heard that the message is taken, or has hung up
+//
+// and Mail.Dismiss at the end. After each of these calls Mail.Left may say why the message stays with the MTA. Before all of
+// them, when a client connects, Intake.Hopeless may say that none of its messages can be taken. Filter never sees the Mail: it
+// is shown an Offer (the client, the sender, the announced size), a recipient's domain, and the header.
+//
+// Before Take has returned a message, the answer on any doubt is that the MTA keeps it. After that, no doubt matters any
+// more: the message is ours.
+//
+// # Rules
+//
+// Rules are tried in order and the first that matches wins. Whatever the rules say, some mail is never taken: mail from the
+// null sender, automatic replies, mail that loops, and mail that has been through us already.
+//
+// # Another door
+//
+// A door speaks one protocol; all else is here. Each door has its own way to leave a message: a milter answers "accept", an
+// after-queue filter answers 451, so that Postfix falls back, and a before-queue proxy sends on Mail.RawHeader, Mail.RawBody
+// and the rest as it comes. An SMTP or LMTP door would serve a connection like this:
+//
+//	client := filter.Offer{ClientName: …, ClientAddr: filter.ParseAddr(…), Helo: …, Port: …} // from XFORWARD or the socket
+//	if intake.Hopeless(&client) { … }
+//	MAIL: mail = intake.Begin(client, buffer); mail.SetSender(filter.ParseCommand(argument))
+//	RCPT: mail.AddRcpt(filter.ParseCommand(argument), "")
+//	DATA: mail.HeaderLine for each line; at the empty line mail.EndHeader(obstacle), where the obstacle of an SMTP door is
+//	      that mail.Partial() cannot be answered; mail.AppendBody, or for BDAT mail.BodyRoom and SetBody
+//	dot:  mail.SetQueueID(…); mail.Build(filter.Protocol(…)); the gate may hold the reply here; msg := mail.Take()
+//	      250 with msg.Name(), or for LMTP a reply for each of mail.Rcpts(); intake.NoteHeard(msg, written)
+//
+// with a look at mail.Left after each, and buffer = mail.Dismiss() at the end. The door in linedoor_test.go is of this kind. It
+// needs nothing but Intake, Mail and ParseCommand.
 package filter

@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// Filter is a compiled Config. It is immutable but for its counters, so that any number of sessions may share it.
+// Filter is a compiled Config. It is immutable but for its counters, which are atomic, so that any number of sessions may share
+// it.
 type Filter struct {
 	hostname string
 	rules    []*rule
-	byName   map[string][]int // header name in lower case: rules that look at it
+	byName   map[string][]int // header name in lower case -> indexes of the rules that look at it
 	byPrefix []prefixRule
-	local    []string // domains in lower case; a leading dot covers what is below
+	local    []string // domains in lower case; a leading dot covers all domains below
 	mailers  []string
-	macros   []string // that rules look at
+	macros   []string // the names that rules look at
 	limit    int64
 	maxHops  int
 }
@@ -25,7 +26,7 @@ type prefixRule struct {
 	rule   int
 }
 
-// Compile makes a Filter for the host of this name, which is always local.
+// Compile makes a Filter for the host of this name. Mail for the host itself is never taken.
 func Compile(c Config, hostname string) (*Filter, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -75,8 +76,8 @@ func (f *Filter) addRule(c Rule, i int) error {
 	return nil
 }
 
-// Hopeless reports that no message of this connection can be taken, whoever sends it: only the client and the listener
-// of the offer are looked at.
+// Hopeless reports that no message of this connection can be taken, whoever sends it. It looks only at the client and the
+// listener of the offer.
 func (f *Filter) Hopeless(o *Offer) bool {
 	for _, r := range f.rules {
 		if !holds(r.connect, o) {
@@ -92,7 +93,7 @@ func (f *Filter) Hopeless(o *Offer) bool {
 	return true
 }
 
-// Early decides at MAIL as far as it can. It returns Unknown when the header matters; Take is still subject to Decide.
+// Early decides at MAIL as far as it can. It returns Unknown when the header matters. Even after Take, Decide must be asked.
 func (f *Filter) Early(o *Offer) Verdict {
 	switch {
 	case o.Sender == "":
@@ -100,15 +101,15 @@ func (f *Filter) Early(o *Offer) Verdict {
 	case o.Size > f.limit:
 		return pass("over size_limit")
 	}
-	asked := false // a rule that leaves the message with the MTA may match by its header
+	undecided := false // an earlier rule may pass the message once it sees the header
 	for _, r := range f.rules {
 		switch {
 		case !holds(r.connect, o) || !holds(r.mail, o):
 		case r.header != nil && r.take:
 			return Verdict{}
 		case r.header != nil:
-			asked = true
-		case r.take && asked:
+			undecided = true
+		case r.take && undecided:
 			return Verdict{}
 		default:
 			v := r.verdict()
@@ -121,8 +122,8 @@ func (f *Filter) Early(o *Offer) Verdict {
 	return pass("no rule matches")
 }
 
-// Decide decides when the whole header is there: field lines ended by CRLF, without the empty line. It returns Pass or
-// Take.
+// Decide decides when the whole header is there: field lines ended by CRLF, without the empty line that ends the header. It
+// returns Pass or Take.
 func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 	if o.Sender == "" {
 		return pass("null sender")
@@ -142,8 +143,8 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 		return pass("no rule matches")
 	}
 	v := r.verdict()
-	// A reply or a notice may go to somebody who never wrote to a list: that a listener or a login is for bulk mail
-	// does not make it bulk, and for a reply nothing does.
+	// Replies and notices go to single persons. Nothing makes an automatic reply bulk. A notice is bulk when a header says
+	// so, but not because its listener or login is one for bulk mail.
 	if v.Decision == Take && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
 		v.Decision, v.Reason = Pass, s.auto
 	}
@@ -165,8 +166,8 @@ func (f *Filter) first(o *Offer, s *scan) *rule {
 	return nil
 }
 
-// Takes reports whether a recipient may be taken: mailer is what the MTA would deliver it with ("" when it does not
-// say, as for mail submitted on this host), domain is its domain as written.
+// Takes reports whether a recipient may be taken. mailer is what the MTA would deliver to it with, "" when the MTA does not
+// say, as for mail submitted on this host. domain is the recipient's domain as written.
 func (f *Filter) Takes(mailer, domain string) bool {
 	if domain == "" || f.isLocal(strings.TrimSuffix(lower(domain), ".")) {
 		return false
@@ -183,14 +184,14 @@ func (f *Filter) isLocal(domain string) bool {
 // SizeLimit is the number of bytes above which a message stays with the MTA.
 func (f *Filter) SizeLimit() int64 { return f.limit }
 
-// Macros names the macros that rules look at, without braces: the MTA must be asked for them at MAIL.
+// Macros names the macros that rules look at, without braces. A milter door must ask the MTA for them at MAIL.
 func (f *Filter) Macros() []string { return f.macros }
 
 // Count is what one rule did since its filter was compiled.
 type Count struct {
 	Rule      string
-	Passed    uint64 // messages that the rule left with the MTA
-	Chosen    uint64 // messages that the rule wanted taken; the next two are parts of it, the rest had to stay with the MTA
+	Passed    uint64 // messages that it matched and that passed: take = false, or an automatic reply
+	Chosen    uint64 // messages that it wanted taken; WouldTake and Taken are parts of them, the rest was left with the MTA
 	WouldTake uint64 // in observe mode
 	Taken     uint64
 }

@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// Fields yields the fields of a header in order: the name as written and all that follows its colon but the final
-// CRLF, still folded. Lines that are no field are passed over.
+// Fields yields the fields of a header in order. It yields the name as written, and the value from the colon on, still folded
+// but without the final CRLF. It passes over lines that are no field.
 func Fields(header []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for len(header) > 0 {
@@ -39,7 +39,7 @@ func fieldLen(header []byte) int {
 	}
 }
 
-// unfold joins a folded value (RFC 5322 section 2.2.3) and trims it. It copies only what is folded.
+// unfold joins a folded value (RFC 5322 section 2.2.3) and trims it. It allocates only when the value is folded.
 func unfold(value []byte) []byte {
 	if bytes.IndexByte(value, '\n') >= 0 {
 		flat := make([]byte, 0, len(value))
@@ -53,7 +53,8 @@ func unfold(value []byte) []byte {
 	return bytes.TrimSpace(value)
 }
 
-// equalFold compares a field name with one in lower case, without allocating.
+// equalFold compares a field name with one in lower case. It does not allocate, because it runs for every field of every
+// message.
 func equalFold(name []byte, want string) bool {
 	if len(name) != len(want) {
 		return false

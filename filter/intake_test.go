@@ -79,20 +79,24 @@ func TestQueueID(t *testing.T) {
 	}
 }
 
-// The first reason counts, and what is charged after it is not kept.
+// The first reason counts. What had come by then stays until it is dropped, and nothing is added.
 func TestLeaveOnce(t *testing.T) {
 	s := newSite(t, Deliver, wideLimits())
 	d := &lineDoor{in: s.in}
 	m := s.in.Begin(Offer{}, nil)
 	d.digest(m, "MAIL <a@b.example>")
 	d.digest(m, "RCPT <c@d.example>")
+	d.digest(m, "H X: y")
 	m.Leave("one")
 	m.Leave("two")
 	for _, line := range []string{"RCPT <e@f.example>", "H List-Id: x", "EOH", "B x", "DOT"} {
 		d.digest(m, line)
 	}
-	if m.Left() != "one" || m.Taken() || s.in.Counts().Buffered != 0 || len(m.RawHeader()) != 0 {
-		t.Errorf("left %q, taken %v, %+v", m.Left(), m.Taken(), s.in.Counts())
+	if m.Left() != "one" || m.Taken() || string(m.RawHeader()) != "X: y\r\n" || m.RawBody() != nil || s.in.Counts().Buffered == 0 {
+		t.Errorf("left %q, taken %v, header %q, %+v", m.Left(), m.Taken(), m.RawHeader(), s.in.Counts())
+	}
+	if m.Drop(); len(m.RawHeader()) != 0 || s.in.Counts().Buffered != 0 {
+		t.Errorf("header %q, %+v", m.RawHeader(), s.in.Counts())
 	}
 }
 
@@ -111,6 +115,37 @@ func TestBufferIsLent(t *testing.T) {
 	}
 	if d.send(strings.Replace(newsletter(end...), "hi", strings.Repeat("x", 100_000), 1)); cap(d.buffer) != 0 {
 		t.Errorf("a buffer of %d bytes is kept", cap(d.buffer))
+	}
+}
+
+// A door that sends a left message on needs all that came before: a field or a piece that was refused is not in it.
+func TestLeftContentCanBeSentOn(t *testing.T) {
+	s := newSite(t, Deliver, Limits{Rcpts: 1, HeaderBytes: 500, Buffered: 120})
+	d := &lineDoor{in: s.in}
+	for _, tt := range []struct{ last, left, header, body string }{
+		{"H bad", "malformed header field", "List-Id: x\r\n", ""},
+		{"H X: " + strings.Repeat("y", 600), "over max_header_bytes", "List-Id: x\r\n", ""},
+		{"H X: " + strings.Repeat("y", 100), "over max_buffered", "List-Id: x\r\n", ""},
+		{"EOH\nB one\nB " + strings.Repeat("y", 100), "over max_buffered", "List-Id: x\r\n", "one\r\n"},
+		{"EOH\nB \x00\nDOT", "not sendable byte for byte: NUL", "List-Id: x\r\n", "\x00\r\n"},
+	} {
+		m := s.in.Begin(Offer{}, nil)
+		for line := range strings.SplitSeq("MAIL <a@b.example>\nRCPT <c@d.example>\nH List-Id: x\n"+tt.last, "\n") {
+			d.digest(m, line)
+		}
+		if m.Left() != tt.left || string(m.RawHeader()) != tt.header || string(m.RawBody()) != tt.body {
+			t.Errorf("%.20q: left %q, header %q, body %q", tt.last, m.Left(), m.RawHeader(), m.RawBody())
+		}
+		m.Dismiss()
+	}
+	m := s.in.Begin(Offer{}, nil)
+	m.Field([]byte("X"), []byte(" one\nY: two"))
+	if m.Left() != "malformed header field" || len(m.RawHeader()) != 0 {
+		t.Errorf("left %q, header %q", m.Left(), m.RawHeader())
+	}
+	m.Dismiss()
+	if c := s.in.Counts(); c.Buffered != 0 {
+		t.Errorf("%+v", c)
 	}
 }
 

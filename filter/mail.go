@@ -28,8 +28,8 @@ const (
 
 // Mail is one message on its way from MAIL to the door's answer. The door calls, in this order: SetSender, AddRcpt for
 // each recipient, the methods that collect the header, EndHeader, the methods that collect the body, Build, Take,
-// Dismiss. After each of them it asks Left: a reason there means that the MTA keeps the message, and the door answers so
-// and calls ReportLeft and Dismiss at once or later, as its protocol allows. Only one goroutine may use a Mail.
+// Dismiss. After each of them it asks Left: a reason there means that the MTA keeps the message. The door then answers so, and
+// calls ReportLeft and Dismiss, at once or later as its protocol allows. Only one goroutine may use a Mail.
 type Mail struct {
 	intake   *Intake
 	filter   *Filter // the one in use when the message began
@@ -48,12 +48,9 @@ type Mail struct {
 	taken   bool           // Accept has returned nil
 }
 
-// Leave leaves the message with the MTA for this reason, and drops what was collected. The first reason counts.
-func (m *Mail) Leave(reason string) {
-	m.leaveAs(reason, &m.intake.counts.left)
-	m.content = content{header: m.content.header[:0]}
-	m.refund()
-}
+// Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until Drop or
+// Dismiss, for a door that sends it on.
+func (m *Mail) Leave(reason string) { m.leaveAs(reason, &m.intake.counts.left) }
 
 func (m *Mail) leaveAs(reason string, counter *atomic.Uint64) {
 	if m.left == "" {
@@ -72,14 +69,21 @@ func (m *Mail) ReportLeft() {
 	m.leftAs.Add(1)
 }
 
-// keepHeader is the largest header buffer that Dismiss gives back.
-const keepHeader = 64 << 10
+// Drop forgets the header and the body of a message that is left, for a door that still has to read the rest of it but does
+// not need it.
+func (m *Mail) Drop() {
+	m.content = content{header: m.content.header[:0]}
+	m.refund()
+}
+
+// keepBuffer is the largest header buffer that Dismiss gives back.
+const keepBuffer = 64 << 10
 
 // Dismiss ends the Mail, whatever became of it, and gives its memory back: to the budget, and the header's buffer to the
 // door, for Begin. A buffer that a rare large header has grown is not kept.
 func (m *Mail) Dismiss() (buffer []byte) {
 	m.refund()
-	if cap(m.content.header) > keepHeader {
+	if cap(m.content.header) > keepBuffer {
 		return nil
 	}
 	return m.content.header[:0]
@@ -91,16 +95,16 @@ func (m *Mail) refund() {
 	m.charged = 0
 }
 
-// charge asks for n bytes, and leaves the message when the budget has none.
+// charge asks the budget for n bytes, and leaves the message when there is no room for them.
 func (m *Mail) charge(n int) bool {
 	if m.left != "" {
 		return false
 	}
-	m.charged += int64(n)
 	if !m.intake.budget.charge(n) {
 		m.Leave(leftMemory)
 		return false
 	}
+	m.charged += int64(n)
 	return true
 }
 

@@ -60,7 +60,7 @@ const (
 	Unknown Decision = iota
 	// Pass leaves the message with the MTA.
 	Pass
-	// Take takes it, as far as Takes allows for its recipients.
+	// Take takes the message, for those recipients that Takes allows.
 	Take
 )
 
@@ -76,7 +76,7 @@ func (d Decision) String() string {
 	}
 }
 
-// Verdict is a decision, the rule that made it ("" when none did) and, for Pass, why.
+// Verdict is a decision, the name of the rule that made it ("" when none did), and for Pass the reason.
 type Verdict struct {
 	Decision Decision
 	Rule     string

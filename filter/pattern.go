@@ -11,7 +11,7 @@ type pattern string
 
 func newPattern(s string) pattern { return pattern(lower(s)) }
 
-// lower folds ASCII only, byte by byte: what is not UTF-8 stays as it is.
+// lower folds ASCII only, byte by byte, so that a text that is not UTF-8 stays the same otherwise.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -27,8 +27,8 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// match reports whether all of s fits. On a mismatch it goes back to the last "*" only, which is enough because an
-// earlier one could not do better: the time is at most len(p) * len(s).
+// match reports whether all of s fits. On a mismatch it goes back to the last "*" only: an earlier one could not do better.
+// So the time is at most len(p) * len(s), whatever a stranger sends.
 func (p pattern) match(s string) bool {
 	var i, j, next int
 	star := -1

@@ -104,7 +104,7 @@ func (r *rule) addMail(c Rule) {
 	}
 }
 
-// splitMacro takes "name=pattern" apart; without a pattern any value that is not empty will do.
+// splitMacro takes "name=pattern" apart. Without a pattern any value fits that is not empty.
 func splitMacro(s string) (name string, value pattern) {
 	name, rest, found := strings.Cut(s, "=")
 	if !found {
@@ -113,7 +113,7 @@ func splitMacro(s string) (name string, value pattern) {
 	return strings.Trim(strings.TrimSpace(name), "{}"), newPattern(strings.TrimSpace(rest))
 }
 
-// nameFor makes a name for a rule that was given none.
+// nameFor makes a name for a rule that has none in the configuration.
 func nameFor(c Rule, index int) string {
 	if c.Header != "" {
 		return strings.TrimSuffix(lower(c.Header), "*")

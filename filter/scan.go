@@ -6,14 +6,14 @@ import "bytes"
 type scan struct {
 	hit  [MaxRules / 64]uint64 // bit i: the header condition of rule i holds
 	hops int                   // Received fields
-	ours bool                  // one of them is from this host's Millrace
-	auto string                // keyword of Auto-Submitted (RFC 3834 section 5), as far as we care
+	ours bool                  // one of the Received fields is from this host's Millrace
+	auto string                // autoReplied, autoNotified or "" for any other keyword (RFC 3834 section 5)
 }
 
 func (s *scan) set(i int)      { s.hit[i/64] |= 1 << (i % 64) }
 func (s *scan) has(i int) bool { return s.hit[i/64]&(1<<(i%64)) != 0 }
 
-// read goes once over the header, whatever the number of rules.
+// read goes over the header once, for all rules together.
 func (f *Filter) read(header []byte) scan {
 	var s scan
 	for name, value := range Fields(header) {
@@ -64,7 +64,7 @@ func (f *Filter) tryRules(s *scan, name, value []byte) {
 	}
 }
 
-// noteAuto keeps the keyword; of several fields the one that forbids most counts.
+// noteAuto keeps the keyword of an Auto-Submitted field. Of several fields the one that forbids most counts.
 func (s *scan) noteAuto(value []byte) {
 	word := unfold(value)
 	if i := bytes.IndexAny(word, "; \t("); i >= 0 {

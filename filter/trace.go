@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// mark is what tells our Received fields from those of the MTA, which has the same host name.
+// mark tells our Received fields from those of the MTA, which has the same host name.
 const mark = "(Millrace)"
 
-// limits of what a stranger can put into our Received field, so that none of its lines comes near 998 bytes.
+// Limits for texts of strangers in our Received field, so that none of its lines comes near 998 bytes (RFC 5322 section 2.1.1).
 const (
 	maxTraceName = 255
 	maxTraceRcpt = 320
 )
 
-// Trace is what our Received field tells (RFC 5321 section 4.4).
+// Trace is the facts in our Received field (RFC 5321 section 4.4).
 type Trace struct {
 	Helo       string
 	ClientName string
 	ClientAddr netip.Addr
 	Protocol   string // see Protocol
 	ID         string // queue id
-	For        string // the recipient when there is exactly one, else "": the field must not tell one of another
+	For        string // the recipient when there is exactly one, else "": no recipient may learn of another
 	Date       time.Time
 }
 
@@ -42,8 +42,8 @@ func Protocol(utf8, tls, auth bool) string {
 	return w
 }
 
-// Received is our Received field, ended by CRLF. What strangers have put into it is cleaned: no name can end the field
-// or a comment in it.
+// Received is our Received field, ended by CRLF. Texts of strangers are cleaned: no name can end the field, or a comment in
+// it.
 func (f *Filter) Received(t Trace) []byte {
 	b := make([]byte, 0, 256)
 	b = append(b, "Received: from "...)
@@ -68,8 +68,8 @@ func (f *Filter) Received(t Trace) []byte {
 	return append(b, "\r\n"...)
 }
 
-// notInPath reports what could end a path early in a Received field; a quoted local part may have blanks, but then the
-// clause is left out: it is optional.
+// notInPath reports a character that could end a path early in a Received field. A quoted local part may have such characters;
+// then the "for" clause, which is optional, is left out.
 func notInPath(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune("<>();", c) }
 
 func appendWord(b []byte, s string) []byte {

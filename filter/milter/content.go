@@ -43,8 +43,16 @@ func (s *session) field(payload []byte) error {
 	}
 	if s.mail != nil {
 		s.mail.Field(name, rest[:len(rest)-1])
+		s.dropLeft()
 	}
 	return nil
+}
+
+// dropLeft frees the memory of a message that is left: the MTA has it, and may go on sending us the rest for a while.
+func (s *session) dropLeft() {
+	if s.mail.Left() != "" {
+		s.mail.Drop()
+	}
 }
 
 // Headers implements lib.Milter: the end of the header, where most messages are decided. The library's own collection of
@@ -105,6 +113,7 @@ func (s *session) chunk(n int, from *frames) error {
 	}
 	body, ok := s.mail.BodyRoom(n, n >= fullChunk)
 	if !ok {
+		s.dropLeft()
 		return from.skip(n)
 	}
 	body, err := from.appendTo(body, n)
