@@ -115,7 +115,7 @@ func (m *Mail) headerRoom(n int) bool {
 	return m.left == ""
 }
 
-// RawHeader is the header so far: field lines ended by CRLF. It is valid until Drop or Dismiss. A line or field for which the
+// RawHeader is the header so far: field lines ended by CRLF. It is valid until DropContent or Dismiss. A line or field for which the
 // message was left is not in it.
 func (m *Mail) RawHeader() []byte { return m.content.header }
 
@@ -138,7 +138,7 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 	return m.content.bodyBuffer(n, more, m.offer.Size), true
 }
 
-// RawBody is the body so far. It is valid until Drop or Dismiss, and must not be changed.
+// RawBody is the body so far. It is valid until DropContent or Dismiss, and must not be changed.
 func (m *Mail) RawBody() []byte { return m.content.body }
 
 // SetBody is given what BodyRoom returned, with the new bytes behind it.

@@ -95,7 +95,7 @@ func TestLeaveOnce(t *testing.T) {
 	if m.Left() != "one" || m.Taken() || string(m.RawHeader()) != "X: y\r\n" || m.RawBody() != nil || s.in.Counts().Buffered == 0 {
 		t.Errorf("left %q, taken %v, header %q, %+v", m.Left(), m.Taken(), m.RawHeader(), s.in.Counts())
 	}
-	if m.Drop(); len(m.RawHeader()) != 0 || s.in.Counts().Buffered != 0 {
+	if m.DropContent(); len(m.RawHeader()) != 0 || s.in.Counts().Buffered != 0 {
 		t.Errorf("header %q, %+v", m.RawHeader(), s.in.Counts())
 	}
 }

@@ -48,7 +48,7 @@ type Mail struct {
 	taken   bool           // Accept has returned nil
 }
 
-// Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until Drop or
+// Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until DropContent or
 // Dismiss, for a door that sends it on.
 func (m *Mail) Leave(reason string) { m.leaveAs(reason, &m.intake.counts.left) }
 
@@ -69,9 +69,9 @@ func (m *Mail) ReportLeft() {
 	m.leftAs.Add(1)
 }
 
-// Drop forgets the header and the body of a message that is left, for a door that still has to read the rest of it but does
+// DropContent forgets the header and the body of a message that is left, for a door that still has to read the rest of it but does
 // not need it.
-func (m *Mail) Drop() {
+func (m *Mail) DropContent() {
 	m.content = content{header: m.content.header[:0]}
 	m.refund()
 }

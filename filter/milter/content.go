@@ -51,7 +51,7 @@ func (s *session) field(payload []byte) error {
 // dropLeft frees the memory of a message that is left: the MTA has it, and may go on sending us the rest for a while.
 func (s *session) dropLeft() {
 	if s.mail.Left() != "" {
-		s.mail.Drop()
+		s.mail.DropContent()
 	}
 }
 
