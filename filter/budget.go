@@ -8,8 +8,8 @@ type budget struct {
 	max  int64
 }
 
-// charge asks for n bytes more and reports whether they fit. Two sessions that ask at the same moment may both be refused
-// although one would have fitted.
+// charge asks for n bytes more and reports whether they fit. Two sessions that ask at the same moment may both be
+// refused although one would have fitted.
 func (b *budget) charge(n int) bool {
 	if b.used.Add(int64(n)) <= b.max {
 		return true

@@ -9,8 +9,8 @@ type Command struct {
 	Bad    bool     // nobody can tell where the path ends
 }
 
-// ParseCommand takes an argument apart, as in "<a@b> KEY=value". A path without angle brackets is understood too, because
-// Sendmail's milter sends such. It judges nothing: see Fault and Mail.
+// ParseCommand takes an argument apart, as in "<a@b> KEY=value". A path without angle brackets is understood too,
+// because Sendmail's milter sends such. It judges nothing: see Fault and Mail.
 func ParseCommand(argument string) Command {
 	path, behind, ok := splitPath(argument)
 	return Command{Path: path, Params: strings.Fields(behind), Bad: !ok}

@@ -11,8 +11,8 @@ const MaxRules = 256
 
 // Rule says which messages are bulk. Every condition that is given must hold; a rule without a condition is refused.
 //
-// The patterns for Sender, SASLUser, Listener, a client's name and a macro's value are of the shell's kind: "*" stands for any
-// text, "?" for one byte, case does not matter, and the whole text must match.
+// The patterns for Sender, SASLUser, Listener, a client's name and a macro's value are of the shell's kind: "*" stands
+// for any text, "?" for one byte, case does not matter, and the whole text must match.
 type Rule struct {
 	Name     string `toml:"name"`      // for the log and the counters; when empty it is made from the header
 	Header   string `toml:"header"`    // the message has a field of this name; a "*" at its end stands for any rest
@@ -36,17 +36,17 @@ type Config struct {
 
 // DefaultConfig is the [bulk] table of an empty file.
 //
-// The mailer "relay" is not among Mailers. Postfix uses it for domains this host is a relay for, Sendmail for a smart host.
-// Delivering to the MX hosts would undo both decisions.
+// The mailer "relay" is not among Mailers. Postfix uses it for domains this host is a relay for, Sendmail for a smart
+// host. Delivering to the MX hosts would undo both decisions.
 func DefaultConfig() Config {
 	return Config{SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
 }
 
 // DefaultRules are the rules used when none are given. They match what today's mailing software puts into its headers.
 //
-// An alert or a password reset may say "Precedence: bulk" too, to keep vacation programs quiet. Such a message also says
-// "Auto-Submitted: auto-generated". So the rule that passes auto-generated mail stands before the one for Precedence, but
-// behind those for list headers.
+// An alert or a password reset may say "Precedence: bulk" too, to keep vacation programs quiet. Such a message also
+// says "Auto-Submitted: auto-generated". So the rule that passes auto-generated mail stands before the one for
+// Precedence, but behind those for list headers.
 func DefaultRules() []Rule {
 	no := false
 	return []Rule{
@@ -117,8 +117,8 @@ func (r Rule) validate() error {
 	return nil
 }
 
-// looksLikeRegexp finds regular expressions where shell patterns are wanted. Such a rule would never match, and nobody would
-// notice: no sender, login, listener or macro begins with "^", ends with "$" or has a backslash.
+// looksLikeRegexp finds regular expressions where shell patterns are wanted. Such a rule would never match, and nobody
+// would notice: no sender, login, listener or macro begins with "^", ends with "$" or has a backslash.
 func looksLikeRegexp(s string) bool {
 	return strings.HasPrefix(s, "^") || strings.HasSuffix(s, "$") || strings.Contains(s, `\`)
 }
@@ -132,6 +132,6 @@ func notInName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.+", c))
 }
 
-// notInField reports a character that the name of a header field cannot have (RFC 5322 section 2.2). "*" is legal in a name,
-// but here it can only be a mistake.
+// notInField reports a character that the name of a header field cannot have (RFC 5322 section 2.2). "*" is legal in a
+// name, but here it can only be a mistake.
 func notInField(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' || c == '*' }

@@ -54,8 +54,8 @@ func blank(c byte) bool { return c == ' ' || c == '\t' }
 // maxHint bounds what is allocated on the client's word.
 const maxHint = 1 << 20
 
-// bodyBuffer returns the body so far, to append n bytes to. A body that comes in one piece, as most do, gets a buffer of just
-// that size. If more will follow, the buffer is as large as the client has announced the message to be.
+// bodyBuffer returns the body so far, to append n bytes to. A body that comes in one piece, as most do, gets a buffer
+// of just that size. If more will follow, the buffer is as large as the client has announced the message to be.
 func (c *content) bodyBuffer(n int, more bool, announced int64) []byte {
 	if c.body != nil {
 		return c.body
@@ -75,8 +75,8 @@ func (c *content) ownBody() []byte {
 	return c.body
 }
 
-// Field adds a header field byte for byte, as a milter is told it: the MTA has joined the lines of a folded value by LF, and
-// the value begins right behind the colon.
+// Field adds a header field byte for byte, as a milter is told it: the MTA has joined the lines of a folded value by
+// LF, and the value begins right behind the colon.
 func (m *Mail) Field(name, value []byte) {
 	n := len(m.content.header)
 	if m.headerRoom(len(name) + len(value) + len(":\r\n")) {
@@ -115,12 +115,12 @@ func (m *Mail) headerRoom(n int) bool {
 	return m.left == ""
 }
 
-// RawHeader is the header so far: field lines ended by CRLF. It is valid until DropContent or Dismiss. A line or field for which the
-// message was left is not in it.
+// RawHeader is the header so far: field lines ended by CRLF. It is valid until DropContent or Dismiss. A line or field
+// for which the message was left is not in it.
 func (m *Mail) RawHeader() []byte { return m.content.header }
 
-// BodyRoom asks for room for n more bytes of the body; more says that n bytes are not the last. When it returns true, the
-// door appends the bytes to dst and gives the result to SetBody. When it returns false, the message is left and the
+// BodyRoom asks for room for n more bytes of the body; more says that n bytes are not the last. When it returns true,
+// the door appends the bytes to dst and gives the result to SetBody. When it returns false, the message is left and the
 // door must read past the bytes. A door thus reads from its connection straight into the message.
 func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 	switch {

@@ -15,23 +15,24 @@
 //	Mail.Take               asks relay.QueueMap.Accept, which is stop 3
 //	Intake.NoteHeard        the MTA has heard that the message is taken, or has hung up
 //
-// and Mail.Dismiss at the end. After each of these calls Mail.Left may say why the message stays with the MTA. Before all of
-// them, when a client connects, Intake.Hopeless may say that none of its messages can be taken. Filter never sees the Mail: it
-// is shown an Offer (the client, the sender, the announced size), a recipient's domain, and the header.
+// and Mail.Dismiss at the end. After each of these calls Mail.Left may say why the message stays with the MTA. Before
+// all of them, when a client connects, Intake.Hopeless may say that none of its messages can be taken. Filter never
+// sees the Mail: it is shown an Offer (the client, the sender, the announced size), a recipient's domain, and the
+// header.
 //
 // Before Take has returned a message, the answer on any doubt is that the MTA keeps it. After that, no doubt matters any
 // more: the message is ours.
 //
 // # Rules
 //
-// Rules are tried in order and the first that matches wins. Whatever the rules say, some mail is never taken: mail from the
-// null sender, automatic replies, mail that loops, and mail that has been through us already.
+// Rules are tried in order and the first that matches wins. Whatever the rules say, some mail is never taken: mail from
+// the null sender, automatic replies, mail that loops, and mail that has been through us already.
 //
 // # Another door
 //
-// A door speaks one protocol; all else is here. Each door has its own way to leave a message: a milter answers "accept", an
-// after-queue filter answers 451, so that Postfix falls back, and a before-queue proxy sends on Mail.RawHeader, Mail.RawBody
-// and the rest as it comes. An SMTP or LMTP door would serve a connection like this:
+// A door speaks one protocol; all else is here. Each door has its own way to leave a message: a milter answers
+// "accept", an after-queue filter answers 451, so that Postfix falls back, and a before-queue proxy sends on
+// Mail.RawHeader, Mail.RawBody and the rest as it comes. An SMTP or LMTP door would serve a connection like this:
 //
 //	client := filter.Offer{ClientName: …, ClientAddr: filter.ParseAddr(…), Helo: …, Port: …} // from XFORWARD or the socket
 //	if intake.Hopeless(&client) { … }
@@ -42,6 +43,6 @@
 //	dot:  mail.SetQueueID(…); mail.Build(filter.Protocol(…)); the gate may hold the reply here; msg := mail.Take()
 //	      250 with msg.Name(), or for LMTP a reply for each of mail.Rcpts(); intake.NoteHeard(msg, written)
 //
-// with a look at mail.Left after each, and buffer = mail.Dismiss() at the end. The door in linedoor_test.go is of this kind. It
-// needs nothing but Intake, Mail and ParseCommand.
+// with a look at mail.Left after each, and buffer = mail.Dismiss() at the end. The door in linedoor_test.go is of this
+// kind. It needs nothing but Intake, Mail and ParseCommand.
 package filter

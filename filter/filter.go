@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Filter is a compiled Config. It is immutable but for its counters, which are atomic, so that any number of sessions may share
-// it.
+// Filter is a compiled Config. It is immutable but for its counters, which are atomic, so that any number of sessions
+// may share it.
 type Filter struct {
 	hostname string
 	rules    []*rule
@@ -76,8 +76,8 @@ func (f *Filter) addRule(c Rule, i int) error {
 	return nil
 }
 
-// Hopeless reports that no message of this connection can be taken, whoever sends it. It looks only at the client and the
-// listener of the offer.
+// Hopeless reports that no message of this connection can be taken, whoever sends it. It looks only at the client and
+// the listener of the offer.
 func (f *Filter) Hopeless(o *Offer) bool {
 	for _, r := range f.rules {
 		if !holds(r.connect, o) {
@@ -93,7 +93,8 @@ func (f *Filter) Hopeless(o *Offer) bool {
 	return true
 }
 
-// Early decides at MAIL as far as it can. It returns Unknown when the header matters. Even after Take, Decide must be asked.
+// Early decides at MAIL as far as it can. It returns Unknown when the header matters. Even after Take, Decide must be
+// asked.
 func (f *Filter) Early(o *Offer) Verdict {
 	switch {
 	case o.Sender == "":
@@ -122,8 +123,8 @@ func (f *Filter) Early(o *Offer) Verdict {
 	return pass("no rule matches")
 }
 
-// Decide decides when the whole header is there: field lines ended by CRLF, without the empty line that ends the header. It
-// returns Pass or Take.
+// Decide decides when the whole header is there: field lines ended by CRLF, without the empty line that ends the
+// header. It returns Pass or Take.
 func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 	if o.Sender == "" {
 		return pass("null sender")
@@ -143,8 +144,8 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 		return pass("no rule matches")
 	}
 	v := r.verdict()
-	// Replies and notices go to single persons. Nothing makes an automatic reply bulk. A notice is bulk when a header says
-	// so, but not because its listener or login is one for bulk mail.
+	// Replies and notices go to single persons. Nothing makes an automatic reply bulk. A notice is bulk when a header
+	// says so, but not because its listener or login is one for bulk mail.
 	if v.Decision == Take && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
 		v.Decision, v.Reason = Pass, s.auto
 	}
@@ -166,8 +167,8 @@ func (f *Filter) first(o *Offer, s *scan) *rule {
 	return nil
 }
 
-// Takes reports whether a recipient may be taken. mailer is what the MTA would deliver to it with, "" when the MTA does not
-// say, as for mail submitted on this host. domain is the recipient's domain as written.
+// Takes reports whether a recipient may be taken. mailer is what the MTA would deliver to it with, "" when the MTA does
+// not say, as for mail submitted on this host. domain is the recipient's domain as written.
 func (f *Filter) Takes(mailer, domain string) bool {
 	if domain == "" || f.isLocal(strings.TrimSuffix(lower(domain), ".")) {
 		return false

@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// Fields yields the fields of a header in order. It yields the name as written, and the value from the colon on, still folded
-// but without the final CRLF. It passes over lines that are no field.
+// Fields yields the fields of a header in order. It yields the name as written, and the value from the colon on, still
+// folded but without the final CRLF. It passes over lines that are no field.
 func Fields(header []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for len(header) > 0 {

@@ -106,8 +106,8 @@ func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
 	return m
 }
 
-// accept asks the heart to make msg recoverable, and counts how that went. A full queue map is everyday, and so is a closed
-// one while the daemon recovers; any other error is worth a line in the log.
+// accept asks the heart to make msg recoverable, and counts how that went. A full queue map is everyday, and so is a
+// closed one while the daemon recovers; any other error is worth a line in the log.
 func (in *Intake) accept(msg *relay.Message) error {
 	err := in.deps.Accept.Accept(msg)
 	switch {

@@ -23,8 +23,8 @@ type lineDoor struct {
 	buffer []byte
 }
 
-// send plays one dialogue and returns the answer: "STAGE: reason" for a message left, "taken ID", or for LMTP a word for each
-// recipient.
+// send plays one dialogue and returns the answer: "STAGE: reason" for a message left, "taken ID", or for LMTP a word
+// for each recipient.
 func (d *lineDoor) send(script string) string {
 	if d.in.Hopeless(&d.client) {
 		return "CONNECT"

@@ -28,8 +28,8 @@ const (
 
 // Mail is one message on its way from MAIL to the door's answer. The door calls, in this order: SetSender, AddRcpt for
 // each recipient, the methods that collect the header, EndHeader, the methods that collect the body, Build, Take,
-// Dismiss. After each of them it asks Left: a reason there means that the MTA keeps the message. The door then answers so, and
-// calls ReportLeft and Dismiss, at once or later as its protocol allows. Only one goroutine may use a Mail.
+// Dismiss. After each of them it asks Left: a reason there means that the MTA keeps the message. The door then answers
+// so, and calls ReportLeft and Dismiss, at once or later as its protocol allows. Only one goroutine may use a Mail.
 type Mail struct {
 	intake   *Intake
 	filter   *Filter // the one in use when the message began
@@ -48,8 +48,8 @@ type Mail struct {
 	taken   bool           // Accept has returned nil
 }
 
-// Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until DropContent or
-// Dismiss, for a door that sends it on.
+// Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until
+// DropContent or Dismiss, for a door that sends it on.
 func (m *Mail) Leave(reason string) { m.leaveAs(reason, &m.intake.counts.left) }
 
 func (m *Mail) leaveAs(reason string, counter *atomic.Uint64) {
@@ -69,8 +69,8 @@ func (m *Mail) ReportLeft() {
 	m.leftAs.Add(1)
 }
 
-// DropContent forgets the header and the body of a message that is left, for a door that still has to read the rest of it but does
-// not need it.
+// DropContent forgets the header and the body of a message that is left, for a door that still has to read the rest of
+// it but does not need it.
 func (m *Mail) DropContent() {
 	m.content = content{header: m.content.header[:0]}
 	m.refund()
@@ -179,8 +179,8 @@ func (m *Mail) SetQueueID(id string) {
 // notInID reports what would break a log line.
 func notInID(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' }
 
-// EndHeader asks the filter for the last time: most messages are decided here. The door's own obstacle, which may be nil,
-// is asked only about a message that is bulk, and says why the MTA must keep it, or "".
+// EndHeader asks the filter for the last time: most messages are decided here. The door's own obstacle, which may be
+// nil, is asked only about a message that is bulk, and says why the MTA must keep it, or "".
 func (m *Mail) EndHeader(obstacle func() string) {
 	if m.left != "" {
 		return
@@ -214,9 +214,9 @@ func (m *Mail) observe() {
 		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.offer.Client())
 }
 
-// Take asks the heart to make the message recoverable, and returns it when it is taken: from then on the door must answer
-// that it is, and tell NoteHeard whether the MTA heard so. Take may wait for the disk. It returns nil when the message is
-// left.
+// Take asks the heart to make the message recoverable, and returns it when it is taken: from then on the door must
+// answer that it is, and tell NoteHeard whether the MTA heard so. Take may wait for the disk. It returns nil when the
+// message is left.
 func (m *Mail) Take() *relay.Message {
 	if m.left == "" && m.message == nil {
 		m.Leave(leftOrder)
@@ -237,9 +237,9 @@ func (m *Mail) Take() *relay.Message {
 // Taken reports whether the message is taken. A door asks it after a panic, when it does not know how far Take has got.
 func (m *Mail) Taken() bool { return m.taken }
 
-// Build makes the Message when the whole of it is there, and checks that it can be sent byte for byte. What it is made of
-// is the Message's own from here on, but the header, which is copied because the buffer is the door's. protocol is the
-// keyword for the Received field, see Protocol.
+// Build makes the Message when all of it has come, and checks that it can be sent byte for byte. The Message owns its
+// body from here on; the header is copied, because its buffer is the door's. protocol is the keyword for the Received
+// field, see Protocol.
 func (m *Mail) Build(protocol string) {
 	if m.verdict.Decision != Take && m.left == "" {
 		m.Leave(leftOrder)

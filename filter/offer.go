@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Offer is one message as the MTA offers it: what is known before its header. A door fills in what belongs to the client;
-// Mail adds Sender and Size.
+// Offer is one message as the MTA offers it: what is known before its header. A door fills in what belongs to the
+// client; Mail adds Sender and Size.
 type Offer struct {
 	Barred     string // why the door takes no message of this client, or ""
 	Listener   string // name of the MTA's listener: {daemon_name} of a milter
@@ -39,7 +39,8 @@ func (o *Offer) macro(name string) string {
 	return o.Macro(name)
 }
 
-// ParseAddr reads a client's address as MTAs write it, with or without "IPv6:". It returns the zero Addr for anything else.
+// ParseAddr reads a client's address as MTAs write it, with or without "IPv6:". It returns the zero Addr for anything
+// else.
 func ParseAddr(s string) netip.Addr {
 	const prefix = "IPv6:"
 	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {

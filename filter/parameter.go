@@ -7,8 +7,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// A parameter we do not know changes what the sender is promised, and so does a value we do not understand: in both cases
-// the message stays with the MTA.
+// A parameter we do not know changes what the sender is promised, and so does a value we do not understand: in both
+// cases the message stays with the MTA.
 
 // setMailParam notes a parameter of MAIL and reports whether the message may still be taken.
 func setMailParam(e *relay.Envelope, o *Offer, p string) bool {

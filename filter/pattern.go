@@ -27,8 +27,8 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// match reports whether all of s fits. On a mismatch it goes back to the last "*" only: an earlier one could not do better.
-// So the time is at most len(p) * len(s), whatever a stranger sends.
+// match reports whether all of s fits. On a mismatch it goes back to the last "*" only: an earlier one could not do
+// better. So the time is at most len(p) * len(s), whatever a stranger sends.
 func (p pattern) match(s string) bool {
 	var i, j, next int
 	star := -1

@@ -10,7 +10,8 @@ import (
 // mark tells our Received fields from those of the MTA, which has the same host name.
 const mark = "(Millrace)"
 
-// Limits for texts of strangers in our Received field, so that none of its lines comes near 998 bytes (RFC 5322 section 2.1.1).
+// Limits for texts of strangers in our Received field, so that none of its lines comes near 998 bytes (RFC 5322 section
+// 2.1.1).
 const (
 	maxTraceName = 255
 	maxTraceRcpt = 320
@@ -42,8 +43,8 @@ func Protocol(utf8, tls, auth bool) string {
 	return w
 }
 
-// Received is our Received field, ended by CRLF. Texts of strangers are cleaned: no name can end the field, or a comment in
-// it.
+// Received is our Received field, ended by CRLF. Texts of strangers are cleaned: no name can end the field, or a
+// comment in it.
 func (f *Filter) Received(t Trace) []byte {
 	b := make([]byte, 0, 256)
 	b = append(b, "Received: from "...)
@@ -68,8 +69,8 @@ func (f *Filter) Received(t Trace) []byte {
 	return append(b, "\r\n"...)
 }
 
-// notInPath reports a character that could end a path early in a Received field. A quoted local part may have such characters;
-// then the "for" clause, which is optional, is left out.
+// notInPath reports a character that could end a path early in a Received field. A quoted local part may have such
+// characters; then the "for" clause, which is optional, is left out.
 func notInPath(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune("<>();", c) }
 
 func appendWord(b []byte, s string) []byte {

@@ -18,8 +18,8 @@ var errStopped = errors.New("stopping")
 
 // conn is the connection as the library sees it: only the frames it has to answer, each of them well-formed.
 //
-// Only the library's goroutine calls Read. Read ends with io.EOF whatever the reason: the library would write any other error
-// to a log of its own.
+// Only the library's goroutine calls Read. Read ends with io.EOF whatever the reason: the library would write any other
+// error to a log of its own.
 type conn struct {
 	nc       net.Conn
 	intake   *filter.Intake
@@ -110,8 +110,8 @@ func (c *conn) advance() error {
 	}
 }
 
-// answerWritten is called when the library has written an answer, or, with false, when it never will. A Stop that has spared
-// this connection until now relies on it to be closed here.
+// answerWritten is called when the library has written an answer, or, with false, when it never will. A Stop that has
+// spared this connection until now relies on it to be closed here.
 func (c *conn) answerWritten(written bool) {
 	c.session.noteHeard(written)
 	if c.session.taking.Swap(false) && c.phase.cutting.Load() {
@@ -150,8 +150,8 @@ func (c *conn) digest(code byte, n int) error {
 // maxPending is how many bytes of deletions may wait for their verdict.
 const maxPending = 32 << 10
 
-// Write implements net.Conn. A deletion of a recipient waits for the frame behind it, so that a verdict and its deletions are
-// one write. A failure is noted and ends the next Read.
+// Write implements net.Conn. A deletion of a recipient waits for the frame behind it, so that a verdict and its
+// deletions are one write. A failure is noted and ends the next Read.
 func (c *conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
@@ -190,8 +190,9 @@ func (c *conn) writable() bool {
 	return !c.broken
 }
 
-// setBusy notes whether a message is under way, and reports whether the connection goes on. A connection ends when evict has
-// closed it, when a write has failed, and when it becomes idle after the door has lost its patience with idle ones.
+// setBusy notes whether a message is under way, and reports whether the connection goes on. A connection ends when
+// evict has closed it, when a write has failed, and when it becomes idle after the door has lost its patience with idle
+// ones.
 func (c *conn) setBusy(busy bool) bool {
 	if !c.writable() {
 		return false

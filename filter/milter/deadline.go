@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// deadlined reads from a connection with a deadline on every read. The deadline is long for the first byte of a frame. From
-// that byte on, one deadline counts for all of the frame, so that a byte now and then does not keep a connection open.
+// deadlined reads from a connection with a deadline on every read. The deadline is long for the first byte of a frame.
+// From that byte on, one deadline counts for all of the frame, so that a byte now and then does not keep a connection
+// open.
 type deadlined struct {
 	nc         net.Conn
 	idle, read time.Duration

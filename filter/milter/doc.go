@@ -1,26 +1,27 @@
 // Package milter is the milter door: Postfix or Sendmail offers every message, bulk is taken, all other mail passes.
 //
-// The door knows frames, macros, negotiation and answers. Everything else about a message (parameters, limits, rules, building
-// it, the queue map) is filter.Intake's.
+// The door knows frames, macros, negotiation and answers. Everything else about a message (parameters, limits, rules,
+// building it, the queue map) is filter.Intake's.
 //
-// go-milter speaks the protocol, with one server for each connection, through a net.Conn of ours that sees every frame first.
-// This conn refuses malformed frames before memory is allocated for them. It digests the frames that come in large numbers
-// and need no answer (macros, header fields, body chunks), so that the library sees only the few frames it has to answer:
+// go-milter speaks the protocol, with one server for each connection, through a net.Conn of ours that sees every frame
+// first. This conn refuses malformed frames before memory is allocated for them. It digests the frames that come in
+// large numbers and need no answer (macros, header fields, body chunks), so that the library sees only the few frames
+// it has to answer:
 //
 //	MTA ──► conn.Read ─┬─ D L B ──► session, filter.Mail          (no answer: the no-reply options)
 //	                   └─ C H M R N E ──► go-milter ──► session   (callback, one reply)
 //
-// The layers, each using only those below it: Door; conn; session; progress, macros and frames. Stop reaches a connection
-// through phase, which both hold. A session belongs to the connection, a filter.Mail to one message. Only the connection's
-// goroutine touches them, but for session.taking.
+// The layers, each using only those below it: Door; conn; session; progress, macros and frames. Stop reaches a
+// connection through phase, which both hold. A session belongs to the connection, a filter.Mail to one message. Only
+// the connection's goroutine touches them, but for session.taking.
 //
 // # When the door answers
 //
-// At MAIL, when no rule can match whatever the header says. Else at the end of the header. A message that is taken is answered
-// at its end: first Accept, then, when Accept has returned nil, the answer. If all recipients are taken, the answer is DISCARD.
-// If some are, each of them is deleted and the message accepted, so that the MTA delivers to the others. On any doubt before
-// Accept has returned, the answer is "accept" and the MTA keeps the message. After it, the answer stays the one prepared for
-// taking.
+// At MAIL, when no rule can match whatever the header says. Else at the end of the header. A message that is taken is
+// answered at its end: first Accept, then, when Accept has returned nil, the answer. If all recipients are taken, the
+// answer is DISCARD. If some are, each of them is deleted and the message accepted, so that the MTA delivers to the
+// others. On any doubt before Accept has returned, the answer is "accept" and the MTA keeps the message. After it, the
+// answer stays the one prepared for taking.
 //
 // # Why CONNECT, HELO, MAIL and RCPT are answered
 //
@@ -35,6 +36,6 @@
 // # What the MTA does not show
 //
 // Sendmail hides Date, From and Message-ID when it adds them itself, and shows Bcc and Return-Path, which it removes on
-// delivery. A message is taken byte for byte or not at all. So a message from Sendmail that lacks any of the former or has
-// any of the latter stays with Sendmail. Postfix shows the header as it is going to be sent.
+// delivery. A message is taken byte for byte or not at all. So a message from Sendmail that lacks any of the former or
+// has any of the latter stays with Sendmail. Postfix shows the header as it is going to be sent.
 package milter

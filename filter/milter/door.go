@@ -26,8 +26,8 @@ type Door struct {
 	conns     map[*conn]struct{}
 }
 
-// New returns a door that waits to be served. What it takes goes through in, which is its own. When in is given a filter with
-// new macros, only new connections ask for them.
+// New returns a door that waits to be served. What it takes goes through in, which is its own. When in is given a
+// filter with new macros, only new connections ask for them.
 func New(cfg Config, in *filter.Intake) (*Door, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("milter: %w", err)
@@ -45,8 +45,8 @@ func (d *Door) Sessions() int {
 // acceptPause bounds the wait after a failed Accept. As a rule Accept fails for want of file descriptors.
 const acceptPause = time.Second
 
-// Serve accepts connections until Stop, then closes the listener and returns nil. It returns an error only when somebody else
-// has closed the listener.
+// Serve accepts connections until Stop, then closes the listener and returns nil. It returns an error only when
+// somebody else has closed the listener.
 func (d *Door) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !d.addListener(ln) {
@@ -103,8 +103,8 @@ func (d *Door) welcome(nc net.Conn) {
 	go d.serve(c) // ends after the negotiation; from then on the library's goroutine has the connection, and ends with Close
 }
 
-// serve negotiates and hands the connection to a server of the library. Each connection has its own server, because what we
-// may ask for depends on what this MTA offers.
+// serve negotiates and hands the connection to a server of the library. Each connection has its own server, because
+// what we may ask for depends on what this MTA offers.
 func (d *Door) serve(c *conn) {
 	if err := c.negotiate(); err != nil {
 		c.complain(err)
@@ -145,10 +145,10 @@ func (d *Door) forget(c *conn) {
 	d.sessions.Done()
 }
 
-// Stop accepts no more connections and lets messages under way finish. A new message is answered by 421, so that the MTA's
-// client comes back later. Idle connections are closed after the configured grace, because an MTA may keep them for hours.
-// When ctx ends first, Stop closes all connections and returns ctx's error; a message not answered by then stays with the
-// MTA. Otherwise every goroutine of the door has ended when Stop returns.
+// Stop accepts no more connections and lets messages under way finish. A new message is answered by 421, so that the
+// MTA's client comes back later. Idle connections are closed after the configured grace, because an MTA may keep them
+// for hours. When ctx ends first, Stop closes all connections and returns ctx's error; a message not answered by then
+// stays with the MTA. Otherwise every goroutine of the door has ended when Stop returns.
 func (d *Door) Stop(ctx context.Context) error {
 	d.mu.Lock()
 	d.phase.stopping.Store(true)
@@ -178,11 +178,12 @@ func (d *Door) Stop(ctx context.Context) error {
 	}
 }
 
-// takeGrace is how long a stop waits for messages that are being made recoverable. An MTA cut off between that and our answer
-// would send the message again.
+// takeGrace is how long a stop waits for messages that are being made recoverable. An MTA cut off between that and our
+// answer would send the message again.
 const takeGrace = 5 * time.Second
 
-// cut closes every connection. A connection whose MTA is about to hear "taken" closes itself after that, see answerWritten.
+// cut closes every connection. A connection whose MTA is about to hear "taken" closes itself after that, see
+// answerWritten.
 func (d *Door) cut(ended <-chan struct{}) {
 	d.phase.cutting.Store(true)
 	d.each(func(c *conn) {

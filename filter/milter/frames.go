@@ -32,8 +32,8 @@ type frames struct {
 }
 
 // head reads the head of the next frame and returns the command and the length of the payload. The caller must read the
-// payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end of
-// the stream head returns io.EOF.
+// payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
+// of the stream head returns io.EOF.
 func (f *frames) head() (code byte, n int, err error) {
 	f.from.between()
 	b, err := f.in.Peek(4)
@@ -93,8 +93,8 @@ func (f *frames) skip(n int) error {
 	return partial(1, err)
 }
 
-// gone reports whether the peer has closed its side. It is called while we owe an answer: a correct MTA sends nothing then.
-// Bytes that come nevertheless stay to be read.
+// gone reports whether the peer has closed its side. It is called while we owe an answer: a correct MTA sends nothing
+// then. Bytes that come nevertheless stay to be read.
 func (f *frames) gone() bool {
 	f.from.probing = true
 	_, err := f.in.Peek(1)

@@ -38,8 +38,8 @@ func ParseListen(s string) (network, address string, err error) {
 	}
 }
 
-// Listen opens a listen address in a form that ParseListen understands. It removes a unix socket that a dead process has left,
-// and never one on which somebody answers. The group of the new socket may connect too.
+// Listen opens a listen address in a form that ParseListen understands. It removes a unix socket that a dead process
+// has left, and never one on which somebody answers. The group of the new socket may connect too.
 func Listen(s string) (net.Listener, error) {
 	network, address, err := ParseListen(s)
 	if err != nil {

@@ -11,8 +11,8 @@ const stageOrder = "CHMRTLNBE"
 
 var errMacroFrame = errors.New("malformed macro frame")
 
-// macros are the macros of each stage, as the MTA sent them: pairs of C strings. A packet is not taken apart before somebody
-// asks for a value: Postfix sends one before every header field, and nearly all of them are never read.
+// macros are the macros of each stage, as the MTA sent them: pairs of C strings. A packet is not taken apart before
+// somebody asks for a value: Postfix sends one before every header field, and nearly all of them are never read.
 type macros struct {
 	stages [len(stageOrder)]stage
 }

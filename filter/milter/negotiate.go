@@ -12,8 +12,8 @@ const (
 	wantProtocol = lib.OptNoHeaderReply | lib.OptNoBodyReply | lib.OptNoData | lib.OptNoUnknown | lib.OptHeaderLeadingSpace
 )
 
-// granted is the part of our wishes that the MTA offers. The library would ask for all wishes, and Sendmail refuses a filter
-// that asks for something it does not have.
+// granted is the part of our wishes that the MTA offers. The library would ask for all wishes, and Sendmail refuses a
+// filter that asks for something it does not have.
 type granted struct {
 	actions  lib.OptAction
 	protocol lib.OptProtocol
@@ -36,10 +36,10 @@ func parseOffer(payload []byte) (granted, error) {
 func (g granted) does(a lib.OptAction) bool    { return g.actions&a != 0 }
 func (g granted) skips(p lib.OptProtocol) bool { return g.protocol&p != 0 }
 
-// symbols is the list of macros to ask for. For the end of the header and the end of the message the list is short, because
-// Postfix sends these macros before every header field and every body chunk. Neither may be missing or empty: Sendmail
-// looks at the list for the end of the header when it sends that for the end of the message, and to both MTAs an empty
-// list means their own.
+// symbols is the list of macros to ask for. For the end of the header and the end of the message the list is short,
+// because Postfix sends these macros before every header field and every body chunk. Neither may be missing or empty:
+// Sendmail looks at the list for the end of the header when it sends that for the end of the message, and to both MTAs
+// an empty list means their own.
 func symbols(ruleMacros []string) map[lib.Stage][]string {
 	mail := []string{"i", "{auth_authen}", "{auth_type}", "{tls_version}", "{client_addr}", "{client_name}"}
 	for _, name := range ruleMacros {

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// progressEvery is how often the MTA hears that we are alive. Sendmail gives up after 10 seconds of silence by default.
+	// progressEvery is how often the MTA hears that we are alive. Sendmail gives up after 10 seconds of silence by
+	// default.
 	progressEvery = 3 * time.Second
 	// progressLimit is when we fall silent: the client behind the MTA would have given up by then.
 	progressLimit = 4 * time.Minute

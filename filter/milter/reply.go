@@ -2,9 +2,9 @@ package milter
 
 import lib "github.com/emersion/go-milter"
 
-// reply is a lib.Response after which the library keeps its backend, our session. After any other verdict, even one on a
-// single recipient, the library would replace the session, and with it all we know of the connection. With a verdict only
-// the message ends, and we end it ourselves.
+// reply is a lib.Response after which the library keeps its backend, our session. After any other verdict, even one on
+// a single recipient, the library would replace the session, and with it all we know of the connection. With a verdict
+// only the message ends, and we end it ourselves.
 type reply struct{ message lib.Message }
 
 // Response implements lib.Response.

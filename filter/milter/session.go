@@ -15,9 +15,9 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// session is one connection of the MTA: it holds what belongs to the SMTP client and lasts over many messages. It implements
-// lib.Milter. Only the connection's goroutine calls its methods: by way of the library, or by way of conn, which hands the
-// session the frames that the library is not shown.
+// session is one connection of the MTA: it holds what belongs to the SMTP client and lasts over many messages. It
+// implements lib.Milter. Only the connection's goroutine calls its methods: by way of the library, or by way of conn,
+// which hands the session the frames that the library is not shown.
 type session struct {
 	intake   *filter.Intake
 	phase    *phase
@@ -43,9 +43,9 @@ func newSession(in *filter.Intake, ph *phase, p *progress) *session {
 	return s
 }
 
-// digest keeps what the library would lose of a frame. conn calls it before the library sees the frame, also for frames that
-// the library never sees. It returns an error for a frame that no correct MTA sends. A panic costs the message, not the
-// connection.
+// digest keeps what the library would lose of a frame. conn calls it before the library sees the frame, also for frames
+// that the library never sees. It returns an error for a frame that no correct MTA sends. A panic costs the message,
+// not the connection.
 func (s *session) digest(code byte, payload []byte) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
