@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// crash is one crash and what may be delivered twice because of it.
+// crash is one crash, and how much it has made arrive twice.
 type crash struct {
-	at    time.Time // when the daemon, or its disk, was cut off
-	until time.Time // nothing the daemon had sent arrived after this
+	at    time.Time // when the daemon was killed or its disk cut off
+	until time.Time // when all that the daemon had sent had arrived
 	what  string
-	disk  bool // it was the disk, and the daemon lived on for a while
+	disk  bool // the disk was cut off first, and the daemon lived on for a while
 
 	logged int64 // size of the mail log when the daemon was gone
 
-	window int // W: how much may be delivered again
-	twice  int // how much was
+	window int // W: recipients who may get a message again
+	twice  int // recipients who did
 }
 
-// crash ends the daemon by do, and notes what that may do twice. do may leave it to crash to kill the daemon.
+// crash calls do, kills the daemon if it still runs, and records the crash. The daemon must not have ended before.
 func (s *sandbox) crash(what string, do func() error) error {
 	if err := s.daemon.Ended(); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (s *sandbox) crash(what string, do func() error) error {
 	return s.note(&crash{what: what, at: time.Now()}, do)
 }
 
-// note completes c, which begins now or has begun.
+// note does the same for a crash that the caller describes by c and that may have begun already.
 func (s *sandbox) note(c *crash, do func() error) error {
 	err := do()
 	if err == nil {
@@ -42,17 +42,17 @@ func (s *sandbox) note(c *crash, do func() error) error {
 		return err
 	}
 	c.until = time.Now()
-	if st, err := os.Stat(s.daemon.MailLogFile()); err == nil { // none was written if it did not live long enough
+	if st, err := os.Stat(s.daemon.MailLogFile()); err == nil { // a daemon that lives too short a time writes no log
 		c.logged = st.Size()
 	}
 	s.crashes = append(s.crashes, c)
 	return nil
 }
 
-// atOnce is what a mere kill does to begin with.
+// atOnce is the do of a mere kill: nothing comes before it.
 func atOnce() error { return nil }
 
-// dark returns the crash whose disk had just been cut off at t, while the daemon still ran, or nil.
+// dark returns the crash whose disk was cut off at most stall before t while the daemon still ran, or nil.
 func (s *sandbox) dark(t time.Time) *crash {
 	i := s.firstUntil(t)
 	if i < len(s.crashes) && s.crashes[i].disk && !t.Before(s.crashes[i].at) && t.Sub(s.crashes[i].at) <= stall {
@@ -67,7 +67,7 @@ func (s *sandbox) firstUntil(t time.Time) int {
 	return i
 }
 
-// between returns the crashes that happened while something went on from begin to end.
+// between returns the crashes of which some part lies between begin and end.
 func (s *sandbox) between(begin, end time.Time) []*crash {
 	var met []*crash
 	for _, c := range s.crashes[s.firstUntil(begin):] {

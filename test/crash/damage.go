@@ -13,7 +13,7 @@ import (
 
 const damageBlock = 4096
 
-// damage does one of the four things to one of the files, and says which.
+// damage deletes or spoils one of the files, and says what it did.
 func (m *damager) damage() (string, error) {
 	names, err := stateFiles(m.sandbox.state)
 	if err != nil {
@@ -32,7 +32,7 @@ func (m *damager) damage() (string, error) {
 	return what + " of " + name, os.WriteFile(path, data, 0o600)
 }
 
-// stateFiles lists the segments and snapshots.
+// stateFiles lists the segments and snapshots below dir.
 func stateFiles(dir string) ([]string, error) {
 	var names []string
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
@@ -47,7 +47,8 @@ func stateFiles(dir string) ([]string, error) {
 	return names, err
 }
 
-// spoil flips a bit, cuts the file short, or zeroes a block, within what has been written of it.
+// spoil flips a bit, cuts the file short, or zeroes a block. It touches only bytes that were written: a segment ends in
+// zeros that were only allocated.
 func spoil(data []byte, rng *rand.Rand) ([]byte, string) {
 	used := len(bytes.TrimRight(data, "\x00"))
 	if used == 0 {

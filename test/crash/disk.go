@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is an ext4 file system of its own, in a file, that can be cut off from what it has not yet written.
+// disk is an ext4 file system in an image file. It can be cut off from the image, as a power cut does: what it has not
+// written then is lost.
 type disk struct {
 	image   string
 	dir     string // where it is mounted
@@ -22,14 +23,14 @@ const diskSize = 64 << 20
 
 // How much of the file system's own journal a cut lets through (EXT4_IOC_SHUTDOWN).
 const (
-	cutDefault  = 0 // all that was written, as after a freeze
-	cutFlushed  = 1 // its journal as it is
-	cutNothing  = 2 // nothing: the power is off
+	cutDefault  = 0 // all that was written reaches the image, as after a freeze
+	cutFlushed  = 1 // the file system's journal reaches the image as it is
+	cutNothing  = 2 // nothing more reaches the image: the power is off
 	iocShutdown = 0x8004587d
 )
 
-// newDisk makes the file system below dir, which must not be on one that cuts could reach. The error is errUnavailable
-// where loop devices cannot be had.
+// newDisk makes the file system in a file below dir, which must not lie on a disk of this kind itself. It returns
+// errUnavailable where there are no loop devices.
 func newDisk(dir string) (*disk, error) {
 	d := &disk{image: filepath.Join(dir, "disk.img"), dir: filepath.Join(dir, "disk")}
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
@@ -58,8 +59,8 @@ func (d *disk) format() error {
 	return tool("mkfs.ext4", "-q", "-F", d.image)
 }
 
-// mount mounts it; what the file system's journal holds is replayed. commit is how many seconds ext4 waits before it
-// writes what nobody has synced.
+// mount mounts the file system; the kernel replays its journal. commit is how many seconds ext4 waits before it writes
+// data that no program has synced.
 func (d *disk) mount(commit int) error {
 	if err := tool("mount", "-t", "ext4", "-o", fmt.Sprintf("loop,commit=%d", commit), d.image, d.dir); err != nil {
 		return err
@@ -75,7 +76,7 @@ func tool(name string, args ...string) error {
 	return nil
 }
 
-// cut cuts the file system off from the device.
+// cut cuts the file system off from its image. flags is one of the cut constants.
 func (d *disk) cut(flags uint32) error {
 	f, err := os.Open(d.dir)
 	if err != nil {
@@ -88,7 +89,7 @@ func (d *disk) cut(flags uint32) error {
 	return nil
 }
 
-// unmount lets go of it. A process that is just ending may still hold it for a moment.
+// unmount unmounts the file system. It tries for a second, because a process that is ending may still hold a file on it.
 func (d *disk) unmount() error {
 	if !d.mounted {
 		return nil
@@ -104,7 +105,7 @@ func (d *disk) unmount() error {
 	return fmt.Errorf("unmount %s: %w", d.dir, err)
 }
 
-// remount is the next start of the machine.
+// remount does what the next start of the machine does. commit is as for mount.
 func (d *disk) remount(commit int) error {
 	if err := d.unmount(); err != nil {
 		return err
@@ -112,5 +113,5 @@ func (d *disk) remount(commit int) error {
 	return d.mount(commit)
 }
 
-// state is the state directory on it.
+// state is the state directory on the disk.
 func (d *disk) state() string { return filepath.Join(d.dir, "state") }

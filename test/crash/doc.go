@@ -1,21 +1,23 @@
-// Command crash tries to catch Millrace lying about its promises: that nothing it has answered for is lost, that what it
-// delivers is what it took, to whom it took it for, and that no more is delivered twice than it says.
+// Command crash tries to catch Millrace breaking its promises: a message that Millrace has answered for is not lost; it
+// arrives unchanged and only at its recipients; it arrives twice only where the mail log says that it may.
 //
-// It runs the real daemon as a process of its own, offers it mail as an MTA does, and is the internet that gets the mail.
-// What was answered for stands in a ledger that no crash of the daemon or its disk can touch. Each mode destroys something
-// in another way, lets the daemon recover, and balances the books:
+// The command runs the real daemon as a process of its own. It plays the MTA that offers mail to the daemon and the
+// receivers that get mail from it. A ledger, which no crash of the daemon or its disk can reach, records what was offered
+// and what was answered for. Each mode destroys something in another way, lets the daemon recover, and balances the books:
+// it compares the deliveries with the ledger.
 //
 //	kill      SIGKILL at random moments under load, also during recovery and at the first work after it
-//	stop      SIGTERM, SIGHUP and a second SIGTERM under load: nothing lost, nothing twice
-//	power     the file system is cut off from its disk, and with it what was not synced
-//	corrupt   a bit flipped, a file cut short, a block zeroed, a file deleted before a start
-//	every     each system call of the journal in turn is the last one, by a kill and by a power cut
+//	stop      SIGTERM, SIGHUP and a second SIGTERM under load: nothing may be lost or delivered twice
+//	power     the file system is cut off from its disk, so that everything not yet synced is lost
+//	corrupt   before a start a bit is flipped, a file cut short, a block zeroed, or a file deleted
+//	every     each system call of the journal in turn is the last one before a kill, and before a power cut
 //	ioerr     each n-th system call of the journal fails
-//	selftest  ten faults built into the daemon, each of which a mode must catch
+//	selftest  ten faults are built into the daemon; the modes must catch every one of them
 //	model     the crash states of a file system in memory, which package snapshot's own tests enumerate
 //
-// Every mode prints one JSON object with -json, else a line of a table. The exit status is 1 when a promise was broken.
+// With -json every mode prints one JSON object, else one line of a table. The exit status is 1 when a promise was broken,
+// and 2 when the command could not find out.
 //
 // Why the daemon's system calls are stopped by seccomp's user notification and not by a tracer: a tracer counts the calls
-// of each thread for itself, and a goroutine has no thread of its own, so that "the 57th fdatasync" could not be said.
+// of each thread, but a goroutine has no thread of its own, so a tracer could not stop at "the 57th fdatasync".
 package main

@@ -12,18 +12,18 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// load says what a generator does.
+// load says how much mail a generator offers, and which.
 type load struct {
 	conns    int           // connections, each of them one SMTP client of the MTA
-	messages int           // in all; 0: until it is stopped
-	backlog  int           // recipients answered for and not delivered, above which it waits
+	messages int           // in all; 0: until the generator is stopped
+	backlog  int           // the generator waits while more recipients than this are answered for and not delivered; 0: never
 	pause    time.Duration // at most between two messages of a connection
 	seed     uint64
 	prefix   string // of the ids
-	plain    bool   // nobody refuses or defers, and no client goes away
+	plain    bool   // no receiver refuses or defers, and no client goes away
 }
 
-// generator is the MTA: it offers mail over several connections, and offers again what was not answered.
+// generator plays the MTA: it offers mail over several connections, and offers a message again that was not answered.
 type generator struct {
 	sandbox *sandbox
 	load    load
@@ -46,14 +46,14 @@ func (s *sandbox) generate(l load) *generator {
 	return g
 }
 
-// stop ends the offering; what is being offered stays unanswered.
+// stop ends the generator. Messages that are being offered stay unanswered.
 func (g *generator) stop() {
 	g.cancel()
 	<-g.done
 }
 
-// wait waits until all messages are answered. It reports false when limit is over or enough is closed first; the offering
-// then goes on.
+// wait waits until all messages are answered. It reports false when limit is over or enough is closed before; the generator
+// goes on then.
 func (g *generator) wait(limit time.Duration, enough <-chan struct{}) bool {
 	select {
 	case <-g.done:
@@ -64,13 +64,13 @@ func (g *generator) wait(limit time.Duration, enough <-chan struct{}) bool {
 	return false
 }
 
-// crowded reports whether the daemon should first get rid of some mail.
+// crowded reports whether the generator must wait because of load.backlog.
 func (g *generator) crowded() bool {
 	taken, _ := g.sandbox.ledger.answers()
 	return g.load.backlog > 0 && taken-g.sandbox.arrived() > g.load.backlog
 }
 
-// client is one connection of the MTA to the daemon, made anew whenever it breaks.
+// client is one connection of the MTA to the daemon. It connects again when the connection breaks.
 type client struct {
 	g    *generator
 	rng  *rand.Rand
@@ -112,7 +112,7 @@ func (c *client) mail(ctx context.Context, m *mail) {
 	}
 }
 
-// heard puts what became of an offer into the ledger. It reports false when there was no answer.
+// heard records the answer to an offer in the ledger. It reports false when there was none.
 func (c *client) heard(m *mail, d *standin.Message, v standin.Verdict, err error) bool {
 	l, f, taken := c.g.sandbox.ledger, aborted, []string(nil)
 	if d.StopAt == 0 {
@@ -125,7 +125,7 @@ func (c *client) heard(m *mail, d *standin.Message, v standin.Verdict, err error
 	return false
 }
 
-// verdictOf says whom the daemon has answered for.
+// verdictOf says what the answer v means for m, and for which recipients the daemon answers from now on.
 func verdictOf(v standin.Verdict, m *mail) (f fate, taken []string) {
 	switch {
 	case v.Taken():
@@ -139,14 +139,15 @@ func verdictOf(v standin.Verdict, m *mail) (f fate, taken []string) {
 	return passed, nil
 }
 
-// refused slows down while the daemon takes nothing.
+// refused waits a little after a message that the daemon did not take, so that a daemon that takes nothing is not flooded.
 func (c *client) refused(ctx context.Context, v standin.Verdict, d *standin.Message) {
 	if d.StopAt == 0 && !v.Taken() && len(v.Deleted) == 0 {
 		rest(ctx, 5*time.Millisecond)
 	}
 }
 
-// connected sees to it that there is a connection. It waits for power, and for a daemon that is down, until ctx is done.
+// connected makes a connection if there is none. It waits until the power is on and the daemon is up; it reports false
+// when ctx is done before.
 func (c *client) connected(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		if c.g.sandbox.ledger.dark() {
@@ -168,7 +169,7 @@ func (c *client) connected(ctx context.Context) bool {
 
 func (c *client) hangUp() {
 	if c.conn != nil {
-		_ = c.conn.Close() // a daemon that is gone does not hear it
+		_ = c.conn.Close() // fails when the daemon is gone
 		c.conn = nil
 	}
 }

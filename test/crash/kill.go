@@ -9,7 +9,7 @@ import (
 	"github.com/millrace/millrace/test/daemon"
 )
 
-// usual is the load of the modes that crash at random.
+// usual is the load under which the modes crash or stop the daemon at random moments.
 func usual(seed uint64) load {
 	return load{conns: 4, backlog: 300, pause: 4 * time.Millisecond, seed: seed, prefix: "m"}
 }
@@ -47,7 +47,8 @@ func killMode(r *run, n int) (Result, error) {
 	})
 }
 
-// killOnce kills the daemon; in one of four cases again, before or just after it is back.
+// killOnce kills the daemon and starts it again. In one of four cases it kills it a second time, during the recovery or
+// just after it.
 func (s *sandbox) killOnce(rng *rand.Rand) error {
 	if len(s.crashes)%10 == 5 {
 		s.intrude()
@@ -63,8 +64,8 @@ func (s *sandbox) killOnce(rng *rand.Rand) error {
 	return s.recover()
 }
 
-// runTime is how long the daemon works before the next crash: mostly a moment, sometimes long enough for a snapshot,
-// which is taken each second.
+// runTime is how long the daemon works before the next crash: usually a moment, sometimes long enough for a snapshot (the
+// daemon takes one each second).
 func runTime(rng *rand.Rand) time.Duration {
 	if rng.IntN(8) == 0 {
 		return time.Second + time.Duration(rng.IntN(200))*time.Millisecond
@@ -72,7 +73,7 @@ func runTime(rng *rand.Rand) time.Duration {
 	return time.Duration(rng.IntN(120)) * time.Millisecond
 }
 
-// killAgain kills during the recovery, or at the first work that follows it.
+// killAgain kills the daemon during its recovery, or when it has taken the first message after its recovery.
 func (s *sandbox) killAgain(rng *rand.Rand) error {
 	if rng.IntN(2) == 0 {
 		if err := s.daemon.Start(); err != nil {

@@ -10,46 +10,47 @@ import (
 	"time"
 )
 
-// fate is what the MTA's side knows of a message it has offered.
+// fate is what the MTA knows of a message that it has offered.
 type fate byte
 
 const (
-	intended fate = iota + 1 // sent to its end, perhaps, and not answered: it may come or not
-	answered                 // taken: it must come
-	passed                   // left with the MTA: it must not come
-	aborted                  // the client went away before the end: it must not come
+	intended fate = iota + 1 // perhaps sent to its end, and not answered: it may arrive or not
+	answered                 // taken: it must arrive
+	passed                   // left with the MTA: it must not arrive
+	aborted                  // the client went away before the end: it must not arrive
 )
 
 // entry is one message of the ledger.
 type entry struct {
 	id    string
-	rcpts []string // whom it may go to
-	taken []string // whom the daemon has answered for
+	rcpts []string // who may get the message
+	taken []string // recipients for whom the daemon has answered
 	sum   [sha256.Size]byte
 	fate  fate
 	at    time.Time // of the answer
-	crash int       // crashes before the answer, to find the one that lost it
+	crash int       // number of crashes before the answer, to find the crash that lost the message
 }
 
-// offer is one that nobody answered: the message may have been taken all the same.
+// offer is one offer of a message. When it ends without an answer, the daemon may have taken the message all the same.
 type offer struct {
 	entry        *entry
 	since, until time.Time
-	answer       time.Time // given while the power was off, and not heard; else zero
+	answer       time.Time // when an answer was given that was not heard because the power was off; else zero
 }
 
-// ledger is the record of what was offered and what was answered for. It is a file outside of whatever is crashed, and each
-// line is with the kernel before the next step: "I" before the message is offered, "A" after the answer that takes it, "P"
-// when it stays with the MTA, "B" when the connection broke instead, "O" when the power goes, "C" at a crash.
+// ledger records which messages were offered and which were answered for. Its file lies where no crash reaches it, and each
+// line is with the kernel before the next step: "I" before a message is offered, "A" after the answer that takes it, "P"
+// after the answer that leaves it with the MTA, "B" when the connection breaks before an answer, "O" when the power goes,
+// "C" at a crash.
 type ledger struct {
 	mu      sync.Mutex
 	file    *os.File
-	err     error // the first failure to write; a ledger with holes proves nothing
+	err     error // the first failure to write: a ledger with holes proves nothing
 	entries map[string]*entry
-	pending map[string]*offer // offered now
-	open    []offer           // that ended without an answer
-	off     time.Time         // since when the power is off; zero: it is on
-	late    time.Duration     // the latest answer after that
+	pending map[string]*offer // offers under way
+	open    []offer           // offers that ended without an answer
+	off     time.Time         // when the power went; zero: it is on
+	late    time.Duration     // from off to the latest answer after it
 	count   struct{ answered, passed int }
 	crashes int
 }
@@ -71,14 +72,14 @@ func (l *ledger) close() error {
 	return l.err
 }
 
-// write adds a line. The mutex is held.
+// write adds a line. The caller holds the mutex.
 func (l *ledger) write(format string, args ...any) {
 	if _, err := fmt.Fprintf(l.file, format+"\n", args...); err != nil && l.err == nil {
 		l.err = err
 	}
 }
 
-// intend notes that m will be offered. A second time, after a lost answer, changes nothing.
+// intend records that m is going to be offered. Of a message offered again after a lost answer, the entry stays as it is.
 func (l *ledger) intend(m *mail) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,8 +90,8 @@ func (l *ledger) intend(m *mail) {
 	l.pending[m.id] = &offer{entry: l.entries[m.id], since: time.Now()}
 }
 
-// answer notes what became of an offer. taken are the recipients the daemon answers for. It reports false when nobody
-// hears the answer, because the power is off.
+// answer records the answer to an offer. taken are the recipients for whom the daemon answers. It reports false when the
+// power is off, so that nobody hears the answer.
 func (l *ledger) answer(id string, f fate, taken []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,7 +115,7 @@ func (l *ledger) answer(id string, f fate, taken []string) bool {
 	return true
 }
 
-// powerOff begins a power cut: it ends the MTA with everything else, so that no answer is heard from here on.
+// powerOff begins a power cut. The MTA goes down too, so no answer is heard until powerOn.
 func (l *ledger) powerOff() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,15 +123,16 @@ func (l *ledger) powerOff() {
 	l.write("O %s", l.off.Format(time.RFC3339Nano))
 }
 
-// dark reports whether the power is off: the MTA does nothing then.
+// dark reports whether the power is off. The MTA does nothing then.
 func (l *ledger) dark() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.off.IsZero()
 }
 
-// powerOn returns how long after powerOff something was still answered for. That may be true to what the daemon was told:
-// an fdatasync that is under way when ext4 is shut down can return success (measured with Linux 6.18, 5 of 300 cuts).
+// powerOn ends a power cut and returns how long after powerOff the daemon still answered for a message. A short time is no
+// lie of the daemon: an fdatasync that is under way when ext4 is shut down can return success (measured with Linux 6.18:
+// 5 of 300 cuts).
 func (l *ledger) powerOn() (late time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,7 +141,7 @@ func (l *ledger) powerOn() (late time.Duration) {
 	return late
 }
 
-// broken notes that the connection ended before the answer to m.
+// broken records that the connection ended before the answer to the message.
 func (l *ledger) broken(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +152,7 @@ func (l *ledger) broken(id string) {
 	l.write("B %s", id)
 }
 
-// crashed notes a crash.
+// crashed records a crash.
 func (l *ledger) crashed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,21 +160,21 @@ func (l *ledger) crashed() {
 	l.write("C %d %s", l.crashes, time.Now().Format(time.RFC3339Nano))
 }
 
-// unanswered returns the offers nobody answered, in order.
+// unanswered returns the offers that ended without an answer, in the order of their ends.
 func (l *ledger) unanswered() []offer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.open)
 }
 
-// answers is how many recipients were answered for, and how many messages were left with the MTA.
+// answers returns how many recipients were answered for, and how many messages were left with the MTA.
 func (l *ledger) answers() (taken, passed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.count.answered, l.count.passed
 }
 
-// all returns the entries in the order of their ids.
+// all returns the entries, sorted by id.
 func (l *ledger) all() []*entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,21 +14,22 @@ import (
 type mail struct {
 	id    string
 	rcpts []string
-	local string // a recipient who stays with the MTA, or ""
+	local string // a recipient whose mail stays with the MTA, or ""
 	raw   []byte
 }
 
 const (
 	senderPrefix = "news+"
 	senderDomain = "@sender.test"
-	// refused is how the local part of a recipient begins whom his site does not know.
+	// refused begins the address of a recipient that the receiver does not know.
 	refused = "bad"
 )
 
-// domains are where recipients live; each is a listener of its own.
+// domains are the recipients' domains. Each has a listener of its own.
 var domains = []string{"near.test", "slow.test", "grey.test"}
 
-// sender is the envelope sender of a message: one of its own, so that a notification says what it is about.
+// sender is the envelope sender of a message. Each message has its own, so that the address of a notification says which
+// message it reports on.
 func sender(id string) string { return senderPrefix + id + senderDomain }
 
 // idOfSender undoes sender.
@@ -40,12 +41,12 @@ func idOfSender(addr string) (string, bool) {
 	return strings.CutSuffix(id, senderDomain)
 }
 
-// isRefused reports whether the site of addr will not take mail for it.
+// isRefused reports whether the receiver refuses mail for addr.
 func isRefused(addr string) bool { return strings.HasPrefix(addr, refused) }
 
-// newMail writes the n-th message. Most have one of a few bodies, as a campaign has; some have one of their own, some are
-// large, and all hold what tends to be damaged on the way: dots, 8-bit text, folded fields. A plain one has only recipients
-// who take it at once.
+// newMail writes the message with this id. Most messages have one of a few bodies, as in a campaign; some have a body of
+// their own, and some are large. All hold what software on the way tends to damage: dots, 8-bit text, folded fields. The
+// recipients of a plain message get it at the first attempt.
 func newMail(rng *rand.Rand, id string, plain bool) *mail {
 	m := &mail{id: id, rcpts: recipients(rng, id, plain)}
 	if !plain && rng.IntN(12) == 0 {
@@ -82,7 +83,7 @@ func recipients(rng *rand.Rand, id string, plain bool) []string {
 	return rcpts
 }
 
-// body is the text: one of the campaigns', or one of its own.
+// body is the text of the message: that of one of three campaigns, or one of its own.
 func body(rng *rand.Rand, id string) string {
 	const line = ".\r\n..a dot begins this line, and grüße end it\r\n.\r\n\r\n"
 	switch k := rng.IntN(20); {
@@ -94,10 +95,10 @@ func body(rng *rand.Rand, id string) string {
 	return id + "\r\n" + strings.Repeat(line, 1+rng.IntN(40)) + strings.Repeat("x", rng.IntN(990)) + "\r\n"
 }
 
-// sum identifies the content.
+// sum is what the ledger keeps of the content; it compares with sink.Delivery.Sum.
 func (m *mail) sum() [sha256.Size]byte { return sha256.Sum256(m.raw) }
 
-// offer is the message as the MTA has it.
+// offer is the message in the form in which the MTA offers it.
 func (m *mail) offer() *standin.Message {
 	d := &standin.Message{QueueID: strings.ToUpper(m.id), From: sender(m.id), Rcpts: standin.To(m.rcpts...)}
 	if m.local != "" {

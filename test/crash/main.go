@@ -14,14 +14,14 @@ import (
 	"github.com/millrace/millrace/test/daemon"
 )
 
-// mode is one way to break things.
+// mode is one way to break something.
 type mode struct {
 	name     string
 	run      func(r *run, n int) (Result, error)
-	ci, full int // how much of it a profile wants
+	ci, full int // n of run in the profile "ci", and in "full"
 }
 
-// modes in the order in which "all" runs them.
+// modes returns the modes in the order in which "all" runs them.
 func modes() []mode {
 	return []mode{
 		{"kill", killMode, 50, 1000},
@@ -54,14 +54,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	f := flag.NewFlagSet("crash", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&s.mode, "mode", "all", "what to do: "+strings.Join(names(), ", ")+", or all; several with commas")
-	f.StringVar(&s.profile, "profile", "ci", "how much of it: ci or full")
-	f.IntVar(&s.n, "n", 0, "how much of it, instead of the profile's number; for every and ioerr: each n-th point")
-	f.Uint64Var(&s.seed, "seed", 1, "seed of everything random")
-	f.StringVar(&s.dir, "dir", "", "where to work (default: a new directory in /dev/shm, or else the system's for temporary files)")
+	f.StringVar(&s.mode, "mode", "all", "which modes to run: "+strings.Join(names(), ", ")+", or all; several are separated by commas")
+	f.StringVar(&s.profile, "profile", "ci", "how long the modes run: ci or full")
+	f.IntVar(&s.n, "n", 0, "how many crashes, stops, files or states, instead of the profile's number; every and ioerr try each n-th system call")
+	f.Uint64Var(&s.seed, "seed", 1, "seed of all random numbers")
+	f.StringVar(&s.dir, "dir", "", "make the working directory in this directory (default /dev/shm, else the system's directory for temporary files)")
 	f.BoolVar(&s.json, "json", false, "print one JSON object for each mode")
-	f.BoolVar(&s.keep, "keep", false, "leave what was worked on in place")
-	f.BoolVar(&s.quiet, "quiet", false, "say nothing of the progress")
+	f.BoolVar(&s.keep, "keep", false, "keep the working directory")
+	f.BoolVar(&s.quiet, "quiet", false, "print no progress")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
@@ -69,7 +69,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return s, fmt.Errorf(`-profile: %q is neither "ci" nor "full"`, s.profile)
 	}
 	if f.NArg() > 0 {
-		return s, fmt.Errorf("%q: there are no arguments, only flags", f.Arg(0))
+		return s, fmt.Errorf("%q: crash takes no arguments, only flags", f.Arg(0))
 	}
 	return s, nil
 }
@@ -82,7 +82,7 @@ func names() []string {
 	return all
 }
 
-// chosen returns the modes a list names.
+// chosen returns the modes that a list of -mode names.
 func chosen(list string) ([]mode, error) {
 	if list == "all" {
 		return modes(), nil
@@ -98,7 +98,8 @@ func chosen(list string) ([]mode, error) {
 	return some, nil
 }
 
-// command runs what args say and returns the exit status: 0, 1 for a broken promise, 2 when that could not be found out.
+// command runs the modes that args choose and returns the exit status: 1 for a broken promise, 2 for a failure of the
+// harness, else 0.
 func command(args []string, stdout, stderr io.Writer) int {
 	status, err := execute(args, stdout, stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -131,12 +132,12 @@ func execute(args []string, stdout, stderr io.Writer) (int, error) {
 	if err == nil && status == 0 && !s.keep {
 		return 0, os.RemoveAll(r.dir)
 	}
-	fmt.Fprintln(stderr, "crash: what was worked on is in", r.dir)
+	fmt.Fprintln(stderr, "crash: the working directory is kept:", r.dir)
 	return status, err
 }
 
-// workDir makes the directory of the run. Memory is as good as a disk here, and faster: what survives is decided by the
-// file system above it.
+// workDir makes the working directory. It lies in memory where possible, which is faster: what survives a power cut is
+// decided by the ext4 in an image file, not by the file system below the image.
 func workDir(dir string) (string, error) {
 	if dir == "" {
 		if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
@@ -146,7 +147,7 @@ func workDir(dir string) (string, error) {
 	return os.MkdirTemp(dir, "millrace-crash-")
 }
 
-// all runs the modes one after the other and prints what they found.
+// all runs the modes one after the other and prints their results.
 func (r *run) all(todo []mode, s settings, stdout io.Writer) (status int, err error) {
 	var results []*Result
 	for _, m := range todo {
@@ -170,7 +171,7 @@ func (r *run) all(todo []mode, s settings, stdout io.Writer) (status int, err er
 	return status, writeTable(stdout, results)
 }
 
-// one runs a mode. One that cannot run here says so.
+// one runs a mode. When the mode cannot run on this machine, its result says why.
 func (r *run) one(m mode, s settings) (*Result, error) {
 	n := m.ci
 	if s.profile == "full" {

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// The crash model is a test of package snapshot: only inside the package can its file system be replaced.
+// The crash model is a test of package snapshot, because only the package's own tests can replace its file system.
 const (
 	modelPackage = "github.com/millrace/millrace/snapshot"
 	modelTest    = "TestCrashModel"
 )
 
-// modelMode has the crash model recover from n states of a file system in memory that at each operation loses, keeps,
-// tears or reorders what was not synced.
+// modelMode has the crash model recover from n states of a file system in memory. A state is what a crash at some operation
+// leaves: data that was not synced is lost, kept, torn or reordered.
 func modelMode(r *run, n int) (Result, error) {
 	return r.model(options{}, "", n)
 }
 
-// model builds the test, with overlay if that is not "", and runs it in o's environment.
+// model builds the test, with this overlay unless it is "", and runs it in the environment of o.
 func (r *run) model(o options, overlay string, n int) (Result, error) {
 	bin := filepath.Join(r.dir, "snapshot.test")
 	args := []string{"test", "-c", "-o", bin}
@@ -38,7 +38,7 @@ func (r *run) model(o options, overlay string, n int) (Result, error) {
 
 var modelLost = regexp.MustCompile(`\b(message|recipient) \d+ is lost`)
 
-// modelResult sorts what the test complains of. It ends with the first complaint.
+// modelResult makes a result of the test's output. The test ends with its first failure, so there is at most one.
 func modelResult(n int, out string, err error) Result {
 	res := Result{N: n}
 	if err == nil && strings.Contains(out, "--- PASS: "+modelTest) {

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// named is a recipient whom a daemon's mail log says may get a message twice, because the one before it ended.
+// named is a recipient who may get a message twice, as the mail log says after the daemon before it has ended.
 type named struct {
-	id   string // of the message, or of the one that a notification is about
+	id   string // of the message; of a notification: the id of the message it reports on
 	rcpt string
-	mta  bool  // because the MTA may offer the message again, and not because the receiver may have it
-	at   int64 // where in the log
+	mta  bool  // the log gives as the reason that the MTA may offer the message again; else that the receiver may have it
+	at   int64 // offset in the log
 }
 
 var mayBeTwice = regexp.MustCompile(`warning: (\S+): to=<(\S+)> may be delivered twice \(Millrace ended before the (MTA|outcome) `)
 
-// named reads the mail log, which all starts share.
+// named returns the recipients that the mail log of all starts names.
 func (s *sandbox) named() []named {
 	if s.daemon == nil {
 		return s.told
@@ -41,7 +41,7 @@ func (s *sandbox) named() []named {
 	return all
 }
 
-// loggedAfter returns the last crash before byte at of the mail log was written, or nil.
+// loggedAfter returns the last crash before the byte at offset at of the mail log was written, or nil.
 func (s *sandbox) loggedAfter(at int64) *crash {
 	var last *crash
 	for _, c := range s.crashes {

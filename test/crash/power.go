@@ -16,7 +16,8 @@ func powerMode(r *run, n int) (Result, error) {
 	})
 }
 
-// powerCut cuts the power off; in one of four cases again, in the recovery that follows.
+// powerCut cuts the power and starts the daemon again. In one of four cases it cuts the power a second time, during the
+// recovery.
 func (s *sandbox) powerCut(d *disk, rng *rand.Rand) error {
 	if err := s.cutOnce("power cut", d, rng); err != nil {
 		return err
@@ -33,8 +34,8 @@ func (s *sandbox) powerCut(d *disk, rng *rand.Rand) error {
 	return s.recover()
 }
 
-// cutOnce ends the daemon and then cuts its disk off, as a power cut does both at once; or it does so the other way round,
-// and a daemon that answers for something while its disk is gone lies.
+// cutOnce kills the daemon and cuts its disk off, in either order: a real power cut does both at once. A daemon that
+// still answers for a message after its disk was cut off lies.
 func (s *sandbox) cutOnce(what string, d *disk, rng *rand.Rand) error {
 	how := uint32(cutNothing)
 	if rng.IntN(5) == 0 {
@@ -62,10 +63,10 @@ func (s *sandbox) cutOnce(what string, d *disk, rng *rand.Rand) error {
 	return d.remount([]int{1, 5, 1000}[rng.IntN(3)])
 }
 
-// stall is how long after the disk was cut off an answer may come that was true when it was given.
+// stall is how long after the cut an answer may arrive that was given before it.
 const stall = 100 * time.Millisecond
 
-// survival is how long the daemon lives on without its disk: mostly too short to notice.
+// survival is how long the daemon lives on without its disk: usually too short a time to notice the loss.
 func survival(rng *rand.Rand) time.Duration {
 	if rng.IntN(10) == 0 {
 		return 2 * stall

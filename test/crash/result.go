@@ -7,35 +7,35 @@ import (
 	"text/tabwriter"
 )
 
-// Result is what a mode found. Its numbers count recipients of messages, but for N.
+// Result is what a mode found. Its numbers count recipients of messages; only N, Caught and Seconds do not.
 type Result struct {
 	Mode           string `json:"mode"`
-	N              int    `json:"n"`               // crashes, stops, states or faults, whatever the mode makes
-	Lost           int    `json:"lost"`            // answered for, and neither delivered, nor queued, nor reported to the sender
-	Phantom        int    `json:"phantom"`         // delivered though never sent to the end, or refused
+	N              int    `json:"n"`               // crashes, stops, states or faults, as the mode makes them
+	Lost           int    `json:"lost"`            // answered for, but neither delivered, nor waiting, nor reported to the sender
+	Phantom        int    `json:"phantom"`         // delivered although the message was never sent to its end, or was not taken
 	Altered        int    `json:"altered"`         // delivered with other bytes
 	WrongRecipient int    `json:"wrong_recipient"` // delivered to somebody the message was not for
-	Duplicates     int    `json:"duplicates"`      // delivered again, the most after any one crash
-	Window         int    `json:"window"`          // W, the largest of any one crash
+	Duplicates     int    `json:"duplicates"`      // delivered again because of one crash, at most
+	Window         int    `json:"window"`          // W of one crash, at most: see crash.window
 	Caught         int    `json:"caught"`          // selftest: seeded faults found
 
-	Named        int      `json:"named"`       // recipients whom the mail log of a restart names: they may get it twice
-	Unexplained  int      `json:"unexplained"` // duplicates nobody was told of
+	Named        int      `json:"named"`       // named by the mail log of a restart: they may get the message twice
+	Unexplained  int      `json:"unexplained"` // delivered again, and not named by the mail log
 	AllTwice     int      `json:"duplicates_total"`
 	Acknowledged int      `json:"acknowledged"`
 	Delivered    int      `json:"delivered"`
 	Seconds      float64  `json:"seconds"`
 	Notes        []string `json:"notes,omitempty"`
-	Violations   []string `json:"violations,omitempty"`  // broken promises in words, the first few of each kind
+	Violations   []string `json:"violations,omitempty"`  // broken promises in words: the first maxViolations of each kind
 	Unavailable  string   `json:"unavailable,omitempty"` // why the mode could not run here
 
 	kinds map[string]int // violations by kind
 }
 
-// maxViolations bounds what is told of each kind.
+// maxViolations bounds the violations of each kind that are kept.
 const maxViolations = 6
 
-// violate notes a broken promise. The format is its kind.
+// violate records a broken promise. Violations of the same format are of one kind.
 func (r *Result) violate(format string, args ...any) {
 	if r.kinds == nil {
 		r.kinds = make(map[string]int)
@@ -49,17 +49,17 @@ func (r *Result) violate(format string, args ...any) {
 	}
 }
 
-// note adds something worth knowing that is no violation.
+// note records a fact that is no violation.
 func (r *Result) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// held reports whether all promises were held.
+// held reports whether all promises were kept.
 func (r *Result) held() bool {
 	return r.Lost+r.Phantom+r.Altered+r.WrongRecipient+r.Unexplained+len(r.Violations) == 0
 }
 
-// add puts the numbers of a part of the mode's work into r.
+// add puts the result p of a part of the mode's work into r.
 func (r *Result) add(p Result) {
 	r.N += p.N
 	r.Lost += p.Lost
@@ -93,7 +93,7 @@ func (r *Result) verdict() string {
 	return "BROKEN"
 }
 
-// writeTable prints the results of several modes for a human.
+// writeTable prints the results for a human.
 func writeTable(w io.Writer, all []*Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "mode\tn\tacknowledged\tdelivered\tlost\tphantom\taltered\twrong rcpt\tduplicates\twindow\tunnamed\tcaught\tseconds\tpromises\t")

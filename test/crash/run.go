@@ -12,10 +12,10 @@ import (
 	"github.com/millrace/millrace/test/process"
 )
 
-// run is what all modes of one command share.
+// run is one run of the command: what its modes share.
 type run struct {
-	dir     string // everything of the run lies below it
-	bin     string // the daemon
+	dir     string // the working directory
+	bin     string // the millrace command
 	seed    uint64
 	verbose io.Writer // progress; nil: none
 	mode    string
@@ -25,7 +25,7 @@ type run struct {
 // errUnavailable is returned when a mode cannot run on this machine.
 var errUnavailable = errors.New("not available here")
 
-// place returns a directory that is nobody else's.
+// place returns a directory that no other sandbox has.
 func (r *run) place() string {
 	return filepath.Join(r.dir, fmt.Sprintf("%s-%d", r.mode, r.places.Add(1)))
 }
@@ -45,7 +45,7 @@ func (r *run) inSandbox(o options, do func(*sandbox) error) (Result, error) {
 	begin := time.Now()
 	err = do(s)
 	s.result.Seconds = time.Since(begin).Seconds()
-	// What killed the daemon for good is a finding, not a failure of the harness.
+	// A daemon that has ended by itself has broken a promise; the harness has not failed.
 	if errors.Is(err, process.ErrEnded) {
 		s.result.violate("%v", err)
 		err = nil
@@ -57,7 +57,7 @@ func (r *run) inSandbox(o options, do func(*sandbox) error) (Result, error) {
 	return s.result, err
 }
 
-// progress tells how far a mode has got. n is 0 when nobody knows how far it will go.
+// progress prints how far a mode has got. n is 0 when the end is not known.
 func (r *run) progress(i, n int) {
 	switch {
 	case r.verbose == nil:

@@ -20,21 +20,23 @@ const patience = daemon.Patience
 // commitInterval is the daemon's.
 const commitInterval = 20 * time.Millisecond
 
-// sandbox is what a crash run works in: a daemon between an MTA and an internet that both belong to the harness, and survive it.
+// sandbox is what a crash run works in: a daemon between an MTA and receivers. Both belong to
+// the harness and survive the daemon.
 type sandbox struct {
 	dir     string
 	sink    *sink.Sink // the receivers
-	mta     *sink.Sink // where the MTA takes notifications from the daemon
+	mta     *sink.Sink // the MTA's listener for notifications from the daemon
 	ledger  *ledger
 	daemon  *daemon.Daemon
 	state   string // the daemon's state directory
 	crashes []*crash
 	events  []event
-	told    []named // in place of a mail log, for tests without a daemon
+	told    []named // stands in for the mail log in tests without a daemon
 	result  Result
 }
 
-// event is something done to the daemon that excuses nothing, but may explain much.
+// event is something done to the daemon that excuses no duplicate. It is shown beside a duplicate all the same, because it
+// may explain it.
 type event struct {
 	what         string
 	begin, until time.Time
@@ -43,12 +45,12 @@ type event struct {
 // options are what a sandbox is made of.
 type options struct {
 	bin    string
-	dir    string   // of its own
-	state  string   // state directory; "": below dir
-	env    []string // of the daemon
-	config string   // more lines
+	dir    string   // a directory of its own; "": made below the working directory
+	state  string   // the state directory; "": below dir
+	env    []string // more environment variables of the daemon
+	config string   // more lines of the configuration
 	tap    *tap
-	shut   bool // the receivers cannot be reached: nothing is delivered
+	shut   bool // the receivers cannot be reached, so that nothing is delivered
 }
 
 func newSandbox(o options) (*sandbox, error) {
@@ -121,7 +123,7 @@ snapshot.interval = "1s"
 // door is the socket where the daemon takes mail.
 func (s *sandbox) door() string { return filepath.Join(s.dir, "milter.sock") }
 
-// through has the system calls of the daemon's next starts pass through t, and returns it; nil: they pass freely.
+// through puts the daemon's next starts under t and returns t. With nil the system calls pass freely again.
 func (s *sandbox) through(t *tap) *tap {
 	s.daemon.Launch = nil
 	if t != nil {
@@ -132,7 +134,7 @@ func (s *sandbox) through(t *tap) *tap {
 
 const listenerName = "receiver.test"
 
-// listen returns the address as a next hop that is not looked up.
+// listen opens a listener and returns its address as a next hop.
 func listen(s *sink.Sink, is sink.Character) (string, error) {
 	addr, err := s.Listen("127.0.0.1:0", is)
 	if err != nil {
@@ -141,10 +143,10 @@ func listen(s *sink.Sink, is sink.Character) (string, error) {
 	return daemon.NextHop(addr.String()), nil
 }
 
-// arrived is how many recipients got a message, or were reported to its sender.
+// arrived counts the recipients who got a message or were reported to its sender.
 func (s *sandbox) arrived() int { return s.sink.Count() + s.mta.Count() }
 
-// quiet waits until the receivers have read what a dead daemon had sent.
+// quiet waits until the receivers have read all that a dead daemon had sent.
 func (s *sandbox) quiet() error {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if s.sink.Counts(listenerName).Open+s.mta.Counts(listenerName).Open == 0 {
@@ -162,7 +164,7 @@ func (s *sandbox) end() error {
 	return s.daemon.Kill()
 }
 
-// close ends everything.
+// close ends the daemon, the receivers and the ledger.
 func (s *sandbox) close() error {
 	err := s.end()
 	if s.sink != nil {
@@ -174,7 +176,7 @@ func (s *sandbox) close() error {
 	return errors.Join(err, s.ledger.close())
 }
 
-// recover starts the daemon and checks that neither it nor the verifier says something is damaged: a crash damages nothing.
+// recover starts the daemon. A crash damages nothing, so neither the daemon nor snapshot.Verify may report damage.
 func (s *sandbox) recover() error {
 	s.verify()
 	if err := s.daemon.Start(); err != nil {
@@ -185,22 +187,22 @@ func (s *sandbox) recover() error {
 		return err
 	}
 	if r := journal.Recovery; !r.Healthy() {
-		s.result.violate("after crash %d the daemon says its journal is damaged, or mail is missing: %s; %v %v %v", len(s.crashes), r.String(), r.Damaged, r.Lost, r.Missing)
+		s.result.violate("after crash %d the daemon says that its journal is damaged or that mail is missing: %s; %v %v %v", len(s.crashes), r.String(), r.Damaged, r.Lost, r.Missing)
 	}
 	return nil
 }
 
-// verify reads the state directory as it was left.
+// verify has snapshot.Verify check the state directory as the daemon left it.
 func (s *sandbox) verify() {
 	if _, err := os.Stat(filepath.Join(s.state, "journal")); err != nil {
-		return // nothing was ever taken
+		return // the daemon has never taken a message
 	}
 	if err := snapshot.Verify(s.state); err != nil {
 		s.result.violate("after crash %d the state directory does not verify: %v", len(s.crashes), err)
 	}
 }
 
-// drain waits until nothing waits any more.
+// drain waits until no message waits in the daemon. It gives up when nothing has moved for the length of patience.
 func (s *sandbox) drain() error {
 	last, since := int64(-1), time.Now()
 	for {
@@ -221,7 +223,7 @@ func (s *sandbox) drain() error {
 	}
 }
 
-// waiting lists the recipients that wait, by the sender of their message.
+// waiting returns the recipients whose messages wait in the daemon.
 func (s *sandbox) waiting() (map[pair]bool, error) {
 	c := console.NewClient(s.daemon.Socket())
 	defer c.Close()
@@ -241,7 +243,8 @@ func (s *sandbox) waiting() (map[pair]bool, error) {
 	return all, nil
 }
 
-// finish drains, stops, and looks whether a start after that finds anything left to do.
+// finish drains the daemon, stops it, starts it again, and balances the books. The last start must find a clean stop and
+// no message.
 func (s *sandbox) finish() error {
 	if err := s.drain(); err != nil {
 		waiting, lerr := s.waiting()

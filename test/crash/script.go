@@ -10,15 +10,16 @@ import (
 // scriptMessages is how many messages the script offers.
 const scriptMessages = 200
 
-// script is the workload of the modes that do something at a certain system call: a first start, half of the messages, a
-// snapshot, a clean stop; a start with what still waits, the other half, a clean stop.
+// script is the workload of the modes that break something at a certain system call. It has two halves, each a life of the
+// daemon: start, half of the messages, in the first half a snapshot, clean stop. The second start finds the messages that
+// still wait.
 type script struct {
 	sandbox *sandbox
 	gen     *generator
 	hit     chan struct{} // closed when the call was reached
 }
 
-// play runs the script to its end. It reports false when the daemon did not live to see it because hit was closed.
+// play runs the script. It reports whether the script came to its end; it does not when hit is closed and the daemon dies.
 func (p *script) play() (bool, error) {
 	for half := range 2 {
 		end, err := p.half(half)
@@ -29,7 +30,7 @@ func (p *script) play() (bool, error) {
 	return true, nil
 }
 
-// half is one life of the daemon.
+// half plays one life of the daemon and reports what play reports.
 func (p *script) half(i int) (bool, error) {
 	s := p.sandbox
 	if err := s.recover(); err != nil {
@@ -52,7 +53,7 @@ func (p *script) half(i int) (bool, error) {
 	return true, nil
 }
 
-// unlessHit drops an error that is what was to be brought about.
+// unlessHit drops an error after hit was closed: the mode has caused it on purpose.
 func (p *script) unlessHit(err error) error {
 	select {
 	case <-p.hit:
@@ -74,7 +75,7 @@ func (p *script) awaitSnapshot() bool {
 	return false
 }
 
-// complete lets the mail of a half that was interrupted come to its end, now that the daemon is back.
+// complete waits until the mail of an interrupted half is answered, now that the daemon is back.
 func (p *script) complete() error {
 	if p.gen != nil {
 		defer p.gen.stop()

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// stopLimit is how long a daemon may take to end.
+// stopLimit is how long a clean stop may take.
 const stopLimit = 30 * time.Second
 
-// stopMode sends n times SIGTERM, SIGHUP or SIGTERM twice, under load. It counts no crash, so that no duplicate has an
-// excuse.
+// stopMode sends SIGTERM, SIGHUP or SIGTERM twice, n times under load. A stop is recorded as an event and not as a crash,
+// so that no duplicate has an excuse.
 func stopMode(r *run, n int) (Result, error) {
 	return r.inSandbox(options{}, func(s *sandbox) error {
 		sent, longest := 0, time.Duration(0)
@@ -27,7 +27,7 @@ func stopMode(r *run, n int) (Result, error) {
 	})
 }
 
-// signalOnce sends the i-th signal and returns how long the daemon took to end.
+// signalOnce sends the i-th signal. It returns how long the daemon took to end: 0 for SIGHUP.
 func (s *sandbox) signalOnce(i int, rng *rand.Rand) (time.Duration, error) {
 	if i%3 == 1 {
 		return 0, s.reload(i)
@@ -53,12 +53,12 @@ func (s *sandbox) signalOnce(i int, rng *rand.Rand) (time.Duration, error) {
 		return took, err
 	}
 	if journal, err := s.daemon.Journal(); err == nil && !journal.Recovery.Clean {
-		s.result.violate("stop %d: the next start does not call it a clean one: %s", i, journal.Recovery.String())
+		s.result.violate("stop %d: the next start does not find a clean stop: %s", i, journal.Recovery.String())
 	}
 	return took, nil
 }
 
-// reload changes a key that a reload takes over, sends SIGHUP, and looks whether the daemon goes on.
+// reload changes retry.schedule, sends SIGHUP, and waits until the daemon says that it has reloaded.
 func (s *sandbox) reload(i int) error {
 	text, err := s.daemon.Configured()
 	if err != nil {
