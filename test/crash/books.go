@@ -14,23 +14,24 @@ import (
 // pair is one recipient of one message.
 type pair struct{ id, rcpt string }
 
-// books are what arrived, held against the ledger.
+// books compare what arrived with the ledger.
 type books struct {
 	sandbox  *sandbox
 	result   *Result
-	arrivals map[pair][]time.Time // deliveries, or for a refused recipient the notifications to the sender
+	arrivals map[pair][]time.Time // times of deliveries; of a refused recipient: times of notifications to the sender
 	excuses  map[pair][]excuse
 }
 
-// excuse is a crash of which it is known that it may have made one more arrival of a pair.
+// excuse allows one more arrival of a pair, because of a crash.
 type excuse struct {
 	*crash
-	// again: somebody offers or reports the message again, so that both arrivals may be later than the crash. Otherwise it
-	// is one before the crash that is repeated.
+	// again: the MTA offers the message again, or the daemon reports it again, so that both arrivals may be later than the
+	// crash. Otherwise the additional arrival repeats one from before the crash.
 	again bool
 }
 
-// balance holds what arrived, and what still waits, against what was answered for, and adds it to the sandbox's result.
+// balance compares what arrived, and what still waits, with what was answered for. The findings go into the sandbox's
+// result.
 func (s *sandbox) balance(waiting map[pair]bool) {
 	s.audit(s.sink.All(), s.mta.All(), waiting)
 	for _, c := range s.daemon.Complaints() {
@@ -38,7 +39,7 @@ func (s *sandbox) balance(waiting map[pair]bool) {
 	}
 }
 
-// audit is balance for any deliveries and notifications.
+// audit is balance for the deliveries and notifications that it is given.
 func (s *sandbox) audit(deliveries, notifications iter.Seq[sink.Delivery], waiting map[pair]bool) {
 	b := &books{
 		sandbox: s, result: &s.result, arrivals: make(map[pair][]time.Time), excuses: make(map[pair][]excuse),
@@ -61,7 +62,7 @@ func (s *sandbox) audit(deliveries, notifications iter.Seq[sink.Delivery], waiti
 	}
 }
 
-// delivery checks one arrival at a receiver.
+// delivery checks and counts one arrival at a receiver.
 func (b *books) delivery(d sink.Delivery) {
 	b.result.Delivered++
 	e := b.sandbox.ledger.find(d.ID)
@@ -84,9 +85,9 @@ func (b *books) delivery(d sink.Delivery) {
 	b.arrivals[p] = append(b.arrivals[p], d.Time)
 }
 
-// beside reports whether rcpt may get e although e was left with the MTA, and counts it: an earlier offer of it got there
-// all the same, and the restart that brought it back has said so. The MTA delivers it too. It is one of the crash's
-// duplicates.
+// beside reports whether rcpt may get e from Millrace although the MTA keeps e and delivers it too: Millrace took an earlier
+// offer of e that a crash kept it from answering, and the restart has named rcpt. The arrival is charged to that crash as a
+// duplicate.
 func (b *books) beside(e *entry, rcpt string) bool {
 	all := b.excuses[pair{e.id, rcpt}]
 	if e.fate != passed || len(all) == 0 {
@@ -100,7 +101,7 @@ func (b *books) beside(e *entry, rcpt string) bool {
 
 var finalRecipient = regexp.MustCompile(`(?m)^Final-Recipient: rfc822; *(\S+?)\r?$`)
 
-// notification checks what came to the MTA: reports of failures to the senders of the messages.
+// notification checks and counts the report of a failure that the daemon has handed to the MTA for the sender of a message.
 func (b *books) notification(d sink.Delivery) {
 	id, ok := idOfSender(d.Rcpt)
 	e := b.sandbox.ledger.find(id)
@@ -119,7 +120,7 @@ func (b *books) notification(d sink.Delivery) {
 	}
 }
 
-// missing counts what was answered for and neither arrived nor waits.
+// missing counts the recipients who were answered for, have got nothing, and for whom nothing waits.
 func (b *books) missing(waiting map[pair]bool) {
 	for _, e := range b.sandbox.ledger.all() {
 		b.result.Acknowledged += len(e.taken)
@@ -132,10 +133,10 @@ func (b *books) missing(waiting map[pair]bool) {
 	}
 }
 
-// known finds W of each crash: what may be done again because the daemon could not know, or not remember, that it was
-// done, or because the MTA could not know that it was taken. The mail log of the next start names each of these
-// recipients. What it cannot know is that an answer it gave was not heard because the power of the MTA was off by then:
-// those offers are excused as well.
+// known collects the excuses. After a crash a delivery may be repeated because the daemon does not know of its outcome, or
+// because the MTA has not heard that the message was taken. The mail log of the next start names each of these recipients.
+// One case the daemon cannot name: it gave an answer that the MTA did not hear because the MTA's power was off by then.
+// known excuses these offers as well.
 func (b *books) known() {
 	for _, n := range b.sandbox.named() {
 		b.name(n)
@@ -152,8 +153,8 @@ func (b *books) known() {
 	}
 }
 
-// gone excuses, likewise, what was sent in the very moment in which the disk was cut off: what was to be on record before
-// may have been reported as durable falsely.
+// gone excuses a repetition of what was sent just after the disk was cut off: the kernel may have told the daemon falsely
+// that the record of that visit was on disk.
 func (b *books) gone() {
 	for p, times := range b.arrivals {
 		for _, t := range times {
@@ -164,14 +165,14 @@ func (b *books) gone() {
 	}
 }
 
-// name allows what a line of the mail log says. A notification is named by the sender it goes to.
+// name excuses what a line of the mail log names. The line of a notification names the sender as the recipient.
 func (b *books) name(n named) {
 	c := b.sandbox.loggedAfter(n.at)
 	e := b.sandbox.ledger.find(n.id)
 	id, report := idOfSender(n.rcpt)
 	report = report && id == n.id
 	if c == nil || e == nil || !report && !slices.Contains(e.rcpts, n.rcpt) {
-		b.result.violate("the mail log says that %s may get %s twice: after which crash, and of which message?", n.rcpt, n.id)
+		b.result.violate("the mail log says that %s may get %s twice, which fits no crash or no message", n.rcpt, n.id)
 		return
 	}
 	b.result.Named++
@@ -187,21 +188,21 @@ func (b *books) allow(p pair, x excuse) {
 	b.excuses[p] = append(b.excuses[p], x)
 }
 
-// again charges each arrival but the first to a crash that excuses it. Of a message that was left with the MTA the first
-// is one too many as well: beside has charged all of them.
+// again charges each arrival of a pair but the first to a crash that excuses it. Arrivals of a message that was left with
+// the MTA are charged by beside, all of them.
 func (b *books) again(p pair, times []time.Time) {
 	if e := b.sandbox.ledger.find(p.id); e != nil && e.fate == passed {
 		return
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	left := slices.Clone(b.excuses[p])
-	slices.SortFunc(left, func(x, y excuse) int { // those that fit more are left for later
+	slices.SortFunc(left, func(x, y excuse) int { // the excuses that fit fewer arrivals come first, so that the others stay for the rest
 		if x.again != y.again {
 			return map[bool]int{false: -1, true: 1}[x.again]
 		}
 		return x.at.Compare(y.at)
 	})
-	repeated := make(map[*crash]int) // arrivals before it that have been explained as repeated
+	repeated := make(map[*crash]int) // by crash: arrivals before it whose repetition has been excused
 	for _, t := range times[1:] {
 		b.result.AllTwice++
 		at := slices.IndexFunc(left, func(x excuse) bool {
@@ -209,7 +210,7 @@ func (b *books) again(p pair, times []time.Time) {
 		})
 		if at < 0 {
 			b.result.Unexplained++
-			b.result.violate("%s arrived %d times at %s, and nobody was told: %s", p.id, len(times), p.rcpt, b.history(p, times))
+			b.result.violate("%s arrived %d times at %s, and the mail log does not name it: %s", p.id, len(times), p.rcpt, b.history(p, times))
 			continue
 		}
 		left[at].twice++
@@ -220,13 +221,13 @@ func (b *books) again(p pair, times []time.Time) {
 	}
 }
 
-// arrivedBy counts the arrivals up to t.
+// arrivedBy counts the times up to t. times is sorted.
 func arrivedBy(times []time.Time, t time.Time) int {
 	n, _ := slices.BinarySearchFunc(times, t, func(x, t time.Time) int { return cmp.Or(x.Compare(t), -1) })
 	return n
 }
 
-// history tells what happened around a duplicate, in milliseconds after its first arrival.
+// history tells what happened around a duplicate. Times are relative to the first arrival.
 func (b *books) history(p pair, times []time.Time) string {
 	var s strings.Builder
 	ms := func(t time.Time) string { return t.Sub(times[0]).Round(time.Millisecond / 10).String() }

@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// booked is a sandbox without a daemon, to which a test tells what happened.
+// booked is a sandbox without a daemon: the test says what happened in it.
 type booked struct {
 	*sandbox
 	t          *testing.T
@@ -30,10 +30,10 @@ func newBooked(t *testing.T) *booked {
 	return &booked{sandbox: &sandbox{ledger: l}, t: t, begin: time.Now().Add(-time.Minute)}
 }
 
-// at is a moment of the story, in milliseconds.
+// at is the time ms milliseconds after the beginning.
 func (b *booked) at(ms int) time.Time { return b.begin.Add(time.Duration(ms) * time.Millisecond) }
 
-// offer puts a message into the ledger.
+// offer records a message and its fate in the ledger.
 func (b *booked) offer(id string, f fate, rcpts ...string) *mail {
 	m := &mail{id: id, rcpts: rcpts, raw: []byte("X-Ledger: " + id + "\r\n\r\nbody of " + id + "\r\n")}
 	b.ledger.intend(m)
@@ -57,7 +57,7 @@ func (b *booked) report(m *mail, rcpt string, ms int) {
 	b.reports = append(b.reports, sink.Delivery{Rcpt: sender(m.id), ID: "dsn", Raw: []byte(raw), Time: b.at(ms)})
 }
 
-// down is a crash at ms, after which all was quiet 10 ms later. The log of the start that follows it names told.
+// down adds a crash at ms. 10 ms later all that the daemon had sent has arrived. The log of the next start names told.
 func (b *booked) down(ms int, told ...named) *crash {
 	c := &crash{what: "kill", at: b.at(ms), until: b.at(ms + 10), logged: int64(ms)}
 	b.crashes = append(b.crashes, c)
@@ -77,10 +77,10 @@ func (b *booked) audited(waiting ...pair) Result {
 	return b.result
 }
 
-// tale is what happened, and what the books must make of it.
+// tale is a story and the result that the books must find.
 type tale struct {
 	name  string
-	story func(*booked) []pair // returns who still waits
+	story func(*booked) []pair // returns the recipients who still wait
 	want  Result
 }
 
@@ -262,8 +262,8 @@ func numbers(r Result) string {
 		r.Acknowledged, r.Delivered, r.Lost, r.Phantom, r.Altered, r.WrongRecipient, r.Duplicates, r.AllTwice, r.Window, r.Unexplained)
 }
 
-// TestUnheard: an offer that a crash kept from being answered may come twice, also when the MTA keeps it the second time,
-// if the restart says so, or if the answer came when the power was off.
+// TestUnheard: a message may arrive twice when a crash prevented the answer to its first offer, also when the MTA keeps it at
+// the second offer. The restart must name it, unless the answer was given while the power was off.
 func TestUnheard(t *testing.T) {
 	for _, second := range []fate{answered, passed} {
 		for _, tt := range []struct {
@@ -295,7 +295,7 @@ func TestUnheard(t *testing.T) {
 	}
 }
 
-// TestReportedTwice: a crash excuses one more report when its restart names the recipient, or the notification.
+// TestReportedTwice: a crash excuses one more report when the restart names the recipient or the notification.
 func TestReportedTwice(t *testing.T) {
 	for _, tt := range []struct {
 		told []named
@@ -316,7 +316,7 @@ func TestReportedTwice(t *testing.T) {
 	}
 }
 
-// TestNamedWithoutReason: a name that fits no message, or no crash, is a false alarm.
+// TestNamedWithoutReason: a line of the mail log that fits no message, or no crash, is a violation.
 func TestNamedWithoutReason(t *testing.T) {
 	b := newBooked(t)
 	b.offer("m1", intended, "u@near.test")
@@ -332,7 +332,7 @@ func TestNamedWithoutReason(t *testing.T) {
 	}
 }
 
-// TestPowerOff: what is answered while the power is off is not heard, and what arrives then may arrive again.
+// TestPowerOff: an answer that is given while the power is off is not heard, and the message may arrive again.
 func TestPowerOff(t *testing.T) {
 	b := newBooked(t)
 	m := &mail{id: "m1", rcpts: []string{"u@near.test"}, raw: []byte("X-Ledger: m1\r\n\r\n")}

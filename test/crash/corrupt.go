@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	corruptSettled = 60  // messages delivered before anything is damaged
-	corruptWaiting = 120 // messages that wait then
+	corruptSettled = 60  // messages that were delivered before the damage
+	corruptWaiting = 120 // messages that waited at the time of the damage
 )
 
-// corruptMode damages a copy of one state directory n times, each time in another way, and looks what a start makes of
-// it: either it refuses with one clear line, or it goes on and says of everything that is missing that it is.
+// corruptMode damages n copies of a state directory, each in another way, and starts the daemon on each copy. The daemon
+// must either refuse to start, with one clear line, or say that mail is missing or damaged when some is.
 func corruptMode(r *run, n int) (Result, error) { return r.corrupt(options{}, n) }
 
 func (r *run) corrupt(o options, n int) (Result, error) {
@@ -45,7 +45,7 @@ func (r *run) corrupt(o options, n int) (Result, error) {
 		for _, e := range s.ledger.all() {
 			s.result.Acknowledged += len(e.taken)
 		}
-		s.result.note("%d starts refused, and %d of these salvaged; of all, %d went on with damage told, %d with a torn tail told, %d found nothing wrong; %d recipients told to be missing, %d delivered again",
+		s.result.note("%d starts refused, and %d of these salvaged; of all starts, %d reported damage, %d reported a torn tail, %d found nothing wrong; %d recipients were reported missing, %d got a message again",
 			m.refused, m.salvaged, m.told, m.torn, m.silent, m.missing, s.result.AllTwice)
 		for _, c := range s.daemon.Complaints() {
 			s.result.violate("%s", c)
@@ -58,13 +58,13 @@ func (r *run) corrupt(o options, n int) (Result, error) {
 type damager struct {
 	sandbox  *sandbox
 	rng      *rand.Rand
-	original string        // what is damaged is a copy of it
-	done     map[pair]bool // delivered before: not expected again
+	original string        // the undamaged state directory
+	done     map[pair]bool // delivered before the damage, so not expected again
 
 	refused, salvaged, told, torn, silent, missing int
 }
 
-// prepare fills the state directory: some messages are delivered, some wait because their sites cannot be reached, and
+// prepare fills the state directory. Some messages are delivered, some wait because their receivers cannot be reached; then
 // the daemon is killed.
 func (m *damager) prepare(seed uint64) error {
 	s := m.sandbox
@@ -92,7 +92,7 @@ func (m *damager) prepare(seed uint64) error {
 	if err := m.offer(load{conns: 4, messages: corruptWaiting, seed: seed + 1, prefix: "w", plain: true}); err != nil {
 		return err
 	}
-	time.Sleep(1200 * time.Millisecond) // for a snapshot, and something after it
+	time.Sleep(1200 * time.Millisecond) // long enough for a snapshot, which the next messages are not in
 	if err := m.sandbox.again(load{conns: 2, messages: corruptWaiting / 4, seed: seed + 2, prefix: "x", plain: true}); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (m *damager) prepare(seed uint64) error {
 	return errors.Join(os.Rename(s.state, m.original), os.WriteFile(s.daemon.Config(), open, 0o600))
 }
 
-// replaceRoutes makes every site unreachable.
+// replaceRoutes makes every receiver unreachable.
 func replaceRoutes(config []byte) []byte {
 	head, routes, _ := bytes.Cut(config, []byte("[route]\n"))
 	var shut []string
@@ -113,7 +113,7 @@ func replaceRoutes(config []byte) []byte {
 	return fmt.Appendf(nil, "%s[route]\n%s\n", head, strings.Join(shut, "\n"))
 }
 
-// offer starts the daemon and has it take messages.
+// offer starts the daemon and offers messages until all are answered.
 func (m *damager) offer(l load) error {
 	if err := m.sandbox.recover(); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (m *damager) offer(l load) error {
 	return m.sandbox.again(l)
 }
 
-// again has the running daemon take messages.
+// again offers messages to the running daemon until all are answered.
 func (s *sandbox) again(l load) error {
 	g := s.generate(l)
 	defer g.stop()
@@ -131,7 +131,7 @@ func (s *sandbox) again(l load) error {
 	return nil
 }
 
-// once damages a copy in one way, starts the daemon on it, and judges what it makes of it.
+// once damages a copy in one way, starts the daemon on it, and judges what the daemon says and delivers.
 func (m *damager) once() error {
 	s := m.sandbox
 	if err := m.restore(); err != nil {
@@ -161,7 +161,7 @@ func (m *damager) once() error {
 	return nil
 }
 
-// salvage has the daemon's own command save what can be read from files it refuses, and starts it on what is left.
+// salvage runs "millrace spool salvage" on files that the daemon refuses, and starts the daemon on the result.
 func (m *damager) salvage(what string) (snapshot.Report, error) {
 	d := m.sandbox.daemon
 	var report snapshot.Report
@@ -185,7 +185,7 @@ func (m *damager) salvage(what string) (snapshot.Report, error) {
 	return report, err
 }
 
-// restore makes a copy to damage.
+// restore puts an undamaged copy in place.
 func (m *damager) restore() error {
 	if err := os.RemoveAll(m.sandbox.state); err != nil {
 		return err
@@ -193,11 +193,11 @@ func (m *damager) restore() error {
 	return os.CopyFS(m.sandbox.state, os.DirFS(m.original))
 }
 
-// garbage is how much of it tail writes: more than a daemon that is killed at once can leave behind.
+// garbage is the number of bytes that tail writes: more than a daemon that is killed at once can leave behind.
 const garbage = 64 << 10
 
-// tail puts garbage behind the last record, as a torn write leaves it. The first start must tell it and cut it off; a
-// second one, after a kill, must not find it again.
+// tail puts garbage behind the last record, as a torn write does. The first start must report it and cut it off; a second
+// start, after a kill, must not find it again.
 func (m *damager) tail() error {
 	if err := errors.Join(m.restore(), m.appendGarbage()); err != nil {
 		return err
@@ -215,13 +215,13 @@ func (m *damager) tail() error {
 		}
 		torn := journal.Recovery.Torn
 		if told := torn >= garbage; told != (i == 0) || !journal.Recovery.Healthy() {
-			m.sandbox.result.violate("%d bytes of garbage behind the last record: start %d told of %d torn bytes: %s", garbage, i+1, torn, journal.Recovery.String())
+			m.sandbox.result.violate("%d bytes of garbage behind the last record: start %d reported %d torn bytes: %s", garbage, i+1, torn, journal.Recovery.String())
 		}
 	}
 	return nil
 }
 
-// settle lets the daemon deliver what it found, and kills it.
+// settle waits until the daemon has delivered what it has found, and kills it.
 func (m *damager) settle(what string) error {
 	if err := m.sandbox.drain(); err != nil {
 		if !m.sandbox.daemon.Over() {
@@ -233,16 +233,16 @@ func (m *damager) settle(what string) error {
 	return m.sandbox.daemon.Kill()
 }
 
-// refusal checks that a daemon that did not start said why, in one line.
+// refusal checks that a daemon that has refused to start has said why in one line.
 func (m *damager) refusal(what string) {
 	m.refused++
 	d := m.sandbox.daemon
 	if err := d.Failure(); err == nil || len(d.LastWords()) != 1 || strings.Contains(d.Log(), "goroutine ") {
-		m.sandbox.result.violate("%s: refused, but not with one clear line and a status: %.500v", what, err)
+		m.sandbox.result.violate("%s: refused, but not with one clear line and an exit status other than 0: %.500v", what, err)
 	}
 }
 
-// judge holds what a start on damaged files delivered against what it said.
+// judge compares what a start on damaged files delivered with what it said. begin is when it started.
 func (m *damager) judge(what string, begin time.Time, report snapshot.Report) {
 	s := m.sandbox
 	got := make(map[pair]int)
@@ -269,7 +269,7 @@ func (m *damager) judge(what string, begin time.Time, report snapshot.Report) {
 	m.count(what, missing, report)
 }
 
-// count sorts a start by what it said of what is missing.
+// count counts a start by what it said. Silence about missing mail is a loss.
 func (m *damager) count(what string, missing int, report snapshot.Report) {
 	m.missing += missing
 	switch {
@@ -279,7 +279,7 @@ func (m *damager) count(what string, missing int, report snapshot.Report) {
 		m.torn++
 	case missing > 0:
 		m.sandbox.result.Lost += missing
-		m.sandbox.result.violate("%s: %d recipients are missing and nothing was said: %s %v", what, missing, report.String(), report.Notes)
+		m.sandbox.result.violate("%s: %d recipients are missing and the daemon did not say so: %s %v", what, missing, report.String(), report.Notes)
 	default:
 		m.silent++
 	}

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestModes runs each mode, in small. Where one cannot run the test says why, and fails in CI.
+// TestModes runs each mode with small numbers. A mode that cannot run on this machine is skipped, or fails when CI is set.
 func TestModes(t *testing.T) {
 	small := map[string]int{
 		"kill": 6, "stop": 3, "power": 6, "corrupt": 12, "every": 150, "ioerr": 120, "selftest": 3, "model": 1000,
@@ -35,7 +35,7 @@ func TestModes(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) { tryMode(t, r, m, small[m.name]) })
 	}
 	if t.Failed() {
-		t.Log("what was worked on is in", dir)
+		t.Log("the working directory is kept:", dir)
 	} else if err := os.RemoveAll(dir); err != nil {
 		t.Error(err)
 	}
@@ -54,7 +54,7 @@ func tryMode(t *testing.T, r *run, m mode, n int) {
 	}
 }
 
-// TestCommand is what a pipeline calls.
+// TestCommand: a pipeline reads one JSON object and an exit status.
 func TestCommand(t *testing.T) {
 	var out, errs bytes.Buffer
 	status := command([]string{"-mode", "kill", "-n", "1", "-json", "-quiet"}, &out, &errs)

@@ -24,7 +24,7 @@ const diskSize = 64 << 20
 // How much of the file system's own journal a cut lets through (EXT4_IOC_SHUTDOWN).
 const (
 	cutDefault  = 0 // all that was written reaches the image, as after a freeze
-	cutFlushed  = 1 // the file system's journal reaches the image as it is
+	cutFlushed  = 1 // the file system writes its own journal to the image, and no data
 	cutNothing  = 2 // nothing more reaches the image: the power is off
 	iocShutdown = 0x8004587d
 )

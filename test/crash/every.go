@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atATime is how many sandboxes an enumeration works in: each of them waits most of the time.
+// atATime is how many sandboxes an enumeration works in at a time. It may be more than there are processors, because a
+// sandbox waits most of the time.
 const atATime = 4
 
-// everyMode plays the script again and again, each time to the next n-th system call of the journal, which is the last one
-// before a kill, and again before a power cut.
+// everyMode plays the script up to each step-th system call of the journal. That call is the last one before a kill, and in
+// another run the last one before a power cut.
 func everyMode(r *run, step int) (Result, error) {
 	calls, err := r.census()
 	if err != nil {
@@ -40,7 +41,7 @@ func everyMode(r *run, step int) (Result, error) {
 
 func isCall(n int) func(*call) bool { return func(c *call) bool { return c.n == n } }
 
-// every returns 1, 1+step, ... up to n.
+// every returns 1, 1+step, 1+2*step, ... up to n.
 func every(n, step int) []int {
 	var points []int
 	for i := 1; i <= n; i += step {
@@ -49,7 +50,7 @@ func every(n, step int) []int {
 	return points
 }
 
-// census plays the script undisturbed and counts its calls by kind, and all of them as "".
+// census plays the script undisturbed and counts its system calls by name. All calls together are counted as "".
 func (r *run) census() (map[string]int, error) {
 	calls := make(map[string]int)
 	_, err := r.inSandbox(options{}, func(s *sandbox) error {
@@ -68,8 +69,8 @@ func (r *run) census() (map[string]int, error) {
 	return calls, err
 }
 
-// parallel calls do with 0 to n-1, some at a time, and sums up. do reports whether what it was to do could be done: a
-// script is not the same length each time.
+// parallel calls do with 0 to n-1, atATime at once, and adds up the results. do reports whether the script reached the
+// point that do was looking for: the script does not make the same number of calls each time.
 func (r *run) parallel(n int, do func(r *run, i int) (Result, bool, error)) (Result, error) {
 	var (
 		sum   Result
@@ -97,13 +98,13 @@ func (r *run) parallel(n int, do func(r *run, i int) (Result, bool, error)) (Res
 		}
 	}
 	for range atATime {
-		wg.Go(work) // ends when there is nothing left
+		wg.Go(work) // ends when no number is left
 	}
 	wg.Wait()
 	return sum, first
 }
 
-// at names the point in the violations.
+// at adds the number of the point to the violations.
 func (r Result) at(n int) Result {
 	for i, v := range r.Violations {
 		r.Violations[i] = fmt.Sprintf("%s (point %d)", v, n)
@@ -111,7 +112,7 @@ func (r Result) at(n int) Result {
 	return r
 }
 
-// killAt plays the script and kills the daemon when it makes a call that is the one. It reports whether there was one.
+// killAt plays the script and kills the daemon at the first call that one chooses. It reports whether there was such a call.
 func (r *run) killAt(o options, one func(*call) bool) (Result, bool, error) {
 	met := false
 	res, err := r.inSandbox(o, func(s *sandbox) (err error) {
@@ -133,12 +134,13 @@ func (r *run) cutAt(o options, one func(*call) bool) (Result, bool, error) {
 	return res, met, err
 }
 
-// slowDisk is how long the last call is under way before the crash: time enough for a daemon that does not wait for it to
-// go on.
+// slowDisk is how long the last call is under way before the crash. A daemon that wrongly does not wait for the call has
+// the time to go on.
 const slowDisk = 10 * time.Millisecond
 
-// playTo plays the script until the call that is the one. The call is not made: the daemon is killed while it waits in the
-// kernel, and then strike is called. It reports whether there was such a call. The books are balanced in any case.
+// playTo plays the script up to the first call that one chooses. That call is never made: the daemon is killed while it
+// waits in the kernel; then strike is called. playTo reports whether there was such a call. It balances the books in any
+// case.
 func (s *sandbox) playTo(one func(*call) bool, c *crash, strike func() error) (bool, error) {
 	p := &script{sandbox: s, hit: make(chan struct{})}
 	s.through(&tap{decide: func(x *call) decision {
@@ -149,7 +151,7 @@ func (s *sandbox) playTo(one func(*call) bool, c *crash, strike func() error) (b
 		c.at, c.what = time.Now(), fmt.Sprintf("%s %d: %s %s", c.what, x.n, x.op, x.path)
 		close(p.hit)
 		_ = unix.Kill(x.pid, unix.SIGKILL)
-		return decision{errno: unix.EIO} // which it does not live to see
+		return decision{errno: unix.EIO} // the daemon does not live to see it
 	}})
 	end, err := p.play()
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/millrace/millrace/test/daemon"
 )
 
-// faultEnv chooses the fault of a daemon that has them built in.
+// faultEnv is the environment variable that wakes one of the faults built into a daemon.
 const faultEnv = "MILLRACE_SEEDED_FAULT"
 
-// edit is a change to the daemon's source: one place, found by its text, so that a change of the source that makes a
-// fault meaningless is noticed.
+// edit is a change of the daemon's source. The place is found by its text, which must stand there exactly once, so that the
+// harness fails when the source has changed and the fault may have become meaningless.
 type edit struct {
 	file     string // below the module's root
 	old, new string
@@ -29,14 +29,14 @@ import "os"
 var seededFault = os.Getenv("` + faultEnv + `")
 `
 
-// fault is one mistake somebody could make, and the part of a mode that must notice.
+// fault is a mistake that could be made in the daemon, and the part of a mode that must notice it.
 type fault struct {
 	name  string
 	edits []edit
 	catch func(r *run, o options) (Result, error)
 }
 
-// faults are the ten.
+// faults returns the ten faults.
 func faults() []fault {
 	return []fault{
 		{"ack before fsync", []edit{{
@@ -75,12 +75,12 @@ func faults() []fault {
 	}
 }
 
-// buildFaulty compiles a daemon that has all faults built in. Each sleeps until the environment names it.
+// buildFaulty compiles a daemon with all faults built in. Each fault sleeps until faultEnv names it.
 func buildFaulty(dir, root string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	files := make(map[string]string) // source as changed, by path below root
+	files := make(map[string]string) // changed source text, by path below root
 	for _, f := range faults() {
 		for _, e := range f.edits {
 			if err := e.apply(root, files); err != nil {
@@ -95,10 +95,10 @@ func buildFaulty(dir, root string) (string, error) {
 	return daemon.Build(dir, "-overlay", overlay)
 }
 
-// overlayOf is the overlay that buildFaulty has written below dir.
+// overlayOf is the path of the overlay that buildFaulty writes into dir.
 func overlayOf(dir string) string { return filepath.Join(dir, "overlay.json") }
 
-// apply makes the change in files.
+// apply makes the change in files, which it fills from root.
 func (e edit) apply(root string, files map[string]string) error {
 	text, ok := files[e.file]
 	if !ok {
@@ -111,13 +111,13 @@ func (e edit) apply(root string, files map[string]string) error {
 		files[filepath.Join(pkg, "seeded_fault.go")] = fmt.Sprintf(seeded, filepath.Base(pkg))
 	}
 	if n := strings.Count(text, e.old); n != 1 {
-		return fmt.Errorf("%s holds %d times, and not once: %s", e.file, n, e.old)
+		return fmt.Errorf("%s must hold this text once, and holds it %d times: %s", e.file, n, e.old)
 	}
 	files[e.file] = strings.Replace(text, e.old, e.new, 1)
 	return nil
 }
 
-// writeOverlay writes the changed files and returns the file that go build -overlay wants.
+// writeOverlay writes the changed files and the file for go build -overlay, whose path it returns.
 func writeOverlay(dir, root string, files map[string]string) (string, error) {
 	replace := make(map[string]string, len(files))
 	for name, text := range files {
@@ -135,7 +135,7 @@ func writeOverlay(dir, root string, files map[string]string) (string, error) {
 	return overlay, os.WriteFile(overlay, text, 0o600)
 }
 
-// moduleRoot is where the daemon's source is.
+// moduleRoot is the directory of the daemon's source.
 func moduleRoot() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {

@@ -30,7 +30,7 @@ type generator struct {
 	next    atomic.Int64
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	done    chan struct{} // closed when all clients have ended
+	done    chan struct{} // closed when the last client has ended
 }
 
 // generate starts a generator; stop ends it.

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// failure is one way of the disk to fail: from the n-th call of a kind on, once or for a while.
+// failure is one way in which the disk fails: the n-th call op returns errno. With ENOSPC further calls fail for a while.
 type failure struct {
 	op    string
 	errno unix.Errno
@@ -23,8 +23,8 @@ func (f failure) String() string { return fmt.Sprintf("%v at %s %d", f.errno, f.
 // fullFor is how long a full disk stays full.
 const fullFor = 300 * time.Millisecond
 
-// ioerrMode lets each step-th system call of each kind fail, once with EIO, and once because the disk is full for a while.
-// Then it cuts the power: what was answered for on the strength of a call that failed is gone.
+// ioerrMode lets each step-th system call of each kind fail: in one run with EIO, in another because the disk is full for a
+// while. Then it cuts the power, so that a message is lost if the daemon answered for it although the call had failed.
 func ioerrMode(r *run, step int) (Result, error) {
 	calls, err := r.census()
 	if err != nil {
@@ -40,7 +40,7 @@ func ioerrMode(r *run, step int) (Result, error) {
 	}
 	delete(calls, "")
 	sum, err := r.parallel(len(todo), func(r *run, i int) (Result, bool, error) { return r.failAt(options{}, todo[i]) })
-	sum.note("of these calls each %s failed: %v", ordinal(step), calls)
+	sum.note("every %s of these calls failed: %v", ordinal(step), calls)
 	return sum, err
 }
 
@@ -51,7 +51,7 @@ func ordinal(n int) string {
 	return fmt.Sprintf("%d-th", n)
 }
 
-// failAt plays the script, on a disk of its own, to a failure and beyond. It reports whether the script came to it.
+// failAt plays the script on a disk that fails once. It reports whether the script reached the failure.
 func (r *run) failAt(o options, f failure) (Result, bool, error) {
 	b := &badDisk{failure: f, gone: make(map[string]bool), hit: make(chan struct{})}
 	res, err := r.atDisk(o, func(s *sandbox, d *disk) error { return b.play(s, d) })
@@ -61,17 +61,17 @@ func (r *run) failAt(o options, f failure) (Result, bool, error) {
 	return res, b.met(), err
 }
 
-// badDisk fails once, or for a while, and then behaves as Linux does: what could not be synced is forgotten, and the next
-// fsync of the same file reports success.
+// badDisk fails once, or for a while. After a failed fsync it behaves as Linux does: the data is gone, and the next fsync of
+// the same file reports success.
 type badDisk struct {
 	failure failure
-	hit     chan struct{} // closed with the first failure
+	hit     chan struct{} // closed at the first failure
 
 	mu    sync.Mutex
 	count int
 	since time.Time
 	gone  map[string]bool // files whose sync has failed
-	again string          // one of them that was synced again
+	again string          // one of them that was synced again, "" if none
 }
 
 func (b *badDisk) met() bool {
@@ -83,7 +83,7 @@ func (b *badDisk) met() bool {
 	}
 }
 
-// decide is the tap's.
+// decide is for tap.decide.
 func (b *badDisk) decide(c *call) decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +100,7 @@ func (b *badDisk) decide(c *call) decision {
 	return decision{}
 }
 
-// fails reports whether c is to fail. The mutex is held.
+// fails reports whether c must fail. The caller holds the mutex.
 func (b *badDisk) fails(c *call) bool {
 	if !b.since.IsZero() {
 		return b.failure.errno == unix.ENOSPC && time.Since(b.since) < fullFor && needsSpace(c.op)
@@ -116,11 +116,11 @@ func (b *badDisk) fails(c *call) bool {
 	return true
 }
 
-// needsSpace reports whether a full disk makes a call fail. What is allocated can still be written, and synced.
+// needsSpace reports whether a call fails on a full disk. A sync does not: the space is allocated by then.
 func needsSpace(op string) bool { return op == "fallocate" || op == "open" || op == "pwrite64" }
 
-// play plays the script on the failing disk. A daemon that gives up is started again, as a supervisor would do; one that
-// goes on must take mail again by itself.
+// play plays the script on the failing disk. A daemon that gives up is started again, as a supervisor would do. A daemon
+// that goes on must take mail again by itself.
 func (b *badDisk) play(s *sandbox, d *disk) error {
 	s.through(&tap{decide: b.decide})
 	p := &script{sandbox: s, hit: b.hit}
@@ -150,7 +150,7 @@ func (b *badDisk) play(s *sandbox, d *disk) error {
 	return s.finish()
 }
 
-// aftermath looks whether the daemon takes mail again, for at most healLimit, unless it has given up.
+// aftermath waits until the daemon takes mail again or has ended, at most for healLimit.
 func (b *badDisk) aftermath(s *sandbox) {
 	time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
 	before, _ := s.ledger.answers()
@@ -169,10 +169,10 @@ func (b *badDisk) aftermath(s *sandbox) {
 	s.result.violate("the daemon did not take mail again within %s: %s", healLimit, s.daemon.LastLine())
 }
 
-// healLimit is how long a daemon may need to take mail again after its disk has healed.
+// healLimit is how long a daemon may take no mail after its disk has healed.
 const healLimit = 10 * time.Second
 
-// gaveUp checks that a daemon that ended because of its disk said so.
+// gaveUp checks that a daemon that has ended because of its disk has said why.
 func (b *badDisk) gaveUp(s *sandbox) {
 	if err := s.daemon.Failure(); err != nil && len(s.daemon.LastWords()) == 0 {
 		s.result.violate("the daemon ended without a clear line: %v", err)

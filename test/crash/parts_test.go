@@ -17,7 +17,7 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// TestResultKeys: these names are what others read.
+// TestResultKeys: programs read the JSON by these names.
 func TestResultKeys(t *testing.T) {
 	var out bytes.Buffer
 	r := Result{Mode: "kill", N: 3}
@@ -57,7 +57,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestMailIsItself: what the stand-in is given adds up to what the ledger expects to arrive, and every sender is its own.
+// TestMailIsItself: the message that the stand-in offers is, byte for byte, the message that the ledger expects to arrive.
 func TestMailIsItself(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 300 {
@@ -115,7 +115,7 @@ func TestVerdictOf(t *testing.T) {
 	}
 }
 
-// TestSpoil: each damage changes something, within what was written.
+// TestSpoil: each damage changes the data, and only where it was written.
 func TestSpoil(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	kinds := make(map[string]int)
@@ -135,7 +135,7 @@ func TestSpoil(t *testing.T) {
 	}
 }
 
-// TestFaultsFit: the places that the seeded faults change are still there, once each.
+// TestFaultsFit: the source still holds each place that a seeded fault changes, once.
 func TestFaultsFit(t *testing.T) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -180,10 +180,10 @@ func TestModelResult(t *testing.T) {
 	}
 }
 
-// tappedEnv makes this binary the program that a tap is tried on.
+// tappedEnv makes this binary the program that TestTap puts under a tap.
 const tappedEnv = "MILLRACE_CRASH_TAPPED"
 
-// TestTapped is the body of that program: it writes and syncs three times and says what came of it.
+// TestTapped is the body of that program. It writes and syncs three times and prints the errors.
 func TestTapped(t *testing.T) {
 	dir := os.Getenv(tappedEnv)
 	if dir == "" {
@@ -203,7 +203,7 @@ func TestTapped(t *testing.T) {
 	}
 }
 
-// TestTap: calls on the state directory are counted in order and decided about; others pass unseen.
+// TestTap: calls on the state directory are counted in order and decided about. Calls elsewhere pass unseen.
 func TestTap(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "in"), 0o755); err != nil {

@@ -16,7 +16,7 @@ const scriptMessages = 200
 type script struct {
 	sandbox *sandbox
 	gen     *generator
-	hit     chan struct{} // closed when the call was reached
+	hit     chan struct{} // closed when that call is reached
 }
 
 // play runs the script. It reports whether the script came to its end; it does not when hit is closed and the daemon dies.

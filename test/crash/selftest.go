@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// selftestMode builds a daemon with ten faults, lets each awake in turn, and looks whether the modes notice. What they do
-// not notice they would not notice in earnest.
+// selftestMode builds a daemon with ten faults that sleep, wakes one after the other, and looks whether the modes notice. A
+// fault that they miss here they would miss in the real daemon.
 func selftestMode(r *run, n int) (Result, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -40,7 +40,7 @@ func selftestMode(r *run, n int) (Result, error) {
 	return sum, nil
 }
 
-// judge notes whether a fault was caught, and by what.
+// judge records whether the fault was caught, and the violation that caught it.
 func (r *Result) judge(f fault, res Result, took time.Duration) {
 	if res.held() {
 		r.violate("not caught: %s", f.name)
@@ -67,7 +67,7 @@ func catchAtSync(r *run, o options) (Result, error) {
 	})
 }
 
-// sample tries 1 to n until something is found.
+// sample calls try with 1 to n until one of them finds a violation.
 func sample(n int, try func(int) (Result, error)) (Result, error) {
 	var sum Result
 	for i := 1; i <= n && sum.held(); i++ {
@@ -80,7 +80,7 @@ func sample(n int, try func(int) (Result, error)) (Result, error) {
 	return sum, nil
 }
 
-// catchByPower cuts the power, and drains after each cut, until something is lost.
+// catchByPower cuts the power until the books show a violation.
 func catchByPower(r *run, o options) (Result, error) {
 	return r.atDisk(o, func(s *sandbox, d *disk) error {
 		rng := rand.New(rand.NewPCG(r.seed, 5))
@@ -90,7 +90,7 @@ func catchByPower(r *run, o options) (Result, error) {
 	})
 }
 
-// catchByKill kills, and drains after each kill, until something is lost or comes too often.
+// catchByKill kills the daemon until the books show a violation.
 func catchByKill(r *run, o options) (Result, error) {
 	return r.inSandbox(o, func(s *sandbox) error {
 		rng := rand.New(rand.NewPCG(r.seed, 6))
@@ -98,20 +98,21 @@ func catchByKill(r *run, o options) (Result, error) {
 	})
 }
 
-// catchByModel runs the crash model. ext4 keeps its names in the order in which they came to be, so that on it no power cut
-// shows that one of them was not synced.
+// catchByModel runs the crash model. A power cut on ext4 cannot catch a directory that was not synced, because ext4 keeps
+// names in the order in which they were made.
 func catchByModel(r *run, o options) (Result, error) {
 	return r.model(o, overlayOf(filepath.Dir(o.bin)), 4000)
 }
 
-// catchByLie has every fsync report success and do nothing, on a daemon without a fault.
+// catchByLie runs the daemon without a fault on a disk whose every fsync reports success and does nothing.
 func catchByLie(r *run, o options) (Result, error) {
 	o.bin, o.env = r.bin, nil
 	o.tap = &tap{decide: func(c *call) decision { return decision{lie: c.op == "fsync" || c.op == "fdatasync"} }}
 	return catchByPower(r, o)
 }
 
-// until crashes the daemon under load, again and again, and balances the books after every few, until something is found.
+// until crashes the daemon under load until the books show a violation, or the daemon has survived the tries. It balances
+// the books after every five crashes.
 func (s *sandbox) until(rng *rand.Rand, crash func() error) error {
 	if err := s.recover(); err != nil {
 		return err
@@ -132,7 +133,7 @@ func (s *sandbox) until(rng *rand.Rand, crash func() error) error {
 	return nil
 }
 
-// crashes5 crashes five times; the last time after a snapshot, and something after it.
+// crashes5 crashes the daemon five times. Before the last crash it waits for a snapshot and some work after it.
 func (s *sandbox) crashes5(rng *rand.Rand, crash func() error) error {
 	for i := range 5 {
 		wait := time.Duration(20+rng.IntN(100)) * time.Millisecond
@@ -150,10 +151,10 @@ func (s *sandbox) crashes5(rng *rand.Rand, crash func() error) error {
 	return nil
 }
 
-// catchByDamage damages files, among others by garbage at the end of the last segment.
+// catchByDamage damages files; the last damage is garbage at the end of the last segment.
 func catchByDamage(r *run, o options) (Result, error) { return r.corrupt(o, tries) }
 
-// catchByError fails some fdatasyncs.
+// catchByError lets single fdatasyncs fail.
 func catchByError(r *run, o options) (Result, error) {
 	return sample(tries/10, func(n int) (Result, error) {
 		res, _, err := r.failAt(o, failure{"fdatasync", unix.EIO, 10 * n})
@@ -161,7 +162,7 @@ func catchByError(r *run, o options) (Result, error) {
 	})
 }
 
-// catchAtSnapshot kills just before a snapshot gets its name.
+// catchAtSnapshot kills the daemon just before a snapshot gets its final name.
 func catchAtSnapshot(r *run, o options) (Result, error) {
 	return sample(5, func(n int) (Result, error) {
 		seen := 0
@@ -175,7 +176,7 @@ func catchAtSnapshot(r *run, o options) (Result, error) {
 	})
 }
 
-// catchByIntruder starts a second daemon.
+// catchByIntruder starts a second daemon on the same state directory.
 func catchByIntruder(r *run, o options) (Result, error) {
 	return r.inSandbox(o, func(s *sandbox) error {
 		if err := s.recover(); err != nil {

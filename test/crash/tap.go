@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tap lets the daemon's system calls on its state directory pass through the harness, one at a time over all threads. It
-// is seccomp's user notification (seccomp_unotify(2)): the call waits in the kernel until somebody has decided about it.
+// tap puts a decision of the harness before each system call that a daemon makes on its state directory, one call at a time
+// over all threads. It uses seccomp's user notification (seccomp_unotify(2)): the call waits in the kernel for the decision.
 type tap struct {
-	state  string // calls on files elsewhere pass
+	state  string // the state directory; calls on other files pass
 	decide func(*call) decision
 
-	mu  sync.Mutex // held while deciding
-	n   int        // calls on the state directory so far, over all starts
-	err error      // of the tap itself
+	mu  sync.Mutex // held during decide
+	n   int        // calls on the state directory so far, of all starts
+	err error      // a failure of the tap itself
 
-	done chan struct{} // closed when the process it was launched for is gone
+	done chan struct{} // closed when the last launched process is gone
 }
 
 // call is a system call that waits for its decision.
@@ -31,13 +31,13 @@ type call struct {
 	pid  int
 	op   string // "pwrite64", "fsync", ...
 	path string // of the file, relative to the state directory
-	n    int    // how-manieth of all
+	n    int    // number of the call, from 1
 }
 
 // decision is what becomes of a call.
 type decision struct {
-	errno unix.Errno // fail with it
-	lie   bool       // report success and do nothing
+	errno unix.Errno // not 0: the call fails with it
+	lie   bool       // the call reports success and does nothing
 }
 
 // watched are the calls that change a state directory, or make it durable.
@@ -75,7 +75,8 @@ const (
 	renameAtPathArg2 = 3 // renameat: the new path is the fourth
 )
 
-// launch starts cmd under the tap.
+// launch starts cmd under the tap. cmd is not started directly: this program is started as a launcher (tap_launch.go), which
+// becomes cmd.
 func (t *tap) launch(cmd *exec.Cmd) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -104,7 +105,7 @@ func (t *tap) launch(cmd *exec.Cmd) error {
 	return nil
 }
 
-// receive takes the descriptor that comes over the socket.
+// receive receives the descriptor of the listener, which the launcher sends over the socket.
 func receive(socket int) (int, error) {
 	b, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(socket, b, oob, unix.MSG_CMSG_CLOEXEC)
@@ -122,7 +123,7 @@ func receive(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// serve decides about calls until nobody is left who could make one.
+// serve decides about calls until no process is left under the filter.
 func (t *tap) serve(listener int, done chan struct{}) {
 	defer close(done)
 	defer unix.Close(listener)
@@ -151,7 +152,7 @@ func (t *tap) fail(err error) {
 	t.err = errors.Join(t.err, fmt.Errorf("tap: %w", err))
 }
 
-// answer takes one call and answers it.
+// answer receives one call and sends the decision about it.
 func (t *tap) answer(listener int) error {
 	var n notification
 	if err := ioctl(listener, ioctlReceive, unsafe.Pointer(&n)); err != nil {
@@ -169,7 +170,7 @@ func (t *tap) answer(listener int) error {
 	return ignoreGone(ioctl(listener, ioctlSend, unsafe.Pointer(&r)))
 }
 
-// ignoreGone drops the error of a caller that was killed meanwhile.
+// ignoreGone drops the error that says that the caller was killed meanwhile.
 func ignoreGone(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINTR) {
 		return nil
@@ -184,7 +185,7 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) error {
 	return nil
 }
 
-// judge counts a call on the state directory and asks what becomes of it.
+// judge counts a call on the state directory and asks decide about it.
 func (t *tap) judge(n *notification, path string) decision {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -195,8 +196,8 @@ func (t *tap) judge(n *notification, path string) decision {
 	return t.decide(&call{pid: int(n.pid), op: watched[uint32(n.nr)], path: path, n: t.n})
 }
 
-// concerns returns the path of the file a call is about, if it is in the state directory. An open that only reads
-// changes nothing and passes.
+// concerns returns the path of the file that a call works on, relative to the state directory, and whether it lies there. An
+// open for reading is let pass, because it changes nothing.
 func (t *tap) concerns(n *notification) (string, bool) {
 	var path string
 	switch uint32(n.nr) {
@@ -216,7 +217,7 @@ func (t *tap) concerns(n *notification) (string, bool) {
 	return strings.TrimPrefix(rest, "/"), ok
 }
 
-// readString reads a string of another process, which waits in the kernel.
+// readString reads a string from the memory of a process that waits in the kernel.
 func readString(pid int, at uint64) string {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {
@@ -224,7 +225,7 @@ func readString(pid int, at uint64) string {
 	}
 	defer f.Close()
 	b := make([]byte, maxPath)
-	n, _ := f.ReadAt(b, int64(at)) // the page after it may not be there
+	n, _ := f.ReadAt(b, int64(at)) // a short read is no error here: the string may end in the last page that is mapped
 	if i := bytes.IndexByte(b[:n], 0); i >= 0 {
 		return string(b[:i])
 	}

@@ -11,14 +11,14 @@ import (
 
 const (
 	launchEnv    = "MILLRACE_CRASH_LAUNCH"
-	launchSocket = 3 // descriptor of the launcher on which it hands over the listener
+	launchSocket = 3 // the launcher's descriptor of the socket over which it sends the listener
 )
 
-// launched reports whether this process is to become a tapped daemon.
+// launched reports whether this process was started as a launcher.
 func launched() bool { return os.Getenv(launchEnv) != "" }
 
-// launch is the body of the launcher: it puts the filter on its thread, hands the listener to its parent and becomes the
-// program that args name. It returns only when that fails.
+// launch is the body of the launcher. It puts the filter on its thread, sends the listener to its parent, and becomes the
+// program that args name. It returns only when one of these fails.
 func launch(args []string) int {
 	runtime.LockOSThread()
 	err := os.Unsetenv(launchEnv)
@@ -46,7 +46,7 @@ func filterAndExec(args []string) error {
 	return unix.Exec(args[0], args, os.Environ())
 }
 
-// filterProgram stops the watched calls and lets all others pass.
+// filterProgram returns the filter that stops the watched calls and lets all others pass.
 func filterProgram() []unix.SockFilter {
 	const nr = 0 // offset of the call's number in struct seccomp_data
 	prog := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nr}}
