@@ -13,17 +13,18 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// ackResult is what the comparison of acknowledgements prints.
+// ackResult is the comparison of the promises.
 type ackResult struct {
 	Rounds   int                  `json:"rounds"`
 	Messages int                  `json:"messages"`
 	Conns    int                  `json:"conns"`
-	Rates    map[string][]float64 `json:"messages_per_second"` // taken at the milter door, by ack and round
+	Rates    map[string][]float64 `json:"messages_per_second"` // messages taken at the milter door, by ack and round
 	Journal  float64              `json:"journal_to_memory"`   // median of the rounds' ratios
 	Written  float64              `json:"written_to_memory"`
 }
 
-// ackBench takes a campaign of one body through the real milter door under each promise in turn, delivery going on.
+// ackBench has a daemon take a campaign of one body at its milter door, under each promise in turn. Delivery goes on
+// meanwhile.
 type ackBench struct {
 	messages, size, conns, rounds int
 	bin, dir                      string
@@ -71,7 +72,7 @@ func (b *ackBench) round(name, ack string) (rate float64, err error) {
 	return rate, errors.Join(err, d.Stop(time.Minute))
 }
 
-// feed offers the messages over all connections and returns how many a second were taken.
+// feed offers the messages over all connections and returns the messages taken per second.
 func (b *ackBench) feed(addr string) (float64, error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup

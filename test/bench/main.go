@@ -1,10 +1,10 @@
-// Command bench compares, in turns on the same machine in the same run, and prints the ratio of the rates as one JSON
-// object. Rates themselves mean little on a shared machine; the ratio is the figure.
+// Command bench measures Millrace and prints one JSON object. Where two ways are compared, they take turns in the same run
+// on the same machine, and the figure is the ratio of their rates: the rates themselves mean little on a shared machine.
 //
-//	go run ./test/bench             a pure-bulk campaign through a real Postfix, alone and with Millrace beside it
-//	go run ./test/bench -what ack   the milter door under ack = "journal", "written" and "memory"
-//	go run ./test/bench -what recovery -messages 1000000   a restart with so many messages waiting
-//	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of so many messages, and between
+//	go run ./test/bench             a campaign of bulk through a real Postfix, alone and with Millrace beside it
+//	go run ./test/bench -what ack   the milter door with ack = "journal", "written" and "memory"
+//	go run ./test/bench -what recovery -messages 1000000   a restart with 1,000,000 messages waiting
+//	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of 1,000,000 messages, and between
 package main
 
 import (
@@ -23,11 +23,11 @@ import (
 	"github.com/millrace/millrace/test/scenario"
 )
 
-// result is what is printed.
+// result is the comparison of a Postfix alone with a Postfix that has Millrace beside it.
 type result struct {
 	Rounds   int       `json:"rounds"`
 	Messages int       `json:"messages"`
-	Alone    []float64 `json:"postfix_alone"` // messages/s end to end, by round
+	Alone    []float64 `json:"postfix_alone"` // messages per second from the client to the receivers, by round
 	Beside   []float64 `json:"with_millrace"` // likewise
 	Ratio    float64   `json:"ratio"`         // median of the rounds' ratios
 	Lost     int       `json:"lost"`
@@ -35,10 +35,10 @@ type result struct {
 
 func main() {
 	var (
-		messages = flag.Int("messages", 3000, "messages of a campaign")
+		messages = flag.Int("messages", 3000, "messages of a campaign, or messages that wait")
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
-		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once on every way")
+		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
 		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery or snapshot")
 	)
 	flag.Parse()
@@ -114,7 +114,7 @@ func startScene(dir, bin string, o scenario.Options) (*scenario.Scene, error) {
 	return s, nil
 }
 
-// compare sends the campaign both ways in every round; the way that begins changes from round to round.
+// compare sends the campaign in both ways in every round. The two take turns in beginning.
 func compare(alone, beside *scenario.Scene, c load.Config, rounds int) (*result, error) {
 	r := &result{Rounds: rounds, Messages: c.Messages}
 	var ratios []float64
@@ -141,7 +141,7 @@ func compare(alone, beside *scenario.Scene, c load.Config, rounds int) (*result,
 	return r, nil
 }
 
-// campaign returns the rate from the first byte sent to the last message arrived.
+// campaign sends a campaign and returns its rate, measured from the first byte sent to the last arrival.
 func campaign(s *scenario.Scene, c load.Config) (rate float64, lost int, err error) {
 	c.Addr = s.Addr()
 	before := s.Sink.Count()

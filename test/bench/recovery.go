@@ -13,7 +13,7 @@ import (
 	"github.com/millrace/millrace/snapshot"
 )
 
-// recoveryResult is what a restart with many waiting messages costs.
+// recoveryResult is the cost of a restart with many waiting messages.
 type recoveryResult struct {
 	Messages   int     `json:"messages"`
 	Take       float64 `json:"take_seconds"`
@@ -25,7 +25,7 @@ type recoveryResult struct {
 	Restored   int64   `json:"restored"`
 }
 
-// recovery fills a queue map with n messages of one campaign, stops, and brings them back into another.
+// recovery fills a queue map with n messages of one campaign, closes its journal, and restores them into another queue map.
 func recovery(dir string, n, size int) (*recoveryResult, error) {
 	r := &recoveryResult{Messages: n}
 	base := heap()

@@ -17,11 +17,11 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// snapshotResult is what a recovery, and snapshots, of a full queue map cost at the door.
+// snapshotResult is what the recovery and the snapshots of a full queue map cost at the door.
 type snapshotResult struct {
 	Messages   int       `json:"messages"`         // waiting, each of them deferred
 	Recovery   float64   `json:"recovery_seconds"` // from the start of the daemon until it takes mail
-	Recovering quantiles `json:"door_recovering"`  // mail left with the MTA in that time
+	Recovering quantiles `json:"door_recovering"`  // messages left with the MTA in that time
 
 	Snapshots int       `json:"snapshots"`
 	Seconds   []float64 `json:"snapshot_seconds"`
@@ -31,7 +31,7 @@ type snapshotResult struct {
 	Ratio     float64   `json:"p99_ratio"`
 }
 
-// quantiles are of the time from the first packet of a message at the door to the answer.
+// quantiles are quantiles of the time from the first packet of a message at the door to the answer.
 type quantiles struct {
 	Messages int     `json:"messages"`
 	P50      float64 `json:"p50_ms"`
@@ -39,17 +39,18 @@ type quantiles struct {
 	Max      float64 `json:"max_ms"`
 }
 
-// snapshotBench fills a state directory, starts the daemon on it, and offers mail at a steady rate while it takes snapshots.
+// snapshotBench fills a state directory, starts the daemon on it, and offers mail at a steady rate while the daemon takes
+// snapshots.
 type snapshotBench struct {
 	messages, size, conns int
 	bin, dir              string
-	lasts                 time.Duration // of the offering
+	lasts                 time.Duration // how long mail is offered
 }
 
 const (
 	snapshotEvery = 10 * time.Second
-	offerEvery    = 50 * time.Millisecond // of each connection
-	// planTime is how long before its file appears a snapshot may have begun.
+	offerEvery    = 50 * time.Millisecond // on each connection
+	// planTime is how long before the appearance of its file a snapshot may have begun.
 	planTime = 100 * time.Millisecond
 )
 
@@ -79,7 +80,7 @@ func (b *snapshotBench) run() (*snapshotResult, error) {
 	return r, errors.Join(err, d.Stop(time.Minute))
 }
 
-// waiting fills a state directory with n messages of one campaign, each of which was deferred until tomorrow.
+// waiting fills a state directory with n messages of one campaign. All of them are deferred until tomorrow.
 func waiting(state string, n, size int) error {
 	agent, err := snapshot.Open(state, snapshot.DefaultConfig(), nil)
 	if err != nil {
@@ -112,7 +113,8 @@ func waiting(state string, n, size int) error {
 	return errors.Join(append(failed, agent.Close())...)
 }
 
-// ready offers mail to the daemon that is starting, which leaves it with the MTA until it has all of its own in memory.
+// ready offers mail to the starting daemon until the daemon takes a message: it takes none before it has recovered. ready
+// returns the times of the messages that were left with the MTA.
 func (b *snapshotBench) ready(d *door) (left []time.Duration, err error) {
 	c, err := standin.Dial("tcp", d.Milter, standin.Options{})
 	if err != nil {
@@ -138,7 +140,7 @@ func (b *snapshotBench) ready(d *door) (left []time.Duration, err error) {
 	return left, errors.New("the daemon takes no mail")
 }
 
-// span is a snapshot or the way of one message through the door.
+// span is the time of one snapshot, or of one message at the door.
 type span struct{ begin, end time.Time }
 
 func (s span) took() time.Duration { return s.end.Sub(s.begin) }
@@ -174,14 +176,14 @@ func (b *snapshotBench) measure(addr, dir string) (*snapshotResult, error) {
 	return r, errors.Join(failed...)
 }
 
-// client offers a message at each tick of its clock.
+// client offers a message every offerEvery until ctx is done.
 func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *atomic.Int64) ([]span, error) {
 	c, err := standin.Dial("tcp", addr, standin.Options{})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	time.Sleep(offerEvery * time.Duration(i) / time.Duration(b.conns)) // spread over the tick
+	time.Sleep(offerEvery * time.Duration(i) / time.Duration(b.conns)) // the connections take turns within offerEvery
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
 	body := bodyOf("Other news, on lines of their own.\r\n", b.size)
@@ -205,13 +207,14 @@ func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *at
 	}
 }
 
-// watch notes when snapshots are made, from the appearance of their temporary file to that of their name.
+// watch records the snapshots, each from the appearance of its temporary file to that of its final name, and the size of
+// the last one.
 func watch(ctx context.Context, dir string) (snaps []span, bytes int64) {
 	var begin time.Time
 	for ; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // it will be there when the first snapshot is
+			continue // the directory comes with the first snapshot
 		}
 		making := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), ".tmp") })
 		switch {
@@ -227,7 +230,7 @@ func watch(ctx context.Context, dir string) (snaps []span, bytes int64) {
 	return snaps, bytes
 }
 
-// split tells the messages that were at the door during a snapshot from the others.
+// split divides the messages into those at the door during a snapshot and the others, and returns their times.
 func split(all, snaps []span) (during, without []time.Duration) {
 	for _, m := range all {
 		if slices.ContainsFunc(snaps, func(s span) bool { return m.begin.Before(s.end) && s.begin.Before(m.end) }) {

@@ -71,8 +71,8 @@ func connects(addr string) func() error {
 	}
 }
 
-// openTo lets users other than root pass through dir and the directories above it, as far as they belong to root:
-// test directories are closed to others, and a mail server works as another user.
+// openTo lets other users than root pass through dir and the directories above it. A mail server works as another user,
+// and the directories of tests are closed to others.
 func openTo(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -92,7 +92,7 @@ func openTo(dir string) error {
 	return nil
 }
 
-// run executes a command that ends by itself and returns what it wrote to stdout; an error carries stderr.
+// run runs a command to its end and returns its stdout. The error quotes its stderr.
 func run(cmd *exec.Cmd) (string, error) {
 	var complaints strings.Builder
 	cmd.Stderr = &complaints

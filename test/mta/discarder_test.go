@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// discarder is a milter that takes everything and keeps nothing.
+// discarder is a milter that takes all mail and drops it.
 type discarder struct {
 	ln    net.Listener
 	taken atomic.Int64
@@ -59,7 +59,7 @@ func (d *discarder) session(conn net.Conn) {
 	}
 }
 
-// answer is what follows a command byte: version 6 and no wishes to the offer, nothing where none is due.
+// answer is the reply to a command: version 6 without any wishes to the offer, and none to commands that want none.
 func (d *discarder) answer(command byte) []byte {
 	switch command {
 	case 'O':

@@ -17,8 +17,8 @@ type Service struct {
 	Options    []Setting
 }
 
-// Fragment is what contrib/postfix adds to a Postfix: settings for main.cf, and services for master.cf. A service that
-// Postfix already has only gets the options.
+// Fragment is what contrib/postfix adds to a Postfix: settings for main.cf and services for master.cf. Of a service that
+// Postfix has already, only the options are added.
 type Fragment struct {
 	Main   []Setting
 	Master []Service
@@ -73,8 +73,8 @@ func sendmailSocket(addr string) string {
 	return "inet:" + port + "@" + host
 }
 
-// logicalLines reads a Postfix file: comments and empty lines are dropped, a line that begins with a blank continues
-// the one before it.
+// logicalLines reads a Postfix file. It drops comments and empty lines, and joins a line that begins with a blank to the
+// line before it.
 func logicalLines(name string) ([]string, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -102,7 +102,7 @@ func parseSetting(text string) (Setting, error) {
 	return Setting{name, strings.TrimSpace(value)}, nil
 }
 
-// columns is how many a master.cf entry has before the command's arguments.
+// columns is the number of columns of a master.cf entry before the arguments of its command.
 const columns = 8
 
 func parseService(line string) (Service, error) {
@@ -121,8 +121,8 @@ func parseService(line string) (Service, error) {
 	return s, nil
 }
 
-// Replace returns a copy with old replaced by new in every name and value: for instance the documented address by one
-// that is free.
+// Replace returns a copy with old replaced by new in every name and value, for instance the documented address by a free
+// one.
 func (f *Fragment) Replace(old, new string) *Fragment {
 	swap := func(s string) string { return strings.ReplaceAll(s, old, new) }
 	settings := func(list []Setting) []Setting {
@@ -139,7 +139,7 @@ func (f *Fragment) Replace(old, new string) *Fragment {
 	return &r
 }
 
-// apply changes p's configuration with the same postconf commands an administrator would use.
+// apply changes the configuration of p with the postconf commands that an administrator would use.
 func (f *Fragment) apply(p *Postfix) error {
 	edit := []string{"-e"}
 	for _, s := range f.Main {

@@ -16,9 +16,9 @@ import (
 	"github.com/millrace/millrace/test/process"
 )
 
-// OpendkimConfig says what a private opendkim signs, and how.
+// OpendkimConfig says which mail a private opendkim signs, and how. The zero value is ready for use.
 type OpendkimConfig struct {
-	Domains          []string // whose From address is signed; default sender.test
+	Domains          []string // mail with a From address in these is signed; default sender.test
 	Selector         string   // default test
 	Canonicalization string   // "header/body" of RFC 6376 section 3.4; default relaxed/relaxed
 	OmitHeaders      []string // header fields that are not signed
@@ -100,7 +100,7 @@ PidFile %s
 	return text
 }
 
-// LookupTXT answers for the published key, so that a verifier needs no DNS.
+// LookupTXT returns the record of the public key in place of DNS, for a verifier.
 func (o *Opendkim) LookupTXT(name string) ([]string, error) {
 	for _, domain := range o.config.Domains {
 		if strings.EqualFold(strings.TrimSuffix(name, "."), o.config.Selector+"._domainkey."+domain) {
@@ -116,5 +116,5 @@ func (o *Opendkim) PostfixMilter() string { return "inet:" + o.Addr }
 // SendmailMilter returns the address in the form of SendmailConfig.Milters.
 func (o *Opendkim) SendmailMilter() string { return sendmailSocket(o.Addr) }
 
-// Stop ends opendkim and waits for it. It has nothing to save, and asked politely it takes five seconds.
+// Stop ends opendkim and waits for it. It is killed: it has nothing to save, and on SIGTERM it takes five seconds.
 func (o *Opendkim) Stop() error { return stop(o.daemon, syscall.SIGKILL) }

@@ -26,7 +26,7 @@ func startOpendkim(t *testing.T, c OpendkimConfig) *Opendkim {
 	return o
 }
 
-// verify wants exactly one signature on d, and a good one.
+// verify fails the test unless d has exactly one signature, and a good one.
 func verify(t *testing.T, o *Opendkim, d sink.Delivery) {
 	t.Helper()
 	options := &dkim.VerifyOptions{LookupTXT: o.LookupTXT}
@@ -36,8 +36,8 @@ func verify(t *testing.T, o *Opendkim, d sink.Delivery) {
 	}
 }
 
-// TestSignaturesSurvive sends signed mail through both servers, in both canonicalisations, to where it is verified by
-// a library that shares nothing with opendkim.
+// TestSignaturesSurvive sends signed mail through both servers, in both canonicalisations. A library that shares nothing
+// with opendkim verifies it at the receiver.
 func TestSignaturesSurvive(t *testing.T) {
 	Require(t, OpendkimPart, PostfixPart, SendmailPart)
 	for _, form := range []string{"simple/simple", "relaxed/relaxed"} {
@@ -60,7 +60,7 @@ func TestSignaturesSurvive(t *testing.T) {
 	}
 }
 
-// TestVerifyCanFail makes sure that the check above is one.
+// TestVerifyCanFail: the verification of a changed message fails.
 func TestVerifyCanFail(t *testing.T) {
 	far, remote, _ := farEnd(t)
 	o := startOpendkim(t, OpendkimConfig{Canonicalization: "simple/simple"})

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Part is a server this package can start.
+// Part is a server that this package can start.
 type Part int
 
 // The parts.
@@ -19,10 +19,10 @@ const (
 	OpendkimPart
 )
 
-// ErrMissing is returned, wrapped with what is missing, when a Part cannot run on this machine.
+// ErrMissing is returned, wrapped with the reason, when a Part cannot run on this machine.
 var ErrMissing = errors.New("not available here")
 
-// Check returns nil when the part can be started here, else an error that wraps ErrMissing and says what to do.
+// Check returns nil when the part can be started on this machine, else an error that wraps ErrMissing and says what helps.
 func (p Part) Check() error {
 	switch p {
 	case SendmailPart:
@@ -30,7 +30,7 @@ func (p Part) Check() error {
 			return err
 		}
 		if _, err := os.Stat(sendmailBinary()); err != nil {
-			return fmt.Errorf("sendmail %w: it is not unpacked in %s; test/run does that", ErrMissing, sendmailRoot())
+			return fmt.Errorf("sendmail %w: it is not unpacked in %s; test/run unpacks it", ErrMissing, sendmailRoot())
 		}
 	case OpendkimPart:
 		if err := needProgram("opendkim"); err != nil {
@@ -49,12 +49,12 @@ func (p Part) Check() error {
 
 func needProgram(name string) error {
 	if lookup(name) == "" {
-		return fmt.Errorf("%s %w: it is not installed; test/run does that", name, ErrMissing)
+		return fmt.Errorf("%s %w: it is not installed; test/run installs it", name, ErrMissing)
 	}
 	return nil
 }
 
-// lookup finds a program also where a plain user's PATH does not lead.
+// lookup finds a program, also in directories that the PATH of a plain user lacks.
 func lookup(name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
@@ -67,8 +67,8 @@ func lookup(name string) string {
 	return ""
 }
 
-// Require skips the test, with the reason, when one of the parts cannot run here. In CI (the environment variable CI
-// is set) it fails the test instead: there, nothing may be missing.
+// Require skips the test, with the reason, when one of the parts cannot run on this machine. When the environment variable
+// CI is set, it fails the test instead: in CI nothing may be missing.
 func Require(t testing.TB, parts ...Part) {
 	t.Helper()
 	for _, p := range parts {

@@ -22,13 +22,13 @@ type PostfixConfig struct {
 	Hostname string // myhostname; default mx.postfix.test
 	// Relay is host:port of the server that gets all mail for other hosts, by the transport "smtp". Empty: DNS decides.
 	Relay string
-	// Local are domains of its own, each with host:port of an LMTP server that takes its mail (transport "lmtp").
+	// Local maps each local domain to host:port of the LMTP server that gets its mail, by the transport "lmtp".
 	Local map[string]string
 	// Milters are smtpd_milters in their order, for instance "inet:127.0.0.1:8891".
 	Milters []string
 	// Fragment is applied after everything else; see ReadFragment.
 	Fragment *Fragment
-	// Main are further settings for main.cf; they win over what the fields above make.
+	// Main are further settings for main.cf. They win over the settings that follow from the fields above.
 	Main map[string]string
 	// Listeners are further smtpd services, by a name for Postfix.Listener, each with its -o options.
 	Listeners map[string][]string
@@ -48,7 +48,7 @@ type Postfix struct {
 	master    *process.Process
 }
 
-// StartPostfix sets up a Postfix below dir, which must exist, starts it, and returns when it answers. It needs root.
+// StartPostfix sets up a Postfix below dir, which must exist, starts it, and returns when it answers. Only root may do so.
 func StartPostfix(dir string, c PostfixConfig) (*Postfix, error) {
 	if err := PostfixPart.Check(); err != nil {
 		return nil, fmt.Errorf("mta: %w", err)
@@ -99,7 +99,8 @@ func (p *Postfix) setUp() error {
 	return err
 }
 
-// writeMain makes main.cf: a host that relays for itself, all else stock.
+// writeMain writes main.cf: all settings are stock but for those that make the instance private and let local clients
+// relay.
 func (p *Postfix) writeMain() error {
 	main := map[string]string{
 		"compatibility_level":     "3.6",
@@ -135,7 +136,7 @@ func (p *Postfix) writeMain() error {
 	return nil
 }
 
-// bracketed makes a next hop of host:port that is not looked up in DNS.
+// bracketed is host:port as a next hop that Postfix does not look up in DNS.
 func bracketed(addr string) string {
 	host, port, ok := strings.Cut(addr, ":")
 	if !ok {
@@ -155,14 +156,14 @@ func (p *Postfix) localTransports() string {
 	return "inline:{ " + strings.Join(entries, ", ") + " }"
 }
 
-// smtpEntry is the entry for port 25, and chrooted matches a service that runs in a chroot, which a private queue
-// directory is not furnished for.
+// smtpEntry matches the entry for port 25. chrooted matches a service that runs in a chroot: a private queue directory
+// lacks the files that a chroot needs.
 var (
 	smtpEntry = regexp.MustCompile(`(?m)^smtp(\s+inet\s)`)
 	chrooted  = regexp.MustCompile(`(?m)^([^#\s]\S*\s+\S+\s+\S+\s+\S+\s+)[y-](\s)`)
 )
 
-// writeMaster makes master.cf from the one Postfix ships: no chroot, and a free port in place of 25.
+// writeMaster writes master.cf: the one that comes with Postfix, without chroot and with a free port in place of 25.
 func (p *Postfix) writeMaster() error {
 	stock, err := stockMaster()
 	if err != nil {
@@ -196,17 +197,17 @@ func (p *Postfix) writeMaster() error {
 	return nil
 }
 
-// stockMaster reads the master.cf that came with Postfix, untouched by this machine's administrator.
+// stockMaster reads the master.cf that came with Postfix. The administrator may have changed the one in /etc/postfix.
 func stockMaster() (string, error) {
 	for _, name := range []string{"/usr/share/postfix/master.cf.dist", "/etc/postfix/master.cf.proto"} {
 		if text, err := os.ReadFile(name); err == nil {
 			return string(text), nil
 		}
 	}
-	return "", fmt.Errorf("mta: the master.cf that comes with Postfix is not where it is expected")
+	return "", fmt.Errorf("mta: the master.cf that comes with Postfix is neither in /usr/share/postfix nor in /etc/postfix")
 }
 
-// Start starts a Postfix that was stopped, on the same ports and with the same queue.
+// Start starts a stopped Postfix again, on the same ports and with the same queue.
 func (p *Postfix) Start() error {
 	if _, err := p.command("postfix", "check"); err != nil {
 		return p.explained(err)
@@ -222,8 +223,8 @@ func (p *Postfix) Start() error {
 	return nil
 }
 
-// explained adds why: the end of the log, or, where Postfix could not even open its log, what postqueue has to say.
-// The commands that start Postfix keep silent without a terminal.
+// explained adds the reason to an error: the end of the log, or the complaint of postqueue where Postfix could not even
+// open its log. The commands that start Postfix print nothing without a terminal.
 func (p *Postfix) explained(err error) error {
 	if _, missing := os.Stat(p.logFile()); missing != nil {
 		_, why := p.command("postqueue", "-p")
@@ -238,7 +239,7 @@ func (p *Postfix) Stop() error { return stop(p.master, syscall.SIGTERM) }
 // Kill ends it as a crash would.
 func (p *Postfix) Kill() error { return stop(p.master, syscall.SIGKILL) }
 
-// Reload makes a changed configuration take effect.
+// Reload has Postfix read its changed configuration.
 func (p *Postfix) Reload() error {
 	_, err := p.command("postfix", "reload")
 	return err
@@ -276,7 +277,7 @@ func (p *Postfix) Log() (string, error) {
 	return string(text), nil
 }
 
-// Queued is one message in Postfix's queue, as postqueue -j tells.
+// Queued is one message in Postfix's queue, as postqueue -j prints it.
 type Queued struct {
 	Queue      string `json:"queue_name"` // active, deferred, hold, incoming, maildrop
 	ID         string `json:"queue_id"`

@@ -48,7 +48,7 @@ func startPostfix(t *testing.T, c PostfixConfig) *Postfix {
 	return p
 }
 
-// send runs a campaign that must be acknowledged whole, waits for it, and compares.
+// send runs a campaign. Every message must be acknowledged and arrive unchanged.
 func send(t *testing.T, far *sink.Sink, c load.Config) load.Report {
 	t.Helper()
 	report, err := load.Run(t.Context(), c)
@@ -69,7 +69,7 @@ func send(t *testing.T, far *sink.Sink, c load.Config) load.Report {
 	return report
 }
 
-// eventually fails the test unless the condition comes true in a while.
+// eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(arrivalTime); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -140,7 +140,7 @@ func queueSurvives(t *testing.T, s restartable, addr, away string, end func() er
 	}
 }
 
-// awayAddr is where a host will listen that does not yet.
+// awayAddr is the address of a host that does not listen yet.
 func awayAddr(t *testing.T) string {
 	t.Helper()
 	addr, err := process.FreeAddr()

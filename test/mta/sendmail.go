@@ -22,15 +22,15 @@ type SendmailConfig struct {
 	Hostname string // default mx.sendmail.test
 	// Relay is host:port of the server that gets all mail for other hosts, by the mailer "esmtp".
 	Relay string
-	// Local are domains of its own, each with host:port of an LMTP server that takes its mail (a mailer of its own).
+	// Local maps each local domain to host:port of the LMTP server that gets its mail, by a mailer of its own.
 	Local map[string]string
 	// Milters are sockets in Sendmail's form, in order, for instance "inet:8891@127.0.0.1".
 	Milters []string
-	// Fragment is mc text that follows: contrib/sendmail/millrace.mc, with its address replaced by a free one.
+	// Fragment is mc text that comes after all that; see ReadSendmailFragment.
 	Fragment string
 	// Lines are further mc lines, before the MAILERs.
 	Lines []string
-	// Trace writes every byte of every dialogue to Dir/trace. Sendmail has no log but syslog.
+	// Trace writes every byte of every dialogue to Dir/trace. Sendmail has no other log than syslog.
 	Trace bool
 }
 
@@ -60,7 +60,8 @@ func sendmailRoot() string {
 
 func sendmailBinary() string { return filepath.Join(sendmailRoot(), "usr/libexec/sendmail/sendmail") }
 
-// StartSendmail sets up a Sendmail below dir, which must exist, starts it, and returns when it answers. It needs root.
+// StartSendmail sets up a Sendmail below dir, which must exist, starts it, and returns when it answers. Only root may do
+// so.
 func StartSendmail(dir string, c SendmailConfig) (*Sendmail, error) {
 	if err := SendmailPart.Check(); err != nil {
 		return nil, fmt.Errorf("mta: %w", err)
@@ -82,7 +83,7 @@ func StartSendmail(dir string, c SendmailConfig) (*Sendmail, error) {
 	return s, nil
 }
 
-// setUp writes the files and lets m4 make sendmail.cf.
+// setUp writes the files and has m4 make sendmail.cf.
 func (s *Sendmail) setUp() error {
 	if err := openTo(s.Dir); err != nil {
 		return err
@@ -105,7 +106,7 @@ func (s *Sendmail) setUp() error {
 	}
 	m4 := exec.Command("m4", filepath.Join(s.Dir, "sendmail.mc"))
 	var warnings bytes.Buffer
-	m4.Stderr = &warnings // "promiscuous_relay configures your system as open relay": on loopback
+	m4.Stderr = &warnings // it warns of an open relay, which this one is, on the loopback address
 	cf, err := m4.Output()
 	if err != nil {
 		return fmt.Errorf("mta: make sendmail.cf: %w: %s", err, warnings.String())
@@ -118,7 +119,7 @@ func (s *Sendmail) setUp() error {
 
 func (s *Sendmail) cf() string { return filepath.Join(s.Dir, "sendmail.cf") }
 
-// mc fills in the template.
+// mc returns the template filled in.
 func (s *Sendmail) mc() (string, error) {
 	part := func(i int) func(string) (string, error) {
 		return func(addr string) (string, error) {
@@ -147,7 +148,7 @@ func (s *Sendmail) mc() (string, error) {
 	return mc.String(), nil
 }
 
-// Start starts a Sendmail that was stopped, on the same port and with the same queue.
+// Start starts a stopped Sendmail again, on the same port and with the same queue.
 func (s *Sendmail) Start() error {
 	args := []string{"-bD", "-q1m"}
 	if s.config.Trace {
@@ -161,9 +162,9 @@ func (s *Sendmail) Start() error {
 	return nil
 }
 
-// command makes a sendmail command that finds the unpacked libraries and believes that this machine has a full name.
-// On a host whose name has no dot Sendmail sleeps for a minute before it reads any configuration, so the name must come
-// from outside: nss_wrapper answers in place of the system.
+// command is a sendmail command that finds the unpacked libraries. On a host whose name has no dot Sendmail sleeps for a
+// minute before it reads any configuration, so no setting helps: nss_wrapper answers in place of the system, with a name
+// that has one.
 func (s *Sendmail) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(sendmailBinary(), append([]string{"-C" + s.cf()}, args...)...)
 	libraries, _ := filepath.Glob(filepath.Join(sendmailRoot(), "usr/lib/*-linux-gnu*"))
@@ -183,7 +184,7 @@ func (s *Sendmail) Stop() error { return stop(s.daemon, syscall.SIGTERM) }
 // Kill ends it as a crash would.
 func (s *Sendmail) Kill() error { return stop(s.daemon, syscall.SIGKILL) }
 
-// Flush has Sendmail try all queued mail now and waits until it has.
+// Flush has Sendmail try all queued mail now and returns when it has.
 func (s *Sendmail) Flush() error {
 	_, err := run(s.command("-q"))
 	return err

@@ -17,7 +17,7 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// eventually waits for ok.
+// eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
@@ -27,8 +27,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestBounceReachesTheSender: refused for good, reported by a DSN that goes through Postfix to the envelope sender, with
-// the mail log telling the whole life under Postfix's queue id.
+// TestBounceReachesTheSender: when receivers refuse recipients for good, a DSN goes through Postfix to the envelope sender.
+// The mail log tells the whole life of the message under Postfix's queue id.
 func TestBounceReachesTheSender(t *testing.T) {
 	s := beside(t, Options{Keep: true, Receivers: sink.Character{Refuse: sink.Matching("bad*")}})
 	submit(t, s.Addr(), "<news+1@sender.test> ENVID=QQ1 RET=HDRS",
@@ -63,7 +63,7 @@ func checkDSN(t *testing.T, d sink.Delivery) {
 	}
 }
 
-// checkMailLog follows the message by Postfix's queue id through our log, and lets pflogsumm count it.
+// checkMailLog follows the message through Millrace's mail log by Postfix's queue id, and has pflogsumm count it.
 func checkMailLog(t *testing.T, s *Scene) {
 	t.Helper()
 	log, err := s.Postfix.Log()
@@ -74,7 +74,7 @@ func checkMailLog(t *testing.T, s *Scene) {
 	if id == nil {
 		t.Fatalf("Postfix logged no discarded message:\n%s", log)
 	}
-	eventually(t, "our log says removed", func() bool { return strings.Contains(s.Millrace.MailLog(), id[1]+": removed") })
+	eventually(t, "the mail log says removed", func() bool { return strings.Contains(s.Millrace.MailLog(), id[1]+": removed") })
 	var life []string
 	for line := range strings.Lines(s.Millrace.MailLog()) {
 		if strings.Contains(line, id[1]+": ") {
@@ -98,8 +98,8 @@ func checkMailLog(t *testing.T, s *Scene) {
 	}
 }
 
-// TestHandback: after two failed visits a message goes back to Postfix's disk queue, which delivers it; we do not take
-// it again.
+// TestHandback: after two failed visits a message goes back to Postfix's disk queue, and Postfix delivers it. Millrace does
+// not take it again.
 func TestHandback(t *testing.T) {
 	s := beside(t, Options{Config: "handback.visits = 2"})
 	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
@@ -119,7 +119,8 @@ func TestHandback(t *testing.T) {
 	})
 }
 
-// TestHandbackComesBackThroughTheMilter: even offered to us again, a message that was handed back is not taken.
+// TestHandbackComesBackThroughTheMilter: Millrace does not take a message that it has handed back, even when the MTA offers
+// it again.
 func TestHandbackComesBackThroughTheMilter(t *testing.T) {
 	s := beside(t, Options{Config: "handback.visits = 1"})
 	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
@@ -135,7 +136,7 @@ func TestHandbackComesBackThroughTheMilter(t *testing.T) {
 	}
 }
 
-// refusing is a receiver that answers each recipient 451.
+// refusing opens a listener that answers 451 to each recipient, and returns its address.
 func (s *Scene) refusing(t *testing.T) string {
 	t.Helper()
 	addr, err := s.Sink.Listen("127.0.0.1:0", sink.Character{Name: "refusing", Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1 << 30}}})
@@ -155,8 +156,8 @@ func (s *Scene) restart(t *testing.T) {
 	}
 }
 
-// TestObserveAndReload: observe takes nothing and counts; a reload with a bad file changes nothing and says so; one with a
-// good file takes effect without a restart.
+// TestObserveAndReload: in the mode observe nothing is taken, only counted. A reload of a bad file changes nothing and says
+// so. A reload of a good file takes effect without a restart.
 func TestObserveAndReload(t *testing.T) {
 	s := beside(t, Options{})
 	d := s.Millrace
@@ -196,7 +197,7 @@ func (d *Millrace) reload(t *testing.T, says string) {
 	eventually(t, "the log says "+says, func() bool { return strings.Contains(d.Log(), says) })
 }
 
-// TestQueueCommands: list and show tell, of mail that cannot be delivered, why and until when; plain and as JSON.
+// TestQueueCommands: "queue list" and "queue show" say why mail waits and when its next attempt is, for a human and as JSON.
 func TestQueueCommands(t *testing.T) {
 	s := beside(t, Options{Config: "retry.schedule = [\"1h\"]"})
 	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
@@ -226,7 +227,7 @@ func TestQueueCommands(t *testing.T) {
 	}
 }
 
-// TestRefusesToStart: each with one clear line, and nothing started.
+// TestRefusesToStart: the daemon refuses each of these starts with one clear line.
 func TestRefusesToStart(t *testing.T) {
 	s := newScene(t, Options{})
 	cases := []struct {
@@ -266,8 +267,8 @@ func TestRefusesToStart(t *testing.T) {
 	}
 }
 
-// TestMalformedMail: whatever Postfix lets through arrives as Postfix itself would have sent it, taken or left; never
-// mangled further, never lost.
+// TestMalformedMail: malformed mail that Postfix lets through arrives as Postfix alone would have sent it, whether Millrace
+// takes it or not.
 func TestMalformedMail(t *testing.T) {
 	head := "X-Ledger: %\r\nFrom: <news@sender.test>\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%@sender.test>\r\n" +
 		"List-Id: <n.sender.test>\r\nPrecedence: bulk\r\nList-Unsubscribe: <https://x.test>\r\n"
@@ -286,7 +287,7 @@ func TestMalformedMail(t *testing.T) {
 	s := beside(t, Options{Keep: true})
 	for name, text := range cases {
 		text = strings.ReplaceAll(text, "%", name)
-		for _, addr := range []string{s.Addr(), s.Millrace.inject} { // offered to us, and by Postfix alone
+		for _, addr := range []string{s.Addr(), s.Millrace.inject} { // one listener offers it to Millrace, the other does not
 			submit(t, addr, "<news@sender.test> BODY=8BITMIME", []string{"<" + name + "@far.test>"}, []int{250}, text)
 		}
 	}

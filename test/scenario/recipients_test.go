@@ -13,15 +13,16 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// recipient is one RCPT of the mixed message, and where it must arrive.
+// recipient is one RCPT of the mixed message, and where the message must arrive for it.
 type recipient struct {
 	rcpt string // the RCPT command's argument
 	code int    // what Postfix must answer
-	as   string // the address at the sink; "" for none of its own
+	as   string // the address at the sink; "": no delivery of its own
 	side string // "bulk" by Millrace, "local" or "remote" by the MTA
 }
 
-// mixed is every kind of recipient in one message. Duplicates, in other spellings too, are one person and one copy.
+// mixed is every kind of recipient in one message. The same address, also in another spelling, is one person who gets one
+// copy.
 var mixed = []recipient{
 	{"<ann@far.test>", 250, "ann@far.test", "bulk"},
 	{"<ann@far.test>", 250, "", ""},
@@ -35,8 +36,7 @@ var mixed = []recipient{
 	{"<h@far.test>", 250, "h@far.test", "bulk"},
 }
 
-// TestMixedRecipients: local and remote, rejected and accepted, duplicates, case, quoted local parts in one message; each
-// gets it once, from the right side.
+// TestMixedRecipients: each recipient of the mixed message gets it once, from the right side.
 func TestMixedRecipients(t *testing.T) {
 	s := beside(t, Options{Keep: true, Main: map[string]string{
 		"smtpd_recipient_restrictions": "reject_non_fqdn_recipient, permit_mynetworks, reject",
@@ -64,7 +64,7 @@ func TestMixedRecipients(t *testing.T) {
 	}
 }
 
-// TestInternationalRecipients: SMTPUTF8 (RFC 6531) mail goes to receivers that announce it.
+// TestInternationalRecipients: SMTPUTF8 mail (RFC 6531) goes to receivers that announce SMTPUTF8.
 func TestInternationalRecipients(t *testing.T) {
 	s := beside(t, Options{Keep: true, Receivers: internationalSink(), Main: map[string]string{"smtputf8_enable": "yes"}})
 	text := strings.Replace(bulkMessage("utf8"), "Subject: News", "Subject: Neuigkeiten für Jürgen", 1)
@@ -77,7 +77,7 @@ func TestInternationalRecipients(t *testing.T) {
 	}
 }
 
-// TestNeverTaken: the null sender and automatic replies stay with Postfix although they look like bulk.
+// TestNeverTaken: mail from the null sender and automatic replies stay with Postfix even if they look like bulk.
 func TestNeverTaken(t *testing.T) {
 	s := beside(t, Options{})
 	submit(t, s.Addr(), "<>", []string{"<a@far.test>"}, []int{250}, bulkMessage("null"))
@@ -100,7 +100,7 @@ func expect(t *testing.T, s *Scene, want map[string]int) {
 	if err := s.Wait(t.Context(), total, time.Minute); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(500 * time.Millisecond) // a copy too many would come right behind
+	time.Sleep(500 * time.Millisecond) // time for a copy too many to arrive
 	got := make(map[string]int)
 	for d := range s.Sink.All() {
 		got[d.Listener+" "+d.Rcpt]++
@@ -124,7 +124,7 @@ func bulkMessage(id string) string {
 		"List-Id: <news.sender.test>\r\nList-Unsubscribe: <https://sender.test/off>\r\nPrecedence: bulk\r\n\r\nHello.\r\n.dot\r\n"
 }
 
-// submit hands one message in; codes are what each RCPT must be answered with.
+// submit hands in one message. codes are the answers that the RCPTs must get.
 func submit(t *testing.T, addr, from string, rcpts []string, codes []int, text string) {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr)

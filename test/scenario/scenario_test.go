@@ -17,7 +17,7 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// full runs every scenario at the size that README promises, instead of one that suits a test run.
+// full runs every scenario at the size that README names, instead of a size that suits a test run.
 var full = flag.Bool("full", false, "run the scenarios at full size")
 
 // binary is the daemon under test, built once.
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(daemon.WithBinary(&binary, m.Run, "-race"))
 }
 
-// size picks the number of messages.
+// size chooses the number of messages.
 func size(short, long int) int {
 	if *full {
 		return long
@@ -36,7 +36,7 @@ func size(short, long int) int {
 	return short
 }
 
-// beside starts a site with a Postfix and a Millrace.
+// beside starts a scene with a Postfix and a Millrace.
 func beside(t *testing.T, o Options) *Scene {
 	t.Helper()
 	mta.Require(t, mta.PostfixPart)
@@ -85,7 +85,7 @@ func logs(t *testing.T, s *Scene) {
 	}
 }
 
-// send runs a campaign that must be acknowledged whole.
+// send runs a campaign. Every message must be acknowledged.
 func send(t *testing.T, s *Scene, c load.Config) load.Report {
 	t.Helper()
 	c.Addr = s.Addr()
@@ -103,7 +103,7 @@ func send(t *testing.T, s *Scene, c load.Config) load.Report {
 	return report
 }
 
-// arrived waits for a campaign and holds it against the sink's ledger.
+// arrived waits for a campaign and compares it with the sink's deliveries.
 func arrived(t *testing.T, s *Scene, r load.Report) {
 	t.Helper()
 	if err := s.Wait(t.Context(), r.Recipients(), 3*time.Minute); err != nil {
@@ -114,7 +114,7 @@ func arrived(t *testing.T, s *Scene, r load.Report) {
 	}
 }
 
-// rightSide checks that bulk came by Millrace and the rest by the MTA.
+// rightSide checks that Millrace delivered the bulk and the MTA the rest.
 func rightSide(t *testing.T, s *Scene, r load.Report) {
 	t.Helper()
 	bulk := make(map[string]bool, len(r.Records))
@@ -146,8 +146,8 @@ func verifySignatures(t *testing.T, s *Scene) {
 	t.Logf("%d signatures verified", n)
 }
 
-// TestPostfixMixedTraffic is the main job: half the mail is bulk and leaves through Millrace, the rest through Postfix;
-// nothing is lost, doubled or altered, and signatures made before us verify after us.
+// TestPostfixMixedTraffic is the main job: half the mail is bulk and leaves through Millrace, the rest leaves through
+// Postfix. Nothing may be lost, doubled or altered, and DKIM signatures made before Millrace must verify.
 func TestPostfixMixedTraffic(t *testing.T) {
 	for _, form := range []string{"relaxed/relaxed", "simple/simple"} {
 		t.Run(strings.ReplaceAll(form, "/", "-"), func(t *testing.T) {
@@ -160,8 +160,8 @@ func TestPostfixMixedTraffic(t *testing.T) {
 	}
 }
 
-// TestPostfixCampaign is a pure-bulk campaign: with Postfix's default in_flow_delay and every message discarded it would
-// crawl at a message a second for each connection.
+// TestPostfixCampaign is a campaign of bulk alone. With Postfix's default in_flow_delay it would crawl at one message a
+// second for each connection, because Postfix delays a client whose messages do not leave its queue.
 func TestPostfixCampaign(t *testing.T) {
 	s := beside(t, Options{})
 	r := send(t, s, load.Config{Messages: size(500, 10_000), Conns: 10, Personal: 0.1})
@@ -176,7 +176,7 @@ func TestPostfixCampaign(t *testing.T) {
 	}
 }
 
-// TestSendmailMixedTraffic is the same beside a Sendmail.
+// TestSendmailMixedTraffic is TestPostfixMixedTraffic beside a Sendmail.
 func TestSendmailMixedTraffic(t *testing.T) {
 	mta.Require(t, mta.SendmailPart, mta.OpendkimPart)
 	s := newScene(t, Options{Keep: true, Sign: "relaxed/relaxed"})
@@ -192,7 +192,7 @@ func TestSendmailMixedTraffic(t *testing.T) {
 	verifySignatures(t, s)
 }
 
-// TestMillraceStopped: a Millrace that is gone lets mail flow through Postfix, also on connections that were open.
+// TestMillraceStopped: when Millrace is gone, mail flows through Postfix, also on SMTP connections that were open before.
 func TestMillraceStopped(t *testing.T) {
 	s := beside(t, Options{})
 	arrived(t, s, send(t, s, load.Config{Messages: 20, Prefix: "before"}))
@@ -223,7 +223,7 @@ func countPrefix(s *sink.Sink, prefix string) (n int) {
 	return n
 }
 
-// TestRestartUnderLoad stops and starts Millrace again and again while a campaign runs through Postfix.
+// TestRestartUnderLoad stops and starts Millrace all the time while a campaign runs through Postfix.
 func TestRestartUnderLoad(t *testing.T) {
 	s := beside(t, Options{Receivers: sink.Character{Delay: time.Millisecond}})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -256,7 +256,8 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 }
 
-// TestDrainAndRestore: SIGTERM with a full queue ends in time, and the next start delivers all of it, once.
+// TestDrainAndRestore: Millrace ends in time on SIGTERM with a full queue, and delivers the whole queue, once, after the
+// next start.
 func TestDrainAndRestore(t *testing.T) {
 	mta.Require(t, mta.PostfixPart)
 	n := size(3000, 50_000)
@@ -279,7 +280,7 @@ func TestDrainAndRestore(t *testing.T) {
 	arrived(t, s, r)
 }
 
-// reroute sends what waits to a listener that works.
+// reroute has Millrace deliver to a listener that works.
 func (s *Scene) reroute(t *testing.T) {
 	t.Helper()
 	addr, err := s.Sink.Listen("127.0.0.1:0", sink.Character{Name: "bulk2"})

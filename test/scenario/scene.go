@@ -1,6 +1,6 @@
-// Package scenario puts real parts together as an administrator would: a Postfix or Sendmail of its own, Millrace as a
-// process beside it with the settings contrib tells to add, and an internet that is a sink. Tests and benchmarks build
-// on it.
+// Package scenario puts real parts together as an administrator would: a private Postfix or Sendmail with the settings
+// that contrib adds to it, and Millrace as a process beside it. One sink receives all mail. The tests of this package and
+// test/bench use it.
 package scenario
 
 import (
@@ -48,7 +48,7 @@ type Options struct {
 	Stock      bool              // of what contrib/postfix adds, use only the milter
 }
 
-// ContribDir is the contrib folder, seen from a test's or a command's working directory.
+// ContribDir is the contrib folder, relative to the working directory of a test. A command that works elsewhere sets it.
 var ContribDir = filepath.Join("..", "..", "contrib")
 
 // New makes the sink and, unless NoMillrace is set, configures a Millrace. Neither it nor an MTA is started yet; but an
@@ -146,7 +146,7 @@ func (s *Scene) StartMillrace() error {
 	return nil
 }
 
-// StartPostfix starts a Postfix with what contrib/postfix tells to add, addresses apart.
+// StartPostfix starts a Postfix with the settings of contrib/postfix, in which only the addresses are replaced.
 func (s *Scene) StartPostfix(o Options) error {
 	dir, err := s.mkdir("postfix")
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *Scene) StartPostfix(o Options) error {
 		}
 		c.Fragment = f.Replace("127.0.0.1:8895", s.Millrace.Milter).Replace("127.0.0.1:10026", s.Millrace.inject)
 		if o.Stock {
-			c.Fragment.Master = c.Fragment.Master[1:] // without in_flow_delay
+			c.Fragment.Master = c.Fragment.Master[1:] // the first entry is the one with in_flow_delay
 		}
 	}
 	if s.Postfix, err = mta.StartPostfix(dir, c); err == nil {
@@ -172,7 +172,7 @@ func (s *Scene) StartPostfix(o Options) error {
 	return err
 }
 
-// StartSendmail starts a Sendmail with what contrib/sendmail tells to add, addresses apart.
+// StartSendmail starts a Sendmail with the lines of contrib/sendmail, in which only the address is replaced.
 func (s *Scene) StartSendmail() error {
 	dir, err := s.mkdir("sendmail")
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *Scene) StartSendmail() error {
 	return err
 }
 
-// Addr is where clients hand mail in.
+// Addr is host:port of the MTA, where clients hand in mail.
 func (s *Scene) Addr() string {
 	if s.Postfix != nil {
 		return s.Postfix.Addr
@@ -201,14 +201,14 @@ func (s *Scene) Addr() string {
 	return s.Sendmail.Addr
 }
 
-// Wait waits until n recipients have got something, at most for limit.
+// Wait waits until the sink has n deliveries, at most for limit.
 func (s *Scene) Wait(ctx context.Context, n int, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return s.Sink.Wait(ctx, n)
 }
 
-// Close ends all parts, the last one first.
+// Close ends all parts, in the reverse order of their start.
 func (s *Scene) Close() error {
 	var err error
 	for i := len(s.closers) - 1; i >= 0; i-- {
