@@ -9,7 +9,7 @@
 //	s.Fault("slow.test.", dns.Fault{Kind: dns.Timeout})
 //	defer s.Close()
 //
-// It behaves as a recursive server does towards its clients: it follows CNAME
-// records inside its own data, answers NXDOMAIN or an empty answer with a SOA
-// record, and truncates what does not fit into the client's UDP buffer.
+// Towards its clients it behaves as a recursive server: it follows CNAME
+// records inside its own data, adds a SOA record to a negative answer, and
+// truncates an answer that does not fit into the client's UDP buffer.
 package dns

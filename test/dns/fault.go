@@ -18,16 +18,16 @@ const (
 	Refused
 	// FormErr answers FORMERR.
 	FormErr
-	// NoEDNS answers FORMERR to queries with an OPT record, as servers did that
-	// are older than it.
+	// NoEDNS answers FORMERR to queries with an OPT record, as servers older
+	// than EDNS do.
 	NoEDNS
 	// HeaderOnly answers REFUSED with the bare 12 bytes of a header, as some
 	// public servers do.
 	HeaderOnly
 	// NXDomain denies that the name exists.
 	NXDomain
-	// Referral answers as a server that does not recurse: a list of other
-	// servers and nothing else.
+	// Referral answers as a server that does not recurse, with nothing but a
+	// list of other servers.
 	Referral
 	// Timeout never answers.
 	Timeout
@@ -35,13 +35,13 @@ const (
 	Truncated
 	// TruncatedAlways sets TC over UDP and closes the connection over TCP.
 	TruncatedAlways
-	// Garbage sends bytes that are no DNS message (over TCP: a message that
-	// ends too soon).
+	// Garbage sends bytes that are no DNS message; over TCP, a message that
+	// ends too early.
 	Garbage
 	// WrongID answers truthfully under another message id.
 	WrongID
-	// WrongName denies the name in answer to a question that was not asked,
-	// under the right id.
+	// WrongName answers under the right id to a question that was not asked,
+	// and denies the name.
 	WrongName
 	// Bare answers a CNAME without following it.
 	Bare
@@ -53,12 +53,12 @@ type Fault struct {
 	Kind Kind
 	// Type limits the fault to one record type ("MX", "A"); empty is all.
 	Type string
-	// Times limits the fault to that many queries; 0 is for ever.
+	// Times limits the fault to that many queries; 0: no limit.
 	Times int
-	// Delay comes before the answer, whatever Kind says.
+	// Delay is waited before the answer, with every Kind.
 	Delay time.Duration
-	// Then sends the true answer behind the false one (Garbage, WrongID and
-	// WrongName over UDP), as if a forger had been faster than the server.
+	// Then sends the true answer after the false one, as if a forger had been
+	// faster than the server. It is for Garbage, WrongID and WrongName over UDP.
 	Then bool
 }
 
@@ -67,8 +67,8 @@ func (f *Fault) covers(qtype uint16) bool {
 	return f.Type == "" || mdns.StringToType[f.Type] == qtype
 }
 
-// reply is what is sent for one query: raw bytes that come first (nil: none),
-// then the message (nil: nothing), or the end of the connection.
+// reply is the reaction to one query: first the raw bytes (nil: none), then
+// the message (nil: none); or, with hang, the end of the connection.
 type reply struct {
 	raw  []byte
 	msg  *mdns.Msg
@@ -137,7 +137,7 @@ func (f *Fault) truncated(truth *mdns.Msg, udp bool) reply {
 	return reply{msg: truth}
 }
 
-// forged is a message the client must not believe.
+// forged is a message that the client must not believe.
 func (f *Fault) forged(truth *mdns.Msg, udp bool) reply {
 	r := reply{raw: f.lie(truth)}
 	if f.Then && udp {

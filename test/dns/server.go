@@ -11,7 +11,7 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// query is what the server counts by.
+// query is a question, by which the server counts.
 type query struct {
 	name  string
 	qtype uint16
@@ -55,8 +55,8 @@ func New(zone string) (*Server, error) {
 	return s, nil
 }
 
-// TB is the part of testing.TB that Start needs; naming it here keeps package
-// testing out of programs that use New.
+// TB is the part of testing.TB that Start needs. It is named here so that a
+// program that uses New does not link package testing.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -75,8 +75,8 @@ func Start(t TB, zone string) *Server {
 	return s
 }
 
-// listen opens the same free port for UDP and TCP. Somebody else may own the
-// TCP port the kernel gave for UDP, hence the attempts.
+// listen opens the same free port for UDP and TCP. It tries several times,
+// because the kernel chooses the port for UDP, and for TCP it may be taken.
 func listen() (net.PacketConn, net.Listener, error) {
 	var errs []error
 	for range 10 {
@@ -101,7 +101,7 @@ func (s *Server) serve(pc net.PacketConn, ln net.Listener) {
 	h := mdns.HandlerFunc(s.handle)
 	s.udp = &mdns.Server{PacketConn: pc, Handler: h, NotifyStartedFunc: ready.Done}
 	s.tcp = &mdns.Server{Listener: ln, Handler: h, NotifyStartedFunc: ready.Done}
-	// Both errors are the closed socket's: nothing else ends these servers.
+	// The errors are dropped: only the closing of the socket ends these servers.
 	s.wg.Go(func() { _ = s.udp.ActivateAndServe() })
 	s.wg.Go(func() { _ = s.tcp.ActivateAndServe() })
 	ready.Wait()
@@ -140,14 +140,14 @@ func (s *Server) Add(zone string) error {
 	return nil
 }
 
-// Remove takes all records of a name away.
+// Remove removes all records of a name.
 func (s *Server) Remove(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.zone.remove(name)
 }
 
-// Replace takes all records of a name away and adds others in one step.
+// Replace removes all records of a name and adds others in one step.
 func (s *Server) Replace(name, zone string) error {
 	rrs, err := parseZone(zone)
 	if err != nil {
@@ -161,9 +161,9 @@ func (s *Server) Replace(name, zone string) error {
 }
 
 // Fault makes the answers to a name go wrong. The name may be a wildcard
-// ("*.dead.test."), which covers the names below it that have no fault of
-// their own; "*." covers all. Several faults of a name are used in order, each
-// as often as its Times says.
+// ("*.dead.test."): it covers the names below it that have no fault of their
+// own; "*." covers all names. Several faults of a name act in turn, each as
+// often as its Times says.
 func (s *Server) Fault(name string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,14 +171,15 @@ func (s *Server) Fault(name string, f Fault) {
 	s.faults[name] = append(s.faults[name], &f)
 }
 
-// Heal ends all faults of a name as it was given to Fault.
+// Heal ends all faults that were given to Fault under this name.
 func (s *Server) Heal(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.faults, mdns.CanonicalName(name))
 }
 
-// Count is how many queries of a type ("MX"; "" for all) asked for a name.
+// Count is the number of queries for a name, of one type ("MX") or, with "",
+// of all types.
 func (s *Server) Count(name, qtype string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,15 +196,15 @@ func (s *Server) Count(name, qtype string) int {
 	return n
 }
 
-// Total is how many queries came, and how many of them over TCP.
+// Total is the number of all queries, and of those over TCP.
 func (s *Server) Total() (all, tcp int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total, s.tcps
 }
 
-// handle answers one query; the library runs it in a goroutine per query and
-// waits for it in Shutdown.
+// handle answers one query. The library runs it in a goroutine of its own for
+// each query, and waits for it in Shutdown.
 func (s *Server) handle(w mdns.ResponseWriter, ask *mdns.Msg) {
 	if len(ask.Question) != 1 {
 		return
@@ -225,7 +226,7 @@ func (s *Server) handle(w mdns.ResponseWriter, ask *mdns.Msg) {
 	}
 }
 
-// wait sleeps for d and reports false when the server ends meanwhile.
+// wait waits for d. It reports false when the server ends before.
 func (s *Server) wait(d time.Duration) bool {
 	if d == 0 {
 		return true
@@ -240,7 +241,7 @@ func (s *Server) wait(d time.Duration) bool {
 	}
 }
 
-// reply works out what goes back for a query, and after which delay.
+// reply determines the reaction to a query, and the delay before it.
 func (s *Server) reply(ask *mdns.Msg, udp bool) (reply, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,7 +259,7 @@ func (s *Server) reply(ask *mdns.Msg, udp bool) (reply, time.Duration) {
 	return f.distort(m, udp), f.Delay
 }
 
-// count books a query; s.mu is held.
+// count counts a query. The caller holds s.mu.
 func (s *Server) count(q query, udp bool) {
 	s.counts[q]++
 	s.total++
@@ -267,8 +268,8 @@ func (s *Server) count(q query, udp bool) {
 	}
 }
 
-// fault finds the fault that a query runs into, and uses it up by one; s.mu is
-// held.
+// fault finds the fault that acts on a query, and counts down its Times. The
+// caller holds s.mu.
 func (s *Server) fault(q query) *Fault {
 	for _, name := range append([]string{q.name}, wildcards(q.name)...) {
 		for i, f := range s.faults[name] {
@@ -286,7 +287,8 @@ func (s *Server) fault(q query) *Fault {
 	return nil
 }
 
-// fit truncates an answer to what the client can take (RFC 6891 §6.2.3).
+// fit truncates an answer to the size that the client can receive (RFC 6891
+// section 6.2.3).
 func fit(m, ask *mdns.Msg, udp bool) {
 	size := mdns.MinMsgSize
 	if opt := ask.IsEdns0(); opt != nil {

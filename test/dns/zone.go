@@ -7,11 +7,11 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// defaultTTL is given to records whose line states none, in seconds.
+// defaultTTL is the TTL of a record whose line has none, in seconds.
 const defaultTTL = 300
 
 // maxChain bounds how many CNAME records one answer follows, so that a loop in
-// the data is an answer with the loop in it and not a loop in the server.
+// the zone does not become a loop in the server.
 const maxChain = 16
 
 // zone is the data a Server answers from: all records by owner name and type.
@@ -34,8 +34,8 @@ func parseZone(text string) ([]mdns.RR, error) {
 	return rrs, nil
 }
 
-// unindent strips leading blanks: in a master file they would mean "the owner
-// of the line above", which in indented Go source nobody wants.
+// unindent strips leading blanks, which come from the indentation of Go
+// source. In a master file they would mean "the owner of the line above".
 func unindent(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -59,12 +59,13 @@ func (z *zone) add(rrs []mdns.RR) {
 	}
 }
 
-// remove takes every record of a name away.
+// remove removes all records of a name.
 func (z *zone) remove(name string) {
 	delete(z.records, mdns.CanonicalName(name))
 }
 
-// node finds the records of a name: its own, or those of the nearest wildcard.
+// node finds the records of a name: its own, or the records of the nearest
+// wildcard. It reports whether the name exists.
 func (z *zone) node(name string) (map[uint16][]mdns.RR, bool) {
 	name = mdns.CanonicalName(name)
 	if n, ok := z.records[name]; ok {
@@ -78,7 +79,7 @@ func (z *zone) node(name string) (map[uint16][]mdns.RR, bool) {
 	return nil, z.above(name)
 }
 
-// above reports whether some record's owner lies below name: such a name
+// above reports whether the owner of a record lies below name. Then name
 // exists although it has no records (an empty non-terminal, RFC 8020).
 func (z *zone) above(name string) bool {
 	for owner := range z.records {
@@ -113,8 +114,8 @@ func (z *zone) soa(name string) mdns.RR {
 	}
 }
 
-// answer fills m with what the zone says to m's question. With chase, CNAME
-// records are followed as a recursive server would.
+// answer fills m with the zone's answer to m's question. With chase, it follows
+// CNAME records as a recursive server does.
 func (z *zone) answer(m *mdns.Msg, chase bool) {
 	name, qtype := mdns.CanonicalName(m.Question[0].Name), m.Question[0].Qtype
 	for range maxChain {
@@ -144,8 +145,8 @@ func (z *zone) negative(m *mdns.Msg, name string, exists bool) {
 	m.Ns = append(m.Ns, z.soa(name))
 }
 
-// owned copies records for an answer about name: those found at a wildcard
-// take the name that was asked for.
+// owned copies records for an answer about name. Records of a wildcard get the
+// name that was asked for.
 func owned(rrs []mdns.RR, name string) []mdns.RR {
 	list := make([]mdns.RR, len(rrs))
 	for i, rr := range rrs {

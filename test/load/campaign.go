@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// campaign makes the messages of a run. It is immutable: any goroutine may ask for any message.
+// campaign makes the messages of a run. It is immutable, so any goroutine may ask for any message.
 type campaign struct {
 	config Config
 	date   string
@@ -44,16 +44,16 @@ func (c *campaign) rcpts(n int) []string {
 	return to
 }
 
-// bulk reports whether message n has the header fields of a newsletter. The plain ones are spread evenly.
+// bulk reports whether message n has the header fields of a newsletter. The messages without them are spread evenly.
 func (c *campaign) bulk(n int) bool {
 	return int(float64(n+1)*c.config.Plain) == int(float64(n)*c.config.Plain)
 }
 
-// headerRoom is about what a header takes. It is a constant so that the shared part of two messages of one size is the
-// same to the last byte, whatever the lengths of their fields.
+// headerRoom is about the size of a header. It is a constant, so that two messages of the same size share the same number of
+// bytes although the lengths of their fields differ.
 const headerRoom = 700
 
-// message appends message n to dst, as it is before dots are stuffed: header, personal part, shared part.
+// message appends message n to dst, without stuffed dots: header, personal part, shared part.
 func (c *campaign) message(dst []byte, n int) []byte {
 	rng := rand.New(rand.NewPCG(c.config.Seed, uint64(n)+1))
 	size := c.config.MinSize + rng.IntN(c.config.MaxSize-c.config.MinSize+1)
@@ -80,7 +80,7 @@ func (c *campaign) header(dst []byte, n int) []byte {
 	if !c.bulk(n) {
 		return fmt.Appendf(dst, "Subject: Your new password, %s\r\n\r\n", id)
 	}
-	// The folded field and the one without a blank after the colon are there to be left alone.
+	// A folded field and a field without a blank after the colon: no software on the way may change them.
 	dst = fmt.Appendf(dst, "Subject:News of the week\r\nList-Unsubscribe: <mailto:off+%s@sender.test>,\r\n\t<https://sender.test/off/%s>\r\n", id, id)
 	dst = append(dst, "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nList-Id: News <news.sender.test>\r\n"...)
 	return append(dst, "Feedback-ID: week:news:sender\r\nPrecedence: bulk\r\n\r\n"...)
@@ -105,7 +105,7 @@ func prose(dst []byte, rng *rand.Rand, size int) []byte {
 	return dst
 }
 
-// stuff appends message to dst in the form it has on the wire, up to and with the final dot (RFC 5321 section 4.5.2).
+// stuff appends message to dst as it goes over the wire, including the final dot (RFC 5321 section 4.5.2).
 func stuff(dst, message []byte) []byte {
 	if len(message) > 0 && message[0] == '.' {
 		dst = append(dst, '.')

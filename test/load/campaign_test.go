@@ -61,7 +61,7 @@ func TestCampaignIsRepeatable(t *testing.T) {
 	}
 }
 
-// TestPersonalShare measures how much of two bodies is alike.
+// TestPersonalShare measures how much two bodies have in common.
 func TestPersonalShare(t *testing.T) {
 	for _, share := range []float64{0, 0.3, 1} {
 		c := newCampaign(Config{Addr: "x", MinSize: 20_000, Personal: share}.withDefaults())

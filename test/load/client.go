@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// errUnanswered is returned when the connection was lost after the final dot had been sent, wholly or in part.
+// errUnanswered is returned when the connection was lost while the message was sent or after it: the server may have it.
 var errUnanswered = errors.New("no answer to the message")
 
 // refusal is a negative reply.
@@ -20,8 +20,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// client is one SMTP connection. It is written apart from the relay's own client on purpose: a mistake they shared
-// would not be seen.
+// client is one SMTP connection. It shares no code with the relay's own client on purpose: a mistake in shared code would
+// not be noticed.
 type client struct {
 	net.Conn
 	config *Config
@@ -55,7 +55,7 @@ func (c *client) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// want reads one reply and makes a refusal of any other code.
+// want reads one reply. A reply with another code is an error of type refusal.
 func (c *client) want(code int) error {
 	if err := c.SetReadDeadline(time.Now().Add(c.config.Timeout)); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (c *client) want(code int) error {
 	}
 }
 
-// parseReply reads the code of a reply line and whether it is the reply's last line (RFC 5321 section 4.2).
+// parseReply returns the code of a reply line, and whether it is the last line of the reply (RFC 5321 section 4.2).
 func parseReply(line []byte) (code int, last bool, err error) {
 	for i := range 3 {
 		if i >= len(line) || line[i] < '0' || line[i] > '9' {
@@ -89,7 +89,7 @@ func parseReply(line []byte) (code int, last bool, err error) {
 	return code, len(line) < 4 || line[3] != '-', nil
 }
 
-// command sends a line and wants a code back.
+// command sends a line and reads the reply as want does.
 func (c *client) command(code int, format string, args ...any) error {
 	c.out = fmt.Appendf(c.out[:0], format, args...)
 	if _, err := c.Write(c.out); err != nil {
@@ -105,7 +105,7 @@ func (c *client) quit() {
 	_ = c.Close()
 }
 
-// transaction sends one message, wire being its stuffed form, and returns the recipients that were accepted.
+// transaction sends one message and returns the accepted recipients. wire is the message with stuffed dots.
 func (c *client) transaction(from string, to []string, wire []byte) (accepted []string, err error) {
 	if c.config.Pipelining {
 		accepted, err = c.envelopeAtOnce(from, to)
@@ -145,8 +145,8 @@ func (c *client) envelopeInSteps(from string, to []string) (accepted []string, e
 	return accepted, c.command(354, "DATA\r\n")
 }
 
-// envelopeAtOnce sends the envelope and DATA in one write. When nobody was accepted and the server asks for the
-// message all the same, it gets an empty one (RFC 2920 section 3.1).
+// envelopeAtOnce sends the envelope and DATA in one write. When no recipient was accepted and the server answers 354 all the
+// same, it gets an empty message (RFC 2920 section 3.1).
 func (c *client) envelopeAtOnce(from string, to []string) (accepted []string, err error) {
 	c.out = fmt.Appendf(c.out[:0], "MAIL FROM:<%s>\r\n", from)
 	for _, rcpt := range to {

@@ -9,24 +9,24 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// Finding is one thing that is not as it should be.
+// Finding is one difference between the messages sent and the deliveries.
 type Finding struct {
 	ID, Rcpt string
 	What     string
 }
 
-// Comparison is the difference between what was sent and what arrived. An empty one is what every test hopes for.
+// Comparison holds all differences between the messages sent and the deliveries.
 type Comparison struct {
-	Arrived      int       // deliveries that were looked at
+	Arrived      int       // deliveries compared
 	Lost         []Finding // acknowledged, not arrived
-	Duplicated   []Finding // arrived more often than acknowledged and unsure attempts together allow
-	Altered      []Finding // arrived with other bytes below the trace fields, or with another sender
-	Phantom      []Finding // arrived and was never sent, or was refused
-	Misdelivered []Finding // arrived for somebody who was not among the accepted recipients
+	Duplicated   []Finding // arrived more often than the acknowledged and the unsure attempts allow
+	Altered      []Finding // arrived with another sender, or with other bytes below the trace fields
+	Phantom      []Finding // arrived although it was never sent, or was refused
+	Misdelivered []Finding // arrived for a recipient that was not accepted
 }
 
-// Compare holds deliveries against the records of what was sent. A message whose final reply never came may have
-// arrived or not; one that was refused must not have arrived.
+// Compare compares deliveries with the records of the messages sent. A message whose final reply never came may arrive or
+// not. A refused message must not arrive.
 func Compare(records []Record, deliveries iter.Seq[sink.Delivery]) Comparison {
 	var c Comparison
 	byID := make(map[string]*Record, len(records))
@@ -49,7 +49,7 @@ func Compare(records []Record, deliveries iter.Seq[sink.Delivery]) Comparison {
 
 type address struct{ id, rcpt string }
 
-// known returns the record d belongs to, or nil after noting that there is none.
+// known returns the record that d belongs to. When there is none it records a finding and returns nil.
 func (c *Comparison) known(byID map[string]*Record, d *sink.Delivery) *Record {
 	rec := byID[d.ID]
 	switch {
@@ -99,7 +99,7 @@ func (c *Comparison) count(rec *Record, arrived map[address]int) {
 	}
 }
 
-// shown is how many findings of a kind an error names.
+// shown is how many findings of each kind the error names.
 const shown = 5
 
 // Err returns nil when nothing is wrong, else an error that counts the findings and names the first of each kind.

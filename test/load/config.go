@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Config says what Run sends, and how. Only Addr has no default.
+// Config says which messages Run sends, and how. Only Addr has no default.
 type Config struct {
 	Addr     string // host:port of the mail server
 	Conns    int    // connections at a time; default 10
@@ -22,11 +22,11 @@ type Config struct {
 	VERP     bool     // a sender of its own for every message: news+ID@sender.test
 
 	Prefix     string        // of the ids; default "m"
-	Seed       uint64        // of what is random in a message
+	Seed       uint64        // seed of all random parts of the messages
 	Hello      string        // default source.test
 	Pipelining bool          // send envelope and DATA in one write (RFC 2920); the server must offer it
 	PerConn    int           // messages on a connection; zero: no limit
-	Attempts   int           // per message, with the same id, after 4xx or a lost connection; default 1
+	Attempts   int           // at most for each message: another one follows 4xx or a lost connection; default 1
 	Pause      time.Duration // before a further attempt, and between attempts to connect; default 50 ms
 	Patience   time.Duration // how long connecting may fail before Run gives up; default 10 s
 	Timeout    time.Duration // of one read or write; default 5 minutes

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Record is what became of one message, as its sender saw it.
+// Record is one message and its fate as the sender saw it.
 type Record struct {
 	ID    string
 	From  string
-	Rcpts []string // recipients the server accepted in the attempt that was acknowledged, else all that were asked for
-	// Core is the SHA-256 of the message. It is to be compared with sink.Delivery.Core.
+	Rcpts []string // the recipients accepted in the acknowledged attempt; without one: all recipients
+	// Core is the SHA-256 of the message. It compares with sink.Delivery.Core.
 	Core  [sha256.Size]byte
 	Bulk  bool
 	Acked bool // the server said 250 to the message
-	// Unsure counts attempts whose final reply never came: the server may or may not have taken the message each time.
+	// Unsure counts the attempts whose final reply never came: each time the server may have taken the message.
 	Unsure int
 	Reply  string // the reply or error that ended the last attempt; "" when Acked
 }
 
-// Report is what a run has done.
+// Report is the result of a run.
 type Report struct {
-	Records []Record // by message number; a message that was never begun has no id
+	Records []Record // by message number; the record of a message that was never begun has no id
 	Bytes   int64    // of acknowledged messages
 	Elapsed time.Duration
 }

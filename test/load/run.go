@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// progressStep is how many messages lie between two calls of Config.Progress.
+// progressStep is the number of messages between two calls of Config.Progress.
 const progressStep = 256
 
-// Run sends the whole campaign and returns what became of every message. The error says why it ended early: ctx is
-// done or the server cannot be reached. The Report is valid in any case.
+// Run sends the whole campaign and returns the record of every message. An error says why Run has ended early: ctx is done,
+// or the server cannot be reached. The Report is valid in any case.
 func Run(ctx context.Context, c Config) (Report, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -31,7 +31,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	return Report{Records: r.records, Bytes: r.bytes.Load(), Elapsed: time.Since(begin)}, err
 }
 
-// run is one campaign on its way. Each message belongs to the worker that drew its number.
+// run is one run of a campaign. Each message belongs to the worker that has drawn its number.
 type run struct {
 	config   Config
 	campaign *campaign
@@ -42,10 +42,10 @@ type run struct {
 	stop     context.CancelCauseFunc
 	wg       sync.WaitGroup
 
-	mu sync.Mutex // around calls of config.Progress
+	mu sync.Mutex // held during calls of config.Progress
 }
 
-// work sends messages over one connection at a time until none is left.
+// work sends messages, over one connection at a time, until none is left.
 func (r *run) work(ctx context.Context) {
 	w := &worker{run: r}
 	defer w.hangUp()
@@ -80,7 +80,7 @@ type worker struct {
 	wire    []byte
 }
 
-// send makes message n and tries to bring it across. The error is for what ends the run, not for a refusal.
+// send makes message n and sends it, in as many attempts as are allowed. A refusal is no error; an error ends the run.
 func (w *worker) send(ctx context.Context, n int) error {
 	c := w.run.campaign
 	w.message = c.message(w.message[:0], n)
@@ -104,7 +104,7 @@ func (w *worker) send(ctx context.Context, n int) error {
 	}
 }
 
-// attempt makes one transaction, notes its outcome, and reports whether another attempt makes sense.
+// attempt makes one transaction, records its outcome, and reports whether another attempt makes sense.
 func (w *worker) attempt(rec *Record) (again bool) {
 	w.sent++
 	accepted, err := w.conn.transaction(rec.From, rec.Rcpts, w.wire)
@@ -132,7 +132,7 @@ func (w *worker) attempt(rec *Record) (again bool) {
 	return again
 }
 
-// connect sees to it that there is a connection, with patience.
+// connect makes a connection if there is none. It gives up when connecting has failed for config.Patience.
 func (w *worker) connect(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
@@ -153,7 +153,7 @@ func (w *worker) connect(ctx context.Context) error {
 	}
 }
 
-// hangUp says goodbye.
+// hangUp ends the connection with QUIT, if there is one.
 func (w *worker) hangUp() {
 	if w.conn != nil {
 		w.conn.quit()
@@ -161,13 +161,13 @@ func (w *worker) hangUp() {
 	}
 }
 
-// drop closes a connection that is out of step.
+// drop closes a connection whose dialogue is out of step.
 func (w *worker) drop() {
 	_ = w.conn.Close()
 	w.conn = nil
 }
 
-// sleep reports whether it slept to the end.
+// sleep waits for d. It reports false when ctx is done before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -27,7 +27,7 @@ func listen(t *testing.T, ch sink.Character) (*sink.Sink, string) {
 	return s, addr.String()
 }
 
-// both runs a test in lockstep and pipelined.
+// both runs a test without and with pipelining.
 func both(t *testing.T, test func(t *testing.T, pipelining bool)) {
 	t.Run("lockstep", func(t *testing.T) { test(t, false) })
 	t.Run("pipelined", func(t *testing.T) { test(t, true) })
@@ -81,7 +81,7 @@ func TestRunNotesRefusals(t *testing.T) {
 	})
 }
 
-// TestRunUnderFaults plays each fault a few times in the midst of a campaign that may try again.
+// TestRunUnderFaults plays each fault a few times during a campaign that is allowed further attempts.
 func TestRunUnderFaults(t *testing.T) {
 	stages := []sink.Stage{sink.Banner, sink.EHLO, sink.Mail, sink.Rcpt, sink.Data, sink.Dot, sink.Between}
 	actions := []sink.Action{sink.Reply421, sink.Reply451, sink.Garbage, sink.Disconnect}
@@ -107,7 +107,7 @@ func TestRunUnderFaults(t *testing.T) {
 	}
 }
 
-// TestUnsure has the receiver take messages without saying so: not lost, and a second copy is known.
+// TestUnsure has the receiver take messages without a reply: they are not lost, and a second copy is no duplicate.
 // With two attempts the first message meets two of the three faults.
 func TestUnsure(t *testing.T) {
 	for attempts, want := range map[int]struct{ acked, arrived int }{1: {17, 20}, 2: {19, 22}} {

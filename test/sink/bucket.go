@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// bucket is a token bucket that holds one second's worth.
+// bucket is a token bucket. It holds at most the tokens of one second.
 type bucket struct {
 	perSecond float64
 
@@ -18,7 +18,7 @@ func newBucket(perSecond int) *bucket {
 	return &bucket{perSecond: float64(perSecond), tokens: float64(perSecond)}
 }
 
-// take takes one token and reports whether there was one.
+// take takes a token and reports whether there was one.
 func (b *bucket) take(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

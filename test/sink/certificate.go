@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// selfSigned makes a key and a certificate that is its own authority, valid for a day.
+// selfSigned makes a key and a self-signed certificate that is valid for a day.
 func selfSigned() (tls.Certificate, *x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Character is how one listener behaves. The zero value is a fast, friendly receiver; every field makes it worse in
-// one way, and they may be combined.
+// Character is how one listener behaves. The zero value is a fast, friendly receiver. Every field makes it worse in one
+// way; the fields may be combined.
 type Character struct {
 	// Name stands in the banner and in Delivery.Listener. Default: the address.
 	Name string
@@ -36,11 +36,12 @@ type Character struct {
 	MaxConns int
 	// PerSecond is how many messages the listener takes a second in all; the next MAIL gets 451 4.7.28. Zero: no limit.
 	PerSecond int
-	// Faults are played in addition; the first that is due at a stage wins.
+	// Faults are played in addition. Of several that are due at a stage, the first one acts.
 	Faults []Fault
 }
 
-// DefaultExtensions returns what a listener announces when its Character says nothing: what a usual receiver has.
+// DefaultExtensions returns the extensions of a usual receiver, which a listener announces unless its Character names
+// others. It announces SIZE as well.
 func DefaultExtensions() []string {
 	return []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"}
 }
@@ -68,8 +69,8 @@ func (c Character) announces(keyword string) bool {
 	return false
 }
 
-// Share returns a function for Character.Refuse that refuses this share (0 to 1) of all addresses. The choice is a hash
-// of the address, so a test can ask the same function which ones.
+// Share returns a function for Character.Refuse that refuses this share (0 to 1) of all addresses. It chooses by a hash of
+// the address, so a test can ask the same function which addresses it refuses.
 func Share(share float64) func(string) bool {
 	limit := uint64(share * (1 << 32))
 	return func(rcpt string) bool {
@@ -88,8 +89,8 @@ func scatter(x uint64) uint64 {
 	return x ^ x>>32
 }
 
-// Matching returns a function for Character.Refuse that refuses addresses which fit the pattern of path.Match, for
-// instance "gone-*@*". A pattern that is not well formed fits nothing.
+// Matching returns a function for Character.Refuse that refuses the addresses that a pattern of path.Match matches, for
+// instance "gone-*@*". A malformed pattern matches nothing.
 func Matching(pattern string) func(string) bool {
 	return func(rcpt string) bool {
 		ok, err := path.Match(pattern, rcpt)

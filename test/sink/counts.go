@@ -2,7 +2,7 @@ package sink
 
 import "sync/atomic"
 
-// Counts says what a listener has seen so far.
+// Counts are the counters of a listener.
 type Counts struct {
 	Connections int64 // accepted in all
 	Open        int64 // open now
@@ -36,7 +36,7 @@ type counters struct {
 	refused, deferred, faults   atomic.Int64
 }
 
-// opened notes a new connection; the caller holds the listener's lock, so that maxOpen cannot run backwards.
+// opened counts a new connection. The caller holds the listener's lock, so that maxOpen never gets smaller.
 func (c *counters) opened(open int) {
 	c.connections.Add(1)
 	c.open.Store(int64(open))

@@ -12,10 +12,10 @@ type Delivery struct {
 	From     string // reverse-path without angle brackets; "" is the null sender
 	Rcpt     string // forward-path without angle brackets
 	ID       string // value of the X-Ledger field, else of Message-ID
-	// Sum is the SHA-256 of the message without its first field when that is a Received field: of what the hop before
-	// the last one handed on.
+	// Sum is the SHA-256 of the message without its first field when that is a Received field. That field is the last
+	// hop's own, so Sum covers the message that was given to the last hop.
 	Sum [sha256.Size]byte
-	// Core is the SHA-256 of Core(message): of what the author wrote, whichever trace fields hops put on top.
+	// Core is the SHA-256 of Core(message): of the message as the author wrote it, without the trace fields of hops.
 	Core   [sha256.Size]byte
 	Size   int // bytes of the message as received, dots unstuffed
 	Params Params

@@ -38,21 +38,21 @@ const (
 	actions
 )
 
-// Fault is one misbehaviour of a listener: at Stage, Do.
+// Fault is one misbehaviour of a listener: at Stage it does Do.
 type Fault struct {
 	Stage Stage
 	Do    Action
 	// Text replaces the reply line (without CRLF) of the Reply actions and the bytes of Garbage. A Text of several
 	// reply lines is separated by CRLF.
 	Text string
-	// Match limits the fault to transactions whose sender or any recipient (at Rcpt: this recipient; at Banner and
-	// EHLO: the client's name) contains this string, without regard to case.
+	// Match limits the fault to transactions in which the sender or a recipient contains this string, without regard to
+	// case. At Rcpt only this recipient counts, at EHLO and StartTLS the client's name; at Banner nothing matches.
 	Match string
-	// After is how often the stage passes well before the fault begins.
+	// After is how often the stage passes without the fault before the fault begins.
 	After int
-	// Times is how often the fault acts; zero means for ever.
+	// Times is how often the fault acts. Zero: always.
 	Times int
-	// Take, at Dot, writes the message to the ledger before acting: the sender does not learn that it was accepted.
+	// Take, at Dot, writes the message to the ledger first: the message is accepted, and the sender does not learn it.
 	Take bool
 }
 
@@ -63,7 +63,7 @@ func (f Fault) validate() error {
 	case f.Do <= 0 || f.Do >= actions:
 		return fmt.Errorf("sink: fault: no such action %d", f.Do)
 	case f.Take && f.Stage != Dot:
-		return fmt.Errorf("sink: fault: Take is for the stage Dot, not %d", f.Stage)
+		return fmt.Errorf("sink: fault: Take belongs to the stage Dot, not to %d", f.Stage)
 	case f.After < 0 || f.Times < 0:
 		return fmt.Errorf("sink: fault: After and Times must not be negative")
 	}
@@ -87,7 +87,7 @@ func (f *Fault) text() string {
 	}
 }
 
-// plan holds a listener's faults by stage and counts them.
+// plan holds a listener's faults by stage.
 type plan [stages][]*dueFault
 
 type dueFault struct {
@@ -107,7 +107,7 @@ func newPlan(faults []Fault) (plan, error) {
 	return p, nil
 }
 
-// due returns the fault that acts now, or nil. subjects are what Fault.Match is held against.
+// due counts the stage and returns the fault that acts now, or nil. Fault.Match is searched in subjects.
 func (p *plan) due(stage Stage, subjects ...string) *Fault {
 	for _, f := range p[stage] {
 		if !f.concerns(subjects) {

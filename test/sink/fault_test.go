@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// approach brings a connection to just before the reply of the stage.
+// approach leads the dialogue up to the reply of the stage.
 func (p *peer) approach(stage Stage) {
 	p.t.Helper()
 	steps := []struct {
@@ -50,7 +50,7 @@ func TestEveryFaultAtEveryStage(t *testing.T) {
 	}
 }
 
-// suffers checks what a client sees of an action.
+// suffers checks that the client sees the action.
 func (p *peer) suffers(do Action) {
 	p.t.Helper()
 	switch do {
@@ -124,7 +124,7 @@ func TestFaultValidate(t *testing.T) {
 	}
 }
 
-// TestTakenButNotSaid is the case that makes duplicates: the message is accepted and the reply never arrives.
+// TestTakenButNotSaid is the case that makes duplicates: the message is accepted, and the reply never arrives.
 func TestTakenButNotSaid(t *testing.T) {
 	s, addr := start(t, Config{}, Character{Faults: []Fault{{Stage: Dot, Do: Disconnect, Take: true, Times: 1}}})
 	p := dial(t, addr)

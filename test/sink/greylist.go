@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// maxGrey bounds a greylist; what is seen beyond it is let through, as a full greylist does in the field.
+// maxGrey bounds the pairs in a greylist. A full greylist lets further pairs pass, as greylists in the field do.
 const maxGrey = 1 << 20
 
 type greyKey struct{ from, rcpt string }
@@ -22,7 +22,7 @@ func newGreylist(after time.Duration) *greylist {
 	return &greylist{after: after, first: make(map[greyKey]time.Time)}
 }
 
-// passes reports whether the pair was first seen long enough ago; an unknown pair is noted and does not pass.
+// passes reports whether the pair was first seen long enough ago. An unknown pair is remembered and does not pass.
 func (g *greylist) passes(from, rcpt string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -33,10 +33,10 @@ func newInput(src io.Reader) *input {
 // reset drops what is buffered and reads from src from now on.
 func (in *input) reset(src io.Reader) { in.src, in.r, in.w = src, 0, 0 }
 
-// buffered returns the number of bytes that have been received and not yet used.
+// buffered returns the number of bytes that have been received and not used yet.
 func (in *input) buffered() int { return in.w - in.r }
 
-// fill reads once, after making room. The caller sees to it that the buffer is not full of unused bytes.
+// fill makes room and reads once. The buffer must not be full of unused bytes.
 func (in *input) fill() error {
 	if in.r > 0 {
 		in.w = copy(in.buf, in.buf[in.r:in.w])
@@ -83,8 +83,8 @@ func (in *input) line() ([]byte, error) {
 
 // message appends the lines up to CRLF.CRLF to dst, without the dots that were stuffed in front of them, and returns
 // the longer dst (RFC 5321 section 4.5.2). Only CRLF ends a line here: a bare LF before a dot neither ends the message
-// nor hides a dot, so what the ledger holds is what a strict receiver would hold. Over max bytes it reads on to the
-// end and returns errTooBig.
+// nor hides a dot, so the ledger holds what a strict receiver would hold. A message over max bytes is read to its end,
+// and message returns errTooBig.
 func (in *input) message(dst []byte, max int) ([]byte, error) {
 	start, lineStart, tooBig := len(dst), true, false
 	for {
@@ -113,8 +113,8 @@ func errIf(tooBig bool) error {
 	return nil
 }
 
-// upToDot uses up the buffered bytes before the next line that begins with a dot, or all but a last CR or CRLF when
-// there is no such line: those stay until it is known what follows them. dot says that such a line comes next.
+// upToDot uses up the buffered bytes before the next line that begins with a dot. When there is no such line it uses up
+// all bytes but a last CR or CRLF: these stay until the byte after them is known. dot says that such a line comes next.
 func (in *input) upToDot() (chunk []byte, dot bool) {
 	window := in.buf[in.r:in.w]
 	n := len(window)
@@ -129,7 +129,7 @@ func (in *input) upToDot() (chunk []byte, dot bool) {
 	return window[:n], dot
 }
 
-// block appends exactly n bytes to dst, or uses them up and returns errTooBig when dst would grow beyond max.
+// block appends the next n bytes to dst. When dst would grow beyond max, it drops them and returns errTooBig.
 func (in *input) block(dst []byte, n, max int) ([]byte, error) {
 	keep := n <= max-len(dst)
 	for n > 0 {

@@ -11,8 +11,8 @@ const (
 	textPerBlock    = 1 << 20
 )
 
-// ledger is the list of deliveries. A million of them must not burden the garbage collector, so records hold no
-// pointers and their strings lie one after the other in large blocks of text.
+// ledger is the list of deliveries. A million deliveries must not burden the garbage collector, so records hold no
+// pointers, and their strings lie one after the other in large blocks of text.
 type ledger struct {
 	keep bool
 
@@ -22,10 +22,10 @@ type ledger struct {
 	text      [][]byte
 	raw       [][]byte // by record; empty unless keep
 	listeners []string
-	changed   chan struct{} // closed and dropped at the next delivery; nil when nobody waits
+	changed   chan struct{} // closed and set to nil at the next delivery; nil when nobody waits
 
 	indexMu sync.Mutex
-	index   map[string][]int // message id to record numbers, for the first `indexed` records
+	index   map[string][]int // numbers of the records of a message id, among the first `indexed` records
 	indexed int
 }
 
@@ -67,7 +67,7 @@ type arrival struct {
 	message  []byte
 }
 
-// add enters the message once per recipient. When it returns, every reader of the ledger sees it.
+// add records the message once for each recipient. When add returns, every reader of the ledger sees the deliveries.
 func (l *ledger) add(a arrival) {
 	sum, core := sums(a.message)
 	id := messageID(a.message)
@@ -92,8 +92,8 @@ func (l *ledger) add(a arrival) {
 	}
 }
 
-// write puts the strings into the text and says in r where they are. No string is longer than a command line or a
-// header field the session let in, but a field has no bound of its own, so it is cut to what a length can say.
+// write puts the strings into the text and records their place in r. A string is cut to the largest length that record
+// can express: most are bounded by the command line, but the message id comes from a header field, which has no bound.
 func (l *ledger) write(r *record, texts [5]string) {
 	total := 0
 	for i, t := range texts {
@@ -130,7 +130,7 @@ func (l *ledger) count() int {
 	return l.n
 }
 
-// watch returns the count and a channel that is closed when it has grown.
+// watch returns the count, and a channel that is closed when the count has grown.
 func (l *ledger) watch() (int, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,7 +140,7 @@ func (l *ledger) watch() (int, <-chan struct{}) {
 	return l.n, l.changed
 }
 
-// at returns delivery number i, or false when there is none yet.
+// at returns delivery number i, from 0, or false when there is none yet.
 func (l *ledger) at(i int) (Delivery, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -173,7 +173,7 @@ func (l *ledger) all(yield func(Delivery) bool) {
 	}
 }
 
-// byID indexes what is new since the last call and looks the id up.
+// byID indexes the deliveries since its last call and looks up the id.
 func (l *ledger) byID(id string) []Delivery {
 	l.indexMu.Lock()
 	defer l.indexMu.Unlock()

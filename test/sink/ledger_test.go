@@ -65,8 +65,8 @@ func TestLedgerAcrossBlocks(t *testing.T) {
 	}
 }
 
-// TestRecordIsSmall holds the promise that a million entries are no burden: few bytes, and nothing the garbage
-// collector has to follow.
+// TestRecordIsSmall: a million records are no burden, because a record has few bytes and no pointer for the garbage
+// collector to follow.
 func TestRecordIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(record{}); size > 104 {
 		t.Errorf("a record takes %d bytes", size)

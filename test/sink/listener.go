@@ -61,8 +61,8 @@ func (l *listener) serve() {
 	}
 }
 
-// admit registers conn and says how many connections are open with it. It closes conn and reports false when the
-// listener is already closed.
+// admit registers conn and returns how many connections are open, conn included. When the listener is closed already,
+// admit closes conn and reports false.
 func (l *listener) admit(conn net.Conn) (open int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +75,7 @@ func (l *listener) admit(conn net.Conn) (open int, ok bool) {
 	return len(l.conns), true
 }
 
-// release forgets conn and closes it.
+// release closes conn and forgets it.
 func (l *listener) release(conn net.Conn) {
 	l.mu.Lock()
 	delete(l.conns, conn)

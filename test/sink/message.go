@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 )
 
-// traceFields are the header fields that hops and their signing filters put on top of a message.
+// traceFields are the header fields that hops and their signing filters add at the top of a message.
 var traceFields = map[string]bool{
 	"received":                   true,
 	"return-path":                true,
@@ -19,9 +19,9 @@ var traceFields = map[string]bool{
 	"arc-authentication-results": true,
 }
 
-// Core returns what is left of msg without the trace fields it begins with: Received, Return-Path, signatures and
-// the like, whichever hop put them there. It is what the author wrote, provided that the author's first field is none
-// of these. It shares msg's memory.
+// Core returns msg without the trace fields at its beginning: Received, Return-Path, signatures and the like, of all hops.
+// The rest is the message as the author wrote it, provided that the author's first field is no trace field. The result
+// shares msg's memory.
 func Core(msg []byte) []byte {
 	for {
 		name, n := field(msg)
@@ -32,7 +32,7 @@ func Core(msg []byte) []byte {
 	}
 }
 
-// isTrace does not allocate for the names that occur.
+// isTrace reports whether name is a trace field. It does not allocate.
 func isTrace(name []byte) bool {
 	var lower [32]byte
 	if len(name) > len(lower) {
@@ -51,7 +51,8 @@ func toLower(c byte) byte {
 	return c
 }
 
-// withoutReceived returns msg without its first field when that is a Received field: what the last hop was given.
+// withoutReceived returns msg without its first field when that is a Received field: the message that the last hop was
+// given.
 func withoutReceived(msg []byte) []byte {
 	if name, n := field(msg); n > 0 && bytes.EqualFold(name, []byte("Received")) {
 		return msg[n:]
@@ -60,7 +61,7 @@ func withoutReceived(msg []byte) []byte {
 }
 
 // field returns the name of the header field msg begins with and the length of the whole field with its folded lines
-// and line end. The length is 0 where no field begins: at the empty line, in the body, or on what is no field at all.
+// and line end. The length is 0 when msg does not begin with a field.
 func field(msg []byte) (name []byte, n int) {
 	colon := bytes.IndexByte(msg[:lineLen(msg)], ':')
 	if colon <= 0 {
@@ -107,7 +108,7 @@ func value(field []byte) []byte {
 	return bytes.TrimSpace(v)
 }
 
-// sums returns the two digests of a Delivery. The second costs nothing where both cover the same bytes.
+// sums returns Delivery.Sum and Delivery.Core. The second costs nothing when both cover the same bytes.
 func sums(msg []byte) (sum, core [sha256.Size]byte) {
 	given, inner := withoutReceived(msg), Core(msg)
 	sum = sha256.Sum256(given)

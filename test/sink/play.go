@@ -2,7 +2,7 @@ package sink
 
 import "bytes"
 
-// maxEndless bounds what an Endless reply sends to a client that reads on and on.
+// maxEndless bounds the bytes of an Endless reply, for a client that never stops reading.
 const maxEndless = 64 << 20
 
 // play acts out a fault and reports whether the session goes on.
@@ -23,13 +23,13 @@ func (s *session) play(f *Fault) bool {
 		s.flood([]byte("and on it goes "))
 	case Silence:
 		s.hush()
-	case Disconnect: // what was answered before still leaves; only the reply of this stage is missing
+	case Disconnect: // earlier replies are still sent; only the reply of this stage is missing
 	}
 	s.abrupt = true
 	return false
 }
 
-// replyCode is the code a client hopes for at the stage.
+// replyCode is the code of a positive reply at the stage.
 func replyCode(stage Stage) string {
 	switch stage {
 	case Banner, StartTLS:
@@ -41,7 +41,7 @@ func replyCode(stage Stage) string {
 	}
 }
 
-// flood writes piece over and over until the client has had enough.
+// flood writes piece again and again until the client hangs up or maxEndless is reached.
 func (s *session) flood(piece []byte) {
 	block := bytes.Repeat(piece, 4096/len(piece))
 	for sent := 0; sent < maxEndless; sent += len(block) {
@@ -52,7 +52,7 @@ func (s *session) flood(piece []byte) {
 	}
 }
 
-// hush reads and drops what the client sends until it goes away, its time is up, or the Sink closes.
+// hush reads and drops all that the client sends, until the client hangs up, its time is up, or the Sink closes.
 func (s *session) hush() {
 	for {
 		s.in.r, s.in.w = 0, 0

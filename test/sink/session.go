@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// session is one connection. Replies are gathered in out and leave in one write when the session would otherwise wait
-// for input: one write per pipelined group.
+// session is one connection. Replies are collected in out and sent in one write before the session waits for input: one
+// write for each pipelined group.
 type session struct {
 	l      *listener
 	raw    net.Conn // as accepted, and as registered with the listener
 	conn   net.Conn // raw, or TLS over it
 	secure bool
-	open   int // connections of the listener when this one came
+	open   int // open connections of the listener when this one was accepted
 	in     *input
 	out    []byte
 	hello  string // the client's name; "" until it said HELO or EHLO
@@ -25,7 +25,7 @@ type session struct {
 	tx     transaction
 
 	timeout time.Duration // of one read
-	abrupt  bool          // end without waiting for the client
+	abrupt  bool          // the session ends without waiting for the client
 }
 
 func newSession(l *listener, conn net.Conn, open int) *session {
@@ -34,7 +34,7 @@ func newSession(l *listener, conn net.Conn, open int) *session {
 	return s
 }
 
-// serve is the whole dialogue.
+// serve conducts the whole dialogue; it is the body of the goroutine that listener.serve starts.
 func (s *session) serve() {
 	defer s.l.release(s.raw)
 	alive := s.greet()
@@ -52,11 +52,11 @@ func (s *session) serve() {
 	s.linger()
 }
 
-// lingerTime is how long a session that ends waits for the client to have read its last reply.
+// lingerTime is how long an ending session waits for the client to read the last reply and hang up.
 const lingerTime = 2 * time.Second
 
-// linger sends what is left and waits for the client to hang up. Closing at once while more commands lie unread in
-// the socket would reset the connection and could take the last reply away from the client.
+// linger sends the last replies and waits for the client to hang up. Closing at once, with commands unread in the socket,
+// would reset the connection, and the client could lose the last reply.
 func (s *session) linger() {
 	if s.flush() != nil || s.abrupt {
 		return
@@ -67,7 +67,7 @@ func (s *session) linger() {
 	}
 }
 
-// Read lets input see the connection: it is where the session waits, so this is where replies leave.
+// Read is how input reads from the connection. The session waits only here, so here the replies are sent.
 func (s *session) Read(p []byte) (int, error) {
 	if err := s.flush(); err != nil {
 		return 0, err
@@ -90,7 +90,7 @@ func (s *session) flush() error {
 	return err
 }
 
-// reply queues text, which may be several reply lines separated by CRLF, and returns true: the session goes on.
+// reply puts text into out and returns true: the session goes on. text may be several reply lines separated by CRLF.
 func (s *session) reply(text string) bool {
 	if d := s.l.character.Delay; d > 0 {
 		_ = s.flush()
@@ -101,7 +101,7 @@ func (s *session) reply(text string) bool {
 	return true
 }
 
-// last queues text and ends the session.
+// last puts text into out and returns false: the session ends.
 func (s *session) last(text string) bool {
 	s.reply(text)
 	return false
@@ -273,8 +273,8 @@ func (s *session) data() bool {
 	return s.dot()
 }
 
-// bdat takes one chunk (RFC 3030 section 2). The chunk must be read even when it is refused, or the dialogue would
-// take mail for commands.
+// bdat reads one chunk (RFC 3030 section 2). A refused chunk must be read as well, or its text would be taken for
+// commands.
 func (s *session) bdat(args []byte) bool {
 	var size uint32
 	var end string
@@ -299,7 +299,7 @@ func (s *session) bdat(args []byte) bool {
 	return s.reply("250 2.0.0 Chunk received")
 }
 
-// dueForMessage returns the fault that acts at this stage of the transaction, or nil.
+// dueForMessage is plan.due with the sender and all recipients as subjects.
 func (s *session) dueForMessage(stage Stage) *Fault {
 	if len(s.l.plan[stage]) == 0 {
 		return nil
@@ -327,7 +327,7 @@ func (s *session) dot() bool {
 	return s.between()
 }
 
-// between plays what is due after an accepted message.
+// between plays the fault that is due after an accepted message.
 func (s *session) between() bool {
 	if f := s.dueForMessage(Between); f != nil {
 		return s.play(f)
@@ -335,7 +335,7 @@ func (s *session) between() bool {
 	return true
 }
 
-// eachRecipient replies as often as the protocol wants after a dot: once, or in LMTP once per recipient.
+// eachRecipient replies as often as the protocol demands after a dot: once, or in LMTP once for each recipient.
 func (s *session) eachRecipient(text string) bool {
 	n := 1
 	if s.l.character.LMTP {
@@ -347,8 +347,8 @@ func (s *session) eachRecipient(text string) bool {
 	return true
 }
 
-// dotLMTP decides and answers for each recipient by itself (RFC 2033 section 4.2). Those that are taken are in the
-// ledger before the first reply.
+// dotLMTP decides and answers for each recipient (RFC 2033 section 4.2). The accepted deliveries are in the ledger before
+// the first reply.
 func (s *session) dotLMTP() bool {
 	faults := make([]*Fault, len(s.tx.rcpts))
 	all := s.tx.rcpts

@@ -26,7 +26,7 @@ func start(t testing.TB, c Config, ch Character) (*Sink, net.Addr) {
 	return s, addr
 }
 
-// peer is a client that does exactly what a test says.
+// peer is a client that sends exactly what a test says.
 type peer struct {
 	t testing.TB
 	net.Conn
@@ -51,7 +51,7 @@ func (p *peer) send(text string) {
 	}
 }
 
-// expect reads one reply and compares its last line's beginning.
+// expect reads one reply and compares the beginning of its last line.
 func (p *peer) expect(prefix string) string {
 	p.t.Helper()
 	var all strings.Builder
@@ -266,8 +266,8 @@ func TestDialogue(t *testing.T) {
 	}
 }
 
-// TestPipelined sends everything of two messages in one write and wants every reply, and the first message's replies
-// in one segment.
+// TestPipelined sends two messages in one write. Every reply must come, and the replies to the first message in one
+// segment.
 func TestPipelined(t *testing.T) {
 	s, addr := start(t, Config{Keep: true}, Character{})
 	p := dial(t, addr)
@@ -287,7 +287,7 @@ func TestPipelined(t *testing.T) {
 	}
 }
 
-// oneWrite counts the writes a session makes.
+// oneWrite counts the writes of a session.
 type oneWrite struct {
 	net.Conn
 	writes []string

@@ -16,7 +16,7 @@ import (
 type Config struct {
 	// Keep stores each message whole in Delivery.Raw. Off, an arrival costs about 200 bytes.
 	Keep bool
-	// MaxSize bounds a message in bytes; what is longer gets 552 5.3.4. Default 32 MiB.
+	// MaxSize bounds a message in bytes; a longer one gets 552 5.3.4. Default 32 MiB.
 	MaxSize int
 	// Timeout bounds every read and every write. Default 5 minutes (RFC 5321 section 4.5.3.2.7).
 	Timeout time.Duration
@@ -32,7 +32,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// ErrClosed is returned when Listen or Wait meets a Sink that has been closed.
+// ErrClosed is returned by Listen and Wait when the Sink has been closed.
 var ErrClosed = errors.New("sink: closed")
 
 // Sink receives mail on any number of listeners and remembers it in one ledger. Its methods may be called from any
@@ -66,8 +66,8 @@ func New(c Config) (*Sink, error) {
 	}, nil
 }
 
-// Listen opens addr ("127.0.0.1:0" for any free port) and receives there as ch says until Close. It returns the
-// address it got.
+// Listen opens addr ("127.0.0.1:0" for any free port) and receives mail there, with the Character ch, until Close. It
+// returns the address that it listens on.
 func (s *Sink) Listen(addr string, ch Character) (net.Addr, error) {
 	l, err := newListener(s, ch)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Sink) Close() error {
 // "localhost", 127.0.0.1 and every name under ".test" with one label before it.
 func (s *Sink) Roots() *x509.CertPool { return s.roots }
 
-// Deliveries returns all that arrived so far, oldest first.
+// Deliveries returns all deliveries so far, oldest first.
 func (s *Sink) Deliveries() []Delivery {
 	all := make([]Delivery, 0, s.Count())
 	for d := range s.All() {
@@ -121,13 +121,13 @@ func (s *Sink) Deliveries() []Delivery {
 	return all
 }
 
-// All yields what arrived so far, oldest first, without making one slice of it. Arrivals during the walk are included.
+// All yields all deliveries so far, oldest first, without making a slice of them. Arrivals during the walk are included.
 func (s *Sink) All() iter.Seq[Delivery] { return s.ledger.all }
 
 // ByID returns the deliveries of the message with this id, oldest first.
 func (s *Sink) ByID(id string) []Delivery { return s.ledger.byID(id) }
 
-// Count returns the number of deliveries: accepted recipients, not messages.
+// Count returns the number of deliveries. It counts accepted recipients, not messages.
 func (s *Sink) Count() int { return s.ledger.count() }
 
 // Wait returns nil once at least n deliveries are in the ledger, or says how many there were when ctx ended.

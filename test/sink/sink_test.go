@@ -11,7 +11,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// TestIndependentClient has go-smtp, which shares no code with the Sink, bring mail with everything it can say.
+// TestIndependentClient delivers with go-smtp, which shares no code with the Sink, and all extensions it knows.
 func TestIndependentClient(t *testing.T) {
 	s, addr := start(t, Config{Keep: true}, Character{Name: "mx.test", TLS: true})
 	c, err := smtp.DialStartTLS(addr.String(), &tls.Config{RootCAs: s.Roots(), ServerName: "mx.test"})
@@ -45,7 +45,7 @@ func TestIndependentClient(t *testing.T) {
 	}
 }
 
-// TestManyListenersManyClients wants every message exactly once and under the right name.
+// TestManyListenersManyClients: every message is in the ledger once, under the right name.
 func TestManyListenersManyClients(t *testing.T) {
 	s, err := New(Config{})
 	if err != nil {

@@ -30,7 +30,7 @@ func (t *transaction) reset() {
 	*t = transaction{rcpts: t.rcpts[:0], body: body}
 }
 
-// subjects are what a fault's Match is held against.
+// subjects are the strings in which a fault's Match is searched.
 func (t *transaction) subjects() []string {
 	s := make([]string, 0, 1+len(t.rcpts))
 	s = append(s, t.from)
@@ -40,8 +40,8 @@ func (t *transaction) subjects() []string {
 	return s
 }
 
-// parsePath reads "FROM:<path> arguments" or "TO:<path> arguments" after the verb. Blanks around the colon, which many
-// clients send, are let pass. A quoted local part may hold ">" and "\"" (RFC 5321 section 4.1.2).
+// parsePath reads "FROM:<path> arguments" or "TO:<path> arguments" after the verb. It allows blanks around the colon,
+// because many clients send them. A quoted local part may hold ">" and "\"" (RFC 5321 section 4.1.2).
 func parsePath(args []byte, keyword string) (path, params string, ok bool) {
 	args = bytes.TrimLeft(args, " ")
 	if len(args) < len(keyword) || !bytes.EqualFold(args[:len(keyword)], []byte(keyword)) {

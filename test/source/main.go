@@ -1,5 +1,5 @@
-// Command source sends a campaign to a mail server and says how fast it went. With -sink it also receives at the far
-// end, and then compares what was sent with what arrived.
+// Command source sends a campaign to a mail server and prints the rate. With -sink it also plays the receiver, and compares
+// the messages that it has sent with those that arrive.
 //
 //	go run ./test/source -addr 127.0.0.1:25 -messages 10000 -conns 20 -sink 127.0.0.1:2525
 package main
@@ -38,23 +38,23 @@ func parse(args []string) (options, error) {
 	var o options
 	var domains string
 	f := flag.NewFlagSet("source", flag.ContinueOnError)
-	f.StringVar(&o.load.Addr, "addr", "", "`host:port` of the mail server; empty: straight into -sink")
-	f.IntVar(&o.load.Messages, "messages", 1000, "how many messages")
-	f.IntVar(&o.load.Conns, "conns", 10, "connections at a time")
+	f.StringVar(&o.load.Addr, "addr", "", "`host:port` of the mail server (default: send straight to -sink)")
+	f.IntVar(&o.load.Messages, "messages", 1000, "number of messages")
+	f.IntVar(&o.load.Conns, "conns", 10, "number of connections")
 	f.IntVar(&o.load.Rcpts, "rcpts", 1, "recipients of each message")
 	f.IntVar(&o.load.MinSize, "min", 20_000, "smallest message in `bytes`")
 	f.IntVar(&o.load.MaxSize, "max", 0, "largest message in `bytes` (default: the smallest)")
-	f.Float64Var(&o.load.Plain, "plain", 0, "`share` of messages without signs of bulk, 0 to 1")
-	f.Float64Var(&o.load.Personal, "personal", 0.05, "`share` of the body that differs, 0 to 1")
+	f.Float64Var(&o.load.Plain, "plain", 0, "`share` of messages that do not look like bulk, 0 to 1")
+	f.Float64Var(&o.load.Personal, "personal", 0.05, "`share` of the body that differs between messages, 0 to 1")
 	f.StringVar(&domains, "domains", "", "recipients' `domains`, separated by commas (default: d0.test to d9.test)")
 	f.StringVar(&o.load.From, "from", "", "envelope `sender` (default news@sender.test)")
 	f.BoolVar(&o.load.VERP, "verp", false, "a sender of its own for every message")
-	f.BoolVar(&o.load.Pipelining, "pipelining", false, "send the envelope in one write")
-	f.IntVar(&o.load.PerConn, "per-conn", 0, "messages on a connection (default: no limit)")
+	f.BoolVar(&o.load.Pipelining, "pipelining", false, "send the commands of the envelope and DATA in one write")
+	f.IntVar(&o.load.PerConn, "per-conn", 0, "messages on one connection (default: no limit)")
 	f.IntVar(&o.load.Attempts, "attempts", 1, "attempts for each message")
-	f.StringVar(&o.load.Prefix, "prefix", "m", "begin the ids with `text`")
-	f.StringVar(&o.sink, "sink", "", "receive on this `host:port` and compare")
-	f.DurationVar(&o.wait, "wait", time.Minute, "how long to wait for the last arrival")
+	f.StringVar(&o.load.Prefix, "prefix", "m", "begin the messages' ids with `text`")
+	f.StringVar(&o.sink, "sink", "", "receive on this `host:port` and compare the messages")
+	f.DurationVar(&o.wait, "wait", time.Minute, "wait at most so long for the last arrival")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -62,7 +62,7 @@ func parse(args []string) (options, error) {
 		o.load.Domains = strings.Split(domains, ",")
 	}
 	if o.load.Addr == "" && o.sink == "" {
-		return o, errors.New("one of -addr and -sink is needed")
+		return o, errors.New("give -addr or -sink, or both")
 	}
 	return o, nil
 }
@@ -91,7 +91,7 @@ func run(ctx context.Context, args []string) error {
 	return compare(ctx, o.wait, far, report)
 }
 
-// receive opens the sink, and sends straight into it when there is no server in between.
+// receive opens the sink. Without a server in between, the load goes straight to the sink.
 func receive(o *options) (*sink.Sink, error) {
 	far, err := sink.New(sink.Config{})
 	if err != nil {

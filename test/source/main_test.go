@@ -26,7 +26,7 @@ func TestRunToAServer(t *testing.T) {
 	if err := run(t.Context(), []string{"-addr", addr.String(), "-messages", "5", "-domains", "x.test,y.test"}); err != nil || s.Count() != 5 {
 		t.Errorf("%d arrived, %v", s.Count(), err)
 	}
-	// This server keeps what it gets, so the far end waits in vain.
+	// This server delivers nothing, so the sink of the command waits in vain.
 	err = run(t.Context(), []string{"-addr", addr.String(), "-sink", "127.0.0.1:0", "-messages", "5", "-wait", "20ms"})
 	if err == nil || !strings.Contains(err.Error(), "5 lost") {
 		t.Errorf("nothing came through, and the command says %v", err)

@@ -15,11 +15,11 @@ type Conn struct {
 	nc    net.Conn
 	in    *bufio.Reader
 	out   *bufio.Writer
-	steps uint32 // what the filter asked for
+	steps uint32 // the protocol steps that the filter asked for
 	lists lists
 	buf   []byte
 
-	passed bool // the filter accepted at CONNECT or HELO: it is asked no more
+	passed bool // the filter accepted at CONNECT or HELO, and is not asked any more
 }
 
 // Dial connects to a filter, negotiates, and announces the client.
@@ -36,7 +36,7 @@ func Dial(network, addr string, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// New does what Dial does, over a connection that exists.
+// New is Dial over an existing connection.
 func New(nc net.Conn, o Options) (*Conn, error) {
 	c := &Conn{opts: o.withDefaults(), nc: nc, in: bufio.NewReader(nc), out: bufio.NewWriterSize(nc, bufferSize(nc))}
 	c.lists = defaultLists(o.Flavor)
@@ -52,8 +52,8 @@ func New(nc net.Conn, o Options) (*Conn, error) {
 	return c, c.Hello()
 }
 
-// bufferSize is how much an MTA collects before it writes: Postfix makes its buffer as large as a segment of TCP, which
-// on the loopback is 64 KB, and has 4 KB for anything else.
+// bufferSize is the size of an MTA's write buffer. Postfix makes it as large as a TCP segment, which on the loopback
+// interface is 64 KB; for other connections it is 4 KB.
 func bufferSize(nc net.Conn) int {
 	if _, ok := nc.(*net.TCPConn); ok {
 		return 64 << 10
@@ -64,7 +64,7 @@ func bufferSize(nc net.Conn) int {
 // Steps are the protocol steps the filter asked for.
 func (c *Conn) Steps() uint32 { return c.steps }
 
-// Passed reports whether the filter wants to hear no more of this client.
+// Passed reports whether the filter accepted the whole connection, so that it is not asked any more.
 func (c *Conn) Passed() bool { return c.passed }
 
 func (c *Conn) negotiate() error {
@@ -112,7 +112,7 @@ func (c *Conn) connect() error {
 	return c.greet(Connect, append(payload, CString(addr)...), NoConnReply)
 }
 
-// Hello sends HELO or EHLO, which a client repeats after STARTTLS. Postfix then aborts, behind it.
+// Hello sends HELO or EHLO. A client repeats it after STARTTLS; Postfix then sends an ABORT after it: see Reset.
 func (c *Conn) Hello() error {
 	if c.steps&NoHelo != 0 {
 		return nil
@@ -141,10 +141,10 @@ func (c *Conn) Reset() error {
 	return err
 }
 
-// Flush sends what is still in the buffer: an MTA does so only when it wants an answer.
+// Flush sends the contents of the buffer. An MTA does so only when it waits for an answer.
 func (c *Conn) Flush() error { return c.out.Flush() }
 
-// NetConn is the connection itself, for sending what no MTA sends; Flush first.
+// NetConn is the connection itself, for bytes that no MTA sends. Call Flush before.
 func (c *Conn) NetConn() net.Conn { return c.nc }
 
 // Close quits as an MTA does.
@@ -154,7 +154,7 @@ func (c *Conn) Close() error {
 	return errors.Join(c.out.Flush(), c.nc.Close())
 }
 
-// read flushes what was written and reads one frame.
+// read flushes the buffer and reads one frame.
 func (c *Conn) read() (code byte, payload []byte, err error) {
 	if err := c.nc.SetDeadline(time.Now().Add(c.opts.Timeout)); err != nil {
 		return 0, nil, err
@@ -165,7 +165,7 @@ func (c *Conn) read() (code byte, payload []byte, err error) {
 	return ReadFrame(c.in)
 }
 
-// reply reads up to the reply that answers a command and notes all of them.
+// reply reads replies up to the one that answers the command, and records all of them in v.
 func (c *Conn) reply(v *Verdict, code byte) error {
 	for {
 		got, payload, err := c.read()
@@ -195,7 +195,7 @@ func (c *Conn) reply(v *Verdict, code byte) error {
 	}
 }
 
-// replyText checks a reply of the filter's own wording as Postfix does.
+// replyText checks a reply text of the filter as Postfix does.
 func replyText(payload []byte) (string, error) {
 	n := len(payload) - 1
 	if n < 4 || payload[n] != 0 || payload[0] != '4' && payload[0] != '5' || payload[3] != ' ' {

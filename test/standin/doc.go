@@ -1,6 +1,6 @@
-// Package standin is the MTA's side of the milter protocol: it offers messages to a filter as Postfix or Sendmail does
-// and tells what the filter made of them. Tests, load tools and the demonstration use it; it needs no MTA.
+// Package standin is the MTA's side of the milter protocol. It offers messages to a filter as Postfix or Sendmail does, and
+// returns the filter's verdicts. Tests, load tools and the demonstration use it in place of an MTA.
 //
-// It speaks from the wire up and shares no code with the filter's side, so that an error of one is not repeated by the
-// other. For input that no MTA sends there are AppendFrame and ReadFrame.
+// It shares no code with the filter's side, down to the frames, so that the same mistake is not made on both sides.
+// AppendFrame and ReadFrame are for input that no MTA sends.
 package standin

@@ -70,7 +70,7 @@ const (
 	allActions = 1<<9 - 1
 )
 
-// maxReply bounds a frame of the filter.
+// maxReply bounds a frame of the filter, in bytes.
 const maxReply = 1 << 20
 
 // AppendFrame appends a frame: length, command, payload.
@@ -100,7 +100,7 @@ func ReadFrame(r io.Reader) (code byte, payload []byte, err error) {
 // CString is s with its terminator.
 func CString(s string) []byte { return append([]byte(s), 0) }
 
-// CStrings are several of them, one behind the other.
+// CStrings are several strings with their terminators, one after the other.
 func CStrings(s ...string) []byte {
 	var b []byte
 	for _, x := range s {

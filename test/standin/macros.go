@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// stages in the order of the numbers that stand for them in a list of macros.
+// stages are indexed by the numbers that stand for them in a list of macros.
 var stages = []byte{Connect, Helo, Mail, Rcpt, Data, EndOfBody, EndOfHeader}
 
-// lists are the macros to send before a command, as written by whoever asked for them.
+// lists are the names of the macros that are sent before a command, spelled as the filter or the MTA's configuration does.
 type lists map[byte][]string
 
-// defaultLists are the MTA's own.
+// defaultLists are the lists that the MTA uses unless the filter asks for others.
 func defaultLists(f Flavor) lists {
 	l := lists{
 		Connect: {"j", "{daemon_name}", "{daemon_addr}", "v", "_"},
@@ -33,8 +33,8 @@ func defaultLists(f Flavor) lists {
 	return l
 }
 
-// request applies the list that a filter asked for in its negotiation. Sendmail sends the list for the end of the
-// message only when there is one for the end of the header.
+// request applies the lists that a filter has asked for in its negotiation. Sendmail obeys a list for the end of the message
+// only when there is one for the end of the header.
 func (l lists) request(payload []byte, f Flavor) error {
 	asked := lists{}
 	for len(payload) > 0 {
@@ -60,7 +60,7 @@ func (l lists) request(payload []byte, f Flavor) error {
 	return nil
 }
 
-// appendMacros appends the frame that goes before a command, if there is anything to say.
+// appendMacros appends the macro frame that precedes a command, unless no macro has a value.
 func (c *Conn) appendMacros(dst []byte, code byte, m *Message, r *Recipient) []byte {
 	names := c.lists[listFor(code)]
 	if c.opts.Flavor == Sendmail && (code == Header || code == Body) {
@@ -92,7 +92,7 @@ func listFor(code byte) byte {
 	return code
 }
 
-// value is what a macro has at this command, or "".
+// value is the value of a macro at this command, or "".
 func (c *Conn) value(name string, code byte, m *Message, r *Recipient) string {
 	if m != nil {
 		if v, ok := m.Macros[name]; ok {
@@ -104,7 +104,7 @@ func (c *Conn) value(name string, code byte, m *Message, r *Recipient) string {
 	}
 	switch name {
 	case "i":
-		// Postfix has no queue file until the first recipient is good.
+		// Postfix has no queue file, and so no queue id, until a recipient is accepted.
 		if c.opts.Flavor == Postfix && !slices.Contains([]byte{Header, EndOfHeader, Body, EndOfBody}, code) {
 			return ""
 		}
@@ -136,8 +136,8 @@ func (r *Recipient) value(name string) string {
 	return ""
 }
 
-// connectionValue is a macro that all messages of the connection share. What belongs to the SMTP server's process is
-// not known to the one that holds the content.
+// connectionValue is the value of a macro that all messages of the connection share. Postfix sends the content from another
+// process than the envelope, and that process does not know all of them.
 func (c *Conn) connectionValue(name string, code byte) string {
 	o := &c.opts
 	switch name {
@@ -165,7 +165,7 @@ func (c *Conn) connectionValue(name string, code byte) string {
 	return ""
 }
 
-// prefixed is an address as SMTP writes it in a literal.
+// prefixed is an address in the form of an address literal of SMTP (RFC 5321 section 4.1.3).
 func prefixed(addr string) string {
 	if strings.Contains(addr, ":") {
 		return "IPv6:" + addr

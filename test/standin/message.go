@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Message is what the SMTP client sends.
+// Message is a message with its envelope, as the SMTP client sends it.
 type Message struct {
 	QueueID  string
 	From     string   // without angle brackets
@@ -14,7 +14,7 @@ type Message struct {
 	Rcpts    []Recipient
 	Header   []Field
 	Body     []byte
-	Macros   map[string]string // more macros, by name without braces; they win over the stand-in's own
+	Macros   map[string]string // macros by name without braces, in addition to the stand-in's own or in place of them
 	StopAt   byte              // the client goes away before this command: Rcpt, Header, Body or EndOfBody
 }
 
@@ -26,10 +26,10 @@ type Recipient struct {
 	Raw    string // when not "", the first string of the frame instead of <Addr>
 }
 
-// Field is one header field: everything behind the colon, lines joined by LF.
+// Field is one header field. Value is all text after the colon; folded lines are joined by LF.
 type Field struct{ Name, Value string }
 
-// Parse takes an RFC 5322 message apart: the header's fields byte for byte, and the body.
+// Parse splits an RFC 5322 message into the fields of its header, byte for byte, and the body.
 func Parse(raw []byte) (header []Field, body []byte) {
 	head, body, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
 	for line := range strings.SplitSeq(string(head), "\r\n") {
@@ -43,7 +43,7 @@ func Parse(raw []byte) (header []Field, body []byte) {
 	return header, body
 }
 
-// To makes recipients that the MTA would send by SMTP.
+// To makes recipients with the mailer "smtp".
 func To(addrs ...string) []Recipient {
 	rcpts := make([]Recipient, len(addrs))
 	for i, a := range addrs {
@@ -52,16 +52,16 @@ func To(addrs ...string) []Recipient {
 	return rcpts
 }
 
-// Verdict is what the filter made of a message.
+// Verdict is the filter's decision about a message, with the changes it asked for.
 type Verdict struct {
-	Action   byte     // the reply that decided: Continue when the filter let all of it pass without one
-	Stage    byte     // the command it answered
+	Action   byte     // the reply that decided; Continue when the filter let the message pass without a decision
+	Stage    byte     // the command that Action answered
 	Text     string   // of ReplyCode: "451 4.3.2 text"
 	Deleted  []string // recipients, with their angle brackets
 	Changed  []byte   // codes of all other changes the filter asked for
-	Progress int      // times it said that it is still there
-	Rejected []int    // indices of recipients that got a 4xx or 5xx of their own
-	Sent     int      // bytes of the body it was sent
+	Progress int      // number of Progress replies
+	Rejected []int    // indices of the recipients that the filter refused one by one
+	Sent     int      // bytes of the body that the filter was sent
 }
 
 // Taken reports whether the filter has taken the whole message.

@@ -2,13 +2,14 @@ package standin
 
 import "time"
 
-// Flavor is the MTA whose manners are imitated.
+// Flavor is the MTA that is imitated.
 type Flavor int
 
 const (
 	// Postfix sends an ABORT after each message and macros before each header field and body chunk.
 	Postfix Flavor = iota
-	// Sendmail sends no ABORT after a message, IPv6 addresses with a prefix, and by default {msg_id} only at its end.
+	// Sendmail sends no ABORT after a message, and IPv6 addresses with a prefix. By default it sends {msg_id} at the end of
+	// a message and no other macro there.
 	Sendmail
 )
 

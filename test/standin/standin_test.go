@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// fake is a filter that answers by a script and notes what it was sent.
+// fake is a filter that answers by a script and records the frames it gets.
 type fake struct {
 	actions, steps uint32
 	symbols        string            // list of macros, as on the wire
@@ -294,7 +294,7 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// FuzzReadFrame holds that what is read is what AppendFrame writes.
+// FuzzReadFrame: a frame that can be read is the frame that AppendFrame writes.
 func FuzzReadFrame(f *testing.F) {
 	f.Add(AppendFrame(nil, Body, []byte("hello")...))
 	f.Add([]byte{0, 0, 0, 0})
