@@ -12,8 +12,8 @@ import (
 
 const module = "github.com/millrace/millrace/"
 
-// allowed says which of our packages each may import. A folder not named here may import nothing of ours. Imports run one
-// way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
+// allowed says which of our packages each may import. A folder not named here may import nothing of ours. Imports run
+// one way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
 var allowed = map[string][]string{
 	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
 	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "relay", "relay/console", "snapshot"},

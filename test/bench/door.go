@@ -10,8 +10,8 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// door is a Millrace without an MTA. The stand-in offers mail to its milter door, and one sink gets all mail, so that only
-// Millrace is measured.
+// door is a Millrace without an MTA. The stand-in offers mail to its milter door, and one sink gets all mail, so that
+// only Millrace is measured.
 type door struct {
 	*scenario.Millrace
 	far *sink.Sink

@@ -1,5 +1,6 @@
-// Command bench measures Millrace and prints one JSON object. Where two ways are compared, they take turns in the same run
-// on the same machine, and the figure is the ratio of their rates: the rates themselves mean little on a shared machine.
+// Command bench measures Millrace and prints one JSON object. Where two ways are compared, they take turns in the same
+// run on the same machine, and the figure is the ratio of their rates: the rates themselves mean little on a shared
+// machine.
 //
 //	go run ./test/bench             a campaign of bulk through a real Postfix, alone and with Millrace beside it
 //	go run ./test/bench -what ack   the milter door with ack = "journal", "written" and "memory"

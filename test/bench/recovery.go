@@ -25,7 +25,8 @@ type recoveryResult struct {
 	Restored   int64   `json:"restored"`
 }
 
-// recovery fills a queue map with n messages of one campaign, closes its journal, and restores them into another queue map.
+// recovery fills a queue map with n messages of one campaign, closes its journal, and restores them into another queue
+// map.
 func recovery(dir string, n, size int) (*recoveryResult, error) {
 	r := &recoveryResult{Messages: n}
 	base := heap()

@@ -39,8 +39,8 @@ type quantiles struct {
 	Max      float64 `json:"max_ms"`
 }
 
-// snapshotBench fills a state directory, starts the daemon on it, and offers mail at a steady rate while the daemon takes
-// snapshots.
+// snapshotBench fills a state directory, starts the daemon on it, and offers mail at a steady rate while the daemon
+// takes snapshots.
 type snapshotBench struct {
 	messages, size, conns int
 	bin, dir              string
@@ -113,8 +113,8 @@ func waiting(state string, n, size int) error {
 	return errors.Join(append(failed, agent.Close())...)
 }
 
-// ready offers mail to the starting daemon until the daemon takes a message: it takes none before it has recovered. ready
-// returns the times of the messages that were left with the MTA.
+// ready offers mail to the starting daemon until the daemon takes a message: it takes none before it has recovered.
+// ready returns the times of the messages that were left with the MTA.
 func (b *snapshotBench) ready(d *door) (left []time.Duration, err error) {
 	c, err := standin.Dial("tcp", d.Milter, standin.Options{})
 	if err != nil {
@@ -207,8 +207,8 @@ func (b *snapshotBench) client(ctx context.Context, addr string, i int, next *at
 	}
 }
 
-// watch records the snapshots, each from the appearance of its temporary file to that of its final name, and the size of
-// the last one.
+// watch records the snapshots, each from the appearance of its temporary file to that of its final name, and the size
+// of the last one.
 func watch(ctx context.Context, dir string) (snaps []span, bytes int64) {
 	var begin time.Time
 	for ; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {

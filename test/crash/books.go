@@ -25,8 +25,8 @@ type books struct {
 // excuse allows one more arrival of a pair, because of a crash.
 type excuse struct {
 	*crash
-	// again: the MTA offers the message again, or the daemon reports it again, so that both arrivals may be later than the
-	// crash. Otherwise the additional arrival repeats one from before the crash.
+	// again: the MTA offers the message again, or the daemon reports it again, so that both arrivals may be later than
+	// the crash. Otherwise the additional arrival repeats one from before the crash.
 	again bool
 }
 
@@ -85,9 +85,9 @@ func (b *books) delivery(d sink.Delivery) {
 	b.arrivals[p] = append(b.arrivals[p], d.Time)
 }
 
-// beside reports whether rcpt may get e from Millrace although the MTA keeps e and delivers it too: Millrace took an earlier
-// offer of e that a crash kept it from answering, and the restart has named rcpt. The arrival is charged to that crash as a
-// duplicate.
+// beside reports whether rcpt may get e from Millrace although the MTA keeps e and delivers it too: Millrace took an
+// earlier offer of e that a crash kept it from answering, and the restart has named rcpt. The arrival is charged to
+// that crash as a duplicate.
 func (b *books) beside(e *entry, rcpt string) bool {
 	all := b.excuses[pair{e.id, rcpt}]
 	if e.fate != passed || len(all) == 0 {
@@ -101,7 +101,8 @@ func (b *books) beside(e *entry, rcpt string) bool {
 
 var finalRecipient = regexp.MustCompile(`(?m)^Final-Recipient: rfc822; *(\S+?)\r?$`)
 
-// notification checks and counts the report of a failure that the daemon has handed to the MTA for the sender of a message.
+// notification checks and counts the report of a failure that the daemon has handed to the MTA for the sender of a
+// message.
 func (b *books) notification(d sink.Delivery) {
 	id, ok := idOfSender(d.Rcpt)
 	e := b.sandbox.ledger.find(id)
@@ -133,10 +134,10 @@ func (b *books) missing(waiting map[pair]bool) {
 	}
 }
 
-// known collects the excuses. After a crash a delivery may be repeated because the daemon does not know of its outcome, or
-// because the MTA has not heard that the message was taken. The mail log of the next start names each of these recipients.
-// One case the daemon cannot name: it gave an answer that the MTA did not hear because the MTA's power was off by then.
-// known excuses these offers as well.
+// known collects the excuses. After a crash a delivery may be repeated because the daemon does not know of its outcome,
+// or because the MTA has not heard that the message was taken. The mail log of the next start names each of these
+// recipients. One case the daemon cannot name: it gave an answer that the MTA did not hear because the MTA's power was
+// off by then. known excuses these offers as well.
 func (b *books) known() {
 	for _, n := range b.sandbox.named() {
 		b.name(n)
@@ -153,8 +154,8 @@ func (b *books) known() {
 	}
 }
 
-// gone excuses a repetition of what was sent just after the disk was cut off: the kernel may have told the daemon falsely
-// that the record of that visit was on disk.
+// gone excuses a repetition of what was sent just after the disk was cut off: the kernel may have told the daemon
+// falsely that the record of that visit was on disk.
 func (b *books) gone() {
 	for p, times := range b.arrivals {
 		for _, t := range times {
@@ -188,8 +189,8 @@ func (b *books) allow(p pair, x excuse) {
 	b.excuses[p] = append(b.excuses[p], x)
 }
 
-// again charges each arrival of a pair but the first to a crash that excuses it. Arrivals of a message that was left with
-// the MTA are charged by beside, all of them.
+// again charges each arrival of a pair but the first to a crash that excuses it. Arrivals of a message that was left
+// with the MTA are charged by beside, all of them.
 func (b *books) again(p pair, times []time.Time) {
 	if e := b.sandbox.ledger.find(p.id); e != nil && e.fate == passed {
 		return

@@ -262,8 +262,8 @@ func numbers(r Result) string {
 		r.Acknowledged, r.Delivered, r.Lost, r.Phantom, r.Altered, r.WrongRecipient, r.Duplicates, r.AllTwice, r.Window, r.Unexplained)
 }
 
-// TestUnheard: a message may arrive twice when a crash prevented the answer to its first offer, also when the MTA keeps it at
-// the second offer. The restart must name it, unless the answer was given while the power was off.
+// TestUnheard: a message may arrive twice when a crash prevented the answer to its first offer, also when the MTA keeps
+// it at the second offer. The restart must name it, unless the answer was given while the power was off.
 func TestUnheard(t *testing.T) {
 	for _, second := range []fate{answered, passed} {
 		for _, tt := range []struct {

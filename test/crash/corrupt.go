@@ -22,8 +22,8 @@ const (
 	corruptWaiting = 120 // messages that waited at the time of the damage
 )
 
-// corruptMode damages n copies of a state directory, each in another way, and starts the daemon on each copy. The daemon
-// must either refuse to start, with one clear line, or say that mail is missing or damaged when some is.
+// corruptMode damages n copies of a state directory, each in another way, and starts the daemon on each copy. The
+// daemon must either refuse to start, with one clear line, or say that mail is missing or damaged when some is.
 func corruptMode(r *run, n int) (Result, error) { return r.corrupt(options{}, n) }
 
 func (r *run) corrupt(o options, n int) (Result, error) {
@@ -64,8 +64,8 @@ type damager struct {
 	refused, salvaged, told, torn, silent, missing int
 }
 
-// prepare fills the state directory. Some messages are delivered, some wait because their receivers cannot be reached; then
-// the daemon is killed.
+// prepare fills the state directory. Some messages are delivered, some wait because their receivers cannot be reached;
+// then the daemon is killed.
 func (m *damager) prepare(seed uint64) error {
 	s := m.sandbox
 	open, err := os.ReadFile(s.daemon.Config())
@@ -196,8 +196,8 @@ func (m *damager) restore() error {
 // garbage is the number of bytes that tail writes: more than a daemon that is killed at once can leave behind.
 const garbage = 64 << 10
 
-// tail puts garbage behind the last record, as a torn write does. The first start must report it and cut it off; a second
-// start, after a kill, must not find it again.
+// tail puts garbage behind the last record, as a torn write does. The first start must report it and cut it off; a
+// second start, after a kill, must not find it again.
 func (m *damager) tail() error {
 	if err := errors.Join(m.restore(), m.appendGarbage()); err != nil {
 		return err

@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestModes runs each mode with small numbers. A mode that cannot run on this machine is skipped, or fails when CI is set.
+// TestModes runs each mode with small numbers. A mode that cannot run on this machine is skipped, or fails when CI is
+// set.
 func TestModes(t *testing.T) {
 	small := map[string]int{
 		"kill": 6, "stop": 3, "power": 6, "corrupt": 12, "every": 150, "ioerr": 120, "selftest": 3, "model": 1000,

@@ -89,7 +89,8 @@ func (d *disk) cut(flags uint32) error {
 	return nil
 }
 
-// unmount unmounts the file system. It tries for a second, because a process that is ending may still hold a file on it.
+// unmount unmounts the file system. It tries for a second, because a process that is ending may still hold a file on
+// it.
 func (d *disk) unmount() error {
 	if !d.mounted {
 		return nil

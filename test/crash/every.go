@@ -15,8 +15,8 @@ import (
 // sandbox waits most of the time.
 const atATime = 4
 
-// everyMode plays the script up to each step-th system call of the journal. That call is the last one before a kill, and in
-// another run the last one before a power cut.
+// everyMode plays the script up to each step-th system call of the journal. That call is the last one before a kill,
+// and in another run the last one before a power cut.
 func everyMode(r *run, step int) (Result, error) {
 	calls, err := r.census()
 	if err != nil {
@@ -112,7 +112,8 @@ func (r Result) at(n int) Result {
 	return r
 }
 
-// killAt plays the script and kills the daemon at the first call that one chooses. It reports whether there was such a call.
+// killAt plays the script and kills the daemon at the first call that one chooses. It reports whether there was such a
+// call.
 func (r *run) killAt(o options, one func(*call) bool) (Result, bool, error) {
 	met := false
 	res, err := r.inSandbox(o, func(s *sandbox) (err error) {
@@ -134,13 +135,13 @@ func (r *run) cutAt(o options, one func(*call) bool) (Result, bool, error) {
 	return res, met, err
 }
 
-// slowDisk is how long the last call is under way before the crash. A daemon that wrongly does not wait for the call has
-// the time to go on.
+// slowDisk is how long the last call is under way before the crash. A daemon that wrongly does not wait for the call
+// has the time to go on.
 const slowDisk = 10 * time.Millisecond
 
 // playTo plays the script up to the first call that one chooses. That call is never made: the daemon is killed while it
-// waits in the kernel; then strike is called. playTo reports whether there was such a call. It balances the books in any
-// case.
+// waits in the kernel; then strike is called. playTo reports whether there was such a call. It balances the books in
+// any case.
 func (s *sandbox) playTo(one func(*call) bool, c *crash, strike func() error) (bool, error) {
 	p := &script{sandbox: s, hit: make(chan struct{})}
 	s.through(&tap{decide: func(x *call) decision {

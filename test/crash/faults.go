@@ -14,8 +14,8 @@ import (
 // faultEnv is the environment variable that wakes one of the faults built into a daemon.
 const faultEnv = "MILLRACE_SEEDED_FAULT"
 
-// edit is a change of the daemon's source. The place is found by its text, which must stand there exactly once, so that the
-// harness fails when the source has changed and the fault may have become meaningless.
+// edit is a change of the daemon's source. The place is found by its text, which must stand there exactly once, so that
+// the harness fails when the source has changed and the fault may have become meaningless.
 type edit struct {
 	file     string // below the module's root
 	old, new string

@@ -52,8 +52,8 @@ func (g *generator) stop() {
 	<-g.done
 }
 
-// wait waits until all messages are answered. It reports false when limit is over or enough is closed before; the generator
-// goes on then.
+// wait waits until all messages are answered. It reports false when limit is over or enough is closed before; the
+// generator goes on then.
 func (g *generator) wait(limit time.Duration, enough <-chan struct{}) bool {
 	select {
 	case <-g.done:
@@ -139,7 +139,8 @@ func verdictOf(v standin.Verdict, m *mail) (f fate, taken []string) {
 	return passed, nil
 }
 
-// refused waits a little after a message that the daemon did not take, so that a daemon that takes nothing is not flooded.
+// refused waits a little after a message that the daemon did not take, so that a daemon that takes nothing is not
+// flooded.
 func (c *client) refused(ctx context.Context, v standin.Verdict, d *standin.Message) {
 	if d.StopAt == 0 && !v.Taken() && len(v.Deleted) == 0 {
 		rest(ctx, 5*time.Millisecond)

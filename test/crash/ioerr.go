@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// failure is one way in which the disk fails: the n-th call op returns errno. With ENOSPC further calls fail for a while.
+// failure is one way in which the disk fails: the n-th call op returns errno. With ENOSPC further calls fail for a
+// while.
 type failure struct {
 	op    string
 	errno unix.Errno
@@ -23,8 +24,9 @@ func (f failure) String() string { return fmt.Sprintf("%v at %s %d", f.errno, f.
 // fullFor is how long a full disk stays full.
 const fullFor = 300 * time.Millisecond
 
-// ioerrMode lets each step-th system call of each kind fail: in one run with EIO, in another because the disk is full for a
-// while. Then it cuts the power, so that a message is lost if the daemon answered for it although the call had failed.
+// ioerrMode lets each step-th system call of each kind fail: in one run with EIO, in another because the disk is full
+// for a while. Then it cuts the power, so that a message is lost if the daemon answered for it although the call had
+// failed.
 func ioerrMode(r *run, step int) (Result, error) {
 	calls, err := r.census()
 	if err != nil {
@@ -61,8 +63,8 @@ func (r *run) failAt(o options, f failure) (Result, bool, error) {
 	return res, b.met(), err
 }
 
-// badDisk fails once, or for a while. After a failed fsync it behaves as Linux does: the data is gone, and the next fsync of
-// the same file reports success.
+// badDisk fails once, or for a while. After a failed fsync it behaves as Linux does: the data is gone, and the next
+// fsync of the same file reports success.
 type badDisk struct {
 	failure failure
 	hit     chan struct{} // closed at the first failure
@@ -119,8 +121,8 @@ func (b *badDisk) fails(c *call) bool {
 // needsSpace reports whether a call fails on a full disk. A sync does not: the space is allocated by then.
 func needsSpace(op string) bool { return op == "fallocate" || op == "open" || op == "pwrite64" }
 
-// play plays the script on the failing disk. A daemon that gives up is started again, as a supervisor would do. A daemon
-// that goes on must take mail again by itself.
+// play plays the script on the failing disk. A daemon that gives up is started again, as a supervisor would do. A
+// daemon that goes on must take mail again by itself.
 func (b *badDisk) play(s *sandbox, d *disk) error {
 	s.through(&tap{decide: b.decide})
 	p := &script{sandbox: s, hit: b.hit}

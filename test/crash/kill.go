@@ -14,8 +14,8 @@ func usual(seed uint64) load {
 	return load{conns: 4, backlog: 300, pause: 4 * time.Millisecond, seed: seed, prefix: "m"}
 }
 
-// underLoad has mail offered and calls disturb again and again, each time after a random while, until disturb says that it
-// has done its work n times. Then it balances the books. stream makes the mode's random numbers its own.
+// underLoad has mail offered and calls disturb again and again, each time after a random while, until disturb says that
+// it has done its work n times. Then it balances the books. stream makes the mode's random numbers its own.
 func (s *sandbox) underLoad(r *run, stream uint64, n int, disturb func(rng *rand.Rand) (done int, err error)) error {
 	if err := s.recover(); err != nil {
 		return err
@@ -64,8 +64,8 @@ func (s *sandbox) killOnce(rng *rand.Rand) error {
 	return s.recover()
 }
 
-// runTime is how long the daemon works before the next crash: usually a moment, sometimes long enough for a snapshot (the
-// daemon takes one each second).
+// runTime is how long the daemon works before the next crash: usually a moment, sometimes long enough for a snapshot
+// (the daemon takes one each second).
 func runTime(rng *rand.Rand) time.Duration {
 	if rng.IntN(8) == 0 {
 		return time.Second + time.Duration(rng.IntN(200))*time.Millisecond

@@ -38,10 +38,10 @@ type offer struct {
 	answer       time.Time // when an answer was given that was not heard because the power was off; else zero
 }
 
-// ledger records which messages were offered and which were answered for. Its file lies where no crash reaches it, and each
-// line is with the kernel before the next step: "I" before a message is offered, "A" after the answer that takes it, "P"
-// after the answer that leaves it with the MTA, "B" when the connection breaks before an answer, "O" when the power goes,
-// "C" at a crash.
+// ledger records which messages were offered and which were answered for. Its file lies where no crash reaches it, and
+// each line is with the kernel before the next step: "I" before a message is offered, "A" after the answer that takes
+// it, "P" after the answer that leaves it with the MTA, "B" when the connection breaks before an answer, "O" when the
+// power goes, "C" at a crash.
 type ledger struct {
 	mu      sync.Mutex
 	file    *os.File
@@ -79,7 +79,8 @@ func (l *ledger) write(format string, args ...any) {
 	}
 }
 
-// intend records that m is going to be offered. Of a message offered again after a lost answer, the entry stays as it is.
+// intend records that m is going to be offered. Of a message offered again after a lost answer, the entry stays as it
+// is.
 func (l *ledger) intend(m *mail) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,8 +91,8 @@ func (l *ledger) intend(m *mail) {
 	l.pending[m.id] = &offer{entry: l.entries[m.id], since: time.Now()}
 }
 
-// answer records the answer to an offer. taken are the recipients for whom the daemon answers. It reports false when the
-// power is off, so that nobody hears the answer.
+// answer records the answer to an offer. taken are the recipients for whom the daemon answers. It reports false when
+// the power is off, so that nobody hears the answer.
 func (l *ledger) answer(id string, f fate, taken []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,9 +131,9 @@ func (l *ledger) dark() bool {
 	return !l.off.IsZero()
 }
 
-// powerOn ends a power cut and returns how long after powerOff the daemon still answered for a message. A short time is no
-// lie of the daemon: an fdatasync that is under way when ext4 is shut down can return success (measured with Linux 6.18:
-// 5 of 300 cuts).
+// powerOn ends a power cut and returns how long after powerOff the daemon still answered for a message. A short time is
+// no lie of the daemon: an fdatasync that is under way when ext4 is shut down can return success (measured with Linux
+// 6.18: 5 of 300 cuts).
 func (l *ledger) powerOn() (late time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

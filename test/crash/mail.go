@@ -28,8 +28,8 @@ const (
 // domains are the recipients' domains. Each has a listener of its own.
 var domains = []string{"near.test", "slow.test", "grey.test"}
 
-// sender is the envelope sender of a message. Each message has its own, so that the address of a notification says which
-// message it reports on.
+// sender is the envelope sender of a message. Each message has its own, so that the address of a notification says
+// which message it reports on.
 func sender(id string) string { return senderPrefix + id + senderDomain }
 
 // idOfSender undoes sender.
@@ -44,9 +44,9 @@ func idOfSender(addr string) (string, bool) {
 // isRefused reports whether the receiver refuses mail for addr.
 func isRefused(addr string) bool { return strings.HasPrefix(addr, refused) }
 
-// newMail writes the message with this id. Most messages have one of a few bodies, as in a campaign; some have a body of
-// their own, and some are large. All hold what software on the way tends to damage: dots, 8-bit text, folded fields. The
-// recipients of a plain message get it at the first attempt.
+// newMail writes the message with this id. Most messages have one of a few bodies, as in a campaign; some have a body
+// of their own, and some are large. All hold what software on the way tends to damage: dots, 8-bit text, folded fields.
+// The recipients of a plain message get it at the first attempt.
 func newMail(rng *rand.Rand, id string, plain bool) *mail {
 	m := &mail{id: id, rcpts: recipients(rng, id, plain)}
 	if !plain && rng.IntN(12) == 0 {

@@ -14,8 +14,8 @@ const (
 	modelTest    = "TestCrashModel"
 )
 
-// modelMode has the crash model recover from n states of a file system in memory. A state is what a crash at some operation
-// leaves: data that was not synced is lost, kept, torn or reordered.
+// modelMode has the crash model recover from n states of a file system in memory. A state is what a crash at some
+// operation leaves: data that was not synced is lost, kept, torn or reordered.
 func modelMode(r *run, n int) (Result, error) {
 	return r.model(options{}, "", n)
 }

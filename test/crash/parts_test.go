@@ -57,7 +57,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestMailIsItself: the message that the stand-in offers is, byte for byte, the message that the ledger expects to arrive.
+// TestMailIsItself: the message that the stand-in offers is, byte for byte, the message that the ledger expects to
+// arrive.
 func TestMailIsItself(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 300 {

@@ -30,7 +30,8 @@ func (r *run) place() string {
 	return filepath.Join(r.dir, fmt.Sprintf("%s-%d", r.mode, r.places.Add(1)))
 }
 
-// inSandbox makes a sandbox for do and returns what was found in it. The sandbox stays in place when a promise was broken.
+// inSandbox makes a sandbox for do and returns what was found in it. The sandbox stays in place when a promise was
+// broken.
 func (r *run) inSandbox(o options, do func(*sandbox) error) (Result, error) {
 	if o.bin == "" {
 		o.bin = r.bin

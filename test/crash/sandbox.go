@@ -35,8 +35,8 @@ type sandbox struct {
 	result  Result
 }
 
-// event is something done to the daemon that excuses no duplicate. It is shown beside a duplicate all the same, because it
-// may explain it.
+// event is something done to the daemon that excuses no duplicate. It is shown beside a duplicate all the same, because
+// it may explain it.
 type event struct {
 	what         string
 	begin, until time.Time
@@ -243,8 +243,8 @@ func (s *sandbox) waiting() (map[pair]bool, error) {
 	return all, nil
 }
 
-// finish drains the daemon, stops it, starts it again, and balances the books. The last start must find a clean stop and
-// no message.
+// finish drains the daemon, stops it, starts it again, and balances the books. The last start must find a clean stop
+// and no message.
 func (s *sandbox) finish() error {
 	if err := s.drain(); err != nil {
 		waiting, lerr := s.waiting()

@@ -10,16 +10,17 @@ import (
 // scriptMessages is how many messages the script offers.
 const scriptMessages = 200
 
-// script is the workload of the modes that break something at a certain system call. It has two halves, each a life of the
-// daemon: start, half of the messages, in the first half a snapshot, clean stop. The second start finds the messages that
-// still wait.
+// script is the workload of the modes that break something at a certain system call. It has two halves, each a life of
+// the daemon: start, half of the messages, in the first half a snapshot, clean stop. The second start finds the
+// messages that still wait.
 type script struct {
 	sandbox *sandbox
 	gen     *generator
 	hit     chan struct{} // closed when that call is reached
 }
 
-// play runs the script. It reports whether the script came to its end; it does not when hit is closed and the daemon dies.
+// play runs the script. It reports whether the script came to its end; it does not when hit is closed and the daemon
+// dies.
 func (p *script) play() (bool, error) {
 	for half := range 2 {
 		end, err := p.half(half)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// selftestMode builds a daemon with ten faults that sleep, wakes one after the other, and looks whether the modes notice. A
-// fault that they miss here they would miss in the real daemon.
+// selftestMode builds a daemon with ten faults that sleep, wakes one after the other, and looks whether the modes
+// notice. A fault that they miss here they would miss in the real daemon.
 func selftestMode(r *run, n int) (Result, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -98,8 +98,8 @@ func catchByKill(r *run, o options) (Result, error) {
 	})
 }
 
-// catchByModel runs the crash model. A power cut on ext4 cannot catch a directory that was not synced, because ext4 keeps
-// names in the order in which they were made.
+// catchByModel runs the crash model. A power cut on ext4 cannot catch a directory that was not synced, because ext4
+// keeps names in the order in which they were made.
 func catchByModel(r *run, o options) (Result, error) {
 	return r.model(o, overlayOf(filepath.Dir(o.bin)), 4000)
 }
@@ -111,8 +111,8 @@ func catchByLie(r *run, o options) (Result, error) {
 	return catchByPower(r, o)
 }
 
-// until crashes the daemon under load until the books show a violation, or the daemon has survived the tries. It balances
-// the books after every five crashes.
+// until crashes the daemon under load until the books show a violation, or the daemon has survived the tries. It
+// balances the books after every five crashes.
 func (s *sandbox) until(rng *rand.Rand, crash func() error) error {
 	if err := s.recover(); err != nil {
 		return err

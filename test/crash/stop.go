@@ -11,8 +11,8 @@ import (
 // stopLimit is how long a clean stop may take.
 const stopLimit = 30 * time.Second
 
-// stopMode sends SIGTERM, SIGHUP or SIGTERM twice, n times under load. A stop is recorded as an event and not as a crash,
-// so that no duplicate has an excuse.
+// stopMode sends SIGTERM, SIGHUP or SIGTERM twice, n times under load. A stop is recorded as an event and not as a
+// crash, so that no duplicate has an excuse.
 func stopMode(r *run, n int) (Result, error) {
 	return r.inSandbox(options{}, func(s *sandbox) error {
 		sent, longest := 0, time.Duration(0)

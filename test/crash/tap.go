@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tap puts a decision of the harness before each system call that a daemon makes on its state directory, one call at a time
-// over all threads. It uses seccomp's user notification (seccomp_unotify(2)): the call waits in the kernel for the decision.
+// tap puts a decision of the harness before each system call that a daemon makes on its state directory, one call at a
+// time over all threads. It uses seccomp's user notification (seccomp_unotify(2)): the call waits in the kernel for the
+// decision.
 type tap struct {
 	state  string // the state directory; calls on other files pass
 	decide func(*call) decision
@@ -75,8 +76,8 @@ const (
 	renameAtPathArg2 = 3 // renameat: the new path is the fourth
 )
 
-// launch starts cmd under the tap. cmd is not started directly: this program is started as a launcher (tap_launch.go), which
-// becomes cmd.
+// launch starts cmd under the tap. cmd is not started directly: this program is started as a launcher (tap_launch.go),
+// which becomes cmd.
 func (t *tap) launch(cmd *exec.Cmd) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -196,8 +197,8 @@ func (t *tap) judge(n *notification, path string) decision {
 	return t.decide(&call{pid: int(n.pid), op: watched[uint32(n.nr)], path: path, n: t.n})
 }
 
-// concerns returns the path of the file that a call works on, relative to the state directory, and whether it lies there. An
-// open for reading is let pass, because it changes nothing.
+// concerns returns the path of the file that a call works on, relative to the state directory, and whether it lies
+// there. An open for reading is let pass, because it changes nothing.
 func (t *tap) concerns(n *notification) (string, bool) {
 	var path string
 	switch uint32(n.nr) {

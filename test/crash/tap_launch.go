@@ -17,8 +17,8 @@ const (
 // launched reports whether this process was started as a launcher.
 func launched() bool { return os.Getenv(launchEnv) != "" }
 
-// launch is the body of the launcher. It puts the filter on its thread, sends the listener to its parent, and becomes the
-// program that args name. It returns only when one of these fails.
+// launch is the body of the launcher. It puts the filter on its thread, sends the listener to its parent, and becomes
+// the program that args name. It returns only when one of these fails.
 func launch(args []string) int {
 	runtime.LockOSThread()
 	err := os.Unsetenv(launchEnv)

@@ -50,8 +50,8 @@ func Build(dir string, flags ...string) (string, error) {
 	return bin, nil
 }
 
-// WithBinary builds the millrace command for the duration of run, sets bin to its path, and returns what run returns, or
-// 1 when it cannot be built. It is the body of a TestMain: the tests of a package share one binary.
+// WithBinary builds the millrace command for the duration of run, sets bin to its path, and returns what run returns,
+// or 1 when it cannot be built. It is the body of a TestMain: the tests of a package share one binary.
 func WithBinary(bin *string, run func() int, flags ...string) int {
 	dir, err := os.MkdirTemp("", "millrace-bin-")
 	if err == nil {

@@ -58,7 +58,8 @@ type Fault struct {
 	// Delay is waited before the answer, with every Kind.
 	Delay time.Duration
 	// Then sends the true answer after the false one, as if a forger had been
-	// faster than the server. It is for Garbage, WrongID and WrongName over UDP.
+	// faster than the server. It is for Garbage, WrongID and WrongName over
+	// UDP.
 	Then bool
 }
 

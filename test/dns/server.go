@@ -101,7 +101,8 @@ func (s *Server) serve(pc net.PacketConn, ln net.Listener) {
 	h := mdns.HandlerFunc(s.handle)
 	s.udp = &mdns.Server{PacketConn: pc, Handler: h, NotifyStartedFunc: ready.Done}
 	s.tcp = &mdns.Server{Listener: ln, Handler: h, NotifyStartedFunc: ready.Done}
-	// The errors are dropped: only the closing of the socket ends these servers.
+	// The errors are dropped: only the closing of the socket ends these
+	// servers.
 	s.wg.Go(func() { _ = s.udp.ActivateAndServe() })
 	s.wg.Go(func() { _ = s.tcp.ActivateAndServe() })
 	ready.Wait()

@@ -49,8 +49,8 @@ func (c *campaign) bulk(n int) bool {
 	return int(float64(n+1)*c.config.Plain) == int(float64(n)*c.config.Plain)
 }
 
-// headerRoom is about the size of a header. It is a constant, so that two messages of the same size share the same number of
-// bytes although the lengths of their fields differ.
+// headerRoom is about the size of a header. It is a constant, so that two messages of the same size share the same
+// number of bytes although the lengths of their fields differ.
 const headerRoom = 700
 
 // message appends message n to dst, without stuffed dots: header, personal part, shared part.

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// errUnanswered is returned when the connection was lost while the message was sent or after it: the server may have it.
+// errUnanswered is returned when the connection was lost while the message was sent or after it: the server may have
+// it.
 var errUnanswered = errors.New("no answer to the message")
 
 // refusal is a negative reply.
@@ -20,8 +21,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// client is one SMTP connection. It shares no code with the relay's own client on purpose: a mistake in shared code would
-// not be noticed.
+// client is one SMTP connection. It shares no code with the relay's own client on purpose: a mistake in shared code
+// would not be noticed.
 type client struct {
 	net.Conn
 	config *Config
@@ -145,8 +146,8 @@ func (c *client) envelopeInSteps(from string, to []string) (accepted []string, e
 	return accepted, c.command(354, "DATA\r\n")
 }
 
-// envelopeAtOnce sends the envelope and DATA in one write. When no recipient was accepted and the server answers 354 all the
-// same, it gets an empty message (RFC 2920 section 3.1).
+// envelopeAtOnce sends the envelope and DATA in one write. When no recipient was accepted and the server answers 354
+// all the same, it gets an empty message (RFC 2920 section 3.1).
 func (c *client) envelopeAtOnce(from string, to []string) (accepted []string, err error) {
 	c.out = fmt.Appendf(c.out[:0], "MAIL FROM:<%s>\r\n", from)
 	for _, rcpt := range to {

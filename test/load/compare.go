@@ -25,8 +25,8 @@ type Comparison struct {
 	Misdelivered []Finding // arrived for a recipient that was not accepted
 }
 
-// Compare compares deliveries with the records of the messages sent. A message whose final reply never came may arrive or
-// not. A refused message must not arrive.
+// Compare compares deliveries with the records of the messages sent. A message whose final reply never came may arrive
+// or not. A refused message must not arrive.
 func Compare(records []Record, deliveries iter.Seq[sink.Delivery]) Comparison {
 	var c Comparison
 	byID := make(map[string]*Record, len(records))

@@ -12,8 +12,8 @@ import (
 // progressStep is the number of messages between two calls of Config.Progress.
 const progressStep = 256
 
-// Run sends the whole campaign and returns the record of every message. An error says why Run has ended early: ctx is done,
-// or the server cannot be reached. The Report is valid in any case.
+// Run sends the whole campaign and returns the record of every message. An error says why Run has ended early: ctx is
+// done, or the server cannot be reached. The Report is valid in any case.
 func Run(ctx context.Context, c Config) (Report, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {

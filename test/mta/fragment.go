@@ -17,8 +17,8 @@ type Service struct {
 	Options    []Setting
 }
 
-// Fragment is what contrib/postfix adds to a Postfix: settings for main.cf and services for master.cf. Of a service that
-// Postfix has already, only the options are added.
+// Fragment is what contrib/postfix adds to a Postfix: settings for main.cf and services for master.cf. Of a service
+// that Postfix has already, only the options are added.
 type Fragment struct {
 	Main   []Setting
 	Master []Service
@@ -73,8 +73,8 @@ func sendmailSocket(addr string) string {
 	return "inet:" + port + "@" + host
 }
 
-// logicalLines reads a Postfix file. It drops comments and empty lines, and joins a line that begins with a blank to the
-// line before it.
+// logicalLines reads a Postfix file. It drops comments and empty lines, and joins a line that begins with a blank to
+// the line before it.
 func logicalLines(name string) ([]string, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -121,8 +121,8 @@ func parseService(line string) (Service, error) {
 	return s, nil
 }
 
-// Replace returns a copy with old replaced by new in every name and value, for instance the documented address by a free
-// one.
+// Replace returns a copy with old replaced by new in every name and value, for instance the documented address by a
+// free one.
 func (f *Fragment) Replace(old, new string) *Fragment {
 	swap := func(s string) string { return strings.ReplaceAll(s, old, new) }
 	settings := func(list []Setting) []Setting {

@@ -105,9 +105,9 @@ func shell(t *testing.T, p *Postfix, commands string) {
 	}
 }
 
-// TestReadmeIsTheFragment follows README.md on one Postfix and applies the files to another: the settings must be the same.
-// Then it follows the undo of README.md: the settings must be those from before. All this with another milter in front and
-// without one.
+// TestReadmeIsTheFragment follows README.md on one Postfix and applies the files to another: the settings must be the
+// same. Then it follows the undo of README.md: the settings must be those from before. All this with another milter in
+// front and without one.
 func TestReadmeIsTheFragment(t *testing.T) {
 	for _, milters := range [][]string{nil, {"inet:127.0.0.1:8891"}} {
 		t.Run(strings.Join(milters, ","), func(t *testing.T) {

@@ -36,8 +36,8 @@ func verify(t *testing.T, o *Opendkim, d sink.Delivery) {
 	}
 }
 
-// TestSignaturesSurvive sends signed mail through both servers, in both canonicalisations. A library that shares nothing
-// with opendkim verifies it at the receiver.
+// TestSignaturesSurvive sends signed mail through both servers, in both canonicalisations. A library that shares
+// nothing with opendkim verifies it at the receiver.
 func TestSignaturesSurvive(t *testing.T) {
 	Require(t, OpendkimPart, PostfixPart, SendmailPart)
 	for _, form := range []string{"simple/simple", "relaxed/relaxed"} {

@@ -22,7 +22,8 @@ const (
 // ErrMissing is returned, wrapped with the reason, when a Part cannot run on this machine.
 var ErrMissing = errors.New("not available here")
 
-// Check returns nil when the part can be started on this machine, else an error that wraps ErrMissing and says what helps.
+// Check returns nil when the part can be started on this machine, else an error that wraps ErrMissing and says what
+// helps.
 func (p Part) Check() error {
 	switch p {
 	case SendmailPart:
@@ -67,8 +68,8 @@ func lookup(name string) string {
 	return ""
 }
 
-// Require skips the test, with the reason, when one of the parts cannot run on this machine. When the environment variable
-// CI is set, it fails the test instead: in CI nothing may be missing.
+// Require skips the test, with the reason, when one of the parts cannot run on this machine. When the environment
+// variable CI is set, it fails the test instead: in CI nothing may be missing.
 func Require(t testing.TB, parts ...Part) {
 	t.Helper()
 	for _, p := range parts {

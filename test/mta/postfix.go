@@ -48,7 +48,8 @@ type Postfix struct {
 	master    *process.Process
 }
 
-// StartPostfix sets up a Postfix below dir, which must exist, starts it, and returns when it answers. Only root may do so.
+// StartPostfix sets up a Postfix below dir, which must exist, starts it, and returns when it answers. Only root may do
+// so.
 func StartPostfix(dir string, c PostfixConfig) (*Postfix, error) {
 	if err := PostfixPart.Check(); err != nil {
 		return nil, fmt.Errorf("mta: %w", err)

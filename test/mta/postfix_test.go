@@ -112,8 +112,8 @@ type restartable interface {
 	Flush() error
 }
 
-// queueSurvives has the server at addr queue mail for a host that is away, ends the server, and starts it again when the
-// host is back. Every message must arrive once.
+// queueSurvives has the server at addr queue mail for a host that is away, ends the server, and starts it again when
+// the host is back. Every message must arrive once.
 func queueSurvives(t *testing.T, s restartable, addr, away string, end func() error) {
 	t.Helper()
 	report, err := load.Run(t.Context(), load.Config{Addr: addr, Messages: 20, MinSize: 2000, Conns: 2})

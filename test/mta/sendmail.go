@@ -60,8 +60,8 @@ func sendmailRoot() string {
 
 func sendmailBinary() string { return filepath.Join(sendmailRoot(), "usr/libexec/sendmail/sendmail") }
 
-// StartSendmail sets up a Sendmail below dir, which must exist, starts it, and returns when it answers. Only root may do
-// so.
+// StartSendmail sets up a Sendmail below dir, which must exist, starts it, and returns when it answers. Only root may
+// do so.
 func StartSendmail(dir string, c SendmailConfig) (*Sendmail, error) {
 	if err := SendmailPart.Check(); err != nil {
 		return nil, fmt.Errorf("mta: %w", err)
@@ -162,9 +162,9 @@ func (s *Sendmail) Start() error {
 	return nil
 }
 
-// command is a sendmail command that finds the unpacked libraries. On a host whose name has no dot Sendmail sleeps for a
-// minute before it reads any configuration, so no setting helps: nss_wrapper answers in place of the system, with a name
-// that has one.
+// command is a sendmail command that finds the unpacked libraries. On a host whose name has no dot Sendmail sleeps for
+// a minute before it reads any configuration, so no setting helps: nss_wrapper answers in place of the system, with a
+// name that has one.
 func (s *Sendmail) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(sendmailBinary(), append([]string{"-C" + s.cf()}, args...)...)
 	libraries, _ := filepath.Glob(filepath.Join(sendmailRoot(), "usr/lib/*-linux-gnu*"))

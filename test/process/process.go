@@ -62,8 +62,8 @@ func Launch(cmd *exec.Cmd, output string, start func(*exec.Cmd) error) (*Process
 }
 
 // run starts the child, waits for its end, and then kills the children that outlive it: at once, because later the
-// number of the group may belong to somebody else. The goroutine keeps its thread until then: the kernel sends the signal
-// of a dead parent when the thread ends that started the child.
+// number of the group may belong to somebody else. The goroutine keeps its thread until then: the kernel sends the
+// signal of a dead parent when the thread ends that started the child.
 func (p *Process) run(start func(*exec.Cmd) error, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

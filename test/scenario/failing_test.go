@@ -27,8 +27,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestBounceReachesTheSender: when receivers refuse recipients for good, a DSN goes through Postfix to the envelope sender.
-// The mail log tells the whole life of the message under Postfix's queue id.
+// TestBounceReachesTheSender: when receivers refuse recipients for good, a DSN goes through Postfix to the envelope
+// sender. The mail log tells the whole life of the message under Postfix's queue id.
 func TestBounceReachesTheSender(t *testing.T) {
 	s := beside(t, Options{Keep: true, Receivers: sink.Character{Refuse: sink.Matching("bad*")}})
 	submit(t, s.Addr(), "<news+1@sender.test> ENVID=QQ1 RET=HDRS",
@@ -98,8 +98,8 @@ func checkMailLog(t *testing.T, s *Scene) {
 	}
 }
 
-// TestHandback: after two failed visits a message goes back to Postfix's disk queue, and Postfix delivers it. Millrace does
-// not take it again.
+// TestHandback: after two failed visits a message goes back to Postfix's disk queue, and Postfix delivers it. Millrace
+// does not take it again.
 func TestHandback(t *testing.T) {
 	s := beside(t, Options{Config: "handback.visits = 2"})
 	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
@@ -119,8 +119,8 @@ func TestHandback(t *testing.T) {
 	})
 }
 
-// TestHandbackComesBackThroughTheMilter: Millrace does not take a message that it has handed back, even when the MTA offers
-// it again.
+// TestHandbackComesBackThroughTheMilter: Millrace does not take a message that it has handed back, even when the MTA
+// offers it again.
 func TestHandbackComesBackThroughTheMilter(t *testing.T) {
 	s := beside(t, Options{Config: "handback.visits = 1"})
 	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
@@ -156,8 +156,8 @@ func (s *Scene) restart(t *testing.T) {
 	}
 }
 
-// TestObserveAndReload: in the mode observe nothing is taken, only counted. A reload of a bad file changes nothing and says
-// so. A reload of a good file takes effect without a restart.
+// TestObserveAndReload: in the mode observe nothing is taken, only counted. A reload of a bad file changes nothing and
+// says so. A reload of a good file takes effect without a restart.
 func TestObserveAndReload(t *testing.T) {
 	s := beside(t, Options{})
 	d := s.Millrace
@@ -197,7 +197,8 @@ func (d *Millrace) reload(t *testing.T, says string) {
 	eventually(t, "the log says "+says, func() bool { return strings.Contains(d.Log(), says) })
 }
 
-// TestQueueCommands: "queue list" and "queue show" say why mail waits and when its next attempt is, for a human and as JSON.
+// TestQueueCommands: "queue list" and "queue show" say why mail waits and when its next attempt is, for a human and as
+// JSON.
 func TestQueueCommands(t *testing.T) {
 	s := beside(t, Options{Config: "retry.schedule = [\"1h\"]"})
 	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
@@ -267,8 +268,8 @@ func TestRefusesToStart(t *testing.T) {
 	}
 }
 
-// TestMalformedMail: malformed mail that Postfix lets through arrives as Postfix alone would have sent it, whether Millrace
-// takes it or not.
+// TestMalformedMail: malformed mail that Postfix lets through arrives as Postfix alone would have sent it, whether
+// Millrace takes it or not.
 func TestMalformedMail(t *testing.T) {
 	head := "X-Ledger: %\r\nFrom: <news@sender.test>\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%@sender.test>\r\n" +
 		"List-Id: <n.sender.test>\r\nPrecedence: bulk\r\nList-Unsubscribe: <https://x.test>\r\n"

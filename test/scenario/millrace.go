@@ -12,8 +12,8 @@ import (
 // patience bounds everything that should take a moment.
 const patience = 30 * time.Second
 
-// Millrace is a daemon beside an MTA: it takes mail at a milter door and hands notifications and what it gives up to the
-// MTA's own listener.
+// Millrace is a daemon beside an MTA: it takes mail at a milter door and hands notifications and what it gives up to
+// the MTA's own listener.
 type Millrace struct {
 	*daemon.Daemon
 	Milter string // host:port of the milter door

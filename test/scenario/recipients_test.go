@@ -21,8 +21,8 @@ type recipient struct {
 	side string // "bulk" by Millrace, "local" or "remote" by the MTA
 }
 
-// mixed is every kind of recipient in one message. The same address, also in another spelling, is one person who gets one
-// copy.
+// mixed is every kind of recipient in one message. The same address, also in another spelling, is one person who gets
+// one copy.
 var mixed = []recipient{
 	{"<ann@far.test>", 250, "ann@far.test", "bulk"},
 	{"<ann@far.test>", 250, "", ""},

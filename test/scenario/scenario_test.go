@@ -192,7 +192,8 @@ func TestSendmailMixedTraffic(t *testing.T) {
 	verifySignatures(t, s)
 }
 
-// TestMillraceStopped: when Millrace is gone, mail flows through Postfix, also on SMTP connections that were open before.
+// TestMillraceStopped: when Millrace is gone, mail flows through Postfix, also on SMTP connections that were open
+// before.
 func TestMillraceStopped(t *testing.T) {
 	s := beside(t, Options{})
 	arrived(t, s, send(t, s, load.Config{Messages: 20, Prefix: "before"}))
@@ -256,8 +257,8 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 }
 
-// TestDrainAndRestore: Millrace ends in time on SIGTERM with a full queue, and delivers the whole queue, once, after the
-// next start.
+// TestDrainAndRestore: Millrace ends in time on SIGTERM with a full queue, and delivers the whole queue, once, after
+// the next start.
 func TestDrainAndRestore(t *testing.T) {
 	mta.Require(t, mta.PostfixPart)
 	n := size(3000, 50_000)

@@ -1,6 +1,6 @@
 // Package scenario puts real parts together as an administrator would: a private Postfix or Sendmail with the settings
-// that contrib adds to it, and Millrace as a process beside it. One sink receives all mail. The tests of this package and
-// test/bench use it.
+// that contrib adds to it, and Millrace as a process beside it. One sink receives all mail. The tests of this package
+// and test/bench use it.
 package scenario
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// Scene is what a scenario works in: an MTA, a Millrace beside it, and a sink that is every receiver. New makes the sink
-// and configures Millrace, the Start methods start the parts, and Close ends all of them.
+// Scene is what a scenario works in: an MTA, a Millrace beside it, and a sink that is every receiver. New makes the
+// sink and configures Millrace, the Start methods start the parts, and Close ends all of them.
 type Scene struct {
 	Dir      string
 	Sink     *sink.Sink
@@ -48,7 +48,8 @@ type Options struct {
 	Stock      bool              // of what contrib/postfix adds, use only the milter
 }
 
-// ContribDir is the contrib folder, relative to the working directory of a test. A command that works elsewhere sets it.
+// ContribDir is the contrib folder, relative to the working directory of a test. A command that works elsewhere sets
+// it.
 var ContribDir = filepath.Join("..", "..", "contrib")
 
 // New makes the sink and, unless NoMillrace is set, configures a Millrace. Neither it nor an MTA is started yet; but an

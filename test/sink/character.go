@@ -69,8 +69,8 @@ func (c Character) announces(keyword string) bool {
 	return false
 }
 
-// Share returns a function for Character.Refuse that refuses this share (0 to 1) of all addresses. It chooses by a hash of
-// the address, so a test can ask the same function which addresses it refuses.
+// Share returns a function for Character.Refuse that refuses this share (0 to 1) of all addresses. It chooses by a hash
+// of the address, so a test can ask the same function which addresses it refuses.
 func Share(share float64) func(string) bool {
 	limit := uint64(share * (1 << 32))
 	return func(rcpt string) bool {

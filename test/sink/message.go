@@ -19,9 +19,9 @@ var traceFields = map[string]bool{
 	"arc-authentication-results": true,
 }
 
-// Core returns msg without the trace fields at its beginning: Received, Return-Path, signatures and the like, of all hops.
-// The rest is the message as the author wrote it, provided that the author's first field is no trace field. The result
-// shares msg's memory.
+// Core returns msg without the trace fields at its beginning: Received, Return-Path, signatures and the like, of all
+// hops. The rest is the message as the author wrote it, provided that the author's first field is no trace field. The
+// result shares msg's memory.
 func Core(msg []byte) []byte {
 	for {
 		name, n := field(msg)

@@ -55,8 +55,8 @@ func (s *session) serve() {
 // lingerTime is how long an ending session waits for the client to read the last reply and hang up.
 const lingerTime = 2 * time.Second
 
-// linger sends the last replies and waits for the client to hang up. Closing at once, with commands unread in the socket,
-// would reset the connection, and the client could lose the last reply.
+// linger sends the last replies and waits for the client to hang up. Closing at once, with commands unread in the
+// socket, would reset the connection, and the client could lose the last reply.
 func (s *session) linger() {
 	if s.flush() != nil || s.abrupt {
 		return
@@ -347,8 +347,8 @@ func (s *session) eachRecipient(text string) bool {
 	return true
 }
 
-// dotLMTP decides and answers for each recipient (RFC 2033 section 4.2). The accepted deliveries are in the ledger before
-// the first reply.
+// dotLMTP decides and answers for each recipient (RFC 2033 section 4.2). The accepted deliveries are in the ledger
+// before the first reply.
 func (s *session) dotLMTP() bool {
 	faults := make([]*Fault, len(s.tx.rcpts))
 	all := s.tx.rcpts

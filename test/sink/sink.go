@@ -121,7 +121,8 @@ func (s *Sink) Deliveries() []Delivery {
 	return all
 }
 
-// All yields all deliveries so far, oldest first, without making a slice of them. Arrivals during the walk are included.
+// All yields all deliveries so far, oldest first, without making a slice of them. Arrivals during the walk are
+// included.
 func (s *Sink) All() iter.Seq[Delivery] { return s.ledger.all }
 
 // ByID returns the deliveries of the message with this id, oldest first.

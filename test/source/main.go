@@ -1,5 +1,5 @@
-// Command source sends a campaign to a mail server and prints the rate. With -sink it also plays the receiver, and compares
-// the messages that it has sent with those that arrive.
+// Command source sends a campaign to a mail server and prints the rate. With -sink it also plays the receiver, and
+// compares the messages that it has sent with those that arrive.
 //
 //	go run ./test/source -addr 127.0.0.1:25 -messages 10000 -conns 20 -sink 127.0.0.1:2525
 package main

@@ -11,7 +11,8 @@ import (
 // stages are indexed by the numbers that stand for them in a list of macros.
 var stages = []byte{Connect, Helo, Mail, Rcpt, Data, EndOfBody, EndOfHeader}
 
-// lists are the names of the macros that are sent before a command, spelled as the filter or the MTA's configuration does.
+// lists are the names of the macros that are sent before a command, spelled as the filter or the MTA's configuration
+// does.
 type lists map[byte][]string
 
 // defaultLists are the lists that the MTA uses unless the filter asks for others.
@@ -33,8 +34,8 @@ func defaultLists(f Flavor) lists {
 	return l
 }
 
-// request applies the lists that a filter has asked for in its negotiation. Sendmail obeys a list for the end of the message
-// only when there is one for the end of the header.
+// request applies the lists that a filter has asked for in its negotiation. Sendmail obeys a list for the end of the
+// message only when there is one for the end of the header.
 func (l lists) request(payload []byte, f Flavor) error {
 	asked := lists{}
 	for len(payload) > 0 {
@@ -136,8 +137,8 @@ func (r *Recipient) value(name string) string {
 	return ""
 }
 
-// connectionValue is the value of a macro that all messages of the connection share. Postfix sends the content from another
-// process than the envelope, and that process does not know all of them.
+// connectionValue is the value of a macro that all messages of the connection share. Postfix sends the content from
+// another process than the envelope, and that process does not know all of them.
 func (c *Conn) connectionValue(name string, code byte) string {
 	o := &c.opts
 	switch name {

@@ -8,8 +8,8 @@ type Flavor int
 const (
 	// Postfix sends an ABORT after each message and macros before each header field and body chunk.
 	Postfix Flavor = iota
-	// Sendmail sends no ABORT after a message, and IPv6 addresses with a prefix. By default it sends {msg_id} at the end of
-	// a message and no other macro there.
+	// Sendmail sends no ABORT after a message, and IPv6 addresses with a prefix. By default it sends {msg_id} at the
+	// end of a message and no other macro there.
 	Sendmail
 )
 

@@ -2,8 +2,8 @@ package standin
 
 import "strings"
 
-// Send offers one message and returns the filter's verdict. Several messages may follow each other on one connection. After
-// an error the connection is out of step and must be closed.
+// Send offers one message and returns the filter's verdict. Several messages may follow each other on one connection.
+// After an error the connection is out of step and must be closed.
 func (c *Conn) Send(m *Message) (Verdict, error) {
 	v := Verdict{Action: Continue}
 	if c.passed {
@@ -29,8 +29,8 @@ type event struct {
 	rcpt    *Recipient
 }
 
-// tell sends a command with its macros, and reads the reply unless none is due. It reports whether the filter has decided
-// about the message.
+// tell sends a command with its macros, and reads the reply unless none is due. It reports whether the filter has
+// decided about the message.
 func (c *Conn) tell(v *Verdict, m *Message, e event, payload ...byte) (done bool, err error) {
 	c.buf = c.appendMacros(c.buf[:0], e.code, m, e.rcpt)
 	c.buf = AppendFrame(c.buf, e.code, payload...)
