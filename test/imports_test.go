@@ -124,7 +124,7 @@ func reason(text string) string {
 	return cmp.Or(text, "it is not in the plan; if it should be, add it here with the reason")
 }
 
-// TestEveryRuleHasAReason: whoever is stopped by a rule must be told why it stands.
+// TestEveryRuleHasAReason: a failure of TestImportsRunOneWay must say why the rule stands.
 func TestEveryRuleHasAReason(t *testing.T) {
 	for name := range allowed {
 		if direction[name] == "" {

@@ -221,7 +221,7 @@ func (m *damager) tail() error {
 	return nil
 }
 
-// settle waits until the daemon has delivered what it has found, and kills it.
+// settle waits until the daemon has delivered all messages that it has found, and kills it.
 func (m *damager) settle(what string) error {
 	if err := m.sandbox.drain(); err != nil {
 		if !m.sandbox.daemon.Over() {
@@ -242,7 +242,8 @@ func (m *damager) refusal(what string) {
 	}
 }
 
-// judge compares what a start on damaged files delivered with what it said. begin is when it started.
+// judge compares the deliveries after a start on damaged files with the daemon's report. begin is the time of the
+// start.
 func (m *damager) judge(what string, begin time.Time, report snapshot.Report) {
 	s := m.sandbox
 	got := make(map[pair]int)
@@ -269,7 +270,7 @@ func (m *damager) judge(what string, begin time.Time, report snapshot.Report) {
 	m.count(what, missing, report)
 }
 
-// count counts a start by what it said. Silence about missing mail is a loss.
+// count counts a start by the daemon's report. Mail that is missing and not reported is lost.
 func (m *damager) count(what string, missing int, report snapshot.Report) {
 	m.missing += missing
 	switch {

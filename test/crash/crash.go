@@ -67,7 +67,7 @@ func (s *sandbox) firstUntil(t time.Time) int {
 	return i
 }
 
-// between returns the crashes of which some part lies between begin and end.
+// between returns the crashes that overlap the time from begin to end.
 func (s *sandbox) between(begin, end time.Time) []*crash {
 	var met []*crash
 	for _, c := range s.crashes[s.firstUntil(begin):] {

@@ -13,7 +13,7 @@ import (
 
 const damageBlock = 4096
 
-// damage deletes or spoils one of the files, and says what it did.
+// damage deletes or spoils one of the files, and names the damage.
 func (m *damager) damage() (string, error) {
 	names, err := stateFiles(m.sandbox.state)
 	if err != nil {

@@ -14,7 +14,7 @@ type Result struct {
 	Lost           int    `json:"lost"`            // answered for, but neither delivered, nor waiting, nor reported to the sender
 	Phantom        int    `json:"phantom"`         // delivered although the message was never sent to its end, or was not taken
 	Altered        int    `json:"altered"`         // delivered with other bytes
-	WrongRecipient int    `json:"wrong_recipient"` // delivered to somebody the message was not for
+	WrongRecipient int    `json:"wrong_recipient"` // delivered to an address that is no recipient of the message
 	Duplicates     int    `json:"duplicates"`      // delivered again because of one crash, at most
 	Window         int    `json:"window"`          // W of one crash, at most: see crash.window
 	Caught         int    `json:"caught"`          // selftest: seeded faults found

@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/test/process"
 )
 
-// run is one run of the command: what its modes share.
+// run is one run of the command; its modes share it.
 type run struct {
 	dir     string // the working directory
 	bin     string // the millrace command
@@ -30,7 +30,7 @@ func (r *run) place() string {
 	return filepath.Join(r.dir, fmt.Sprintf("%s-%d", r.mode, r.places.Add(1)))
 }
 
-// inSandbox makes a sandbox for do and returns what was found in it. The sandbox stays in place when a promise was
+// inSandbox makes a sandbox for do and returns the sandbox's result. The sandbox stays in place when a promise was
 // broken.
 func (r *run) inSandbox(o options, do func(*sandbox) error) (Result, error) {
 	if o.bin == "" {

@@ -92,7 +92,7 @@ func (d *Daemon) Answers() error {
 	})
 }
 
-// Recovered waits until the daemon has recovered, and returns what it says of its journal. The error wraps
+// Recovered waits until the daemon has recovered, and returns the status of its journal. The error wraps
 // process.ErrEnded when the daemon refuses to start.
 func (d *Daemon) Recovered() (snapshot.Status, error) {
 	var journal snapshot.Status
@@ -115,7 +115,7 @@ func (d *Daemon) Status() (console.Status, error) {
 	return c.Status(ctx)
 }
 
-// Journal is Status, but only what it says of the journal.
+// Journal asks the control socket and returns only the status of the journal.
 func (d *Daemon) Journal() (snapshot.Status, error) {
 	var journal snapshot.Status
 	st, err := d.Status()

@@ -54,7 +54,8 @@ func (d *Daemon) LastLine() string {
 	return lines[len(lines)-1]
 }
 
-// LastWords returns the lines of Log that are meant for whoever started the daemon: why it does not start, or ends.
+// LastWords returns the lines of Log that are meant for the person who starts the daemon: why it does not start, or
+// ends.
 func (d *Daemon) LastWords() []string {
 	var lines []string
 	for line := range strings.Lines(d.Log()) {

@@ -132,8 +132,8 @@ func TestReadmeIsTheFragment(t *testing.T) {
 	}
 }
 
-// TestFragmentOnDeadMillrace applies contrib/postfix as it stands. Nobody listens on the milter's address, so all mail
-// must flow, and what is handed back at the second listener must flow too.
+// TestFragmentOnDeadMillrace applies contrib/postfix unchanged. Nobody listens on the milter's address, so all mail
+// must flow, also the mail that is handed back at the second listener.
 func TestFragmentOnDeadMillrace(t *testing.T) {
 	far, remote, _ := farEnd(t)
 	dead := awayAddr(t)

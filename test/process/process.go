@@ -27,14 +27,14 @@ var ErrEnded = errors.New("ended by itself")
 // Process is a server that runs in the foreground. Its methods may be called from any goroutine.
 type Process struct {
 	cmd    *exec.Cmd
-	name   string // for errors: what was to be run, also when Launch puts another program in front of it
+	name   string // for errors: the name of the server, also when Launch starts another program in front of it
 	output string // file that stdout and stderr are appended to
 	from   int64  // where in output this process begins
 	done   chan struct{}
 	err    error // the exit status; written before done is closed, read only after it
 }
 
-// Start starts cmd. What it writes to stdout and stderr is appended to the file output.
+// Start starts cmd. Its stdout and stderr are appended to the file output.
 func Start(cmd *exec.Cmd, output string) (*Process, error) {
 	return Launch(cmd, output, (*exec.Cmd).Start)
 }
@@ -62,7 +62,7 @@ func Launch(cmd *exec.Cmd, output string, start func(*exec.Cmd) error) (*Process
 }
 
 // run starts the child, waits for its end, and then kills the children that outlive it: at once, because later the
-// number of the group may belong to somebody else. The goroutine keeps its thread until then: the kernel sends the
+// number of the group may belong to another program. The goroutine keeps its thread until then: the kernel sends the
 // signal of a dead parent when the thread ends that started the child.
 func (p *Process) run(start func(*exec.Cmd) error, started chan<- error) {
 	runtime.LockOSThread()

@@ -12,7 +12,7 @@ import (
 // patience bounds everything that should take a moment.
 const patience = 30 * time.Second
 
-// Millrace is a daemon beside an MTA: it takes mail at a milter door and hands notifications and what it gives up to
+// Millrace is a daemon beside an MTA: it takes mail at a milter door and hands notifications and returned mail to
 // the MTA's own listener.
 type Millrace struct {
 	*daemon.Daemon

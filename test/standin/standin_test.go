@@ -48,7 +48,7 @@ func (f *fake) serve(nc net.Conn, ended chan<- struct{}) {
 	}
 }
 
-// dial connects to the fake; wait returns what it has seen.
+// dial connects to the fake; wait returns the frames that the fake got.
 func (f *fake) dial(o Options) (c *Conn, wait func() []string, err error) {
 	ours, theirs := net.Pipe()
 	ended := make(chan struct{})
