@@ -39,7 +39,7 @@ func (s *sandbox) generate(l load) *generator {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	for i := range l.conns {
-		c := &client{g: g, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))}
+		c := &client{g: g, sandbox: g.sandbox, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))}
 		g.wg.Go(func() { c.run(ctx) }) // ends when the messages are used up, or with ctx
 	}
 	go func() { g.wg.Wait(); close(g.done) }() // ends with the clients
@@ -72,9 +72,10 @@ func (g *generator) crowded() bool {
 
 // client is one connection of the MTA to the daemon. It connects again when the connection breaks.
 type client struct {
-	g    *generator
-	rng  *rand.Rand
-	conn *standin.Conn
+	g       *generator
+	sandbox *sandbox
+	rng     *rand.Rand
+	conn    *standin.Conn
 }
 
 func (c *client) run(ctx context.Context) {
@@ -102,7 +103,7 @@ func (c *client) mail(ctx context.Context, m *mail) {
 		d.StopAt = []byte{standin.Rcpt, standin.Header, standin.Body, standin.EndOfBody}[c.rng.IntN(4)]
 	}
 	for c.connected(ctx) {
-		c.g.sandbox.ledger.intend(m)
+		c.sandbox.ledger.intend(m)
 		v, err := c.conn.Send(d)
 		if c.heard(m, d, v, err) && err == nil {
 			c.refused(ctx, v, d)
@@ -114,7 +115,7 @@ func (c *client) mail(ctx context.Context, m *mail) {
 
 // heard records the answer to an offer in the ledger. It reports false when there was none.
 func (c *client) heard(m *mail, d *standin.Message, v standin.Verdict, err error) bool {
-	l, f, taken := c.g.sandbox.ledger, aborted, []string(nil)
+	l, f, taken := c.sandbox.ledger, aborted, []string(nil)
 	if d.StopAt == 0 {
 		f, taken = verdictOf(v, m)
 	}
@@ -151,14 +152,14 @@ func (c *client) refused(ctx context.Context, v standin.Verdict, d *standin.Mess
 // when ctx is done before.
 func (c *client) connected(ctx context.Context) bool {
 	for ctx.Err() == nil {
-		if c.g.sandbox.ledger.dark() {
+		if c.sandbox.ledger.dark() {
 			rest(ctx, 2*time.Millisecond)
 			continue
 		}
 		if c.conn != nil {
 			return true
 		}
-		conn, err := standin.Dial("unix", c.g.sandbox.door(), standin.Options{})
+		conn, err := standin.Dial("unix", c.sandbox.door(), standin.Options{})
 		if err != nil {
 			rest(ctx, 2*time.Millisecond)
 			continue

@@ -49,6 +49,9 @@ func (c *counters) taken(recipients, size int) {
 	c.bytes.Add(int64(size))
 }
 
+// played counts a fault.
+func (c *counters) played() { c.faults.Add(1) }
+
 // replied counts a reply by its first digit.
 func (c *counters) replied(text string) {
 	if text == "" {

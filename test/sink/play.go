@@ -7,7 +7,7 @@ const maxEndless = 64 << 20
 
 // play acts out a fault and reports whether the session goes on.
 func (s *session) play(f *Fault) bool {
-	s.l.counters.faults.Add(1)
+	s.l.counters.played()
 	switch f.Do {
 	case Reply421:
 		return s.last(f.text())

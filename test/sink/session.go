@@ -14,6 +14,7 @@ import (
 // write for each pipelined group.
 type session struct {
 	l      *listener
+	sink   *Sink
 	raw    net.Conn // as accepted, and as registered with the listener
 	conn   net.Conn // raw, or TLS over it
 	secure bool
@@ -29,7 +30,7 @@ type session struct {
 }
 
 func newSession(l *listener, conn net.Conn, open int) *session {
-	s := &session{l: l, raw: conn, conn: conn, open: open, timeout: l.sink.config.Timeout}
+	s := &session{l: l, sink: l.sink, raw: conn, conn: conn, open: open, timeout: l.sink.config.Timeout}
 	s.in = newInput(s)
 	return s
 }
@@ -82,7 +83,7 @@ func (s *session) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(s.l.sink.config.Timeout)); err != nil {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(s.sink.config.Timeout)); err != nil {
 		return err
 	}
 	_, err := s.conn.Write(s.out)
@@ -94,7 +95,7 @@ func (s *session) flush() error {
 func (s *session) reply(text string) bool {
 	if d := s.l.character.Delay; d > 0 {
 		_ = s.flush()
-		s.l.sink.pause(d)
+		s.sink.pause(d)
 	}
 	s.l.counters.replied(text)
 	s.out = append(append(s.out, text...), "\r\n"...)
@@ -197,8 +198,8 @@ func (s *session) startTLS() bool {
 	if s.in.buffered() > 0 || s.flush() != nil {
 		return false // commands sent ahead in plain text must not be obeyed under TLS (RFC 3207 section 5)
 	}
-	conn := tls.Server(s.conn, s.l.sink.tls)
-	if err := conn.SetDeadline(time.Now().Add(s.l.sink.config.Timeout)); err != nil {
+	conn := tls.Server(s.conn, s.sink.tls)
+	if err := conn.SetDeadline(time.Now().Add(s.sink.config.Timeout)); err != nil {
 		return false
 	}
 	if err := conn.Handshake(); err != nil {
@@ -264,7 +265,7 @@ func (s *session) data() bool {
 		return s.reply("554 5.5.1 No valid recipients")
 	}
 	s.reply("354 End data with <CR><LF>.<CR><LF>")
-	body, err := s.in.message(s.tx.body[:0], s.l.sink.config.MaxSize)
+	body, err := s.in.message(s.tx.body[:0], s.sink.config.MaxSize)
 	s.tx.body = body
 	if err != nil && !errors.Is(err, errTooBig) {
 		return false
@@ -281,7 +282,7 @@ func (s *session) bdat(args []byte) bool {
 	if n, _ := fmt.Sscanf(string(args), "%d %s", &size, &end); n == 0 || (end != "" && !strings.EqualFold(end, "LAST")) {
 		return s.last("501 5.5.4 Syntax: BDAT size [LAST]")
 	}
-	body, err := s.in.block(s.tx.body, int(size), s.l.sink.config.MaxSize)
+	body, err := s.in.block(s.tx.body, int(size), s.sink.config.MaxSize)
 	if err != nil && !errors.Is(err, errTooBig) {
 		return false
 	}
@@ -376,7 +377,7 @@ func (s *session) dotLMTP() bool {
 func (s *session) take() {
 	s.taken++
 	s.l.counters.taken(len(s.tx.rcpts), len(s.tx.body))
-	s.l.sink.ledger.add(arrival{
+	s.sink.ledger.add(arrival{
 		listener: s.l.number,
 		tls:      s.secure,
 		from:     s.tx.from,
