@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 const (
@@ -57,13 +58,13 @@ type Agent struct {
 	seg       *segment // the one whose file is written to
 	cur       *batch   // the next commit
 	where     map[relay.ID]*entry
-	begun     map[softKey]doubt // nodes that are being sent, or were and it is not known what became of it
-	unheard   map[relay.ID]bool // messages taken of which the MTA may not know it; true: it has hung up
-	untold    map[relay.ID]bool // of them, those Recover has given out
-	redo      []*entry          // answered for, but their record is lost: they go into the next segment
-	newest    uint64            // highest segment number given out
-	blocked   error             // why nothing is taken now
-	armed     bool              // timer runs
+	begun     map[format.Node]doubt // nodes that are being sent, or were and it is not known what became of it
+	unheard   map[relay.ID]bool     // messages taken of which the MTA may not know it; true: it has hung up
+	untold    map[relay.ID]bool     // of them, those Recover has given out
+	redo      []*entry              // answered for, but their record is lost: they go into the next segment
+	newest    uint64                // highest segment number given out
+	blocked   error                 // why nothing is taken now
+	armed     bool                  // timer runs
 	recovered bool
 	closed    bool
 	report    Report
@@ -131,15 +132,15 @@ func newAgent(fs fileSystem, cfg Config, log hclog.Logger, found *survey) *Agent
 		wake: make(chan struct{}, 1), flushes: make(chan chan error), kick: make(chan chan error), crowded: make(chan struct{}, 1),
 		quit: make(chan struct{}), halt: make(chan struct{}), keeperDone: make(chan struct{}), writerDone: make(chan struct{}),
 		timer: time.NewTimer(math.MaxInt64), keeping: make(map[string]func() []byte),
-		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[softKey]doubt),
-		unheard: make(map[relay.ID]bool), kept: found.snap.kept,
+		segs: found.objects(), where: make(map[relay.ID]*entry), begun: make(map[format.Node]doubt),
+		unheard: make(map[relay.ID]bool), kept: found.snap.Kept,
 	}
 	a.ids.Store(a.epoch << epochBits)
-	a.keeper = keeper{generation: found.generation, valid: found.snap.head.number, retired: found.leftovers}
+	a.keeper = keeper{generation: found.generation, valid: found.snap.Head.Number, retired: found.leftovers}
 	return a
 }
 
-// establish makes the directories and the segment of this start. Its header makes the epoch durable.
+// establish makes the directories and the segment of this start. Its format.Header makes the epoch durable.
 func (a *Agent) establish() error {
 	if err := a.sweep(); err != nil {
 		return err
@@ -154,7 +155,7 @@ func (a *Agent) establish() error {
 	}
 	s := a.newSegment()
 	// A full disk must not keep the daemon from delivering what it has: it starts with room for outcomes only.
-	if err := a.create(s, a.found.lastHeader(), a.cfg.Journal.SegmentBytes, blockSize+a.cfg.Journal.reserve()); err != nil {
+	if err := a.create(s, a.found.lastHeader(), a.cfg.Journal.SegmentBytes, format.BlockSize+a.cfg.Journal.reserve()); err != nil {
 		return err
 	}
 	if s.allocated < a.cfg.Journal.SegmentBytes {
@@ -163,8 +164,8 @@ func (a *Agent) establish() error {
 	}
 	a.segs[s.number], a.seg = s, s
 	a.cur = newBatch(s, nil, a.wake)
-	if last := a.found.lastHeader(); last.number > 0 {
-		a.linkOld(last.number, s.number)
+	if last := a.found.lastHeader(); last.Number > 0 {
+		a.linkOld(last.Number, s.number)
 	}
 	return nil
 }
@@ -178,7 +179,7 @@ func (a *Agent) directories() error {
 		}
 	}
 	if a.found.fresh && !a.cfg.salvage {
-		if err := a.writeSnapshot(&plan{head: header{magic: snapshotMagic, version: formatVersion, number: 1, created: time.Now()}}); err != nil {
+		if err := a.writeSnapshot(&plan{head: format.Header{Magic: format.SnapshotMagic, Version: format.Version, Number: 1, Created: time.Now()}}); err != nil {
 			return err
 		}
 		a.keeper.generation, a.keeper.valid = 1, 1
@@ -252,7 +253,7 @@ func fits(m *relay.Message) error {
 	if len(m.Rcpts) == 0 {
 		return errors.New("message without recipients")
 	}
-	if m.Size()+int64(len(m.Rcpts))*1024 > maxFrame {
+	if m.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
 		return ErrTooLarge
 	}
 	return nil
@@ -289,7 +290,9 @@ func (a *Agent) add(b *batch, m *relay.Message) {
 	e := &entry{msg: m, nodeOf: nodesOf(m), acked: a.cfg.Ack == AckMemory}
 	body := b.body(m)
 	p := b.seg.claim(len(m.Rcpts))
-	b.take(&takeRecord{msg: m, base: p.base, body: body, nodeOf: e.nodeOf})
+	t := takeOf(m, e.nodeOf)
+	t.Base, t.Body = p.base, body
+	b.take(t)
 	e.stand(p)
 	a.where[m.ID] = e
 	a.unheard[m.ID] = false
@@ -346,31 +349,31 @@ func (a *Agent) markDone(e *entry, i int) {
 		return
 	}
 	a.count.dones.Add(1)
-	a.cur.marks = appendDone(a.cur.marks, e.at.seg.number, pos)
+	a.cur.marks = format.AppendDone(a.cur.marks, e.at.seg.number, pos)
 	// While a copy is not durable recovery may find the message at either place.
 	if e.from != nil && e.from.seg.mark(e.from.base+uint32(i)) {
-		a.cur.marks = appendDone(a.cur.marks, e.from.seg.number, e.from.base+uint32(i))
+		a.cur.marks = format.AppendDone(a.cur.marks, e.from.seg.number, e.from.base+uint32(i))
 	}
 }
 
 // deferred records that n waits. That answers whether its receiver has the message, if it was asked and heard.
 func (a *Agent) deferred(e *relay.Event) {
 	n := e.Node
-	s := soft{visits: n.Visits, class: n.Class, reason: n.Reason[:min(len(n.Reason), maxReason)]}
+	s := format.Wait{Visits: n.Visits, Class: n.Class, Reason: n.Reason[:min(len(n.Reason), format.MaxReason)]}
 	if !n.Due.IsZero() {
-		s.due = n.Due.UnixNano()
+		s.Due = n.Due.UnixNano()
 	}
-	k := softKey{n.Message.ID, uint32(n.Index)}
+	k := nodeOf(n)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	entry := a.where[k.id]
+	entry := a.where[relay.ID(k.ID)]
 	if entry == nil {
 		return
 	}
 	entry.waits = true
 	a.soft.put(k, s)
 	if len(a.cur.marks) < maxDeferMarks {
-		a.cur.marks = appendDefer(a.cur.marks, k, s)
+		a.cur.marks = format.AppendWait(a.cur.marks, k, s)
 		a.arm()
 	}
 	d, doubted := a.begun[k]
@@ -378,7 +381,7 @@ func (a *Agent) deferred(e *relay.Event) {
 	case !doubted:
 	case d.lost || e.Relay == "none":
 		a.begun[k] = doubt{before: true}
-		a.cur.marks = appendBegin(a.cur.marks, k)
+		a.cur.marks = format.AppendBegun(a.cur.marks, k)
 	default:
 		delete(a.begun, k)
 	}
@@ -407,7 +410,7 @@ func (a *Agent) drop(e *entry) {
 		delete(a.unheard, e.msg.ID)
 	}
 	for i := range e.nodes() {
-		delete(a.begun, softKey{e.msg.ID, uint32(i)})
+		delete(a.begun, format.Node{ID: uint64(e.msg.ID), Index: uint32(i)})
 	}
 	if e.waits {
 		a.soft.drop(e.msg.ID, e.nodes())

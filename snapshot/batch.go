@@ -1,16 +1,10 @@
 package snapshot
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"time"
 
 	"github.com/millrace/millrace/relay"
-)
-
-const (
-	commitPayload = 16
-	commitFrame   = frameHead + commitPayload
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // batch is one commit in the making: the frames that go to the disk in one write, and who waits for them. It is guarded
@@ -18,7 +12,7 @@ const (
 type batch struct {
 	seg    *segment
 	start  int64 // its first byte in the segment
-	stamp  stamp
+	stamp  format.Stamp
 	buf    []byte // begins with room for the commit frame
 	marks  []byte // become a frame when the batch is sealed
 	takes  []*entry
@@ -33,12 +27,12 @@ type batch struct {
 
 func newBatch(s *segment, buf []byte, wake chan<- struct{}) *batch {
 	return &batch{
-		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, commitFrame)...), wake: wake,
+		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, format.CommitFrame)...), wake: wake,
 		sealed: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
-func (b *batch) empty() bool { return len(b.buf) == commitFrame && len(b.marks) == 0 }
+func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.marks) == 0 }
 
 // body returns the number of m's body in the segment, and writes it there if it is new.
 func (b *batch) body(m *relay.Message) uint32 {
@@ -46,28 +40,27 @@ func (b *batch) body(m *relay.Message) uint32 {
 	if n, ok := b.seg.bodies[sum]; ok {
 		return n
 	}
-	n := b.seg.nbodies
+	r := format.Body{Number: b.seg.nbodies, Sum: sum, Content: body}
 	b.seg.nbodies++
-	b.seg.bodies[sum] = n
-	buf, at := beginFrame(b.buf)
-	b.buf = appendBody(buf, n, sum, body)
-	endFrame(b.buf, at, kindBody, b.stamp)
-	return n
+	b.seg.bodies[sum] = r.Number
+	b.frame(format.KindBody, r.Append)
+	return r.Number
+}
+
+// frame writes one frame.
+func (b *batch) frame(k format.Kind, payload func([]byte) []byte) {
+	buf, at := format.BeginFrame(b.buf)
+	b.buf = payload(buf)
+	format.EndFrame(b.buf, at, k, b.stamp)
 }
 
 // take writes the frame of a message.
-func (b *batch) take(t *takeRecord) {
-	buf, at := beginFrame(b.buf)
-	b.buf = t.append(buf)
-	endFrame(b.buf, at, kindTake, b.stamp)
-}
+func (b *batch) take(t *format.Take) { b.frame(format.KindTake, t.Append) }
 
 // seal makes the marks a frame. Nothing is added afterwards.
 func (b *batch) seal() {
 	if len(b.marks) > 0 {
-		buf, at := beginFrame(b.buf)
-		b.buf = append(buf, b.marks...)
-		endFrame(b.buf, at, kindMarks, b.stamp)
+		b.frame(format.KindMarks, func(p []byte) []byte { return append(p, b.marks...) })
 	}
 	b.seg.end = b.end()
 	close(b.sealed)
@@ -75,10 +68,7 @@ func (b *batch) seal() {
 
 // head fills in the commit frame: everything before durable is known to be on the disk.
 func (b *batch) head(durable int64, now time.Time) {
-	f := b.buf[:commitFrame]
-	binary.BigEndian.PutUint64(f[frameHead:], uint64(durable))
-	binary.BigEndian.PutUint64(f[frameHead+8:], uint64(now.UnixNano()))
-	endFrame(f, 0, kindBatch, b.stamp)
+	format.FillCommit(b.buf, durable, now, b.stamp)
 }
 
 // end is where the next batch begins.
@@ -119,29 +109,4 @@ func (b *batch) finish(err error) {
 		b.answered, b.err = true, err
 		close(b.done)
 	}
-}
-
-func bodyOf(m *relay.Message) ([]byte, [32]byte) {
-	if m.Wrapper != nil {
-		return m.Wrapper.Body, m.Wrapper.Sum
-	}
-	return m.Body, sha256.Sum256(m.Body)
-}
-
-// A body frame is uvarint number · 32 bytes SHA-256 of the body · body.
-func appendBody(b []byte, number uint32, sum [32]byte, body []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(number))
-	b = append(b, sum[:]...)
-	return append(b, body...)
-}
-
-// decodeBody reads a body frame; body is a part of p.
-func decodeBody(p []byte) (number uint32, sum [32]byte, body []byte, err error) {
-	d := &decoder{b: p}
-	number = uint32(d.number(maxBase))
-	if d.bad || len(d.b) < len(sum) {
-		return 0, sum, nil, errRecord
-	}
-	copy(sum[:], d.b)
-	return number, sum, d.b[len(sum):], nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // smallJournal is the state directory of an agent that was killed, and what it knew. Its messages are in one segment,
@@ -68,7 +69,7 @@ func TestEveryPrefix(t *testing.T) {
 	name := segmentName(1)
 	full := len(m.names[name].data)
 	last := 0
-	for n := blockSize; n <= full; n++ {
+	for n := format.BlockSize; n <= full; n++ {
 		k := m.killed()
 		k.names[name].data = k.names[name].data[:n]
 		a, saved, _, err := start(k, smallConfig())
@@ -89,7 +90,7 @@ func TestEveryPrefix(t *testing.T) {
 	if last != 3 {
 		t.Errorf("%d messages in the whole", last)
 	}
-	for n := range blockSize {
+	for n := range format.BlockSize {
 		if _, _, err := recoverFrom(t, m, w, func(k *memFS) { k.names[name].data = k.names[name].data[:n] }); err != nil && !errors.Is(err, ErrDamaged) {
 			t.Fatalf("%d bytes: %v", n, err)
 		}
@@ -114,9 +115,9 @@ func TestEveryBitFlip(t *testing.T) {
 	}
 }
 
-// skip leaves out the parts of a header block that hold nothing.
+// skip leaves out the parts of a format.Header block that hold nothing.
 func skip(i int) bool {
-	return i < blockSize && i >= headerSize+8 && (i < copyAt || i >= copyAt+headerSize+8) && (i < nextAt || i >= nextAt+24)
+	return i < format.BlockSize && i >= format.HeaderSize+8 && (i < format.CopyAt || i >= format.CopyAt+format.HeaderSize+8) && (i < format.SuccessorAt || i >= format.SuccessorAt+24)
 }
 
 // TestDamageInTheMiddle: a flip in one message costs that message, and it is told.
@@ -178,14 +179,16 @@ func TestForgedFrames(t *testing.T) {
 // forge makes frames of a body and a message, with the checksums one can compute without the salt.
 func forge(t *testing.T) []byte {
 	t.Helper()
-	s := stamp{seed: 0, commit: 1}
-	buf, at := beginFrame(nil)
+	s := format.Stamp{Seed: 0, Commit: 1}
+	buf, at := format.BeginFrame(nil)
 	_, sum := bodyOf(message(666, "evil", "evil@a.example"))
-	buf = appendBody(buf, 9, sum, []byte("evil"))
-	endFrame(buf, at, kindBody, s)
-	buf, at = beginFrame(buf)
-	buf = (&takeRecord{msg: message(666, "evil", "evil@a.example"), body: 9}).append(buf)
-	endFrame(buf, at, kindTake, s)
+	buf = (&format.Body{Number: 9, Sum: sum, Content: []byte("evil")}).Append(buf)
+	format.EndFrame(buf, at, format.KindBody, s)
+	buf, at = format.BeginFrame(buf)
+	evil := takeOf(message(666, "evil", "evil@a.example"), nil)
+	evil.Body = 9
+	buf = evil.Append(buf)
+	format.EndFrame(buf, at, format.KindTake, s)
 	return buf
 }
 
@@ -240,7 +243,7 @@ func TestSnapshotGenerations(t *testing.T) {
 	names, _ := m.List(snapshotDir)
 	newest, previous := snapshotDir+"/"+names[1], snapshotDir+"/"+names[0]
 	for name, change := range map[string]func(*memFS){
-		"newest damaged": func(k *memFS) { k.names[newest].data[blockSize+30] ^= 1 },
+		"newest damaged": func(k *memFS) { k.names[newest].data[format.BlockSize+30] ^= 1 },
 		"newest empty":   func(k *memFS) { k.names[newest].data = nil },
 		"newest cut":     func(k *memFS) { d := k.names[newest]; d.data = d.data[:len(d.data)-1] },
 		"newest gone":    func(k *memFS) { delete(k.names, newest) },
@@ -285,10 +288,10 @@ func TestNewerVersion(t *testing.T) {
 	m, _ := smallJournal(t)
 	for _, name := range []string{segmentName(1), numbered(snapshotDir, 1, snapshotExt)} {
 		k := m.killed()
-		for _, at := range []int{0, copyAt} {
-			h := k.names[name].data[at : at+headerSize]
-			binary.BigEndian.PutUint16(h[8:], formatVersion+1)
-			binary.BigEndian.PutUint32(h[60:], crc32.Checksum(h[:60], crcTable))
+		for _, at := range []int{0, format.CopyAt} {
+			h := k.names[name].data[at : at+format.HeaderSize]
+			binary.BigEndian.PutUint16(h[8:], format.Version+1)
+			binary.BigEndian.PutUint32(h[60:], crc32.Checksum(h[:60], crc32.MakeTable(crc32.Castagnoli)))
 		}
 		_, _, _, err := start(k, smallConfig())
 		if !errors.Is(err, ErrVersion) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), name) {
@@ -302,26 +305,26 @@ func TestNewerVersion(t *testing.T) {
 
 // TestStaleFrames: what an earlier commit left behind a later one is not read.
 func TestStaleFrames(t *testing.T) {
-	h := header{magic: segmentMagic, version: formatVersion, number: 1, salt: 42}
-	s := &segment{head: h, end: blockSize, bodies: make(map[[32]byte]uint32)}
+	h := format.Header{Magic: format.SegmentMagic, Version: format.Version, Number: 1, Salt: 42}
+	s := &segment{head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
 	old, now := newBatch(s, nil, nil), newBatch(s, nil, nil)
-	old.marks, now.marks = appendDone(nil, 1, 1), appendDone(nil, 1, 2)
-	data := h.block()
+	old.marks, now.marks = format.AppendDone(nil, 1, 1), format.AppendDone(nil, 1, 2)
+	data := h.Block()
 	for _, b := range []*batch{now, old} {
 		b.seal()
-		b.head(blockSize, time.Now())
+		b.head(format.BlockSize, time.Now())
 		data = append(data, b.buf...)
 	}
-	sc := newScan("s", data, h)
+	sc := format.NewScan("s", data, h, 0)
 	frames := 0
-	must(t, sc.run(func(f frame) error {
-		if frames++; f.commit != now.stamp.commit {
-			t.Errorf("frame of commit %d", f.commit)
+	must(t, sc.Each(func(f format.Frame) error {
+		if frames++; f.Commit != now.stamp.Commit {
+			t.Errorf("frame of commit %d", f.Commit)
 		}
 		return nil
 	}))
-	if frames != 2 || len(sc.torn) != 1 {
-		t.Errorf("%d frames, torn %v", frames, sc.torn)
+	if frames != 2 || len(sc.Torn) != 1 {
+		t.Errorf("%d frames, torn %v", frames, sc.Torn)
 	}
 }
 
@@ -357,7 +360,7 @@ func TestLyingLength(t *testing.T) {
 	name := segmentName(1)
 	for _, n := range []uint32{0xFFFFFFFF, 1 << 31, 1 << 30, 1 << 20} {
 		_, r, err := recoverFrom(t, m, w, func(k *memFS) {
-			binary.BigEndian.PutUint32(k.names[name].data[blockSize+4:], n)
+			binary.BigEndian.PutUint32(k.names[name].data[format.BlockSize+4:], n)
 		})
 		if err != nil || len(r.Damaged) != 1 {
 			t.Errorf("length %d: %+v, %v", n, r, err)
@@ -471,14 +474,14 @@ func corrupt(m *memFS, name string, rng *rand.Rand) string {
 
 // TestMalformedRecord: a record that checks and makes no sense costs itself, and is told.
 func TestMalformedRecord(t *testing.T) {
-	for _, k := range []kind{kindTake, kindMarks, kindBody} {
+	for _, k := range []format.Kind{format.KindTake, format.KindMarks, format.KindBody} {
 		m, w := smallJournal(t)
 		f := m.names[segmentName(1)]
-		h, err := readHeader("s", segmentMagic, f.data)
+		h, err := format.ReadHeader("s", format.SegmentMagic, f.data)
 		must(t, err)
-		buf, at := beginFrame(bytes.TrimRight(f.data, "\x00"))
+		buf, at := format.BeginFrame(bytes.TrimRight(f.data, "\x00"))
 		buf = append(buf, 0xff, 0xff)
-		endFrame(buf, at, k, stamp{h.seed(), 99})
+		format.EndFrame(buf, at, k, format.Stamp{Seed: h.Seed(), Commit: 99})
 		f.data = buf
 		_, saved, r := mustStart(t, m, smallConfig())
 		must(t, w.check(saved))

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // doubt is whether the receiver of a node that was begun has the message.
@@ -15,10 +16,10 @@ type doubt struct {
 // Begin implements relay.Journal. The mark is in force until a receiver has said something about the node or its message
 // is gone. There is nothing to wait for with ack = "memory", and after the state directory was deleted.
 func (a *Agent) Begin(n *relay.Node) relay.Record {
-	k := softKey{n.Message.ID, uint32(n.Index)}
+	k := nodeOf(n)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.where[k.id] == nil {
+	if a.where[relay.ID(k.ID)] == nil {
 		return nil
 	}
 	d, doubted := a.begun[k]
@@ -30,7 +31,7 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	if mute != nil {
 		return newFailed(*mute)
 	}
-	a.cur.marks = appendBegin(a.cur.marks, k)
+	a.cur.marks = format.AppendBegun(a.cur.marks, k)
 	a.arm()
 	if a.cfg.Ack == AckMemory || errors.Is(a.blocked, errGone) {
 		return nil
@@ -53,7 +54,7 @@ func (a *Agent) heard(id relay.ID) {
 	defer a.mu.Unlock()
 	if _, ok := a.unheard[id]; ok {
 		delete(a.unheard, id)
-		a.cur.marks = appendHeard(a.cur.marks, markHeard, id)
+		a.cur.marks = format.AppendHeard(a.cur.marks, uint64(id))
 		a.arm()
 	}
 }
@@ -71,7 +72,7 @@ func (a *Agent) hungUp(id relay.ID) {
 
 // lostReply keeps the mark of n over the deferral that follows: its receiver may have the message.
 func (a *Agent) lostReply(n *relay.Node) {
-	k := softKey{n.Message.ID, uint32(n.Index)}
+	k := nodeOf(n)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if d, ok := a.begun[k]; ok {
@@ -84,20 +85,20 @@ func (a *Agent) lostReply(n *relay.Node) {
 func (a *Agent) putBack(n *relay.Node) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.takeBack(softKey{n.Message.ID, uint32(n.Index)}, n.Class)
+	a.takeBack(nodeOf(n), n.Class)
 }
 
 // takeBack ends the doubt about a node, unless it is older than the present visit. The mutex is held.
-func (a *Agent) takeBack(k softKey, class string) {
+func (a *Agent) takeBack(k format.Node, class string) {
 	if d, ok := a.begun[k]; !ok || d.before || d.lost {
 		return
 	}
 	delete(a.begun, k)
 	s, ok := a.soft.at(k)
 	if !ok {
-		s = soft{class: class}
+		s = format.Wait{Class: class}
 	}
-	a.cur.marks = appendDefer(a.cur.marks, k, s)
+	a.cur.marks = format.AppendWait(a.cur.marks, k, s)
 	a.arm()
 }
 
@@ -105,7 +106,7 @@ func (a *Agent) takeBack(k softKey, class string) {
 // held.
 func (a *Agent) takeBackAll() {
 	for k := range a.begun {
-		if e := a.where[k.id]; e != nil {
+		if e := a.where[relay.ID(k.ID)]; e != nil {
 			a.takeBack(k, e.msg.Class)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // Record is one line of a dump.
@@ -101,7 +102,7 @@ func walk(sys fileSystem, out func(Record) error) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []struct{ name, ext, magic string }{{snapshotDir, snapshotExt, snapshotMagic}, {journalDir, segmentExt, segmentMagic}} {
+	for _, dir := range []struct{ name, ext, magic string }{{snapshotDir, snapshotExt, format.SnapshotMagic}, {journalDir, segmentExt, format.SegmentMagic}} {
 		numbers, err := (&survey{}).list(sys, dir.name, dir.ext)
 		if err != nil {
 			return err
@@ -122,7 +123,7 @@ type dumper struct {
 	number      uint64
 	survey      *survey
 	out         func(Record) error
-	names       *interned
+	names       *format.Names
 }
 
 func (d *dumper) file(sys fileSystem) error {
@@ -130,25 +131,25 @@ func (d *dumper) file(sys fileSystem) error {
 	if err != nil {
 		return d.out(Record{File: d.name, Kind: "damage", Text: fmt.Sprintf("%s: %v", d.name, err)})
 	}
-	h, err := readHeader(d.name, d.magic, data)
+	h, err := format.ReadHeader(d.name, d.magic, data)
 	if err != nil {
 		return d.out(Record{File: d.name, Kind: "damage", Bytes: int64(len(data)), Text: err.Error()})
 	}
-	d.names = newInterned()
-	if err := d.out(Record{File: d.name, Kind: "file", Bytes: int64(len(data)), Number: h.number, Time: &h.created}); err != nil {
+	d.names = format.NewNames()
+	if err := d.out(Record{File: d.name, Kind: "file", Bytes: int64(len(data)), Number: h.Number, Time: &h.Created}); err != nil {
 		return err
 	}
 	sc := d.scan(data, h)
-	if err := sc.run(d.frame); err != nil {
+	if err := sc.Each(d.frame); err != nil {
 		return err
 	}
 	return d.gaps(sc)
 }
 
 // scan is what recovery would use for this file.
-func (d *dumper) scan(data []byte, h header) *scan {
+func (d *dumper) scan(data []byte, h format.Header) *format.Scan {
 	sure := uint64(len(data)) // a snapshot is durable before it has its name
-	if d.magic == segmentMagic {
+	if d.magic == format.SegmentMagic {
 		sure = 0
 		if i, ok := d.survey.find(d.number); ok {
 			s := d.survey.segments[i]
@@ -158,18 +159,16 @@ func (d *dumper) scan(data []byte, h header) *scan {
 			sure = s.sure
 		}
 	}
-	sc := newScan(d.name, data, h)
-	sc.durable = int64(sure)
-	return sc
+	return format.NewScan(d.name, data, h, int64(sure))
 }
 
-func (d *dumper) gaps(sc *scan) error {
-	for _, g := range sc.damage {
+func (d *dumper) gaps(sc *format.Scan) error {
+	for _, g := range sc.Damage {
 		if err := d.out(Record{File: d.name, Offset: g.From, Kind: "damage", Bytes: g.To - g.From, Text: g.Error()}); err != nil {
 			return err
 		}
 	}
-	for _, g := range sc.torn {
+	for _, g := range sc.Torn {
 		if err := d.out(Record{File: d.name, Offset: g.From, Kind: "torn", Bytes: g.To - g.From, Text: g.Error()}); err != nil {
 			return err
 		}
@@ -178,33 +177,38 @@ func (d *dumper) gaps(sc *scan) error {
 }
 
 // frame gives out the records in one frame.
-func (d *dumper) frame(f frame) error {
-	r := Record{File: d.name, Offset: f.at, Kind: f.kind.String(), Bytes: f.size()}
-	switch f.kind {
-	case kindMarks, kindSoft:
+func (d *dumper) frame(f format.Frame) error {
+	r := Record{File: d.name, Offset: f.At, Kind: f.Kind.String(), Bytes: f.Len()}
+	switch f.Kind {
+	case format.KindMarks, format.KindSoft:
 		return d.marks(r, f)
-	case kindBatch:
-		sc := scan{}
-		sc.commit(f.payload)
-		r.Time = &sc.last
-	case kindBody:
-		n, _, body, err := decodeBody(f.payload)
+	case format.KindCommit:
+		_, at, _ := format.DecodeCommit(f.Payload)
+		r.Time = &at
+	case format.KindBody:
+		b, err := format.DecodeBody(f.Payload)
 		if err != nil {
 			return d.malformed(r, err)
 		}
-		r.Body, r.Text = &n, fmt.Sprintf("%d bytes", len(body))
-	case kindTake:
-		t, err := decodeTake(f.payload, d.names)
+		r.Body, r.Text = &b.Number, fmt.Sprintf("%d bytes", len(b.Content))
+	case format.KindTake:
+		t, err := format.DecodeTake(f.Payload, d.names)
 		if err != nil {
 			return d.malformed(r, err)
 		}
 		r.take(t)
-	case kindVector, kindKept:
-		s := &snapshotData{kept: make(map[string][]byte)}
-		if err := s.add(f); err != nil {
+	case format.KindVector:
+		v, err := format.DecodeVector(f.Payload)
+		if err != nil {
 			return d.malformed(r, err)
 		}
-		r.vector(s)
+		r.Number, r.Total, r.Done = v.Number, v.Total, v.Done.Ones()
+	case format.KindKept:
+		name, _, err := format.DecodeKept(f.Payload)
+		if err != nil {
+			return d.malformed(r, err)
+		}
+		r.Text = name
 	}
 	return d.out(r)
 }
@@ -214,50 +218,41 @@ func (d *dumper) malformed(r Record, err error) error {
 	return d.out(r)
 }
 
-func (r *Record) take(t *takeRecord) {
-	r.ID, r.QueueID, r.From, r.Position, r.Body, r.Copy = t.msg.ID.String(), t.msg.QueueID, &t.msg.From, &t.base, &t.body, t.copied
-	for _, x := range t.msg.Rcpts {
+func (r *Record) take(t *format.Take) {
+	r.ID, r.QueueID, r.From, r.Position, r.Body, r.Copy = relay.ID(t.ID).String(), t.QueueID, &t.From, &t.Base, &t.Body, t.Copied
+	for _, x := range t.Rcpts {
 		r.Rcpts = append(r.Rcpts, x.Addr)
 	}
 }
 
-func (r *Record) vector(s *snapshotData) {
-	for _, v := range s.vectors {
-		r.Number, r.Total, r.Done = v.number, v.total, v.done.count()
-	}
-	for name := range s.kept {
-		r.Text = name
-	}
-}
-
 // marks gives out a record for each mark. All carry the offset of their frame.
-func (d *dumper) marks(r Record, f frame) error {
+func (d *dumper) marks(r Record, f format.Frame) error {
 	var failed error
 	put := func(x Record) {
 		if failed == nil {
 			failed = d.out(x)
 		}
 	}
-	err := readMarks(f.payload, d.names, markVisitor{
-		done: func(segment uint64, position uint32) {
+	err := format.ReadMarks(f.Payload, d.names, format.Marks{
+		Done: func(segment uint64, position uint32) {
 			x := r
 			x.Kind, x.Number, x.Position = "done", segment, &position
 			put(x)
 		},
-		waiting: func(k softKey, s soft) {
-			x, due := r, s.Due()
-			x.Kind, x.ID, x.Node, x.Visits, x.Time, x.Text = "deferred", k.id.String(), &k.node, s.visits, &due, s.reason
+		Waits: func(k format.Node, s format.Wait) {
+			x, due := r, s.Time()
+			x.Kind, x.ID, x.Node, x.Visits, x.Time, x.Text = "deferred", relay.ID(k.ID).String(), &k.Index, s.Visits, &due, s.Reason
 			put(x)
 		},
-		begun: func(k softKey) {
+		Begun: func(k format.Node) {
 			x := r
-			x.Kind, x.ID, x.Node = "begun", k.id.String(), &k.node
+			x.Kind, x.ID, x.Node = "begun", relay.ID(k.ID).String(), &k.Index
 			put(x)
 		},
-		heard: func(id relay.ID, known bool) {
+		Heard: func(id uint64, heard bool) {
 			x := r
-			x.Kind, x.ID = "unheard", id.String()
-			if known {
+			x.Kind, x.ID = "unheard", relay.ID(id).String()
+			if heard {
 				x.Kind = "heard"
 			}
 			put(x)

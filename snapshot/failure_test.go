@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // failing makes every call op fail with err while it is on.
@@ -434,7 +435,7 @@ func (u *unreadable) OpenRead(name string) (file, error) {
 type unreadableFile struct{ file }
 
 func (f unreadableFile) ReadAt(b []byte, at int64) (int, error) {
-	if len(b) > blockSize {
+	if len(b) > format.BlockSize {
 		return 0, syscall.EIO
 	}
 	return f.file.ReadAt(b, at)
@@ -466,7 +467,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 		var full atomic.Bool
 		full.Store(true)
 		a.Close()
-		room := blockSize + smallConfig().Journal.reserve()
+		room := format.BlockSize + smallConfig().Journal.reserve()
 		k.space = func(size int64) bool { return !full.Load() || size <= room }
 		b, saved, _, err := start(k, smallConfig())
 		must(t, err)

@@ -1,5 +1,9 @@
 package snapshot
 
+import (
+	"github.com/millrace/millrace/snapshot/format"
+)
+
 const (
 	// forwardShare: a segment of which so small a part is not done is copied forward.
 	forwardShare = 8
@@ -13,19 +17,20 @@ const (
 // outcome is marked at both. The mutex is held.
 func (a *Agent) copyEntry(e *entry) {
 	b, old := a.cur, e.at
-	t := &takeRecord{msg: e.msg, nodeOf: e.nodeOf, copied: true, from: origin{old.seg.number, old.base}}
-	t.body = b.body(e.msg)
+	t := takeOf(e.msg, e.nodeOf)
+	t.Copied, t.Origin = true, format.Origin{Segment: old.seg.number, Base: old.base}
+	t.Body = b.body(e.msg)
 	p := b.seg.claim(len(e.msg.Rcpts))
-	t.base = p.base
+	t.Base = p.base
 	for i := range e.msg.Rcpts {
 		if old.isDone(i) {
 			p.seg.mark(p.base + uint32(i))
-			t.done = append(t.done, i)
+			t.Done = append(t.Done, i)
 		}
 	}
 	b.take(t)
 	if _, ok := a.unheard[e.msg.ID]; ok { // the record that said so may be the one that is lost
-		b.marks = appendHeard(b.marks, markDeaf, e.msg.ID)
+		b.marks = format.AppendUnheard(b.marks, uint64(e.msg.ID))
 	}
 	e.leave()
 	e.from = &old

@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"syscall"
+
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // fileSystem is the part of a file system the agent needs, under one state directory. It is an interface so that tests
@@ -68,7 +70,7 @@ func readFile(sys fileSystem, name string, buf []byte, limit int64) ([]byte, err
 		return buf[:0], err
 	}
 	if size > limit {
-		return buf[:0], &DamageError{File: name, Why: "is larger than any file of this kind can be"}
+		return buf[:0], &format.DamageError{File: name, Why: "is larger than any file of this kind can be"}
 	}
 	if int64(cap(buf)) < size {
 		buf = make([]byte, size)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // writeGolden makes TestGolden write the files of the present format instead of reading them. Those of an older format
@@ -67,10 +68,10 @@ func toKeep(saved []relay.Saved) []restored {
 
 // TestGolden recovers state directories as programs of each format left them, and finds in them what was in them then.
 func TestGolden(t *testing.T) {
-	for version := 1; version <= formatVersion; version++ {
+	for version := 1; version <= format.Version; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			dir := filepath.Join("testdata", fmt.Sprintf("format%d", version))
-			if *writeGolden && version == formatVersion {
+			if *writeGolden && version == format.Version {
 				makeGolden(t, dir)
 			}
 			state := filepath.Join(t.TempDir(), "state")
@@ -83,7 +84,7 @@ func TestGolden(t *testing.T) {
 			got, err := json.MarshalIndent(toKeep(saved), "", " ")
 			must(t, err)
 			golden := filepath.Join(dir, "restored.json")
-			if *writeGolden && version == formatVersion {
+			if *writeGolden && version == format.Version {
 				must(t, os.WriteFile(golden, got, 0o644))
 			}
 			want, err := os.ReadFile(golden)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // keeper is what only the keeper goroutine touches.
@@ -101,13 +102,13 @@ func (a *Agent) snapshot(clean bool) error {
 	p := a.plan(clean)
 	err := a.writeSnapshot(p)
 	for _, n := range p.finished {
-		k.retired = append(k.retired, retired{n, p.head.number})
+		k.retired = append(k.retired, retired{n, p.head.Number})
 	}
 	if err != nil {
 		return err
 	}
 	previous := k.valid
-	k.valid = p.head.number
+	k.valid = p.head.Number
 	a.count.snapshots.Add(1)
 	if err := a.dropSnapshots(previous); err != nil {
 		return err
@@ -121,12 +122,12 @@ func (a *Agent) plan(clean bool) *plan {
 	a.keeper.generation++
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := &plan{head: header{
-		magic: snapshotMagic, version: formatVersion, number: a.keeper.generation, epoch: a.epoch,
-		prev: a.seg.number, prevEnd: a.seg.number, created: time.Now(),
+	p := &plan{head: format.Header{
+		Magic: format.SnapshotMagic, Version: format.Version, Number: a.keeper.generation, Epoch: a.epoch,
+		Prev: a.seg.number, PrevEnd: a.seg.number, Created: time.Now(),
 	}}
 	if clean {
-		p.head.flags |= flagsClean
+		p.head.Flags |= format.FlagClean
 	}
 	for n, s := range a.segs {
 		if s.finished() && n < a.seg.number && s != a.cur.seg {
@@ -134,13 +135,13 @@ func (a *Agent) plan(clean bool) *plan {
 			delete(a.segs, n)
 			continue
 		}
-		v := vector{number: n, total: s.total, end: s.limit, sure: s.sure, done: slices.Clone(s.done)}
+		v := format.Vector{Number: n, Total: s.total, End: s.limit, Sure: s.sure, Done: slices.Clone(s.done)}
 		if clean && s == a.seg {
-			v.end, v.sure = uint64(s.end), uint64(s.end)
+			v.End, v.Sure = uint64(s.end), uint64(s.end)
 		}
 		p.vectors = append(p.vectors, v)
 	}
-	slices.SortFunc(p.vectors, func(x, y vector) int { return cmp.Compare(x.number, y.number) })
+	slices.SortFunc(p.vectors, func(x, y format.Vector) int { return cmp.Compare(x.Number, y.Number) })
 	p.begun = slices.Collect(maps.Keys(a.begun))
 	for id, hungUp := range a.unheard {
 		if !clean || !hungUp || a.untold[id] { // of one that hung up the door's log has told; no crash is to blame
@@ -150,7 +151,7 @@ func (a *Agent) plan(clean bool) *plan {
 	for name, save := range a.keeping {
 		p.keep = append(p.keep, part{name, save})
 	}
-	p.counters = [...]int64{a.count.takes.Load(), a.count.rcpts.Load(), a.count.dones.Load()}
+	p.counters = format.Counters{uint64(a.count.takes.Load()), uint64(a.count.rcpts.Load()), uint64(a.count.dones.Load())}
 	return p
 }
 

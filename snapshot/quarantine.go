@@ -4,18 +4,20 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // quarantine keeps the bytes that do not check in a file of their own, for a human. The first time counts: the file is
 // not written again.
-func (r *recovery) quarantine(number uint64, sc *scan) {
+func (r *recovery) quarantine(number uint64, sc *format.Scan) {
 	var b []byte
-	for _, g := range sc.gaps {
+	for _, g := range sc.Gaps {
 		b = fmt.Appendf(b, "%s bytes %d to %d\n", g.File, g.From, g.To)
-		b = append(append(b, sc.data[g.From:min(g.To, int64(len(sc.data)))]...), '\n')
+		b = append(append(b, sc.Data[g.From:min(g.To, int64(len(sc.Data)))]...), '\n')
 	}
 	ext := tornExt
-	if len(sc.damage) > 0 {
+	if len(sc.Damage) > 0 {
 		ext = damageExt
 	}
 	name := numbered(journalDir, number, ext)

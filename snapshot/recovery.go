@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // recovery is the state of one Recover.
@@ -15,10 +16,10 @@ type recovery struct {
 	a      *Agent
 	give   func(relay.Saved) error
 	report Report
-	names  *interned
+	names  *format.Names
 	bodies map[[32]byte][]byte      // bodies given out, each once
 	buf    []byte                   // the segment that is being read
-	begun  map[softKey]bool         // nodes that were being sent
+	begun  map[format.Node]bool     // nodes that were being sent
 	deaf   map[relay.ID]bool        // messages of which the MTA may not know that they are taken
 	done   map[relay.ID]relay.Saved // of them, those that are done
 
@@ -38,8 +39,8 @@ type bodiless struct {
 func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
 	r := &recovery{
-		a: a, give: f, names: newInterned(), bodies: make(map[[32]byte][]byte),
-		begun: make(map[softKey]bool), deaf: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
+		a: a, give: f, names: format.NewNames(), bodies: make(map[[32]byte][]byte),
+		begun: make(map[format.Node]bool), deaf: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
 	}
 	v := a.found
 	if v == nil {
@@ -47,7 +48,7 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 	}
 	a.found = nil
 	r.report.Notes, r.report.Missing = v.notes, v.missing
-	r.report.Clean = v.snap.head.flags&flagsClean != 0 && v.snap.head.prevEnd == v.newest
+	r.report.Clean = v.snap.Head.Flags&format.FlagClean != 0 && v.snap.Head.PrevEnd == v.newest
 	if err := r.outcomes(v); err != nil {
 		return r.report, err
 	}
@@ -90,14 +91,14 @@ func (a *Agent) complete(r Report) {
 
 // outcomes is the first pass: it reads what was decided since the snapshot began.
 func (r *recovery) outcomes(v *survey) error {
-	for _, p := range v.snap.soft {
-		if err := readMarks(p, r.names, r.marks(0)); err != nil {
+	for _, p := range v.snap.Soft {
+		if err := format.ReadMarks(p, r.names, r.marks(0)); err != nil {
 			return err
 		}
 	}
-	v.snap.soft = nil
+	v.snap.Soft = nil
 	for i := range v.segments {
-		if v.segments[i].head.number < v.snap.head.prev {
+		if v.segments[i].head.Number < v.snap.Head.Prev {
 			continue
 		}
 		if err := r.outcomesOf(&v.segments[i]); err != nil {
@@ -113,16 +114,16 @@ func (r *recovery) outcomesOf(s *found) error {
 		return err
 	}
 	bodies := make(map[uint32]bool)
-	return sc.run(func(f frame) error {
-		switch f.kind {
-		case kindMarks:
-			return r.tolerate(sc, f, readMarks(f.payload, r.names, r.marks(s.head.number)))
-		case kindBody:
-			n, _, _, err := decodeBody(f.payload)
-			bodies[n] = err == nil
-		case kindTake:
+	return sc.Each(func(f format.Frame) error {
+		switch f.Kind {
+		case format.KindMarks:
+			return r.tolerate(sc, f, format.ReadMarks(f.Payload, r.names, r.marks(s.head.Number)))
+		case format.KindBody:
+			b, err := format.DecodeBody(f.Payload)
+			bodies[b.Number] = err == nil
+		case format.KindTake:
 			// The second pass tells of one that cannot be read.
-			if t, err := decodeTake(f.payload, r.names); err == nil {
+			if t, err := format.DecodeTake(f.Payload, r.names); err == nil {
 				r.met(s, t, bodies)
 			}
 		}
@@ -132,9 +133,9 @@ func (r *recovery) outcomesOf(s *found) error {
 
 // tolerate notes a record that checks and still makes no sense, and goes on: to refuse everything because of one would
 // help nobody.
-func (r *recovery) tolerate(sc *scan, f frame, err error) error {
-	if errors.Is(err, errRecord) {
-		d := &DamageError{File: sc.name, From: f.at, To: f.at + f.size(), Why: fmt.Sprintf("%s: %v", f.kind, err)}
+func (r *recovery) tolerate(sc *format.Scan, f format.Frame, err error) error {
+	if errors.Is(err, format.ErrMalformed) {
+		d := &format.DamageError{File: sc.Name, From: f.At, To: f.At + f.Len(), Why: fmt.Sprintf("%s: %v", f.Kind, err)}
 		r.report.Damaged = append(r.report.Damaged, d.Error())
 		return nil
 	}
@@ -143,23 +144,23 @@ func (r *recovery) tolerate(sc *scan, f frame, err error) error {
 
 // marks applies marks found in segment in to the vectors and the soft state. A mark of a later segment is of one that
 // never came to the disk: its number may have been given out again by a later start.
-func (r *recovery) marks(in uint64) markVisitor {
-	return markVisitor{
-		done: func(segment uint64, position uint32) {
+func (r *recovery) marks(in uint64) format.Marks {
+	return format.Marks{
+		Done: func(segment uint64, position uint32) {
 			if s := r.a.segs[segment]; s != nil && segment <= in {
-				s.done.set(position)
+				s.done.Set(position)
 			}
 		},
-		waiting: func(k softKey, s soft) {
+		Waits: func(k format.Node, s format.Wait) {
 			r.a.soft.put(k, s)
 			delete(r.begun, k)
 		},
-		begun: func(k softKey) { r.begun[k] = true },
-		heard: func(id relay.ID, known bool) {
-			if known {
-				delete(r.deaf, id)
+		Begun: func(k format.Node) { r.begun[k] = true },
+		Heard: func(id uint64, heard bool) {
+			if heard {
+				delete(r.deaf, relay.ID(id))
 			} else {
-				r.deaf[id] = true
+				r.deaf[relay.ID(id)] = true
 			}
 		},
 	}
@@ -167,27 +168,27 @@ func (r *recovery) marks(in uint64) markVisitor {
 
 // met is told of each take in the first pass: the MTA may not know of a new one until a mark says so, and a copy that can
 // be used takes the place of what it was made from.
-func (r *recovery) met(in *found, t *takeRecord, bodies map[uint32]bool) {
+func (r *recovery) met(in *found, t *format.Take, bodies map[uint32]bool) {
 	switch {
-	case !t.copied:
-		if in.head.version >= marksHeard {
-			r.deaf[t.msg.ID] = true
+	case !t.Copied:
+		if in.head.Version >= format.VersionHeard {
+			r.deaf[relay.ID(t.ID)] = true
 		}
-	case bodies[t.body] && t.from.segment < in.head.number:
-		if s := r.a.segs[t.from.segment]; s != nil {
-			for i := range t.msg.Rcpts {
-				s.done.set(t.from.base + uint32(i))
+	case bodies[t.Body] && t.Origin.Segment < in.head.Number:
+		if s := r.a.segs[t.Origin.Segment]; s != nil {
+			for i := range t.Rcpts {
+				s.done.Set(t.Origin.Base + uint32(i))
 			}
 		}
 	}
 }
 
 // load reads a segment for a scan; nil when it cannot be read and salvage goes on without it.
-func (r *recovery) load(s *found) (*scan, error) {
+func (r *recovery) load(s *found) (*format.Scan, error) {
 	if s.bad != nil {
 		return nil, nil
 	}
-	name := segmentName(s.head.number)
+	name := segmentName(s.head.Number)
 	data, err := readFile(r.a.fs, name, r.buf, maxSegment)
 	if err != nil {
 		if !r.a.cfg.salvage {
@@ -202,9 +203,7 @@ func (r *recovery) load(s *found) (*scan, error) {
 	if s.end > 0 && s.end < uint64(len(data)) {
 		data = data[:s.end]
 	}
-	sc := newScan(name, data, s.head)
-	sc.durable = int64(s.sure)
-	return sc, nil
+	return format.NewScan(name, data, s.head, int64(s.sure)), nil
 }
 
 // messages is the second pass: it gives out what is not done.
@@ -222,16 +221,16 @@ func (r *recovery) messagesOf(s *found) error {
 	if sc == nil {
 		return err
 	}
-	bodies := make(map[uint32]bodyAt)
-	err = sc.run(func(f frame) error {
-		switch f.kind {
-		case kindBody:
-			n, sum, body, err := decodeBody(f.payload)
+	bodies := make(map[uint32]format.Body)
+	err = sc.Each(func(f format.Frame) error {
+		switch f.Kind {
+		case format.KindBody:
+			b, err := format.DecodeBody(f.Payload)
 			if err == nil {
-				bodies[n] = bodyAt{sum, body}
+				bodies[b.Number] = b
 			}
 			return r.tolerate(sc, f, err)
-		case kindTake:
+		case format.KindTake:
 			return r.tolerate(sc, f, r.message(s, f, bodies))
 		}
 		return nil
@@ -242,41 +241,36 @@ func (r *recovery) messagesOf(s *found) error {
 	return r.close(s, sc)
 }
 
-// bodyAt is a body in the buffer of the segment that is read.
-type bodyAt struct {
-	sum  [32]byte
-	body []byte
-}
-
 // message gives out one message, if there is something left to do for it.
-func (r *recovery) message(s *found, f frame, bodies map[uint32]bodyAt) error {
-	t, err := decodeTake(f.payload, r.names)
+func (r *recovery) message(s *found, f format.Frame, bodies map[uint32]format.Body) error {
+	t, err := format.DecodeTake(f.Payload, r.names)
 	if err != nil {
 		return err
 	}
-	seg := r.a.segs[s.head.number]
-	for _, i := range t.done {
-		seg.done.set(t.base + uint32(i))
+	seg := r.a.segs[s.head.Number]
+	for _, i := range t.Done {
+		seg.done.Set(t.Base + uint32(i))
 	}
 	left := r.left(seg, t)
-	r.report.Done += len(t.msg.Rcpts) - len(left)
-	saved := relay.Saved{Message: t.msg, Unheard: r.deaf[t.msg.ID]}
+	r.report.Done += len(t.Rcpts) - len(left)
+	m := messageOf(t)
+	saved := relay.Saved{Message: m, Unheard: r.deaf[m.ID]}
 	if len(left) == 0 {
 		if saved.Unheard {
-			r.done[t.msg.ID] = saved // unless a copy of it, in a later segment, is not
+			r.done[m.ID] = saved // unless a copy of it, in a later segment, is not
 		}
 		return nil
 	}
-	delete(r.done, t.msg.ID)
-	b, ok := bodies[t.body]
+	delete(r.done, m.ID)
+	b, ok := bodies[t.Body]
 	if !ok {
-		r.bodiless = append(r.bodiless, bodiless{f.at, fmt.Sprintf("%s: message %s from <%s>, %d recipients: its body cannot be read",
-			segmentName(s.head.number), t.msg.Name(), t.msg.From, len(left))})
+		r.bodiless = append(r.bodiless, bodiless{f.At, fmt.Sprintf("%s: message %s from <%s>, %d recipients: its body cannot be read",
+			segmentName(s.head.Number), m.Name(), m.From, len(left))})
 		return nil
 	}
-	t.msg.Body = r.body(b)
+	m.Body = r.body(b)
 	saved.Nodes = r.nodes(t, left)
-	if !r.a.restore(seg, t, len(left), saved.Nodes) {
+	if !r.a.restore(seg, t.Base, &entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, len(left), saved.Nodes) {
 		return nil
 	}
 	r.count(&saved)
@@ -312,12 +306,12 @@ func (r *recovery) count(s *relay.Saved) {
 }
 
 // left lists the recipients not done. Only this goroutine changes bits of messages not yet given out.
-func (r *recovery) left(seg *segment, t *takeRecord) []int {
+func (r *recovery) left(seg *segment, t *format.Take) []int {
 	r.a.mu.Lock()
 	defer r.a.mu.Unlock()
-	left := make([]int, 0, len(t.msg.Rcpts))
-	for i := range t.msg.Rcpts {
-		if !seg.done.has(t.base + uint32(i)) {
+	left := make([]int, 0, len(t.Rcpts))
+	for i := range t.Rcpts {
+		if !seg.done.Has(t.Base + uint32(i)) {
 			left = append(left, i)
 		}
 	}
@@ -325,99 +319,98 @@ func (r *recovery) left(seg *segment, t *takeRecord) []int {
 }
 
 // body returns a body as the one slice all its messages share.
-func (r *recovery) body(b bodyAt) []byte {
-	if body, ok := r.bodies[b.sum]; ok {
+func (r *recovery) body(b format.Body) []byte {
+	if body, ok := r.bodies[b.Sum]; ok {
 		return body
 	}
-	body := append(make([]byte, 0, len(b.body)), b.body...)
-	r.bodies[b.sum] = body
+	body := append(make([]byte, 0, len(b.Content)), b.Content...)
+	r.bodies[b.Sum] = body
 	return body
 }
 
 // restore enters a message found in seg, with open recipients. It reports false when the message is known already.
-func (a *Agent) restore(seg *segment, t *takeRecord, open int, nodes []relay.SavedNode) bool {
+func (a *Agent) restore(seg *segment, base uint32, e *entry, open int, nodes []relay.SavedNode) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.where[t.msg.ID] != nil {
+	if a.where[e.msg.ID] != nil {
 		return false
 	}
-	e := &entry{msg: t.msg, nodeOf: t.nodeOf, acked: true, waits: true}
-	e.stand(place{seg, t.base})
+	e.stand(place{seg, base})
 	seg.open += open
-	seg.total = max(seg.total, t.base+uint32(len(t.msg.Rcpts)))
-	a.where[t.msg.ID] = e
+	seg.total = max(seg.total, base+uint32(len(e.msg.Rcpts)))
+	a.where[e.msg.ID] = e
 	for _, n := range nodes {
 		if n.Begun { // still true when we end before it is decided
-			a.begun[softKey{t.msg.ID, uint32(n.Index)}] = doubt{before: true}
+			a.begun[format.Node{ID: uint64(e.msg.ID), Index: uint32(n.Index)}] = doubt{before: true}
 		}
 	}
 	return true
 }
 
 // nodes puts the recipients that are left back into their nodes, each with what it had learned.
-func (r *recovery) nodes(t *takeRecord, left []int) []relay.SavedNode {
+func (r *recovery) nodes(t *format.Take, left []int) []relay.SavedNode {
 	var nodes []relay.SavedNode
 	at := make(map[int]int, 1)
 	for _, i := range left {
 		index := 0
-		if t.nodeOf != nil {
-			index = int(t.nodeOf[i])
+		if t.Nodes != nil {
+			index = int(t.Nodes[i])
 		}
 		n, ok := at[index]
 		if !ok {
 			n = len(nodes)
 			at[index] = n
-			nodes = append(nodes, r.node(t.msg, index))
+			nodes = append(nodes, r.node(t, index))
 		}
 		nodes[n].Rcpts = append(nodes[n].Rcpts, i)
 	}
 	return nodes
 }
 
-func (r *recovery) node(m *relay.Message, index int) relay.SavedNode {
-	k := softKey{m.ID, uint32(index)}
-	n := relay.SavedNode{Index: index, Class: m.Class, Begun: r.begun[k]}
+func (r *recovery) node(t *format.Take, index int) relay.SavedNode {
+	k := format.Node{ID: t.ID, Index: uint32(index)}
+	n := relay.SavedNode{Index: index, Class: t.Class, Begun: r.begun[k]}
 	if s, ok := r.a.soft.at(k); ok {
-		n.Class, n.Visits, n.Due, n.Reason = s.class, s.visits, s.Due(), s.reason
+		n.Class, n.Visits, n.Due, n.Reason = s.Class, s.Visits, s.Time(), s.Reason
 	}
 	return n
 }
 
 // close ends the reading of a segment: what does not check is kept aside, a torn tail is cut off, and what was read is
 // made durable, because this start builds on it.
-func (r *recovery) close(s *found, sc *scan) error {
-	if sc.last.After(r.report.Until) {
-		r.report.Until = sc.last
+func (r *recovery) close(s *found, sc *format.Scan) error {
+	if sc.Last.After(r.report.Until) {
+		r.report.Until = sc.Last
 	}
-	for _, g := range sc.damage {
+	for _, g := range sc.Damage {
 		r.report.Damaged = append(r.report.Damaged, g.Error())
 	}
 	r.tellBodiless(sc)
-	for _, g := range sc.torn {
+	for _, g := range sc.Torn {
 		r.report.Torn += g.To - g.From
 	}
-	if len(sc.gaps) > 0 {
+	if len(sc.Gaps) > 0 {
 		r.report.Clean = false
-		r.quarantine(s.head.number, sc)
+		r.quarantine(s.head.Number, sc)
 	}
 	if s.end > 0 {
 		return nil
 	}
-	sure := sc.end
-	if len(sc.torn) > 0 {
-		sure = min(sure, sc.torn[0].From)
+	sure := sc.End
+	if len(sc.Torn) > 0 {
+		sure = min(sure, sc.Torn[0].From)
 	}
 	r.a.mu.Lock()
-	seg := r.a.segs[s.head.number]
-	seg.limit, seg.sure = uint64(sc.end), uint64(sure)
+	seg := r.a.segs[s.head.Number]
+	seg.limit, seg.sure = uint64(sc.End), uint64(sure)
 	r.a.mu.Unlock()
 	return r.cut(s, sc)
 }
 
 // tellBodiless tells of the messages without a body: as lost, or, in a commit that may never have ended, as a note.
-func (r *recovery) tellBodiless(sc *scan) {
+func (r *recovery) tellBodiless(sc *format.Scan) {
 	for _, b := range r.bodiless {
-		if b.at < sc.durable {
+		if b.at < sc.Durable {
 			r.report.Lost = append(r.report.Lost, b.what)
 		} else {
 			r.report.Notes = append(r.report.Notes, b.what+"; its commit is not known to have ended")
@@ -427,14 +420,14 @@ func (r *recovery) tellBodiless(sc *scan) {
 }
 
 // cut takes off what follows the last frame of a segment no successor has ended.
-func (r *recovery) cut(s *found, sc *scan) error {
-	f, err := r.a.fs.Open(segmentName(s.head.number))
+func (r *recovery) cut(s *found, sc *format.Scan) error {
+	f, err := r.a.fs.Open(segmentName(s.head.Number))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if int64(len(sc.data)) > sc.end {
-		if err := f.Truncate(sc.end); err != nil {
+	if int64(len(sc.Data)) > sc.End {
+		if err := f.Truncate(sc.End); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ func (a *Agent) setAsideBad() error {
 			return err
 		}
 	}
-	if len(v.missing) > 0 || v.snap.head.number == 0 {
+	if len(v.missing) > 0 || v.snap.Head.Number == 0 {
 		v.notes = append(v.notes, knownInPart)
 	}
 	if len(v.badSnaps) > 0 {
@@ -74,12 +74,12 @@ func (a *Agent) setAsideBad() error {
 
 // setAside gives a segment that cannot be read another name, forgets it, and returns what to say of it.
 func (a *Agent) setAside(s *found) (string, error) {
-	name, aside := segmentName(s.head.number), numbered(journalDir, s.head.number, asideExt)
+	name, aside := segmentName(s.head.Number), numbered(journalDir, s.head.Number, asideExt)
 	if err := a.fs.Rename(name, aside); err != nil {
 		return "", err
 	}
 	a.mu.Lock()
-	delete(a.segs, s.head.number)
+	delete(a.segs, s.head.Number)
 	a.mu.Unlock()
 	return fmt.Sprintf("%s (set aside as %s: %v)", name, aside, s.bad), a.fs.SyncDir(journalDir)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // spoiled makes a state directory of several segments, in which messages wait, and spoils it.
@@ -42,7 +44,7 @@ func TestSalvage(t *testing.T) {
 		aside         string
 	}{
 		{"segment gone", remove(segmentName(2)), true, true, ""},
-		{"header gone", func(dir string) { must(t, os.Truncate(filepath.Join(dir, segmentName(2)), 10)) }, true, true, "journal/00000002.unreadable"},
+		{"format.Header gone", func(dir string) { must(t, os.Truncate(filepath.Join(dir, segmentName(2)), 10)) }, true, true, "journal/00000002.unreadable"},
 		{"newest gone", func(dir string) {
 			names, err := osFS{dir}.List(journalDir)
 			must(t, err)
@@ -51,7 +53,7 @@ func TestSalvage(t *testing.T) {
 		{"snapshots gone", func(dir string) { must(t, os.RemoveAll(filepath.Join(dir, snapshotDir))) }, false, false, ""},
 		{"snapshots damaged", func(dir string) {
 			for _, n := range []uint64{1, 2} {
-				must(t, os.Truncate(filepath.Join(dir, numbered(snapshotDir, n, snapshotExt)), blockSize))
+				must(t, os.Truncate(filepath.Join(dir, numbered(snapshotDir, n, snapshotExt)), format.BlockSize))
 			}
 		}, false, false, "snapshot/00000002.unreadable"},
 		{"nothing wrong", func(string) {}, false, false, ""},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 const (
@@ -22,9 +23,9 @@ const (
 // self-contained: a message needs no other segment to be sent. Its counters and vector are guarded by Agent.mu.
 type segment struct {
 	number uint64
-	head   header
+	head   format.Header
 
-	done  bitVector
+	done  format.Bits
 	total uint32 // positions given out
 	open  int    // positions not done
 	live  *entry // the messages that stand here, linked
@@ -62,9 +63,9 @@ func parseName(name, ext string) (uint64, bool) {
 }
 
 // nextStamp is that of the next commit.
-func (s *segment) nextStamp() stamp {
+func (s *segment) nextStamp() format.Stamp {
 	s.commits++
-	return stamp{seed: s.head.seed(), commit: s.commits}
+	return format.Stamp{Seed: s.head.Seed(), Commit: s.commits}
 }
 
 // claim gives out n positions. A position is never given out twice, also not when its message was not taken after all:
@@ -78,7 +79,7 @@ func (s *segment) claim(n int) place {
 
 // mark sets the position done and reports whether it was open.
 func (s *segment) mark(position uint32) bool {
-	if !s.done.set(position) {
+	if !s.done.Set(position) {
 		return false
 	}
 	s.open--
@@ -94,7 +95,7 @@ type place struct {
 	base uint32
 }
 
-func (p place) isDone(i int) bool { return p.seg.done.has(p.base + uint32(i)) }
+func (p place) isDone(i int) bool { return p.seg.done.Has(p.base + uint32(i)) }
 
 // entry is what the agent knows of a message that is not gone.
 type entry struct {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // maxSnapshot bounds the snapshot file that is read into memory.
@@ -25,22 +26,13 @@ const (
 
 // plan is what a snapshot is to say.
 type plan struct {
-	head     header
-	vectors  []vector
-	begun    []softKey
+	head     format.Header
+	vectors  []format.Vector
+	begun    []format.Node
 	unheard  []relay.ID
-	counters [3]int64 // messages and recipients taken, recipients done, since start
+	counters format.Counters // messages and recipients taken, recipients done, since start
 	keep     []part
 	finished []uint64 // segments it no longer names
-}
-
-// vector is a segment and who in it is done.
-type vector struct {
-	number uint64
-	total  uint32
-	end    uint64 // where its records end, 0 when they may go on
-	sure   uint64 // up to where all of them are known to have been durable
-	done   bitVector
 }
 
 // part is another part of the daemon that keeps bytes in the snapshot.
@@ -53,13 +45,13 @@ type part struct {
 func (a *Agent) writeSnapshot(p *plan) (err error) {
 	var salt [8]byte
 	rand.Read(salt[:])
-	p.head.salt = binary.BigEndian.Uint64(salt[:])
-	name, tmp := numbered(snapshotDir, p.head.number, snapshotExt), numbered(snapshotDir, p.head.number, temporaryExt)
+	p.head.Salt = binary.BigEndian.Uint64(salt[:])
+	name, tmp := numbered(snapshotDir, p.head.Number, snapshotExt), numbered(snapshotDir, p.head.Number, temporaryExt)
 	f, err := a.fs.Create(tmp)
 	if err != nil {
 		return err
 	}
-	w := &snapshotWriter{file: f, at: blockSize, stamp: stamp{seed: p.head.seed(), commit: 1}, hurry: a.halt, since: time.Now()}
+	w := &snapshotWriter{file: f, at: format.BlockSize, stamp: format.Stamp{Seed: p.head.Seed(), Commit: 1}, hurry: a.halt, since: time.Now()}
 	w.all(a, p)
 	w.finish(&p.head)
 	if err := f.Close(); w.err == nil {
@@ -79,7 +71,7 @@ func (a *Agent) writeSnapshot(p *plan) (err error) {
 type snapshotWriter struct {
 	file   file
 	at     int64
-	stamp  stamp
+	stamp  format.Stamp
 	buf    []byte
 	frames uint64
 	hurry  <-chan struct{} // closed when there is no time to rest
@@ -89,49 +81,38 @@ type snapshotWriter struct {
 
 func (w *snapshotWriter) all(a *Agent, p *plan) {
 	for _, v := range p.vectors {
-		w.frame(kindVector, func(b []byte) []byte {
-			b = binary.AppendUvarint(b, v.number)
-			b = binary.AppendUvarint(b, uint64(v.total))
-			b = binary.AppendUvarint(b, v.end)
-			b = binary.AppendUvarint(b, v.sure)
-			return v.done.append(b)
-		})
+		w.frame(format.KindVector, v.Append)
 	}
 	for i := range softShards {
-		w.frame(kindSoft, func(b []byte) []byte { return a.soft.appendShard(b, i) })
+		w.frame(format.KindSoft, func(b []byte) []byte { return a.soft.appendShard(b, i) })
 	}
-	w.frame(kindSoft, func(b []byte) []byte {
+	w.frame(format.KindSoft, func(b []byte) []byte {
 		for _, k := range p.begun {
-			b = appendBegin(b, k)
+			b = format.AppendBegun(b, k)
 		}
 		for _, id := range p.unheard {
-			b = appendHeard(b, markDeaf, id)
+			b = format.AppendUnheard(b, uint64(id))
 		}
 		return b
 	})
-	w.frame(kindCounter, func(b []byte) []byte {
-		for _, c := range p.counters {
-			b = binary.AppendUvarint(b, uint64(c))
-		}
-		return b
-	})
+	w.frame(format.KindCounters, p.counters.Append)
 	for _, k := range p.keep {
-		w.frame(kindKept, func(b []byte) []byte { return append(appendString(b, k.name), k.save()...) })
+		w.frame(format.KindKept, func(b []byte) []byte { return format.AppendKept(b, k.name, k.save()) })
 	}
 }
 
 // frame adds one frame, unless it is empty.
-func (w *snapshotWriter) frame(k kind, payload func([]byte) []byte) {
+func (w *snapshotWriter) frame(k format.Kind, payload func([]byte) []byte) {
 	if w.err != nil {
 		return
 	}
-	buf, at := beginFrame(w.buf)
+	buf, at := format.BeginFrame(w.buf)
 	buf = payload(buf)
-	if len(buf) == at+frameHead {
+	if len(buf) == at+format.FrameHead {
 		w.buf = buf[:at]
 		return
 	}
-	endFrame(buf, at, k, w.stamp)
+	format.EndFrame(buf, at, k, w.stamp)
 	w.buf = buf
 	w.frames++
 	if len(w.buf) > snapshotChunk {
@@ -167,87 +148,24 @@ func (w *snapshotWriter) flush() {
 	}
 }
 
-// finish writes the end, the header, and makes the content durable.
-func (w *snapshotWriter) finish(h *header) {
+// finish writes the end, the format.Header, and makes the content durable.
+func (w *snapshotWriter) finish(h *format.Header) {
 	n := w.frames
-	w.frame(kindEnd, func(b []byte) []byte { return binary.AppendUvarint(b, n) })
+	w.frame(format.KindEnd, func(b []byte) []byte { return format.AppendEnd(b, n) })
 	w.flush()
 	if w.err == nil {
-		_, w.err = w.file.WriteAt(h.block(), 0)
+		_, w.err = w.file.WriteAt(h.Block(), 0)
 	}
 	if w.err == nil {
 		w.err = w.file.Sync()
 	}
 }
 
-// snapshotData is a snapshot that was read and checks from its first byte to its last.
-type snapshotData struct {
-	head    header
-	vectors []vector
-	soft    [][]byte // marks
-	kept    map[string][]byte
-	count   [3]uint64
-}
-
 // readSnapshot reads the snapshot called name. It is whole or it is not used at all.
-func readSnapshot(fs fileSystem, name string) (*snapshotData, error) {
+func readSnapshot(fs fileSystem, name string) (*format.Snapshot, error) {
 	data, err := readFile(fs, name, nil, maxSnapshot)
 	if err != nil {
 		return nil, err
 	}
-	return parseSnapshot(name, data)
-}
-
-func parseSnapshot(name string, data []byte) (*snapshotData, error) {
-	h, err := readHeader(name, snapshotMagic, data)
-	if err != nil {
-		return nil, err
-	}
-	s := &snapshotData{head: h, kept: make(map[string][]byte)}
-	sc := newScan(name, data, h)
-	var frames, promised uint64
-	ended := false
-	err = sc.run(func(f frame) error {
-		if f.kind == kindEnd {
-			d := &decoder{b: f.payload}
-			promised, ended = d.uvarint(), !d.bad
-			return nil
-		}
-		frames++
-		return s.add(f)
-	})
-	switch {
-	case err != nil:
-		return nil, &DamageError{File: name, Why: err.Error()}
-	case len(sc.gaps) > 0:
-		return nil, sc.gaps[0]
-	case !ended || frames != promised:
-		return nil, &DamageError{File: name, Why: "it ends early"}
-	}
-	return s, nil
-}
-
-func (s *snapshotData) add(f frame) error {
-	d := &decoder{b: f.payload}
-	switch f.kind {
-	case kindVector:
-		v := vector{number: d.uvarint(), total: uint32(d.number(maxBase)), end: d.uvarint(), sure: d.uvarint()}
-		v.done = decodeBits(d.b)
-		s.vectors = append(s.vectors, v)
-	case kindSoft:
-		s.soft = append(s.soft, f.payload)
-	case kindCounter:
-		for i := range s.count {
-			s.count[i] = d.uvarint()
-		}
-	case kindKept:
-		name := d.string()
-		s.kept[name] = append([]byte(nil), d.b...)
-	default:
-		return errRecord
-	}
-	if d.bad {
-		return errRecord
-	}
-	return nil
+	return format.ParseSnapshot(name, data)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // TestSnapshotInPieces: a large snapshot is synced piece by piece, so that the journal's commits get their turn; the last
@@ -15,7 +16,7 @@ func TestSnapshotInPieces(t *testing.T) {
 	w.campaign(t, a, 2000)
 	for _, id := range w.order {
 		n := *w.offered[id].Nodes[0]
-		n.Visits, n.Reason = 1, strings.Repeat("later ", maxReason/6)
+		n.Visits, n.Reason = 1, strings.Repeat("later ", format.MaxReason/6)
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: &n, Rcpt: -1})
 	}
 	must(t, a.Flush())
@@ -33,7 +34,7 @@ func TestSnapshotInPieces(t *testing.T) {
 		}
 		return n
 	}
-	pieces := 2000 * maxReason / snapshotChunk
+	pieces := 2000 * format.MaxReason / snapshotChunk
 	if n := syncs(a.Snapshot); n < pieces/2 || n > 2*pieces {
 		t.Errorf("%d syncs, want about %d", n, pieces)
 	}

@@ -2,31 +2,10 @@ package snapshot
 
 import (
 	"sync"
-	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
-
-// soft is what a node has learned while it waited. To lose it costs a visit too early, no mail.
-type soft struct {
-	visits int
-	due    int64 // Unix nanoseconds, 0 for none
-	class  string
-	reason string
-}
-
-// Due is the time before which the node is not visited.
-func (s soft) Due() time.Time {
-	if s.due == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, s.due)
-}
-
-type softKey struct {
-	id   relay.ID
-	node uint32
-}
 
 // softShards is so many that of a million nodes a thousand are in each: as long as one is copied, its lock is held.
 const softShards = 1024
@@ -37,23 +16,23 @@ type softStore [softShards]softShard
 
 type softShard struct {
 	mu sync.Mutex
-	m  map[softKey]soft
+	m  map[format.Node]format.Wait
 }
 
 func (t *softStore) shard(id relay.ID) *softShard { return &t[id%softShards] }
 
-func (t *softStore) put(k softKey, s soft) {
-	sh := t.shard(k.id)
+func (t *softStore) put(k format.Node, s format.Wait) {
+	sh := t.shard(relay.ID(k.ID))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.m == nil {
-		sh.m = make(map[softKey]soft)
+		sh.m = make(map[format.Node]format.Wait)
 	}
 	sh.m[k] = s
 }
 
-func (t *softStore) at(k softKey) (soft, bool) {
-	sh := t.shard(k.id)
+func (t *softStore) at(k format.Node) (format.Wait, bool) {
+	sh := t.shard(relay.ID(k.ID))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s, ok := sh.m[k]
@@ -66,7 +45,7 @@ func (t *softStore) drop(id relay.ID, nodes int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for n := range nodes {
-		delete(sh.m, softKey{id, uint32(n)})
+		delete(sh.m, format.Node{ID: uint64(id), Index: uint32(n)})
 	}
 }
 
@@ -75,7 +54,7 @@ func (s *softShard) prune(keep func(relay.ID) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k := range s.m {
-		if !keep(k.id) {
+		if !keep(relay.ID(k.ID)) {
 			delete(s.m, k)
 		}
 	}
@@ -97,7 +76,7 @@ func (t *softStore) appendShard(b []byte, i int) []byte {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for k, s := range sh.m {
-		b = appendDefer(b, k, s)
+		b = format.AppendWait(b, k, s)
 	}
 	return b
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // maxSegment bounds the segment file that is read into memory: a full segment, one commit and one message more.
@@ -20,22 +22,22 @@ const unknownStarts = 1 << 10
 
 // survey is what is found in a state directory before anything in it is read in full or changed.
 type survey struct {
-	fresh      bool          // nothing was ever here
-	snap       *snapshotData // never nil
-	generation uint64        // highest snapshot number, readable or not
-	segments   []found       // that may hold something, by number
-	leftovers  []retired     // segments the snapshot no longer names
-	unfinished []string      // temporary files
-	badSnaps   []uint64      // snapshots that cannot be read
-	missing    []string      // Salvage: segments that should be there and are not, or cannot be read
-	notes      []string      // what a human should know
-	epoch      uint64        // highest
-	newest     uint64        // highest segment number
+	fresh      bool             // nothing was ever here
+	snap       *format.Snapshot // never nil
+	generation uint64           // highest snapshot number, readable or not
+	segments   []found          // that may hold something, by number
+	leftovers  []retired        // segments the snapshot no longer names
+	unfinished []string         // temporary files
+	badSnaps   []uint64         // snapshots that cannot be read
+	missing    []string         // Salvage: segments that should be there and are not, or cannot be read
+	notes      []string         // what a human should know
+	epoch      uint64           // highest
+	newest     uint64           // highest segment number
 }
 
 // found is a segment's file.
 type found struct {
-	head header
+	head format.Header
 	next uint64 // successor named in it, 0 for none
 	end  uint64 // where its records end, 0 when nobody has said so
 	sure uint64 // up to where all of them are known to have been durable
@@ -44,7 +46,7 @@ type found struct {
 
 // look surveys the directory. It changes nothing.
 func look(fs fileSystem, salvage bool) (*survey, error) {
-	v := &survey{snap: &snapshotData{}}
+	v := &survey{snap: &format.Snapshot{}}
 	segments, err := v.list(fs, journalDir, segmentExt)
 	if err != nil {
 		return nil, err
@@ -92,7 +94,7 @@ func (v *survey) list(fs fileSystem, dir, ext string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// heads reads the header of each segment.
+// heads reads the format.Header of each segment.
 func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 	for _, n := range numbers {
 		f, err := readFound(fs, n)
@@ -103,11 +105,11 @@ func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 			case !salvage:
 				return fmt.Errorf("%w; %s", err, repair)
 			}
-			f = found{head: header{number: n}, bad: err}
+			f = found{head: format.Header{Number: n}, bad: err}
 			v.notes = append(v.notes, err.Error())
 		}
 		v.segments = append(v.segments, f)
-		v.epoch = max(v.epoch, f.head.epoch)
+		v.epoch = max(v.epoch, f.head.Epoch)
 		v.newest = max(v.newest, n, f.next)
 	}
 	return nil
@@ -120,20 +122,20 @@ func readFound(fs fileSystem, number uint64) (found, error) {
 		return found{}, err
 	}
 	defer f.Close()
-	block := make([]byte, blockSize)
+	block := make([]byte, format.BlockSize)
 	n, err := f.ReadAt(block, 0)
-	if n < blockSize && err != nil && !errors.Is(err, io.EOF) {
+	if n < format.BlockSize && err != nil && !errors.Is(err, io.EOF) {
 		return found{}, fmt.Errorf("%s: %w", name, err)
 	}
-	h, err := readHeader(name, segmentMagic, block[:n])
+	h, err := format.ReadHeader(name, format.SegmentMagic, block[:n])
 	switch {
 	case err != nil:
-	case h.number != number:
-		err = &DamageError{File: name, Why: fmt.Sprintf("its header says it is number %d", h.number)}
-	case n < blockSize:
-		err = &DamageError{File: name, Why: "shorter than its header block"}
+	case h.Number != number:
+		err = &format.DamageError{File: name, Why: fmt.Sprintf("its format.Header says it is number %d", h.Number)}
+	case n < format.BlockSize:
+		err = &format.DamageError{File: name, Why: "shorter than its format.Header block"}
 	}
-	return found{head: h, next: decodeNext(block[:n])}, err
+	return found{head: h, next: format.DecodeSuccessor(block[:n])}, err
 }
 
 // newestSnapshot reads the newest snapshot that checks.
@@ -141,7 +143,7 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 	var bad error
 	for _, n := range slices.Backward(numbers) {
 		v.generation = max(v.generation, n)
-		if v.snap.head.number > 0 {
+		if v.snap.Head.Number > 0 {
 			continue
 		}
 		s, err := readSnapshot(fs, numbered(snapshotDir, n, snapshotExt))
@@ -155,10 +157,10 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 			continue
 		}
 		v.snap = s
-		v.epoch, v.newest = max(v.epoch, s.head.epoch), max(v.newest, s.head.prevEnd)
+		v.epoch, v.newest = max(v.epoch, s.Head.Epoch), max(v.newest, s.Head.PrevEnd)
 	}
-	if v.snap.head.number > 0 || salvage {
-		v.fresh = v.snap.head.number == 0 && len(numbers) == 0
+	if v.snap.Head.Number > 0 || salvage {
+		v.fresh = v.snap.Head.Number == 0 && len(numbers) == 0
 		return nil
 	}
 	if v.fresh = len(numbers) == 0 && len(v.segments) == 0; v.fresh {
@@ -169,37 +171,37 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 
 // ends notes for each segment where it ends: the next one says it, and the snapshot, which outlives the next one.
 func (v *survey) ends() {
-	for _, x := range v.snap.vectors {
-		if i, ok := v.find(x.number); ok {
-			v.segments[i].end, v.segments[i].sure = x.end, x.sure
+	for _, x := range v.snap.Vectors {
+		if i, ok := v.find(x.Number); ok {
+			v.segments[i].end, v.segments[i].sure = x.End, x.Sure
 		}
 	}
 	for _, s := range v.segments {
-		if i, ok := v.find(s.head.prev); ok {
-			v.segments[i].end = max(v.segments[i].end, s.head.prevEnd)
-			v.segments[i].sure = max(v.segments[i].sure, s.head.prevEnd)
+		if i, ok := v.find(s.head.Prev); ok {
+			v.segments[i].end = max(v.segments[i].end, s.head.PrevEnd)
+			v.segments[i].sure = max(v.segments[i].sure, s.head.PrevEnd)
 		}
 	}
 }
 
 // retire sets aside the segments the snapshot no longer names: nobody needs them, they are only not deleted yet.
 func (v *survey) retire() {
-	if v.snap.head.number == 0 {
+	if v.snap.Head.Number == 0 {
 		return
 	}
 	v.segments = slices.DeleteFunc(v.segments, func(s found) bool {
-		if !v.isGone(s.head.number) {
+		if !v.isGone(s.head.Number) {
 			return false
 		}
-		v.leftovers = append(v.leftovers, retired{s.head.number, v.snap.head.number})
+		v.leftovers = append(v.leftovers, retired{s.head.Number, v.snap.Head.Number})
 		return true
 	})
 }
 
 // isGone reports whether the snapshot says that segment n need not exist.
 func (v *survey) isGone(n uint64) bool {
-	named := slices.ContainsFunc(v.snap.vectors, func(x vector) bool { return x.number == n })
-	return n <= v.snap.head.prevEnd && !named
+	named := slices.ContainsFunc(v.snap.Vectors, func(x format.Vector) bool { return x.Number == n })
+	return n <= v.snap.Head.PrevEnd && !named
 }
 
 // complete returns ErrMissing with the names of the segments that must be there and are not: those the snapshot names,
@@ -213,12 +215,12 @@ func (v *survey) complete() error {
 			v.missing = append(v.missing, fmt.Sprintf("%s (%s)", segmentName(n), why))
 		}
 	}
-	for _, x := range v.snap.vectors {
-		need(x.number, "named by "+numbered(snapshotDir, v.snap.head.number, snapshotExt))
+	for _, x := range v.snap.Vectors {
+		need(x.Number, "named by "+numbered(snapshotDir, v.snap.Head.Number, snapshotExt))
 	}
 	for _, s := range v.segments {
-		need(s.head.prev, "named by "+segmentName(s.head.number))
-		need(s.next, "named by "+segmentName(s.head.number))
+		need(s.head.Prev, "named by "+segmentName(s.head.Number))
+		need(s.next, "named by "+segmentName(s.head.Number))
 	}
 	if len(v.missing) == 0 {
 		return nil
@@ -230,35 +232,35 @@ func (v *survey) complete() error {
 func (v *survey) find(number uint64) (int, bool) {
 	return slices.BinarySearchFunc(v.segments, number, func(s found, n uint64) int {
 		switch {
-		case s.head.number < n:
+		case s.head.Number < n:
 			return -1
-		case s.head.number > n:
+		case s.head.Number > n:
 			return 1
 		}
 		return 0
 	})
 }
 
-// lastHeader is the header the segment of this start names as the one before.
-func (v *survey) lastHeader() header {
+// lastHeader is the format.Header the segment of this start names as the one before.
+func (v *survey) lastHeader() format.Header {
 	for _, s := range slices.Backward(v.segments) {
 		if s.bad == nil {
-			s.head.prevEnd = 0
+			s.head.PrevEnd = 0
 			return s.head
 		}
 	}
-	return header{}
+	return format.Header{}
 }
 
 // objects makes the segments in RAM, with the vectors of the snapshot.
 func (v *survey) objects() map[uint64]*segment {
 	m := make(map[uint64]*segment, len(v.segments)+1)
 	for _, s := range v.segments {
-		m[s.head.number] = &segment{number: s.head.number, head: s.head, limit: s.end, sure: s.sure}
+		m[s.head.Number] = &segment{number: s.head.Number, head: s.head, limit: s.end, sure: s.sure}
 	}
-	for _, x := range v.snap.vectors {
-		if s := m[x.number]; s != nil {
-			s.done, s.total = x.done, x.total
+	for _, x := range v.snap.Vectors {
+		if s := m[x.Number]; s != nil {
+			s.done, s.total = x.Done, x.Total
 		}
 	}
 	return m

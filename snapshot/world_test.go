@@ -211,7 +211,7 @@ func sameMessage(want, got *relay.Message) error {
 	case got.Body != nil && !bytes.Equal(body, got.Body):
 		return fmt.Errorf("body altered")
 	case !bytes.Equal(want.Header, got.Header), !bytes.Equal(want.Trace, got.Trace):
-		return fmt.Errorf("header altered")
+		return fmt.Errorf("format.Header altered")
 	case !reflect.DeepEqual(want.Envelope, got.Envelope):
 		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
 	case want.QueueID != got.QueueID, want.EightBit != got.EightBit, want.Class != got.Class, want.Rule != got.Rule,

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"math"
 	"time"
+
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 const (
@@ -126,7 +128,7 @@ func (a *Agent) seal() *batch {
 	}
 	b.seal()
 	next := b.seg
-	full := b.end() > a.cfg.Journal.SegmentBytes-a.cfg.Journal.reserve() || b.seg.total > maxBase/2
+	full := b.end() > a.cfg.Journal.SegmentBytes-a.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2
 	if full && a.blocked == nil {
 		next = a.newSegment()
 	}
@@ -140,11 +142,11 @@ func (a *Agent) newSegment() *segment {
 	a.newest++
 	var salt [8]byte
 	rand.Read(salt[:])
-	h := header{
-		magic: segmentMagic, version: formatVersion, number: a.newest, epoch: a.epoch,
-		salt: binary.BigEndian.Uint64(salt[:]), created: time.Now(),
+	h := format.Header{
+		Magic: format.SegmentMagic, Version: format.Version, Number: a.newest, Epoch: a.epoch,
+		Salt: binary.BigEndian.Uint64(salt[:]), Created: time.Now(),
 	}
-	return &segment{number: a.newest, head: h, end: blockSize, bodies: make(map[[32]byte]uint32)}
+	return &segment{number: a.newest, head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
 }
 
 // ready sees to it that b can be written: its segment is there and has room.
@@ -178,23 +180,23 @@ func (a *Agent) advance(next *segment) error {
 		}
 	}
 	before := old.head
-	before.prevEnd = uint64(old.durable)
+	before.PrevEnd = uint64(old.durable)
 	if err := a.create(next, before, a.cfg.Journal.SegmentBytes); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	a.segs[next.number], a.seg = next, next
-	old.bodies, old.limit, old.sure = nil, before.prevEnd, before.prevEnd
+	old.bodies, old.limit, old.sure = nil, before.PrevEnd, before.PrevEnd
 	a.mu.Unlock()
 	a.closeSegment(old, next.number)
 	return nil
 }
 
-// create puts s on the disk, whole or not at all: its name appears when its header is durable. before is the header of
+// create puts s on the disk, whole or not at all: its name appears when its format.Header is durable. before is the format.Header of
 // the segment before, with prevEnd where that one ends, or 0 if it was not written by this start. Of the sizes to reserve
 // it takes the first for which there is room.
-func (a *Agent) create(s *segment, before header, sizes ...int64) (err error) {
-	s.head.prev, s.head.prevEnd = before.number, before.prevEnd
+func (a *Agent) create(s *segment, before format.Header, sizes ...int64) (err error) {
+	s.head.Prev, s.head.PrevEnd = before.Number, before.PrevEnd
 	name, tmp := segmentName(s.number), numbered(journalDir, s.number, temporaryExt)
 	f, err := a.fs.Create(tmp)
 	if err != nil {
@@ -220,7 +222,7 @@ func (a *Agent) create(s *segment, before header, sizes ...int64) (err error) {
 		s.allocated, err = math.MaxInt64, nil
 	}
 	if err == nil {
-		_, err = f.WriteAt(s.head.block(), 0)
+		_, err = f.WriteAt(s.head.Block(), 0)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -231,7 +233,7 @@ func (a *Agent) create(s *segment, before header, sizes ...int64) (err error) {
 	if err == nil {
 		err = a.fs.SyncDir(journalDir)
 	}
-	s.file, s.written, s.durable = f, blockSize, blockSize
+	s.file, s.written, s.durable = f, format.BlockSize, format.BlockSize
 	return err
 }
 
@@ -255,7 +257,7 @@ func (s *segment) finish(successor uint64) error {
 		return err
 	}
 	if successor > 0 {
-		if _, err := s.file.WriteAt(encodeNext(successor), nextAt); err != nil {
+		if _, err := s.file.WriteAt(format.EncodeSuccessor(successor), format.SuccessorAt); err != nil {
 			return err
 		}
 	}
@@ -266,7 +268,7 @@ func (s *segment) finish(successor uint64) error {
 func (a *Agent) linkOld(number, successor uint64) {
 	f, err := a.fs.Open(segmentName(number))
 	if err == nil {
-		if _, err = f.WriteAt(encodeNext(successor), nextAt); err == nil {
+		if _, err = f.WriteAt(format.EncodeSuccessor(successor), format.SuccessorAt); err == nil {
 			err = f.Sync()
 		}
 		f.Close()

@@ -46,14 +46,14 @@ func faults() []fault {
 			"snapshot/writer.go", "\tif err == nil {\n\t\terr = a.fs.SyncDir(journalDir)\n", "\tif err == nil && seededFault != \"no directory fsync\" {\n\t\terr = a.fs.SyncDir(journalDir)\n",
 		}}, catchByModel},
 		{"no CRC", []edit{{
-			"snapshot/frame.go", "binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.seed)", "seededFault != \"no CRC\" && binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.seed)",
+			"snapshot/format/frame.go", "binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.Seed)", "seededFault != \"no CRC\" && binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.Seed)",
 		}}, catchByDamage},
 		{"fsync retried", []edit{{
 			"snapshot/writer.go", "if err := a.seg.file.Sync(); err != nil {\n\t\ta.seg.broken = true",
 			"err := a.seg.file.Sync()\n\tif err != nil && seededFault == \"fsync retried\" {\n\t\terr = a.seg.file.Sync()\n\t}\n\tif err != nil {\n\t\ta.seg.broken = true",
 		}}, catchByError},
 		{"tail not cut", []edit{{
-			"snapshot/recovery.go", "if int64(len(sc.data)) > sc.end {", "if int64(len(sc.data)) > sc.end && seededFault != \"tail not cut\" {",
+			"snapshot/recovery.go", "if int64(len(sc.Data)) > sc.End {", "if int64(len(sc.Data)) > sc.End && seededFault != \"tail not cut\" {",
 		}}, catchByDamage},
 		{"trimmed before the snapshot is durable", []edit{{
 			"snapshot/keeper.go", "\terr := a.writeSnapshot(p)\n",
@@ -64,8 +64,8 @@ func faults() []fault {
 			"\tif seededFault == \"outcome before the 250\" {\n\t\tfor _, i := range n.Rcpts {\n\t\t\th.queues.deps.Journal.Event(&Event{Kind: EventSettled, Outcome: Sent, Message: n.Message, Node: n, Rcpt: i})\n\t\t}\n\t}\n\treturn newVisit(n)\n",
 		}}, catchByKill},
 		{"replay not idempotent", []edit{{
-			"snapshot/recovery.go", "\t\t\t\ts.done.set(position)\n",
-			"\t\t\t\tif !s.done.set(position) && seededFault == \"replay not idempotent\" {\n\t\t\t\t\ts.done[position/64] &^= 1 << (position % 64)\n\t\t\t\t}\n",
+			"snapshot/recovery.go", "\t\t\t\ts.done.Set(position)\n",
+			"\t\t\t\tif !s.done.Set(position) && seededFault == \"replay not idempotent\" {\n\t\t\t\t\ts.done[position/64] &^= 1 << (position % 64)\n\t\t\t\t}\n",
 		}}, catchByKill},
 		{"no lock", []edit{{
 			"snapshot/dirlock.go", "if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {",

@@ -1,15 +1,12 @@
-package snapshot
+package format
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 )
 
-// errRecord is returned for a record that checks but makes no sense: a fault of ours, or of memory.
-var errRecord = errors.New("malformed record")
-
-// decoder reads the fields of a record. After the first that does not fit everything reads as zero; bad tells.
+// decoder reads the fields of a record, one after another. After the first field that does not fit, bad is set and every
+// field reads as zero; a caller therefore checks bad once, before it uses any value.
 type decoder struct {
 	b   []byte
 	bad bool
@@ -45,7 +42,8 @@ func (d *decoder) byte() byte {
 	return v
 }
 
-// bytes returns a part of the buffer.
+// bytes returns a part of the buffer. Its capacity ends where the part ends, so that an append cannot overwrite what
+// follows in the buffer.
 func (d *decoder) bytes() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
@@ -57,10 +55,12 @@ func (d *decoder) bytes() []byte {
 	return v
 }
 
+// string copies: a message outlives the reader's buffer.
 func (d *decoder) string() string { return string(d.bytes()) }
 
-// count reads how many items follow, each of at least size bytes: more than fit are refused before memory is taken.
-func (d *decoder) count(size int) int {
+// items reads how many items follow, each of at least size bytes. A number that cannot fit into the rest is refused before
+// memory is taken for it: a lying length must not exhaust the memory.
+func (d *decoder) items(size int) int {
 	n := d.uvarint()
 	if n > uint64(len(d.b)/size) {
 		d.fail()
@@ -69,7 +69,7 @@ func (d *decoder) count(size int) int {
 	return int(n)
 }
 
-// number reads a value up to limit.
+// number reads a value up to limit. Positions are 32-bit numbers in RAM: a larger value must not wrap around.
 func (d *decoder) number(limit uint64) uint64 {
 	n := d.uvarint()
 	if n > limit {
@@ -79,6 +79,7 @@ func (d *decoder) number(limit uint64) uint64 {
 	return n
 }
 
+// time reads what appendTime wrote.
 func (d *decoder) time() time.Time {
 	n := d.varint()
 	if n == 0 {

@@ -1,0 +1,192 @@
+package format
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Flags of a take record.
+const (
+	takeEightBit = 1 << iota
+	takeUTF8
+	takeNodes  // the recipients are of more than one node: each says of which
+	takeCopied // copied forward: from where, and who was done by then
+	takeFlags
+)
+
+// MaxPosition bounds the positions of a segment, and with them its vector in RAM, at 32 MiB. Other small numbers of a
+// record have the same bound.
+const MaxPosition = 1 << 28
+
+// Take is a message in the journal, without its body. On the disk:
+//
+//	4  length of the envelope: everything up to and including the recipients
+//	uvarint id · uvarint base · uvarint body · byte flags · varint arrived · varint taken (Unix nanoseconds, 0 not known)
+//	string queue id, from, ret, envid, class, rule, client
+//	takeCopied: uvarint segment · uvarint base · uvarint count · count × uvarint recipient
+//	uvarint count · count × (string address, notify, orcpt · takeNodes: uvarint node)
+//	bytes trace · rest header
+//
+// A string is its length as uvarint and its bytes.
+type Take struct {
+	ID       uint64
+	Base     uint32 // position of the first recipient in the segment's vector; the others follow it
+	Body     uint32 // number of the body record, which stands earlier in the same segment
+	EightBit bool
+	UTF8     bool
+	Arrived  time.Time
+	Taken    time.Time
+
+	QueueID, From, Ret, EnvID, Class, Rule, Client string
+
+	Copied bool
+	Origin Origin // when Copied
+	Done   []int  // when Copied: the recipients who were done by then
+	Rcpts  []Rcpt
+	Nodes  []uint32 // node of each recipient; nil when they are all of node 0
+	Trace  []byte
+	Header []byte
+}
+
+// Rcpt is one recipient, as the MTA named it.
+type Rcpt struct {
+	Addr   string
+	Notify string
+	ORcpt  string
+}
+
+// Origin is where a copied message stood before.
+type Origin struct {
+	Segment uint64
+	Base    uint32
+}
+
+// Append writes the record.
+func (t *Take) Append(b []byte) []byte {
+	at := len(b)
+	b = t.appendRcpts(t.appendEnvelope(append(b, 0, 0, 0, 0)))
+	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	b = appendBytes(b, t.Trace)
+	return append(b, t.Header...)
+}
+
+func (t *Take) appendEnvelope(b []byte) []byte {
+	b = binary.AppendUvarint(b, t.ID)
+	b = binary.AppendUvarint(b, uint64(t.Base))
+	b = binary.AppendUvarint(b, uint64(t.Body))
+	b = append(b, t.flags())
+	b = appendTime(appendTime(b, t.Arrived), t.Taken)
+	for _, s := range [...]string{t.QueueID, t.From, t.Ret, t.EnvID, t.Class, t.Rule, t.Client} {
+		b = appendString(b, s)
+	}
+	if !t.Copied {
+		return b
+	}
+	b = binary.AppendUvarint(b, t.Origin.Segment)
+	b = binary.AppendUvarint(b, uint64(t.Origin.Base))
+	b = binary.AppendUvarint(b, uint64(len(t.Done)))
+	for _, i := range t.Done {
+		b = binary.AppendUvarint(b, uint64(i))
+	}
+	return b
+}
+
+func (t *Take) appendRcpts(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(t.Rcpts)))
+	for i := range t.Rcpts {
+		r := &t.Rcpts[i]
+		b = appendString(appendString(appendString(b, r.Addr), r.Notify), r.ORcpt)
+		if t.Nodes != nil {
+			b = binary.AppendUvarint(b, uint64(t.Nodes[i]))
+		}
+	}
+	return b
+}
+
+func (t *Take) flags() byte {
+	var f byte
+	for _, x := range [...]struct {
+		on  bool
+		bit byte
+	}{{t.EightBit, takeEightBit}, {t.UTF8, takeUTF8}, {t.Nodes != nil, takeNodes}, {t.Copied, takeCopied}} {
+		if x.on {
+			f |= x.bit
+		}
+	}
+	return f
+}
+
+// DecodeTake reads a take record. The result shares no memory with p: p is a reader's buffer, and the message outlives it.
+func DecodeTake(p []byte, names *Names) (*Take, error) {
+	if len(p) < 4 {
+		return nil, ErrMalformed
+	}
+	n := binary.BigEndian.Uint32(p)
+	if uint64(n) > uint64(len(p)-4) {
+		return nil, ErrMalformed
+	}
+	t := new(Take)
+	d := &decoder{b: p[4 : 4+n]}
+	t.decodeRcpts(d, t.decodeEnvelope(d, names), names)
+	if d.bad || len(d.b) > 0 {
+		return nil, ErrMalformed
+	}
+	// One allocation holds trace and header: they are freed together, with the message.
+	rest := &decoder{b: append([]byte(nil), p[4+n:]...)}
+	t.Trace = rest.bytes()
+	if rest.bad {
+		return nil, ErrMalformed
+	}
+	t.Header = rest.b
+	return t, nil
+}
+
+func (t *Take) decodeEnvelope(d *decoder, names *Names) (flags byte) {
+	t.ID = d.uvarint()
+	t.Base = uint32(d.number(MaxPosition))
+	t.Body = uint32(d.number(MaxPosition))
+	if flags = d.byte(); flags >= takeFlags {
+		d.fail()
+	}
+	t.EightBit, t.UTF8, t.Copied = flags&takeEightBit != 0, flags&takeUTF8 != 0, flags&takeCopied != 0
+	t.Arrived, t.Taken = d.time(), d.time()
+	t.QueueID = d.string()
+	for _, s := range [...]*string{&t.From, &t.Ret, &t.EnvID, &t.Class, &t.Rule, &t.Client} {
+		*s = names.Intern(d.bytes())
+	}
+	if t.Copied {
+		t.decodeOrigin(d)
+	}
+	return flags
+}
+
+func (t *Take) decodeOrigin(d *decoder) {
+	t.Origin = Origin{Segment: d.uvarint(), Base: uint32(d.number(MaxPosition))}
+	t.Done = make([]int, d.items(1))
+	for i := range t.Done {
+		t.Done[i] = int(d.number(MaxPosition))
+	}
+}
+
+func (t *Take) decodeRcpts(d *decoder, flags byte, names *Names) {
+	n := d.items(3)
+	if n == 0 || uint64(t.Base)+uint64(n) > MaxPosition {
+		d.fail()
+		return
+	}
+	t.Rcpts = make([]Rcpt, n)
+	if flags&takeNodes != 0 {
+		t.Nodes = make([]uint32, n)
+	}
+	for i := range t.Rcpts {
+		t.Rcpts[i] = Rcpt{Addr: d.string(), Notify: names.Intern(d.bytes()), ORcpt: d.string()}
+		if t.Nodes != nil {
+			t.Nodes[i] = uint32(d.number(uint64(i))) // nodes are numbered in order of first mention
+		}
+	}
+	for _, i := range t.Done {
+		if i >= n {
+			d.fail()
+		}
+	}
+}

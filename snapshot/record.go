@@ -1,0 +1,61 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
+)
+
+// takeOf is the record of m, without its place in a segment. The record shares m's strings and bytes.
+func takeOf(m *relay.Message, nodeOf []uint32) *format.Take {
+	t := &format.Take{
+		ID: uint64(m.ID), EightBit: m.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
+		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Client: m.Client,
+		Rcpts: make([]format.Rcpt, len(m.Rcpts)), Nodes: nodeOf, Trace: m.Trace, Header: m.Header,
+	}
+	for i, r := range m.Rcpts {
+		t.Rcpts[i] = format.Rcpt(r)
+	}
+	return t
+}
+
+// messageOf is the message a record holds, without its body.
+func messageOf(t *format.Take) *relay.Message {
+	m := &relay.Message{
+		ID: relay.ID(t.ID), QueueID: t.QueueID, Trace: t.Trace, Header: t.Header, EightBit: t.EightBit,
+		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
+		Class:    t.Class, Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
+	}
+	for i, r := range t.Rcpts {
+		m.Rcpts[i] = relay.Rcpt(r)
+	}
+	return m
+}
+
+// nodesOf lists the node of each recipient of m, or nil when they are all of one.
+func nodesOf(m *relay.Message) []uint32 {
+	if len(m.Nodes) < 2 {
+		return nil
+	}
+	of := make([]uint32, len(m.Rcpts))
+	for i, n := range m.Nodes {
+		for _, r := range n.Rcpts {
+			of[r] = uint32(i)
+		}
+	}
+	return of
+}
+
+// nodeOf names n as the journal does.
+func nodeOf(n *relay.Node) format.Node {
+	return format.Node{ID: uint64(n.Message.ID), Index: uint32(n.Index)}
+}
+
+// bodyOf is the body of m and its SHA-256, which a wrapper has already.
+func bodyOf(m *relay.Message) ([]byte, [32]byte) {
+	if m.Wrapper != nil {
+		return m.Wrapper.Body, m.Wrapper.Sum
+	}
+	return m.Body, sha256.Sum256(m.Body)
+}
