@@ -50,7 +50,7 @@ func TestSoftStateSurvives(t *testing.T) {
 		n.Visits, n.Due, n.Reason, n.Class = 7, time.Unix(1800000000, 9), "451 4.7.1 later", relay.ClassInject
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: n, Rcpt: -1})
 		if snap {
-			must(t, a.Snapshot())
+			must(t, a.WriteSnapshot())
 		} else {
 			must(t, a.Flush())
 		}
@@ -223,7 +223,7 @@ func TestIDsAreNeverReused(t *testing.T) {
 		}
 		if i%2 == 0 {
 			for range 3 {
-				must(t, a.Snapshot())
+				must(t, a.WriteSnapshot())
 			}
 			must(t, a.Close())
 		}
@@ -247,7 +247,7 @@ func TestSegmentsGo(t *testing.T) {
 	}
 	must(t, w.flush(a))
 	for range 4 {
-		must(t, a.Snapshot())
+		must(t, a.WriteSnapshot())
 	}
 	if got := a.Status(); got.Segments > 2 || got.Messages != 1 {
 		t.Errorf("%d segments for %d messages, %d before", got.Segments, got.Messages, many)
@@ -319,7 +319,7 @@ func TestTakeRefuses(t *testing.T) {
 	if err := a.Flush(); !errors.Is(err, ErrClosed) {
 		t.Errorf("flush after Close: %v", err)
 	}
-	if err := a.Snapshot(); !errors.Is(err, ErrClosed) {
+	if err := a.WriteSnapshot(); !errors.Is(err, ErrClosed) {
 		t.Errorf("snapshot after Close: %v", err)
 	}
 }
@@ -392,7 +392,7 @@ func TestRealDirectory(t *testing.T) {
 				w.settle(a, id, i)
 			}
 		}
-		must(t, a.Snapshot())
+		must(t, a.WriteSnapshot())
 		must(t, a.Close())
 		w.settled()
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// batch is one commit in the making: the frames that go to the disk in one write, and who waits for them. It is guarded
-// by Agent.mu until the writer has sealed it.
+// batch is one commit in the making: the frames that go to the disk in one write, and who waits for them. ledger.mu guards
+// it until it is sealed; from then on it belongs to the writer goroutine. Whoever waits reads only done and then err.
 type batch struct {
 	seg    *segment
 	start  int64 // its first byte in the segment
@@ -20,22 +20,30 @@ type batch struct {
 	sealed chan struct{}
 	done   chan struct{} // closed when err is known
 	err    error
-	wake   chan<- struct{} // the writer's
+	bell   *bell
 
-	answered bool // belongs to the writer: done is closed
+	told bool // belongs to the writer: done is closed
 }
 
-func newBatch(s *segment, buf []byte, wake chan<- struct{}) *batch {
+// newBatch begins a commit at the end of s. buf is reused when it is not nil: a commit buffer grows to some megabytes.
+func newBatch(s *segment, buf []byte, l *bell) *batch {
 	return &batch{
-		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, format.CommitFrame)...), wake: wake,
+		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, format.CommitFrame)...), bell: l,
 		sealed: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
+// newFailed returns a batch that is not written, because of err.
+func newFailed(err error) *batch {
+	b := &batch{done: make(chan struct{})}
+	b.conclude(err)
+	return b
+}
+
 func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.marks) == 0 }
 
-// body returns the number of m's body in the segment, and writes it there if it is new.
-func (b *batch) body(m *relay.Message) uint32 {
+// bodyNumber returns the number of m's body in the segment, and writes the body there if it is new.
+func (b *batch) bodyNumber(m *relay.Message) uint32 {
 	body, sum := bodyOf(m)
 	if n, ok := b.seg.bodies[sum]; ok {
 		return n
@@ -43,51 +51,45 @@ func (b *batch) body(m *relay.Message) uint32 {
 	r := format.Body{Number: b.seg.nbodies, Sum: sum, Content: body}
 	b.seg.nbodies++
 	b.seg.bodies[sum] = r.Number
-	b.frame(format.KindBody, r.Append)
+	buf, at := format.BeginFrame(b.buf)
+	b.buf = r.Append(buf)
+	format.EndFrame(b.buf, at, format.KindBody, b.stamp)
 	return r.Number
 }
 
-// frame writes one frame.
-func (b *batch) frame(k format.Kind, payload func([]byte) []byte) {
+// appendTake writes the frame of a message.
+func (b *batch) appendTake(t *format.TakeRecord) {
 	buf, at := format.BeginFrame(b.buf)
-	b.buf = payload(buf)
-	format.EndFrame(b.buf, at, k, b.stamp)
+	b.buf = t.Append(buf)
+	format.EndFrame(b.buf, at, format.KindTake, b.stamp)
 }
-
-// take writes the frame of a message.
-func (b *batch) take(t *format.Take) { b.frame(format.KindTake, t.Append) }
 
 // seal makes the marks a frame. Nothing is added afterwards.
 func (b *batch) seal() {
 	if len(b.marks) > 0 {
-		b.frame(format.KindMarks, func(p []byte) []byte { return append(p, b.marks...) })
+		buf, at := format.BeginFrame(b.buf)
+		b.buf = append(buf, b.marks...)
+		format.EndFrame(b.buf, at, format.KindMarks, b.stamp)
 	}
-	b.seg.end = b.end()
+	b.seg.end = b.endsAt()
 	close(b.sealed)
 }
 
-// head fills in the commit frame: everything before durable is known to be on the disk.
-func (b *batch) head(durable int64, now time.Time) {
+// fillHead fills in the commit frame: everything before durable is known to be on the disk.
+func (b *batch) fillHead(durable int64, now time.Time) {
 	format.FillCommit(b.buf, durable, now, b.stamp)
 }
 
-// end is where the next batch begins.
-func (b *batch) end() int64 { return b.start + int64(len(b.buf)) }
+// endsAt is where the next batch begins.
+func (b *batch) endsAt() int64 { return b.start + int64(len(b.buf)) }
 
-// newFailed returns a batch that is not written, for err.
-func newFailed(err error) *batch {
-	b := &batch{done: make(chan struct{})}
-	b.finish(err)
-	return b
-}
-
-// Done implements relay.Record. The commit is made at once, unless it is under way.
+// Done implements relay.Record. Whoever asks is in a hurry, so the writer is called, unless the commit is under way.
 func (b *batch) Done() <-chan struct{} {
 	select {
 	case <-b.done:
 	case <-b.sealed:
 	default:
-		signal(b.wake)
+		b.bell.ring()
 	}
 	return b.done
 }
@@ -95,18 +97,11 @@ func (b *batch) Done() <-chan struct{} {
 // Err implements relay.Record.
 func (b *batch) Err() error { return b.err }
 
-// signal tells the writer that somebody waits.
-func signal(wake chan<- struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
-
-// finish tells those who wait, once.
-func (b *batch) finish(err error) {
-	if !b.answered {
-		b.answered, b.err = true, err
+// conclude tells whoever waits for the batch, once. A batch of ack = "written" is told after its write, and a failure of its
+// sync comes too late to change that.
+func (b *batch) conclude(err error) {
+	if !b.told {
+		b.told, b.err = true, err
 		close(b.done)
 	}
 }

@@ -50,8 +50,8 @@ func TestBegunIsTold(t *testing.T) {
 			want := map[relay.ID]int{w.order[3]: 1, w.order[4]: 1}
 			for range 3 {
 				if snap {
-					must(t, a.Snapshot())
-					must(t, a.Snapshot()) // after this one nothing older is read
+					must(t, a.WriteSnapshot())
+					must(t, a.WriteSnapshot()) // after this one nothing older is read
 				}
 				m = m.killed()
 				b, saved, r := mustStart(t, m, smallConfig())
@@ -284,8 +284,8 @@ func TestNothingBegunIsKept(t *testing.T) {
 			w.visit(a, n, i%2 == 0)
 		}
 	}
-	if len(a.begun) > 0 {
-		t.Errorf("%d nodes are still being sent", len(a.begun))
+	if len(a.book.doubts.nodes) > 0 {
+		t.Errorf("%d nodes are still being sent", len(a.book.doubts.nodes))
 	}
 }
 
@@ -326,7 +326,7 @@ func TestDoneAndUnheard(t *testing.T) {
 			if told != tt.told || (r.MaybeTwice == 2) != tt.told || r.Messages != 0 || len(saved) > 1 {
 				t.Errorf("%s, late %v: %d given out, %s", name, late, len(saved), &r)
 			}
-			if tt.kind != relay.EventRestored && len(a.unheard) > 0 {
+			if tt.kind != relay.EventRestored && len(a.book.doubts.unheard) > 0 {
 				t.Errorf("%s, late %v: the message is kept in mind", name, late)
 			}
 		}
@@ -514,10 +514,10 @@ func TestTold(t *testing.T) {
 			t.Fatalf("given out: %+v", saved)
 		}
 		if told {
-			b.Told()
+			b.Named()
 		}
-		must(t, b.Snapshot())
-		must(t, b.Snapshot())
+		must(t, b.WriteSnapshot())
+		must(t, b.WriteSnapshot())
 		if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(saved) != 1 || saved[0].Unheard == told {
 			t.Errorf("told %v, given out: %+v", told, saved)
 		}

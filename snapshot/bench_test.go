@@ -10,7 +10,7 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// BenchmarkTake takes messages with a shared body of 20 KB and a format.Header of 1 KB on a real disk.
+// BenchmarkTake takes messages with a shared body of 20 KB and a header of 1 KB on a real disk.
 func BenchmarkTake(b *testing.B) {
 	for _, ack := range []Ack{AckJournal, AckWritten, AckMemory} {
 		for _, doors := range []int{1, 20, 50} {

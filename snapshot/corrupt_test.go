@@ -115,7 +115,7 @@ func TestEveryBitFlip(t *testing.T) {
 	}
 }
 
-// skip leaves out the parts of a format.Header block that hold nothing.
+// skip leaves out the parts of a header block that hold nothing.
 func skip(i int) bool {
 	return i < format.BlockSize && i >= format.HeaderSize+8 && (i < format.CopyAt || i >= format.CopyAt+format.HeaderSize+8) && (i < format.SuccessorAt || i >= format.SuccessorAt+24)
 }
@@ -185,7 +185,7 @@ func forge(t *testing.T) []byte {
 	buf = (&format.Body{Number: 9, Sum: sum, Content: []byte("evil")}).Append(buf)
 	format.EndFrame(buf, at, format.KindBody, s)
 	buf, at = format.BeginFrame(buf)
-	evil := takeOf(message(666, "evil", "evil@a.example"), nil)
+	evil := recordOf(message(666, "evil", "evil@a.example"))
 	evil.Body = 9
 	buf = evil.Append(buf)
 	format.EndFrame(buf, at, format.KindTake, s)
@@ -196,7 +196,7 @@ func TestMissingFiles(t *testing.T) {
 	m, w := newMemFS(), newWorld()
 	a, _, _ := mustStart(t, m, smallConfig())
 	w.campaign(t, a, 100)
-	must(t, a.Snapshot())
+	must(t, a.WriteSnapshot())
 	w.campaign(t, a, 100)
 	must(t, a.Flush())
 	k := m.killed()
@@ -237,7 +237,7 @@ func TestSnapshotGenerations(t *testing.T) {
 				w.settle(a, id, r)
 			}
 		}
-		must(t, a.Snapshot())
+		must(t, a.WriteSnapshot())
 	}
 	must(t, w.flush(a))
 	names, _ := m.List(snapshotDir)
@@ -312,7 +312,7 @@ func TestStaleFrames(t *testing.T) {
 	data := h.Block()
 	for _, b := range []*batch{now, old} {
 		b.seal()
-		b.head(format.BlockSize, time.Now())
+		b.fillHead(format.BlockSize, time.Now())
 		data = append(data, b.buf...)
 	}
 	sc := format.NewScan("s", data, h, 0)
@@ -340,12 +340,12 @@ func TestCopyWithoutItsBody(t *testing.T) {
 		}
 	}
 	must(t, w.flush(a))
-	if a.forwardSome() == 0 {
+	if a.book.copySome() == 0 {
 		t.Fatal("nothing was copied")
 	}
 	must(t, a.Flush())
 	k := m.killed()
-	data := k.names[segmentName(a.seg.number)].data
+	data := k.names[segmentName(a.book.active.number)].data
 	at := bytes.Index(data, []byte("a body of its own"))
 	if at < 0 {
 		t.Fatal("the body was not copied")
@@ -430,7 +430,7 @@ func TestRandomCorruption(t *testing.T) {
 		}
 	}
 	must(t, w.flush(a))
-	must(t, a.Snapshot())
+	must(t, a.WriteSnapshot())
 	w.campaign(t, a, 100)
 	must(t, a.Close())
 	m = m.killed()

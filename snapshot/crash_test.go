@@ -31,7 +31,7 @@ func script(w *world, sys fileSystem, cfg Config, rng *rand.Rand) error {
 		case 0:
 			err = w.flush(a)
 		case 1:
-			err = a.Snapshot()
+			err = a.WriteSnapshot()
 		case 2, 3, 4, 5:
 			body := strings.Repeat(fmt.Sprint(rng.IntN(4)), 700+rng.IntN(2)*1500)
 			err = w.take(a, message(a.NewID(), body, rcptsFor(rng.IntN(8))...))

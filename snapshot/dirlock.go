@@ -3,7 +3,6 @@ package snapshot
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,9 +11,16 @@ import (
 	"syscall"
 )
 
-// lockDir makes sure that one daemon at a time uses dir. The lock is the kernel's and goes with the process, so that a
-// file left by a killed one is no obstacle; the pid in it is for the message only.
-func lockDir(dir string) (io.Closer, error) {
+// dirLock is the state directory's lock. It is the kernel's and ends with the process, so that the file of a killed daemon
+// is no obstacle to the next; the pid in the file is for the error message only.
+type dirLock struct{ file *os.File }
+
+// Close gives the directory free: the lock belongs to the descriptor. The file stays, because whoever deleted it could
+// delete the one that another daemon has just locked.
+func (l *dirLock) Close() error { return l.file.Close() }
+
+// lockDir makes sure that one daemon at a time uses dir.
+func lockDir(dir string) (*dirLock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, stateError(dir, err)
@@ -31,7 +37,7 @@ func lockDir(dir string) (io.Closer, error) {
 		f.Close()
 		return nil, stateError(dir, err)
 	}
-	return f, nil
+	return &dirLock{f}, nil
 }
 
 func readPid(f *os.File) string {

@@ -103,13 +103,13 @@ func walk(sys fileSystem, out func(Record) error) error {
 		return err
 	}
 	for _, dir := range []struct{ name, ext, magic string }{{snapshotDir, snapshotExt, format.SnapshotMagic}, {journalDir, segmentExt, format.SegmentMagic}} {
-		numbers, err := (&survey{}).list(sys, dir.name, dir.ext)
+		numbers, err := (&survey{}).numbersIn(sys, dir.name, dir.ext)
 		if err != nil {
 			return err
 		}
 		for _, n := range numbers {
 			d := dumper{name: numbered(dir.name, n, dir.ext), magic: dir.magic, number: n, out: out, survey: v}
-			if err := d.file(sys); err != nil {
+			if err := d.dumpFile(sys); err != nil {
 				return err
 			}
 		}
@@ -126,7 +126,7 @@ type dumper struct {
 	names       *format.Names
 }
 
-func (d *dumper) file(sys fileSystem) error {
+func (d *dumper) dumpFile(sys fileSystem) error {
 	data, err := readFile(sys, d.name, nil, maxSnapshot)
 	if err != nil {
 		return d.out(Record{File: d.name, Kind: "damage", Text: fmt.Sprintf("%s: %v", d.name, err)})
@@ -140,10 +140,10 @@ func (d *dumper) file(sys fileSystem) error {
 		return err
 	}
 	sc := d.scan(data, h)
-	if err := sc.Each(d.frame); err != nil {
+	if err := sc.Each(d.dumpFrame); err != nil {
 		return err
 	}
-	return d.gaps(sc)
+	return d.dumpGaps(sc)
 }
 
 // scan is what recovery would use for this file.
@@ -151,7 +151,7 @@ func (d *dumper) scan(data []byte, h format.Header) *format.Scan {
 	sure := uint64(len(data)) // a snapshot is durable before it has its name
 	if d.magic == format.SegmentMagic {
 		sure = 0
-		if i, ok := d.survey.find(d.number); ok {
+		if i, ok := d.survey.segment(d.number); ok {
 			s := d.survey.segments[i]
 			if s.end > 0 && s.end < uint64(len(data)) {
 				data = data[:s.end]
@@ -162,7 +162,7 @@ func (d *dumper) scan(data []byte, h format.Header) *format.Scan {
 	return format.NewScan(d.name, data, h, int64(sure))
 }
 
-func (d *dumper) gaps(sc *format.Scan) error {
+func (d *dumper) dumpGaps(sc *format.Scan) error {
 	for _, g := range sc.Damage {
 		if err := d.out(Record{File: d.name, Offset: g.From, Kind: "damage", Bytes: g.To - g.From, Text: g.Error()}); err != nil {
 			return err
@@ -176,12 +176,12 @@ func (d *dumper) gaps(sc *format.Scan) error {
 	return nil
 }
 
-// frame gives out the records in one frame.
-func (d *dumper) frame(f format.Frame) error {
+// dumpFrame gives out the records in one frame.
+func (d *dumper) dumpFrame(f format.Frame) error {
 	r := Record{File: d.name, Offset: f.At, Kind: f.Kind.String(), Bytes: f.Len()}
 	switch f.Kind {
 	case format.KindMarks, format.KindSoft:
-		return d.marks(r, f)
+		return d.dumpMarks(r, f)
 	case format.KindCommit:
 		_, at, _ := format.DecodeCommit(f.Payload)
 		r.Time = &at
@@ -196,7 +196,7 @@ func (d *dumper) frame(f format.Frame) error {
 		if err != nil {
 			return d.malformed(r, err)
 		}
-		r.take(t)
+		r.describeTake(t)
 	case format.KindVector:
 		v, err := format.DecodeVector(f.Payload)
 		if err != nil {
@@ -218,15 +218,15 @@ func (d *dumper) malformed(r Record, err error) error {
 	return d.out(r)
 }
 
-func (r *Record) take(t *format.Take) {
+func (r *Record) describeTake(t *format.TakeRecord) {
 	r.ID, r.QueueID, r.From, r.Position, r.Body, r.Copy = relay.ID(t.ID).String(), t.QueueID, &t.From, &t.Base, &t.Body, t.Copied
 	for _, x := range t.Rcpts {
 		r.Rcpts = append(r.Rcpts, x.Addr)
 	}
 }
 
-// marks gives out a record for each mark. All carry the offset of their frame.
-func (d *dumper) marks(r Record, f format.Frame) error {
+// dumpMarks gives out a record for each mark. All carry the offset of their frame.
+func (d *dumper) dumpMarks(r Record, f format.Frame) error {
 	var failed error
 	put := func(x Record) {
 		if failed == nil {
@@ -240,7 +240,7 @@ func (d *dumper) marks(r Record, f format.Frame) error {
 			put(x)
 		},
 		Waits: func(k format.Node, s format.Wait) {
-			x, due := r, s.Time()
+			x, due := r, s.DueTime()
 			x.Kind, x.ID, x.Node, x.Visits, x.Time, x.Text = "deferred", relay.ID(k.ID).String(), &k.Index, s.Visits, &due, s.Reason
 			put(x)
 		},

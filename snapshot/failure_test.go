@@ -65,7 +65,7 @@ func TestFullDisk(t *testing.T) {
 		for _, id := range w.order[:20] {
 			w.settle(a, id, 0)
 		}
-		if a.Flush(); a.cur.marks != nil {
+		if a.Flush(); a.book.next.marks != nil {
 			t.Error("outcomes were not written into the reserve")
 		}
 		w.settled()
@@ -176,7 +176,7 @@ func TestCopyFails(t *testing.T) {
 			}
 		}
 		must(t, w.flush(a))
-		if a.forwardSome() == 0 {
+		if a.book.copySome() == 0 {
 			t.Fatal("nothing was copied")
 		}
 		w.settle(a, w.order[0], 1)
@@ -197,7 +197,7 @@ func TestCopyFails(t *testing.T) {
 		}
 		b.Close()
 		for range 4 {
-			must(t, a.Snapshot())
+			must(t, a.WriteSnapshot())
 		}
 		c, saved, _, err := start(m.killed(), smallConfig())
 		must(t, err)
@@ -217,14 +217,14 @@ func TestDiscardedSegment(t *testing.T) {
 		a, _, _, err := start(m, cfg)
 		must(t, err)
 		defer a.Close()
-		for a.Status().Segments == 1 && a.cur.seg == a.seg {
+		for a.Status().Segments == 1 && a.book.next.seg == a.book.active {
 			w.campaign(t, a, 5)
 			must(t, a.Flush())
 		}
 		f.set("create", syscall.ENOSPC)
 		first := len(w.order)
 		w.campaign(t, a, 5)
-		discarded := a.cur.seg.number
+		discarded := a.book.next.seg.number
 		if err := a.Flush(); !errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("flush: %v", err)
 		}
@@ -235,8 +235,8 @@ func TestDiscardedSegment(t *testing.T) {
 		k, v := m.killed(), newWorld()
 		b, saved, _, err := start(k, cfg)
 		must(t, err)
-		if b.seg.number != discarded {
-			t.Fatalf("the new segment is %d, the discarded one was %d", b.seg.number, discarded)
+		if b.book.active.number != discarded {
+			t.Fatalf("the new segment is %d, the discarded one was %d", b.book.active.number, discarded)
 		}
 		v.campaign(t, b, 5)
 		must(t, v.flush(b))
@@ -354,7 +354,7 @@ func TestRecoverGoesOnTogether(t *testing.T) {
 				w.settle(b, s.Message.ID, r)
 			}
 		}
-		return b.Snapshot() // does nothing yet
+		return b.WriteSnapshot() // does nothing yet
 	})
 	must(t, err)
 	must(t, w.flush(b))
@@ -448,7 +448,7 @@ func TestErrorsNameTheFile(t *testing.T) {
 		"/var/lib/millrace/journal/00000007.tmp": "write journal/00000007.seg: input/output error",
 		"/var/lib/millrace/journal/00000008.tmp": "write /var/lib/millrace/journal/00000008.tmp: input/output error",
 	} {
-		err := fmt.Errorf("journal: %w", s.named(&fs.PathError{Op: "write", Path: path, Err: syscall.EIO}))
+		err := fmt.Errorf("journal: %w", named(s, &fs.PathError{Op: "write", Path: path, Err: syscall.EIO}))
 		if err.Error() != "journal: "+want || !errors.Is(err, syscall.EIO) {
 			t.Errorf("%s: %v", path, err)
 		}

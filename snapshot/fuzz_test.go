@@ -8,7 +8,7 @@ import (
 
 // FuzzDump feeds arbitrary payloads to the reader for people.
 func FuzzDump(f *testing.F) {
-	f.Add(byte(format.KindTake), takeOf(message(1, "b", "x@a.example"), nil).Append(nil))
+	f.Add(byte(format.KindTake), recordOf(message(1, "b", "x@a.example")).Append(nil))
 	f.Add(byte(format.KindMarks), format.AppendDone(nil, 1, 1))
 	f.Add(byte(format.KindVector), []byte{1, 2, 3, 4})
 	f.Add(byte(format.KindCommit), make([]byte, 16))
@@ -20,7 +20,7 @@ func FuzzDump(f *testing.F) {
 			}
 			return nil
 		}}
-		if err := d.frame(format.Frame{Kind: format.Kind(k), Payload: payload}); err != nil {
+		if err := d.dumpFrame(format.Frame{Kind: format.Kind(k), Payload: payload}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -124,7 +124,7 @@ func makeGolden(t *testing.T, dir string) {
 	waits(3, 1)
 	waits(40, 2)
 	must(t, w.flush(a))
-	must(t, a.Snapshot())
+	must(t, a.WriteSnapshot())
 	waits(40, 3)
 	waits(42, 1)
 	w.campaign(t, a, 6)

@@ -1,138 +1,61 @@
 package snapshot
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"strings"
+
+	"github.com/hashicorp/go-hclog"
 )
 
-// fail ends what cannot be written and tries to go on in a new segment.
-func (a *Agent) fail(b *batch, err error) error {
-	err = fmt.Errorf("journal: %w", a.seg.named(err))
-	a.collapse(b, err)
-	a.heal()
+// healer decides what is lost when the disk fails, and goes on elsewhere. It runs on the writer goroutine only.
+//
+// Rules: a failed fsync is never retried, and a broken segment is never written to again. What is lost with it was refused,
+// or is still in RAM and is written again into the next segment, whose header says where the broken one ends.
+type healer struct {
+	tape *tape
+	book *ledger
+	log  hclog.Logger
+}
+
+// fail gives up b, the commit that could not be written, or nil when a sync failed, and tries to go on in a new segment. It
+// returns err with the place.
+func (h *healer) fail(b *batch, err error) error {
+	err = fmt.Errorf("journal: %w", named(h.tape.seg, err))
+	h.collapse(b, err)
+	h.heal()
 	return err
 }
 
-// named makes an error that names s by the name it was made under name the file as it is called now.
-func (s *segment) named(err error) error {
-	var p *fs.PathError
-	if !errors.As(err, &p) || !strings.HasSuffix(p.Path, numbered(journalDir, s.number, temporaryExt)) {
-		return err
-	}
-	return &fs.PathError{Op: p.Op, Path: segmentName(s.number), Err: p.Err}
-}
-
-// collapse takes back b, what was gathered behind it in the hope that it would be written, and, in a broken segment, all
-// that was not synced. Messages nobody has answered for are forgotten and their doors told; the others and all marks
-// stay in RAM for the next segment.
-func (a *Agent) collapse(b *batch, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.blocked == nil {
-		a.log.Error("journal cannot be written; no mail is taken until it can", "file", segmentName(a.seg.number), "error", err)
-	}
-	a.blocked = err
-	a.hush(b, err)
+// collapse undoes the failed commit b and the commit that was filling up behind it; if the segment is broken, also all
+// commits written but not synced. A message not yet acknowledged is dropped and its door gets err; acknowledged messages
+// and all outcomes stay in RAM for the next segment.
+func (h *healer) collapse(b *batch, err error) {
 	var lost []*batch
-	if a.seg.broken {
-		lost = a.writer.clear()
+	if h.tape.seg.broken {
+		lost = h.tape.letGo()
 	}
 	if b != nil {
 		lost = append(lost, b)
-		if b.seg == a.seg {
-			a.seg.end = b.start
-		}
 	}
-	close(a.cur.sealed)
-	lost = append(lost, a.cur)
-	var marks []byte
-	for _, x := range lost {
-		marks = append(marks, x.marks...)
-		a.abandon(x, err)
+	if h.book.collapse(lost, b, err) {
+		h.log.Error("journal cannot be written; no mail is taken until it can", "file", segmentName(h.tape.seg.number), "error", err)
 	}
-	a.cur = newBatch(a.seg, nil, a.wake)
-	a.cur.marks = marks
-}
-
-// hush notes that not even outcomes can be recorded: the segment is broken, or has no room left for b, which holds some.
-// Deliveries stop for that. The mutex is held.
-func (a *Agent) hush(b *batch, err error) {
-	if errors.Is(err, errGone) {
-		a.mute.Store(nil) // see Unwritable
-		return
-	}
-	full := b != nil && b.seg == a.seg && len(b.marks) > 0
-	if (a.seg.broken || full) && a.cfg.Ack != AckMemory {
-		a.mute.Store(&err)
-	}
-}
-
-// abandon undoes what a batch that was not written has done to the state in RAM. Its segment still believes to hold its
-// bodies, which does no harm: after a failure the next message goes into a new segment. The mutex is held.
-func (a *Agent) abandon(b *batch, err error) {
-	for _, e := range b.takes {
-		switch {
-		case e.gone:
-		case e.acked:
-			a.redo = append(a.redo, e)
-		default:
-			a.forget(e)
-		}
-	}
-	for _, e := range b.copies {
-		a.uncopy(e)
-	}
-	b.finish(err)
-}
-
-// forget drops a message that was not taken. Its positions are never used again. The mutex is held.
-func (a *Agent) forget(e *entry) {
-	for i := range e.msg.Rcpts {
-		e.at.seg.mark(e.at.base + uint32(i))
-	}
-	delete(a.unheard, e.msg.ID)
-	a.drop(e)
 }
 
 // heal tries to go on in a new segment. A broken segment is left at once; a full disk is tried again at each pulse.
-func (a *Agent) heal() {
-	a.mu.Lock()
-	next := a.newSegment()
-	stuck := a.blocked == nil || errors.Is(a.blocked, errGone)
-	a.mu.Unlock()
-	if stuck {
+func (h *healer) heal() {
+	next, may := h.book.retry()
+	if !may {
 		return
 	}
-	if !a.seg.broken {
-		// What is written and not synced lies in the segment that is left. It may be lost with it, and is then among
-		// what the next try writes again.
-		if err := a.sync(); err != nil {
-			a.collapse(nil, fmt.Errorf("journal: %w", err))
+	if !h.tape.seg.broken {
+		// What is written and not synced lies in the segment that is left. If this sync fails, it is lost with that segment,
+		// and is among what the next try writes again.
+		if err := h.tape.sync(); err != nil {
+			h.collapse(nil, fmt.Errorf("journal: %w", err))
 		}
 	}
-	if err := a.advance(next); err == nil {
-		a.resume(next)
+	if err := h.tape.advance(next); err == nil {
+		again := h.book.resume(next)
+		h.log.Info("journal can be written again", "file", segmentName(next.number), "messages_again", again)
 	}
-}
-
-// resume writes what stayed in RAM into the new segment and lets messages in again.
-func (a *Agent) resume(next *segment) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	marks, again := a.cur.marks, a.redo
-	a.cur.finish(errMoved)
-	a.cur = newBatch(next, nil, a.wake)
-	a.cur.marks = marks
-	a.redo, a.blocked = nil, nil
-	a.mute.Store(nil)
-	for _, e := range again {
-		if !e.gone {
-			e.redo = true
-			a.copyEntry(e)
-		}
-	}
-	a.arm()
-	a.log.Info("journal can be written again", "file", segmentName(next.number), "messages_again", len(again))
 }

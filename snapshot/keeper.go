@@ -1,106 +1,151 @@
 package snapshot
 
 import (
-	"cmp"
-	"maps"
-	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/snapshot/format"
+	"github.com/hashicorp/go-hclog"
 )
 
-// keeper is what only the keeper goroutine touches.
+// forwardBytes is how many bytes are copied forward before one snapshot: takes and outcomes share the disk with them.
+const forwardBytes = 8 << 20
+
+// keeper is the goroutine that writes snapshots, copies nearly finished segments forward, and deletes what a snapshot makes
+// needless. It stands above the writer: it asks the writer to make its copies durable, and the writer knows nothing of it.
 type keeper struct {
+	fs     fileSystem
+	cfg    *Config
+	log    hclog.Logger
+	book   *ledger
+	count  *counts
+	writer *writer
+
+	kick    chan chan error // somebody wants a snapshot
+	crowded chan struct{}   // the recovery has found many segments
+	halt    chan struct{}   // closed to end the goroutine
+	done    chan struct{}   // closed when it has ended
+
+	// recovered is the report of the recovery, nil until it is complete. Until all of the journal was read, a snapshot would
+	// forget what was not.
+	recovered atomic.Pointer[Report]
+
+	mu    sync.Mutex // a lock of its own, under which nothing else is locked
+	parts map[string]func() []byte
+
+	// The rest belongs to the goroutine; stop writes clean before the goroutine can read it, and reads err after its end.
 	generation uint64    // of the newest snapshot that was begun
 	valid      uint64    // of the newest that is durable
 	retired    []retired // segments nobody needs, whose files are still there
-	clean      bool      // everything is durable; set by Close before the goroutine is told to end
-	err        error     // of the last snapshot, read after the goroutine has ended
+	clean      bool      // everything is durable
+	err        error     // of the last snapshot
 }
 
-// retired is a segment the snapshot of a generation no longer names.
+// retired is a segment that the snapshot of a generation no longer names.
 type retired struct {
 	number     uint64
 	generation uint64
 }
 
-// snapshotLoop is the keeper goroutine. It ends, with a last snapshot, when Close closes halt.
-func (a *Agent) snapshotLoop() {
-	defer close(a.keeperDone)
-	tick := time.NewTicker(a.cfg.Snapshot.Interval)
+// run is the keeper goroutine. Open starts it; stop ends it, and it takes a last snapshot then.
+func (k *keeper) run() {
+	defer close(k.done)
+	tick := time.NewTicker(k.cfg.Snapshot.Interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			a.maintain()
-		case <-a.crowded:
-			a.maintain()
-		case reply := <-a.kick:
-			reply <- a.maintain()
-		case <-a.halt:
-			a.keeper.err = a.snapshot(a.keeper.clean)
+			k.maintain()
+		case <-k.crowded:
+			k.maintain()
+		case reply := <-k.kick:
+			reply <- k.maintain()
+		case <-k.halt:
+			k.err = k.snapshot(k.clean)
 			return
 		}
 	}
 }
 
-// maintain copies forward, takes a snapshot and deletes what it makes needless.
-func (a *Agent) maintain() error {
-	if !a.hasRecovered() {
-		return nil
-	}
-	err := a.forward()
-	if serr := a.snapshot(false); err == nil {
-		err = serr
-	}
-	if err != nil {
-		a.log.Error("snapshot", "error", err)
-	}
-	return err
+// stop ends the goroutine, waits for it, and returns the error of its last snapshot. clean says that everything recorded is
+// durable.
+func (k *keeper) stop(clean bool) error {
+	k.clean = clean
+	close(k.halt)
+	<-k.done
+	return k.err
 }
 
-// Snapshot takes one now.
-func (a *Agent) Snapshot() error {
+// ask has a snapshot taken now. It is called from any other goroutine.
+func (k *keeper) ask() error {
 	reply := make(chan error, 1)
 	select {
-	case a.kick <- reply:
+	case k.kick <- reply:
 		return <-reply
-	case <-a.keeperDone:
+	case <-k.done:
 		return ErrClosed
 	}
 }
 
-func (a *Agent) hasRecovered() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.recovered
+// permit lets the keeper take snapshots: the recovery is complete. Many segments have it take one soon. It is called once.
+func (k *keeper) permit(r *Report, soon bool) {
+	k.recovered.Store(r)
+	if soon {
+		k.crowded <- struct{}{} // has room for one
+	}
 }
 
-// Keep makes every snapshot hold what save returns, under name: state that is worth keeping over a restart and not worth
-// more. save is called from the keeper goroutine.
-func (a *Agent) Keep(name string, save func() []byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.keeping[name] = save
+// register has every snapshot hold what save returns.
+func (k *keeper) register(name string, save func() []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.parts[name] = save
 }
 
-// Kept returns what the last start kept under name, or nil.
-func (a *Agent) Kept(name string) []byte {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.kept[name]
+// maintain copies forward, takes a snapshot and deletes what it makes needless.
+func (k *keeper) maintain() error {
+	if k.recovered.Load() == nil {
+		return nil
+	}
+	err := k.forward()
+	if serr := k.snapshot(false); err == nil {
+		err = serr
+	}
+	if err != nil {
+		k.log.Error("no snapshot could be taken", "error", err)
+	}
+	return err
+}
+
+// forward copies what is left of nearly finished segments into the active one, so that they can be deleted.
+func (k *keeper) forward() error {
+	for budget := int64(forwardBytes); budget > 0; {
+		n := k.book.copySome()
+		if n == 0 {
+			return nil
+		}
+		budget -= n
+		if err := k.writer.drain(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // snapshot writes the next generation and then, in this order, deletes the snapshots before the previous one and the
 // segments that neither of the two that remain needs.
-func (a *Agent) snapshot(clean bool) error {
-	if !a.hasRecovered() {
+func (k *keeper) snapshot(clean bool) error {
+	if k.recovered.Load() == nil {
 		return nil
 	}
-	k := &a.keeper
-	p := a.plan(clean)
-	err := a.writeSnapshot(p)
+	k.generation++
+	p := k.book.plan(k.generation, clean)
+	k.mu.Lock()
+	for name, save := range k.parts {
+		p.keep = append(p.keep, part{name, save})
+	}
+	k.mu.Unlock()
+	err := writeSnapshot(k.fs, p, &k.book.waits, k.halt)
 	for _, n := range p.finished {
 		k.retired = append(k.retired, retired{n, p.head.Number})
 	}
@@ -109,88 +154,45 @@ func (a *Agent) snapshot(clean bool) error {
 	}
 	previous := k.valid
 	k.valid = p.head.Number
-	a.count.snapshots.Add(1)
-	if err := a.dropSnapshots(previous); err != nil {
+	k.count.snapshots.Add(1)
+	if err := k.deleteSnapshots(previous); err != nil {
 		return err
 	}
-	return a.dropSegments(previous)
+	return k.deleteSegments(previous)
 }
 
-// plan decides, in one moment, what the next snapshot says of the segments. It takes as long as copying the vectors, an
-// eighth of a byte for each recipient; what is soft follows shard by shard.
-func (a *Agent) plan(clean bool) *plan {
-	a.keeper.generation++
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	p := &plan{head: format.Header{
-		Magic: format.SnapshotMagic, Version: format.Version, Number: a.keeper.generation, Epoch: a.epoch,
-		Prev: a.seg.number, PrevEnd: a.seg.number, Created: time.Now(),
-	}}
-	if clean {
-		p.head.Flags |= format.FlagClean
-	}
-	for n, s := range a.segs {
-		if s.finished() && n < a.seg.number && s != a.cur.seg {
-			p.finished = append(p.finished, n)
-			delete(a.segs, n)
-			continue
-		}
-		v := format.Vector{Number: n, Total: s.total, End: s.limit, Sure: s.sure, Done: slices.Clone(s.done)}
-		if clean && s == a.seg {
-			v.End, v.Sure = uint64(s.end), uint64(s.end)
-		}
-		p.vectors = append(p.vectors, v)
-	}
-	slices.SortFunc(p.vectors, func(x, y format.Vector) int { return cmp.Compare(x.Number, y.Number) })
-	p.begun = slices.Collect(maps.Keys(a.begun))
-	for id, hungUp := range a.unheard {
-		if !clean || !hungUp || a.untold[id] { // of one that hung up the door's log has told; no crash is to blame
-			p.unheard = append(p.unheard, id)
-		}
-	}
-	for name, save := range a.keeping {
-		p.keep = append(p.keep, part{name, save})
-	}
-	p.counters = format.Counters{uint64(a.count.takes.Load()), uint64(a.count.rcpts.Load()), uint64(a.count.dones.Load())}
-	return p
-}
-
-// dropSnapshots deletes all but the newest snapshot and the previous one.
-func (a *Agent) dropSnapshots(previous uint64) error {
-	names, err := a.fs.List(snapshotDir)
+// deleteSnapshots deletes all but the newest snapshot and the previous one.
+func (k *keeper) deleteSnapshots(previous uint64) error {
+	names, err := k.fs.List(snapshotDir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
 		n, ok := parseName(name, snapshotExt)
-		if !ok || n == previous || n == a.keeper.valid {
+		if !ok || n == previous || n == k.valid {
 			continue
 		}
-		if err := a.fs.Remove(snapshotDir + "/" + name); err != nil {
+		if err := k.fs.Remove(snapshotDir + "/" + name); err != nil {
 			return err
 		}
 	}
-	return a.fs.SyncDir(snapshotDir)
+	return k.fs.SyncDir(snapshotDir)
 }
 
-// dropSegments deletes the segments that were retired up to the previous snapshot: also that one no longer names them,
-// so that it still fits the journal should the newest become unreadable.
-func (a *Agent) dropSegments(previous uint64) error {
-	k := &a.keeper
+// deleteSegments deletes the segments that were retired up to the previous snapshot. A segment is kept one snapshot longer
+// than the newest needs it, so that the previous one still fits the journal if the newest becomes unreadable.
+func (k *keeper) deleteSegments(previous uint64) error {
 	keep := k.retired[:0]
 	for i, r := range k.retired {
 		if r.generation > previous {
 			keep = append(keep, r)
 			continue
 		}
-		if err := a.fs.Remove(segmentName(r.number)); err != nil && !isNotExist(err) {
+		if err := k.fs.Remove(segmentName(r.number)); err != nil && !isNotExist(err) {
 			k.retired = append(keep, k.retired[i:]...)
 			return err
 		}
 	}
 	k.retired = keep
-	return a.fs.SyncDir(journalDir)
+	return k.fs.SyncDir(journalDir)
 }
-
-// hasMessage reports whether id is known. The mutex is held.
-func (a *Agent) hasMessage(id relay.ID) bool { return a.where[id] != nil }

@@ -14,17 +14,17 @@ type osFS struct{ dir string }
 func (o osFS) path(name string) string { return filepath.Join(o.dir, filepath.FromSlash(name)) }
 
 // Open implements fileSystem.
-func (o osFS) Open(name string) (file, error) { return o.open(name, os.O_RDWR) }
+func (o osFS) Open(name string) (file, error) { return o.openFile(name, os.O_RDWR) }
 
 // OpenRead implements fileSystem.
-func (o osFS) OpenRead(name string) (file, error) { return o.open(name, os.O_RDONLY) }
+func (o osFS) OpenRead(name string) (file, error) { return o.openFile(name, os.O_RDONLY) }
 
 // Create implements fileSystem.
 func (o osFS) Create(name string) (file, error) {
-	return o.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	return o.openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
-func (o osFS) open(name string, flag int) (file, error) {
+func (o osFS) openFile(name string, flag int) (file, error) {
 	f, err := os.OpenFile(o.path(name), flag, 0o600)
 	if err != nil {
 		return nil, err

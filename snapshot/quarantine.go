@@ -21,12 +21,12 @@ func (r *recovery) quarantine(number uint64, sc *format.Scan) {
 		ext = damageExt
 	}
 	name := numbered(journalDir, number, ext)
-	err := writeFile(r.a.fs, name, b)
+	err := writeFile(r.fs, name, b)
 	if err == nil {
 		err = r.trimTorn()
 	}
 	if err != nil && !isExist(err) {
-		r.a.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
+		r.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
 	}
 }
 
@@ -35,10 +35,10 @@ const maxTorn = 16
 
 // trimTorn deletes the oldest of them.
 func (r *recovery) trimTorn() error {
-	names, err := r.a.fs.List(journalDir)
+	names, err := r.fs.List(journalDir)
 	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, tornExt) })
 	for ; err == nil && len(names) > maxTorn; names = names[1:] {
-		err = r.a.fs.Remove(journalDir + "/" + names[0])
+		err = r.fs.Remove(journalDir + "/" + names[0])
 	}
 	return err
 }

@@ -7,9 +7,10 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// takeOf is the record of m, without its place in a segment. The record shares m's strings and bytes.
-func takeOf(m *relay.Message, nodeOf []uint32) *format.Take {
-	t := &format.Take{
+// takeOf is the record of m, without its place in a segment. The record shares m's strings and bytes. It is a value, so
+// that a take costs no allocation for it.
+func takeOf(m *relay.Message, nodeOf []uint32) format.TakeRecord {
+	t := format.TakeRecord{
 		ID: uint64(m.ID), EightBit: m.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
 		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Client: m.Client,
 		Rcpts: make([]format.Rcpt, len(m.Rcpts)), Nodes: nodeOf, Trace: m.Trace, Header: m.Header,
@@ -21,7 +22,7 @@ func takeOf(m *relay.Message, nodeOf []uint32) *format.Take {
 }
 
 // messageOf is the message a record holds, without its body.
-func messageOf(t *format.Take) *relay.Message {
+func messageOf(t *format.TakeRecord) *relay.Message {
 	m := &relay.Message{
 		ID: relay.ID(t.ID), QueueID: t.QueueID, Trace: t.Trace, Header: t.Header, EightBit: t.EightBit,
 		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
@@ -50,6 +51,15 @@ func nodesOf(m *relay.Message) []uint32 {
 // nodeOf names n as the journal does.
 func nodeOf(n *relay.Node) format.Node {
 	return format.Node{ID: uint64(n.Message.ID), Index: uint32(n.Index)}
+}
+
+// waitOf is what n has learned, with its reason cut to what is kept.
+func waitOf(n *relay.Node) format.Wait {
+	w := format.Wait{Visits: n.Visits, Class: n.Class, Reason: n.Reason[:min(len(n.Reason), format.MaxReason)]}
+	if !n.Due.IsZero() {
+		w.Due = n.Due.UnixNano()
+	}
+	return w
 }
 
 // bodyOf is the body of m and its SHA-256, which a wrapper has already.

@@ -7,21 +7,29 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// recovery is the state of one Recover.
+// recovery is the state of one Recover. It runs on the caller's goroutine, and reads the journal twice: first what was
+// decided, then the messages. Messages are given out one by one, in their order, so that only one segment is in memory.
 type recovery struct {
-	a      *Agent
-	give   func(relay.Saved) error
-	report Report
-	names  *format.Names
-	bodies map[[32]byte][]byte      // bodies given out, each once
-	buf    []byte                   // the segment that is being read
-	begun  map[format.Node]bool     // nodes that were being sent
-	deaf   map[relay.ID]bool        // messages of which the MTA may not know that they are taken
-	done   map[relay.ID]relay.Saved // of them, those that are done
+	fs      fileSystem
+	log     hclog.Logger
+	book    *ledger
+	segs    map[uint64]*segment // of earlier starts; the ledger's map changes while mail is taken
+	salvage bool
+
+	give    func(relay.Saved) error
+	report  Report
+	names   *format.Names
+	bodies  map[[32]byte][]byte      // bodies given out, each once
+	buf     []byte                   // the segment that is being read
+	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
+	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken
+	done    map[relay.ID]relay.Saved // of the unheard messages, those that are done
 
 	bodiless []bodiless // messages of this segment whose body cannot be read
 }
@@ -32,67 +40,51 @@ type bodiless struct {
 	what string
 }
 
-// Recover gives f each message that has recipients who are not done, in the order in which they were taken, and then those
-// that are done and that the MTA may offer again. When f returns, the message must be as it stays: the agent may write it
-// again. Take and Event may be called meanwhile, Event also for messages f has been given. Recover is called once. An error
-// of f ends it and is returned.
-func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
+func newRecovery(fs fileSystem, log hclog.Logger, book *ledger, salvage bool) *recovery {
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	return &recovery{
+		fs: fs, log: log, book: book, segs: maps.Clone(book.segs), salvage: salvage, names: format.NewNames(), bodies: make(map[[32]byte][]byte),
+		doubts: make(map[format.Node]bool), unheard: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
+	}
+}
+
+// replay gives f what v found.
+func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
-	r := &recovery{
-		a: a, give: f, names: format.NewNames(), bodies: make(map[[32]byte][]byte),
-		begun: make(map[format.Node]bool), deaf: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
-	}
-	v := a.found
-	if v == nil {
-		return Report{}, errors.New("recovered already")
-	}
-	a.found = nil
+	r.give = f
+	head := &v.snap.Head
 	r.report.Notes, r.report.Missing = v.notes, v.missing
-	r.report.Clean = v.snap.Head.Flags&format.FlagClean != 0 && v.snap.Head.PrevEnd == v.newest
+	r.report.Clean = head.Flags&format.FlagClean != 0 && head.PrevEnd == v.newest
 	if err := r.outcomes(v); err != nil {
 		return r.report, err
 	}
-	if err := r.messages(v); err != nil {
+	if err := r.restoreAll(v); err != nil {
 		return r.report, err
 	}
-	a.handOn(r.deaf)
+	r.handOn()
 	r.report.Took = time.Since(start)
-	a.complete(r.report)
 	return r.report, nil
 }
 
-// manySegments is so many that a snapshot is taken at once: of a daemon that ends again and again before it takes one, the
-// segments would fill the disk.
-const manySegments = 16
-
-// complete ends the recovery: from now on snapshots are taken.
-func (a *Agent) complete(r Report) {
-	for i := range a.soft {
-		a.mu.Lock()
-		a.soft[i].prune(a.hasMessage)
-		a.mu.Unlock()
-	}
-	a.mu.Lock()
-	a.recovered, a.report = true, r
-	many := len(a.segs) > manySegments
-	a.mu.Unlock()
-	if many {
-		a.crowded <- struct{}{}
-	}
-	if r.Healthy() {
-		a.log.Info(r.String())
-		return
-	}
-	a.log.Error(r.String())
-	for _, s := range slices.Concat(r.Missing, r.Damaged, r.Lost) {
-		a.log.Error("lost or damaged", "what", s)
+// handOn leaves the ledger as if this start had taken the messages: what is unheard stays in mind until it is named, and
+// what nodes have learned is kept only for messages that are here. The first pass has read all of it, before it could know.
+func (r *recovery) handOn() {
+	b := r.book
+	b.mu.Lock()
+	b.doubts.handOn(r.unheard)
+	b.mu.Unlock()
+	for i := range b.waits {
+		b.mu.Lock() // again for each shard: takes and outcomes get their turn
+		b.waits[i].prune(func(id relay.ID) bool { return b.entries[id] != nil })
+		b.mu.Unlock()
 	}
 }
 
 // outcomes is the first pass: it reads what was decided since the snapshot began.
 func (r *recovery) outcomes(v *survey) error {
 	for _, p := range v.snap.Soft {
-		if err := format.ReadMarks(p, r.names, r.marks(0)); err != nil {
+		if err := format.ReadMarks(p, r.names, r.marksOf(0)); err != nil {
 			return err
 		}
 	}
@@ -117,7 +109,7 @@ func (r *recovery) outcomesOf(s *found) error {
 	return sc.Each(func(f format.Frame) error {
 		switch f.Kind {
 		case format.KindMarks:
-			return r.tolerate(sc, f, format.ReadMarks(f.Payload, r.names, r.marks(s.head.Number)))
+			return r.tolerate(sc, f, format.ReadMarks(f.Payload, r.names, r.marksOf(s.head.Number)))
 		case format.KindBody:
 			b, err := format.DecodeBody(f.Payload)
 			bodies[b.Number] = err == nil
@@ -142,25 +134,25 @@ func (r *recovery) tolerate(sc *format.Scan, f format.Frame, err error) error {
 	return err
 }
 
-// marks applies marks found in segment in to the vectors and the soft state. A mark of a later segment is of one that
-// never came to the disk: its number may have been given out again by a later start.
-func (r *recovery) marks(in uint64) format.Marks {
+// marksOf applies the marks read from segment from, or from the snapshot when that is 0. It ignores a mark that names a
+// later segment: that segment was never created, and a later start may have reused its number.
+func (r *recovery) marksOf(from uint64) format.Marks {
 	return format.Marks{
 		Done: func(segment uint64, position uint32) {
-			if s := r.a.segs[segment]; s != nil && segment <= in {
+			if s := r.segs[segment]; s != nil && segment <= from {
 				s.done.Set(position)
 			}
 		},
 		Waits: func(k format.Node, s format.Wait) {
-			r.a.soft.put(k, s)
-			delete(r.begun, k)
+			r.book.waits.learn(k, s)
+			delete(r.doubts, k)
 		},
-		Begun: func(k format.Node) { r.begun[k] = true },
+		Begun: func(k format.Node) { r.doubts[k] = true },
 		Heard: func(id uint64, heard bool) {
 			if heard {
-				delete(r.deaf, relay.ID(id))
+				delete(r.unheard, relay.ID(id))
 			} else {
-				r.deaf[relay.ID(id)] = true
+				r.unheard[relay.ID(id)] = true
 			}
 		},
 	}
@@ -168,14 +160,14 @@ func (r *recovery) marks(in uint64) format.Marks {
 
 // met is told of each take in the first pass: the MTA may not know of a new one until a mark says so, and a copy that can
 // be used takes the place of what it was made from.
-func (r *recovery) met(in *found, t *format.Take, bodies map[uint32]bool) {
+func (r *recovery) met(in *found, t *format.TakeRecord, bodies map[uint32]bool) {
 	switch {
 	case !t.Copied:
 		if in.head.Version >= format.VersionHeard {
-			r.deaf[relay.ID(t.ID)] = true
+			r.unheard[relay.ID(t.ID)] = true
 		}
 	case bodies[t.Body] && t.Origin.Segment < in.head.Number:
-		if s := r.a.segs[t.Origin.Segment]; s != nil {
+		if s := r.segs[t.Origin.Segment]; s != nil {
 			for i := range t.Rcpts {
 				s.done.Set(t.Origin.Base + uint32(i))
 			}
@@ -189,13 +181,13 @@ func (r *recovery) load(s *found) (*format.Scan, error) {
 		return nil, nil
 	}
 	name := segmentName(s.head.Number)
-	data, err := readFile(r.a.fs, name, r.buf, maxSegment)
+	data, err := readFile(r.fs, name, r.buf, maxSegment)
 	if err != nil {
-		if !r.a.cfg.salvage {
+		if !r.salvage {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		s.bad = err
-		what, err := r.a.setAside(s)
+		what, err := r.setAside(s)
 		r.report.Missing, r.report.Notes = append(r.report.Missing, what), append(r.report.Notes, knownInPart)
 		return nil, err
 	}
@@ -206,14 +198,23 @@ func (r *recovery) load(s *found) (*format.Scan, error) {
 	return format.NewScan(name, data, s.head, int64(s.sure)), nil
 }
 
-// messages is the second pass: it gives out what is not done.
-func (r *recovery) messages(v *survey) error {
+// setAside gives a segment that cannot be read another name and forgets it.
+func (r *recovery) setAside(s *found) (string, error) {
+	what, err := s.setAside(r.fs)
+	r.book.mu.Lock()
+	delete(r.book.segs, s.head.Number)
+	r.book.mu.Unlock()
+	return what, err
+}
+
+// restoreAll is the second pass: it gives out what is not done.
+func (r *recovery) restoreAll(v *survey) error {
 	for i := range v.segments {
 		if err := r.messagesOf(&v.segments[i]); err != nil {
 			return err
 		}
 	}
-	return r.tell()
+	return r.giveDone()
 }
 
 func (r *recovery) messagesOf(s *found) error {
@@ -231,30 +232,27 @@ func (r *recovery) messagesOf(s *found) error {
 			}
 			return r.tolerate(sc, f, err)
 		case format.KindTake:
-			return r.tolerate(sc, f, r.message(s, f, bodies))
+			return r.tolerate(sc, f, r.restoreOne(s, f, bodies))
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return r.close(s, sc)
+	return r.endSegment(s, sc)
 }
 
-// message gives out one message, if there is something left to do for it.
-func (r *recovery) message(s *found, f format.Frame, bodies map[uint32]format.Body) error {
+// restoreOne gives out one message, if there is something left to do for it.
+func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format.Body) error {
 	t, err := format.DecodeTake(f.Payload, r.names)
 	if err != nil {
 		return err
 	}
-	seg := r.a.segs[s.head.Number]
-	for _, i := range t.Done {
-		seg.done.Set(t.Base + uint32(i))
-	}
+	seg := r.segs[s.head.Number]
 	left := r.left(seg, t)
 	r.report.Done += len(t.Rcpts) - len(left)
 	m := messageOf(t)
-	saved := relay.Saved{Message: m, Unheard: r.deaf[m.ID]}
+	saved := relay.Saved{Message: m, Unheard: r.unheard[m.ID]}
 	if len(left) == 0 {
 		if saved.Unheard {
 			r.done[m.ID] = saved // unless a copy of it, in a later segment, is not
@@ -268,17 +266,17 @@ func (r *recovery) message(s *found, f format.Frame, bodies map[uint32]format.Bo
 			segmentName(s.head.Number), m.Name(), m.From, len(left))})
 		return nil
 	}
-	m.Body = r.body(b)
+	m.Body = r.shareBody(b)
 	saved.Nodes = r.nodes(t, left)
-	if !r.a.restore(seg, t.Base, &entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, len(left), saved.Nodes) {
+	if !r.book.restore(&entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, place{seg, t.Base}, len(left), saved.Nodes) {
 		return nil
 	}
-	r.count(&saved)
+	r.countIn(&saved)
 	return r.give(saved)
 }
 
-// tell gives out the messages that are done and that the MTA may offer again.
-func (r *recovery) tell() error {
+// giveDone gives out the messages that are done and that the MTA may offer again.
+func (r *recovery) giveDone() error {
 	for _, id := range slices.Sorted(maps.Keys(r.done)) {
 		s := r.done[id]
 		r.report.MaybeTwice += len(s.Message.Rcpts)
@@ -289,7 +287,7 @@ func (r *recovery) tell() error {
 	return nil
 }
 
-func (r *recovery) count(s *relay.Saved) {
+func (r *recovery) countIn(s *relay.Saved) {
 	r.report.Messages++
 	begun := 0
 	for _, n := range s.Nodes {
@@ -305,10 +303,14 @@ func (r *recovery) count(s *relay.Saved) {
 	}
 }
 
-// left lists the recipients not done. Only this goroutine changes bits of messages not yet given out.
-func (r *recovery) left(seg *segment, t *format.Take) []int {
-	r.a.mu.Lock()
-	defer r.a.mu.Unlock()
+// left lists the recipients not done. A copy says itself who was done when it was made. The mutex is held because messages
+// of the same segment that were given out already are settled meanwhile, in the same words of the vector.
+func (r *recovery) left(seg *segment, t *format.TakeRecord) []int {
+	r.book.mu.Lock()
+	defer r.book.mu.Unlock()
+	for _, i := range t.Done {
+		seg.done.Set(t.Base + uint32(i))
+	}
 	left := make([]int, 0, len(t.Rcpts))
 	for i := range t.Rcpts {
 		if !seg.done.Has(t.Base + uint32(i)) {
@@ -318,8 +320,8 @@ func (r *recovery) left(seg *segment, t *format.Take) []int {
 	return left
 }
 
-// body returns a body as the one slice all its messages share.
-func (r *recovery) body(b format.Body) []byte {
+// shareBody returns a body as the one slice all its messages share.
+func (r *recovery) shareBody(b format.Body) []byte {
 	if body, ok := r.bodies[b.Sum]; ok {
 		return body
 	}
@@ -328,27 +330,8 @@ func (r *recovery) body(b format.Body) []byte {
 	return body
 }
 
-// restore enters a message found in seg, with open recipients. It reports false when the message is known already.
-func (a *Agent) restore(seg *segment, base uint32, e *entry, open int, nodes []relay.SavedNode) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.where[e.msg.ID] != nil {
-		return false
-	}
-	e.stand(place{seg, base})
-	seg.open += open
-	seg.total = max(seg.total, base+uint32(len(e.msg.Rcpts)))
-	a.where[e.msg.ID] = e
-	for _, n := range nodes {
-		if n.Begun { // still true when we end before it is decided
-			a.begun[format.Node{ID: uint64(e.msg.ID), Index: uint32(n.Index)}] = doubt{before: true}
-		}
-	}
-	return true
-}
-
 // nodes puts the recipients that are left back into their nodes, each with what it had learned.
-func (r *recovery) nodes(t *format.Take, left []int) []relay.SavedNode {
+func (r *recovery) nodes(t *format.TakeRecord, left []int) []relay.SavedNode {
 	var nodes []relay.SavedNode
 	at := make(map[int]int, 1)
 	for _, i := range left {
@@ -367,18 +350,18 @@ func (r *recovery) nodes(t *format.Take, left []int) []relay.SavedNode {
 	return nodes
 }
 
-func (r *recovery) node(t *format.Take, index int) relay.SavedNode {
+func (r *recovery) node(t *format.TakeRecord, index int) relay.SavedNode {
 	k := format.Node{ID: t.ID, Index: uint32(index)}
-	n := relay.SavedNode{Index: index, Class: t.Class, Begun: r.begun[k]}
-	if s, ok := r.a.soft.at(k); ok {
-		n.Class, n.Visits, n.Due, n.Reason = s.Class, s.Visits, s.Time(), s.Reason
+	n := relay.SavedNode{Index: index, Class: t.Class, Begun: r.doubts[k]}
+	if s, ok := r.book.waits.of(k); ok {
+		n.Class, n.Visits, n.Due, n.Reason = s.Class, s.Visits, s.DueTime(), s.Reason
 	}
 	return n
 }
 
-// close ends the reading of a segment: what does not check is kept aside, a torn tail is cut off, and what was read is
+// endSegment ends the reading of a segment: what does not check is kept aside, a torn tail is cut off, and what was read is
 // made durable, because this start builds on it.
-func (r *recovery) close(s *found, sc *format.Scan) error {
+func (r *recovery) endSegment(s *found, sc *format.Scan) error {
 	if sc.Last.After(r.report.Until) {
 		r.report.Until = sc.Last
 	}
@@ -400,10 +383,10 @@ func (r *recovery) close(s *found, sc *format.Scan) error {
 	if len(sc.Torn) > 0 {
 		sure = min(sure, sc.Torn[0].From)
 	}
-	r.a.mu.Lock()
-	seg := r.a.segs[s.head.Number]
+	r.book.mu.Lock()
+	seg := r.segs[s.head.Number]
 	seg.limit, seg.sure = uint64(sc.End), uint64(sure)
-	r.a.mu.Unlock()
+	r.book.mu.Unlock()
 	return r.cut(s, sc)
 }
 
@@ -421,7 +404,7 @@ func (r *recovery) tellBodiless(sc *format.Scan) {
 
 // cut takes off what follows the last frame of a segment no successor has ended.
 func (r *recovery) cut(s *found, sc *format.Scan) error {
-	f, err := r.a.fs.Open(segmentName(s.head.Number))
+	f, err := r.fs.Open(segmentName(s.head.Number))
 	if err != nil {
 		return err
 	}

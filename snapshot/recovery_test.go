@@ -82,7 +82,7 @@ func TestManyRestarts(t *testing.T) {
 		}
 		must(t, w.flush(a))
 		if round%3 > 0 {
-			must(t, a.Snapshot())
+			must(t, a.WriteSnapshot())
 		}
 		if round%4 == 3 {
 			must(t, a.Close())

@@ -2,7 +2,10 @@ package snapshot
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // Report says what a recovery found.
@@ -36,4 +39,16 @@ func (r *Report) String() string {
 			len(r.Damaged), len(r.Lost), len(r.Missing))
 	}
 	return s
+}
+
+// logTo writes the report into the technical log: one line, and one more for each thing that is lost.
+func (r *Report) logTo(log hclog.Logger) {
+	if r.Healthy() {
+		log.Info(r.String())
+		return
+	}
+	log.Error(r.String())
+	for _, s := range slices.Concat(r.Missing, r.Damaged, r.Lost) {
+		log.Error("lost or damaged", "what", s)
+	}
 }

@@ -18,7 +18,7 @@ func spoiled(t *testing.T, spoil func(dir string)) (string, *world) {
 	m, w := newMemFS(), newWorld()
 	a, _, _ := mustStart(t, m, smallConfig())
 	w.campaign(t, a, 60)
-	must(t, a.Snapshot())
+	must(t, a.WriteSnapshot())
 	w.campaign(t, a, 20)
 	must(t, a.Flush())
 	dir := filepath.Join(t.TempDir(), "state")
@@ -44,7 +44,7 @@ func TestSalvage(t *testing.T) {
 		aside         string
 	}{
 		{"segment gone", remove(segmentName(2)), true, true, ""},
-		{"format.Header gone", func(dir string) { must(t, os.Truncate(filepath.Join(dir, segmentName(2)), 10)) }, true, true, "journal/00000002.unreadable"},
+		{"header gone", func(dir string) { must(t, os.Truncate(filepath.Join(dir, segmentName(2)), 10)) }, true, true, "journal/00000002.unreadable"},
 		{"newest gone", func(dir string) {
 			names, err := osFS{dir}.List(journalDir)
 			must(t, err)
@@ -72,7 +72,7 @@ func TestSalvage(t *testing.T) {
 			if (len(r.Missing) > 0) != tt.missing || r.Messages == 0 {
 				t.Errorf("%s: %v", &r, r.Missing)
 			}
-			if again := len(r.Notes) > 0 && strings.Contains(r.Notes[len(r.Notes)-1], "some may get theirs again"); again != (tt.name != "nothing wrong") {
+			if again := len(r.Notes) > 0 && strings.Contains(r.Notes[len(r.Notes)-1], "may receive theirs again"); again != (tt.name != "nothing wrong") {
 				t.Errorf("notes %q", r.Notes)
 			}
 			if r.MaybeTwice == 0 {

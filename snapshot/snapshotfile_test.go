@@ -35,7 +35,7 @@ func TestSnapshotInPieces(t *testing.T) {
 		return n
 	}
 	pieces := 2000 * format.MaxReason / snapshotChunk
-	if n := syncs(a.Snapshot); n < pieces/2 || n > 2*pieces {
+	if n := syncs(a.WriteSnapshot); n < pieces/2 || n > 2*pieces {
 		t.Errorf("%d syncs, want about %d", n, pieces)
 	}
 	if n := syncs(a.Close); n > 1 {

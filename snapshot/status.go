@@ -17,7 +17,7 @@ type Status struct {
 	Blocked    string `json:"blocked,omitempty"`    // why nothing is taken now
 	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: what is sent could not be recorded
 	Recovered  bool   `json:"recovered"`
-	Recovery   Report `json:"recovery"`
+	Recovery   Report `json:"recovery,omitzero"`
 }
 
 // Status returns the numbers of this moment.
@@ -25,7 +25,7 @@ func (a *Agent) Status() Status {
 	s := Status{
 		Ack: string(a.cfg.Ack), Takes: a.count.takes.Load(), Recipients: a.count.rcpts.Load(), Done: a.count.dones.Load(),
 		Commits: a.count.commits.Load(), Syncs: a.count.syncs.Load(), Bytes: a.count.bytes.Load(),
-		Snapshots: a.count.snapshots.Load(), Deferred: a.soft.len(),
+		Snapshots: a.count.snapshots.Load(), Deferred: a.book.waits.nodes(),
 	}
 	if s.Takes > 0 {
 		s.PerMessage = s.Bytes / s.Takes
@@ -33,18 +33,17 @@ func (a *Agent) Status() Status {
 	if err := a.Unwritable(); err != nil {
 		s.Unwritable = err.Error()
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.Segments, s.Messages, s.Recovered, s.Recovery = len(a.segs), len(a.where), a.recovered, a.report
-	if a.blocked != nil {
-		s.Blocked = a.blocked.Error()
+	if r := a.keeper.recovered.Load(); r != nil {
+		s.Recovered, s.Recovery = true, *r
+	}
+	a.book.mu.Lock()
+	defer a.book.mu.Unlock()
+	s.Segments, s.Messages = len(a.book.segs), len(a.book.entries)
+	if a.book.blocked != nil {
+		s.Blocked = a.book.blocked.Error()
 	}
 	return s
 }
 
 // Blocked returns why nothing is taken now, or nil.
-func (a *Agent) Blocked() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.blocked
-}
+func (a *Agent) Blocked() error { return a.book.refusal() }

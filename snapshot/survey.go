@@ -47,11 +47,11 @@ type found struct {
 // look surveys the directory. It changes nothing.
 func look(fs fileSystem, salvage bool) (*survey, error) {
 	v := &survey{snap: &format.Snapshot{}}
-	segments, err := v.list(fs, journalDir, segmentExt)
+	segments, err := v.numbersIn(fs, journalDir, segmentExt)
 	if err != nil {
 		return nil, err
 	}
-	snapshots, err := v.list(fs, snapshotDir, snapshotExt)
+	snapshots, err := v.numbersIn(fs, snapshotDir, snapshotExt)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +73,8 @@ func look(fs fileSystem, salvage bool) (*survey, error) {
 	return v, nil
 }
 
-// list returns the numbers of the files of a kind in dir, in order. A directory that does not exist is empty.
-func (v *survey) list(fs fileSystem, dir, ext string) ([]uint64, error) {
+// numbersIn returns the numbers of the files of a kind in dir, in order. A directory that does not exist is empty.
+func (v *survey) numbersIn(fs fileSystem, dir, ext string) ([]uint64, error) {
 	names, err := fs.List(dir)
 	if isNotExist(err) {
 		return nil, nil
@@ -94,7 +94,7 @@ func (v *survey) list(fs fileSystem, dir, ext string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// heads reads the format.Header of each segment.
+// heads reads the header of each segment.
 func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 	for _, n := range numbers {
 		f, err := readFound(fs, n)
@@ -131,9 +131,9 @@ func readFound(fs fileSystem, number uint64) (found, error) {
 	switch {
 	case err != nil:
 	case h.Number != number:
-		err = &format.DamageError{File: name, Why: fmt.Sprintf("its format.Header says it is number %d", h.Number)}
+		err = &format.DamageError{File: name, Why: fmt.Sprintf("its header says it is number %d", h.Number)}
 	case n < format.BlockSize:
-		err = &format.DamageError{File: name, Why: "shorter than its format.Header block"}
+		err = &format.DamageError{File: name, Why: "shorter than its header block"}
 	}
 	return found{head: h, next: format.DecodeSuccessor(block[:n])}, err
 }
@@ -172,12 +172,12 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 // ends notes for each segment where it ends: the next one says it, and the snapshot, which outlives the next one.
 func (v *survey) ends() {
 	for _, x := range v.snap.Vectors {
-		if i, ok := v.find(x.Number); ok {
+		if i, ok := v.segment(x.Number); ok {
 			v.segments[i].end, v.segments[i].sure = x.End, x.Sure
 		}
 	}
 	for _, s := range v.segments {
-		if i, ok := v.find(s.head.Prev); ok {
+		if i, ok := v.segment(s.head.Prev); ok {
 			v.segments[i].end = max(v.segments[i].end, s.head.PrevEnd)
 			v.segments[i].sure = max(v.segments[i].sure, s.head.PrevEnd)
 		}
@@ -211,7 +211,7 @@ func (v *survey) complete() error {
 		if n == 0 || v.isGone(n) {
 			return
 		}
-		if _, ok := v.find(n); !ok {
+		if _, ok := v.segment(n); !ok {
 			v.missing = append(v.missing, fmt.Sprintf("%s (%s)", segmentName(n), why))
 		}
 	}
@@ -229,7 +229,7 @@ func (v *survey) complete() error {
 	return fmt.Errorf("%w: %s; %s", ErrMissing, strings.Join(v.missing, ", "), repair)
 }
 
-func (v *survey) find(number uint64) (int, bool) {
+func (v *survey) segment(number uint64) (int, bool) {
 	return slices.BinarySearchFunc(v.segments, number, func(s found, n uint64) int {
 		switch {
 		case s.head.Number < n:
@@ -241,7 +241,7 @@ func (v *survey) find(number uint64) (int, bool) {
 	})
 }
 
-// lastHeader is the format.Header the segment of this start names as the one before.
+// lastHeader is the header the segment of this start names as the one before.
 func (v *survey) lastHeader() format.Header {
 	for _, s := range slices.Backward(v.segments) {
 		if s.bad == nil {
@@ -252,8 +252,8 @@ func (v *survey) lastHeader() format.Header {
 	return format.Header{}
 }
 
-// objects makes the segments in RAM, with the vectors of the snapshot.
-func (v *survey) objects() map[uint64]*segment {
+// inRAM makes the segments in RAM, with the vectors of the snapshot.
+func (v *survey) inRAM() map[uint64]*segment {
 	m := make(map[uint64]*segment, len(v.segments)+1)
 	for _, s := range v.segments {
 		m[s.head.Number] = &segment{number: s.head.Number, head: s.head, limit: s.end, sure: s.sure}
@@ -264,4 +264,45 @@ func (v *survey) objects() map[uint64]*segment {
 		}
 	}
 	return m
+}
+
+const knownInPart = "the journal knows only in part who has received his message: some recipients may receive theirs again"
+
+// setAsideBad gives segments and snapshots that cannot be read other names, notes what follows from that, and returns the
+// numbers of the segments.
+func (v *survey) setAsideBad(fs fileSystem) ([]uint64, error) {
+	var numbers []uint64
+	for i := range v.segments {
+		s := &v.segments[i]
+		if s.bad == nil {
+			continue
+		}
+		what, err := s.setAside(fs)
+		if err != nil {
+			return numbers, err
+		}
+		numbers = append(numbers, s.head.Number)
+		v.missing = append(v.missing, what)
+	}
+	for _, n := range v.badSnaps {
+		if err := fs.Rename(numbered(snapshotDir, n, snapshotExt), numbered(snapshotDir, n, asideExt)); err != nil {
+			return numbers, err
+		}
+	}
+	if len(v.missing) > 0 || v.snap.Head.Number == 0 {
+		v.notes = append(v.notes, knownInPart)
+	}
+	if len(v.badSnaps) > 0 {
+		return numbers, fs.SyncDir(snapshotDir)
+	}
+	return numbers, nil
+}
+
+// setAside gives a segment that cannot be read another name, and returns what to say of it.
+func (s *found) setAside(fs fileSystem) (string, error) {
+	name, aside := segmentName(s.head.Number), numbered(journalDir, s.head.Number, asideExt)
+	if err := fs.Rename(name, aside); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s (set aside as %s: %v)", name, aside, s.bad), fs.SyncDir(journalDir)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
 )
 
 // world is a ledger outside of what crashes: what was offered, what was answered for, what is done.
@@ -211,7 +212,7 @@ func sameMessage(want, got *relay.Message) error {
 	case got.Body != nil && !bytes.Equal(body, got.Body):
 		return fmt.Errorf("body altered")
 	case !bytes.Equal(want.Header, got.Header), !bytes.Equal(want.Trace, got.Trace):
-		return fmt.Errorf("format.Header altered")
+		return fmt.Errorf("header altered")
 	case !reflect.DeepEqual(want.Envelope, got.Envelope):
 		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
 	case want.QueueID != got.QueueID, want.EightBit != got.EightBit, want.Class != got.Class, want.Rule != got.Rule,
@@ -285,4 +286,10 @@ func testConfig() Config {
 	c := DefaultConfig()
 	c.Journal.SegmentBytes = 256 << 10
 	return c
+}
+
+// recordOf is the take record of a message of one node.
+func recordOf(m *relay.Message) *format.TakeRecord {
+	t := takeOf(m, nil)
+	return &t
 }

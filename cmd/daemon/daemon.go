@@ -120,7 +120,7 @@ func (d *Daemon) Start() error {
 	if err := d.mail.Flush(); err != nil {
 		d.log.Error("mail log cannot be written: who may get a message twice is not on record", "error", err)
 	} else {
-		d.agent.Told()
+		d.agent.Named()
 	}
 	d.run.Go(func() { d.pool.Run(ctx) })    // ends with ctx
 	d.run.Go(func() { d.handler.Run(ctx) }) // ends with ctx

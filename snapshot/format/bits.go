@@ -38,15 +38,15 @@ func (v Bits) Ones() int {
 	return n
 }
 
-// Append writes the vector as 8-byte words.
-func (v Bits) Append(b []byte) []byte {
+// AppendWords writes the vector as 8-byte words.
+func (v Bits) AppendWords(b []byte) []byte {
 	for _, w := range v {
 		b = binary.BigEndian.AppendUint64(b, w)
 	}
 	return b
 }
 
-// DecodeBits reads what Append wrote. An incomplete last word is ignored: the frame's checksum has vouched for the length.
+// DecodeBits reads what AppendWords wrote. An incomplete last word is ignored: the frame's checksum has vouched for the length.
 func DecodeBits(b []byte) Bits {
 	v := make(Bits, 0, len(b)/8)
 	for ; len(b) >= 8; b = b[8:] {

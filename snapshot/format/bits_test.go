@@ -23,7 +23,7 @@ func TestBits(t *testing.T) {
 				t.Fatalf("bit %d is %v", i, v.Has(i))
 			}
 		}
-		if v.Ones() != len(set) || !slices.Equal(DecodeBits(v.Append(nil)), v) {
+		if v.Ones() != len(set) || !slices.Equal(DecodeBits(v.AppendWords(nil)), v) {
 			t.Fatalf("count %d of %d, or another vector after the disk", v.Ones(), len(set))
 		}
 	})

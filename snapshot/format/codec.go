@@ -55,8 +55,8 @@ func (d *decoder) bytes() []byte {
 	return v
 }
 
-// string copies: a message outlives the reader's buffer.
-func (d *decoder) string() string { return string(d.bytes()) }
+// text copies: a message outlives the reader's buffer.
+func (d *decoder) text() string { return string(d.bytes()) }
 
 // items reads how many items follow, each of at least size bytes. A number that cannot fit into the rest is refused before
 // memory is taken for it: a lying length must not exhaust the memory.

@@ -9,8 +9,8 @@ import (
 )
 
 // sample makes a take record; those of odd i are copied ones, every fourth has several nodes.
-func sample(i int) *Take {
-	t := &Take{
+func sample(i int) *TakeRecord {
+	t := &TakeRecord{
 		ID: uint64(i + 1), Base: uint32(i), Body: 7, EightBit: i%2 == 0, UTF8: i%3 == 0, Arrived: time.Unix(1700000000, 5), Taken: time.Unix(1700000001, 6),
 		QueueID: fmt.Sprintf("Q%d", i), From: "list@example.org", Ret: "HDRS", EnvID: "e+2D1", Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
 		Rcpts: []Rcpt{{Addr: "u@a.example", Notify: "FAILURE", ORcpt: "rfc822;u@a.example"}}, Trace: []byte("Received: by here\r\n"), Header: []byte("Subject: x\r\n"),

@@ -42,8 +42,8 @@ type Wait struct {
 	Reason string
 }
 
-// Time is Due, or the zero time when the node may be visited at once.
-func (w Wait) Time() time.Time {
+// DueTime is Due, or the zero time when the node may be visited at once.
+func (w Wait) DueTime() time.Time {
 	if w.Due == 0 {
 		return time.Time{}
 	}

@@ -18,7 +18,7 @@ func (v *Vector) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(v.Total))
 	b = binary.AppendUvarint(b, v.End)
 	b = binary.AppendUvarint(b, v.Sure)
-	return v.Done.Append(b)
+	return v.Done.AppendWords(b)
 }
 
 // DecodeVector reads a vector frame.
@@ -36,8 +36,8 @@ func DecodeVector(p []byte) (Vector, error) {
 // recipients done.
 type Counters [3]uint64
 
-// Append writes the counters.
-func (c Counters) Append(b []byte) []byte {
+// AppendAll writes the counters.
+func (c Counters) AppendAll(b []byte) []byte {
 	for _, n := range c {
 		b = binary.AppendUvarint(b, n)
 	}
@@ -64,7 +64,7 @@ func AppendKept(b []byte, name string, kept []byte) []byte {
 // DecodeKept reads a kept frame. The result shares no memory with p.
 func DecodeKept(p []byte) (name string, kept []byte, err error) {
 	d := &decoder{b: p}
-	name = d.string()
+	name = d.text()
 	if d.bad {
 		return "", nil, ErrMalformed
 	}

@@ -18,7 +18,7 @@ const (
 // record have the same bound.
 const MaxPosition = 1 << 28
 
-// Take is a message in the journal, without its body. On the disk:
+// TakeRecord is a message in the journal, without its body. On the disk:
 //
 //	4  length of the envelope: everything up to and including the recipients
 //	uvarint id · uvarint base · uvarint body · byte flags · varint arrived · varint taken (Unix nanoseconds, 0 not known)
@@ -28,7 +28,7 @@ const MaxPosition = 1 << 28
 //	bytes trace · rest header
 //
 // A string is its length as uvarint and its bytes.
-type Take struct {
+type TakeRecord struct {
 	ID       uint64
 	Base     uint32 // position of the first recipient in the segment's vector; the others follow it
 	Body     uint32 // number of the body record, which stands earlier in the same segment
@@ -62,7 +62,7 @@ type Origin struct {
 }
 
 // Append writes the record.
-func (t *Take) Append(b []byte) []byte {
+func (t *TakeRecord) Append(b []byte) []byte {
 	at := len(b)
 	b = t.appendRcpts(t.appendEnvelope(append(b, 0, 0, 0, 0)))
 	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
@@ -70,7 +70,7 @@ func (t *Take) Append(b []byte) []byte {
 	return append(b, t.Header...)
 }
 
-func (t *Take) appendEnvelope(b []byte) []byte {
+func (t *TakeRecord) appendEnvelope(b []byte) []byte {
 	b = binary.AppendUvarint(b, t.ID)
 	b = binary.AppendUvarint(b, uint64(t.Base))
 	b = binary.AppendUvarint(b, uint64(t.Body))
@@ -91,7 +91,7 @@ func (t *Take) appendEnvelope(b []byte) []byte {
 	return b
 }
 
-func (t *Take) appendRcpts(b []byte) []byte {
+func (t *TakeRecord) appendRcpts(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(t.Rcpts)))
 	for i := range t.Rcpts {
 		r := &t.Rcpts[i]
@@ -103,7 +103,7 @@ func (t *Take) appendRcpts(b []byte) []byte {
 	return b
 }
 
-func (t *Take) flags() byte {
+func (t *TakeRecord) flags() byte {
 	var f byte
 	for _, x := range [...]struct {
 		on  bool
@@ -117,7 +117,7 @@ func (t *Take) flags() byte {
 }
 
 // DecodeTake reads a take record. The result shares no memory with p: p is a reader's buffer, and the message outlives it.
-func DecodeTake(p []byte, names *Names) (*Take, error) {
+func DecodeTake(p []byte, names *Names) (*TakeRecord, error) {
 	if len(p) < 4 {
 		return nil, ErrMalformed
 	}
@@ -125,7 +125,7 @@ func DecodeTake(p []byte, names *Names) (*Take, error) {
 	if uint64(n) > uint64(len(p)-4) {
 		return nil, ErrMalformed
 	}
-	t := new(Take)
+	t := new(TakeRecord)
 	d := &decoder{b: p[4 : 4+n]}
 	t.decodeRcpts(d, t.decodeEnvelope(d, names), names)
 	if d.bad || len(d.b) > 0 {
@@ -141,7 +141,7 @@ func DecodeTake(p []byte, names *Names) (*Take, error) {
 	return t, nil
 }
 
-func (t *Take) decodeEnvelope(d *decoder, names *Names) (flags byte) {
+func (t *TakeRecord) decodeEnvelope(d *decoder, names *Names) (flags byte) {
 	t.ID = d.uvarint()
 	t.Base = uint32(d.number(MaxPosition))
 	t.Body = uint32(d.number(MaxPosition))
@@ -150,7 +150,7 @@ func (t *Take) decodeEnvelope(d *decoder, names *Names) (flags byte) {
 	}
 	t.EightBit, t.UTF8, t.Copied = flags&takeEightBit != 0, flags&takeUTF8 != 0, flags&takeCopied != 0
 	t.Arrived, t.Taken = d.time(), d.time()
-	t.QueueID = d.string()
+	t.QueueID = d.text()
 	for _, s := range [...]*string{&t.From, &t.Ret, &t.EnvID, &t.Class, &t.Rule, &t.Client} {
 		*s = names.Intern(d.bytes())
 	}
@@ -160,7 +160,7 @@ func (t *Take) decodeEnvelope(d *decoder, names *Names) (flags byte) {
 	return flags
 }
 
-func (t *Take) decodeOrigin(d *decoder) {
+func (t *TakeRecord) decodeOrigin(d *decoder) {
 	t.Origin = Origin{Segment: d.uvarint(), Base: uint32(d.number(MaxPosition))}
 	t.Done = make([]int, d.items(1))
 	for i := range t.Done {
@@ -168,7 +168,7 @@ func (t *Take) decodeOrigin(d *decoder) {
 	}
 }
 
-func (t *Take) decodeRcpts(d *decoder, flags byte, names *Names) {
+func (t *TakeRecord) decodeRcpts(d *decoder, flags byte, names *Names) {
 	n := d.items(3)
 	if n == 0 || uint64(t.Base)+uint64(n) > MaxPosition {
 		d.fail()
@@ -179,7 +179,7 @@ func (t *Take) decodeRcpts(d *decoder, flags byte, names *Names) {
 		t.Nodes = make([]uint32, n)
 	}
 	for i := range t.Rcpts {
-		t.Rcpts[i] = Rcpt{Addr: d.string(), Notify: names.Intern(d.bytes()), ORcpt: d.string()}
+		t.Rcpts[i] = Rcpt{Addr: d.text(), Notify: names.Intern(d.bytes()), ORcpt: d.text()}
 		if t.Nodes != nil {
 			t.Nodes[i] = uint32(d.number(uint64(i))) // nodes are numbered in order of first mention
 		}

@@ -40,24 +40,24 @@ type fault struct {
 func faults() []fault {
 	return []fault{
 		{"ack before fsync", []edit{{
-			"snapshot/writer.go", "if a.cfg.Ack != AckJournal {\n\t\ta.answer(b)", "if a.cfg.Ack != AckJournal || seededFault == \"ack before fsync\" {\n\t\ta.answer(b)",
+			"snapshot/tape.go", "if t.cfg.Ack != AckJournal {\n\t\tt.book.answer(b)", "if t.cfg.Ack != AckJournal || seededFault == \"ack before fsync\" {\n\t\tt.book.answer(b)",
 		}}, catchAtSync},
 		{"no directory fsync", []edit{{
-			"snapshot/writer.go", "\tif err == nil {\n\t\terr = a.fs.SyncDir(journalDir)\n", "\tif err == nil && seededFault != \"no directory fsync\" {\n\t\terr = a.fs.SyncDir(journalDir)\n",
+			"snapshot/tape.go", "\tif err == nil {\n\t\terr = t.fs.SyncDir(journalDir)\n", "\tif err == nil && seededFault != \"no directory fsync\" {\n\t\terr = t.fs.SyncDir(journalDir)\n",
 		}}, catchByModel},
 		{"no CRC", []edit{{
 			"snapshot/format/frame.go", "binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.Seed)", "seededFault != \"no CRC\" && binary.BigEndian.Uint32(b[12:]) != frameSum(b[:n], from.Seed)",
 		}}, catchByDamage},
 		{"fsync retried", []edit{{
-			"snapshot/writer.go", "if err := a.seg.file.Sync(); err != nil {\n\t\ta.seg.broken = true",
-			"err := a.seg.file.Sync()\n\tif err != nil && seededFault == \"fsync retried\" {\n\t\terr = a.seg.file.Sync()\n\t}\n\tif err != nil {\n\t\ta.seg.broken = true",
+			"snapshot/tape.go", "if err := t.seg.file.Sync(); err != nil {\n\t\tt.seg.broken = true",
+			"err := t.seg.file.Sync()\n\tif err != nil && seededFault == \"fsync retried\" {\n\t\terr = t.seg.file.Sync()\n\t}\n\tif err != nil {\n\t\tt.seg.broken = true",
 		}}, catchByError},
 		{"tail not cut", []edit{{
 			"snapshot/recovery.go", "if int64(len(sc.Data)) > sc.End {", "if int64(len(sc.Data)) > sc.End && seededFault != \"tail not cut\" {",
 		}}, catchByDamage},
 		{"trimmed before the snapshot is durable", []edit{{
-			"snapshot/keeper.go", "\terr := a.writeSnapshot(p)\n",
-			"\tif seededFault == \"trimmed before the snapshot is durable\" {\n\t\tfor _, n := range p.finished {\n\t\t\ta.fs.Remove(segmentName(n))\n\t\t}\n\t\ta.fs.SyncDir(journalDir)\n\t}\n\terr := a.writeSnapshot(p)\n",
+			"snapshot/keeper.go", "\terr := writeSnapshot(k.fs, p, &k.book.waits, k.halt)\n",
+			"\tif seededFault == \"trimmed before the snapshot is durable\" {\n\t\tfor _, n := range p.finished {\n\t\t\tk.fs.Remove(segmentName(n))\n\t\t}\n\t\tk.fs.SyncDir(journalDir)\n\t}\n\terr := writeSnapshot(k.fs, p, &k.book.waits, k.halt)\n",
 		}}, catchAtSnapshot},
 		{"outcome before the 250", []edit{{
 			"relay/visit.go", "\treturn newVisit(n)\n",

@@ -1,0 +1,40 @@
+package snapshot
+
+import (
+	"math"
+	"time"
+)
+
+// bell calls the writer goroutine: at once when somebody waits for a commit, within the commit interval when something is
+// to be recorded and nobody waits. It is how the lower parts reach the writer without knowing it.
+type bell struct {
+	now      chan struct{} // holds one call; more calls before the writer comes are the same call
+	late     *time.Timer   // runs while something waits for its commit and nobody waits for that
+	interval time.Duration
+
+	armed bool // late runs; guarded by ledger.mu
+}
+
+func newBell(interval time.Duration) *bell {
+	return &bell{now: make(chan struct{}, 1), late: time.NewTimer(math.MaxInt64), interval: interval}
+}
+
+// ring calls the writer at once. It never blocks, and needs no lock.
+func (l *bell) ring() {
+	select {
+	case l.now <- struct{}{}:
+	default:
+	}
+}
+
+// ringLater calls the writer within the interval. ledger.mu is held. The first call starts the clock, and later calls do
+// not move it: otherwise a steady stream of outcomes would never be committed.
+func (l *bell) ringLater() {
+	if !l.armed {
+		l.armed = true
+		l.late.Reset(l.interval)
+	}
+}
+
+// heeded notes that the writer has come. ledger.mu is held. A late call under way costs an empty commit, which is not written.
+func (l *bell) heeded() { l.armed = false }

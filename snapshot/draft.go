@@ -1,0 +1,96 @@
+package snapshot
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/snapshot/format"
+)
+
+// draft is the commit in the making, the segment it will go to, and whether anything can be written at all. It is the lower
+// half of the ledger: it knows segments and marks, and no message. Its mutex is the ledger's.
+type draft struct {
+	cfg   *Config
+	bell  *bell
+	epoch uint64 // of this start
+
+	// unwritable is why nothing can be recorded now, not even an outcome; nil: it can. The writer goroutine writes it, and it
+	// is read without mu: a handler asks before each visit.
+	unwritable atomic.Pointer[error]
+
+	mu      sync.Mutex
+	active  *segment // its file is written to
+	next    *batch   // the commit in the making; its segment may come after active
+	newest  uint64   // highest segment number given out
+	blocked error    // why nothing is taken now
+}
+
+// seal closes the commit in the making and begins the next one, in the next segment when this one is full. It returns nil
+// when there is nothing to write, or when the active segment is broken. spare is a buffer for the next commit, or nil; it is
+// used only when a batch is returned.
+func (d *draft) seal(spare []byte) *batch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bell.heeded()
+	b := d.next
+	if b.empty() || d.active.broken {
+		return nil
+	}
+	b.seal()
+	next := b.seg
+	full := b.endsAt() > d.cfg.Journal.SegmentBytes-d.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2
+	if full && d.blocked == nil {
+		next = d.newSegment()
+	}
+	d.next = newBatch(next, spare, d.bell)
+	return b
+}
+
+// newSegment makes the next segment, in RAM only. mu is held, or no other goroutine runs yet. A number is never given out
+// twice, even if its segment never came to the disk: marks may name it.
+func (d *draft) newSegment() *segment {
+	d.newest++
+	h := format.Header{
+		Magic: format.SegmentMagic, Version: format.Version, Number: d.newest, Epoch: d.epoch, Salt: newSalt(), Created: time.Now(),
+	}
+	return &segment{number: d.newest, head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
+}
+
+// newSalt is random: see format.Header.Seed.
+func newSalt() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// refusal is why nothing is taken now, or nil.
+func (d *draft) refusal() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.blocked
+}
+
+// noteUnwritable notes when not even outcomes can be recorded: the segment is broken, or has no room left for the commit
+// that failed, which holds some. Deliveries stop then. mu is held.
+func (d *draft) noteUnwritable(failed *batch, err error) {
+	if errors.Is(err, errGone) {
+		d.unwritable.Store(nil) // see Agent.Unwritable
+		return
+	}
+	full := failed != nil && failed.seg == d.active && len(failed.marks) > 0
+	if (d.active.broken || full) && d.cfg.Ack != AckMemory {
+		d.unwritable.Store(&err)
+	}
+}
+
+// retry returns a new segment to go on in after a failure, and false when there was none, or no segment can help. The number
+// is used up in each case.
+func (d *draft) retry() (*segment, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.newSegment(), d.blocked != nil && !errors.Is(d.blocked, errGone)
+}

@@ -1,0 +1,118 @@
+package snapshot
+
+import (
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
+)
+
+// entry is what the ledger knows of a message that is not gone. ledger.mu guards it; the message itself is immutable.
+type entry struct {
+	msg       *relay.Message
+	at        place
+	from      *place   // where the message stood before, until the copy at at is durable
+	nodeOf    []uint32 // node of each recipient; nil when there is one node
+	redo      bool     // the record at from is lost; if this copy fails too, write it again
+	acked     bool     // its door has been told that the message is taken
+	waits     bool     // some node of it may have a waits record
+	gone      bool
+	prev, nxt *entry // the others in at.seg.live
+}
+
+// markDone sets recipient i done wherever the message stands, appends the marks that say so, and reports whether the
+// recipient was open.
+func (e *entry) markDone(i int, marks []byte) ([]byte, bool) {
+	if !e.at.markDone(i) {
+		return marks, false
+	}
+	marks = format.AppendDone(marks, e.at.seg.number, e.at.base+uint32(i))
+	// Until the copy is durable, recovery may find the message at either place.
+	if e.from != nil && e.from.markDone(i) {
+		marks = format.AppendDone(marks, e.from.seg.number, e.from.base+uint32(i))
+	}
+	return marks, true
+}
+
+// link puts e into the list of the segment of p.
+func (e *entry) link(p place) {
+	e.at = p
+	e.prev, e.nxt = nil, p.seg.live
+	if e.nxt != nil {
+		e.nxt.prev = e
+	}
+	p.seg.live = e
+}
+
+// unlink takes e out of the list of its segment.
+func (e *entry) unlink() {
+	if e.prev != nil {
+		e.prev.nxt = e.nxt
+	} else {
+		e.at.seg.live = e.nxt
+	}
+	if e.nxt != nil {
+		e.nxt.prev = e.prev
+	}
+	e.prev, e.nxt = nil, nil
+}
+
+// nodeCount is the number of nodes of the message. The nodes themselves may be gone by now, so nodeOf is asked.
+func (e *entry) nodeCount() int {
+	n := uint32(0)
+	for _, i := range e.nodeOf {
+		n = max(n, i)
+	}
+	return int(n) + 1
+}
+
+// A message is copied into the active segment for one of two reasons: its segment is nearly finished and can be deleted
+// without it, or its record is lost with a broken segment. Until the copy is durable the message stands at both places and
+// every outcome is marked at both, because recovery may find either.
+
+// copyInto writes e once more, into b. unheard says that the MTA may not have heard of the message.
+func (e *entry) copyInto(b *batch, unheard bool) {
+	old := e.at
+	t := takeOf(e.msg, e.nodeOf)
+	t.Copied, t.Origin = true, format.Origin{Segment: old.seg.number, Base: old.base}
+	t.Body = b.bodyNumber(e.msg)
+	p := b.seg.claim(len(e.msg.Rcpts))
+	t.Base = p.base
+	for i := range e.msg.Rcpts {
+		if old.isDone(i) {
+			p.markDone(i)
+			t.Done = append(t.Done, i)
+		}
+	}
+	b.appendTake(&t)
+	if unheard {
+		// A take record without mark 4 says it, but a copy does not, and the first record may be what is lost.
+		b.marks = format.AppendUnheard(b.marks, t.ID)
+	}
+	e.unlink()
+	e.from = &old
+	old.seg.moved++
+	e.link(p)
+	b.copies = append(b.copies, e)
+}
+
+// confirmCopy lets the copy, which is durable, take the place of what it was made from.
+func (e *entry) confirmCopy() {
+	old := e.from
+	e.from, e.redo = nil, false
+	old.seg.moved--
+	old.markAll(len(e.msg.Rcpts))
+}
+
+// undoCopy puts e back where it stood, because its copy was not written. It reports whether the message has no record there
+// either and must be written again.
+func (e *entry) undoCopy() bool {
+	old := e.from
+	e.from = nil
+	old.seg.moved--
+	e.at.markAll(len(e.msg.Rcpts))
+	if e.gone {
+		return false
+	}
+	e.unlink()
+	e.link(*old)
+	return e.redo
+}

@@ -1,0 +1,257 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+
+	"sync/atomic"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
+)
+
+// maxWaitMarks bounds the marks 2 that gather for a slow disk. Beyond it what nodes have learned stays in RAM, for the next
+// snapshot: losing it costs visits too early, and no mail.
+const maxWaitMarks = 8 << 20
+
+// errGone is returned when the journal was deleted under the running daemon. Only a new start can help.
+var errGone = errors.New("the journal's files were deleted under the running daemon")
+
+// ledger is the journal's state in RAM: where each message is recorded, who is done, what is in doubt, and the next commit.
+// One mutex guards all of it, because taking a message changes all of it in one moment: its positions, its frame in the
+// commit, and its entry must agree. No I/O, no logging and no blocking channel operation happens under the mutex.
+//
+// Doors and handlers call it from their own goroutines (this file), the writer (commits.go), the keeper (plan.go,
+// copies.go) and the recovery from theirs.
+type ledger struct {
+	draft
+	count *counts
+	waits waits // has locks of its own, which come after mu
+
+	// mu of the draft guards all that follows.
+	segs    map[uint64]*segment
+	entries map[relay.ID]*entry
+	doubts  doubts
+	redo    []*entry // acknowledged, but their record is lost: they go into the next segment
+	closed  bool
+}
+
+// counts are the counters behind Status.
+type counts struct {
+	takes, rcpts, dones, bytes, commits, syncs, snapshots atomic.Int64
+}
+
+// record puts m into the commit in the making and returns that. When the commit is full, it returns it with false, and m must
+// wait for the next one.
+func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, false, ErrClosed
+	case l.blocked != nil:
+		return nil, false, l.blocked
+	case l.entries[m.ID] != nil:
+		return nil, false, fmt.Errorf("id %s is in the journal already", m.ID)
+	}
+	b := l.next
+	if len(b.buf) >= l.cfg.Journal.CommitBytes {
+		l.bell.ring()
+		return b, false, nil
+	}
+	l.writeTake(b, m)
+	if l.cfg.Ack == AckMemory {
+		l.bell.ringLater()
+	} else {
+		l.bell.ring()
+	}
+	return b, true, nil
+}
+
+// writeTake writes m into b and gives it an entry. mu is held.
+func (l *ledger) writeTake(b *batch, m *relay.Message) {
+	e := &entry{msg: m, nodeOf: nodesOf(m), acked: l.cfg.Ack == AckMemory}
+	t := takeOf(m, e.nodeOf)
+	t.Body = b.bodyNumber(m)
+	p := b.seg.claim(len(m.Rcpts))
+	t.Base = p.base
+	b.appendTake(&t)
+	e.link(p)
+	l.entries[m.ID] = e
+	l.doubts.unheard[m.ID] = false
+	b.takes = append(b.takes, e)
+}
+
+// recordDone records that a recipient is done.
+func (l *ledger) recordDone(id relay.ID, rcpt int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[id]; e != nil && rcpt >= 0 && rcpt < len(e.msg.Rcpts) {
+		l.markDone(e, rcpt)
+		l.bell.ringLater()
+	}
+}
+
+// markDone sets recipient i of e done. mu is held.
+func (l *ledger) markDone(e *entry, i int) {
+	marks, news := e.markDone(i, l.next.marks)
+	if l.next.marks = marks; news {
+		l.count.dones.Add(1)
+	}
+}
+
+// recordGone records that all recipients of a message are done, and forgets the message.
+func (l *ledger) recordGone(id relay.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if e == nil {
+		return
+	}
+	for i := range e.msg.Rcpts {
+		l.markDone(e, i)
+	}
+	l.bell.ringLater()
+	l.erase(e)
+}
+
+// erase drops e, whose recipients are all marked done. mu is held.
+func (l *ledger) erase(e *entry) {
+	e.gone = true
+	e.unlink()
+	delete(l.entries, e.msg.ID)
+	l.doubts.dropMessage(e.msg.ID, e.nodeCount())
+	if e.waits {
+		l.waits.dropMessage(e.msg.ID, e.nodeCount())
+	}
+}
+
+// recordWait records that n waits for its next visit. reached says whether a receiver was asked.
+func (l *ledger) recordWait(n *relay.Node, reached bool) {
+	k, w := nodeOf(n), waitOf(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[n.Message.ID]
+	if e == nil {
+		return
+	}
+	e.waits = true
+	l.waits.learn(k, w)
+	if len(l.next.marks) < maxWaitMarks {
+		l.next.marks = format.AppendWait(l.next.marks, k, w)
+		l.bell.ringLater()
+	}
+	if l.doubts.outlive(k, reached) { // mark 2 has ended mark 3: it is written again
+		l.next.marks = format.AppendBegun(l.next.marks, k)
+	}
+}
+
+// recordBegun records that a visit of n begins, and returns the commit that holds the mark. It returns nil when there is nothing
+// to wait for: the message is not here, ack = "memory" promises nothing, or the state directory was deleted.
+func (l *ledger) recordBegun(n *relay.Node) relay.Record {
+	k := nodeOf(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.entries[n.Message.ID] == nil {
+		return nil
+	}
+	why := l.unwritable.Load()
+	l.doubts.arise(k, why != nil)
+	if why != nil {
+		return newFailed(*why)
+	}
+	l.next.marks = format.AppendBegun(l.next.marks, k)
+	l.bell.ringLater()
+	if l.cfg.Ack == AckMemory || errors.Is(l.blocked, errGone) {
+		return nil
+	}
+	return l.next
+}
+
+// loseReply keeps the doubt about n over the deferral that follows.
+func (l *ledger) loseReply(n *relay.Node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubts.loseReply(nodeOf(n))
+}
+
+// recordPutBack records that the visit of n never was: by it, the receiver has nothing.
+func (l *ledger) recordPutBack(n *relay.Node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.withdraw(nodeOf(n), n.Class)
+}
+
+// withdraw takes mark 3 of a node back, by a mark 2 with what the node had learned. mu is held.
+func (l *ledger) withdraw(k format.Node, class string) {
+	if !l.doubts.withdraw(k) {
+		return
+	}
+	w, ok := l.waits.of(k)
+	if !ok {
+		w = format.Wait{Class: class}
+	}
+	l.next.marks = format.AppendWait(l.next.marks, k, w)
+	l.bell.ringLater()
+}
+
+// recordHeard records that the MTA has heard of a message, which may be gone by now.
+func (l *ledger) recordHeard(id relay.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.doubts.hear(id) {
+		l.next.marks = format.AppendHeard(l.next.marks, uint64(id))
+		l.bell.ringLater()
+	}
+}
+
+// hangUp notes that the MTA has not heard of a message. The journal says so already: mark 4 is missing.
+func (l *ledger) hangUp(id relay.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubts.hangUp(id, l.entries[id] != nil)
+}
+
+// stopTaking refuses all takes from now on, and reports false when it was called before. No visit is under way at a clean stop, so
+// a node whose visit began and was not decided is not in doubt: the visit came to nothing.
+func (l *ledger) stopTaking() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.closed = true
+	for k := range l.doubts.nodes {
+		if e := l.entries[relay.ID(k.ID)]; e != nil {
+			l.withdraw(k, e.msg.Class)
+		}
+	}
+	return true
+}
+
+// restore enters e, which stands at p, with its nodes that are left and open recipients. It reports false when the message
+// is known already: a copy of it was restored, or it was taken meanwhile.
+func (l *ledger) restore(e *entry, p place, open int, nodes []relay.SavedNode) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.entries[e.msg.ID] != nil {
+		return false
+	}
+	e.link(p)
+	p.seg.undone += open
+	p.seg.total = max(p.seg.total, p.base+uint32(len(e.msg.Rcpts)))
+	l.entries[e.msg.ID] = e
+	for _, n := range nodes {
+		if n.Begun {
+			l.doubts.inherit(format.Node{ID: uint64(e.msg.ID), Index: uint32(n.Index)})
+		}
+	}
+	return true
+}
+
+// name notes that the mail log has named the messages that the recovery handed on.
+func (l *ledger) name() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubts.name()
+}

@@ -1,0 +1,158 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/snapshot/format"
+)
+
+// Open takes possession of the state directory dir, which is made if it is missing, and starts a new segment. It fails,
+// having changed nothing, when another daemon uses dir (ErrLocked), when a file in it is of a newer version
+// (ErrVersion), or when something that must be there is not (ErrMissing). log may be nil.
+func Open(dir string, cfg Config, log hclog.Logger) (*Agent, error) {
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := prepareDir(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if kind := volatile(dir); kind != "" {
+		log.Warn("state directory is on a file system that does not keep the journal's promises: a reboot or a lost server loses mail", "dir", dir, "filesystem", kind)
+	}
+	a, err := open(osFS{dir}, cfg, log)
+	if err != nil {
+		lock.Close()
+		return nil, stateError(dir, err)
+	}
+	a.lock = lock
+	return a, nil
+}
+
+// open is Open without the lock, on any file system.
+func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
+	v, err := look(fs, cfg.salvage)
+	if err != nil {
+		return nil, err
+	}
+	if v.epoch+1 >= 1<<(64-epochBits) {
+		return nil, errors.New("message ids are used up")
+	}
+	a := assemble(fs, cfg, log, v)
+	if err := a.establish(v); err != nil {
+		return nil, err
+	}
+	go a.writer.run() // ended by Close
+	go a.keeper.run() // ended by Close, before the writer
+	return a, nil
+}
+
+// assemble makes the agent and its parts, each from those below it.
+func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
+	a := &Agent{cfg: cfg, log: log, fs: fs, kept: v.snap.Kept}
+	a.found.Store(v)
+	a.ids.Store((v.epoch + 1) << epochBits)
+	call := newBell(cfg.Journal.CommitInterval)
+	a.book = &ledger{
+		draft: draft{cfg: &a.cfg, bell: call, epoch: v.epoch + 1, newest: v.newest}, count: &a.count,
+		segs: v.inRAM(), entries: make(map[relay.ID]*entry), doubts: newDoubts(),
+	}
+	t := &tape{fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count}
+	a.writer = &writer{
+		cfg: &a.cfg, book: a.book, bell: call, tape: t, healer: &healer{tape: t, book: a.book, log: log},
+		flushes: make(chan chan error), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	a.keeper = &keeper{
+		fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count, writer: a.writer,
+		kick: make(chan chan error), crowded: make(chan struct{}, 1), halt: make(chan struct{}), done: make(chan struct{}), parts: make(map[string]func() []byte),
+		generation: v.generation, valid: v.snap.Head.Number, retired: v.leftovers,
+	}
+	return a
+}
+
+// establish is what Open changes in the state directory: unfinished files go, and the new segment comes. Its header makes
+// the epoch durable, and with it every message id of this start. No goroutine runs yet.
+func (a *Agent) establish(v *survey) error {
+	if err := sweep(a.fs, v.unfinished); err != nil {
+		return err
+	}
+	if a.cfg.salvage {
+		if err := a.setAside(v); err != nil {
+			return err
+		}
+	}
+	if err := a.makeDirs(v.fresh); err != nil {
+		return err
+	}
+	s, t, last := a.book.newSegment(), a.writer.tape, v.lastHeader()
+	// A full disk must not keep the daemon from delivering what it has: it starts with room for outcomes only.
+	if err := t.create(s, last, a.cfg.Journal.SegmentBytes, format.BlockSize+a.cfg.Journal.reserve()); err != nil {
+		return err
+	}
+	if s.allocated < a.cfg.Journal.SegmentBytes {
+		a.book.blocked = fmt.Errorf("journal: no room for a segment of %d bytes: %w", a.cfg.Journal.SegmentBytes, syscall.ENOSPC)
+		a.log.Error("disk full: waiting mail is delivered, and no mail is taken until there is room", "error", a.book.blocked)
+	}
+	a.book.segs[s.number], a.book.active, t.seg = s, s, s
+	a.book.next = newBatch(s, nil, a.book.bell)
+	if last.Number > 0 {
+		t.linkOld(last.Number, s.number)
+	}
+	return nil
+}
+
+// setAside is the part of establish for Salvage: what cannot be read gets another name.
+func (a *Agent) setAside(v *survey) error {
+	numbers, err := v.setAsideBad(a.fs)
+	for _, n := range numbers {
+		delete(a.book.segs, n)
+	}
+	return err
+}
+
+// makeDirs makes the state directory's parts. The first snapshot comes before the journal's directory, so that a journal
+// without any snapshot always means that one was lost.
+func (a *Agent) makeDirs(fresh bool) error {
+	if fresh {
+		if err := makeDir(a.fs, snapshotDir); err != nil {
+			return err
+		}
+	}
+	if fresh && !a.cfg.salvage {
+		first := &plan{head: format.Header{Magic: format.SnapshotMagic, Version: format.Version, Number: 1, Salt: newSalt(), Created: time.Now()}}
+		if err := writeSnapshot(a.fs, first, &a.book.waits, a.keeper.halt); err != nil {
+			return err
+		}
+		a.keeper.generation, a.keeper.valid = 1, 1
+	}
+	return makeDir(a.fs, journalDir)
+}
+
+func makeDir(fs fileSystem, dir string) error {
+	if err := fs.Mkdir(dir); err != nil {
+		return err
+	}
+	return fs.SyncDir(".")
+}
+
+// sweep removes files that were never finished.
+func sweep(fs fileSystem, unfinished []string) error {
+	for _, name := range unfinished {
+		if err := fs.Remove(name); err != nil && !isNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
