@@ -1,38 +1,95 @@
 // Package snapshot is the recovery agent: it makes messages that live in RAM survive a crash.
 //
 // The journal is a sequence of segments, files that are only appended to. A message is a frame of some hundred bytes in
-// the current segment, and its body a frame that all its messages in that segment share. Every recipient taken has a
-// position in its segment, and the segment's bit vector, in RAM, says who is done. Outcomes are frames too, so that the
-// vector can be made again from the disk. A segment whose bits are all set is deleted; what is left in one that is nearly
-// finished is copied into the current one. Delivery never reads the disk.
+// the current segment, and its body is a frame that all its messages in that segment share. Every recipient taken has a
+// position in its segment, and the segment's bit vector, in RAM, says which recipients are done. Outcomes are frames too, so
+// that the vector can be made again from the disk. A segment whose bits are all set is deleted; what is left in a nearly
+// finished one is copied into the current one. Delivery never reads the disk.
 //
-// One goroutine, the writer, gathers what many doors give it while the disk is busy with the commit before, and writes it
-// in one write and one fsync: see writer.go for the commit, heal.go for what happens when the disk fails. Another, the keeper,
-// writes a snapshot at times: the bit vectors, and what is soft. A snapshot is written from a copy of the vectors, made
-// in one short moment, and from the soft state shard by shard, so that nobody waits for it. Replaying the journal from
-// the beginning of the segment in which the snapshot was begun leads to the same state however often it is done.
+// A snapshot holds the bit vectors and what the waiting nodes have learned. It is written from a copy of the vectors, made in
+// one short moment, and from the rest shard by shard, so that nobody waits for it. Replaying the journal from the beginning
+// of the segment in which the snapshot was begun leads to the same state however often it is done.
 //
 // FORMAT.md beside this file has the promises, every byte, and what each crash leaves behind.
+//
+// # Parts
+//
+// Each part knows only the parts below it; nothing calls upwards.
+//
+//	Agent      the façade: what doors, handlers and the daemon call
+//	recovery   reads the journal twice at a start and gives out what is not done
+//	keeper     goroutine: snapshots, copying forward, deleting files
+//	writer     goroutine: gathers, writes and syncs the commits
+//	healer     what is lost when the disk fails, and where to go on
+//	tape       the active segment's file, and what was written to it and not synced
+//	ledger     where each message is recorded, who is done, what is in doubt
+//	draft      the commit in the making, and whether anything can be written
+//	survey     what is in a state directory, before anything is changed
+//	batch, segment, entry, doubts, waits, bell    the pieces of the ledger
+//	format     the bytes (a package of its own)
+//
+// # Who may touch what
+//
+//	ledger, draft, doubts, entries, segments' counters and vectors    ledger.mu
+//	waits                                                             a lock for each shard
+//	a batch: until it is sealed                                       ledger.mu
+//	a batch: afterwards; tape; healer; the file of a segment          the writer goroutine
+//	keeper's generation, retired                                      the keeper goroutine
+//	keeper.parts                                                      keeper.mu
+//	recovery                                                          the goroutine that called Recover
+//	survey                                                            Open, then Recover
+//
+// Lock order: ledger.mu, then one shard of waits. keeper.mu is held with no other lock. Under ledger.mu there is no I/O, no
+// logging and no channel operation that can block.
+//
+// # Goroutines
+//
+// Open starts two, after everything that can fail. The writer ends when Close closes writer.quit, the keeper when Close
+// closes keeper.halt; Close waits for each. The keeper ends first, because its last snapshot needs the writer's last commit,
+// and because copying forward waits for the writer. A door that waits in Take is told by the writer; after writer.quit no
+// door can be waiting, because stopTaking and the last drain came before.
+//
+// # What a crash leaves
+//
+//	while a commit is written         any part of it; its messages were not acknowledged (ack = "journal")
+//	after the fsync, before the doors are told    the messages come back as unheard: the MTA offers them again
+//	while a segment is made           a .tmp file, which is removed, or a segment without frames
+//	while a visit is under way        mark 3: the node comes back in doubt, and the mail log names its recipients
+//	after a reply, before its outcome is durable  the same
+//	while a message is copied         both places; a copy without its body falls back to the old place
+//	while a snapshot is written       the snapshot before, and all segments it needs
+//	while files are deleted           files too many; the next start knows them from the snapshot
+//	during recovery                   the same as before: old segments are only cut at a torn tail
+//
+// # Words
+//
+// heard, unheard: the MTA knows, or may not know, that the message is taken. doubt: delivery of a node was started and no
+// reply is on record, so the receiver may already have the message. named: the mail log has named the recipients who may get
+// a message twice. unwritable: the journal can record nothing now, not even an outcome. blocked: no message is taken now.
 //
 // # Why
 //
 // Why no engine: a log-structured store keeps every record under a key, merges, and syncs by its own rules; here nothing
-// is ever looked up, the only reader is recovery, and to delete is to set a bit.
+// is ever looked up, the only reader is recovery, and deleting is setting a bit.
 //
-// Why a number in each mark and no message id: a position is two or three bytes, and it can never fit another message,
-// because neither numbers of segments nor positions are given out twice.
+// Why a position in each mark and no message id: a position is two or three bytes, and it can never fit another message,
+// because neither segment numbers nor positions are given out twice.
 //
-// Why a visit is recorded before the end of its message goes out: after a crash nobody else could say whose receiver may
-// have answered unheard, and "some of the last seconds" is no help to a postmaster. The mark is put into the commit in the
-// making when the node leaves its queue, and is waited for where the body would be written, which over a network is later
-// than the commit; so it costs no time there, and with a receiver on the same host a few per cent. It also is what stops
-// deliveries when outcomes cannot be recorded any more. The rejected other way, to sync each outcome before the next
-// message, costs as much and names nobody.
+// Why a visit is recorded before the end of its message goes out: after a crash nobody else could say which receiver may
+// have the message without our having read its reply, and "some of the last seconds" is no help to a postmaster. The mark is
+// put into the commit in the making when the node leaves its queue, and is waited for where the body would be written. Over
+// a network the commit is done earlier than that, so the mark costs no time; with a receiver on the same host it costs a few
+// per cent. The mark also stops deliveries when outcomes cannot be recorded any more. The rejected way, to sync each outcome
+// before the next message, costs as much and names nobody.
 //
-// Why two snapshots are kept, and segments one snapshot longer than needed: with the newest unreadable, the one before
-// still fits the files that are there.
+// Why one mutex for the ledger: a take changes positions, frame and entry together, and the critical section is some
+// hundred nanoseconds beside an fsync of milliseconds. The rejected way, a lock for each segment, needs two of them whenever
+// a message is copied.
+//
+// Why two snapshots are kept, and segments one snapshot longer than needed: when the newest snapshot is unreadable, the one
+// before still fits the files that are there.
 //
 // Why a broken segment is left at once and not repaired: after a failed fsync nobody knows which of its pages the disk
-// has. The next segment's header says up to where it is to be believed, which is where the last fsync that succeeded
-// reached, so that what was refused can not come back.
+// has. The next segment's header says up to where the broken one may be believed: to where the last successful fsync
+// reached, so that a message that was refused cannot come back.
 package snapshot
