@@ -41,11 +41,13 @@ type Agent struct {
 
 var _ relay.Journal = (*Agent)(nil)
 
-// NewID returns an id that no message of this state directory ever had.
+// NewID returns an id that no message of this state directory ever had: above the epoch of this start, which Open has made
+// durable, it counts. An old mark "done" can therefore never fit a new message.
 func (a *Agent) NewID() relay.ID { return relay.ID(a.ids.Add(1)) }
 
 // Take implements relay.Journal: it returns nil when m is as safe as Config.Ack says. After an error the message stays with
-// the MTA: it is not in the journal, or only in a part that recovery leaves out.
+// the MTA: it is not in the journal, or only in a part that recovery leaves out. Take runs on the door's goroutine, writes m's
+// record into the commit in the making, and waits for the writer; doors that wait together share one fsync.
 func (a *Agent) Take(m *relay.Message) error {
 	b, err := a.admit(m)
 	if err != nil {
@@ -61,7 +63,8 @@ func (a *Agent) Take(m *relay.Message) error {
 	return nil
 }
 
-// admit puts m into the next commit that has room.
+// admit puts m into the next commit that has room. It waits at most maxWaiting: the MTA hangs up on a door that does not answer,
+// and offers the message again.
 func (a *Agent) admit(m *relay.Message) (*batch, error) {
 	if err := fits(m); err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ func (a *Agent) admit(m *relay.Message) (*batch, error) {
 	}
 }
 
-// fits refuses what no frame may hold.
+// fits refuses what no frame can hold. A recipient costs at most about a kilobyte beside the message's own size.
 func fits(m *relay.Message) error {
 	if len(m.Rcpts) == 0 {
 		return errors.New("message without recipients")
@@ -112,7 +115,8 @@ func (a *Agent) Unwritable() error {
 // noRelay is what an event names as its relay when no receiver was reached.
 const noRelay = "none"
 
-// Event implements relay.Listener. It records what is decided and does not wait for the disk.
+// Event implements relay.Listener. It records what is decided and does not wait for the disk: a handler that waited for the
+// fsync of each outcome would deliver as slowly as the disk syncs. Events about messages that are not here are ignored.
 func (a *Agent) Event(e *relay.Event) {
 	switch e.Kind {
 	case relay.EventHeard:
@@ -149,10 +153,10 @@ func (a *Agent) Keep(name string, save func() []byte) { a.keeper.register(name, 
 // Kept returns what the last start kept under name, or nil.
 func (a *Agent) Kept(name string) []byte { return a.kept[name] }
 
-// WriteSnapshot writes a snapshot now.
+// WriteSnapshot writes a snapshot now, and waits for it. It does nothing before the recovery is complete.
 func (a *Agent) WriteSnapshot() error { return a.keeper.ask() }
 
-// Flush makes durable what was recorded so far.
+// Flush makes durable what was recorded so far, and waits for it.
 func (a *Agent) Flush() error { return a.writer.drain() }
 
 // Recover gives f each message that has recipients who are not done, in the order in which the messages were taken, and then
@@ -184,6 +188,8 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 // Close makes everything durable, so that the next start delivers nothing twice, writes a last snapshot and gives the
 // state directory free. What is told to Event meanwhile may be forgotten: whoever delivers must have stopped. Close ends both
 // goroutines and waits for them. A second call does nothing.
+//
+// The order matters: refuse takes, commit what was recorded, write the snapshot that says so, and only then end the writer.
 func (a *Agent) Close() error {
 	if !a.book.stopTaking() {
 		return nil

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -397,4 +398,21 @@ func TestRealDirectory(t *testing.T) {
 		w.settled()
 	}
 	must(t, Verify(dir))
+}
+
+// TestStatusOfTheRecovery: the first start in a directory has nothing to say of a recovery, and every later one has.
+func TestStatusOfTheRecovery(t *testing.T) {
+	m := newMemFS()
+	for round, want := range []string{`"recovered":true}`, `"clean":true`, `"clean":false`} {
+		a, _, _ := mustStart(t, m, smallConfig())
+		text, err := json.Marshal(a.Status())
+		must(t, err)
+		if !strings.Contains(string(text), want) {
+			t.Errorf("start %d: no %s in %s", round, want, text)
+		}
+		if round == 0 {
+			must(t, a.Close())
+		}
+		m = m.killed()
+	}
 }

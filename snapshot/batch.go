@@ -22,7 +22,7 @@ type batch struct {
 	err    error
 	bell   *bell
 
-	told bool // belongs to the writer: done is closed
+	concluded bool // belongs to the writer: done is closed
 }
 
 // newBatch begins a commit at the end of s. buf is reused when it is not nil: a commit buffer grows to some megabytes.
@@ -40,9 +40,11 @@ func newFailed(err error) *batch {
 	return b
 }
 
+// empty reports whether there is nothing to write. A commit frame alone is not written: the next one says what it would say.
 func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.marks) == 0 }
 
-// bodyNumber returns the number of m's body in the segment, and writes the body there if it is new.
+// bodyNumber returns the number of m's body in the segment, and writes the body there if it is new. A body is written once in
+// each segment and not once for all, so that a segment can be read, and deleted, without another one.
 func (b *batch) bodyNumber(m *relay.Message) uint32 {
 	body, sum := bodyOf(m)
 	if n, ok := b.seg.bodies[sum]; ok {
@@ -64,7 +66,8 @@ func (b *batch) appendTake(t *format.TakeRecord) {
 	format.EndFrame(b.buf, at, format.KindTake, b.stamp)
 }
 
-// seal makes the marks a frame. Nothing is added afterwards.
+// seal makes the marks a frame, behind the takes: a mark about a message of the same commit must find it. Nothing is added
+// afterwards. Takes that found the batch full wait for sealed.
 func (b *batch) seal() {
 	if len(b.marks) > 0 {
 		buf, at := format.BeginFrame(b.buf)
@@ -100,8 +103,8 @@ func (b *batch) Err() error { return b.err }
 // conclude tells whoever waits for the batch, once. A batch of ack = "written" is told after its write, and a failure of its
 // sync comes too late to change that.
 func (b *batch) conclude(err error) {
-	if !b.told {
-		b.told, b.err = true, err
+	if !b.concluded {
+		b.concluded, b.err = true, err
 		close(b.done)
 	}
 }

@@ -31,9 +31,9 @@ func wait(t *testing.T, r relay.Record) {
 	must(t, await(r))
 }
 
-// TestBegunIsTold: what was being sent at a crash is told by every start until something becomes of it, whether the
+// TestDoubtIsGivenOut: what was being sent at a crash is named by every start until something becomes of it, whether the
 // journal or a snapshot has it.
-func TestBegunIsTold(t *testing.T) {
+func TestDoubtIsGivenOut(t *testing.T) {
 	for name, snap := range map[string]bool{"journal": false, "snapshot": true} {
 		t.Run(name, func(t *testing.T) {
 			m, w := newMemFS(), newWorld()
@@ -64,7 +64,7 @@ func TestBegunIsTold(t *testing.T) {
 			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: w.offered[w.order[4]], Node: w.offered[w.order[4]].Nodes[0], Rcpt: -1})
 			must(t, w.flush(a))
 			if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(begun(saved)) != 0 {
-				t.Errorf("decided and still told: %v", begun(saved))
+				t.Errorf("decided and still named: %v", begun(saved))
 			}
 		})
 	}
@@ -100,15 +100,15 @@ func TestBegunIsAsSafeAsATake(t *testing.T) {
 	}
 }
 
-// TestSilent: nothing is begun when it cannot be recorded: no room even for outcomes, or a file system that has become
+// TestUnwritable: nothing is begun when it cannot be recorded: no room even for outcomes, or a file system that has become
 // read-only. It ends by itself. With ack = "memory" it never comes to that.
-func TestSilent(t *testing.T) {
+func TestUnwritable(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		errno  syscall.Errno
-		ops    []string
-		ack    Ack
-		silent bool
+		name       string
+		errno      syscall.Errno
+		ops        []string
+		ack        Ack
+		unwritable bool
 	}{
 		{"disk full, with room for outcomes", syscall.ENOSPC, []string{"create", "allocate"}, AckJournal, false},
 		{"disk full to the last byte", syscall.ENOSPC, []string{"create", "allocate", "write"}, AckJournal, true},
@@ -135,8 +135,8 @@ func TestSilent(t *testing.T) {
 				}
 				n := w.offered[w.order[1]].Nodes[0]
 				got := await(a.Begin(n))
-				if silent := errors.Is(a.Unwritable(), tt.errno); silent != tt.silent || (got != nil) != tt.silent {
-					t.Fatalf("begun: %v, silent: %v", got, a.Unwritable())
+				if unwritable := errors.Is(a.Unwritable(), tt.errno); unwritable != tt.unwritable || (got != nil) != tt.unwritable {
+					t.Fatalf("begun: %v, unwritable: %v", got, a.Unwritable())
 				}
 				for _, op := range tt.ops {
 					f.set(op, nil)
@@ -182,7 +182,7 @@ func TestReserveFillsUp(t *testing.T) {
 		time.Sleep(2 * pulseInterval)
 		synctest.Wait()
 		if a.Unwritable() != nil || a.Blocked() == nil {
-			t.Errorf("silent: %v, takes blocked: %v", a.Unwritable(), a.Blocked())
+			t.Errorf("unwritable: %v, takes blocked: %v", a.Unwritable(), a.Blocked())
 		}
 		wait(t, a.Begin(n))
 		b, saved, _, err := start(m.killed(), smallConfig())
@@ -192,9 +192,9 @@ func TestReserveFillsUp(t *testing.T) {
 	})
 }
 
-// TestGoneIsNotSilent: when the state directory was deleted, to send what is in memory is all that is left to do, and
+// TestGoneIsNotUnwritable: when the state directory was deleted, to send what is in memory is all that is left to do, and
 // nothing of it can come back to be sent twice.
-func TestGoneIsNotSilent(t *testing.T) {
+func TestGoneIsNotUnwritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemFS()
 		a, _, _, err := start(m, smallConfig())
@@ -289,12 +289,12 @@ func TestNothingBegunIsKept(t *testing.T) {
 	}
 }
 
-// TestDoneAndUnheard: a message that is done before the MTA has heard that it is taken is told of, whole, until the door
+// TestDoneAndUnheard: a message that is done before the MTA has heard that it is taken is given out, whole, until the door
 // says what the MTA has heard.
 func TestDoneAndUnheard(t *testing.T) {
 	for name, tt := range map[string]struct {
-		kind relay.EventKind
-		told bool
+		kind  relay.EventKind
+		named bool
 	}{
 		"nothing yet": {relay.EventRestored, true},
 		"heard":       {relay.EventHeard, false},
@@ -322,8 +322,8 @@ func TestDoneAndUnheard(t *testing.T) {
 			r, err := b.Recover(func(s relay.Saved) error { saved = append(saved, s); return nil })
 			must(t, err)
 			must(t, b.Close())
-			told := len(saved) == 1 && saved[0].Unheard && len(saved[0].Nodes) == 0
-			if told != tt.told || (r.MaybeTwice == 2) != tt.told || r.Messages != 0 || len(saved) > 1 {
+			named := len(saved) == 1 && saved[0].Unheard && len(saved[0].Nodes) == 0
+			if named != tt.named || (r.MaybeTwice == 2) != tt.named || r.Messages != 0 || len(saved) > 1 {
 				t.Errorf("%s, late %v: %d given out, %s", name, late, len(saved), &r)
 			}
 			if tt.kind != relay.EventRestored && len(a.book.doubts.unheard) > 0 {
@@ -347,14 +347,14 @@ func TestLostReply(t *testing.T) {
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: n, Rcpt: -1})
 		must(t, a.Flush())
 		_, saved, _ := mustStart(t, m.killed(), smallConfig())
-		if told := begun(saved)[msg.ID] == 1; told != lost {
-			t.Errorf("visit %d: told %v, want %v", i, told, lost)
+		if named := begun(saved)[msg.ID] == 1; named != lost {
+			t.Errorf("visit %d: named %v, want %v", i, named, lost)
 		}
 	}
 }
 
-// TestMuteAndGone: a journal that could record nothing and whose directory is then deleted lets go of what is in memory.
-func TestMuteAndGone(t *testing.T) {
+// TestUnwritableAndGone: a journal that could record nothing and whose directory is then deleted lets go of what is in memory.
+func TestUnwritableAndGone(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
 		synctest.Test(t, func(t *testing.T) {
 			m, w, f := newMemFS(), newWorld(), &failing{}
@@ -367,7 +367,7 @@ func TestMuteAndGone(t *testing.T) {
 			}
 			await(a.Begin(w.offered[w.order[0]].Nodes[0]))
 			if a.Unwritable() == nil {
-				t.Fatal("not silent")
+				t.Fatal("not unwritable")
 			}
 			m.mu.Lock()
 			clear(m.names)
@@ -392,7 +392,7 @@ func TestNeverSentIsNotBegun(t *testing.T) {
 		f.set("write", syscall.EROFS)
 		f.set("create", syscall.EROFS)
 		first := w.offered[w.order[0]].Nodes[0]
-		await(a.Begin(first)) // falls silent
+		await(a.Begin(first)) // becomes unwritable
 		a.Event(&relay.Event{Kind: relay.EventPutBack, Message: first.Message, Node: first, Rcpt: -1})
 		for _, id := range w.order[1:] {
 			if await(a.Begin(w.offered[id].Nodes[0])) == nil {
@@ -444,9 +444,9 @@ func TestDoubtStays(t *testing.T) {
 	}
 	const host = "mx.example[192.0.2.1]:25"
 	for _, tt := range []struct {
-		name string
-		do   func(a *Agent, n *relay.Node)
-		told bool
+		name  string
+		do    func(a *Agent, n *relay.Node)
+		named bool
 	}{
 		{"put back", func(a *Agent, n *relay.Node) { a.Begin(n); back(a, n) }, false},
 		{"put back after a lost reply", func(a *Agent, n *relay.Node) {
@@ -493,18 +493,18 @@ func TestDoubtStays(t *testing.T) {
 				tt.do(a, n)
 				must(t, a.Flush())
 				_, saved, _ := mustStart(t, m.killed(), smallConfig())
-				if told, want := len(begun(saved)) == 1, tt.told || restarted && tt.name == "put back"; told != want {
-					t.Errorf("restarted %v: told %v, want %v", restarted, told, want)
+				if named, want := len(begun(saved)) == 1, tt.named || restarted && tt.name == "put back"; named != want {
+					t.Errorf("restarted %v: named %v, want %v", restarted, named, want)
 				}
 			}
 		})
 	}
 }
 
-// TestTold: what was given out as doubtful is given out again until somebody says that it is on record, also when a
+// TestNamed: what was given out as doubtful is given out again until somebody says that it is on record, also when a
 // snapshot was taken meanwhile.
-func TestTold(t *testing.T) {
-	for _, told := range []bool{false, true} {
+func TestNamed(t *testing.T) {
+	for _, named := range []bool{false, true} {
 		m := newMemFS()
 		a, _, _ := mustStart(t, m, smallConfig())
 		must(t, a.Take(message(a.NewID(), "b", "x@a.example")))
@@ -513,13 +513,13 @@ func TestTold(t *testing.T) {
 		if len(saved) != 1 || !saved[0].Unheard {
 			t.Fatalf("given out: %+v", saved)
 		}
-		if told {
+		if named {
 			b.Named()
 		}
 		must(t, b.WriteSnapshot())
 		must(t, b.WriteSnapshot())
-		if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(saved) != 1 || saved[0].Unheard == told {
-			t.Errorf("told %v, given out: %+v", told, saved)
+		if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(saved) != 1 || saved[0].Unheard == named {
+			t.Errorf("named %v, given out: %+v", named, saved)
 		}
 	}
 }

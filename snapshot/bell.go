@@ -15,6 +15,7 @@ type bell struct {
 	armed bool // late runs; guarded by ledger.mu
 }
 
+// newBell returns a bell whose late timer does not run: a timer cannot be made without being started.
 func newBell(interval time.Duration) *bell {
 	return &bell{now: make(chan struct{}, 1), late: time.NewTimer(math.MaxInt64), interval: interval}
 }

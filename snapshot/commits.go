@@ -15,7 +15,8 @@ func (l *ledger) activate(next *segment, limit uint64) {
 	l.segs[next.number], l.active = next, next
 }
 
-// answer tells the doors of b that their messages are taken.
+// answer tells the doors of b that their messages are taken. From here on the messages are acknowledged: a failure may delay
+// their next record, and must never drop them.
 func (l *ledger) answer(b *batch) {
 	l.mu.Lock()
 	rcpts := 0
@@ -76,7 +77,8 @@ func (l *ledger) undo(b *batch, err error) {
 }
 
 // resume writes into next, which is active now, what stayed in RAM, and takes messages again. It returns how many messages
-// it has written again.
+// it has written again. Whoever waits for a mark of the old commit is told to begin again, and not that all is well: the new
+// commit is not durable yet.
 func (l *ledger) resume(next *segment) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Ack says how safe a message is when Take returns.
+// Ack says how safe a message is when Take returns, which is when the MTA hears "taken". FORMAT.md section 1 has the table.
 type Ack string
 
 const (
@@ -17,21 +17,25 @@ const (
 	AckMemory Ack = "memory"
 )
 
-// Config is what the recovery agent can be told.
+// Config is the configuration of the recovery agent. None of it can change while the daemon runs.
 type Config struct {
 	Ack      Ack            `toml:"ack"`
 	Journal  JournalConfig  `toml:"journal"`
 	Snapshot SnapshotConfig `toml:"snapshot"`
 
-	salvage bool // see Salvage
+	salvage bool // set by Salvage: go on where a start would be refused
 }
 
 // JournalConfig is the [journal] table.
 type JournalConfig struct {
-	CommitInterval time.Duration `toml:"commit_interval"` // longest time an outcome waits for its commit
-	CommitBytes    int           `toml:"commit_bytes"`    // bytes in one commit; more takes wait for the next
-	SegmentBytes   int64         `toml:"segment_bytes"`   // size of a segment, reserved on the disk ahead
-	SyncInterval   time.Duration `toml:"sync_interval"`   // ack = "written": longest time between two fsyncs
+	// CommitInterval is the longest time an outcome waits for its commit. A take never waits for it.
+	CommitInterval time.Duration `toml:"commit_interval"`
+	// CommitBytes bounds one commit; more takes wait for the next one. It bounds the memory and the length of one write.
+	CommitBytes int `toml:"commit_bytes"`
+	// SegmentBytes is the size of a segment, reserved on the disk when the segment is made.
+	SegmentBytes int64 `toml:"segment_bytes"`
+	// SyncInterval is, with ack = "written", the longest time between two fsyncs: what a power cut may lose.
+	SyncInterval time.Duration `toml:"sync_interval"`
 }
 
 // SnapshotConfig is the [snapshot] table.
@@ -50,7 +54,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns what is wrong, naming the key.
+// Validate returns the first value that cannot be used, by its key.
 func (c Config) Validate() error {
 	switch c.Ack {
 	case AckJournal, AckWritten, AckMemory:
@@ -66,7 +70,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Validate returns what is wrong, naming the key.
+// Validate returns the first value that cannot be used, by its key without the table.
 func (c JournalConfig) Validate() error {
 	switch {
 	case c.CommitInterval <= 0 || c.CommitInterval > time.Minute:
@@ -81,5 +85,6 @@ func (c JournalConfig) Validate() error {
 	return nil
 }
 
-// reserve is the part of a segment that takes leave free, so that outcomes can still be recorded on a full disk.
+// reserve is the part of a segment that takes do not use. On a full disk outcomes go there: without it nothing could be sent,
+// and the disk would never have room again.
 func (c JournalConfig) reserve() int64 { return c.SegmentBytes / 8 }

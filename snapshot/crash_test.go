@@ -133,7 +133,7 @@ func afterCut(w *world, m *memFS, rng *rand.Rand) error {
 // again takes back the outcomes a crash has made undone: these recipients are visited once more.
 func (w *world) again(saved []relay.Saved) {
 	for _, s := range saved {
-		w.told[s.Message.ID] = true
+		w.named[s.Message.ID] = true
 		if s.Unheard {
 			delete(w.heard, s.Message.ID)
 		}
@@ -162,7 +162,7 @@ func (w *world) clone() *world {
 		c.sent[id] = maps.Clone(w.sent[id])
 	}
 	c.order = append(c.order, w.order...)
-	c.heard, c.told = maps.Clone(w.heard), maps.Clone(w.told)
+	c.heard, c.named = maps.Clone(w.heard), maps.Clone(w.named)
 	return c
 }
 

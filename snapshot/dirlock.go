@@ -40,6 +40,7 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{f}, nil
 }
 
+// readPid returns who holds the lock, as far as the file says so.
 func readPid(f *os.File) string {
 	buf := make([]byte, 20)
 	n, _ := f.ReadAt(buf, 0)
@@ -49,6 +50,7 @@ func readPid(f *os.File) string {
 	return "unknown"
 }
 
+// writePid notes this process in the lock file.
 func writePid(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
 		return err
@@ -61,7 +63,7 @@ func writePid(f *os.File) error {
 	return err
 }
 
-// prepareDir makes the state directory if it is missing, or says in one line why it cannot be used.
+// prepareDir makes the state directory if it is missing. Its error says in one line why the directory cannot be used.
 func prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return stateError(dir, err)
@@ -76,7 +78,8 @@ func prepareDir(dir string) error {
 	return nil
 }
 
-// stateError is the one line a human gets when dir cannot be used.
+// stateError is the one line that a human gets when dir cannot be used. A wrong owner is the usual mistake of a first start, so
+// the line says what to do about it.
 func stateError(dir string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("state directory %s: permission denied for uid %d; make it owned by the user the daemon runs as, mode 0700: %w",

@@ -24,6 +24,7 @@ type doubts struct {
 	unnamed map[relay.ID]bool
 }
 
+// newDoubts returns doubts about nothing; recovery adds those that the last start left.
 func newDoubts() doubts {
 	return doubts{nodes: make(map[format.Node]doubt), unheard: make(map[relay.ID]bool)}
 }
@@ -73,7 +74,8 @@ func (d *doubts) withdraw(n format.Node) bool {
 // inherit notes a doubt that an earlier start left. It is still true when this start ends before a reply is on record.
 func (d *doubts) inherit(n format.Node) { d.nodes[n] = doubt{before: true} }
 
-// hear notes that the MTA has heard, and reports whether that is news. The message itself may be gone by now.
+// hear notes that the MTA has heard, and reports whether that is news: only news is worth a mark. The message itself may be
+// gone by now.
 func (d *doubts) hear(id relay.ID) bool {
 	_, news := d.unheard[id]
 	delete(d.unheard, id)

@@ -31,7 +31,8 @@ type draft struct {
 
 // seal closes the commit in the making and begins the next one, in the next segment when this one is full. It returns nil
 // when there is nothing to write, or when the active segment is broken. spare is a buffer for the next commit, or nil; it is
-// used only when a batch is returned.
+// used only when a batch is returned. While no message is taken, marks are sealed all the same: they go into the reserve of the
+// active segment.
 func (d *draft) seal(spare []byte) *batch {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -60,14 +61,15 @@ func (d *draft) newSegment() *segment {
 	return &segment{number: d.newest, head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
 }
 
-// newSalt is random: see format.Header.Seed.
+// newSalt returns what makes the checksums of one file unlike those of all others: see format.Header.Seed. Random numbers of
+// this kind cannot fail.
 func newSalt() uint64 {
 	var b [8]byte
 	rand.Read(b[:])
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// refusal is why nothing is taken now, or nil.
+// refusal is why no message is taken now, or nil.
 func (d *draft) refusal() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,31 +12,41 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// Record is one line of a dump.
+// Record is one line of a dump. Fields that a kind does not have are left out.
 type Record struct {
+	// File, Offset, Kind and Bytes say where the record stands. The marks of one frame all have the offset of the frame.
 	File   string `json:"file"`
 	Offset int64  `json:"offset"`
 	Kind   string `json:"kind"`
 	Bytes  int64  `json:"bytes"`
 
-	Time     *time.Time `json:"time,omitempty"`     // commit, deferred: due
-	Number   uint64     `json:"number,omitempty"`   // file: its number; body: its number; outcome: segment
-	Position *uint32    `json:"position,omitempty"` // take: of the first recipient; done
-	ID       string     `json:"id,omitempty"`
-	QueueID  string     `json:"queue_id,omitempty"`
-	From     *string    `json:"from,omitempty"`
-	Rcpts    []string   `json:"recipients,omitempty"`
-	Body     *uint32    `json:"body,omitempty"`
-	Copy     bool       `json:"copy,omitempty"`
-	Node     *uint32    `json:"node,omitempty"`
-	Visits   int        `json:"visits,omitempty"`
-	Done     int        `json:"done,omitempty"`  // vector
-	Total    uint32     `json:"total,omitempty"` // vector
-	Text     string     `json:"text,omitempty"`  // reason, damage, name
+	// Time is that of a commit, of the creation of a file, or when a deferred node is due.
+	Time *time.Time `json:"time,omitempty"`
+	// Number is that of the file; of an outcome, that of the segment it is about.
+	Number uint64 `json:"number,omitempty"`
+	// Position is that of the recipient who is done, or of the first recipient of a take.
+	Position *uint32 `json:"position,omitempty"`
+	// ID is that of the message, and QueueID what the MTA called it.
+	ID      string   `json:"id,omitempty"`
+	QueueID string   `json:"queue_id,omitempty"`
+	From    *string  `json:"from,omitempty"`
+	Rcpts   []string `json:"recipients,omitempty"`
+	// Body is the number of the body record, in the record itself and in the takes that name it.
+	Body *uint32 `json:"body,omitempty"`
+	// Copy says that a take was copied forward.
+	Copy bool `json:"copy,omitempty"`
+	// Node and Visits are those of a mark about a node.
+	Node   *uint32 `json:"node,omitempty"`
+	Visits int     `json:"visits,omitempty"`
+	// Done and Total are of a vector: recipients done, and positions given out.
+	Done  int    `json:"done,omitempty"`
+	Total uint32 `json:"total,omitempty"`
+	// Text is a reply, what is damaged, or the name something is kept under.
+	Text string `json:"text,omitempty"`
 }
 
-// Dump writes every record in the state directory dir to w, snapshots first, one a line, for people or as JSON. What
-// does not check is a line of kind "damage" or "torn". It changes nothing and does not mind a daemon that is running.
+// Dump writes every record in the state directory dir to w, snapshots first, one a line, for people or as JSON. Bytes that do
+// not match their checksum are a line of kind "damage" or "torn". Dump changes nothing, and a daemon may be running.
 func Dump(dir string, w io.Writer, asJSON bool) error {
 	out := func(r Record) error {
 		_, err := fmt.Fprintln(w, r.line())
@@ -49,7 +59,7 @@ func Dump(dir string, w io.Writer, asJSON bool) error {
 	return walk(osFS{dir}, out)
 }
 
-// line is the record for people.
+// line is the record as people read it.
 func (r Record) line() string {
 	s := fmt.Sprintf("%s %d %s %d bytes", r.File, r.Offset, r.Kind, r.Bytes)
 	if r.Number > 0 {
@@ -78,10 +88,11 @@ func (r Record) line() string {
 	return s
 }
 
-// Verify reads everything in the state directory dir and changes nothing. It returns nil when all that was durable
-// checks and nothing is missing; the end of a commit that never ended is no fault.
+// Verify reads everything in the state directory dir and changes nothing. It returns nil when everything that was durable is
+// sound and nothing is missing. A torn tail is no fault: the commit never ended, and nobody was answered for it.
 func Verify(dir string) error { return verify(osFS{dir}) }
 
+// verify is Verify on any file system. A missing file is no record, so the survey of a start is asked as well.
 func verify(sys fileSystem) error {
 	var faults []error
 	err := walk(sys, func(r Record) error {
@@ -96,7 +107,7 @@ func verify(sys fileSystem) error {
 	return errors.Join(append(faults, err)...)
 }
 
-// walk gives out each record of each file.
+// walk gives out each record of each file. It goes on after damage, as Salvage would: a human wants to see what is left.
 func walk(sys fileSystem, out func(Record) error) error {
 	v, err := look(sys, true)
 	if err != nil {
@@ -126,6 +137,7 @@ type dumper struct {
 	names       *format.Names
 }
 
+// dumpFile gives out a record for the file and then those in it. A file that cannot be read is one record of damage.
 func (d *dumper) dumpFile(sys fileSystem) error {
 	data, err := readFile(sys, d.name, nil, maxSnapshot)
 	if err != nil {
@@ -146,7 +158,7 @@ func (d *dumper) dumpFile(sys fileSystem) error {
 	return d.dumpGaps(sc)
 }
 
-// scan is what recovery would use for this file.
+// scan is the scan that a recovery would use for this file, so that both agree about what is damage and what is torn.
 func (d *dumper) scan(data []byte, h format.Header) *format.Scan {
 	sure := uint64(len(data)) // a snapshot is durable before it has its name
 	if d.magic == format.SegmentMagic {
@@ -162,6 +174,7 @@ func (d *dumper) scan(data []byte, h format.Header) *format.Scan {
 	return format.NewScan(d.name, data, h, int64(sure))
 }
 
+// dumpGaps comes after the frames of the file, because only its last commit frame decides which gap is damage.
 func (d *dumper) dumpGaps(sc *format.Scan) error {
 	for _, g := range sc.Damage {
 		if err := d.out(Record{File: d.name, Offset: g.From, Kind: "damage", Bytes: g.To - g.From, Text: g.Error()}); err != nil {
@@ -213,11 +226,13 @@ func (d *dumper) dumpFrame(f format.Frame) error {
 	return d.out(r)
 }
 
+// malformed gives out a record that matches its checksum and makes no sense.
 func (d *dumper) malformed(r Record, err error) error {
 	r.Kind, r.Text = "damage", fmt.Sprintf("%s: at byte %d: %s: %v", d.name, r.Offset, r.Kind, err)
 	return d.out(r)
 }
 
+// describeTake fills in the envelope. The content of a mail is not shown: a dump is often sent to somebody.
 func (r *Record) describeTake(t *format.TakeRecord) {
 	r.ID, r.QueueID, r.From, r.Position, r.Body, r.Copy = relay.ID(t.ID).String(), t.QueueID, &t.From, &t.Base, &t.Body, t.Copied
 	for _, x := range t.Rcpts {
@@ -225,7 +240,7 @@ func (r *Record) describeTake(t *format.TakeRecord) {
 	}
 }
 
-// dumpMarks gives out a record for each mark. All carry the offset of their frame.
+// dumpMarks gives out a record for each mark. All carry the offset of their frame. The first error of out ends it.
 func (d *dumper) dumpMarks(r Record, f format.Frame) error {
 	var failed error
 	put := func(x Record) {

@@ -32,7 +32,8 @@ func (e *entry) markDone(i int, marks []byte) ([]byte, bool) {
 	return marks, true
 }
 
-// link puts e into the list of the segment of p.
+// link puts e into the list of the segment of p. The list is inside the entries, because a segment of 64 MB has 100,000 of them
+// and each of them leaves in the middle.
 func (e *entry) link(p place) {
 	e.at = p
 	e.prev, e.nxt = nil, p.seg.live
@@ -64,7 +65,7 @@ func (e *entry) nodeCount() int {
 	return int(n) + 1
 }
 
-// A message is copied into the active segment for one of two reasons: its segment is nearly finished and can be deleted
+// Copies. A message is copied into the active segment for one of two reasons: its segment is nearly finished and can be deleted
 // without it, or its record is lost with a broken segment. Until the copy is durable the message stands at both places and
 // every outcome is marked at both, because recovery may find either.
 

@@ -15,10 +15,11 @@ var (
 	ErrDamaged = format.ErrDamaged
 	// ErrMissing is returned when a segment or the snapshot that must be there is not.
 	ErrMissing = errors.New("missing")
-	// ErrClosed is returned by Take after Close.
+	// ErrClosed is returned by Take, Flush and WriteSnapshot after Close.
 	ErrClosed = errors.New("journal is closed")
-	// ErrBusy is returned by Take when the disk was so slow that the message did not even get into a commit.
+	// ErrBusy is returned by Take when the disk is so slow that the message has found no room in a commit for 20 s. The MTA
+	// keeps it.
 	ErrBusy = errors.New("journal is behind")
-	// ErrTooLarge is returned by Take for a message no segment may hold.
+	// ErrTooLarge is returned by Take for a message that no segment can hold: over 1 GiB.
 	ErrTooLarge = errors.New("message too large for the journal")
 )

@@ -9,8 +9,8 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// fileSystem is the part of a file system the agent needs, under one state directory. It is an interface so that tests
-// can make every call fail and can cut the power between any two of them. Names are relative, with slashes.
+// fileSystem is the part of a file system that the agent needs, under one state directory. It is an interface so that tests
+// can make every call fail and can cut the power between any two calls. Names are relative, with slashes.
 type fileSystem interface {
 	// Open opens an existing file to read and write.
 	Open(name string) (file, error)
@@ -18,13 +18,15 @@ type fileSystem interface {
 	OpenRead(name string) (file, error)
 	// Create makes a file that must not exist yet. Neither the file nor its name is durable until synced.
 	Create(name string) (file, error)
+	// Rename gives a file another name, and replaces a file of that name. A crash leaves one of the two names.
 	Rename(from, to string) error
+	// Remove takes a file's name away.
 	Remove(name string) error
 	// List names the entries of a directory, sorted.
 	List(dir string) ([]string, error)
 	// Mkdir makes a directory; one that exists already is no error.
 	Mkdir(dir string) error
-	// SyncDir makes the names in a directory durable.
+	// SyncDir makes the names in a directory durable. Syncing a file does not do that.
 	SyncDir(dir string) error
 }
 
@@ -33,16 +35,19 @@ type file interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	// Size is the length of the file, reserved space included.
 	Size() (int64, error)
 	// Sync makes the content durable (fdatasync). After an error it must not be called again on this file: the kernel
 	// may have forgotten the pages it could not write and would report success.
 	Sync() error
+	// Truncate sets the length.
 	Truncate(size int64) error
 	// Allocate reserves disk space up to size, as zeros. errors.ErrUnsupported: this file system cannot.
 	Allocate(size int64) error
 }
 
-// writeFile makes name, with data as its content, durable but for its name.
+// writeFile makes name with data as its content. The content is durable afterwards, the name is not: the caller syncs the
+// directory if that matters.
 func writeFile(sys fileSystem, name string, data []byte) error {
 	f, err := sys.Create(name)
 	if err != nil {
@@ -58,7 +63,8 @@ func writeFile(sys fileSystem, name string, data []byte) error {
 	return err
 }
 
-// readFile returns the content of name in buf, grown when it is too small, and is bounded by limit bytes.
+// readFile returns the content of name in buf, which it replaces by a larger one when that is too small. A file of more than
+// limit bytes is damage.
 func readFile(sys fileSystem, name string, buf []byte, limit int64) ([]byte, error) {
 	f, err := sys.OpenRead(name)
 	if err != nil {
@@ -83,9 +89,11 @@ func readFile(sys fileSystem, name string, buf []byte, limit int64) ([]byte, err
 	return buf[:n], err
 }
 
-// isFull reports whether there is no space left for whoever asks.
+// isFull reports whether there is no space left: on the disk, or in the quota of the daemon's user.
 func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
+// isNotExist reports whether err says that there is no such file.
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
+// isExist reports whether err says that there is such a file already.
 func isExist(err error) bool { return errors.Is(err, fs.ErrExist) }

@@ -41,7 +41,8 @@ func (h *healer) collapse(b *batch, err error) {
 	}
 }
 
-// heal tries to go on in a new segment. A broken segment is left at once; a full disk is tried again at each pulse.
+// heal tries to go on in a new segment. A broken segment is left at once; a full disk is tried again at each pulse. Nothing is
+// healed after the journal was deleted: a new file in a deleted directory would hold nothing either.
 func (h *healer) heal() {
 	next, may := h.book.retry()
 	if !may {

@@ -95,14 +95,15 @@ func (k *keeper) permit(r *Report, soon bool) {
 	}
 }
 
-// register has every snapshot hold what save returns.
+// register has every snapshot hold what save returns. A second save under the same name replaces the first.
 func (k *keeper) register(name string, save func() []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.parts[name] = save
 }
 
-// maintain copies forward, takes a snapshot and deletes what it makes needless.
+// maintain copies forward, takes a snapshot and deletes what it makes needless. Copying comes first, so that the snapshot can
+// leave out the segments it has emptied. A failure to copy does not keep the snapshot from being taken.
 func (k *keeper) maintain() error {
 	if k.recovered.Load() == nil {
 		return nil
@@ -117,7 +118,8 @@ func (k *keeper) maintain() error {
 	return err
 }
 
-// forward copies what is left of nearly finished segments into the active one, so that they can be deleted.
+// forward copies what is left of nearly finished segments into the active one, so that they can be deleted. One message that
+// waits for five days would otherwise keep a segment of 64 MB.
 func (k *keeper) forward() error {
 	for budget := int64(forwardBytes); budget > 0; {
 		n := k.book.copySome()
@@ -161,7 +163,8 @@ func (k *keeper) snapshot(clean bool) error {
 	return k.deleteSegments(previous)
 }
 
-// deleteSnapshots deletes all but the newest snapshot and the previous one.
+// deleteSnapshots deletes all but the newest snapshot and the previous one. Snapshots go before segments: one whose segments are
+// gone must not be there to be chosen.
 func (k *keeper) deleteSnapshots(previous uint64) error {
 	names, err := k.fs.List(snapshotDir)
 	if err != nil {

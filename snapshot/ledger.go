@@ -42,7 +42,7 @@ type counts struct {
 }
 
 // record puts m into the commit in the making and returns that. When the commit is full, it returns it with false, and m must
-// wait for the next one.
+// wait for the next one. The message has its entry before its record is durable; if the commit fails, collapse drops both.
 func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +82,7 @@ func (l *ledger) writeTake(b *batch, m *relay.Message) {
 	b.takes = append(b.takes, e)
 }
 
-// recordDone records that a recipient is done.
+// recordDone records that a recipient is done. A mark is written once: a second event about the recipient changes nothing.
 func (l *ledger) recordDone(id relay.ID, rcpt int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +100,8 @@ func (l *ledger) markDone(e *entry, i int) {
 	}
 }
 
-// recordGone records that all recipients of a message are done, and forgets the message.
+// recordGone records that all recipients of a message are done, and forgets the message. Most are done by now; a message that
+// an operator removes has some who are not.
 func (l *ledger) recordGone(id relay.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,7 +127,8 @@ func (l *ledger) erase(e *entry) {
 	}
 }
 
-// recordWait records that n waits for its next visit. reached says whether a receiver was asked.
+// recordWait records that n waits for its next visit. reached says whether a receiver was asked. On a disk so slow that marks
+// gather without bound, what was learned is left to the next snapshot, and only the doubt is recorded.
 func (l *ledger) recordWait(n *relay.Node, reached bool) {
 	k, w := nodeOf(n), waitOf(n)
 	l.mu.Lock()
@@ -168,7 +170,7 @@ func (l *ledger) recordBegun(n *relay.Node) relay.Record {
 	return l.next
 }
 
-// loseReply keeps the doubt about n over the deferral that follows.
+// loseReply keeps the doubt about n over the deferral that follows. It needs no mark: the one of recordBegun is in force.
 func (l *ledger) loseReply(n *relay.Node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,7 +197,8 @@ func (l *ledger) withdraw(k format.Node, class string) {
 	l.bell.ringLater()
 }
 
-// recordHeard records that the MTA has heard of a message, which may be gone by now.
+// recordHeard records that the MTA has heard of a message, which may be gone by now: a fast receiver can answer before the door
+// has sent its reply. Without the mark the next start would name the message's recipients for nothing.
 func (l *ledger) recordHeard(id relay.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -212,8 +215,8 @@ func (l *ledger) hangUp(id relay.ID) {
 	l.doubts.hangUp(id, l.entries[id] != nil)
 }
 
-// stopTaking refuses all takes from now on, and reports false when it was called before. No visit is under way at a clean stop, so
-// a node whose visit began and was not decided is not in doubt: the visit came to nothing.
+// stopTaking refuses all takes from now on, and reports false when it was called before. No visit is under way at a clean
+// stop, so a node whose visit began and was not decided is not in doubt: the visit came to nothing.
 func (l *ledger) stopTaking() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -82,7 +82,7 @@ func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
 	return a
 }
 
-// establish is what Open changes in the state directory: unfinished files go, and the new segment comes. Its header makes
+// establish is all that Open changes in the state directory: unfinished files go, and the new segment comes. Its header makes
 // the epoch durable, and with it every message id of this start. No goroutine runs yet.
 func (a *Agent) establish(v *survey) error {
 	if err := sweep(a.fs, v.unfinished); err != nil {
@@ -140,6 +140,7 @@ func (a *Agent) makeDirs(fresh bool) error {
 	return makeDir(a.fs, journalDir)
 }
 
+// makeDir makes a part of the state directory, with its name durable.
 func makeDir(fs fileSystem, dir string) error {
 	if err := fs.Mkdir(dir); err != nil {
 		return err
@@ -147,7 +148,7 @@ func makeDir(fs fileSystem, dir string) error {
 	return fs.SyncDir(".")
 }
 
-// sweep removes files that were never finished.
+// sweep removes files that were never finished: a crash came before their rename, and nobody was told of what is in them.
 func sweep(fs fileSystem, unfinished []string) error {
 	for _, name := range unfinished {
 		if err := fs.Remove(name); err != nil && !isNotExist(err) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// datasync repeats a call that a signal has interrupted. That is no failed fsync: nothing was tried.
 func datasync(f *os.File) error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
@@ -16,8 +17,8 @@ func datasync(f *os.File) error {
 	}
 }
 
-// allocate makes the file as long as size: a write inside it then neither changes the length, which would cost a commit
-// of the file system's own journal at each fdatasync, nor fails for lack of space.
+// allocate makes the file as long as size. A write inside it then does not change the length, which would cost a commit of
+// the file system's own journal at each fdatasync; and it does not fail for lack of space.
 func allocate(f *os.File, size int64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
@@ -31,6 +32,7 @@ func allocate(f *os.File, size int64) error {
 	}
 }
 
+// pathError names call and file, as package os does for its own calls: a bare "input/output error" helps nobody.
 func pathError(op string, f *os.File, err error) error {
 	if err == nil {
 		return nil
@@ -38,7 +40,8 @@ func pathError(op string, f *os.File, err error) error {
 	return &os.PathError{Op: op, Path: f.Name(), Err: err}
 }
 
-// volatile names the kind of file system under dir when our promises do not hold on it.
+// volatile names the kind of file system under dir when our promises do not hold on it: it is gone after a reboot, or another
+// host decides about its locks and syncs. The daemon warns and goes on, since a test on tmpfs is a fair use.
 func volatile(dir string) string {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {

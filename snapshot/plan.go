@@ -40,6 +40,8 @@ func (l *ledger) plan(generation uint64, clean bool) *plan {
 	if clean {
 		p.head.Flags |= format.FlagClean
 	}
+	// A clean snapshot is the last word on the active segment, so it can say where that ends. Any other one cannot: records
+	// follow while it is written.
 	for n, s := range l.segs {
 		if s.finished() && n < l.active.number && s != l.next.seg {
 			p.finished = append(p.finished, n)

@@ -8,8 +8,9 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// quarantine keeps the bytes that do not check in a file of their own, for a human. The first time counts: the file is
-// not written again.
+// quarantine keeps the bytes that do not match their checksums in a file of their own, for a human: cutting the tail off
+// destroys them. A crash during recovery has the next start find the same bytes; the file of the first time is kept. A
+// failure is only logged, because a full disk must not keep the daemon from delivering.
 func (r *recovery) quarantine(number uint64, sc *format.Scan) {
 	var b []byte
 	for _, g := range sc.Gaps {
@@ -26,14 +27,15 @@ func (r *recovery) quarantine(number uint64, sc *format.Scan) {
 		err = r.trimTorn()
 	}
 	if err != nil && !isExist(err) {
-		r.log.Warn("keeping damaged bytes aside", "file", name, "error", err)
+		r.log.Warn("damaged bytes could not be kept aside", "file", name, "error", err)
 	}
 }
 
-// maxTorn bounds the files of torn tails: each crash may leave one.
+// maxTorn bounds the number of files of torn tails, because each crash may leave one. Files of damage have no bound: each
+// of them is a fault of the disk that somebody has to see.
 const maxTorn = 16
 
-// trimTorn deletes the oldest of them.
+// trimTorn deletes the oldest files of torn tails.
 func (r *recovery) trimTorn() error {
 	names, err := r.fs.List(journalDir)
 	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, tornExt) })

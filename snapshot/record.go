@@ -21,7 +21,7 @@ func takeOf(m *relay.Message, nodeOf []uint32) format.TakeRecord {
 	return t
 }
 
-// messageOf is the message a record holds, without its body.
+// messageOf is the message that a record holds, without its body.
 func messageOf(t *format.TakeRecord) *relay.Message {
 	m := &relay.Message{
 		ID: relay.ID(t.ID), QueueID: t.QueueID, Trace: t.Trace, Header: t.Header, EightBit: t.EightBit,
@@ -34,7 +34,8 @@ func messageOf(t *format.TakeRecord) *relay.Message {
 	return m
 }
 
-// nodesOf lists the node of each recipient of m, or nil when they are all of one.
+// nodesOf lists the node of each recipient of m, or nil when they are all of one node, as in most bulk mail. The journal keeps
+// the numbers because a recovery must divide the recipients in the same way, and the rule for it may have changed by then.
 func nodesOf(m *relay.Message) []uint32 {
 	if len(m.Nodes) < 2 {
 		return nil
@@ -48,7 +49,7 @@ func nodesOf(m *relay.Message) []uint32 {
 	return of
 }
 
-// nodeOf names n as the journal does.
+// nodeOf names n as the journal does: by message and number, since a node has no id of its own.
 func nodeOf(n *relay.Node) format.Node {
 	return format.Node{ID: uint64(n.Message.ID), Index: uint32(n.Index)}
 }

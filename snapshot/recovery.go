@@ -13,17 +13,24 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// recovery is the state of one Recover. It runs on the caller's goroutine, and reads the journal twice: first what was
-// decided, then the messages. Messages are given out one by one, in their order, so that only one segment is in memory.
+// recovery is the state of one Recover. It runs on the goroutine that called Recover, while doors take mail and handlers
+// settle what was given out already.
+//
+// It reads the journal twice. The first pass applies the outcomes, since an outcome stands behind its message, often in a
+// later segment. The second pass gives out the messages, one by one and in their order. The rejected way, one pass that keeps
+// every message until the end, would need the memory of the whole backlog twice.
 type recovery struct {
-	fs      fileSystem
-	log     hclog.Logger
-	book    *ledger
-	segs    map[uint64]*segment // of earlier starts; the ledger's map changes while mail is taken
+	fs   fileSystem
+	log  hclog.Logger
+	book *ledger
+	// segs are those of earlier starts, a copy of the ledger's map: that map changes while mail is taken. Until the second
+	// pass gives out the first message of a segment, only the recovery touches the vector of that segment, without the lock.
+	segs    map[uint64]*segment
 	salvage bool
 
-	give    func(relay.Saved) error
-	report  Report
+	give   func(relay.Saved) error
+	report Report
+
 	names   *format.Names
 	bodies  map[[32]byte][]byte      // bodies given out, each once
 	buf     []byte                   // the segment that is being read
@@ -40,6 +47,7 @@ type bodiless struct {
 	what string
 }
 
+// newRecovery is called before the first message is given out, and while mail may be taken already.
 func newRecovery(fs fileSystem, log hclog.Logger, book *ledger, salvage bool) *recovery {
 	book.mu.Lock()
 	defer book.mu.Unlock()
@@ -49,7 +57,7 @@ func newRecovery(fs fileSystem, log hclog.Logger, book *ledger, salvage bool) *r
 	}
 }
 
-// replay gives f what v found.
+// replay gives f what v found. After an error the ledger is incomplete, and the keeper takes no snapshot of it.
 func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
 	r.give = f
@@ -67,8 +75,8 @@ func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) 
 	return r.report, nil
 }
 
-// handOn leaves the ledger as if this start had taken the messages: what is unheard stays in mind until it is named, and
-// what nodes have learned is kept only for messages that are here. The first pass has read all of it, before it could know.
+// handOn leaves the ledger as if this start had taken the messages: what is unheard stays in mind until it is named. What
+// nodes have learned is kept only for messages that are here: the first pass has read it for all, before it could know which.
 func (r *recovery) handOn() {
 	b := r.book
 	b.mu.Lock()
@@ -81,7 +89,8 @@ func (r *recovery) handOn() {
 	}
 }
 
-// outcomes is the first pass: it reads what was decided since the snapshot began.
+// outcomes is the first pass: it reads what was decided since the snapshot began. What was decided before is in the vectors of
+// the snapshot, and marks that are in both are applied twice, which changes nothing.
 func (r *recovery) outcomes(v *survey) error {
 	for _, p := range v.snap.Soft {
 		if err := format.ReadMarks(p, r.names, r.marksOf(0)); err != nil {
@@ -100,6 +109,8 @@ func (r *recovery) outcomes(v *survey) error {
 	return nil
 }
 
+// outcomesOf reads one segment in the first pass. It knows the bodies of the segment so far, by number, because a copy counts
+// only with its body.
 func (r *recovery) outcomesOf(s *found) error {
 	sc, err := r.load(s)
 	if sc == nil {
@@ -114,17 +125,17 @@ func (r *recovery) outcomesOf(s *found) error {
 			b, err := format.DecodeBody(f.Payload)
 			bodies[b.Number] = err == nil
 		case format.KindTake:
-			// The second pass tells of one that cannot be read.
+			// The second pass reports a malformed one. Reporting it here too would count it twice.
 			if t, err := format.DecodeTake(f.Payload, r.names); err == nil {
-				r.met(s, t, bodies)
+				r.meet(s, t, bodies)
 			}
 		}
 		return nil
 	})
 }
 
-// tolerate notes a record that checks and still makes no sense, and goes on: to refuse everything because of one would
-// help nobody.
+// tolerate notes a malformed record as damage, and goes on. Any other error it returns. Refusing the whole journal because of
+// one record would keep all mail from being delivered, and help nobody.
 func (r *recovery) tolerate(sc *format.Scan, f format.Frame, err error) error {
 	if errors.Is(err, format.ErrMalformed) {
 		d := &format.DamageError{File: sc.Name, From: f.At, To: f.At + f.Len(), Why: fmt.Sprintf("%s: %v", f.Kind, err)}
@@ -158,9 +169,9 @@ func (r *recovery) marksOf(from uint64) format.Marks {
 	}
 }
 
-// met is told of each take in the first pass: the MTA may not know of a new one until a mark says so, and a copy that can
-// be used takes the place of what it was made from.
-func (r *recovery) met(in *found, t *format.TakeRecord, bodies map[uint32]bool) {
+// meet is called for each take of the first pass. A new message is unheard until a mark says otherwise. A copy whose body is
+// there takes the place of what it was made from; a copy without its body is ignored, and the message stays where it was.
+func (r *recovery) meet(in *found, t *format.TakeRecord, bodies map[uint32]bool) {
 	switch {
 	case !t.Copied:
 		if in.head.Version >= format.VersionHeard {
@@ -175,7 +186,8 @@ func (r *recovery) met(in *found, t *format.TakeRecord, bodies map[uint32]bool) 
 	}
 }
 
-// load reads a segment for a scan; nil when it cannot be read and salvage goes on without it.
+// load reads a segment for a scan. It returns nil and no error when the segment cannot be read and Salvage goes on without
+// it. The buffer is reused: what outlives the segment is copied.
 func (r *recovery) load(s *found) (*format.Scan, error) {
 	if s.bad != nil {
 		return nil, nil
@@ -202,12 +214,14 @@ func (r *recovery) load(s *found) (*format.Scan, error) {
 func (r *recovery) setAside(s *found) (string, error) {
 	what, err := s.setAside(r.fs)
 	r.book.mu.Lock()
+	defer r.book.mu.Unlock()
+	delete(r.segs, s.head.Number)
 	delete(r.book.segs, s.head.Number)
-	r.book.mu.Unlock()
 	return what, err
 }
 
-// restoreAll is the second pass: it gives out what is not done.
+// restoreAll is the second pass: it gives out what is not done. It reads all segments, also those before the snapshot: a
+// message that waits for days stands where it was taken, or where it was last copied to.
 func (r *recovery) restoreAll(v *survey) error {
 	for i := range v.segments {
 		if err := r.messagesOf(&v.segments[i]); err != nil {
@@ -217,6 +231,7 @@ func (r *recovery) restoreAll(v *survey) error {
 	return r.giveDone()
 }
 
+// messagesOf reads one segment in the second pass. Its bodies stay in the buffer until a message needs one.
 func (r *recovery) messagesOf(s *found) error {
 	sc, err := r.load(s)
 	if sc == nil {
@@ -242,7 +257,8 @@ func (r *recovery) messagesOf(s *found) error {
 	return r.endSegment(s, sc)
 }
 
-// restoreOne gives out one message, if there is something left to do for it.
+// restoreOne gives out the message of a take frame, if some of its recipients are not done. The message is entered into the
+// ledger before it is given out, because give may cause events about it at once.
 func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format.Body) error {
 	t, err := format.DecodeTake(f.Payload, r.names)
 	if err != nil {
@@ -251,12 +267,14 @@ func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format
 	seg := r.segs[s.head.Number]
 	left := r.left(seg, t)
 	r.report.Done += len(t.Rcpts) - len(left)
+	unheard := r.unheard[relay.ID(t.ID)]
+	if len(left) == 0 && !unheard {
+		return nil
+	}
 	m := messageOf(t)
-	saved := relay.Saved{Message: m, Unheard: r.unheard[m.ID]}
+	saved := relay.Saved{Message: m, Unheard: unheard}
 	if len(left) == 0 {
-		if saved.Unheard {
-			r.done[m.ID] = saved // unless a copy of it, in a later segment, is not
-		}
+		r.done[m.ID] = saved // a later segment may hold a copy that is not done
 		return nil
 	}
 	delete(r.done, m.ID)
@@ -275,7 +293,8 @@ func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format
 	return r.give(saved)
 }
 
-// giveDone gives out the messages that are done and that the MTA may offer again.
+// giveDone gives out, without nodes, the messages that are done and that the MTA may offer again: the mail log must name
+// their recipients, who may get them twice. It comes last, because only then is it known that no copy of them is not done.
 func (r *recovery) giveDone() error {
 	for _, id := range slices.Sorted(maps.Keys(r.done)) {
 		s := r.done[id]
@@ -287,6 +306,8 @@ func (r *recovery) giveDone() error {
 	return nil
 }
 
+// countIn adds a message to the report. Of an unheard message all recipients count as "may be delivered twice", also those
+// who are done: the MTA offers the message for all of them.
 func (r *recovery) countIn(s *relay.Saved) {
 	r.report.Messages++
 	begun := 0
@@ -303,8 +324,8 @@ func (r *recovery) countIn(s *relay.Saved) {
 	}
 }
 
-// left lists the recipients not done. A copy says itself who was done when it was made. The mutex is held because messages
-// of the same segment that were given out already are settled meanwhile, in the same words of the vector.
+// left lists the recipients who are not done. A copy says itself who was done when it was made. The mutex is held because
+// messages of the same segment that were given out already are settled meanwhile, and share words of the vector.
 func (r *recovery) left(seg *segment, t *format.TakeRecord) []int {
 	r.book.mu.Lock()
 	defer r.book.mu.Unlock()
@@ -320,7 +341,8 @@ func (r *recovery) left(seg *segment, t *format.TakeRecord) []int {
 	return left
 }
 
-// shareBody returns a body as the one slice all its messages share.
+// shareBody returns a body as the one slice that all its messages share, over all segments: a campaign has one body in each
+// segment, and restoring it once for each would multiply the memory it takes.
 func (r *recovery) shareBody(b format.Body) []byte {
 	if body, ok := r.bodies[b.Sum]; ok {
 		return body
@@ -350,6 +372,7 @@ func (r *recovery) nodes(t *format.TakeRecord, left []int) []relay.SavedNode {
 	return nodes
 }
 
+// node is the node of this index without recipients. One that never waited has the class the message was taken with.
 func (r *recovery) node(t *format.TakeRecord, index int) relay.SavedNode {
 	k := format.Node{ID: t.ID, Index: uint32(index)}
 	n := relay.SavedNode{Index: index, Class: t.Class, Begun: r.doubts[k]}
@@ -359,8 +382,8 @@ func (r *recovery) node(t *format.TakeRecord, index int) relay.SavedNode {
 	return n
 }
 
-// endSegment ends the reading of a segment: what does not check is kept aside, a torn tail is cut off, and what was read is
-// made durable, because this start builds on it.
+// endSegment ends the reading of a segment: it keeps aside what is damaged, cuts a torn tail off, and makes durable what was
+// read. The last matters after a kill: what was only in the page cache was given out, and a power cut must not take it back.
 func (r *recovery) endSegment(s *found, sc *format.Scan) error {
 	if sc.Last.After(r.report.Until) {
 		r.report.Until = sc.Last
@@ -390,7 +413,8 @@ func (r *recovery) endSegment(s *found, sc *format.Scan) error {
 	return r.cut(s, sc)
 }
 
-// tellBodiless tells of the messages without a body: as lost, or, in a commit that may never have ended, as a note.
+// tellBodiless reports the messages without a body. One in a commit that ended is lost. In a commit that may never have
+// ended, nobody was answered for it, and a note is enough.
 func (r *recovery) tellBodiless(sc *format.Scan) {
 	for _, b := range r.bodiless {
 		if b.at < sc.Durable {
@@ -402,7 +426,8 @@ func (r *recovery) tellBodiless(sc *format.Scan) {
 	r.bodiless = nil
 }
 
-// cut takes off what follows the last frame of a segment no successor has ended.
+// cut takes off what follows the last frame of a segment that no successor has ended: reserved space, or a torn tail. If the
+// tail stayed, the next start would find and report it again.
 func (r *recovery) cut(s *found, sc *format.Scan) error {
 	f, err := r.fs.Open(segmentName(s.head.Number))
 	if err != nil {

@@ -10,18 +10,30 @@ import (
 
 // Report says what a recovery found.
 type Report struct {
-	Messages   int           `json:"messages"`          // restored
-	Recipients int           `json:"recipients"`        // of them, not done
-	Done       int           `json:"done"`              // recipients in the journal that were done before
-	MaybeTwice int           `json:"maybe_twice"`       // recipients who may have the message though they are not done, or whose MTA may offer it again
-	Torn       int64         `json:"torn"`              // bytes of commits that never ended: nobody was answered for them
-	Damaged    []string      `json:"damaged,omitempty"` // places that do not check though they were durable
-	Lost       []string      `json:"lost,omitempty"`    // messages whose record names a body that cannot be read
-	Missing    []string      `json:"missing,omitempty"` // Salvage: segments that should be there and are not, or cannot be read
-	Notes      []string      `json:"notes,omitempty"`
-	Clean      bool          `json:"clean"`          // the last stop was a clean one
-	Until      time.Time     `json:"until,omitzero"` // the last commit; what ack = "memory" took later is lost
-	Took       time.Duration `json:"took"`
+	// Messages are those given out with recipients who are not done; Recipients are these recipients.
+	Messages   int `json:"messages"`
+	Recipients int `json:"recipients"`
+	// Done counts recipients in the journal who were done before.
+	Done int `json:"done"`
+	// MaybeTwice counts recipients who may get their message twice: delivery to them was started and no reply is on record,
+	// or the MTA may offer their message again.
+	MaybeTwice int `json:"maybe_twice"`
+	// Torn is the number of bytes of commits that never ended. Nobody was answered for them, so nothing is lost with them.
+	Torn int64 `json:"torn"`
+	// Damaged names the places that were durable and no longer match their checksums.
+	Damaged []string `json:"damaged,omitempty"`
+	// Lost names the messages whose body cannot be read.
+	Lost []string `json:"lost,omitempty"`
+	// Missing names, after a salvage, the segments that should be there and are not, or cannot be read.
+	Missing []string `json:"missing,omitempty"`
+	// Notes are for a human and call for no action.
+	Notes []string `json:"notes,omitempty"`
+	// Clean says that the last stop was a clean one: nothing is repeated.
+	Clean bool `json:"clean"`
+	// Until is the time of the last commit. With ack = "memory", what was taken later is lost.
+	Until time.Time `json:"until,omitzero"`
+	// Took is how long the recovery took.
+	Took time.Duration `json:"took"`
 }
 
 // Healthy reports whether everything that was durable could be read.

@@ -22,11 +22,12 @@ type segment struct {
 	commits uint32
 
 	// The rest belongs to the writer goroutine, and needs no lock.
-	file      file
+	file file
+	// durable ≤ written ≤ allocated, but after a write beyond the reservation of a file system that cannot reserve.
 	allocated int64 // bytes reserved on the disk
-	written   int64
-	durable   int64
-	broken    bool // a write or an fsync failed: the file is never written to or synced again
+	written   int64 // bytes the operating system has
+	durable   int64 // bytes the last successful fsync has made durable
+	broken    bool  // a write or an fsync failed: the file is never written to or synced again
 }
 
 // nextStamp is the stamp of the next commit.
@@ -63,6 +64,7 @@ type place struct {
 	base uint32
 }
 
+// isDone reports whether recipient i of the message that stands here is done.
 func (p place) isDone(i int) bool { return p.seg.done.Has(p.base + uint32(i)) }
 
 // markDone sets recipient i done and reports whether it was open.

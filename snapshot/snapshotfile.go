@@ -7,7 +7,7 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// maxSnapshot bounds the snapshot file that is read into memory.
+// maxSnapshot bounds the snapshot file that is read into memory. Ten million waiting nodes are about 1 GB.
 const maxSnapshot = 8 << 30
 
 const (
@@ -57,6 +57,7 @@ type snapshotWriter struct {
 	err    error
 }
 
+// writePlan writes everything but the end. Readers apply the frames in this order: vectors, waits, doubts.
 func (s *snapshotWriter) writePlan(p *plan, w *waits) {
 	for _, v := range p.vectors {
 		s.writeFrame(format.KindVector, v.Append)
@@ -118,6 +119,7 @@ func (s *snapshotWriter) rest() {
 	s.since = time.Now()
 }
 
+// writeOut writes what has gathered, and syncs nothing.
 func (s *snapshotWriter) writeOut() {
 	if s.err == nil && len(s.buf) > 0 {
 		_, s.err = s.file.WriteAt(s.buf, s.at)
@@ -126,7 +128,8 @@ func (s *snapshotWriter) writeOut() {
 	}
 }
 
-// writeEnd writes the last frame and the header, and makes the content durable.
+// writeEnd writes the last frame and the header, and makes the content durable. The header comes last: a file without one is
+// refused at once, whatever stands in it.
 func (s *snapshotWriter) writeEnd(h *format.Header) {
 	n := s.frames
 	s.writeFrame(format.KindEnd, func(b []byte) []byte { return format.AppendEnd(b, n) })
@@ -139,7 +142,7 @@ func (s *snapshotWriter) writeEnd(h *format.Header) {
 	}
 }
 
-// readSnapshot reads the snapshot called name.
+// readSnapshot reads the snapshot called name, whole.
 func readSnapshot(fs fileSystem, name string) (*format.Snapshot, error) {
 	data, err := readFile(fs, name, nil, maxSnapshot)
 	if err != nil {

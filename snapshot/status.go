@@ -1,23 +1,36 @@
 package snapshot
 
-// Status is the state of the recovery agent in numbers.
+// Status is the state of the recovery agent in numbers. Counters count since the start of the daemon.
 type Status struct {
-	Ack        string `json:"ack"`
-	Segments   int    `json:"segments"`    // files of the journal in use
-	Messages   int    `json:"messages"`    // in the journal and not gone
-	Deferred   int    `json:"deferred"`    // nodes with soft state
-	Takes      int64  `json:"takes"`       // messages taken since start
-	Recipients int64  `json:"recipients"`  // of them
-	Done       int64  `json:"done"`        // recipients done since start
-	Commits    int64  `json:"commits"`     // writes
-	Syncs      int64  `json:"syncs"`       // fsyncs
-	Bytes      int64  `json:"bytes"`       // written to the journal since start
-	PerMessage int64  `json:"per_message"` // Bytes for each message taken
-	Snapshots  int64  `json:"snapshots"`
-	Blocked    string `json:"blocked,omitempty"`    // why nothing is taken now
-	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: what is sent could not be recorded
-	Recovered  bool   `json:"recovered"`
-	Recovery   Report `json:"recovery,omitzero"`
+	// Ack is the configured safety of a take: "journal", "written" or "memory".
+	Ack string `json:"ack"`
+	// Segments is the number of journal files in use.
+	Segments int `json:"segments"`
+	// Messages is the number of messages in the journal that are not gone.
+	Messages int `json:"messages"`
+	// Deferred is the number of nodes that have waited after a visit.
+	Deferred int `json:"deferred"`
+	// Takes counts messages taken, Recipients their recipients, and Done the recipients who are done.
+	Takes      int64 `json:"takes"`
+	Recipients int64 `json:"recipients"`
+	Done       int64 `json:"done"`
+	// Commits counts writes to the journal, and Syncs its fsyncs. Takes divided by Syncs is how well group commit works.
+	Commits int64 `json:"commits"`
+	Syncs   int64 `json:"syncs"`
+	// Bytes counts what was written to the journal; PerMessage is that for each message taken.
+	Bytes      int64 `json:"bytes"`
+	PerMessage int64 `json:"per_message"`
+	// Snapshots counts snapshots that are durable.
+	Snapshots int64 `json:"snapshots"`
+	// Blocked is why no message is taken now, empty when messages are taken.
+	Blocked string `json:"blocked,omitempty"`
+	// Unwritable is why nothing is sent now: an outcome could not be recorded. It is empty when mail is sent.
+	Unwritable string `json:"unwritable,omitempty"`
+	// Recovered says that the recovery is complete.
+	Recovered bool `json:"recovered"`
+	// Recovery is what it found. It is left out until then, and when there was nothing to recover: the first start in a state
+	// directory.
+	Recovery Report `json:"recovery,omitzero"`
 }
 
 // Status returns the numbers of this moment.

@@ -10,17 +10,19 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// maxSegment bounds the segment file that is read into memory: a full segment, one commit and one message more.
+// maxSegment bounds the segment file that is read into memory: a full segment, one commit and one more message. A larger file
+// is not ours, and reading it would exhaust the memory.
 const maxSegment = 4 << 30
 
-// repair is what to do about files that are missing or cannot be read.
+// repair tells a human what to do about files that are missing or cannot be read.
 const repair = `bring the file back, or go on without it by "millrace spool salvage"`
 
-// unknownStarts is more than the starts of the daemon of which a lost file may have been the only witness: their message
-// ids must not be given out again.
+// unknownStarts is how far Salvage moves the epoch on. A lost file may have been the only witness of some starts of the
+// daemon, and the message ids of those starts must not be given out again.
 const unknownStarts = 1 << 10
 
-// survey is what is found in a state directory before anything in it is read in full or changed.
+// survey is what is found in a state directory before anything in it is changed: headers, the newest snapshot, and what should
+// be there. It decides whether the daemon may start at all. Open makes it, and Recover uses it up.
 type survey struct {
 	fresh      bool             // nothing was ever here
 	snap       *format.Snapshot // never nil
@@ -31,20 +33,20 @@ type survey struct {
 	badSnaps   []uint64         // snapshots that cannot be read
 	missing    []string         // Salvage: segments that should be there and are not, or cannot be read
 	notes      []string         // what a human should know
-	epoch      uint64           // highest
-	newest     uint64           // highest segment number
+	epoch      uint64           // highest epoch of any file
+	newest     uint64           // highest segment number that any file names
 }
 
 // found is a segment's file.
 type found struct {
 	head format.Header
 	next uint64 // successor named in it, 0 for none
-	end  uint64 // where its records end, 0 when nobody has said so
-	sure uint64 // up to where all of them are known to have been durable
+	end  uint64 // where its records end, 0 when no other file says so
+	sure uint64 // up to here all of them are known to have been durable
 	bad  error  // Salvage: why it cannot be read
 }
 
-// look surveys the directory. It changes nothing.
+// look surveys the directory. It changes nothing. For Salvage it goes on where a start would be refused, and notes why.
 func look(fs fileSystem, salvage bool) (*survey, error) {
 	v := &survey{snap: &format.Snapshot{}}
 	segments, err := v.numbersIn(fs, journalDir, segmentExt)
@@ -73,7 +75,8 @@ func look(fs fileSystem, salvage bool) (*survey, error) {
 	return v, nil
 }
 
-// numbersIn returns the numbers of the files of a kind in dir, in order. A directory that does not exist is empty.
+// numbersIn returns the numbers of the files with extension ext in dir, in order, and notes unfinished files. A directory that
+// does not exist is empty: the first start has none.
 func (v *survey) numbersIn(fs fileSystem, dir, ext string) ([]uint64, error) {
 	names, err := fs.List(dir)
 	if isNotExist(err) {
@@ -94,7 +97,8 @@ func (v *survey) numbersIn(fs fileSystem, dir, ext string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// heads reads the header of each segment.
+// heads reads the header of each segment. A newer version ends it at once, also for Salvage: setting such a file aside would
+// throw away mail that a newer program can read.
 func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 	for _, n := range numbers {
 		f, err := readFound(fs, n)
@@ -115,6 +119,8 @@ func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 	return nil
 }
 
+// readFound reads the header block of a segment. An error that is no damage, such as one of the disk, refuses the start as
+// well: a segment that cannot be read is not an empty one.
 func readFound(fs fileSystem, number uint64) (found, error) {
 	name := segmentName(number)
 	f, err := fs.OpenRead(name)
@@ -138,7 +144,8 @@ func readFound(fs fileSystem, number uint64) (found, error) {
 	return found{head: h, next: format.DecodeSuccessor(block[:n])}, err
 }
 
-// newestSnapshot reads the newest snapshot that checks.
+// newestSnapshot reads the newest snapshot that is whole. An older one does as well, because its segments are still there.
+// With a journal and no snapshot the start is refused: recipients who are done would get their mail again.
 func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) error {
 	var bad error
 	for _, n := range slices.Backward(numbers) {
@@ -169,7 +176,8 @@ func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) e
 	return errors.Join(fmt.Errorf("no snapshot that can be read, though there is a journal: %w; %s", ErrMissing, repair), bad)
 }
 
-// ends notes for each segment where it ends: the next one says it, and the snapshot, which outlives the next one.
+// ends notes for each segment where it ends. The header of the next segment says it. The snapshot repeats it, because it
+// outlives the next segment when that is finished first.
 func (v *survey) ends() {
 	for _, x := range v.snap.Vectors {
 		if i, ok := v.segment(x.Number); ok {
@@ -184,7 +192,8 @@ func (v *survey) ends() {
 	}
 }
 
-// retire sets aside the segments the snapshot no longer names: nobody needs them, they are only not deleted yet.
+// retire takes out the segments that the snapshot no longer names: a crash came before they were deleted. The keeper deletes
+// them after its next snapshot but one.
 func (v *survey) retire() {
 	if v.snap.Head.Number == 0 {
 		return
@@ -204,8 +213,9 @@ func (v *survey) isGone(n uint64) bool {
 	return n <= v.snap.Head.PrevEnd && !named
 }
 
-// complete returns ErrMissing with the names of the segments that must be there and are not: those the snapshot names,
-// and for each segment the one before and the one after it.
+// complete returns ErrMissing with the names of the segments that must be there and are not: those that the snapshot names,
+// and for each segment the one before and the one after it. Three chains are needed because each can be the one that is lost:
+// a snapshot may be older than a segment, and the last segment has no successor that would name it.
 func (v *survey) complete() error {
 	need := func(n uint64, why string) {
 		if n == 0 || v.isGone(n) {
@@ -229,6 +239,7 @@ func (v *survey) complete() error {
 	return fmt.Errorf("%w: %s; %s", ErrMissing, strings.Join(v.missing, ", "), repair)
 }
 
+// segment finds a segment by its number.
 func (v *survey) segment(number uint64) (int, bool) {
 	return slices.BinarySearchFunc(v.segments, number, func(s found, n uint64) int {
 		switch {
@@ -241,7 +252,8 @@ func (v *survey) segment(number uint64) (int, bool) {
 	})
 }
 
-// lastHeader is the header the segment of this start names as the one before.
+// lastHeader is the header of the segment that the new one names as the one before. Where it ends is not known: its tail may
+// be torn, and recovery reads it later.
 func (v *survey) lastHeader() format.Header {
 	for _, s := range slices.Backward(v.segments) {
 		if s.bad == nil {
@@ -266,10 +278,11 @@ func (v *survey) inRAM() map[uint64]*segment {
 	return m
 }
 
+// knownInPart is what follows from a lost file: outcomes that stood in it are forgotten.
 const knownInPart = "the journal knows only in part who has received his message: some recipients may receive theirs again"
 
-// setAsideBad gives segments and snapshots that cannot be read other names, notes what follows from that, and returns the
-// numbers of the segments.
+// setAsideBad is the first change that Salvage makes. It gives segments and snapshots that cannot be read other names, notes
+// what follows from that, and returns the numbers of the segments.
 func (v *survey) setAsideBad(fs fileSystem) ([]uint64, error) {
 	var numbers []uint64
 	for i := range v.segments {

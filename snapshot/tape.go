@@ -36,7 +36,8 @@ type tape struct {
 	spare    []byte // buffer of a commit that was written, for the next one
 }
 
-// prepare sees to it that b can be written: its segment is there and has room.
+// prepare sees to it that b can be written: its segment is there and has room. A commit can be larger than what is left of the
+// reserved space, because a segment counts as full only when a commit has ended beyond its size.
 func (t *tape) prepare(b *batch) error {
 	if b.seg != t.seg {
 		if err := t.advance(b.seg); err != nil {
@@ -77,9 +78,9 @@ func (t *tape) advance(next *segment) error {
 	return nil
 }
 
-// create puts s on the disk, whole or not at all: its name appears when its header is durable. before is the header of the
-// segment before, with PrevEnd where that one ends, or 0 if this start did not write it. Of the sizes to reserve it takes
-// the first for which there is room.
+// create puts s on the disk, whole or not at all: its name appears when its header is durable, so no segment is ever without
+// one. before is the header of the segment before, with PrevEnd where that one ends, or 0 if this start did not write it. Of
+// the sizes to reserve it takes the first for which there is room.
 func (t *tape) create(s *segment, before format.Header, sizes ...int64) (err error) {
 	s.head.Prev, s.head.PrevEnd = before.Number, before.PrevEnd
 	name, tmp := segmentName(s.number), numbered(journalDir, s.number, temporaryExt)
@@ -122,7 +123,8 @@ func (t *tape) create(s *segment, before format.Header, sizes ...int64) (err err
 	return err
 }
 
-// writeBatch writes b. It tells whoever waits for the write only.
+// writeBatch writes b, in one call. It tells whoever waits for the write only. A write that succeeded shows that outcomes can be
+// recorded again. After a write that failed nobody knows which part of it is in the file, so the segment is broken.
 func (t *tape) writeBatch(b *batch) error {
 	s := b.seg
 	b.fillHead(s.durable, time.Now())
@@ -161,7 +163,8 @@ func (t *tape) letGo() []*batch {
 	return u
 }
 
-// syncDue reports whether what was written must be synced now.
+// syncDue reports whether what was written must be synced now. With ack = "journal" somebody always waits for it; with the other
+// two, time and bytes bound what a power cut can lose.
 func (t *tape) syncDue() bool {
 	if len(t.unsynced) == 0 {
 		return false
@@ -235,7 +238,8 @@ func finishFile(s *segment, successor uint64) error {
 	return s.file.Sync()
 }
 
-// linkOld names the successor in a segment of an earlier start.
+// linkOld names the successor in the last segment of an earlier start, which ended before it could. A failure costs one of the
+// three chains that find a missing segment, and no mail.
 func (t *tape) linkOld(number, successor uint64) {
 	f, err := t.fs.Open(segmentName(number))
 	if err == nil {

@@ -15,11 +15,13 @@ const waitShards = 1024
 // copy one shard while the others are in use. A shard's lock comes after ledger.mu and before nothing.
 type waits [waitShards]waitShard
 
+// waitShard is one shard. Its map is made at the first wait: most shards of a small queue stay empty.
 type waitShard struct {
 	mu sync.Mutex
 	m  map[format.Node]format.Wait
 }
 
+// shard picks by message, so that all nodes of a message are in one shard and are dropped under one lock.
 func (t *waits) shard(id relay.ID) *waitShard { return &t[id%waitShards] }
 
 // learn remembers w for n.
@@ -33,7 +35,7 @@ func (t *waits) learn(n format.Node, w format.Wait) {
 	sh.m[n] = w
 }
 
-// of returns what n has learned, and false when it never waited.
+// of returns what n has learned, and false when it never waited. Recovery and withdraw ask; no visit does.
 func (t *waits) of(n format.Node) (format.Wait, bool) {
 	sh := t.shard(relay.ID(n.ID))
 	sh.mu.Lock()

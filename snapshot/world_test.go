@@ -23,7 +23,7 @@ type world struct {
 	done    map[relay.ID]map[int]bool // outcomes told to the agent
 	durable map[relay.ID]map[int]bool // of them, those a later flush made durable
 	heard   map[relay.ID]bool         // the MTA knows that it is taken; true: a later flush made that durable
-	told    map[relay.ID]bool         // a recovery gave it out
+	named   map[relay.ID]bool         // a recovery gave it out
 	sent    map[relay.ID]map[int]bool // whose receiver has the message, as far as anybody could know
 	order   []relay.ID
 }
@@ -32,7 +32,7 @@ func newWorld() *world {
 	return &world{
 		offered: make(map[relay.ID]*relay.Message), taken: make(map[relay.ID]bool),
 		done: make(map[relay.ID]map[int]bool), durable: make(map[relay.ID]map[int]bool), sent: make(map[relay.ID]map[int]bool),
-		heard: make(map[relay.ID]bool), told: make(map[relay.ID]bool),
+		heard: make(map[relay.ID]bool), named: make(map[relay.ID]bool),
 	}
 }
 
@@ -176,7 +176,7 @@ func (w *world) checkOne(s relay.Saved) error {
 	switch durable, heard := w.heard[m.ID]; {
 	case durable && s.Unheard:
 		return fmt.Errorf("the MTA is said not to know of it")
-	case w.taken[m.ID] && !heard && !w.told[m.ID] && !s.Unheard:
+	case w.taken[m.ID] && !heard && !w.named[m.ID] && !s.Unheard:
 		return fmt.Errorf("the MTA does not know of it and nobody is told")
 	}
 	if len(s.Nodes) == 0 && !s.Unheard {

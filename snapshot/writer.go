@@ -23,7 +23,8 @@ type writer struct {
 	done    chan struct{}   // closed when it has ended
 }
 
-// run is the writer goroutine. Open starts it; stop ends it.
+// run is the writer goroutine. Open starts it; stop ends it. It needs no order among its channels: each of them leads to a commit
+// of everything that has gathered, and the late timer and the pulse come again.
 func (w *writer) run() {
 	defer close(w.done)
 	pulse := time.NewTicker(min(pulseInterval, w.cfg.Journal.SyncInterval))
@@ -72,7 +73,8 @@ func (w *writer) commitAll() error {
 	return err
 }
 
-// commit writes what has gathered and syncs it if that is due, or if force is set.
+// commit writes what has gathered and syncs it if that is due, or if force is set. It returns why no message is taken, also when
+// the commit itself went well: whoever flushes must know that something is left in RAM.
 func (w *writer) commit(force bool) error {
 	if b := w.book.seal(w.tape.spare); b != nil {
 		w.tape.spare = nil

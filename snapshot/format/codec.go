@@ -12,6 +12,7 @@ type decoder struct {
 	bad bool
 }
 
+// uvarint reads an unsigned number.
 func (d *decoder) uvarint() uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
@@ -22,6 +23,7 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
+// varint reads a signed number: a time, which may lie before 1970.
 func (d *decoder) varint() int64 {
 	v, n := binary.Varint(d.b)
 	if n <= 0 {
@@ -32,6 +34,7 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
+// byte reads one byte: a mark's number, or flags.
 func (d *decoder) byte() byte {
 	if len(d.b) == 0 {
 		d.fail()
