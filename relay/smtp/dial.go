@@ -41,14 +41,16 @@ func dialOnce(ctx context.Context, to Addr, cfg *Config, mode TLSMode) (*Conn, e
 	return open(ctx, newConn(nc, to, cfg), session{cfg: cfg, mode: mode})
 }
 
+// connect opens the TCP connection. Its time is a part of ctx's, so that one
+// address that swallows packets does not use up the time of the next.
 func connect(ctx context.Context, to Addr, cfg *Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.withDefaults().Connect)
 	defer cancel()
 	dial := cfg.Dial
 	if dial == nil {
 		var d net.Dialer
-		if cfg.LocalAddr.IsValid() {
-			d.LocalAddr = &net.TCPAddr{IP: cfg.LocalAddr.AsSlice(), Zone: cfg.LocalAddr.Zone()}
+		if local := cfg.localFor(to.AddrPort.Addr()); local != nil {
+			d.LocalAddr, d.Control = local, bindLate
 		}
 		dial = d.DialContext
 	}

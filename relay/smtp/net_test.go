@@ -298,22 +298,63 @@ func TestDialHook(t *testing.T) {
 	}
 }
 
+// A connection comes from the source address of its family, and a family that
+// has none is not touched by the other's.
 func TestLocalAddr(t *testing.T) {
-	from := make(chan string, 1)
-	to := listen(t, func(p *peer) {
-		from <- p.nc.RemoteAddr().(*net.TCPAddr).IP.String()
-		p.say("220 mx.example")
-		answer(p, "250 mx.example", nil)
-	})
-	cfg := testConfig()
-	cfg.LocalAddr = netip.MustParseAddr("127.0.0.2")
-	c, err := Dial(context.Background(), to, cfg)
-	if err != nil {
-		t.Skipf("this system has no 127.0.0.2 to dial from: %v", err)
+	v4, v6 := netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1")
+	for _, tt := range []struct {
+		name, listen   string
+		local4, local6 netip.Addr
+		want           string
+	}{
+		{"IPv4", "127.0.0.1:0", v4, netip.Addr{}, "127.0.0.2"},
+		{"IPv4 of both", "127.0.0.1:0", v4, v6, "127.0.0.2"},
+		{"IPv4 without", "127.0.0.1:0", netip.Addr{}, v6, "127.0.0.1"},
+		{"IPv6 of both", "[::1]:0", v4, v6, "::1"},
+		{"IPv6 without", "[::1]:0", v4, netip.Addr{}, "::1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", tt.listen)
+			if err != nil {
+				t.Skip(err)
+			}
+			defer ln.Close()
+			from := make(chan string, 1)
+			go func() { // ends with its one connection
+				nc, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				defer nc.Close()
+				from <- nc.RemoteAddr().(*net.TCPAddr).IP.String()
+				_, _ = io.WriteString(nc, "220 mx.example\r\n")
+				_, _ = nc.Read(make([]byte, 100))
+				_, _ = io.WriteString(nc, "250 mx.example\r\n")
+				_, _ = io.Copy(io.Discard, nc)
+			}()
+			cfg := testConfig()
+			cfg.Local4, cfg.Local6 = tt.local4, tt.local6
+			to := netip.MustParseAddrPort(ln.Addr().String())
+			c, err := Dial(context.Background(), Addr{Host: "mx.example", AddrPort: to}, cfg)
+			if err != nil {
+				t.Skipf("this system cannot dial from there: %v", err)
+			}
+			defer c.Close()
+			if got := <-from; got != tt.want {
+				t.Errorf("dialled from %s, want %s", got, tt.want)
+			}
+		})
 	}
-	defer c.Close()
-	if got := <-from; got != "127.0.0.2" {
-		t.Errorf("dialled from %s", got)
+}
+
+// A source address that this host does not have is an error of ours, which the
+// caller can tell from one of the peer's.
+func TestForeignLocalAddr(t *testing.T) {
+	cfg := testConfig()
+	cfg.Local4 = netip.MustParseAddr("192.0.2.77")
+	to := Addr{Host: "mx.example", AddrPort: netip.MustParseAddrPort("127.0.0.1:9")}
+	if _, err := Dial(context.Background(), to, cfg); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("%v, want EADDRNOTAVAIL", err)
 	}
 }
 
