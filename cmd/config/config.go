@@ -10,6 +10,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -40,6 +42,7 @@ type Config struct {
 	Bounce   bounce.Config        `toml:"bounce"`
 	DNS      route.Config         `toml:"dns"`
 	Pool     pool.Config          `toml:"pool"`
+	SMTP     smtp.Config          `toml:"smtp"`
 	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
 	Control  console.Config       `toml:"control"`
 	Log      LogConfig            `toml:"log"`
@@ -64,10 +67,23 @@ func DefaultConfig() *Config {
 		Retry:    relay.DefaultRetryConfig(),
 		Bounce:   bounce.DefaultConfig(),
 		Pool:     pool.DefaultConfig(),
+		SMTP:     smtp.DefaultConfig(),
 		Snapshot: snapshot.DefaultConfig(),
 		Control:  console.DefaultConfig(),
 		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix/millrace"},
 	}
+}
+
+// Wire is what the configuration says of every outbound connection. Our name in EHLO is the host's name, if the file gives
+// no other; so it follows the host's name in force, which a reload may not change.
+func (c *Config) Wire() smtp.Config {
+	wire := c.SMTP
+	wire.Hostname = cmp.Or(wire.Hostname, c.Hostname)
+	wire.TLS = smtp.TLSOpportunistic
+	if c.Pool.TLS == "none" {
+		wire.TLS = smtp.TLSNone
+	}
+	return wire
 }
 
 // LogLevel is Level in hclog's type.

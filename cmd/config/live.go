@@ -8,7 +8,7 @@ import (
 
 // liveKeys are the top-level keys that a running daemon takes over. Every other key is tied to something that cannot be
 // exchanged under load: a socket, the state directory, the sizes of queues that already hold mail.
-var liveKeys = []string{"mode", "bulk", "retry", "handback"}
+var liveKeys = []string{"mode", "bulk", "retry", "handback", "smtp"}
 
 // TakeOver returns the configuration that is in force after a reload: c with the live keys of next. It also names the
 // top-level keys in which next differs and which only a restart changes. Neither c nor next is changed, because readers

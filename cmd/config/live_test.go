@@ -19,6 +19,7 @@ func TestTakeOver(t *testing.T) {
 		{"bulk", func(c *Config) { c.Bulk.LocalDomains = []string{"example.org"} }, true, nil},
 		{"retry", func(c *Config) { c.Retry.Lifetime = time.Hour }, true, nil},
 		{"handback", func(c *Config) { c.Handback.Visits = 3 }, true, nil},
+		{"smtp", func(c *Config) { c.SMTP.Hostname, c.SMTP.Timeouts.Dot = "out.example.org", time.Hour }, true, nil},
 		{"log level", func(c *Config) { c.Log.Level = "debug" }, true, nil},
 		{"mail log", func(c *Config) { c.Log.Mail = "off" }, false, []string{"log"}},
 		{"hostname", func(c *Config) { c.Hostname = "other.example.org" }, false, []string{"hostname"}},

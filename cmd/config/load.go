@@ -18,12 +18,19 @@ const maxConfig = 4 << 20
 // Load reads the file at path. The error is Errors: every mistake with its place. Nothing of a file with mistakes is
 // used. Load does not look at the system that the daemon will meet: ports, directories and DNS may change until then.
 func Load(path string) (*Config, error) {
+	cfg, _, err := load(path)
+	return cfg, err
+}
+
+// load also returns the loader, which knows the places in the file.
+func load(path string) (*Config, *loader, error) {
 	text, err := readConfig(path)
 	if err != nil {
-		return nil, Errors{{File: path, Text: err.Error()}}
+		return nil, nil, Errors{{File: path, Text: err.Error()}}
 	}
-	l := loader{file: path, hostname: os.Hostname}
-	return l.load(text)
+	l := &loader{file: path, hostname: os.Hostname}
+	cfg, err := l.load(text)
+	return cfg, l, err
 }
 
 // readConfig returns the text of the file, or an error with the repair instead of the system's words alone.
@@ -98,9 +105,14 @@ func (l *loader) check(cfg *Config) {
 	if !errors.As(cfg.Validate(), &errs) {
 		return
 	}
+	l.place(errs)
+	l.errs = append(l.errs, errs...)
+}
+
+// place gives errors about keys the places of these keys.
+func (l *loader) place(errs Errors) {
 	for _, e := range errs {
 		e.File = l.file
 		e.Line, _ = l.places.position(e.Key)
-		l.errs = append(l.errs, e)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // Validate returns every mistake as Errors, or nil. Each part judges its own table; keys that must agree across tables
@@ -33,6 +35,7 @@ func (c *Config) Validate() error {
 	v.table("bounce", c.Bounce.Validate())
 	v.table("dns", c.DNS.Validate())
 	v.table("pool", c.Pool.Validate())
+	v.smtp(c.SMTP)
 	v.table("", c.Snapshot.Validate())
 	v.table("control", c.Control.Validate())
 	v.table("log", c.Log.Validate())
@@ -85,6 +88,19 @@ func (v *verdict) table(name string, err error) {
 		key = "." + key
 	}
 	v.errs = append(v.errs, &Error{Key: name + key, Text: text})
+}
+
+// smtp judges the [smtp] table. A table in a file is stricter than a smtp.Config in a program: there a zero timeout stands
+// for the default, here somebody wrote it. And the name in EHLO may be empty here, for the host's name.
+func (v *verdict) smtp(c smtp.Config) {
+	v.table("smtp", c.Timeouts.Validate())
+	c.Timeouts = smtp.DefaultTimeouts()
+	if literal := strings.HasPrefix(c.Hostname, "["); c.Hostname != "" && !literal {
+		v.of("smtp.helo_name", validateHostname(c.Hostname))
+		c.Hostname = ""
+	}
+	c.Hostname = cmp.Or(c.Hostname, "host.invalid") // judged above, or with the key hostname
+	v.table("smtp", c.Validate())
 }
 
 // crosscheck judges keys of different tables against each other.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -72,7 +73,12 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	if d.agent, err = snapshot.Open(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
 		return nil, err
 	}
-	if d.resolver, err = newResolver(cfg, log.Named("dns")); err != nil {
+	own, err := route.LocalAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("addresses of this host: %w", err)
+	}
+	logWarnings(cfg, own, log)
+	if d.resolver, err = newResolver(cfg, own, log.Named("dns")); err != nil {
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
@@ -219,12 +225,23 @@ func (d *Daemon) Reload(next *config.Config) error {
 	for _, key := range needRestart {
 		d.log.Warn("this key changes with a restart only", "key", key)
 	}
+	if own, err := route.LocalAddrs(); err == nil { // without them there is nothing to warn of
+		logWarnings(cfg, own, d.log)
+	}
 	d.intake.Reload(f, cfg.Mode)
 	d.handler.SetPolicy(cfg.Retry, cfg.Handback)
+	d.pool.SetSMTP(cfg.Wire())
 	d.log.SetLevel(cfg.Log.LogLevel())
 	d.cfg = cfg
 	d.log.Info("reloaded", "mode", cfg.Mode)
 	return nil
+}
+
+// logWarnings says in the log what "check" says on the terminal: not everybody asks it.
+func logWarnings(cfg *config.Config, own []netip.Addr, log hclog.Logger) {
+	for _, w := range cfg.Warnings(own) {
+		log.Warn(w.Text, "key", w.Key)
+	}
 }
 
 // Reopen opens the mail log file anew, after it was rotated.

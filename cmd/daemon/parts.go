@@ -1,7 +1,7 @@
 package daemon
 
 import (
-	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -23,7 +23,7 @@ const injectName = "inject.millrace.invalid"
 
 // newResolver gives the resolver the routes of the file, the MTA as one route more, and the addresses of this host: a
 // domain whose MX is this host would be delivered in a circle.
-func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) {
+func newResolver(cfg *config.Config, own []netip.Addr, log hclog.Logger) (*route.Resolver, error) {
 	routes := map[string]string{injectName: cfg.Bounce.Inject}
 	for domain, hop := range cfg.Route {
 		routes[domain] = hop
@@ -31,10 +31,6 @@ func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) 
 	table, err := route.ParseTable(routes)
 	if err != nil {
 		return nil, err
-	}
-	own, err := route.LocalAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("addresses of this host: %w", err)
 	}
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
@@ -79,14 +75,10 @@ func newPool(cfg *config.Config, h *relay.Handler, r *route.Resolver, log hclog.
 	if err != nil {
 		return nil, err
 	}
-	mode := smtp.TLSOpportunistic
-	if cfg.Pool.TLS == "none" {
-		mode = smtp.TLSNone
-	}
 	return pool.New(cfg.Pool, pool.Deps{
 		Handler: h, Router: r, Inject: injectName, Channels: cfg.Queue.Channels,
 		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
-		SMTP: smtp.Config{Hostname: cfg.Hostname, TLS: mode},
+		SMTP: cfg.Wire(),
 		Log:  log,
 	}), nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/relay/route"
 )
 
 func checkCommand() *cobra.Command {
@@ -14,12 +15,21 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check a configuration file",
 		Long: `Check a configuration file and print each mistake with its file, line and key. The exit status is 0 if there is no
-mistake and 78 otherwise. Nothing is started and nothing is changed.`,
+mistake and 78 otherwise. A warning, for instance about a source address that this host does not have, is printed too and
+does not change the exit status. Nothing is started and nothing is changed.`,
 		Example: "  millrace check -c millrace.toml && systemctl reload millrace",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := config.Load(file.path()); err != nil {
+			own, err := route.LocalAddrs()
+			if err != nil {
 				return err
+			}
+			warnings, err := config.Check(file.path(), own)
+			if err != nil {
+				return err
+			}
+			for _, w := range warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: OK\n", file.path())
 			return nil

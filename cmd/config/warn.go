@@ -1,0 +1,41 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// leastDot is how long a client should wait for the reply to the end of data (RFC 5321 section 4.5.3.2.6).
+const leastDot = 10 * time.Minute
+
+// Check loads the file at path like Load, and returns warnings with their places. own are the addresses of this host.
+func Check(path string, own []netip.Addr) (warnings Errors, err error) {
+	cfg, l, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	warnings = cfg.Warnings(own)
+	l.place(warnings)
+	warnings.sort()
+	return warnings, nil
+}
+
+// Warnings returns what is allowed and seldom meant. They are no mistakes: a source address may come with a failover that
+// has not happened yet, and a file may be checked on another host than its own.
+func (c *Config) Warnings(own []netip.Addr) Errors {
+	var v verdict
+	for _, source := range []struct {
+		key  string
+		addr netip.Addr
+	}{{"smtp.bind_address", c.SMTP.Local4}, {"smtp.bind_address6", c.SMTP.Local6}} {
+		if a := source.addr; a.IsValid() && !a.IsLoopback() && !slices.Contains(own, a.WithZone("")) {
+			v.of(source.key, fmt.Errorf("%s is none of this host's addresses; nothing can be sent until it is", a))
+		}
+	}
+	if dot := c.SMTP.Timeouts.Dot; dot < leastDot {
+		v.of("smtp.data_done_timeout", fmt.Errorf("%s is less than 10m; a receiver that answers later gets the message twice", dot))
+	}
+	return v.errs
+}
