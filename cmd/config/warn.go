@@ -5,14 +5,21 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/millrace/millrace/relay/route"
 )
 
 // leastDot is how long a client should wait for the reply to the end of data (RFC 5321 section 4.5.3.2.6).
 const leastDot = 10 * time.Minute
 
-// Check loads the file at path like Load, and returns warnings with their places. own are the addresses of this host.
-func Check(path string, own []netip.Addr) (warnings Errors, err error) {
+// Check loads the file at path like Load, and returns warnings with their places. It asks this host for its addresses; the
+// rest of the package looks at the text alone.
+func Check(path string) (warnings Errors, err error) {
 	cfg, l, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	own, err := route.LocalAddrs()
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +29,7 @@ func Check(path string, own []netip.Addr) (warnings Errors, err error) {
 	return warnings, nil
 }
 
-// Warnings returns what is allowed and seldom meant. They are no mistakes: a source address may come with a failover that
+// Warnings returns what is allowed and seldom meant on a host with the addresses own. They are no mistakes: a source address may come with a failover that
 // has not happened yet, and a file may be checked on another host than its own.
 func (c *Config) Warnings(own []netip.Addr) Errors {
 	var v verdict

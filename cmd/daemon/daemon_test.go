@@ -28,19 +28,7 @@ func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, _ := net.SplitHostPort(addr.String())
-	dir := t.TempDir()
-	socket = filepath.Join(dir, "m.sock")
-	path := filepath.Join(dir, "millrace.toml")
-	text := fmt.Sprintf("hostname = 'mail.example.org'\nstate_dir = %q\nmode = 'deliver'\nmilter.listen = [%q]\ncontrol.socket = %q\nlog.mail = 'off'\nroute.'*' = '[%s]:%s'\n",
-		filepath.Join(dir, "state"), "unix:"+socket, filepath.Join(dir, "c.sock"), host, port)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg, socket := load(t, t.TempDir(), addr, "")
 	if d, err = New(cfg, hclog.NewNullLogger()); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +36,24 @@ func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink
 		t.Fatal(err)
 	}
 	return d, socket, far
+}
+
+// load makes the configuration of a daemon in dir whose mail goes to that address, with more lines at its end.
+func load(t *testing.T, dir string, to net.Addr, more string) (cfg *config.Config, socket string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(to.String())
+	socket = filepath.Join(dir, "m.sock")
+	path := filepath.Join(dir, "millrace.toml")
+	text := fmt.Sprintf("hostname = 'mail.example.org'\nstate_dir = %q\nmode = 'deliver'\nmilter.listen = [%q]\ncontrol.socket = %q\nlog.mail = 'off'\nroute.'*' = '[%s]:%s'\n%s",
+		filepath.Join(dir, "state"), "unix:"+socket, filepath.Join(dir, "c.sock"), host, port, more)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg, socket
 }
 
 func dial(t *testing.T, socket string) *standin.Conn {

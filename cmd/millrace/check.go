@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/cmd/config"
-	"github.com/millrace/millrace/relay/route"
 )
 
 func checkCommand() *cobra.Command {
@@ -20,11 +19,7 @@ does not change the exit status. Nothing is started and nothing is changed.`,
 		Example: "  millrace check -c millrace.toml && systemctl reload millrace",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			own, err := route.LocalAddrs()
-			if err != nil {
-				return err
-			}
-			warnings, err := config.Check(file.path(), own)
+			warnings, err := config.Check(file.path())
 			if err != nil {
 				return err
 			}
