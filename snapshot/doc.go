@@ -51,15 +51,15 @@
 //
 // # What a crash leaves
 //
-//	while a commit is written         any part of it; its messages were not acknowledged (ack = "journal")
-//	after the fsync, before the doors are told    the messages come back as unheard: the MTA offers them again
-//	while a segment is made           a .tmp file, which is removed, or a segment without frames
-//	while a visit is under way        mark 3: the node comes back in doubt, and the mail log names its recipients
-//	after a reply, before its outcome is durable  the same
-//	while a message is copied         both places; a copy without its body falls back to the old place
-//	while a snapshot is written       the snapshot before, and all segments it needs
-//	while files are deleted           files too many; the next start knows them from the snapshot
-//	during recovery                   the same as before: old segments are only cut at a torn tail
+//	while a commit is written                       any part of it; its messages were not acknowledged (ack = "journal")
+//	after the fsync, before the doors have answered  the messages come back as unheard: the MTA offers them again
+//	while a segment is made                         a .tmp file, which is removed, or a segment without frames
+//	while a visit is under way                      mark 3: the node comes back in doubt, and the mail log names its recipients
+//	after a reply, before its outcome is durable    the same
+//	while a message is copied                       both places; a copy without its body falls back to the old place
+//	while a snapshot is written                     the snapshot before, and all segments it needs
+//	while files are deleted                         files too many; the next start knows them from the snapshot
+//	during recovery                                 the same as before: old segments are only cut at a torn tail
 //
 // # Words
 //

@@ -75,7 +75,7 @@ func (e *entry) copyInto(b *batch, unheard bool) {
 	t := takeOf(e.msg, e.nodeOf)
 	t.Copied, t.Origin = true, format.Origin{Segment: old.seg.number, Base: old.base}
 	t.Body = b.bodyNumber(e.msg)
-	p := b.seg.claim(len(e.msg.Rcpts))
+	p := b.seg.allot(len(e.msg.Rcpts))
 	t.Base = p.base
 	for i := range e.msg.Rcpts {
 		if old.isDone(i) {

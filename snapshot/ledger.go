@@ -73,7 +73,7 @@ func (l *ledger) writeTake(b *batch, m *relay.Message) {
 	e := &entry{msg: m, nodeOf: nodesOf(m), acked: l.cfg.Ack == AckMemory}
 	t := takeOf(m, e.nodeOf)
 	t.Body = b.bodyNumber(m)
-	p := b.seg.claim(len(m.Rcpts))
+	p := b.seg.allot(len(m.Rcpts))
 	t.Base = p.base
 	b.appendTake(&t)
 	e.link(p)

@@ -2,7 +2,10 @@ package snapshot
 
 import (
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/relay"
 )
@@ -92,5 +95,51 @@ func TestManyRestarts(t *testing.T) {
 	names, _ := m.List(journalDir)
 	if len(names) > 12 {
 		t.Errorf("%d segments are left: %v", len(names), names)
+	}
+}
+
+// TestTakesDuringRecovery: doors take mail from other goroutines, into new segments, and handlers settle what was given out,
+// while both passes read the old ones. The race detector watches.
+func TestTakesDuringRecovery(t *testing.T) {
+	m, w := newMemFS(), newWorld()
+	a, _, _ := mustStart(t, m, smallConfig())
+	w.campaign(t, a, 300)
+	b, err := open(m.killed(), smallConfig(), hclog.NewNullLogger())
+	must(t, err)
+	defer b.Close()
+	var doors sync.WaitGroup
+	end, first := make(chan struct{}), make(chan struct{})
+	for range 3 {
+		doors.Go(func() {
+			for n := 0; ; n++ {
+				if err := b.Take(message(b.NewID(), strings.Repeat("new", 500), "n@a.example")); err != nil {
+					t.Error(err)
+				}
+				if n == 3 {
+					first <- struct{}{}
+				}
+				select {
+				case <-end:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range 3 {
+		<-first
+	}
+	given := 0
+	_, err = b.Recover(func(s relay.Saved) error {
+		given++
+		doors.Go(func() { b.Event(&relay.Event{Kind: relay.EventRemoved, Message: s.Message, Rcpt: -1}) })
+		return nil
+	})
+	must(t, err)
+	close(end)
+	doors.Wait()
+	must(t, b.Flush())
+	if st := b.Status(); given != 300 || int64(st.Messages) != st.Takes {
+		t.Errorf("%d messages given out; %d of %d new ones are here", given, st.Messages, st.Takes)
 	}
 }

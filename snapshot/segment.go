@@ -36,9 +36,9 @@ func (s *segment) nextStamp() format.Stamp {
 	return format.Stamp{Seed: s.head.Seed(), Commit: s.commits}
 }
 
-// claim gives out n positions. A position is never given out twice, even if its message was not taken in the end: a mark
+// allot gives out n positions. A position is never given out twice, even if its message was not taken in the end: a mark
 // about the first message would fit the second.
-func (s *segment) claim(n int) place {
+func (s *segment) allot(n int) place {
 	p := place{s, s.total}
 	s.total += uint32(n)
 	s.undone += n

@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -106,8 +107,8 @@ func ReadHeader(name, magic string, b []byte) (Header, error) {
 	if err == nil || len(b) < CopyAt {
 		return h, err
 	}
-	if h2, err2 := decodeHeader(name, magic, b[CopyAt:]); err2 == nil {
-		return h2, nil
+	if h2, err2 := decodeHeader(name, magic, b[CopyAt:]); err2 == nil || errors.Is(err2, ErrVersion) {
+		return h2, err2 // a newer file is called newer, also when its first copy is damaged
 	}
 	return h, err
 }
