@@ -13,8 +13,9 @@ type batch struct {
 	seg    *segment
 	start  int64 // its first byte in the segment
 	stamp  format.Stamp
-	buf    []byte // begins with room for the commit frame
-	marks  []byte // become a frame when the batch is sealed
+	buf    []byte        // begins with room for the commit frame
+	marks  []byte        // become a frame when the batch is sealed
+	rcpts  []format.Rcpt // for the next take record: one list for all of them
 	takes  []*entry
 	copies []*entry
 	sealed chan struct{}
@@ -64,6 +65,7 @@ func (b *batch) appendTake(t *format.TakeRecord) {
 	buf, at := format.BeginFrame(b.buf)
 	b.buf = t.Append(buf)
 	format.EndFrame(b.buf, at, format.KindTake, b.stamp)
+	b.rcpts = t.Rcpts[:0]
 }
 
 // seal makes the marks a frame, behind the takes: a mark about a message of the same commit must find it. Nothing is added

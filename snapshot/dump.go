@@ -205,8 +205,8 @@ func (d *dumper) dumpFrame(f format.Frame) error {
 		}
 		r.Body, r.Text = &b.Number, fmt.Sprintf("%d bytes", len(b.Content))
 	case format.KindTake:
-		t, err := format.DecodeTake(f.Payload, d.names)
-		if err != nil {
+		t := new(format.TakeRecord)
+		if err := t.Decode(f.Payload, d.names); err != nil {
 			return d.malformed(r, err)
 		}
 		r.describeTake(t)

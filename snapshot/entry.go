@@ -72,7 +72,7 @@ func (e *entry) nodeCount() int {
 // copyInto writes e once more, into b. unheard says that the MTA may not have heard of the message.
 func (e *entry) copyInto(b *batch, unheard bool) {
 	old := e.at
-	t := takeOf(e.msg, e.nodeOf)
+	t := takeOf(e.msg, e.nodeOf, b.rcpts)
 	t.Copied, t.Origin = true, format.Origin{Segment: old.seg.number, Base: old.base}
 	t.Body = b.bodyNumber(e.msg)
 	p := b.seg.allot(len(e.msg.Rcpts))

@@ -71,7 +71,7 @@ func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
 // writeTake writes m into b and gives it an entry. mu is held.
 func (l *ledger) writeTake(b *batch, m *relay.Message) {
 	e := &entry{msg: m, nodeOf: nodesOf(m), acked: l.cfg.Ack == AckMemory}
-	t := takeOf(m, e.nodeOf)
+	t := takeOf(m, e.nodeOf, b.rcpts)
 	t.Body = b.bodyNumber(m)
 	p := b.seg.allot(len(m.Rcpts))
 	t.Base = p.base

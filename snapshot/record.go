@@ -8,15 +8,16 @@ import (
 )
 
 // takeOf is the record of m, without its place in a segment. The record shares m's strings and bytes. It is a value, so
-// that a take costs no allocation for it.
-func takeOf(m *relay.Message, nodeOf []uint32) format.TakeRecord {
+// that a take costs no allocation for it, and its recipients are put into buf.
+func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
 		ID: uint64(m.ID), EightBit: m.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
 		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Client: m.Client,
-		Rcpts: make([]format.Rcpt, len(m.Rcpts)), Nodes: nodeOf, Trace: m.Trace, Header: m.Header,
+		Nodes: nodeOf, Trace: m.Trace, Header: m.Header,
 	}
-	for i, r := range m.Rcpts {
-		t.Rcpts[i] = format.Rcpt(r)
+	t.Rcpts = buf[:0]
+	for _, r := range m.Rcpts {
+		t.Rcpts = append(t.Rcpts, format.Rcpt(r))
 	}
 	return t
 }

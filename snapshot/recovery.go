@@ -34,6 +34,7 @@ type recovery struct {
 	names   *format.Names
 	bodies  map[[32]byte][]byte      // bodies given out, each once
 	buf     []byte                   // the segment that is being read
+	take    format.TakeRecord        // the record that is being read
 	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
 	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken
 	done    map[relay.ID]relay.Saved // of the unheard messages, those that are done
@@ -126,8 +127,8 @@ func (r *recovery) outcomesOf(s *found) error {
 			bodies[b.Number] = err == nil
 		case format.KindTake:
 			// The second pass reports a malformed one. Reporting it here too would count it twice.
-			if t, err := format.DecodeTake(f.Payload, r.names); err == nil {
-				r.meet(s, t, bodies)
+			if r.take.Decode(f.Payload, r.names) == nil {
+				r.meet(s, &r.take, bodies)
 			}
 		}
 		return nil
@@ -260,8 +261,8 @@ func (r *recovery) messagesOf(s *found) error {
 // restoreOne gives out the message of a take frame, if some of its recipients are not done. The message is entered into the
 // ledger before it is given out, because give may cause events about it at once.
 func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format.Body) error {
-	t, err := format.DecodeTake(f.Payload, r.names)
-	if err != nil {
+	t := &r.take
+	if err := t.Decode(f.Payload, r.names); err != nil {
 		return err
 	}
 	seg := r.segs[s.head.Number]

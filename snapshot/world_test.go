@@ -290,6 +290,6 @@ func testConfig() Config {
 
 // recordOf is the take record of a message of one node.
 func recordOf(m *relay.Message) *format.TakeRecord {
-	t := takeOf(m, nil)
+	t := takeOf(m, nil, nil)
 	return &t
 }

@@ -203,7 +203,7 @@ func TestKnownBytes(t *testing.T) {
 
 // TestMalformed: what the decoders refuse, without a panic and before memory is taken for it.
 func TestMalformed(t *testing.T) {
-	take := func(p []byte) error { _, err := DecodeTake(p, NewNames()); return err }
+	take := func(p []byte) error { _, err := decodeTake(p, NewNames()); return err }
 	body := func(p []byte) error { _, err := DecodeBody(p); return err }
 	marks := func(p []byte) error { return ReadMarks(p, NewNames(), ignored) }
 	vector := func(p []byte) error { _, err := DecodeVector(p); return err }

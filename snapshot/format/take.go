@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -116,29 +117,31 @@ func (t *TakeRecord) flags() byte {
 	return f
 }
 
-// DecodeTake reads a take record. The result shares no memory with p: p is a reader's buffer, and the message outlives it.
-func DecodeTake(p []byte, names *Names) (*TakeRecord, error) {
+// Decode reads a take record into t, and overwrites all of it. The result shares no memory with p: p is a reader's buffer, and
+// the message outlives it. Only the list of recipients is reused by the next Decode: a recovery reads millions of records,
+// and copies the recipients into its own type.
+func (t *TakeRecord) Decode(p []byte, names *Names) error {
+	*t = TakeRecord{Rcpts: t.Rcpts[:0]}
 	if len(p) < 4 {
-		return nil, ErrMalformed
+		return ErrMalformed
 	}
 	n := binary.BigEndian.Uint32(p)
 	if uint64(n) > uint64(len(p)-4) {
-		return nil, ErrMalformed
+		return ErrMalformed
 	}
-	t := new(TakeRecord)
 	d := &decoder{b: p[4 : 4+n]}
 	t.decodeRcpts(d, t.decodeEnvelope(d, names), names)
 	if d.bad || len(d.b) > 0 {
-		return nil, ErrMalformed
+		return ErrMalformed
 	}
 	// One allocation holds trace and header: they are freed together, with the message.
 	rest := &decoder{b: append([]byte(nil), p[4+n:]...)}
 	t.Trace = rest.bytes()
 	if rest.bad {
-		return nil, ErrMalformed
+		return ErrMalformed
 	}
 	t.Header = rest.b
-	return t, nil
+	return nil
 }
 
 func (t *TakeRecord) decodeEnvelope(d *decoder, names *Names) (flags byte) {
@@ -174,7 +177,7 @@ func (t *TakeRecord) decodeRcpts(d *decoder, flags byte, names *Names) {
 		d.fail()
 		return
 	}
-	t.Rcpts = make([]Rcpt, n)
+	t.Rcpts = slices.Grow(t.Rcpts, n)[:n]
 	if flags&takeNodes != 0 {
 		t.Nodes = make([]uint32, n)
 	}
