@@ -89,8 +89,13 @@ func (x index) match(q *question, table []rule) *rule {
 		if !startsWord(q.text, i) {
 			continue
 		}
-		for _, p := range x[key([]byte(q.text[i:i+keyLen]))] {
-			if p.rule < best && p.fits(q.text[i:]) && table[p.rule].applies(q) {
+		list := x[key([]byte(q.text[i:i+keyLen]))]
+		for j := range list {
+			p := &list[j]
+			if p.rule >= best {
+				break // the list is in the order of the table
+			}
+			if p.fits(q.text[i:]) && table[p.rule].applies(q) {
 				best = p.rule
 			}
 		}
@@ -110,13 +115,14 @@ func startsWord(text string, i int) bool {
 const maxGap = 40
 
 func (p *phrase) fits(text string) bool {
-	if !strings.HasPrefix(text, p.head) {
+	n := len(p.head)
+	if len(text) < n || text[n-1] != p.head[n-1] || text[:n] != p.head { // most fail at the last byte
 		return false
 	}
 	if p.tail == "" {
 		return true
 	}
-	rest := text[len(p.head):]
+	rest := text[n:]
 	gap, _, found := strings.Cut(rest[:min(len(rest), maxGap+len(p.tail))], p.tail)
 	return found && strings.HasPrefix(gap, " ") && !strings.Contains(gap, "domain")
 }
