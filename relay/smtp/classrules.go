@@ -11,7 +11,7 @@ var clearRules = []rule{
 		"receiving mail at a rate", "receiving email at a rate", "receiving mail too", "receiving email too", "receiving messages too",
 		"recipient thread limit", "too many messages for this user", "too many messages for this recipient", "too many messages to this",
 		"message receive limit", "messages they can receive", "has received too many", "mailbox unavailable or access denied", "recipient is receiving",
-		"recipient rate limit", "limit for this recipient", "limit for this user", "too many mails for this", "receivingrate",
+		"mailbox received too", "user received too", "received too much", "recipient rate limit", "limit for this recipient", "limit for this user", "too many mails for this", "receivingrate",
 	}},
 	{Rate, ScopeMessage, "", []string{
 		"too many recipients for this", "too many recipients in", "too many recipients per", "too many rcpt", "recipients count exceeds",
@@ -25,7 +25,7 @@ var clearRules = []rule{
 		"lista gris", "liste grise", "灰名单",
 	}},
 	{Reputation, ScopeSite, "", []string{
-		"aup cdrbl", "aup cxbl", "aup cxsndr", "aup in 1", "aup out", "ip is rejected", "not authorized to send email directly", "ts01", "ts02", "ts03", "sc 00", "dy 00", "no access for this ip", "mail is blocked automatically", "lpn000", "lpn007 5", "a problem occurred ask your postmaster",
+		"aup cdrbl", "aup cxbl", "aup cxsndr", "aup in 1", "aup out", "ip is rejected", "not authorized to send email directly", "ts01", "ts02", "ts03", "sc 00", "dy 00", "ip is hangup", "is currently blocked", "no access for this ip", "mail is blocked automatically", "lpn000", "lpn007 510", "a problem occurred ask your postmaster",
 	}},
 	{Reputation, ScopeSite, "5xx", []string{"unusual rate of"}},
 	{Rate, ScopeSite, "", []string{"unusual rate of", "too many recipients from", "too many recipients received", "connection refused from", "resources unavailable", "service temporarily unavailable try", "message threshold"}},
@@ -40,7 +40,7 @@ var clearRules = []rule{
 	{Network, ScopeSite, "", []string{"malformed name server", "malformed or unexpected name", "name service error ... try again"}},
 	{Auth, ScopeRecipient, "", []string{"resolver.rst.authrequired"}},
 	{Auth, ScopeSender, "", []string{"is not allowed to send mail from", "is not allowed to send from", "mismatches client ip", "not allowed to send mail for"}},
-	{Policy, ScopeSite, "", []string{"not allowed to connect", "insecure mail relay", "ip not in whitelist", "connection rejected by policy", "use the smtp server of your isp"}},
+	{Policy, ScopeSite, "", []string{"not allowed to connect", "only registered", "only authenticated", "mx only", "invalid ip", "insecure mail relay", "ip not in whitelist", "connection rejected by policy", "use the smtp server of your isp"}},
 	{Policy, ScopeMessage, "", []string{"email policy violation"}},
 	{BadDomain, ScopeRecipient, "", []string{"relaying denied", "had no relevant answers", "doesnt receive email"}},
 	{Policy, ScopeRecipient, "", []string{"sender not pre approved"}},
@@ -132,7 +132,7 @@ var clearRules = []rule{
 	{Policy, ScopeRecipient, "", []string{
 		"blocked by the recipient", "blocked by recipient", "recipient has blocked", "rejected by recipient", "rejected by the recipient",
 		"recipient preferences", "recipients blacklist", "recipient only accepts", "not in the recipients", "refused by recipient", "user has blocked",
-		"resolver.rst.notauth", "resolver.rst.restricted", "not authorized to send to", "unifiedgroupagent", "permission to post", "not allowed to post", "recipient does not accept", "does not accept mail from", "not accepting mail from",
+		"resolver.rst.notauth", "resolver.rst.restricted", "not authorized to send to", "unifiedgroupagent", "local user only", "local users only", "permission to post", "not allowed to post", "recipient does not accept", "does not accept mail from", "not accepting mail from",
 		"rejected by destination domain", "not permitted to send to", "personal blacklist", "recipients allowed", "allowed senders list",
 	}},
 	{Reputation, ScopeSite, "", []string{
@@ -164,10 +164,10 @@ var clearRules = []rule{
 		"spam reject", "reject spam", "high probability of spam", "rejecting spam", "considered spam", "spamverdacht", "pourriel", "垃圾邮件",
 	}},
 	{Content, ScopeMessage, "", []string{
-		"conform to", "header error", "headers too", "message header", "in from", "multiple from", "missing from", "missing date", "missing message id", "from header",
+		"conform to", "refused by the scanner", "header error", "headers too", "message header", "in from", "multiple from", "missing from", "missing date", "missing message id", "from header",
 		"8 bit data", "8bit", "bare lf", "bare cr", "bare newline", "stray newline", "rfc 5322", "rfc 2822", "rfc5322", "rfc2822",
-		"invalid header", "not rfc compliant", "non rfc", "message format", "mime", "smtputf8", "subject",
-		"illegal characters", "nul characters", "header syntax", "message id", "violates rfc",
+		"invalid header", "not rfc compliant", "non rfc", "message format", "mime ", "invalid message id", "duplicate message id", "smtputf8",
+		"illegal characters", "nul characters", "header syntax", "violates rfc",
 	}},
 	// Where mail goes; no mailbox was asked.
 	{Network, ScopeSite, "", []string{
@@ -184,7 +184,7 @@ var clearRules = []rule{
 		"host or domain name not found", "domain not found", "domain name not found", "domain does not exist", "domain doesnt exist", "no such domain",
 		"unknown domain", "domain unknown", "nxdomain", "relay access denied", "relay denied", "relaying not", "relay not permitted",
 		"relaying prohibited", "relay prohibited", "not permitted to relay", "not allowed to relay", "authorized to relay", "unable to relay",
-		"cannot relay", "we do not relay", "dont relay", "no relay", "not relay", "denies relay", "rcpthosts", "trying to use me", "as a relay", "relaying to", "unauthorized relay", "relay traffic", "relay rejected",
+		"cannot relay", "we do not relay", "dont relay", "no relay", "not relay", "denies relay", "rcpthosts", "trying to use me", "as a relay", "relaying to", "unauthorized relay", "relay traffic", "relay disabled", "relaying disabled", "host is unknown", "domain is unknown", "relay rejected",
 		"null mx", "nullmx", "host does not accept mail", "domain does not accept", "not a local domain", "not local domain", "domain not local", "domain is not hosted",
 		"not hosted here", "invalid domain", "domain invalid", "bad domain", "domain is not local", "name or service not known", "host not found",
 		"host unknown", "unknown host", "does not accept mail", "no mx", "not handle mail for", "not handle ... domain", "domain is not accepted", "domain not accepted",
@@ -195,14 +195,14 @@ var clearRules = []rule{
 	}},
 	// A mailbox that is closed for a moment belongs to a living reader.
 	{Other, ScopeRecipient, "", []string{
-		"temporary locked", "temporarily locked", "temporarily disabled", "temporarily suspended", "temporarily unavailable", "temporarily inactive",
+		"temporary locked", "temporarily locked", "temporarily disabled", "temporarily suspended", "temporarily inactive",
 		"temporarily deactivated", "mailbox temporarily", "account temporarily", "user temporarily", "mailbox busy", "mailbox is busy", "mailbox locked",
-		"mailbox is locked", "unverified address", "address verification in progress", "temporarily not", "recipient verify", "could not verify recipient",
-		"try again later ... user unknown", "temporarily rejected",
+		"mailbox is locked", "unverified address", "address verification in progress", "recipient verify", "could not verify recipient",
+		"try again later ... user unknown",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
 		mailbox + " {unknown|not known|is unknown|is not known|not found|is not found|was not found|could not be found|cannot be found|not exist|not exists|is invalid|invalid|nonexistent|non existent|not recognized|not registered|no longer exists}",
-		mailbox + " {does not exist|doesnt exist|do not exist|dont exist|did not exist|not valid|is not valid|no longer valid|no longer active|is no longer valid|is no longer active|is no longer in use|is no longer available|no longer available}",
+		mailbox + " {does not exist|does not exists|doesnt exist|dosnt exist|doesnt exists|do not exist|dont exist|did not exist|not valid|is not valid|no longer valid|no longer active|is no longer valid|is no longer active|is no longer in use|is no longer available|no longer available}",
 		mailbox + " {disabled|is disabled|has been disabled|was disabled|inactive|is inactive|not active|is not active|closed|is closed|has been closed|was closed|deleted|is deleted|has been deleted|was deleted|removed|has been removed}",
 		mailbox + " {suspended|is suspended|has been suspended|currently suspended|is currently suspended|deactivated|is deactivated|has been deactivated|expired|has expired|is expired|terminated|cancelled|canceled|discontinued|is frozen|frozen|retired}",
 		"{unknown|no such|invalid|inactive|nonexistent|non existent|nonexisting|disabled|deactivated|deleted|unrecognized|suspended|expired|closed} {user|recipient|mailbox|mail box|mail user|mail address|mail drop|account|addressee|alias|local part|local user|local mailbox|username|userid|user name|email|e mail|person|subscriber|customer|mail recipient|rcpt|destination mailbox}",
@@ -248,8 +248,8 @@ var vagueRules = []rule{
 	{Rate, ScopeSite, "4xx", []string{"service unavailable", "service temporarily unavailable", "service currently unavailable", "service not available", "service is unavailable", "try later", "temporarily deferred", "please try later"}},
 	{Greylisting, ScopeMessage, "4xx", []string{"try again in", "retry in", "please retry after", "try again after", "retry after"}},
 	{Content, ScopeMessage, "", []string{"{message|mail|email} {was|has been|is} blocked"}},
-	{Content, ScopeMessage, "", []string{"spam", "bulk", "permanent failure for one or more recipients"}},
 	{Reputation, ScopeSite, "", []string{"blocked", "abuse", "banned"}},
+	{Content, ScopeMessage, "", []string{"spam", "bulk", "permanent failure for one or more recipients"}},
 	{Content, ScopeMessage, AtDot, []string{"message filtered"}},
 	{Rate, ScopeSite, "4xx", []string{"recipient address rejected service"}},
 	{Policy, ScopeRecipient, "", []string{"recipient address rejected", "recipient rejected", "message filtered", "badrcptto", "rcpt is rejected"}},
@@ -266,7 +266,7 @@ var vagueRules = []rule{
 	{Rate, ScopeSite, "", []string{"too many"}},
 	{Rate, ScopeSite, "4xx", []string{"limit", "deferred", "busy"}},
 	{Content, ScopeMessage, AtDot, []string{"message rejected", "message refused", "rejected", "refused"}},
-	{Other, ScopeUnknown, "", []string{"temporary failure", "temporary problem", "temporary error"}},
+	{Other, ScopeUnknown, "", []string{"temporary server", "temporary system", "temporary failure", "temporary problem", "temporary error"}},
 }
 
 var statuses = map[string]Verdict{
