@@ -1,8 +1,9 @@
 // Package bounce tells senders what became of their mail.
 //
 // Compose writes a delivery status notification: RFC 3464 inside a multipart/report (RFC 6522), internationalised by
-// RFC 6533 where an address asks for it. Notify reads the NOTIFY parameter of RFC 3461. These are pure functions. Server is the part that lives: it listens to the events of the heart, gathers the
-// failures of one message, and gives the queue map one notification for all of them.
+// RFC 6533 where an address asks for it. Notify reads the NOTIFY parameter of RFC 3461. These are pure functions. Server
+// is the part that lives: it listens to the events of the heart, gathers the failures of one message, and gives the queue
+// map one notification for all of them. What a failure means is asked of Classify of package relay/smtp.
 //
 // # Why through the MTA
 //

@@ -108,31 +108,6 @@ func Classify(r Reply, at string) Verdict {
 	return q.checked(v)
 }
 
-// Verdict says what e means. An error without a reply is a matter of the network, of TLS, or our own refusal.
-func (e *Error) Verdict() Verdict {
-	if e.Code == 0 {
-		return e.silentVerdict()
-	}
-	v := Classify(e.Reply(), e.Command)
-	v.Permanent = e.Permanent
-	return v
-}
-
-// silentVerdict is for a failure without a reply. Its status is ours, so that no word has to be searched.
-func (e *Error) silentVerdict() Verdict {
-	v := Verdict{Network, ScopeSite, e.Permanent}
-	switch subject, _, _ := strings.Cut(detailOf(e.Enhanced), "."); {
-	case e.Command == AtSTARTTLS || subject == "7":
-		v.Class = TLS
-	case subject == "3" || subject == "5" || subject == "6":
-		v.Class = Other
-		if e.Local {
-			v.Class, v.Scope = Content, ScopeMessage
-		}
-	}
-	return v
-}
-
 // question is one reply, prepared.
 type question struct {
 	code   int

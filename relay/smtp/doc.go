@@ -48,6 +48,14 @@
 // before the peer said anything about this message. A message is never tried
 // Again for ever: the first transaction on a connection is always charged.
 //
+// # What a refusal means
+//
+// [Classify] gives a reply a [Class] (rate, reputation, bad-mailbox, ..) and a
+// [Scope] (the recipient, the message, the sender, the site). [Error.Verdict]
+// does so for any failure. Pace, suppression, bounces and metrics ask these two
+// and keep no word list of their own. The words are in classrules.go; what they
+// were measured on is in testdata/replies.tsv.
+//
 // # Why not an existing client
 //
 // The clients in wide use write one command at a time, send RSET and even EHLO

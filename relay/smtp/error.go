@@ -7,21 +7,6 @@ import (
 	"strings"
 )
 
-// The values of [Error.Command]: where in the dialogue a failure happened.
-const (
-	AtConnect  = "connect"
-	AtBanner   = "banner"
-	AtEHLO     = "EHLO"
-	AtHELO     = "HELO"
-	AtSTARTTLS = "STARTTLS"
-	AtRSET     = "RSET"
-	AtMAIL     = "MAIL"
-	AtRCPT     = "RCPT"
-	AtDATA     = "DATA"
-	AtBody     = "message body" // the connection was lost before the end of data was written
-	AtDot      = "end of data"  // in reply to the body, or instead of that reply
-)
-
 // ErrLimit is returned by [Conn.Deliver] when the connection has carried as many
 // messages as its limit allows. It is in good order: end it with [Conn.Quit].
 var ErrLimit = errors.New("smtp: connection has carried its limit of messages")
@@ -77,6 +62,31 @@ func (e *Error) Throttle() bool {
 	}
 	v := e.Verdict()
 	return v.SlowDown() || e.Closing() && v.Class == Other
+}
+
+// Verdict says what e means. An error without a reply is a matter of the network, of TLS, or our own refusal.
+func (e *Error) Verdict() Verdict {
+	if e.Code == 0 {
+		return e.silentVerdict()
+	}
+	v := Classify(e.Reply(), e.Command)
+	v.Permanent = e.Permanent
+	return v
+}
+
+// silentVerdict is for a failure without a reply. Its status is ours, so that no word has to be searched.
+func (e *Error) silentVerdict() Verdict {
+	v := Verdict{Network, ScopeSite, e.Permanent}
+	switch subject, _, _ := strings.Cut(detailOf(e.Enhanced), "."); {
+	case e.Command == AtSTARTTLS || subject == "7":
+		v.Class = TLS
+	case subject == "3" || subject == "5" || subject == "6":
+		v.Class = Other
+		if e.Local {
+			v.Class, v.Scope = Content, ScopeMessage
+		}
+	}
+	return v
 }
 
 // refusal makes an Error of a 4xx or 5xx reply.
