@@ -45,10 +45,10 @@ func addJSON(cmd *cobra.Command, to *bool) {
 	cmd.Flags().BoolVarP(to, "json", "j", false, "print JSON, one object a line")
 }
 
-// connect returns a client of the daemon that the flags, the environment or the configuration name. A configuration that
+// client returns a client of the daemon that the flags, the environment or the configuration name. A configuration that
 // was asked for must be right. The default file need not be: it may be unreadable for the user, or broken just now, and
 // the daemon still answers.
-func (f *clientFlags) connect() (*console.Client, error) {
+func (f *clientFlags) client() (*console.Client, error) {
 	if path := cmp.Or(f.socket, os.Getenv("MILLRACE_SOCKET")); path != "" {
 		return console.NewClient(path), nil
 	}

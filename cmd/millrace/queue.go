@@ -35,7 +35,7 @@ own at the end. A "*" behind the queue id marks a message that is being delivere
 		Example: "  millrace queue list --domain example.com\n  millrace queue list --json | jq -r .queue_id",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := flags.connect()
+			c, err := flags.client()
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ func queueShowCommand() *cobra.Command {
 attempt, and when the message expires. The exit status is 1 if no such message waits.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := flags.connect()
+			c, err := flags.client()
 			if err != nil {
 				return err
 			}

@@ -21,7 +21,7 @@ func statusCommand() *cobra.Command {
 from the start of the daemon. The exit status is 69 if the daemon is not reachable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := flags.connect()
+			c, err := flags.client()
 			if err != nil {
 				return err
 			}
