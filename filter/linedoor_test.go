@@ -159,14 +159,14 @@ func TestALineDoorTakes(t *testing.T) {
 		t.Fatalf("%s\n%s", got, s.log)
 	}
 	m := s.heart.taken[0]
-	if string(m.Header) != "Subject: hi\r\nList-Id:\r\n <l.example.com>\r\n" || string(m.Body) != "Hello,\r\nworld.\r\n" {
-		t.Errorf("header %q, body %q", m.Header, m.Body)
+	if string(m.Content.Header) != "Subject: hi\r\nList-Id:\r\n <l.example.com>\r\n" || string(m.Content.Body()) != "Hello,\r\nworld.\r\n" {
+		t.Errorf("header %q, body %q", m.Content.Header, m.Content.Body())
 	}
-	if m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" || m.Rule != "list-id" || m.Client != "app[unknown]" || m.EightBit {
+	if m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" || m.Rule != "list-id" || m.Client != "app[unknown]" || m.Content.EightBit {
 		t.Errorf("%+v", m)
 	}
-	if !strings.HasPrefix(string(m.Trace), "Received: from app.local (app [unknown])\r\n\tby mx.example.org (Millrace) with ESMTP id 4bXyZ1\r\n\tfor <a@example.net>;") {
-		t.Errorf("trace %q", m.Trace)
+	if !strings.HasPrefix(string(m.Content.Trace), "Received: from app.local (app [unknown])\r\n\tby mx.example.org (Millrace) with ESMTP id 4bXyZ1\r\n\tfor <a@example.net>;") {
+		t.Errorf("trace %q", m.Content.Trace)
 	}
 	if c := s.in.Counts(); c.Taken != 1 || c.Seen() != 1 || c.Passed() != 0 || c.Buffered != 0 {
 		t.Errorf("%+v", c)
@@ -248,8 +248,8 @@ func TestALineDoorTakesForSome(t *testing.T) {
 	if got := fmt.Sprint(s.heart.taken[0].Rcpts); got != "[{a@example.net  } {c@example.org  }]" {
 		t.Errorf("taken for %s", got)
 	}
-	if strings.Contains(string(s.heart.taken[0].Trace), "for <") {
-		t.Errorf("one recipient learns of another: %q", s.heart.taken[0].Trace)
+	if strings.Contains(string(s.heart.taken[0].Content.Trace), "for <") {
+		t.Errorf("one recipient learns of another: %q", s.heart.taken[0].Content.Trace)
 	}
 }
 
@@ -286,7 +286,7 @@ func FuzzLineDoor(f *testing.F) {
 			t.Errorf("%+v", c)
 		}
 		for _, m := range s.heart.taken {
-			if m.From == "" || len(m.Rcpts) == 0 || m.Rule == "" || bytes.Contains(m.Header, []byte("\r\n\r\n")) || !bytes.HasSuffix(m.Header, []byte("\r\n")) {
+			if m.From == "" || len(m.Rcpts) == 0 || m.Rule == "" || bytes.Contains(m.Content.Header, []byte("\r\n\r\n")) || !bytes.HasSuffix(m.Content.Header, []byte("\r\n")) {
 				t.Errorf("taken: %+v", m)
 			}
 		}

@@ -248,7 +248,7 @@ func (m *Mail) Build(protocol string) {
 		return
 	}
 	m.message = m.newMessage(protocol)
-	if err := m.intake.deps.Sendable(m.message.Content()); err != nil {
+	if err := m.intake.deps.Sendable(m.message.Content.Pieces()); err != nil {
 		m.Leave(fmt.Sprintf("%s: %v", leftUnsendable, err))
 	}
 }

@@ -14,9 +14,10 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 	// One allocation for both: they live and die together.
 	header := m.content.header
 	head := append(append(make([]byte, 0, len(trace)+len(header)), trace...), header...)
-	msg.Trace, msg.Header = head[:len(trace):len(trace)], head[len(trace):]
-	msg.Body = m.content.ownBody()
-	msg.EightBit = hasEightBit(msg.Header) || hasEightBit(msg.Body)
+	body := m.content.ownBody()
+	msg.Content = relay.NewContent(relay.Personal{
+		Trace: head[:len(trace):len(trace)], Header: head[len(trace):], EightBit: hasEightBit(header) || hasEightBit(body),
+	}, body)
 	return msg
 }
 

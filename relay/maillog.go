@@ -228,7 +228,7 @@ func (l *MailLog) size(m *Message) {
 	l.text("from=")
 	l.address(m.From)
 	l.text(", size=")
-	l.buf = strconv.AppendInt(l.buf, m.Size(), 10)
+	l.buf = strconv.AppendInt(l.buf, m.Content.Size(), 10)
 	l.text(", nrcpt=")
 	l.buf = strconv.AppendInt(l.buf, int64(len(m.Rcpts)), 10)
 }

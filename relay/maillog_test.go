@@ -26,14 +26,14 @@ func logMessage() *Message {
 	return &Message{
 		ID: 46655, QueueID: "4bXyZ1",
 		Envelope: Envelope{From: "b+123@n.example", Rcpts: []Rcpt{{Addr: "a@gmail.com"}, {Addr: "b@full.example"}}},
-		Header:   bytes.Repeat([]byte("x"), 18228),
+		Content:  NewContent(Personal{Header: bytes.Repeat([]byte("x"), 18228)}, nil),
 		Rule:     "list-unsubscribe", Client: "app[2001:db8::5]",
 	}
 }
 
 // logNotice is a notification on its way to the MTA.
 func logNotice() *Message {
-	return &Message{ID: 46656, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Header: make([]byte, 898)}
+	return &Message{ID: 46656, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Personal{Header: make([]byte, 898)}, nil)}
 }
 
 func ok(lines ...string) smtp.Reply { return smtp.Reply{Code: 250, Enhanced: "2.0.0", Lines: lines} }
@@ -420,7 +420,7 @@ func pflogsummLog() []byte {
 	for i := range 10 {
 		m := logMessage()
 		m.ID, m.QueueID = ID(i+1), fmt.Sprintf("4bXyZ%d", i)
-		m.Header = make([]byte, 19_998) // 20,000 with the empty line
+		m.Content.Header = make([]byte, 19_998) // 20,000 with the empty line
 		e := Event{Kind: EventSettled, Time: logTime, Message: m, Relay: mx, ConnUse: i, Delays: Delays{Queue: time.Second}}
 		switch {
 		case i < 4:

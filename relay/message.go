@@ -13,19 +13,13 @@ type ID uint64
 // String gives the ID in base 36, as the mail log shows it when the MTA named none.
 func (id ID) String() string { return strconv.FormatUint(uint64(id), 36) }
 
-// Message is one message as it was taken. It is immutable once accepted but for the counters of its nodes.
-// Its bytes on the wire are Trace, Header, an empty line and the wrapper's body.
+// Message is one message as it was taken. Once accepted it does not change, but for the state of its nodes.
 type Message struct {
 	ID      ID
 	QueueID string // the MTA's queue id, or "" (a short Postfix id is reused quickly: it is for the log, never a key)
 	Envelope
 
-	Trace  []byte // our own Received field (RFC 5321 section 4.4), CRLF at the end
-	Header []byte // the header as taken, byte for byte, without the empty line that ends it
-	Body   []byte // the body as taken; Accept moves it into the Wrapper and sets it to nil
-
-	Wrapper  *Wrapper
-	EightBit bool // some byte has the high bit set: needs 8BITMIME (RFC 6152)
+	Content Content // its bytes; Accept puts the shared part into a Wrapper
 
 	Class   string    // routing class: ClassRemote or ClassInject
 	Rule    string    // the bulk rule that took it
@@ -35,7 +29,7 @@ type Message struct {
 
 	Nodes []*Node // one per destination domain, in order of first mention
 
-	cost int64        // what it takes in memory, the shared body apart
+	cost int64        // the bytes that it takes in memory, the shared part apart
 	open atomic.Int32 // nodes that still have recipients, and holds
 }
 
@@ -46,25 +40,6 @@ const (
 	// ClassInject is mail for our own MTA: bounces, and messages handed back.
 	ClassInject = "inject"
 )
-
-var crlf = []byte("\r\n")
-
-// Content returns the message's bytes for the wire, in pieces; they must not be changed.
-func (m *Message) Content() [][]byte {
-	return [][]byte{m.Trace, m.Header, crlf, m.body()}
-}
-
-func (m *Message) body() []byte {
-	if m.Wrapper != nil {
-		return m.Wrapper.Body
-	}
-	return m.Body
-}
-
-// Size is the number of bytes of Content.
-func (m *Message) Size() int64 {
-	return int64(len(m.Trace) + len(m.Header) + len(crlf) + len(m.body()))
-}
 
 // Name is how the log calls the message: by the MTA's queue id when there is one.
 func (m *Message) Name() string {

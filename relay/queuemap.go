@@ -114,7 +114,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.wrap(msg)
 	live := restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
-		m.wrappers.Unwrap(msg.Wrapper)
+		msg.Content.unwrap(m.wrappers)
 		return
 	}
 	msg.open.Store(int32(len(live)))
@@ -197,7 +197,7 @@ func (m *QueueMap) hasRoom(msg *Message) bool {
 	if msg.Class == ClassInject {
 		return true
 	}
-	return m.counts.messages.Load() < int64(m.cfg.MaxMessages) && m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Size() <= m.cfg.MaxBytes
+	return m.counts.messages.Load() < int64(m.cfg.MaxMessages) && m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Content.Size() <= m.cfg.MaxBytes
 }
 
 // digest drops recipients named twice, wraps the body and splits the recipients into nodes.
@@ -207,7 +207,7 @@ func (m *QueueMap) digest(msg *Message) {
 }
 
 func (m *QueueMap) wrap(msg *Message) {
-	msg.Wrapper, msg.Body = m.wrappers.Wrap(msg.Body), nil
+	msg.Content.wrap(m.wrappers)
 	msg.Nodes = m.split(msg)
 	msg.cost = msg.weigh()
 	msg.open.Store(int32(len(msg.Nodes)))
@@ -232,7 +232,7 @@ const (
 
 // weigh is the bytes that msg takes in memory, the shared body apart.
 func (m *Message) weigh() int64 {
-	n := messageCost + len(m.Trace) + len(m.Header) + len(m.Nodes)*nodeCost
+	n := messageCost + m.Content.weigh() + len(m.Nodes)*nodeCost
 	for _, r := range m.Rcpts {
 		n += rcptCost + len(r.Addr) + len(r.ORcpt)
 	}
@@ -247,7 +247,7 @@ func (m *QueueMap) discard(msg *Message) {
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
 	m.counts.bytes.Add(-msg.cost)
-	m.wrappers.Unwrap(msg.Wrapper)
+	msg.Content.unwrap(m.wrappers)
 }
 
 // split makes one node per domain, in order of first mention.

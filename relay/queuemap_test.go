@@ -46,11 +46,11 @@ func TestWrapperIsSharedAndFreed(t *testing.T) {
 	want := int64(0)
 	for i := range 10 {
 		m := testMessage("a@x")
-		m.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)
+		m.Content.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)
 		}
-		want += messageCost + nodeCost + rcptCost + int64(len(m.Header)+len("a@x"))
+		want += messageCost + nodeCost + rcptCost + int64(len(m.Content.Header)+len("a@x"))
 	}
 	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != want+int64(len("hello\r\n")) {
 		t.Errorf("status %+v, want one body for ten messages and %d bytes of their own", s, want)
@@ -237,7 +237,7 @@ func TestManyVisitors(t *testing.T) {
 	for s := range senders {
 		wg.Go(func() {
 			for i := range each {
-				msg := &Message{ID: ID(s*each + i + 1), Body: []byte("x"), Arrived: time.Now(), Taken: time.Now()}
+				msg := &Message{ID: ID(s*each + i + 1), Content: NewContent(Personal{}, []byte("x")), Arrived: time.Now(), Taken: time.Now()}
 				msg.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%7)}, {Addr: fmt.Sprintf("v%d@e%d", i, s)}}
 				if err := m.Accept(msg); err != nil {
 					t.Error(err)

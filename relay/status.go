@@ -130,7 +130,7 @@ func (h *Handler) Message(name string) (Listing, bool) {
 func (h *Handler) listing(msg *Message) Listing {
 	l := Listing{
 		QueueName: "deferred", QueueID: msg.Name(), ID: msg.ID.String(), ArrivalTime: msg.Arrived.Unix(),
-		MessageSize: msg.Size(), Sender: msg.From, Rule: msg.Rule, Expires: h.retry().expires(msg).Unix(),
+		MessageSize: msg.Content.Size(), Sender: msg.From, Rule: msg.Rule, Expires: h.retry().expires(msg).Unix(),
 	}
 	for _, n := range msg.Nodes {
 		h.listNode(&l, n)

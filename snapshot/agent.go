@@ -93,7 +93,7 @@ func fits(m *relay.Message) error {
 	if len(m.Rcpts) == 0 {
 		return errors.New("message without recipients")
 	}
-	if m.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
+	if m.Content.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
 		return ErrTooLarge
 	}
 	return nil

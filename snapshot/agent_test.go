@@ -279,9 +279,9 @@ func TestSharedBodyIsWrittenOnce(t *testing.T) {
 		t.Errorf("%d bytes a message of 20 KB", got)
 	}
 	_, saved, _ := mustStart(t, m.killed(), testConfig())
-	first := saved[0].Message.Body
+	first := saved[0].Message.Content.Body()
 	for _, s := range saved {
-		if &s.Message.Body[0] != &first[0] {
+		if &s.Message.Content.Body()[0] != &first[0] {
 			t.Fatal("bodies are not shared after recovery")
 		}
 	}

@@ -47,7 +47,7 @@ func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.
 // bodyNumber returns the number of m's body in the segment, and writes the body there if it is new. A body is written once in
 // each segment and not once for all, so that a segment can be read, and deleted, without another one.
 func (b *batch) bodyNumber(m *relay.Message) uint32 {
-	body, sum := bodyOf(m)
+	body, sum := m.Content.Shared()
 	if n, ok := b.seg.bodies[sum]; ok {
 		return n
 	}

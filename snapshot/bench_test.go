@@ -29,10 +29,10 @@ func benchTake(b *testing.B, ack Ack, doors int) {
 	defer a.Close()
 	messages := make([]*relay.Message, b.N)
 	template := message(1, strings.Repeat("0123456789", 2000), "user@a.example")
-	template.Header = []byte(strings.Repeat("X-Header: value\r\n", 60))
+	template.Content.Header = []byte(strings.Repeat("X-Header: value\r\n", 60))
 	for i := range messages {
 		m := message(a.NewID(), "", "user@a.example")
-		m.Header, m.Wrapper = template.Header, template.Wrapper
+		m.Content = template.Content
 		messages[i] = m
 	}
 	var next atomic.Int64
@@ -72,7 +72,7 @@ func BenchmarkRecover(b *testing.B) {
 	template := message(1, strings.Repeat("0123456789", 2000), "user@a.example")
 	for range n {
 		m := message(a.NewID(), "", "user@a.example")
-		m.Wrapper = template.Wrapper
+		m.Content = template.Content
 		if err := a.Take(m); err != nil {
 			b.Fatal(err)
 		}

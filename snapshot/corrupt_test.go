@@ -181,7 +181,7 @@ func forge(t *testing.T) []byte {
 	t.Helper()
 	s := format.Stamp{Seed: 0, Commit: 1}
 	buf, at := format.BeginFrame(nil)
-	_, sum := bodyOf(message(666, "evil", "evil@a.example"))
+	_, sum := message(666, "evil", "evil@a.example").Content.Shared()
 	buf = (&format.Body{Number: 9, Sum: sum, Content: []byte("evil")}).Append(buf)
 	format.EndFrame(buf, at, format.KindBody, s)
 	buf, at = format.BeginFrame(buf)

@@ -50,8 +50,8 @@ func toKeep(saved []relay.Saved) []restored {
 	for _, s := range saved {
 		m := s.Message
 		r := restored{
-			ID: m.ID.String(), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Header: string(m.Header), Trace: string(m.Trace),
-			Body: fmt.Sprintf("%x", sha256.Sum256(m.Body)), BodyBytes: len(m.Body), EightBit: m.EightBit, Class: m.Class,
+			ID: m.ID.String(), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Header: string(m.Content.Header), Trace: string(m.Content.Trace),
+			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.EightBit, Class: m.Class,
 			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
 		}
 		for _, n := range s.Nodes {

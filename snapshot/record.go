@@ -1,8 +1,6 @@
 package snapshot
 
 import (
-	"crypto/sha256"
-
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
 )
@@ -11,9 +9,9 @@ import (
 // that a take costs no allocation for it, and its recipients are put into buf.
 func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
-		ID: uint64(m.ID), EightBit: m.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
+		ID: uint64(m.ID), EightBit: m.Content.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
 		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Client: m.Client,
-		Nodes: nodeOf, Trace: m.Trace, Header: m.Header,
+		Nodes: nodeOf, Trace: m.Content.Trace, Header: m.Content.Header,
 	}
 	t.Rcpts = buf[:0]
 	for _, r := range m.Rcpts {
@@ -22,10 +20,11 @@ func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRec
 	return t
 }
 
-// messageOf is the message that a record holds, without its body.
+// messageOf is the message that a record holds, without its shared part, which has a record of its own.
 func messageOf(t *format.TakeRecord) *relay.Message {
 	m := &relay.Message{
-		ID: relay.ID(t.ID), QueueID: t.QueueID, Trace: t.Trace, Header: t.Header, EightBit: t.EightBit,
+		ID: relay.ID(t.ID), QueueID: t.QueueID,
+		Content:  relay.NewContent(relay.Personal{Trace: t.Trace, Header: t.Header, EightBit: t.EightBit}, nil),
 		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
 		Class:    t.Class, Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
 	}
@@ -62,12 +61,4 @@ func waitOf(n *relay.Node) format.Wait {
 		w.Due = n.Due.UnixNano()
 	}
 	return w
-}
-
-// bodyOf is the body of m and its SHA-256, which a wrapper has already.
-func bodyOf(m *relay.Message) ([]byte, [32]byte) {
-	if m.Wrapper != nil {
-		return m.Wrapper.Body, m.Wrapper.Sum
-	}
-	return m.Body, sha256.Sum256(m.Body)
 }

@@ -285,7 +285,7 @@ func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format
 			segmentName(s.head.Number), m.Name(), m.From, len(left))})
 		return nil
 	}
-	m.Body = r.shareBody(b)
+	m.Content = relay.NewContent(m.Content.Personal, r.shareBody(b))
 	saved.Nodes = r.nodes(t, left)
 	if !r.book.restore(&entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, place{seg, t.Base}, len(left), saved.Nodes) {
 		return nil

@@ -39,12 +39,14 @@ func newWorld() *world {
 // message makes a message the way a queue map does.
 func message(id relay.ID, body string, rcpts ...string) *relay.Message {
 	m := &relay.Message{
-		ID: id, QueueID: fmt.Sprintf("Q%d", id), Trace: []byte("Received: by here\r\n"),
-		Header: []byte(fmt.Sprintf("Subject: %d\r\nX-One: two\r\n", id)), EightBit: id%2 == 0,
+		ID: id, QueueID: fmt.Sprintf("Q%d", id),
 		Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
 		Arrived: time.Unix(1700000000, 5), Taken: time.Unix(1700000001, 6),
-		Wrapper: &relay.Wrapper{Body: []byte(body), Sum: sha256.Sum256([]byte(body))},
 	}
+	wrapper := &relay.Wrapper{Body: []byte(body), Sum: sha256.Sum256([]byte(body))}
+	m.Content = wrapper.Content(relay.Personal{
+		Trace: []byte("Received: by here\r\n"), Header: fmt.Appendf(nil, "Subject: %d\r\nX-One: two\r\n", id), EightBit: id%2 == 0,
+	})
 	m.Envelope = relay.Envelope{From: "list@example.org", Ret: "HDRS", EnvID: "e+2D1", UTF8: id%3 == 0}
 	nodes := make(map[string]*relay.Node)
 	for i, r := range rcpts {
@@ -170,7 +172,7 @@ func (w *world) checkOne(s relay.Saved) error {
 	if err := sameMessage(m, s.Message); err != nil {
 		return err
 	}
-	if s.Message.Body == nil && len(s.Nodes) > 0 {
+	if s.Message.Content.Body() == nil && len(s.Nodes) > 0 {
 		return fmt.Errorf("has no body")
 	}
 	switch durable, heard := w.heard[m.ID]; {
@@ -207,15 +209,15 @@ func (w *world) checkOne(s relay.Saved) error {
 
 // sameMessage compares all that is kept of a message.
 func sameMessage(want, got *relay.Message) error {
-	body, _ := bodyOf(want)
+	body := want.Content.Body()
 	switch {
-	case got.Body != nil && !bytes.Equal(body, got.Body):
+	case got.Content.Body() != nil && !bytes.Equal(body, got.Content.Body()):
 		return fmt.Errorf("body altered")
-	case !bytes.Equal(want.Header, got.Header), !bytes.Equal(want.Trace, got.Trace):
+	case !bytes.Equal(want.Content.Header, got.Content.Header), !bytes.Equal(want.Content.Trace, got.Content.Trace):
 		return fmt.Errorf("header altered")
 	case !reflect.DeepEqual(want.Envelope, got.Envelope):
 		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
-	case want.QueueID != got.QueueID, want.EightBit != got.EightBit, want.Class != got.Class, want.Rule != got.Rule,
+	case want.QueueID != got.QueueID, want.Content.EightBit != got.Content.EightBit, want.Class != got.Class, want.Rule != got.Rule,
 		want.Client != got.Client, !want.Arrived.Equal(got.Arrived), !want.Taken.Equal(got.Taken):
 		return fmt.Errorf("particulars altered: %+v, not %+v", got, want)
 	}

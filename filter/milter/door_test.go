@@ -21,10 +21,10 @@ func TestBulkIsTaken(t *testing.T) {
 		}
 		got := r.taken.last(t)
 		wantHeader := "From: News <news@example.com>\r\nDate: Tue, 4 Mar 2025 05:06:07 +0100\r\nMessage-ID: <1@example.com>\r\nList-Id: <l.example.com>\r\n"
-		if string(got.Header) != wantHeader || string(got.Body) != "Hello,\r\nworld.\r\n" {
-			t.Errorf("flavor %d: header %q, body %q", flavor, got.Header, got.Body)
+		if string(got.Content.Header) != wantHeader || string(got.Content.Body()) != "Hello,\r\nworld.\r\n" {
+			t.Errorf("flavor %d: header %q, body %q", flavor, got.Content.Header, got.Content.Body())
 		}
-		trace := string(got.Trace)
+		trace := string(got.Content.Trace)
 		for _, want := range []string{
 			"Received: from client.example.net (client.example.net [192.0.2.25])\r\n", "\tby mx.example.org (Millrace) with ESMTPSA id 4bXyZ1\r\n",
 			"\tfor <a@example.net>;\r\n",
@@ -33,7 +33,7 @@ func TestBulkIsTaken(t *testing.T) {
 				t.Errorf("flavor %d: %q is not in %q", flavor, want, trace)
 			}
 		}
-		if got.ID == 0 || got.QueueID != "4bXyZ1" || got.Rule != "list-id" || got.Client != "client.example.net[192.0.2.25]" || got.Arrived.IsZero() || got.EightBit {
+		if got.ID == 0 || got.QueueID != "4bXyZ1" || got.Rule != "list-id" || got.Client != "client.example.net[192.0.2.25]" || got.Arrived.IsZero() || got.Content.EightBit {
 			t.Errorf("flavor %d: %+v", flavor, got)
 		}
 	}
@@ -110,8 +110,8 @@ func TestMixedRecipients(t *testing.T) {
 	if len(got.Rcpts) != 2 || got.Rcpts[0].Addr != "A@example.net" || got.Rcpts[1].Addr != "b@example.com" {
 		t.Errorf("taken for %+v", got.Rcpts)
 	}
-	if strings.Contains(string(got.Trace), "for <") {
-		t.Errorf("one recipient learns of another: %q", got.Trace)
+	if strings.Contains(string(got.Content.Trace), "for <") {
+		t.Errorf("one recipient learns of another: %q", got.Content.Trace)
 	}
 }
 
@@ -173,8 +173,8 @@ func TestDSNParametersArrive(t *testing.T) {
 	if !reflect.DeepEqual(got.Rcpts, want) {
 		t.Errorf("%+v, want %+v", got.Rcpts, want)
 	}
-	if !strings.Contains(string(got.Trace), "with UTF8SMTP id") {
-		t.Errorf("trace %q", got.Trace)
+	if !strings.Contains(string(got.Content.Trace), "with UTF8SMTP id") {
+		t.Errorf("trace %q", got.Content.Trace)
 	}
 	// Nothing of it must cling to the next message.
 	r.send(c, bulk())

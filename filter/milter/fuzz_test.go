@@ -102,10 +102,10 @@ func checkTaken(t *testing.T, m *relay.Message) {
 	if m.From == "" || len(m.Rcpts) == 0 || m.ID == 0 || m.Rule == "" {
 		t.Errorf("taken: %+v", m)
 	}
-	if err := sendable(m.Content()); err != nil {
+	if err := sendable(m.Content.Pieces()); err != nil {
 		t.Errorf("taken and not sendable: %+v", m)
 	}
-	if !bytes.HasSuffix(m.Header, []byte("\r\n")) || bytes.Contains(m.Header, []byte("\r\n\r\n")) || bytes.HasPrefix(m.Header, []byte("\r\n")) {
-		t.Errorf("header %q is not one", m.Header)
+	if !bytes.HasSuffix(m.Content.Header, []byte("\r\n")) || bytes.Contains(m.Content.Header, []byte("\r\n\r\n")) || bytes.HasPrefix(m.Content.Header, []byte("\r\n")) {
+		t.Errorf("header %q is not one", m.Content.Header)
 	}
 }

@@ -10,12 +10,12 @@ import (
 // 3461 section 4.3) and it is small and fit to be a MIME part, all of it.
 func (r *Report) original(s script) part {
 	m := r.Message
-	if m.Ret == "FULL" && m.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
-		if whole := slices.Concat(m.Content()...); plain(whole) {
+	if m.Ret == "FULL" && m.Content.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
+		if whole := slices.Concat(m.Content.Pieces()...); plain(whole) {
 			return part{s.either("message/rfc822", "message/global", whole), "Undelivered message", whole}
 		}
 	}
-	header := returnedHeader(slices.Concat(m.Trace, m.Header), r.MaxHeader)
+	header := returnedHeader(slices.Concat(m.Content.Trace, m.Content.Header), r.MaxHeader)
 	return part{s.either("text/rfc822-headers", "message/global-headers", header), "Message header", header}
 }
 

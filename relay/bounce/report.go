@@ -114,7 +114,7 @@ func orElse(s, other string) string {
 // such notifications; everybody else gets the old form, which more programs know.
 func (r *Report) script() script {
 	m := r.Message
-	return script(!isASCII(m.From) || m.UTF8 && !isASCII(m.Header) ||
+	return script(!isASCII(m.From) || m.UTF8 && !isASCII(m.Content.Header) ||
 		slices.ContainsFunc(r.Failures, func(f Failure) bool { return !isASCII(m.Rcpts[f.Rcpt].Addr) }))
 }
 

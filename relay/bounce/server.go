@@ -286,9 +286,10 @@ func (s *Server) compose(n *notice) (*relay.Message, error) {
 		ID: id,
 		// The MTA needs SMTPUTF8 for the address and the To field; 8BITMIME carries the rest.
 		Envelope: relay.Envelope{UTF8: !isASCII(m.From), Rcpts: []relay.Rcpt{{Addr: m.From}}},
-		Trace:    trace(s.deps.Hostname, id, now), Header: header, Body: body,
-		EightBit: !isASCII(header) || !isASCII(body),
-		Class:    relay.ClassInject, Arrived: now, Taken: now,
+		Content: relay.NewContent(relay.Personal{
+			Trace: trace(s.deps.Hostname, id, now), Header: header, EightBit: !isASCII(header) || !isASCII(body),
+		}, body),
+		Class: relay.ClassInject, Arrived: now, Taken: now,
 	}, nil
 }
 

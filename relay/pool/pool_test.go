@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/sink"
@@ -206,7 +207,7 @@ func TestEightBitWithoutReceiverGoesToOurMTA(t *testing.T) {
 	w.listen("x", sink.Character{Extensions: []string{"PIPELINING"}})
 	w.listen("inject", sink.Character{})
 	m := w.message("a@x")
-	m.EightBit, m.Body = true, []byte("caf\xe9\r\n")
+	m.Content = relay.NewContent(relay.Personal{EightBit: true}, []byte("caf\xe9\r\n"))
 	if err := w.queues.Accept(m); err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func waiting(state string, n, size int) error {
 		wg.Go(func() { // ends when its share is taken
 			for i := d; i < n && failed[d] == nil; i += doors {
 				msg := message(agent.NewID(), i, nil)
-				msg.Wrapper = wrapper
+				msg.Content = wrapper.Content(msg.Content.Personal)
 				node := &relay.Node{
 					Message: msg, Rcpts: []int{0}, Visits: 3, Due: tomorrow, Reason: "451 4.7.1 Greylisting in action, please come back later",
 				}
