@@ -24,8 +24,8 @@ type conn struct {
 	nc       net.Conn
 	intake   *filter.Intake
 	phase    *phase
-	patience time.Duration // a write must be over
-	ended    func(*conn)   // called once
+	patience time.Duration // how long a write may take
+	ended    func(*conn)   // called once, by Close
 	session  *session
 	frames   frames
 	rest     []byte // what the library has not read yet of the present frame

@@ -82,7 +82,7 @@ func (s *session) digest(code byte, payload []byte) (err error) {
 	return fmt.Errorf("command %q out of place", code)
 }
 
-// connect reads the payload of a CONNECT frame: the client's name, its family, then for all but an unknown family port
+// connect reads the payload of a CONNECT frame: the client's name, its family, and unless that is unknown its port
 // and address. Sendmail writes an IPv6 address with a prefix that the library cannot parse.
 func (s *session) connect(payload []byte) error {
 	name, rest, ok := bytes.Cut(payload, nul)
