@@ -56,8 +56,8 @@ func actionOf(o relay.Outcome) Action {
 	return Failed
 }
 
-// due reports whether n waits no longer: pending says that more may come.
-func (n *notice) due(now time.Time, delay time.Duration, pending func(*relay.Message) bool) bool {
+// ripe reports whether n waits no longer: pending says that more may come.
+func (n *notice) ripe(now time.Time, delay time.Duration, pending func(*relay.Message) bool) bool {
 	switch {
 	case n.key.kind == double:
 		return true

@@ -74,7 +74,7 @@ func (s *Server) Event(e *relay.Event) {
 		s.failed(e)
 	case relay.Sent:
 		if m := e.Message; e.Relayed && m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Success {
-			s.add(e, passed)
+			s.noteEvent(e, passed)
 		}
 	}
 }
@@ -84,16 +84,16 @@ func (s *Server) failed(e *relay.Event) {
 	m := e.Message
 	switch {
 	case m.From == "" && m.Class == relay.ClassInject:
-		s.add(e, double)
+		s.noteEvent(e, double)
 	case m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Failure:
-		s.add(e, failure)
+		s.noteEvent(e, failure)
 	default:
-		s.report(m, entry{node: e.Node, Failure: Failure{Rcpt: e.Rcpt}}, "")
+		s.emitReported(m, entry{node: e.Node, Failure: Failure{Rcpt: e.Rcpt}}, "")
 	}
 }
 
-// add puts what e says into the notice of its message.
-func (s *Server) add(e *relay.Event, k kind) {
+// noteEvent puts what e says into the notice of its message.
+func (s *Server) noteEvent(e *relay.Event, k kind) {
 	key := noticeKey{e.Message.ID, k}
 	x := newEntry(e)
 	s.mu.Lock()
@@ -143,7 +143,7 @@ func (s *Server) Flush(ctx context.Context) error {
 // sweep sends the notices that are due, or all. The first one that is not accepted ends it: the next would fare no
 // better, and the queue map is not helped by being asked again and again.
 func (s *Server) sweep(ctx context.Context, all bool) {
-	due := s.take(time.Now(), all)
+	due := s.removeDue(time.Now(), all)
 	if len(due) == 0 {
 		return
 	}
@@ -158,7 +158,7 @@ func (s *Server) sweep(ctx context.Context, all bool) {
 				if i >= len(due) {
 					return
 				}
-				if done[i] = s.send(due[i]); !done[i] {
+				if done[i] = s.deliver(due[i]); !done[i] {
 					stop.Store(true)
 				}
 			}
@@ -168,8 +168,8 @@ func (s *Server) sweep(ctx context.Context, all bool) {
 	s.putBack(due, done)
 }
 
-// take removes the notices that are due. Nobody adds to them from then on.
-func (s *Server) take(now time.Time, all bool) []*notice {
+// removeDue removes the notices that are due. Nobody adds to them from then on.
+func (s *Server) removeDue(now time.Time, all bool) []*notice {
 	s.mu.Lock()
 	order := s.order
 	s.order = nil
@@ -179,7 +179,7 @@ func (s *Server) take(now time.Time, all bool) []*notice {
 	// in held until it is taken out below.
 	var due, kept []*notice
 	for _, n := range order {
-		if all || n.due(now, s.cfg.Delay, s.deps.Pending) {
+		if all || n.ripe(now, s.cfg.Delay, s.deps.Pending) {
 			due = append(due, n)
 		} else {
 			kept = append(kept, n)
@@ -211,24 +211,24 @@ func (s *Server) putBack(due []*notice, done []bool) {
 	s.sending -= len(due)
 }
 
-// send does what n is about and reports whether it is over with.
-func (s *Server) send(n *notice) bool {
+// deliver does what n is about and reports whether it is over with.
+func (s *Server) deliver(n *notice) bool {
 	if n.key.kind == double {
 		s.logEntries(n, "a notification could not be delivered; nobody else can be told")
-		s.finish(n, "")
+		s.retire(n, "")
 		return true
 	}
 	msg, err := s.compose(n)
 	if err != nil {
 		s.deps.Log.Error("notification cannot be written", "message", n.message.Name(), "error", err)
 		s.logEntries(n, "the sender is not told of this")
-		s.finish(n, "")
+		s.retire(n, "")
 		return true
 	}
 	if err := s.deps.Accept(msg); err != nil {
 		return s.refused(n, err)
 	}
-	s.finish(n, msg.Name())
+	s.retire(n, msg.Name())
 	return true
 }
 
@@ -243,7 +243,7 @@ func (s *Server) refused(n *notice, err error) bool {
 	}
 	s.deps.Log.Error("notification was not accepted for five days", "message", n.message.Name(), "error", err)
 	s.logEntries(n, "the sender is not told of this")
-	s.finish(n, "")
+	s.retire(n, "")
 	return true
 }
 
@@ -255,18 +255,18 @@ func (s *Server) logEntries(n *notice, what string) {
 	}
 }
 
-// finish reports the recipients of n and lets its message go.
-func (s *Server) finish(n *notice, report string) {
+// retire reports the recipients of n and lets its message go.
+func (s *Server) retire(n *notice, report string) {
 	if n.key.kind != passed { // what was sent is settled already
 		for _, x := range n.entries {
-			s.report(n.message, x, report)
+			s.emitReported(n.message, x, report)
 		}
 	}
 	s.deps.Release(n.message)
 }
 
-// report emits the event that ends a failed recipient.
-func (s *Server) report(m *relay.Message, x entry, name string) {
+// emitReported emits the event that ends a failed recipient.
+func (s *Server) emitReported(m *relay.Message, x entry, name string) {
 	s.deps.Emit(&relay.Event{
 		Kind: relay.EventReported, Time: time.Now(), Message: m, Node: x.node, Rcpt: x.Rcpt, Report: name,
 	})

@@ -11,9 +11,9 @@ import (
 //
 // To add one: write the words as normalise leaves them, that is in lower case, without punctuation and apostrophes, with
 // single spaces ("doesnt exist"); they match from the beginning of a word. End them with a space if they must match whole
-// words ("spf "). " ... " stands for a few words between, "{a|b}" for alternatives, "^ " for the beginning of the reply. Put the rule below every
-// rule whose words are surer. Then add a real reply to testdata/replies.tsv. Words that do not say outright that a mailbox
-// is gone must never lead to BadMailbox: that would suppress a living reader.
+// words ("spf "). " ... " stands for a few words between, "{a|b}" for alternatives, "^ " for the beginning of the reply.
+// Put the rule below every rule whose words are surer. Then add a real reply to testdata/replies.tsv. Words that do not
+// say outright that a mailbox is gone must never lead to BadMailbox: that would suppress a living reader.
 type rule struct {
 	class Class
 	scope Scope  // ScopeUnknown: the usual one of the class

@@ -38,19 +38,19 @@ func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error 
 	}
 	d := delivery{c: c, next: next, done: done}
 	for {
-		f, err := d.take()
+		f, err := d.upcoming()
 		if f == nil && err == nil {
 			return c.rest()
 		}
 		if f == nil {
 			return err
 		}
-		broken := d.send(f)
+		broken := d.perform(f)
 		if broken != nil {
 			f.breakOff(broken)
 			c.Close()
 		}
-		d.settle(f)
+		d.returnTransaction(f)
 		if broken != nil {
 			d.abandon()
 			return broken
@@ -68,9 +68,9 @@ func (c *Conn) rest() error {
 	return err
 }
 
-// take returns the flight that is ahead, or makes one of the next transaction.
+// upcoming returns the flight that is ahead, or makes one of the next transaction.
 // It returns nil when there is none, with ErrLimit if there might be.
-func (d *delivery) take() (*flight, error) {
+func (d *delivery) upcoming() (*flight, error) {
 	if f := d.ahead; f != nil {
 		d.ahead = nil
 		return f, nil
@@ -105,9 +105,9 @@ func (d *delivery) prepare() *flight {
 	return f
 }
 
-// send carries one flight to its end. An error means that the dialogue broke;
+// perform takes one flight to its end. An error means that the dialogue broke;
 // what the flight learned before stays with it.
-func (d *delivery) send(f *flight) *Error {
+func (d *delivery) perform(f *flight) *Error {
 	if f.local() {
 		return nil
 	}
@@ -123,12 +123,12 @@ func (d *delivery) send(f *flight) *Error {
 		c.aborted = f.mailed
 		return c.quiet()
 	}
-	return d.body(f)
+	return d.writeMessage(f)
 }
 
-// settle hands f back.
-func (d *delivery) settle(f *flight) {
-	f.settle(time.Now())
+// returnTransaction gives the caller its transaction with the results.
+func (d *delivery) returnTransaction(f *flight) {
+	f.conclude(time.Now())
 	tx := f.tx
 	f.tx = nil // an idle connection keeps no message alive
 	d.done(tx)
@@ -137,7 +137,7 @@ func (d *delivery) settle(f *flight) {
 // abandon hands back the flight that was written behind one that broke the dialogue.
 func (d *delivery) abandon() {
 	if d.ahead != nil {
-		d.settle(d.ahead)
+		d.returnTransaction(d.ahead)
 		d.ahead = nil
 	}
 }
@@ -151,7 +151,7 @@ func (c *Conn) envelope(f *flight) *Error {
 				return nil
 			}
 			c.out = c.group(f, c.out[:0])
-			if err := c.write(f.at(f.heard), c.out); err != nil {
+			if err := c.write(f.commandName(f.heard), c.out); err != nil {
 				return err
 			}
 		}
@@ -180,7 +180,7 @@ func (c *Conn) group(f *flight, out []byte) []byte {
 }
 
 func (c *Conn) command(f *flight, out []byte) []byte {
-	switch f.at(f.written) {
+	switch f.commandName(f.written) {
 	case AtRSET:
 		return append(out, "RSET\r\n"...)
 	case AtMAIL:
@@ -193,8 +193,8 @@ func (c *Conn) command(f *flight, out []byte) []byte {
 
 // hear reads the next reply f is owed.
 func (c *Conn) hear(f *flight) *Error {
-	at := f.at(f.heard)
-	r, err := c.rd.next(c.patience(at), f.until)
+	at := f.commandName(f.heard)
+	r, err := c.rd.readReply(c.patience(at), f.until)
 	if err != nil {
 		return lost(at, err)
 	}
@@ -226,10 +226,10 @@ func (c *Conn) quiet() *Error {
 	return c.unsolicited(AtDATA)
 }
 
-// body writes f's message, with the next envelope behind it, and hears the
+// writeMessage writes f's message, with the next envelope behind it, and hears the
 // reply. When everybody was refused and the peer wants a body all the same, it
 // gets a lone dot (RFC 2920, 3.1), for which there is nobody to deliver to.
-func (d *delivery) body(f *flight) *Error {
+func (d *delivery) writeMessage(f *flight) *Error {
 	c := d.c
 	if c.rd.pending() {
 		return c.early(f)
@@ -249,7 +249,7 @@ func (d *delivery) body(f *flight) *Error {
 	if cut != nil && !f.dotted {
 		return c.cutOff(f, cut)
 	}
-	r, err := c.rd.next(c.timeouts.Dot, time.Time{})
+	r, err := c.rd.readReply(c.timeouts.Dot, time.Time{})
 	if err != nil {
 		f.tx.Unknown = f.accepted > 0
 		return lost(AtDot, err)
@@ -282,25 +282,25 @@ func (c *Conn) content(f *flight) error {
 	end := f.form.wire()
 	var err error
 	if f.accepted > 0 {
-		err = stuff(f.tx.Content, f.form, g.add)
+		err = stuff(f.tx.Content, f.form, g.collect)
 	} else {
 		end = int64(len(".\r\n"))
 	}
 	if err == nil {
-		err = g.add(c.out)
+		err = g.collect(c.out)
 	}
 	if err == nil {
-		err = g.flush()
+		err = g.writeBlock()
 	}
 	f.dotted = g.sent >= end
-	g.release()
+	g.returnSlices()
 	return err
 }
 
 // cutOff ends a flight whose body could not be written. The peer may have said
 // why: a 5xx that is not read now would be learned again by every retry.
 func (c *Conn) cutOff(f *flight, cause error) *Error {
-	r, err := c.rd.next(lastWords, time.Time{})
+	r, err := c.rd.readReply(lastWords, time.Time{})
 	switch {
 	case err == nil:
 		return f.hearEarly(r)
@@ -313,7 +313,7 @@ func (c *Conn) cutOff(f *flight, cause error) *Error {
 // early ends a flight to which the peer said more than was asked before its
 // body was written.
 func (c *Conn) early(f *flight) *Error {
-	r, err := c.rd.next(lastWords, time.Time{})
+	r, err := c.rd.readReply(lastWords, time.Time{})
 	if err != nil {
 		return lost(AtBody, err)
 	}
@@ -351,7 +351,7 @@ func (c *Conn) write(at string, b []byte) *Error {
 
 // refusedWrite looks for the 421 of a peer that has closed the connection.
 func (c *Conn) refusedWrite(at string, cause error) *Error {
-	r, err := c.rd.next(lastWords, time.Time{})
+	r, err := c.rd.readReply(lastWords, time.Time{})
 	if err != nil || r.code != 421 {
 		return lost(at, cause)
 	}
@@ -360,7 +360,7 @@ func (c *Conn) refusedWrite(at string, cause error) *Error {
 
 // unsolicited reads what the peer said without being asked.
 func (c *Conn) unsolicited(at string) *Error {
-	r, err := c.rd.next(lastWords, time.Time{})
+	r, err := c.rd.readReply(lastWords, time.Time{})
 	switch {
 	case err != nil:
 		return lost(at, err)

@@ -75,7 +75,7 @@ func newConn(nc net.Conn, to Addr, cfg *Config) *Conn {
 // closed, and the read or write that was going on fails.
 func open(ctx context.Context, c *Conn, s session) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
-	err := s.open(c)
+	err := s.startDialogue(c)
 	if !stop() && err == nil {
 		err = lost("", context.Cause(ctx))
 	}

@@ -30,12 +30,12 @@ func parseExtensions(lines []string) Extensions {
 	x := Extensions{Size: -1}
 	for _, l := range lines {
 		word, args, _ := strings.Cut(strings.TrimSpace(l), " ")
-		x.add(strings.ToUpper(word), args)
+		x.learn(strings.ToUpper(word), args)
 	}
 	return x
 }
 
-func (x *Extensions) add(keyword, args string) {
+func (x *Extensions) learn(keyword, args string) {
 	switch keyword {
 	case "PIPELINING":
 		x.Pipelining = true

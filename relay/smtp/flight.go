@@ -58,8 +58,8 @@ func (f *flight) pointless() bool {
 	return f.failed != nil || f.written == f.last() && f.accepted == 0
 }
 
-// at names the command with number n.
-func (f *flight) at(n int) string {
+// commandName names the command with number n.
+func (f *flight) commandName(n int) string {
 	switch {
 	case n == numReset:
 		return AtRSET
@@ -77,9 +77,9 @@ func (f *flight) hear(r raw) *Error {
 	n := f.heard
 	f.heard++
 	if r.code == 421 {
-		return refusal(f.at(n), r)
+		return refusal(f.commandName(n), r)
 	}
-	switch f.at(n) {
+	switch f.commandName(n) {
 	case AtRSET:
 		return hearReset(r)
 	case AtMAIL:
@@ -220,8 +220,8 @@ func (f *flight) breakOff(e *Error) {
 	f.failed = e
 }
 
-// settle gives every offered recipient its result.
-func (f *flight) settle(now time.Time) {
+// conclude gives every offered recipient its result.
+func (f *flight) conclude(now time.Time) {
 	f.tx.Done = now
 	f.tx.ConnUse = f.use
 	for _, i := range f.offered {

@@ -35,11 +35,11 @@ type gather struct {
 	until time.Time
 }
 
-// add takes b, which must stay unchanged until flush. It writes when a block is full.
-func (g *gather) add(b []byte) error {
+// collect keeps b for the next write; b must stay unchanged until then. It writes when a block is full.
+func (g *gather) collect(b []byte) error {
 	for len(b) > 0 {
 		if g.size == blockBytes || len(g.bufs) == blockSlices {
-			if err := g.flush(); err != nil {
+			if err := g.writeBlock(); err != nil {
 				return err
 			}
 		}
@@ -51,9 +51,9 @@ func (g *gather) add(b []byte) error {
 	return nil
 }
 
-// flush writes what is waiting. Between blocks it looks whether the peer has
+// writeBlock writes what is waiting. Between blocks it looks whether the peer has
 // refused the message already.
-func (g *gather) flush() error {
+func (g *gather) writeBlock() error {
 	if g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS it may be the protocol's own
 		return errEarly
 	}
@@ -71,8 +71,8 @@ func (g *gather) flush() error {
 	return err
 }
 
-// release gives the slice memory back to the connection, without the message in it.
-func (g *gather) release() {
+// returnSlices gives the slice memory back to the connection, without the message in it.
+func (g *gather) returnSlices() {
 	clear(g.bufs)
 	g.c.bufs = g.bufs[:0]
 }

@@ -72,7 +72,7 @@ func (r *reader) pending() bool { return r.br.Buffered() > 0 }
 
 // next reads one reply. The whole of it must come within wait and before until
 // (if that is set). The result is valid until the next call.
-func (r *reader) next(wait time.Duration, until time.Time) (raw, error) {
+func (r *reader) readReply(wait time.Duration, until time.Time) (raw, error) {
 	r.src.wait, r.src.until, r.src.armed = wait, until, false
 	if cap(r.text) > keepText {
 		r.text = nil
@@ -80,7 +80,7 @@ func (r *reader) next(wait time.Duration, until time.Time) (raw, error) {
 	r.text = r.text[:0]
 	code := 0
 	for n := range maxLines {
-		l, err := r.line()
+		l, err := r.readLine()
 		if err != nil {
 			return raw{}, err
 		}
@@ -100,7 +100,7 @@ func (r *reader) next(wait time.Duration, until time.Time) (raw, error) {
 	return raw{}, fmt.Errorf("%w: reply of more than %d lines", errProtocol, maxLines)
 }
 
-func (r *reader) line() (replyLine, error) {
+func (r *reader) readLine() (replyLine, error) {
 	b, err := r.br.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return replyLine{}, fmt.Errorf("%w: reply line over %d bytes", errProtocol, maxLine)

@@ -16,7 +16,7 @@ func heard(text string) (raw, error) {
 	server.Close()
 	var r reader
 	r.reset(client)
-	return r.next(time.Hour, time.Time{})
+	return r.readReply(time.Hour, time.Time{})
 }
 
 func TestReader(t *testing.T) {
@@ -77,7 +77,7 @@ func TestReaderForgetsLargeReplies(t *testing.T) {
 	var r reader
 	r.reset(client)
 	for range 2 {
-		if _, err := r.next(time.Hour, time.Time{}); err != nil {
+		if _, err := r.readReply(time.Hour, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,7 +16,7 @@ type session struct {
 	mode TLSMode
 }
 
-func (s session) open(c *Conn) *Error {
+func (s session) startDialogue(c *Conn) *Error {
 	if err := s.cfg.Validate(); err != nil {
 		return &Error{Local: true, Command: AtEHLO, Enhanced: "4.3.5", Err: err}
 	}
@@ -35,7 +35,7 @@ func (s session) open(c *Conn) *Error {
 // banner reads the greeting. A 5xx here is about us, now, and not about a
 // message; it is as temporary as a 4xx (Postfix's smtp_skip_5xx_greeting).
 func (c *Conn) banner() *Error {
-	r, err := c.rd.next(c.timeouts.Banner, time.Time{})
+	r, err := c.rd.readReply(c.timeouts.Banner, time.Time{})
 	if err != nil {
 		return lost(AtBanner, err)
 	}
@@ -91,7 +91,7 @@ func (s session) ask(c *Conn, at, command string) (raw, *Error) {
 	if at == AtSTARTTLS {
 		wait = c.timeouts.STARTTLS
 	}
-	r, err := c.rd.next(wait, time.Time{})
+	r, err := c.rd.readReply(wait, time.Time{})
 	if err != nil {
 		return raw{}, lost(at, err)
 	}
