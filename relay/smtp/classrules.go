@@ -2,7 +2,7 @@ package smtp
 
 // mailbox are the names of what a recipient may be called. A bare "address" is not among them: it may be that of a host.
 const mailbox = "{user|recipient|mailbox|mail box|account|alias|addressee|username|userid|user name|user account|email account|mail account|local part" +
-	"|email address|e mail address|mail address|recipient address|destination address|email|virtual user|local user|rcpt|requested user|requested mailbox}"
+	"|email address|e mail address|mail address|recipient address|destination address|email adress|e mail adress|email|virtual user|local user|rcpt|requested user|requested mailbox}"
 
 // clearRules has words that say what is meant, whatever codes stand before them.
 var clearRules = []rule{
@@ -175,7 +175,7 @@ var clearRules = []rule{
 		"over its quota", "over the quota", "over their quota", "over disk quota", "over storage", "quota exceed",
 		"exceeded quota", "exceeds quota", "exceed quota", "exceeded the quota", "exceeded storage",
 		"exceeded its quota", "exceeded their", "exceeded his quota", "quota limit", "out of storage", "quota violation", "out of quota", "not enough space", "insufficient space", "users quota",
-		"disk quota",
+		"disk quota", "account storage", "storage limit",
 		"disc quota", "disk space limit", "not enough storage", "insufficient storage in", "storage full",
 		"recipient storage", "mailbox quota", "user quota", "quota full", "no space left in", "mailbox would exceed",
 		"would exceed mailbox", "account is full", "is full", "space on their", "storagelimit", "shutoffquota",
