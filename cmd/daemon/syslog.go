@@ -24,14 +24,14 @@ type syslogSocket struct {
 
 func dialSyslog(path string) (*syslogSocket, error) {
 	s := &syslogSocket{path: path}
-	if err := s.reopen(); err != nil {
+	if err := s.attach(); err != nil {
 		return nil, fmt.Errorf(`log.mail = "syslog": %w; is a syslog daemon running? Else name a file`, err)
 	}
 	return s, nil
 }
 
-// reopen opens the socket, also in place of one that a syslog daemon left behind.
-func (s *syslogSocket) reopen() error {
+// attach opens the socket, also in place of one that a syslog daemon left behind.
+func (s *syslogSocket) attach() error {
 	conn, err := net.Dial("unixgram", s.path)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *syslogSocket) Write(lines []byte) (int, error) {
 		s.buf = time.Now().AppendFormat(s.buf, "Jan _2 15:04:05 ")
 		s.buf = append(s.buf, bytes.TrimSuffix(line, []byte("\n"))...)
 		err := s.transmit()
-		if err != nil && s.reopen() == nil { // the syslog daemon was restarted
+		if err != nil && s.attach() == nil { // the syslog daemon was restarted
 			err = s.transmit()
 		}
 		if err != nil {
