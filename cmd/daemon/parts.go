@@ -76,14 +76,14 @@ func newPool(cfg *config.Config, h *relay.Handler, r *route.Resolver, log hclog.
 		return nil, err
 	}
 	return pool.New(cfg.Pool, pool.Deps{
-		Handler: h, Router: r, Inject: injectName, Channels: cfg.Queue.Channels,
+		Handler: h, Router: r, Hostname: cfg.Hostname, Inject: injectName, Channels: cfg.Queue.Channels,
 		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
 		SMTP: cfg.Wire(),
 		Log:  log,
 	}), nil
 }
 
-// newDoor makes the milter door; what it takes goes to the queue map under an id of the agent.
+// newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.
 func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, log hclog.Logger) (*filter.Intake, error) {
 	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
 	if err != nil {

@@ -24,7 +24,7 @@ func (s *Site) dialHosts(avoid string) (*smtp.Conn, error) {
 		}
 		conn, err := s.m.hosts.reach(ctx, addr, cfg)
 		if err == nil && !r.Static {
-			err = loops(conn, addr, cfg)
+			err = loops(conn, addr, s.m.hostname, cfg.Hostname)
 		}
 		if err == nil {
 			return conn, nil
@@ -49,6 +49,10 @@ func (s *Site) patience(r *route.Route) ([]route.Address, *smtp.Config) {
 		return plan, cfg
 	}
 	short := *cfg
-	short.Timeouts.Connect, short.Timeouts.Banner, short.Timeouts.EHLO = hurried, hurried, hurried
+	for _, t := range []*time.Duration{&short.Timeouts.Connect, &short.Timeouts.Banner, &short.Timeouts.EHLO} {
+		if *t == 0 || *t > hurried { // 0: smtp's default, which is longer
+			*t = hurried
+		}
+	}
 	return plan[:min(2, len(plan))], &short
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +31,7 @@ type hostState struct {
 	tlsBroken time.Time // no STARTTLS until then
 }
 
-// order moves addresses that failed a moment ago to the end: they are the last resort, not forbidden.
+// order moves addresses that failed a moment ago to the end. Such addresses are the last resort, not forbidden.
 func (h *hosts) order(plan []route.Address) []route.Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,17 +69,18 @@ func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*
 	return conn, nil
 }
 
-// loops closes conn with an error when its host, found by DNS, greets with our own name (RFC 5321 section 6.3). Another port
-// may well be another server of ours.
-func loops(conn *smtp.Conn, a route.Address, cfg *smtp.Config) error {
-	if a.AddrPort.Port() != 25 || !strings.EqualFold(conn.Greeting(), cfg.Hostname) {
+// loops closes conn with an error when its host, found by DNS, greets with one of our own names (RFC 5321 section 6.3): the
+// name of this host, as our MTA does, or the name we greet with. Another port may well be another server of ours.
+func loops(conn *smtp.Conn, a route.Address, names ...string) error {
+	ours := slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(conn.Greeting(), name) })
+	if a.AddrPort.Port() != 25 || !ours {
 		return nil
 	}
 	conn.Quit()
 	return &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Lines: []string{"mail for this domain loops back to myself"}}
 }
 
-// ours reports that a connection failed for a want of this machine's, which says nothing about the host.
+// ours reports that a connection failed for want of something on this machine, which says nothing about the host.
 func ours(err error) bool {
 	for _, want := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
 		if errors.Is(err, want) {
@@ -113,7 +115,7 @@ func (h *hosts) note(a netip.AddrPort, s hostState) {
 	h.state[a] = s
 }
 
-// tend forgets what is over.
+// tend forgets addresses whose marks have run out.
 func (h *hosts) tend(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -41,6 +41,7 @@ type Manager struct {
 	smtp     atomic.Pointer[smtp.Config]
 	handler  Handler
 	router   Router
+	hostname string
 	inject   string             // Deps.Inject
 	newLine  func() *relay.Line // Deps.Line
 	log      hclog.Logger
@@ -66,6 +67,7 @@ type Deps struct {
 	Handler  Handler
 	Router   Router
 	Channels int                // agents at work at the same time, at sites that are known to work
+	Hostname string             // the name with which our own MTA greets
 	Inject   string             // the name under which Router knows our own MTA, where ClassInject goes
 	Line     func() *relay.Line // makes a line of the configured order
 	SMTP     smtp.Config
@@ -76,7 +78,7 @@ type Deps struct {
 func New(cfg Config, deps Deps) *Manager {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Manager{
-		cfg: cfg, handler: deps.Handler, router: deps.Router, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
+		cfg: cfg, handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[string]*Site),
 	}

@@ -135,11 +135,18 @@ func TestOurOwnRefusalsSayNothingAboutTheSite(t *testing.T) {
 	}
 }
 
-// TestLoop: a host that DNS names and that greets with our name is ourselves; one that the table names is not asked.
+// TestLoop: a host that DNS names and that greets with a name of ours is ourselves. A host that the table names is not asked.
 func TestLoop(t *testing.T) {
-	for _, static := range []bool{true, false} {
-		t.Run(fmt.Sprintf("static=%t", static), func(t *testing.T) {
+	for _, tt := range []struct {
+		static bool
+		helo   string
+	}{{true, "millrace.test"}, {false, "millrace.test"}, {false, "news.millrace.test"}} {
+		static := tt.static
+		t.Run(fmt.Sprintf("static=%t,%s", static, tt.helo), func(t *testing.T) {
 			w := newWorld(t, quick(), time.Hour)
+			cfg := *w.pool.smtp.Load()
+			cfg.Hostname = tt.helo
+			w.pool.SetSMTP(cfg)
 			addr, err := w.sink.Listen("127.0.77.2:25", sink.Character{Name: "millrace.test"})
 			if err != nil && os.Getenv("CI") != "" {
 				t.Fatal(err)

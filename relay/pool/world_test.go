@@ -74,7 +74,7 @@ func newWorldOn(t testing.TB, j relay.Journal, cfg Config, retry time.Duration, 
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := 300 * time.Millisecond
 	w.pool = New(cfg, Deps{
-		Handler: counted{w.handler, &w.asked}, Router: r, Inject: "inject", Channels: channels,
+		Handler: counted{w.handler, &w.asked}, Router: r, Hostname: "millrace.test", Inject: "inject", Channels: channels,
 		Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) },
 		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
 			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
