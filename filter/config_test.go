@@ -83,7 +83,7 @@ func TestRuleWithoutNameGetsOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := f.Counts()
+	got := f.Status()
 	if got[0].Rule != "x-campaign" || got[1].Rule != "rule-2" {
 		t.Errorf("names %q and %q", got[0].Rule, got[1].Rule)
 	}

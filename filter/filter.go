@@ -188,8 +188,8 @@ func (f *Filter) SizeLimit() int64 { return f.limit }
 // Macros names the macros that rules look at, without braces. A milter door must ask the MTA for them at MAIL.
 func (f *Filter) Macros() []string { return f.macros }
 
-// Count is what one rule did since its filter was compiled.
-type Count struct {
+// RuleStatus is what one rule did since its filter was compiled.
+type RuleStatus struct {
 	Rule      string
 	Passed    uint64 // messages that it matched and that passed: take = false, or an automatic reply
 	Chosen    uint64 // messages that it wanted taken; WouldTake and Taken are parts of them, the rest was left with the MTA
@@ -197,11 +197,11 @@ type Count struct {
 	Taken     uint64
 }
 
-// Counts returns the counters of all rules, in their order.
-func (f *Filter) Counts() []Count {
-	counts := make([]Count, len(f.rules))
+// Status returns the counters of all rules, in their order.
+func (f *Filter) Status() []RuleStatus {
+	counts := make([]RuleStatus, len(f.rules))
 	for i, r := range f.rules {
-		counts[i] = Count{
+		counts[i] = RuleStatus{
 			Rule: r.name, Passed: r.passed.Load(), Chosen: r.chosen.Load(), WouldTake: r.observed.Load(), Taken: r.taken.Load(),
 		}
 	}

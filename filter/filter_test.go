@@ -245,8 +245,8 @@ func TestCounts(t *testing.T) {
 	if v := f.Decide(kept, lines("B: 1")); v.Reason != "passed by rule keep: take = false" {
 		t.Errorf("reason %q", v.Reason)
 	}
-	want := []Count{{Rule: "a", Passed: 1, Chosen: 1}, {Rule: "keep", Passed: 1}, {Rule: "b", Chosen: 1}}
-	for i, got := range f.Counts() {
+	want := []RuleStatus{{Rule: "a", Passed: 1, Chosen: 1}, {Rule: "keep", Passed: 1}, {Rule: "b", Chosen: 1}}
+	for i, got := range f.Status() {
 		if got != want[i] {
 			t.Errorf("%+v, want %+v", got, want[i])
 		}

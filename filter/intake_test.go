@@ -92,11 +92,11 @@ func TestLeaveOnce(t *testing.T) {
 	for _, line := range []string{"RCPT <e@f.example>", "H List-Id: x", "EOH", "B x", "DOT"} {
 		d.digest(m, line)
 	}
-	if m.Left() != "one" || m.Taken() || string(m.RawHeader()) != "X: y\r\n" || m.RawBody() != nil || s.in.Counts().Buffered == 0 {
-		t.Errorf("left %q, taken %v, header %q, %+v", m.Left(), m.Taken(), m.RawHeader(), s.in.Counts())
+	if m.Left() != "one" || m.Taken() || string(m.RawHeader()) != "X: y\r\n" || m.RawBody() != nil || s.in.Status().Buffered == 0 {
+		t.Errorf("left %q, taken %v, header %q, %+v", m.Left(), m.Taken(), m.RawHeader(), s.in.Status())
 	}
-	if m.DropContent(); len(m.RawHeader()) != 0 || s.in.Counts().Buffered != 0 {
-		t.Errorf("header %q, %+v", m.RawHeader(), s.in.Counts())
+	if m.DropContent(); len(m.RawHeader()) != 0 || s.in.Status().Buffered != 0 {
+		t.Errorf("header %q, %+v", m.RawHeader(), s.in.Status())
 	}
 }
 
@@ -144,7 +144,7 @@ func TestLeftContentCanBeSentOn(t *testing.T) {
 		t.Errorf("left %q, header %q", m.Left(), m.RawHeader())
 	}
 	m.Dismiss()
-	if c := s.in.Counts(); c.Buffered != 0 {
+	if c := s.in.Status(); c.Buffered != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -172,7 +172,7 @@ func TestBodyRoom(t *testing.T) {
 		}
 		m.Dismiss()
 	}
-	if c := s.in.Counts(); c.Buffered != 0 {
+	if c := s.in.Status(); c.Buffered != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -193,7 +193,7 @@ func TestSharedBudget(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if c := s.in.Counts(); c.Buffered != 0 {
+	if c := s.in.Status(); c.Buffered != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -204,7 +204,7 @@ func TestNotes(t *testing.T) {
 		s.in.NoteBroken("connection closed", "error", "x")
 	}
 	s.in.NotePanic("wanted", []byte("stack"))
-	if c := s.in.Counts(); c.BadConnections != 3 || c.Panics != 1 {
+	if c := s.in.Status(); c.BadConnections != 3 || c.Panics != 1 {
 		t.Errorf("%+v", c)
 	}
 	if log := s.log.String(); strings.Count(log, "connection closed") != 1 || !strings.Contains(log, "panic=wanted") {

@@ -168,7 +168,7 @@ func TestALineDoorTakes(t *testing.T) {
 	if !strings.HasPrefix(string(m.Content.Trace), "Received: from app.local (app [unknown])\r\n\tby mx.example.org (Millrace) with ESMTP id 4bXyZ1\r\n\tfor <a@example.net>;") {
 		t.Errorf("trace %q", m.Content.Trace)
 	}
-	if c := s.in.Counts(); c.Taken != 1 || c.Seen() != 1 || c.Passed() != 0 || c.Buffered != 0 {
+	if c := s.in.Status(); c.Taken != 1 || c.Seen() != 1 || c.Passed() != 0 || c.Buffered != 0 {
 		t.Errorf("%+v", c)
 	}
 	if len(s.heart.heard) != 1 || !s.heart.heard[0] {
@@ -187,32 +187,32 @@ func TestALineDoorLeaves(t *testing.T) {
 		door   lineDoor
 		err    error // of Accept
 		want   string
-		counts Counts
+		counts Status
 	}{
-		{name: "null sender", script: with("news@example.com", ""), want: "MAIL: null sender", counts: Counts{PassedMail: 1}},
-		{name: "announced too large", script: with("SIZE=500", "SIZE=99999999999"), want: "MAIL: over size_limit", counts: Counts{PassedMail: 1}},
-		{name: "no rule", script: with("List-Id", "X-Id"), want: "EOH: no rule matches", counts: Counts{PassedHeader: 1}},
-		{name: "unknown parameter of MAIL", script: with("BODY=8BITMIME", "REQUIRETLS"), want: `MAIL: unknown parameter "REQUIRETLS"`, counts: Counts{Left: 1}},
-		{name: "unknown parameter of RCPT", script: with("<a@example.net>", "<a@example.net> X=1"), want: `RCPT: unknown parameter "X=1"`, counts: Counts{Left: 1}},
-		{name: "source route", script: with("<a@", "<@x:a@"), want: "RCPT: recipient: source route", counts: Counts{Left: 1}},
-		{name: "no end of the path", script: with("<news@example.com>", "<news@example.com"), want: "MAIL: sender: no end of the path", counts: Counts{Left: 1}},
-		{name: "barred client", script: bulk, door: lineDoor{client: Offer{Barred: "too many"}}, want: "CONNECT", counts: Counts{PassedConnect: 1}},
-		{name: "nobody to take", script: bulk, door: lineDoor{mailer: "local"}, want: "EOH: no recipient may be taken", counts: Counts{Left: 1}},
-		{name: "the door's own obstacle", script: with("H Sub", "RCPT <b@localhost>\nH Sub"), want: "EOH: one answer for all recipients", counts: Counts{Left: 1}},
-		{name: "too many recipients", script: with("H Sub", "RCPT <b@example.net>\nH Sub"), limits: narrow(func(l *Limits) { l.Rcpts = 1 }), want: "RCPT: over max_rcpts", counts: Counts{Left: 1}},
-		{name: "header too large", script: bulk, limits: narrow(func(l *Limits) { l.HeaderBytes = 20 }), want: "H: over max_header_bytes", counts: Counts{Left: 1}},
-		{name: "no memory for a recipient", script: bulk, limits: narrow(func(l *Limits) { l.Buffered = 50 }), want: "RCPT: over max_buffered", counts: Counts{Left: 1}},
-		{name: "no memory for the body", script: bulk, limits: narrow(func(l *Limits) { l.Buffered = 130 }), want: "B: over max_buffered", counts: Counts{Left: 1}},
-		{name: "line that is no field", script: with("H Subject: hi", "H Subject"), want: "H: malformed header field", counts: Counts{Left: 1}},
-		{name: "continuation of nothing", script: with("H Subject: hi", "H  Subject: hi"), want: "H: malformed header field", counts: Counts{Left: 1}},
-		{name: "empty line in the header", script: with("H Subject: hi", "H "), want: "H: malformed header field", counts: Counts{Left: 1}},
-		{name: "header behind its end", script: with("B Hello", "H X: y\nB Hello"), want: "H: commands out of order", counts: Counts{Left: 1}},
-		{name: "body before the header's end", script: with("EOH\n", ""), want: "B: commands out of order", counts: Counts{Left: 1}},
-		{name: "end before the header's end", script: "MAIL <a@b.example>\nRCPT <c@d.example>\nDOT", want: "DOT: commands out of order", counts: Counts{Left: 1}},
-		{name: "not sendable", script: with("Hello", "He\x00o"), want: "DOT: not sendable byte for byte: NUL", counts: Counts{Left: 1}},
-		{name: "full", script: bulk, err: relay.ErrFull, want: "DOT: not accepted", counts: Counts{Left: 1, Full: 1}},
-		{name: "closed", script: bulk, err: relay.ErrClosed, want: "DOT: not accepted", counts: Counts{Left: 1, Full: 1}},
-		{name: "disk", script: bulk, err: errors.New("disk on fire"), want: "DOT: not accepted", counts: Counts{Left: 1}},
+		{name: "null sender", script: with("news@example.com", ""), want: "MAIL: null sender", counts: Status{PassedMail: 1}},
+		{name: "announced too large", script: with("SIZE=500", "SIZE=99999999999"), want: "MAIL: over size_limit", counts: Status{PassedMail: 1}},
+		{name: "no rule", script: with("List-Id", "X-Id"), want: "EOH: no rule matches", counts: Status{PassedHeader: 1}},
+		{name: "unknown parameter of MAIL", script: with("BODY=8BITMIME", "REQUIRETLS"), want: `MAIL: unknown parameter "REQUIRETLS"`, counts: Status{Left: 1}},
+		{name: "unknown parameter of RCPT", script: with("<a@example.net>", "<a@example.net> X=1"), want: `RCPT: unknown parameter "X=1"`, counts: Status{Left: 1}},
+		{name: "source route", script: with("<a@", "<@x:a@"), want: "RCPT: recipient: source route", counts: Status{Left: 1}},
+		{name: "no end of the path", script: with("<news@example.com>", "<news@example.com"), want: "MAIL: sender: no end of the path", counts: Status{Left: 1}},
+		{name: "barred client", script: bulk, door: lineDoor{client: Offer{Barred: "too many"}}, want: "CONNECT", counts: Status{PassedConnect: 1}},
+		{name: "nobody to take", script: bulk, door: lineDoor{mailer: "local"}, want: "EOH: no recipient may be taken", counts: Status{Left: 1}},
+		{name: "the door's own obstacle", script: with("H Sub", "RCPT <b@localhost>\nH Sub"), want: "EOH: one answer for all recipients", counts: Status{Left: 1}},
+		{name: "too many recipients", script: with("H Sub", "RCPT <b@example.net>\nH Sub"), limits: narrow(func(l *Limits) { l.Rcpts = 1 }), want: "RCPT: over max_rcpts", counts: Status{Left: 1}},
+		{name: "header too large", script: bulk, limits: narrow(func(l *Limits) { l.HeaderBytes = 20 }), want: "H: over max_header_bytes", counts: Status{Left: 1}},
+		{name: "no memory for a recipient", script: bulk, limits: narrow(func(l *Limits) { l.Buffered = 50 }), want: "RCPT: over max_buffered", counts: Status{Left: 1}},
+		{name: "no memory for the body", script: bulk, limits: narrow(func(l *Limits) { l.Buffered = 130 }), want: "B: over max_buffered", counts: Status{Left: 1}},
+		{name: "line that is no field", script: with("H Subject: hi", "H Subject"), want: "H: malformed header field", counts: Status{Left: 1}},
+		{name: "continuation of nothing", script: with("H Subject: hi", "H  Subject: hi"), want: "H: malformed header field", counts: Status{Left: 1}},
+		{name: "empty line in the header", script: with("H Subject: hi", "H "), want: "H: malformed header field", counts: Status{Left: 1}},
+		{name: "header behind its end", script: with("B Hello", "H X: y\nB Hello"), want: "H: commands out of order", counts: Status{Left: 1}},
+		{name: "body before the header's end", script: with("EOH\n", ""), want: "B: commands out of order", counts: Status{Left: 1}},
+		{name: "end before the header's end", script: "MAIL <a@b.example>\nRCPT <c@d.example>\nDOT", want: "DOT: commands out of order", counts: Status{Left: 1}},
+		{name: "not sendable", script: with("Hello", "He\x00o"), want: "DOT: not sendable byte for byte: NUL", counts: Status{Left: 1}},
+		{name: "full", script: bulk, err: relay.ErrFull, want: "DOT: not accepted", counts: Status{Left: 1, Full: 1}},
+		{name: "closed", script: bulk, err: relay.ErrClosed, want: "DOT: not accepted", counts: Status{Left: 1, Full: 1}},
+		{name: "disk", script: bulk, err: errors.New("disk on fire"), want: "DOT: not accepted", counts: Status{Left: 1}},
 		{name: "aborted", script: newsletter(), want: "not ended"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestALineDoorLeaves(t *testing.T) {
 			if got := tt.door.send(tt.script); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
-			if got := s.in.Counts(); got != tt.counts {
+			if got := s.in.Status(); got != tt.counts {
 				t.Errorf("%+v, want %+v", got, tt.counts)
 			}
 			if len(s.heart.taken)+len(s.heart.heard) > 0 {
@@ -258,11 +258,11 @@ func TestObserve(t *testing.T) {
 	if got := (&lineDoor{in: s.in}).send(newsletter(end...)); got != "EOH: observe mode" {
 		t.Error(got)
 	}
-	if c := s.in.Counts(); c != (Counts{Observed: 1}) || c.Seen() != 1 {
+	if c := s.in.Status(); c != (Status{Observed: 1}) || c.Seen() != 1 {
 		t.Errorf("%+v", c)
 	}
-	for _, c := range s.in.Filter().Counts() {
-		if c.Rule == "list-id" && c != (Count{Rule: "list-id", Chosen: 1, WouldTake: 1}) {
+	for _, c := range s.in.Filter().Status() {
+		if c.Rule == "list-id" && c != (RuleStatus{Rule: "list-id", Chosen: 1, WouldTake: 1}) {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -282,7 +282,7 @@ func FuzzLineDoor(f *testing.F) {
 		d := &lineDoor{in: s.in, lmtp: true}
 		d.send(script)
 		d.send(newsletter(end...))
-		if c := s.in.Counts(); c.Buffered != 0 || c.Panics != 0 || c.Taken == 0 {
+		if c := s.in.Status(); c.Buffered != 0 || c.Panics != 0 || c.Taken == 0 {
 			t.Errorf("%+v", c)
 		}
 		for _, m := range s.heart.taken {

@@ -39,7 +39,7 @@ type Status struct {
 	Queues     int64 `json:"queues"`      // queues in the map
 	Active     int64 `json:"active"`      // nodes ready to go
 	Busy       int64 `json:"busy"`        // nodes under way
-	Waiting    int64 `json:"waiting"`     // nodes deferred
+	Deferred   int64 `json:"waiting"`     // nodes deferred
 	Sent       int64 `json:"sent"`        // recipients, since start
 	Deferrals  int64 `json:"deferrals"`   // visits of a recipient that failed for now, since start
 	Bounced    int64 `json:"bounced"`     // recipients, since start

@@ -33,7 +33,7 @@ type state uint8
 
 const (
 	stateNew      state = iota // not yet linked
-	stateTodo                  // waits in its queue
+	stateActive                // waits in its queue
 	stateBusy                  // held by a Visit
 	stateDeferred              // waits for Due
 	stateGone                  // every recipient is settled

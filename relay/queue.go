@@ -53,7 +53,7 @@ type Queue struct {
 
 	shard      *shard
 	head, tail *Node
-	todo       atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
+	active     atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
 	busy       int          // nodes held by visits
 	reason     Reason       // why the carrier keeps the nodes waiting; zero: it does not
 
@@ -69,7 +69,7 @@ type Queue struct {
 }
 
 // Len is the number of nodes that wait in q now.
-func (q *Queue) Len() int { return int(q.todo.Load()) }
+func (q *Queue) Len() int { return int(q.active.Load()) }
 
 // State is where q stands now.
 func (q *Queue) State() QueueState { return QueueState(q.state.Load()) }
@@ -146,8 +146,8 @@ func (q *Queue) pushFront(n *Node) {
 }
 
 func (q *Queue) linked(n *Node) {
-	n.queue, n.state = q, stateTodo
-	q.todo.Add(1)
+	n.queue, n.state = q, stateActive
+	q.active.Add(1)
 }
 
 // unlink takes n out of q; n becomes busy. The shard's mutex is held.
@@ -164,6 +164,6 @@ func (q *Queue) unlink(n *Node) {
 	}
 	n.prev, n.next = nil, nil
 	n.state = stateBusy
-	q.todo.Add(-1)
+	q.active.Add(-1)
 	q.busy++
 }

@@ -329,7 +329,7 @@ func (m *QueueMap) waits(n *Node, class string) bool {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return n.state == stateTodo && n.Class == class
+	return n.state == stateActive && n.Class == class
 }
 
 // pullFrom takes n out of the middle of its queue if it waits in one of the given class.
@@ -337,7 +337,7 @@ func (m *QueueMap) pullFrom(n *Node, class string) bool {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n.state != stateTodo || n.Class != class {
+	if n.state != stateActive || n.Class != class {
 		return false
 	}
 	n.queue.unlink(n)

@@ -251,7 +251,7 @@ func TestManyVisitors(t *testing.T) {
 	}
 	cancel()
 	running.Wait()
-	if s := h.Status(); s.Sent != senders*each*2 || s.Messages != 0 || s.Queues != 0 || s.Waiting != 0 || s.Removed != senders*each {
+	if s := h.Status(); s.Sent != senders*each*2 || s.Messages != 0 || s.Queues != 0 || s.Deferred != 0 || s.Removed != senders*each {
 		t.Errorf("status %+v", s)
 	}
 }

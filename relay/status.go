@@ -20,7 +20,7 @@ func (h *Handler) Status() Status {
 	for i := range m.shards {
 		m.shards[i].sum(&s)
 	}
-	s.Waiting = int64(h.deferrals.Len())
+	s.Deferred = int64(h.deferrals.Len())
 	return s
 }
 

@@ -60,12 +60,12 @@ func (o overview) journal() console.Journal {
 
 // door sums up the milter door. A bulk message that had to be left counts as passed: the MTA delivers it.
 func (o overview) door() console.Door {
-	c := o.d.intake.Counts()
+	c := o.d.intake.Status()
 	door := console.Door{
 		Name: "milter", Sessions: int64(o.d.door.Sessions()), Seen: int64(c.Seen()), Passed: int64(c.Passed()),
 		WouldTake: int64(c.Observed), Taken: int64(c.Taken),
 	}
-	for _, r := range o.d.intake.Filter().Counts() {
+	for _, r := range o.d.intake.Filter().Status() {
 		door.Rules = append(door.Rules, console.RuleCount{
 			Name: r.Rule, Seen: int64(r.Passed + r.Chosen), Passed: int64(r.Passed), WouldTake: int64(r.WouldTake), Taken: int64(r.Taken),
 		})

@@ -56,7 +56,7 @@ func TestPlainPasses(t *testing.T) {
 	if n := len(r.taken.all()); n != 0 {
 		t.Errorf("%d taken", n)
 	}
-	if got := r.intake.Counts(); got.PassedHeader != 1 || got.PassedMail != 2 {
+	if got := r.intake.Status(); got.PassedHeader != 1 || got.PassedMail != 2 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -241,7 +241,7 @@ func TestLimits(t *testing.T) {
 			if v := r.send(c, tt.message); v.Action != standin.Accept || v.Stage != tt.stage {
 				t.Errorf("%+v, want accept at %q", v, tt.stage)
 			}
-			if got := r.intake.Counts(); got.Left != 1 || got.Buffered != 0 {
+			if got := r.intake.Status(); got.Left != 1 || got.Buffered != 0 {
 				t.Errorf("%+v", got)
 			}
 			if v := r.send(c, bulk()); !v.Taken() {
@@ -272,10 +272,10 @@ func TestObserveTakesNothing(t *testing.T) {
 	if n := len(r.taken.all()); n != 0 {
 		t.Errorf("%d taken", n)
 	}
-	if got := r.intake.Counts(); got.Observed != 1 || got.PassedHeader != 1 || got.Taken != 0 {
+	if got := r.intake.Status(); got.Observed != 1 || got.PassedHeader != 1 || got.Taken != 0 {
 		t.Errorf("%+v", got)
 	}
-	for _, c := range r.intake.Filter().Counts() {
+	for _, c := range r.intake.Filter().Status() {
 		if want := uint64(0); c.Rule == "list-id" && (c.Chosen != 1 || c.WouldTake != 1) || c.Rule != "list-id" && c.Chosen+c.Passed+c.Taken != want {
 			t.Errorf("%+v", c)
 		}
@@ -298,7 +298,7 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 		if v.Action != standin.Accept || len(v.Deleted) != 0 {
 			t.Errorf("%v: %+v", tt.err, v)
 		}
-		if got := r.intake.Counts(); got.Full != tt.full || got.Left != 1 || got.Taken != 0 {
+		if got := r.intake.Status(); got.Full != tt.full || got.Left != 1 || got.Taken != 0 {
 			t.Errorf("%v: %+v", tt.err, got)
 		}
 		if got := strings.Contains(r.log.String(), tt.err.Error()); got != tt.logs {

@@ -81,7 +81,7 @@ func FuzzSession(f *testing.F) {
 		r.door.sessions.Add(1)
 		r.door.serve(c)
 		r.door.sessions.Wait()
-		if n := r.intake.Counts(); n.Panics != 0 || n.Buffered != 0 {
+		if n := r.intake.Status(); n.Panics != 0 || n.Buffered != 0 {
 			t.Fatalf("%+v", n)
 		}
 		messages := r.taken.all()[before:]

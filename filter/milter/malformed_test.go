@@ -70,7 +70,7 @@ func TestMalformedInputClosesTheConnection(t *testing.T) {
 			}
 			r.works()
 			r.drain()
-			if c := r.intake.Counts(); c.BadConnections != 1 || c.Panics != 0 {
+			if c := r.intake.Status(); c.BadConnections != 1 || c.Panics != 0 {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -255,7 +255,7 @@ func TestE09ObserveWithoutLeadingSpace(t *testing.T) {
 	r := start(t, func(s *setup) { s.mode = filter.Observe })
 	c := r.dial(standin.Options{Version: 2, Actions: 0x3f, Protocol: 0x7f})
 	r.send(c, bulk())
-	if got := r.intake.Counts().Observed; got != 1 {
+	if got := r.intake.Status().Observed; got != 1 {
 		t.Errorf("%d observed", got)
 	}
 }

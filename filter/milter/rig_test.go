@@ -180,7 +180,7 @@ func (r *rig) stop() {
 	if err := <-r.done; err != nil {
 		r.t.Errorf("serve: %v", err)
 	}
-	if n, c := r.door.Sessions(), r.intake.Counts(); n != 0 || c.Buffered != 0 {
+	if n, c := r.door.Sessions(), r.intake.Status(); n != 0 || c.Buffered != 0 {
 		r.t.Errorf("%d sessions and %d bytes are left over", n, c.Buffered)
 	}
 	if strings.Contains(r.log.String(), "panic") && !r.panics() {

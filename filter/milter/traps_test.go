@@ -171,7 +171,7 @@ func TestTrap10PanicIsAnswered(t *testing.T) {
 	if v := r.send(c, bulk()); !v.Taken() {
 		t.Errorf("the next one on the same connection: %+v", v)
 	}
-	if r.intake.Counts().Panics != 1 || !strings.Contains(r.log.String(), "TestTrap10") {
+	if r.intake.Status().Panics != 1 || !strings.Contains(r.log.String(), "TestTrap10") {
 		t.Errorf("panic not logged with its stack: %s", r.log.String())
 	}
 }

@@ -208,7 +208,7 @@ func TestQueueCommands(t *testing.T) {
 	send(t, s, load.Config{Messages: 3, Conns: 1, MinSize: 3000})
 	eventually(t, "all are deferred", func() bool {
 		st, err := s.Millrace.Status()
-		return err == nil && st.Waiting == 3
+		return err == nil && st.Deferred == 3
 	})
 	out, err := s.Millrace.Run("queue", "list", "--json")
 	if err != nil {

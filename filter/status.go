@@ -2,9 +2,9 @@ package filter
 
 import "sync/atomic"
 
-// Counts are what a door has done since it was made. Each message that came to an answer is counted once: as passed, as
+// Status are what a door has done since it was made. Each message that came to an answer is counted once: as passed, as
 // left, as observed or as taken.
-type Counts struct {
+type Status struct {
 	Buffered       int64  // bytes of messages under way now
 	PassedConnect  uint64 // connections that no rule can match
 	PassedMail     uint64 // messages that the filter passed at MAIL
@@ -18,20 +18,20 @@ type Counts struct {
 }
 
 // Passed is the number of messages, and of connections nobody looked into, that the MTA kept.
-func (c *Counts) Passed() uint64 { return c.PassedConnect + c.PassedMail + c.PassedHeader + c.Left }
+func (c *Status) Passed() uint64 { return c.PassedConnect + c.PassedMail + c.PassedHeader + c.Left }
 
 // Seen is the number of messages, and of connections nobody looked into, that the MTA offered.
-func (c *Counts) Seen() uint64 { return c.Passed() + c.Observed + c.Taken }
+func (c *Status) Seen() uint64 { return c.Passed() + c.Observed + c.Taken }
 
-// counters are the Counts while they grow.
+// counters are the numbers of Status while they grow.
 type counters struct {
 	passedConnect, passedMail, passedHeader, left, full, observed, taken, badConnections, panics atomic.Uint64
 }
 
-// Counts returns the counters.
-func (in *Intake) Counts() Counts {
+// Status returns the counters.
+func (in *Intake) Status() Status {
 	c := &in.counts
-	return Counts{
+	return Status{
 		Buffered:      in.budget.used.Load(),
 		PassedConnect: c.passedConnect.Load(), PassedMail: c.passedMail.Load(), PassedHeader: c.passedHeader.Load(),
 		Left: c.left.Load(), Full: c.full.Load(), Observed: c.observed.Load(), Taken: c.taken.Load(),
