@@ -48,6 +48,7 @@ func (d *draft) seal(spare []byte) *batch {
 		next = d.newSegment()
 	}
 	d.next = newBatch(next, spare, d.bell)
+	d.next.rcpts, b.rcpts = b.rcpts, nil
 	return b
 }
 
