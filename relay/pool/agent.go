@@ -10,9 +10,8 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// agent is a delivery agent: it empties queues of one site over one connection after the other. It ends when no queue of the
-// site has anything left, when the site cannot be reached, when the journal is unwritable, when others need its channel
-// more, when it was on probation and the site has proven itself, and when the manager stops.
+// agent is a delivery agent: it empties queues of one site over one connection after the other, in a goroutine of its own.
+// The package comment says when it ends. All fields belong to that goroutine: the site knows only how many agents it has.
 type agent struct {
 	site    *Site
 	m       *Manager
@@ -24,7 +23,7 @@ type agent struct {
 	peer    string        // how the mail log names conn's host
 	setup   time.Duration // what making conn took; charged to its first visit
 	turn    int           // visits of queue since its turn began
-	pending *relay.Visit  // taken from the queue, but not for this connection's host or not on record
+	pending *relay.Visit  // the visit in hand: not for this connection's host, or it cannot be recorded now
 	over    bool          // it ends although there may be work left: the queue goes back to the handler's line
 }
 
@@ -58,7 +57,7 @@ func (a *agent) deliver() error {
 	return conn.Deliver(a.nextTransaction, a.done)
 }
 
-// putBack returns the visit in hand, uncharged.
+// putBack puts the visit in hand back to the front of its queue, uncharged.
 func (a *agent) putBack() {
 	if v := a.pending; v != nil {
 		a.pending = nil
@@ -67,7 +66,7 @@ func (a *agent) putBack() {
 	}
 }
 
-// more reports whether there is something to do, moving on to the site's next queue when this one is empty.
+// more reports whether there is something to do. It moves on to the site's next queue when this one is empty.
 func (a *agent) more() bool {
 	if a.m.ending() {
 		return false
@@ -79,6 +78,7 @@ func (a *agent) more() bool {
 	return a.pending != nil || a.queue.Len() > 0 || a.advance()
 }
 
+// advance moves on to the site's next queue. It reports false when no queue stands in line.
 func (a *agent) advance() bool {
 	q := a.site.nextQueue()
 	if q == nil {
@@ -88,7 +88,8 @@ func (a *agent) advance() bool {
 	return true
 }
 
-// drop gives the connection up: with QUIT when the dialogue is in order.
+// drop gives the connection up. Only one that has reached its limit of messages ends with QUIT: after any other error the
+// dialogue may be out of step.
 func (a *agent) drop(err error) {
 	if errors.Is(err, smtp.ErrLimit) {
 		a.conn.Quit()
@@ -98,7 +99,8 @@ func (a *agent) drop(err error) {
 	a.conn = nil
 }
 
-// connect makes sure there is a connection that the visit in hand may use.
+// connect makes sure that there is a connection that the visit in hand may use: the one it has, an idle one of the site, or a
+// new one. It reports false when there is none to be had now.
 func (a *agent) connect() bool {
 	avoid := ""
 	if a.pending != nil {
@@ -120,8 +122,9 @@ func (a *agent) connect() bool {
 	return a.dial(avoid)
 }
 
-// dial makes a new connection. When no host of the site can be had, the site is closed and one visit is charged for it.
-// All other mail for the site waits on, uncharged.
+// dial makes a new connection. When no host of the site can be reached, the site is closed and one visit is charged: its
+// recipients see the reason, and its message expires some day even if the site never comes back. All other mail for the
+// site waits on, uncharged. An error of this machine says nothing about the site, and charges nobody.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
 	conn, err := a.site.dialHosts(avoid)
@@ -150,7 +153,7 @@ func (a *agent) dial(avoid string) bool {
 	return avoid != "" && a.more() && a.connect()
 }
 
-// visit gives the visit in hand, or the queue's next.
+// visit gives the visit in hand, or makes one of the queue's next node.
 func (a *agent) visit() *relay.Visit {
 	if v := a.pending; v != nil {
 		a.pending = nil
@@ -192,8 +195,8 @@ func (a *agent) rcptRoom() int {
 	return guaranteed
 }
 
-// nextVisit takes the next node of the queue, or of the next queue in the site's line when this one is empty or has had
-// its turn.
+// nextVisit visits the next node of the queue, or of the next queue in the site's line when this one is empty or has had its
+// turn: one queue with much mail must not keep the others of its site waiting.
 func (a *agent) nextVisit() *relay.Visit {
 	if a.pending != nil {
 		return a.visit()
@@ -223,12 +226,12 @@ func (a *agent) yield() bool {
 	}
 	old := a.queue
 	if a.advance() && old.Len() > 0 {
-		a.site.line.Push(old) // it waits for its next turn only
+		a.site.line.Push(old) // without a reason: it waits for its next turn only
 	}
 	return true
 }
 
-// done settles the visits a transaction carried.
+// done settles the visits that a transaction carried.
 func (a *agent) done(t *smtp.Transaction) {
 	visits := t.Tag.([]*relay.Visit)
 	results := t.Results
@@ -246,8 +249,9 @@ func (a *agent) done(t *smtp.Transaction) {
 	}
 }
 
-// prove ends an agent on probation behind what it has begun: the site works. Agents with a channel go on from here, the
-// first of them over this connection.
+// prove ends an agent on probation whose site works, as soon as the transactions that it has begun are settled. Agents with a
+// channel go on from here, over its connection. The agent does not take a channel itself: tokens would change hands in a
+// third place, and it would overtake queues that have waited for a channel longer.
 func (a *agent) prove() {
 	if !a.over {
 		a.over = true

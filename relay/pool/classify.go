@@ -13,7 +13,7 @@ import (
 type news uint8
 
 const (
-	nothing news = iota // the peer was not asked, or we refused for it
+	nothing news = iota // the peer was not asked, or we refused in its place
 	trouble             // it turned the whole transaction away, or broke off
 	works               // it answered for some recipient
 )
@@ -25,9 +25,9 @@ type classifier struct {
 	dsn       bool // the peer passes DSN requests on
 	otherHost bool // another host of the site may be tried
 
-	elsewhere bool   // set: the node is to be tried at another host
-	news      news   // set
-	why       string // set with trouble
+	elsewhere bool   // set by fate: another host of the site must be tried
+	news      news   // set by fate: the best of all recipients
+	why       string // set by fate: the words of trouble
 }
 
 // fate of recipient rcpt (RFC 5321 section 4.2.1; 4.5.4.1 for what may be tried elsewhere).

@@ -196,14 +196,8 @@ func (m *Manager) site(r *route.Route) *Site {
 	return s
 }
 
-func siteKey(r *route.Route) string {
-	if r.Err != nil {
-		return "dns:" + r.Domain
-	}
-	return r.Site
-}
-
-// tend looks after every site; one that has been of no use for a while is forgotten.
+// tend looks after every site. A site that has been of no use for a while is forgotten, because most domains of a list are
+// seen once.
 func (m *Manager) tend(now time.Time) {
 	m.forget(now)
 	for _, s := range m.all() {
@@ -232,8 +226,8 @@ func (m *Manager) all() []*Site {
 	return slices.Collect(maps.Values(m.sites))
 }
 
-// Stop lets every agent finish the transaction it is in. When ctx is done first, what is still open a moment later is
-// cut; its messages stay queued and may then be delivered twice.
+// Stop lets every agent finish the transaction it is in. When ctx is done first, connections that are still open cutGrace
+// later are cut. Their messages stay queued and may then be delivered twice.
 func (m *Manager) Stop(ctx context.Context) {
 	m.life.Lock()
 	if !m.stopping {

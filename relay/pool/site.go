@@ -2,6 +2,7 @@ package pool
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,7 +39,22 @@ type lent struct {
 }
 
 func newSite(m *Manager, key string) *Site {
-	return &Site{Key: key, m: m, line: m.newLine(), pace: newPace(m.cfg), used: time.Now()}
+	kind, who := relay.ReasonSite, key
+	if domain, ok := strings.CutPrefix(key, dnsKey); ok {
+		kind, who = relay.ReasonDNS, domain
+	}
+	return &Site{Key: key, m: m, line: m.newLine(), pace: newPace(m.cfg, kind, who), used: time.Now()}
+}
+
+// dnsKey begins the key of a site that stands for a domain whose route DNS could not tell. No host has a colon in its name.
+const dnsKey = "dns:"
+
+// siteKey is the key of the site to which r leads.
+func siteKey(r *route.Route) string {
+	if r.Err != nil {
+		return dnsKey + r.Domain
+	}
+	return r.Site
 }
 
 // update keeps the newest route: hosts and addresses may change while the site stays.
@@ -48,8 +64,8 @@ func (s *Site) update(r *route.Route) {
 	s.mu.Unlock()
 }
 
-// carry starts an agent for q when the site has room for an agent more and q enough work for it. Else q waits in the
-// site's line.
+// carry starts an agent for q when the site has room for one more agent and q has enough work for it. Else q waits in the
+// site's line, where an agent that has nothing left to do finds it. Only the dispatcher calls carry.
 func (s *Site) carry(q *relay.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +79,7 @@ func (s *Site) carry(q *relay.Queue) {
 		return
 	}
 	if s.pace.Proven() && q.Len() > 1 {
-		s.m.handler.Ready(q) // it may have work for a second agent
+		s.m.handler.Ready(q) // q may have work for a second agent; room decides when its turn comes
 	}
 }
 
@@ -73,7 +89,7 @@ func (s *Site) start(q *relay.Queue) bool {
 	if !s.pace.Proven() {
 		a.token = probationToken
 	}
-	q.Resume() // what it waited for may have gone while it stood in another line
+	q.Resume() // the reason may be an old one: q stood in the handler's line since it was parked
 	s.asked = s.used
 	s.agents++
 	if !s.m.launch(a.token, a.run, a.retire) {
@@ -83,7 +99,8 @@ func (s *Site) start(q *relay.Queue) bool {
 	return true
 }
 
-// soon is how long a queue waits for agents that are at work anyway, before they count as held up by their receiver.
+// soon is how long a queue waits for agents that are at work anyway. An agent that has not asked for work for longer is held
+// up by its receiver, and the queue must not wait for it.
 const soon = 200 * time.Millisecond
 
 // room reports whether another agent would help q now. If fewer nodes wait than agents run here, and an agent asked for
@@ -98,28 +115,20 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 // park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
 func (s *Site) park(q *relay.Queue) { s.line.Park(q, s.waits()) }
 
-// waits is why a queue cannot be carried here now.
+// waits is why a queue cannot be carried here now. The journal comes first: while it is unwritable no site is worked with,
+// whatever the site is like.
 func (s *Site) waits() relay.Reason {
 	if err := s.m.handler.Unwritable(); err != nil {
 		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
 	}
-	if why := s.closed(); why.Waits() {
+	if why := s.pace.Closed(); why.Waits() {
 		return why
 	}
 	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
 }
 
-// closed is why the site is closed, and until when.
-func (s *Site) closed() relay.Reason {
-	text, until := s.pace.Closed()
-	if text == "" {
-		return relay.Reason{}
-	}
-	return relay.WaitFor(relay.ReasonSite, s.Key, text, until)
-}
-
-// nextQueue gives the next queue in line whose mail goes here, to an agent whose queue is empty or has had its turn; nil
-// when there is none.
+// nextQueue takes the next queue in line whose mail goes here, for an agent whose queue is empty or has had its turn. It
+// returns nil when there is none. Queues whose route has changed go back to the handler's line.
 func (s *Site) nextQueue() *relay.Queue {
 	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
 		q.Resume()
@@ -131,7 +140,8 @@ func (s *Site) nextQueue() *relay.Queue {
 	return nil
 }
 
-// serves reports whether q's mail still goes to this site: routes change.
+// serves reports whether q's mail still goes to this site, because routes change while queues wait. A route that is not
+// known now counts as unchanged.
 func (s *Site) serves(q *relay.Queue) bool {
 	r := s.m.router.Lookup(s.m.destination(q.Key))
 	return r == nil || siteKey(r) == s.Key
@@ -144,7 +154,8 @@ func (s *Site) asks() {
 	s.mu.Unlock()
 }
 
-// retire ends an agent: its connection is kept for the next agent, unless there are too many, and the line moves.
+// retire ends an agent: the site keeps its connection for the next agent, unless all sites together keep one for each
+// channel already, and the line moves.
 func (s *Site) retire(c *smtp.Conn) {
 	if c != nil && s.m.idle.Add(1) > s.m.channels.most[channelToken] {
 		s.m.idle.Add(-1)
@@ -171,7 +182,7 @@ func (s *Site) admit(now time.Time) {
 	}
 }
 
-// borrow takes an idle connection that still lives, but none to the host named avoid; nil when there is none.
+// borrow takes an idle connection that still lives, and none to the host named avoid. It returns nil when there is none.
 func (s *Site) borrow(avoid string) *smtp.Conn {
 	for c := s.lastIdle(avoid); c != nil; c = s.lastIdle(avoid) {
 		if c.Alive() {
@@ -182,7 +193,8 @@ func (s *Site) borrow(avoid string) *smtp.Conn {
 	return nil
 }
 
-// lastIdle takes the idle connection used last, but none to the host named avoid.
+// lastIdle takes the idle connection that was used last, because the peer is least likely to have closed it, and none to the
+// host named avoid.
 func (s *Site) lastIdle(avoid string) *smtp.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +208,8 @@ func (s *Site) lastIdle(avoid string) *smtp.Conn {
 	return nil
 }
 
-// stale takes the connections out that have been idle since before. They are ended by the caller: a QUIT is I/O.
+// stale takes out the connections that have been idle since before. The caller ends them, outside of the lock: a QUIT is
+// I/O.
 func (s *Site) stale(before time.Time) (old []*lent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,10 +243,11 @@ func (s *Site) tend(now time.Time) {
 	}
 }
 
-// lookEvery is how often a domain that DNS could not find is looked for again, beside what the resolver itself does.
+// lookEvery is how often a site that stands for a failed lookup asks the resolver whether the domain is found now.
 const lookEvery = 5 * time.Second
 
-// found reports whether the domain of a site that stands for a failed DNS lookup has been found since. The mutex is held.
+// found reports whether the domain of a site that stands for a failed lookup has been found since, or is known not to exist.
+// The mutex is held.
 func (s *Site) found(now time.Time) bool {
 	if s.route.Err == nil || s.line.Len() == 0 || now.Sub(s.looked) < lookEvery {
 		return false
@@ -243,7 +257,7 @@ func (s *Site) found(now time.Time) bool {
 	return r != nil && (r.Err == nil || r.Err.Permanent)
 }
 
-// admitAll sends every queue in line back to the output handler.
+// admitAll sends every queue in line back to the output handler: their mail goes to another site now.
 func (s *Site) admitAll() {
 	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
 		q.Resume()
@@ -265,7 +279,8 @@ func (s *Site) current() *route.Route {
 	return s.route
 }
 
-// hold parks q here, if it is in no line, because the site has just been closed.
+// hold parks q here because the site has just been closed or the journal became unwritable. A queue in line or claimed stays
+// where it is.
 func (s *Site) hold(q *relay.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,7 +295,7 @@ func (s *Site) reaches(k relay.Key) bool {
 	return r != nil && r.Err == nil && r.Site == s.Key
 }
 
-// hasOther reports whether the site has a host besides the named one.
+// hasOther reports whether the site has a host with an address besides the named host.
 func (s *Site) hasOther(host string) bool {
 	for _, h := range s.current().Hosts {
 		if h.Name != host && len(h.Addrs) > 0 {

@@ -64,7 +64,7 @@ func TestOneHungConnectionDoesNotHoldUpItsSite(t *testing.T) {
 func TestFailureBehindASuccessClosesTheSite(t *testing.T) {
 	cfg := quick()
 	cfg.ClosedFor = []time.Duration{time.Minute}
-	p := newPace(cfg)
+	p := newPace(cfg, relay.ReasonSite, "x")
 	now := time.Now()
 	p.Failed(now, "421")
 	p.Answered() // a connection that was open already
@@ -83,11 +83,11 @@ func TestFailureBehindASuccessClosesTheSite(t *testing.T) {
 func TestClosedForGrows(t *testing.T) {
 	cfg := quick()
 	cfg.ClosedFor = []time.Duration{time.Minute, time.Hour}
-	p := newPace(cfg)
+	p := newPace(cfg, relay.ReasonSite, "x")
 	now := time.Now()
 	for i, want := range []time.Duration{time.Minute, time.Hour, time.Hour} {
 		p.Failed(now, "refused")
-		if _, until := p.Closed(); until.Sub(now) != want {
+		if until := p.Closed().Until; until.Sub(now) != want {
 			t.Errorf("failure %d closes for %s, want %s", i+1, until.Sub(now), want)
 		}
 		now = now.Add(2 * time.Hour)
@@ -279,7 +279,7 @@ func TestFullResolverIsNotAskedWithoutPause(t *testing.T) {
 	if n := r.awaits.Load(); n == 0 || n > 3 {
 		t.Errorf("asked %d times in 0.3 s for one queue", n)
 	}
-	if qs := w.queues.Queues(); len(qs) != 1 || !strings.Contains(qs[0].Reason, "too many lookups") || qs[0].Next == 0 {
+	if qs := w.queues.Queues(); len(qs) != 1 || !strings.Contains(qs[0].Reason, "too many lookups") || qs[0].Next == 0 || qs[0].Kind != relay.ReasonDNS || qs[0].Who != "new.example" {
 		t.Errorf("waits in silence: %+v", qs)
 	}
 }

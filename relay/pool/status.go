@@ -1,10 +1,10 @@
 package pool
 
-// Status is the state of a site, for the admin.
+// Status is the state of a site, as the admin sees it.
 type Status struct {
 	Site        string   `json:"site"`
 	Hosts       []string `json:"hosts"`
-	Channels    int      `json:"channels"`               // queues being emptied
+	Channels    int      `json:"channels"`               // agents at work
 	Idle        int      `json:"idle"`                   // connections kept for the next one
 	Waiting     int      `json:"waiting"`                // queues in line
 	Reason      string   `json:"reason,omitempty"`       // why it is closed
@@ -27,7 +27,7 @@ func (s *Site) status() Status {
 	for _, h := range s.route.Hosts {
 		st.Hosts = append(st.Hosts, h.Name)
 	}
-	if why := s.closed(); why.Waits() {
+	if why := s.pace.Closed(); why.Waits() {
 		st.Reason, st.ClosedUntil = why.Text, why.UnixNext()
 	}
 	return st
