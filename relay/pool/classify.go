@@ -30,7 +30,7 @@ type classifier struct {
 	why       string // set by fate: the words of trouble
 }
 
-// fate of recipient rcpt (RFC 5321 section 4.2.1; 4.5.4.1 for what may be tried elsewhere).
+// fate says what became of recipient rcpt (RFC 5321 section 4.2.1; section 4.5.4.1 says what may be tried at another host).
 func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 	c.note(r)
 	f := relay.Fate{Rcpt: rcpt, Reply: r.Reply}
@@ -40,7 +40,8 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpts[rcpt].Notify), "SUCCESS")
 		return f
 	case r.Again:
-		f.Outcome, f.Untried = relay.Again, true // not endless: the first transaction on a connection gets a verdict, unless the journal fails
+		// This is not endless: the first transaction on a connection gets a verdict, unless the journal fails.
+		f.Outcome, f.Untried = relay.Again, true
 	case c.unfit(r.Err):
 		f.Outcome, f.Unfit = relay.Deferred, true
 	default:
@@ -53,7 +54,8 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 	return f
 }
 
-// note keeps the best news any recipient brings.
+// note keeps the best news that any recipient brings: a site that answers for one recipient works, whatever it says about
+// the others. A refusal of our own, and a recipient that was never asked about, bring no news.
 func (c *classifier) note(r smtp.Result) {
 	switch {
 	case r.Err != nil && r.Err.Local || r.Err == nil && r.Reply.Code == 0:
@@ -66,8 +68,8 @@ func (c *classifier) note(r smtp.Result) {
 	}
 }
 
-// unfit reports whether our own MTA could convert what this receiver cannot take: 8-bit content without 8BITMIME (RFC
-// 6152). We never convert: it would break signatures.
+// unfit reports whether the receiver cannot take the message and our own MTA could convert it: 8-bit content without
+// 8BITMIME (RFC 6152). Millrace never converts, because that would break signatures.
 func (c *classifier) unfit(err *smtp.Error) bool {
 	return err.Local && err.Enhanced == "5.6.3" && c.node.Class == relay.ClassRemote
 }
@@ -78,10 +80,13 @@ func (c *classifier) failure(err *smtp.Error) relay.Outcome {
 	case err.Permanent:
 		return relay.Bounced
 	case c.unknown:
+		// The receiver may have the message. The retry schedule gives it time to show that it has not, and spares the
+		// recipient a second copy at once.
 		return relay.Deferred
 	case c.node.Requeues() == 0 && (err.Closing() || err.Code == 0):
 		return relay.Again // another connection, at once but only once
 	case c.otherHost && !err.Throttle():
+		// A host that slows us down speaks for its site: its neighbour would be overrun next.
 		c.elsewhere = true
 		return relay.Again
 	}
@@ -117,6 +122,7 @@ func enhanced(e *smtp.Error) string {
 	return "4.4.2"
 }
 
+// routeReply gives an error of DNS the form of a reply.
 func routeReply(err *route.Error) smtp.Reply {
 	return smtp.Reply{Code: err.Code, Enhanced: err.Enhanced, Lines: []string{err.Text}}
 }

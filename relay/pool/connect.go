@@ -8,7 +8,9 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// dialHosts tries the hosts of a fresh plan in turn, but not the host named avoid.
+// dialHosts tries the hosts of a fresh plan in turn, but not the host named avoid. It returns the error of the last host
+// tried, which is the one that mail to this site will wait for. The plan is made anew for each connection: equal hosts stand
+// in random order (RFC 5321 section 5.1), so that the connections of one site spread over them.
 func (s *Site) dialHosts(avoid string) (*smtp.Conn, error) {
 	r := s.current()
 	if r.Err != nil {
@@ -41,7 +43,9 @@ func (s *Site) dialHosts(avoid string) (*smtp.Conn, error) {
 // A site that needs longer has its turn when there is less to do.
 const hurried = 5 * time.Second
 
-// patience gives the addresses to try, those that failed lately last, and the timeouts to allow them.
+// patience gives the addresses to try, those that failed lately last, and the timeouts to allow them. While many unknown
+// sites are tried, each has two addresses and short timeouts: a list with thousands of dead domains must not hold up the
+// living ones behind them. A site from the admin's table is never hurried: there is a reason why it stands there.
 func (s *Site) patience(r *route.Route) ([]route.Address, *smtp.Config) {
 	plan := s.m.hosts.order(r.Plan())
 	cfg := s.m.smtp.Load()

@@ -20,12 +20,14 @@ const (
 	maxHostStates = 100_000
 )
 
-// hosts remembers what went wrong with single addresses: several sites may share one.
+// hosts remembers what went wrong with single addresses, because several sites may share one. It is bounded: when it is full,
+// nothing new is remembered, which costs a connection attempt now and then.
 type hosts struct {
 	mu    sync.Mutex
 	state map[netip.AddrPort]hostState
 }
 
+// hostState is what went wrong with one address.
 type hostState struct {
 	dead      time.Time // tried after the others until then
 	tlsBroken time.Time // no STARTTLS until then
@@ -48,7 +50,8 @@ func (h *hosts) order(plan []route.Address) []route.Address {
 	return append(alive, dead...)
 }
 
-// reach connects to one address and remembers what that teaches.
+// reach connects to one address and remembers what that teaches. A host whose TLS handshake failed is spoken to in clear,
+// because opportunistic TLS must never be the reason why mail does not arrive (RFC 7435).
 func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*smtp.Conn, error) {
 	if h.tlsBroken(a.AddrPort) {
 		clear := *cfg
@@ -90,12 +93,14 @@ func ours(err error) bool {
 	return false
 }
 
+// tlsBroken reports whether STARTTLS must not be tried at an address now.
 func (h *hosts) tlsBroken(a netip.AddrPort) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return time.Now().Before(h.state[a].tlsBroken)
 }
 
+// note adds s to the state of an address; a zero time leaves the old mark.
 func (h *hosts) note(a netip.AddrPort, s hostState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
