@@ -17,8 +17,8 @@ type Config struct {
 
 // DefaultConfig is the [pool] table of an empty file.
 //
-// The large mailbox providers accept ten connections from a host in good standing, and a hundred messages over one. Idle
-// connections are kept for as long as a campaign pauses between two messages for a site; a receiver may close them after
+// Most receivers accept ten connections from a host in good standing, and a hundred messages over one connection is usual
+// among engines for bulk mail; a receiver that allows less says so. Idle connections are kept for as long as a campaign pauses between two messages for a site; a receiver may close them after
 // five minutes (RFC 5321 section 4.5.3.2.7), and many do sooner. A site that cannot be reached is left alone for a minute
 // first, because most outages are restarts. A slice is long enough to use a connection well and short enough that the other
 // queues of a site wait for seconds only.
