@@ -9,8 +9,9 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Bounds of what goes into a command. RFC 5321, 4.5.3.1.3 allows a path of 256
-// bytes, RFC 3461 an ORCPT of 500; the longest command stays below maxCommand.
+// Bounds of the values in a command. RFC 5321, 4.5.3.1.3 allows a path of 256
+// bytes, RFC 3461 an ORCPT of 500. The bounds here are wider, because a receiver
+// may take more than it must; the longest command stays below maxCommand.
 const (
 	maxPath    = 512
 	maxParam   = 512
@@ -23,8 +24,8 @@ var (
 )
 
 // checkPath reports why addr cannot stand between the angle brackets of MAIL or
-// RCPT; international means that non-ASCII may be sent as it is. This byte loop
-// is what keeps an address from becoming a parameter or a command of its own.
+// RCPT; international means that non-ASCII may be sent as it is. No other check
+// keeps an address from becoming a parameter or a command of its own.
 func checkPath(addr string, international bool) error {
 	if len(addr) > maxPath || !utf8.ValidString(addr) {
 		return errPath
@@ -43,8 +44,8 @@ func checkPath(addr string, international bool) error {
 	return err
 }
 
-// skipQuoted returns what follows a quoted local part, or all of addr when it
-// has none (RFC 5321, 4.1.2). It is false when the quoting is not in order.
+// skipQuoted returns the part of addr behind a quoted local part, or all of addr
+// when it has none (RFC 5321, 4.1.2). It is false when the quoting is not in order.
 func skipQuoted(addr string) (rest string, ok bool) {
 	if !strings.HasPrefix(addr, `"`) {
 		return addr, true
@@ -79,7 +80,7 @@ func asciiPath(addr string) (string, error) {
 		return "", errUnicode
 	}
 	out := addr[:at+1] + domain
-	// What mapping has made of the domain is new input.
+	// The mapped domain is new input: mapping can make forbidden bytes of allowed ones.
 	if !isPlain(domain) || !isASCII(domain) || len(out) > maxPath {
 		return "", errPath
 	}

@@ -109,8 +109,8 @@ func (t Timeouts) withDefaults() Timeouts {
 }
 
 // Validate reports every field that is not positive, each under its key. It is
-// for a complete table: a zero that somebody wrote into a file may be meant as
-// "at once" or as "for ever", and is neither.
+// for a complete table: the author of a zero in a file may mean "at once" or "for
+// ever", and here it means neither.
 func (t Timeouts) Validate() error {
 	var errs []error
 	for _, f := range t.fields() {
@@ -129,9 +129,10 @@ func (t Timeouts) transaction(bytes int64) time.Duration {
 	return t.Mail + t.Rcpt + t.Data + t.Block + time.Duration(bytes/t.MinRate)*time.Second
 }
 
-// Config is what all connections made with it have in common. It must not be
-// changed while it is in use. Its keys, and those of its Timeouts, are the [smtp]
-// table of the configuration; they have Postfix's names without "smtp_".
+// Config holds the settings that all connections made with it have in common. It
+// must not be changed while it is in use: connections read it without a lock. Its
+// keys, and the keys of its Timeouts, are the [smtp] table of the configuration;
+// they have Postfix's names without "smtp_".
 type Config struct {
 	// Hostname is our name in EHLO. It should be the PTR name of the source
 	// address: receivers distrust a name that does not lead back to it.
@@ -146,13 +147,12 @@ type Config struct {
 	Timeouts Timeouts `toml:",inline"`
 
 	// TLSConfig is the base of every TLS handshake, nil for none. A session cache
-	// belongs here. Server name, and in opportunistic mode what makes the
-	// handshake lenient, are filled in.
+	// belongs here. The handshake fills in the server name, and in opportunistic
+	// mode the settings that make it lenient.
 	TLSConfig *tls.Config `toml:"-"`
 
-	// Dial opens the TCP connection; nil for the net package's. It is expected to
-	// honour ctx, which ends after Timeouts.Connect. The source addresses are not
-	// for it.
+	// Dial opens the TCP connection; nil for the net package's. It must honour
+	// ctx, which ends after Timeouts.Connect. It does not get the source addresses.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) `toml:"-"`
 }
 
@@ -160,8 +160,8 @@ type Config struct {
 // empty, for the host's name.
 func DefaultConfig() Config { return Config{Timeouts: DefaultTimeouts()} }
 
-// Validate reports what is wrong with c, each error under its key. A zero field
-// of Timeouts is right: it stands for the default.
+// Validate reports every mistake in c, each under its key. A zero field of
+// Timeouts is right: it stands for the default.
 func (c *Config) Validate() error {
 	return errors.Join(c.validateName(), c.validateLocal(), c.Timeouts.withDefaults().Validate())
 }
@@ -173,8 +173,8 @@ func (c *Config) validateName() error {
 	return nil
 }
 
-// validateLocal wants each source address in its family, and one that a packet
-// can come from.
+// validateLocal wants each source address in its family. A packet must be able to
+// come from it.
 func (c *Config) validateLocal() error {
 	var errs []error
 	if a := c.Local4; a.IsValid() && !a.Is4() {
@@ -194,8 +194,8 @@ func (c *Config) validateLocal() error {
 	return errors.Join(errs...)
 }
 
-// localFor is the source address of a connection to that address, nil when the
-// system is to choose. An address of the other family would make every dial fail.
+// localFor is the source address of a connection to that address, nil to let the
+// system choose. An address of the other family would make every dial fail.
 func (c *Config) localFor(to netip.Addr) net.Addr {
 	local := c.Local6
 	if to.Unmap().Is4() {

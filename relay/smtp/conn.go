@@ -22,21 +22,21 @@ func (a Addr) String() string {
 	return a.Host + "[" + a.AddrPort.Addr().String() + "]:" + portString(a.AddrPort.Port())
 }
 
-// Conn is one connection to one receiver. Except for Close it is for one
-// goroutine at a time.
+// Conn is one connection to one receiver. It starts no goroutine and has no lock:
+// every method but Close must be called by one goroutine at a time.
 type Conn struct {
 	to        Addr
 	timeouts  Timeouts
 	sock      net.Conn     // as it was dialled
 	nc        net.Conn     // sock, or TLS over it
-	tcp       *net.TCPConn // sock, when it is that and there is no TLS: it takes many slices in one write
+	tcp       *net.TCPConn // sock, if it is TCP and there is no TLS; else nil. It takes many slices in one write
 	tls       *tls.Conn    // nil in clear
 	tlsBroken bool
 	rd        reader
 	ext       Extensions
 	greeting  string // the peer's name for itself
 	uses      int    // transactions begun
-	limit     int    // of them; 0 for none
+	limit     int    // most transactions; 0 for no limit
 	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
 	closed    atomic.Bool
 
@@ -48,7 +48,7 @@ type Conn struct {
 	vec     net.Buffers
 }
 
-// Extensions returns what the peer announced last.
+// Extensions returns the extensions that the peer announced last.
 func (c *Conn) Extensions() Extensions { return c.ext }
 
 // Peer returns the address the connection was made to.
@@ -74,7 +74,7 @@ func (c *Conn) TLSBroken() bool { return c.tlsBroken }
 func (c *Conn) Uses() int { return c.uses }
 
 // Limit makes Deliver stop after n transactions on this connection, counted from
-// its beginning; 0 is no limit. What the peer announced (MAILMAX) holds in any case.
+// its beginning; 0 is no limit. The peer's own limit (MAILMAX) holds in any case.
 func (c *Conn) Limit(n int) { c.limit = n }
 
 // spent reports whether no other transaction may be begun.
@@ -84,8 +84,8 @@ func (c *Conn) spent() bool {
 }
 
 // Alive reports whether an idle connection may be used again. A peer has nothing
-// to say to an idle client but that it closes; so what can be read, were it only
-// the end, is the end.
+// to say to an idle client except that it closes. So anything that can be read
+// means that the connection is over: a reply does, and so does the end of input.
 func (c *Conn) Alive() bool {
 	return !c.closed.Load() && !c.rd.pending() && !c.readable()
 }

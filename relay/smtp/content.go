@@ -25,7 +25,7 @@ const maxTextLine = 998
 // is none. content is a message in slices that may be cut anywhere.
 //
 // [Conn.Deliver] itself refuses only bare CR and LF: a receiver that takes them
-// for a line's end would see commands in what is text to us (RFC 5321, 2.3.8).
+// for a line's end would see commands in the text of a mail (RFC 5321, 2.3.8).
 func Sendable(content [][]byte) error {
 	if _, err := inspect(content); err != nil {
 		return err
@@ -53,7 +53,8 @@ func Sendable(content [][]byte) error {
 	return nil
 }
 
-// form is what must be known of a message before its first byte is written.
+// form holds the facts about a message that must be known before its first byte
+// is written.
 type form struct {
 	size       int64 // bytes, as they are
 	dots       int64 // lines that begin with a dot

@@ -7,11 +7,11 @@ import (
 
 const (
 	// groupBytes is how much of a command group may be written before its replies
-	// are read: less than any socket buffer, so that peer and we cannot both wait
+	// are read. It is less than any socket buffer: otherwise both sides could wait
 	// for the other to read.
 	groupBytes = 8192
-	// lastWords is how long to wait for what a peer may have said before it
-	// stopped reading.
+	// lastWords is how long to wait for the last reply of a peer that has stopped
+	// reading.
 	lastWords = 5 * time.Second
 )
 
@@ -30,8 +30,8 @@ type delivery struct {
 // block. Both are called by the calling goroutine.
 //
 // The error is nil if the connection can be used again. It is [ErrLimit] when
-// the connection has carried what it may. Any other is an [*Error]: the
-// connection has been closed, and every transaction taken was handed to done.
+// the connection has carried as many messages as it may. Any other is an [*Error]:
+// the connection has been closed, and every transaction taken was handed to done.
 func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error {
 	if c.closed.Load() {
 		return &Error{Enhanced: "4.4.2", Err: ErrClosed}
@@ -84,7 +84,7 @@ func (d *delivery) upcoming() (*flight, error) {
 	return d.prepare(), nil
 }
 
-// prepare asks for a transaction and decides what of it goes to the peer.
+// prepare asks for a transaction and decides which recipients go to the peer.
 func (d *delivery) prepare() *flight {
 	tx := d.next()
 	if tx == nil {
@@ -105,8 +105,8 @@ func (d *delivery) prepare() *flight {
 	return f
 }
 
-// perform takes one flight to its end. An error means that the dialogue broke;
-// what the flight learned before stays with it.
+// perform takes one flight to its end. An error means that the dialogue broke.
+// The flight keeps the replies that came before: they may hold its outcome.
 func (d *delivery) perform(f *flight) *Error {
 	if f.local() {
 		return nil
@@ -217,8 +217,9 @@ func (c *Conn) patience(at string) time.Duration {
 	return c.timeouts.Data
 }
 
-// quiet makes sure that nothing follows the replies to a transaction that came to
-// nothing: one reply too many, somewhere before, would have shifted all of them.
+// quiet makes sure that nothing follows the replies to a transaction without a
+// body. One reply too many, somewhere before, shifts all later replies by one; here
+// it shows.
 func (c *Conn) quiet() *Error {
 	if !c.rd.pending() && (c.tcp == nil || !c.readable()) {
 		return nil
@@ -227,8 +228,8 @@ func (c *Conn) quiet() *Error {
 }
 
 // writeMessage writes f's message, with the next envelope behind it, and hears the
-// reply. When everybody was refused and the peer wants a body all the same, it
-// gets a lone dot (RFC 2920, 3.1), for which there is nobody to deliver to.
+// reply. When every recipient was refused and the peer wants a body all the same,
+// it gets a lone dot (RFC 2920, 3.1): nobody receives anything by that.
 func (d *delivery) writeMessage(f *flight) *Error {
 	c := d.c
 	if c.rd.pending() {
@@ -241,7 +242,7 @@ func (d *delivery) writeMessage(f *flight) *Error {
 	if err := f.clear(); err != nil {
 		return err
 	}
-	// That may have taken a while: what the peer has said meanwhile is no answer to this body.
+	// The caller's clearance may have taken a while. A reply that came meanwhile is no answer to this body.
 	if c.rd.pending() || c.tcp != nil && c.readable() {
 		return c.early(f)
 	}
@@ -256,15 +257,15 @@ func (d *delivery) writeMessage(f *flight) *Error {
 	}
 	broken := f.hearDot(r)
 	if broken == nil && cut != nil {
-		// Only the envelope behind the dot is not out: the reply to this message
-		// counts, and then the connection ends.
+		// The dot is out, the envelope behind it is not. The reply to this message
+		// counts; then the connection ends.
 		broken = lost(AtMAIL, cut)
 	}
 	return broken
 }
 
-// lookAhead takes the transaction whose envelope is to follow the body that is
-// about to be written; nil when there is none.
+// lookAhead takes the transaction whose envelope goes out behind the next body;
+// nil when there is none.
 func (d *delivery) lookAhead() *flight {
 	if !d.c.ext.Pipelining || d.over || d.c.spent() {
 		return nil
@@ -276,7 +277,7 @@ func (d *delivery) lookAhead() *flight {
 	return d.ahead
 }
 
-// content writes f's body, if anybody is to get it, and c.out.
+// content writes f's body, if a recipient was accepted, and c.out behind it.
 func (c *Conn) content(f *flight) error {
 	g := gather{c: c, bufs: c.bufs[:0], until: f.until}
 	end := f.form.wire()
@@ -298,7 +299,8 @@ func (c *Conn) content(f *flight) error {
 }
 
 // cutOff ends a flight whose body could not be written. The peer may have said
-// why: a 5xx that is not read now would be learned again by every retry.
+// why. If a 5xx were not read here, every retry would send the body again to
+// learn it.
 func (c *Conn) cutOff(f *flight, cause error) *Error {
 	r, err := c.rd.readReply(lastWords, time.Time{})
 	switch {
@@ -320,8 +322,8 @@ func (c *Conn) early(f *flight) *Error {
 	return f.hearEarly(r)
 }
 
-// hearEarly takes a reply to a body of which the peer has not seen the end. A
-// refusal is believed; anything else is not. The connection is lost in any case.
+// hearEarly takes a reply to a body whose end the peer has not seen. A refusal is
+// believed; anything else is not. The connection is lost in any case.
 func (f *flight) hearEarly(r raw) *Error {
 	if r.class() != 4 && r.class() != 5 {
 		f.tx.Unknown = f.accepted > 0 && r.class() == 2
@@ -334,8 +336,8 @@ func (f *flight) hearEarly(r raw) *Error {
 	return e
 }
 
-// write sends one command group. Unread input at this point answers nothing we
-// have said.
+// write sends one command group. Input that is unread at this point answers none
+// of our commands: no reply is owed.
 func (c *Conn) write(at string, b []byte) *Error {
 	if c.rd.pending() {
 		return c.unsolicited(at)
@@ -358,7 +360,7 @@ func (c *Conn) refusedWrite(at string, cause error) *Error {
 	return refusal(at, r)
 }
 
-// unsolicited reads what the peer said without being asked.
+// unsolicited reads a reply that no command asked for.
 func (c *Conn) unsolicited(at string) *Error {
 	r, err := c.rd.readReply(lastWords, time.Time{})
 	switch {

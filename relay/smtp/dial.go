@@ -15,8 +15,8 @@ var errTLS = errors.New("TLS failed")
 // HELO, and TLS as cfg says. When TLS was only an opportunity and fails, it
 // connects to the same address again and stays in clear, which
 // [Conn.TLSBroken] then reports. ctx bounds all of it; it has no meaning for the
-// connection later. The error is an [*Error]; what a peer says before there is a
-// message is never permanent, because it says nothing about a message.
+// connection later. The error is an [*Error]. It is never permanent: a reply that
+// comes before there is a message says nothing about a message.
 func Dial(ctx context.Context, to Addr, cfg *Config) (*Conn, error) {
 	c, err := dialOnce(ctx, to, cfg, cfg.TLS)
 	if err == nil {
@@ -41,8 +41,8 @@ func dialOnce(ctx context.Context, to Addr, cfg *Config, mode TLSMode) (*Conn, e
 	return open(ctx, newConn(nc, to, cfg), session{cfg: cfg, mode: mode})
 }
 
-// connect opens the TCP connection. Its time is a part of ctx's, so that one
-// address that swallows packets does not use up the time of the next.
+// connect opens the TCP connection. It has a time of its own within that of ctx:
+// an address that swallows packets must not use up the time of the next address.
 func connect(ctx context.Context, to Addr, cfg *Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.withDefaults().Connect)
 	defer cancel()
@@ -71,8 +71,8 @@ func newConn(nc net.Conn, to Addr, cfg *Config) *Conn {
 	return c
 }
 
-// open runs the opening dialogue under ctx: when ctx ends, the connection is
-// closed, and the read or write that was going on fails.
+// open runs the opening dialogue under ctx. The end of ctx closes the connection,
+// from a goroutine of the context package; a blocked read or write then fails.
 func open(ctx context.Context, c *Conn, s session) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	err := s.startDialogue(c)

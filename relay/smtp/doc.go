@@ -53,8 +53,8 @@
 // [Classify] gives a reply a [Class] (rate, reputation, bad-mailbox, ..) and a
 // [Scope] (the recipient, the message, the sender, the site). [Error.Verdict]
 // does so for any failure. Pace, suppression, bounces and metrics ask these two
-// and keep no word list of their own. The words are in classrules.go; what they
-// were measured on is in testdata/replies.tsv.
+// and keep no word list of their own. The words are in classrules.go, and the
+// replies they were measured on are in testdata/replies.tsv.
 //
 // # Why not an existing client
 //

@@ -23,11 +23,12 @@ type Error struct {
 	Enhanced  string   // of the reply, or our own for a failure without one; may be ""
 	Command   string   // one of the At constants, or "" for a refusal of our own
 	Lines     []string // the text of the reply
-	Err       error    // what happened when there was no reply, or why the reply was not as it should be
-	Local     bool     // we refused it ourselves, before anything of it was sent
+	Err       error    // the event in place of a reply, or the reason why the reply is not as it should be
+	Local     bool     // we refused it ourselves, before a byte of it was sent
 }
 
-// Error returns where it failed and the reply, or what there was instead of one.
+// Error returns the place of the failure and the reply, or the event that came
+// in place of a reply.
 func (e *Error) Error() string {
 	parts := make([]string, 0, 3)
 	if e.Command != "" {
@@ -42,7 +43,7 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Unwrap returns what happened on the network or in our own checks, if that is the reason.
+// Unwrap returns the error of the network or of our own checks, if that is the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Reply returns the reply that e is about; its Code is 0 when there was none.
@@ -64,7 +65,7 @@ func (e *Error) Throttle() bool {
 	return v.SlowDown() || e.Closing() && v.Class == Other
 }
 
-// Verdict says what e means. An error without a reply is a matter of the network, of TLS, or our own refusal.
+// Verdict gives the meaning of e. An error without a reply is a matter of the network or of TLS, or it is our own refusal.
 func (e *Error) Verdict() Verdict {
 	if e.Code == 0 {
 		return e.silentVerdict()
@@ -74,7 +75,7 @@ func (e *Error) Verdict() Verdict {
 	return v
 }
 
-// silentVerdict is for a failure without a reply. Its status is ours, so that no word has to be searched.
+// silentVerdict is for a failure without a reply. Its status code is one of ours, so no words need to be searched.
 func (e *Error) silentVerdict() Verdict {
 	v := Verdict{Network, ScopeSite, e.Permanent}
 	switch subject, _, _ := strings.Cut(detailOf(e.Enhanced), "."); {
@@ -101,8 +102,9 @@ func refusal(command string, r raw) *Error {
 	}
 }
 
-// outOfStep makes an Error of a reply that cannot stand where it came. It is
-// temporary, whatever the code: it tells about the dialogue, not the message.
+// outOfStep makes an Error of a reply that cannot stand where it came. The Error
+// is temporary even for a 5xx: the reply tells about the dialogue, not about the
+// message.
 func outOfStep(command string, r raw) *Error {
 	e := refusal(command, r)
 	e.Permanent = false

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Extensions is what a peer announced in reply to EHLO.
+// Extensions lists the extensions that a peer announced in reply to EHLO.
 type Extensions struct {
 	Pipelining          bool   // RFC 2920
 	EightBitMIME        bool   // RFC 6152
@@ -18,7 +18,8 @@ type Extensions struct {
 	Limits              Limits // RFC 9422
 }
 
-// Limits is what a peer announced with LIMITS (RFC 9422); 0 is not announced.
+// Limits has the limits that a peer announced with LIMITS (RFC 9422); 0 is not
+// announced.
 type Limits struct {
 	MailMax       int // transactions a connection
 	RcptMax       int // recipients a transaction

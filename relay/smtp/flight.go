@@ -18,8 +18,8 @@ type flight struct {
 	tx      *Transaction
 	offered []int // indexes into tx.Rcpts of the recipients named to the peer
 	form    form
-	size    int64 // what SIZE announces
-	use     int   // of the connection: 1 for its first message
+	size    int64 // bytes that SIZE announces
+	use     int   // number of the transaction on its connection: 1 for the first
 
 	written  int       // number of the next command to write
 	heard    int       // number of the next command to be answered
@@ -29,7 +29,7 @@ type flight struct {
 	proceed  bool      // 354: the peer waits for a body
 	dotted   bool      // the end of data has left us
 	sent     bool      // the peer has taken the message
-	failed   *Error    // of every recipient without a result of its own
+	failed   *Error    // the failure of every recipient without a result of its own
 }
 
 const (
@@ -119,7 +119,7 @@ func (f *flight) hearRcpt(i int, r raw) *Error {
 		return outOfStep(AtRCPT, r)
 	}
 	if f.failed != nil {
-		return nil // MAIL was refused; what is said to its RCPTs has no meaning
+		return nil // MAIL was refused, so the replies to its RCPTs have no meaning
 	}
 	if r.class() == 2 {
 		f.accepted++
@@ -162,8 +162,8 @@ func (f *flight) hearData(r raw) *Error {
 	return nil
 }
 
-// hearDot takes the reply to the end of data. After a lone dot that nobody is
-// to get, it only has to be a reply.
+// hearDot takes the reply to the end of data. After a lone dot any reply will do:
+// nobody was going to get that message.
 func (f *flight) hearDot(r raw) *Error {
 	switch {
 	case r.code == 421:
@@ -184,7 +184,7 @@ func (f *flight) hearDot(r raw) *Error {
 // errHeld is returned when the caller does not clear a message for sending.
 var errHeld = errors.New("not cleared for sending")
 
-// clear asks the caller whether the body may go out. A lone dot may: nobody gets anything by it.
+// clear asks the caller whether the body may go out. A lone dot needs no leave: nobody gets anything by it.
 func (f *flight) clear() *Error {
 	if f.tx.Cleared == nil || f.accepted == 0 {
 		return nil
@@ -199,11 +199,11 @@ func (f *flight) clear() *Error {
 // the peer had said nothing yet, on a connection that had carried others, is not
 // charged: the peer may have closed an idle connection, or counted messages.
 //
-// When the dialogue is out of step, the refusals heard in it may have been meant
-// for others; they are forgotten.
+// When the dialogue is out of step, a refusal heard in it may have been meant for
+// another recipient; all of them are forgotten.
 func (f *flight) breakOff(e *Error) {
 	if f.sent || errors.Is(e, errHeld) {
-		return // settle makes what has no result Again
+		return // conclude makes every recipient without a result Again
 	}
 	if errors.Is(e, errProtocol) {
 		f.failed = nil
@@ -215,7 +215,7 @@ func (f *flight) breakOff(e *Error) {
 		return
 	}
 	if f.use != 1 && !f.mailed {
-		return // settle makes it Again
+		return // conclude makes every recipient Again
 	}
 	f.failed = e
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	blockBytes  = 64 << 10        // written at a time; Timeouts.Block is for one
-	blockSlices = 256             // in one write, should a body be nothing but dots
+	blockBytes  = 64 << 10        // bytes written at a time; Timeouts.Block bounds one block
+	blockSlices = 256             // slices in one write, for a body of nothing but dots
 	stallProbe  = 1 * time.Second // how often a blocked write looks whether the peer has spoken
 )
 
@@ -51,10 +51,10 @@ func (g *gather) collect(b []byte) error {
 	return nil
 }
 
-// writeBlock writes what is waiting. Between blocks it looks whether the peer has
-// refused the message already.
+// writeBlock writes the slices that wait. Between blocks it looks whether the peer
+// has refused the message already.
 func (g *gather) writeBlock() error {
-	if g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS it may be the protocol's own
+	if g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS the bytes may be of TLS itself, not of a reply
 		return errEarly
 	}
 	until := earlier(time.Now().Add(g.c.timeouts.Block), g.until)
@@ -88,7 +88,7 @@ func (c *Conn) writev(bufs [][]byte, until time.Time) (int64, error) {
 		if err := c.tcp.SetWriteDeadline(earlier(time.Now().Add(stallProbe), until)); err != nil {
 			return sent, err
 		}
-		n, err := c.vec.WriteTo(c.tcp) // takes what it has written out of vec
+		n, err := c.vec.WriteTo(c.tcp) // takes the written bytes out of vec
 		sent += n
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(until) {
 			return sent, err

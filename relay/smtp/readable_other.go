@@ -2,5 +2,5 @@
 
 package smtp
 
-// readable is not known here; a dead connection is found out by using it.
+// readable cannot be known on this system. A dead connection shows when it is used.
 func (c *Conn) readable() bool { return false }

@@ -17,7 +17,7 @@ func (c *Conn) readable() bool {
 		return true
 	}
 	blocked := false
-	// Control and not Read, which fails once an earlier read deadline has passed.
+	// Not RawConn.Read: it fails once an earlier read deadline has passed.
 	err = rc.Control(func(fd uintptr) {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

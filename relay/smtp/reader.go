@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Bounds of what a peer may say in one reply. RFC 5321, 4.5.3.1.5 asks for 512
-// bytes a line; real replies with links and reasons are longer.
+// Bounds of one reply. RFC 5321, 4.5.3.1.5 asks for 512 bytes a line; real replies
+// with links and reasons are longer.
 const (
 	maxLine  = 4096 // bytes of one line on the wire, the reader's buffer; more is a protocol error
 	keepLine = 2048 // bytes of one line that are kept
@@ -17,13 +17,13 @@ const (
 	keepText = 8192 // scratch memory kept between replies
 )
 
-// errProtocol is wrapped by every error that means the peer does not speak SMTP
-// as we know it: after it nothing that follows on the connection has a meaning.
+// errProtocol is wrapped by every error that means that the peer does not speak
+// SMTP as we know it. Nothing that follows on the connection has a meaning then.
 var errProtocol = errors.New("protocol error")
 
-// source is the read side of the connection below the buffer. It sets the
-// deadline once per reply, and only when a reply has not arrived already, so
-// that a peer who sends a byte now and then gains nothing.
+// source is the read side of the connection below the buffer. It sets the deadline
+// once per reply and not at each read: a peer that sends a byte now and then gains
+// no time. A reply that is in the buffer already costs no system call.
 type source struct {
 	nc    net.Conn
 	wait  time.Duration // for the reply that is being read
@@ -31,6 +31,7 @@ type source struct {
 	armed bool
 }
 
+// Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
 	if !s.armed {
 		s.armed = true
@@ -56,7 +57,7 @@ type reader struct {
 	text []byte
 }
 
-// reset makes r read from nc; what was buffered is dropped.
+// reset makes r read from nc and drops the bytes in the buffer.
 func (r *reader) reset(nc net.Conn) {
 	r.src = source{nc: nc}
 	if r.br == nil {
@@ -66,11 +67,11 @@ func (r *reader) reset(nc net.Conn) {
 	r.br.Reset(&r.src)
 }
 
-// pending reports whether bytes have been read from the peer that belong to no
-// reply yet asked for.
+// pending reports whether the buffer holds bytes of a reply that nobody has asked
+// for yet.
 func (r *reader) pending() bool { return r.br.Buffered() > 0 }
 
-// next reads one reply. The whole of it must come within wait and before until
+// readReply reads one reply. The whole reply must come within wait and before until
 // (if that is set). The result is valid until the next call.
 func (r *reader) readReply(wait time.Duration, until time.Time) (raw, error) {
 	r.src.wait, r.src.until, r.src.armed = wait, until, false

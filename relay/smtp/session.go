@@ -57,7 +57,8 @@ func sessionReply(at string, r raw) *Error {
 }
 
 // hello says EHLO, or HELO to a peer that refuses EHLO (RFC 5321, 3.2), and
-// learns the extensions; what was known before is forgotten.
+// learns the extensions. Earlier ones are forgotten: they may have been said in
+// clear.
 func (s session) hello(c *Conn) *Error {
 	c.ext = Extensions{Size: -1}
 	r, err := s.ask(c, AtEHLO, "EHLO "+s.cfg.Hostname+"\r\n")
@@ -98,9 +99,9 @@ func (s session) ask(c *Conn, at, command string) (raw, *Error) {
 	return r, nil
 }
 
-// startTLS encrypts the session and says EHLO again, since nothing that was said
-// in clear may be believed afterwards (RFC 3207, 4.2). A peer that refuses
-// STARTTLS is served in clear.
+// startTLS encrypts the session and says EHLO again: nothing that was said in
+// clear may be believed afterwards (RFC 3207, 4.2). A peer that refuses STARTTLS
+// gets its mail in clear.
 func (s session) startTLS(c *Conn) *Error {
 	r, err := s.ask(c, AtSTARTTLS, "STARTTLS\r\n")
 	if err != nil {
@@ -118,7 +119,7 @@ func (s session) startTLS(c *Conn) *Error {
 	}
 	if err := s.hello(c); err != nil {
 		if err.Code == 0 {
-			return tlsFailed(err) // some peers shake hands and then fall over
+			return tlsFailed(err) // some peers complete the handshake and then close
 		}
 		return err
 	}
@@ -130,8 +131,9 @@ func tlsFailed(err error) *Error {
 	return &Error{Command: AtSTARTTLS, Enhanced: "4.7.5", Err: fmt.Errorf("%w: %w", errTLS, err)}
 }
 
-// errInjected means that something in clear came behind the reply to STARTTLS.
-// The peer's server cannot have sent it, since it had to wait for our handshake.
+// errInjected means that bytes in clear came behind the reply to STARTTLS. The
+// peer cannot have sent them, because it must wait for our handshake first:
+// somebody on the way did.
 var errInjected = errors.New("plaintext after STARTTLS")
 
 func (s session) handshake(c *Conn) error {
@@ -153,9 +155,9 @@ func (s session) handshake(c *Conn) error {
 	return nil
 }
 
-// tlsConfig is the lenient configuration of opportunistic TLS (RFC 7435): the
-// alternative is to send in clear, so an old protocol, a weak cipher suite or a
-// certificate of anybody's is better than none.
+// tlsConfig is the lenient configuration of opportunistic TLS (RFC 7435). The
+// alternative is clear text, so an old protocol, a weak cipher suite or any
+// certificate at all is better than none.
 func (s session) tlsConfig(host string) *tls.Config {
 	t := &tls.Config{}
 	if s.cfg.TLSConfig != nil {
@@ -175,7 +177,8 @@ func (s session) tlsConfig(host string) *tls.Config {
 	return t
 }
 
-// serverName is what host is called in SNI: no final dot, and no addresses.
+// serverName is the name of host in SNI, without a final dot. An address has none
+// (RFC 6066, 3).
 func serverName(host string) string {
 	host = strings.TrimSuffix(host, ".")
 	if net.ParseIP(host) != nil {
@@ -184,7 +187,7 @@ func serverName(host string) string {
 	return host
 }
 
-// cipherSuites is every suite there is, the good ones first.
+// cipherSuites is every suite that the library knows, the good ones first.
 func cipherSuites() []uint16 {
 	var ids []uint16
 	for _, s := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {

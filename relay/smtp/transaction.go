@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// maxRcpts is how many recipients one transaction offers: what every server has
-// to take (RFC 5321, 4.5.3.1.8).
+// maxRcpts is how many recipients one transaction offers: as many as every server
+// must take (RFC 5321, 4.5.3.1.8).
 const maxRcpts = 100
 
-// Transaction is one message with some of its recipients, all to go over the
-// same connection. The caller fills in the first part and must not touch it
-// between handing it out and getting it back; [Conn.Deliver] fills in the rest.
+// Transaction is one message with some of its recipients, all over the same
+// connection. The caller fills in the first part. Between handing the Transaction
+// out and getting it back the caller must not touch it; [Conn.Deliver] fills in
+// the rest.
 type Transaction struct {
 	From     string // sender address without brackets; "" is the null sender
 	Size     int64  // bytes to announce with SIZE; 0 for the length of Content
@@ -25,8 +26,8 @@ type Transaction struct {
 	Content  [][]byte // header and body in CRLF lines, not dot-stuffed, cut anywhere; never modified
 	Tag      any      // the caller's own
 
-	// Cleared is called before the body goes out, when the peer wants it; it may wait. On an error the connection is
-	// closed, with not all of the body sent, and the recipients not refused by then are to be tried Again. nil: no need.
+	// Cleared is called when the peer waits for the body, before any of it goes out. It may block. Its error closes the
+	// connection before the body is complete, and every recipient not refused by then is Again. It may be nil.
 	Cleared func() error
 
 	Results  []Result  // one for each of Rcpts
@@ -45,11 +46,11 @@ type Rcpt struct {
 	ORcpt  string // ORCPT as received, in xtext; likewise
 }
 
-// Result is what became of one recipient: sent, failed, or to be tried again at once.
+// Result is the end of one recipient: sent, failed, or to be tried again at once.
 type Result struct {
-	Err   *Error // why it failed; nil if it was sent or is to be tried Again
+	Err   *Error // the failure; nil if the recipient was sent to or is Again
 	Reply Reply  // the reply that decided it; zero if there was none
-	Again bool   // not a failure and not to be counted: send it at once in another transaction
+	Again bool   // no failure, and not counted as one: try it at once in another transaction
 }
 
 // Sent reports whether the peer has taken the message for this recipient.
