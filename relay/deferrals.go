@@ -77,17 +77,26 @@ func (d *Deferrals) Len() int {
 // nodeHeap implements heap.Interface, earliest Due first.
 type nodeHeap []*Node
 
-func (h nodeHeap) Len() int           { return len(h) }
+// Len implements heap.Interface.
+func (h nodeHeap) Len() int { return len(h) }
+
+// Less implements heap.Interface.
 func (h nodeHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
+
+// Swap implements heap.Interface.
 func (h nodeHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].heapIndex, h[j].heapIndex = i, j
 }
+
+// Push implements heap.Interface.
 func (h *nodeHeap) Push(x any) {
 	n := x.(*Node)
 	n.heapIndex = len(*h)
 	*h = append(*h, n)
 }
+
+// Pop implements heap.Interface.
 func (h *nodeHeap) Pop() any {
 	old := *h
 	n := old[len(old)-1]

@@ -172,22 +172,31 @@ func (l *Line) unlink(q *Queue) {
 // lineHeap implements heap.Interface: longest first, the earlier one among equals.
 type lineHeap []*Queue
 
+// Len implements heap.Interface.
 func (h lineHeap) Len() int { return len(h) }
+
+// Less implements heap.Interface.
 func (h lineHeap) Less(i, j int) bool {
 	if h[i].rank != h[j].rank {
 		return h[i].rank > h[j].rank
 	}
 	return h[i].turn < h[j].turn
 }
+
+// Swap implements heap.Interface.
 func (h lineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].rankIndex, h[j].rankIndex = i, j
 }
+
+// Push implements heap.Interface.
 func (h *lineHeap) Push(x any) {
 	q := x.(*Queue)
 	q.rankIndex = len(*h)
 	*h = append(*h, q)
 }
+
+// Pop implements heap.Interface.
 func (h *lineHeap) Pop() any {
 	old := *h
 	q := old[len(old)-1]

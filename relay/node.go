@@ -41,4 +41,5 @@ const (
 
 var stateNames = [...]string{"new", "active", "busy", "deferred", "gone"}
 
+// String implements fmt.Stringer. The names stand in the console's lists.
 func (s state) String() string { return stateNames[s] }

@@ -38,6 +38,7 @@ type timedWriter struct {
 	ctl *http.ResponseController
 }
 
+// Write implements io.Writer.
 func (t timedWriter) Write(p []byte) (int, error) {
 	if err := t.ctl.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err

@@ -19,6 +19,7 @@ type failure struct {
 	n     int
 }
 
+// String implements fmt.Stringer.
 func (f failure) String() string { return fmt.Sprintf("%v at %s %d", f.errno, f.op, f.n) }
 
 // fullFor is how long a full disk stays full.

@@ -19,6 +19,7 @@ type refusal struct {
 	text string
 }
 
+// Error implements error.
 func (r *refusal) Error() string { return r.text }
 
 // client is one SMTP connection. It shares no code with the relay's own client on purpose: a mistake in shared code
