@@ -11,11 +11,11 @@ import (
 
 // Config is the [bounce] table.
 type Config struct {
-	Inject     string        `toml:"inject"`     // where the MTA takes mail from us: "[host]:port", no MX lookup
+	Inject     string        `toml:"inject"`     // our MTA's address for mail from Millrace: "[host]:port", no MX lookup
 	Delay      time.Duration `toml:"delay"`      // how long the first failure waits for others of the same message
-	From       string        `toml:"from"`       // author of notifications; without "@" it is completed with our host name
-	Postmaster string        `toml:"postmaster"` // whom their text names for questions; completed likewise
-	MaxHeader  int           `toml:"max_header"` // bytes of the message that are returned at most
+	From       string        `toml:"from"`       // author of notifications; without "@" our host name completes it
+	Postmaster string        `toml:"postmaster"` // address for questions in their text; completed likewise
+	MaxHeader  int           `toml:"max_header"` // most bytes of the message that go back to the sender
 }
 
 // DefaultConfig is the [bounce] table of an empty file.
@@ -26,7 +26,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns what is wrong, naming the key.
+// Validate returns the first mistake. The error begins with its key.
 func (c Config) Validate() error {
 	if err := validateInject(c.Inject); err != nil {
 		return fmt.Errorf("inject: %w", err)
@@ -47,7 +47,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// validateInject checks a fixed next hop in Postfix's notation.
+// validateInject checks a fixed next hop in Postfix's notation. The port must be there: an MTA beside Millrace often has
+// a listener of its own for such mail, and a guess would find another.
 func validateInject(hop string) error {
 	host, port, err := net.SplitHostPort(hop)
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// human writes the part for people: what happened to whom, in whose words, and whom to ask.
+// human writes the part for people: each recipient, the server's own words, and an address for questions. Most senders read
+// nothing else of a notification.
 func (r *Report) human(s script) part {
 	var b bytes.Buffer
 	paragraph(&b, "", "This is the mail system of "+r.Hostname+".")
@@ -23,6 +24,7 @@ func (r *Report) human(s script) part {
 	return part{"text/plain; charset=" + s.charset(), "Notification", b.Bytes()}
 }
 
+// verdicts open the text. Many readers stop after one sentence, so it says whether the mail must be sent again.
 var verdicts = [...]string{
 	Failed:    "Your message could not be delivered. It will not be tried again.",
 	Expired:   "Your message could not be delivered. It will not be tried again.",
@@ -31,7 +33,7 @@ var verdicts = [...]string{
 	Delivered: "Your message was delivered.",
 }
 
-// countNote says of how many recipients the report is.
+// countNote says how many recipients the report is about.
 func countNote(n int) string {
 	if n == 1 {
 		return " This is about one recipient:"
@@ -39,7 +41,7 @@ func countNote(n int) string {
 	return fmt.Sprintf(" This is about %d recipients:", n)
 }
 
-// introduction says who is about to be quoted.
+// introduction names the author of the words that follow: the sender must not take a receiver's words for ours.
 func (f Failure) introduction() string {
 	before, verb := "", " said:"
 	switch f.Action {

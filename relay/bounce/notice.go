@@ -7,26 +7,28 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// kind is what is to be done about a message.
+// kind is the job that a notice stands for.
 type kind uint8
 
 const (
 	failure kind = iota // tell the sender of failures
-	passed              // tell the sender that it went on to where no reports come from
-	double              // a notification failed itself: nobody is left to tell but the postmaster's log
+	passed              // tell the sender that the mail went on to a server that sends no reports
+	double              // a notification failed itself: nobody is left to tell, so the log gets it
 )
 
-// notice is what Server gathers about one message. It holds the message.
+// notice gathers the entries of one message. It holds the message: its header is needed for the notification, although the
+// last recipient may be settled by then.
 type notice struct {
 	key     noticeKey
 	message *relay.Message
-	first   time.Time
+	first   time.Time // when the first entry came
 	entries []entry
 
 	tries int       // failed attempts to have the notification accepted
 	retry time.Time // not before, once tries > 0
 }
 
+// noticeKey has the kind beside the message, because a notification has one subject: success and failure cannot share it.
 type noticeKey struct {
 	id   relay.ID
 	kind kind
@@ -38,7 +40,7 @@ type entry struct {
 	Failure
 }
 
-// newEntry copies what an event says: the event is gone after the call.
+// newEntry copies an event, the lines of its reply included: the event belongs to its sender again after the call.
 func newEntry(e *relay.Event) entry {
 	return entry{node: e.Node, Failure: Failure{
 		Rcpt: e.Rcpt, Action: actionOf(e.Outcome), Relay: e.Relay, Time: e.Time,
@@ -56,7 +58,8 @@ func actionOf(o relay.Outcome) Action {
 	return Failed
 }
 
-// ripe reports whether n waits no longer: pending says that more may come.
+// ripe reports whether n waits no longer. pending says whether more recipients of the message may still fail; while they
+// may, n waits, so that the sender gets one notification and not one for each recipient.
 func (n *notice) ripe(now time.Time, delay time.Duration, pending func(*relay.Message) bool) bool {
 	switch {
 	case n.key.kind == double:
@@ -76,7 +79,8 @@ const (
 	giveUp = 5 * 24 * time.Hour
 )
 
-// failed notes that nobody took the notification: the next attempt is twice as far away as the one before.
+// failed notes that the notification was not accepted. Each wait is twice the one before: a journal that can record nothing
+// is not helped by many attempts.
 func (n *notice) failed(now time.Time) {
 	n.retry = now.Add(min(firstRetry<<min(n.tries, 20), lastRetry))
 	n.tries++

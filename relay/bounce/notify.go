@@ -2,7 +2,7 @@ package bounce
 
 import "strings"
 
-// Wish says of what a sender wants to hear (RFC 3461 section 4.1).
+// Wish names the events that a sender wants to hear of (RFC 3461 section 4.1).
 type Wish struct {
 	Success, Failure, Delay bool
 }

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// original writes the part that shows the sender which message it was: its header, or, when RET=FULL asked for it (RFC
-// 3461 section 4.3) and it is small and fit to be a MIME part, all of it.
+// original writes the part that shows the sender which message it was: the header. It is the whole message if RET=FULL asked
+// for that (RFC 3461 section 4.3), the message is small, and its bytes can stand in a MIME part. Without that wish the header
+// is enough: it names the message, and notifications of a campaign stay small.
 func (r *Report) original(s script) part {
 	m := r.Message
 	if m.Ret == "FULL" && m.Content.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
@@ -19,7 +20,7 @@ func (r *Report) original(s script) part {
 	return part{s.either("text/rfc822-headers", "message/global-headers", header), "Message header", header}
 }
 
-// either is the second type for what is UTF-8 in a notification that may have it.
+// either is the second type if content is UTF-8 and the notification may have UTF-8, else the first (RFC 6533).
 func (s script) either(old, global string, content []byte) string {
 	if s == withUTF8 && utf8.Valid(content) {
 		return global
@@ -37,8 +38,8 @@ func plain(content []byte) bool {
 	return true
 }
 
-// returnedHeader copies a header, whole fields of it, up to limit bytes: a field that does not fit is left out and those
-// after it are not, because list managers look for small ones of their own. What cannot stand in a MIME part is mended.
+// returnedHeader copies whole fields of a header up to limit bytes. A field that does not fit is left out, the fields after it
+// are not: list managers look for small fields of their own. Bytes that cannot stand in a MIME part are mended.
 func returnedHeader(header []byte, limit int) []byte {
 	var out []byte
 	start := 0 // of the field in out
@@ -62,7 +63,8 @@ func returnedHeader(header []byte, limit int) []byte {
 	return out
 }
 
-// mend makes one line of what stood between two LFs. A line of white space would end the header for some readers.
+// mend makes one line of the bytes between two LFs. A line of white space would end the header for some readers, so it is
+// dropped.
 func mend(line []byte) []byte {
 	line = bytes.TrimSuffix(line, []byte{'\r'})
 	if len(bytes.TrimLeft(line, " \t\r\x00")) == 0 {
@@ -74,7 +76,8 @@ func mend(line []byte) []byte {
 	return line
 }
 
-// appendFolded appends line and CRLF, folded where it is too long. It counts one byte less than may be, for the space.
+// appendFolded appends line and CRLF, folded where it is too long. Its pieces are one byte shorter than a line may be: a
+// continuation begins with a space.
 func appendFolded(out, line []byte) []byte {
 	for len(line) >= maxLine {
 		out = append(append(out, line[:maxLine-1]...), "\r\n "...)

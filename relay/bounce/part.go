@@ -13,9 +13,9 @@ type part struct {
 	body        []byte
 }
 
-// boundary returns a delimiter that occurs in none of the parts (RFC 2046 section 5.1.1). It is a hash of them, because
-// the message that is returned may be written by somebody who knows how we name things, but nobody can write a text that
-// has its own hash in it.
+// boundary returns a delimiter that occurs in none of the parts (RFC 2046 section 5.1.1). It is a hash of the parts. A
+// counter or a clock would not do: the author of the returned message could guess it and close the part early. Nobody can
+// write a text that has its own hash in it. And the same parts always give the same bytes, which golden tests need.
 func boundary(parts []part) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -40,7 +40,7 @@ func assemble(parts []part, limit string) []byte {
 	return b.Bytes()
 }
 
-// encoding names what the part's bytes are; nothing is ever encoded, so that simple programs can read it.
+// encoding names the kind of the part's bytes. Nothing is ever encoded: simple programs must be able to read the report.
 func encoding(body []byte) string {
 	if isASCII(body) {
 		return "7bit"
@@ -48,7 +48,7 @@ func encoding(body []byte) string {
 	return "8bit"
 }
 
-// global gives a subtype its name in the script: RFC 6533 has one of its own for each.
+// global gives a subtype its name in the script: RFC 6533 has a second name for each.
 func (s script) global(subtype string) string {
 	if s == withUTF8 {
 		return "global-" + subtype

@@ -13,19 +13,19 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// Action is what became of a recipient (RFC 3464 section 2.3.3).
+// Action is the fate of a recipient (RFC 3464 section 2.3.3).
 type Action uint8
 
 const (
-	// Failed: it will not be delivered.
+	// Failed: the message will not be delivered.
 	Failed Action = iota
-	// Expired: likewise, because it waited too long; the machine-readable part says "failed".
+	// Expired: likewise, because the message waited too long. RFC 3464 has no word for it: the Action field says "failed".
 	Expired
-	// Delayed: it was not delivered yet.
+	// Delayed: the message was not delivered yet.
 	Delayed
-	// Relayed: it went on to a server that sends no notifications of success.
+	// Relayed: the message went on to a server that sends no notifications of success.
 	Relayed
-	// Delivered: it is in the mailbox.
+	// Delivered: the message is in the mailbox.
 	Delivered
 )
 
@@ -34,12 +34,12 @@ var actionNames = [...]string{"failed", "failed", "delayed", "relayed", "deliver
 // String gives the word of the Action field.
 func (a Action) String() string { return actionNames[a] }
 
-// Failure is what became of one recipient, mostly bad.
+// Failure is one recipient's fate, mostly bad, and the words for it.
 type Failure struct {
 	Rcpt   int // index into Message.Rcpts
 	Action Action
 	Reply  smtp.Reply
-	Relay  string    // who said it, "name[address]:port", or "none"
+	Relay  string    // the server that replied, "name[address]:port"; "none" if the words are ours
 	Time   time.Time // of the last attempt
 	Until  time.Time // Delayed: when it will be given up; zero when not known
 }
@@ -56,7 +56,8 @@ type Report struct {
 	Failures   []Failure
 }
 
-// ErrNoSender is returned for a message with the null sender: nobody may be told (RFC 5321 section 4.5.5).
+// ErrNoSender is returned for a message with the null sender: nobody may be told, or two mail systems would answer each
+// other's notifications for ever (RFC 5321 section 4.5.5).
 var ErrNoSender = errors.New("message has the null sender")
 
 // ErrNoFailure is returned for a report about nobody.
@@ -81,7 +82,7 @@ func Compose(r Report) (header, body []byte, err error) {
 	return r.header(s, limit), assemble(parts, limit), nil
 }
 
-// check finds what makes the report impossible, and fills in what may be left out.
+// check returns the mistake that makes the report impossible, and fills in the fields that may be left out.
 func (r *Report) check() error {
 	if r.Message.From == "" {
 		return ErrNoSender
@@ -118,7 +119,7 @@ func (r *Report) script() script {
 		slices.ContainsFunc(r.Failures, func(f Failure) bool { return !isASCII(m.Rcpts[f.Rcpt].Addr) }))
 }
 
-// header writes the notification's own header.
+// header writes the notification's own header. Auto-Submitted keeps vacation programs from answering it (RFC 3834 section 2).
 func (r *Report) header(s script, limit string) []byte {
 	var b bytes.Buffer
 	field(&b, "Date", r.Date.Format(rfc5322Date))
@@ -134,6 +135,7 @@ func (r *Report) header(s script, limit string) []byte {
 
 const rfc5322Date = "Mon, 02 Jan 2006 15:04:05 -0700"
 
+// subjects are those of Postfix: people and programs sort notifications by them.
 var subjects = [...]string{
 	Failed:    "Undelivered Mail Returned to Sender",
 	Expired:   "Undelivered Mail Returned to Sender",
@@ -142,7 +144,8 @@ var subjects = [...]string{
 	Delivered: "Successful Mail Delivery Report",
 }
 
-// addressee is the sender's address for the To field: an address only if it reads as one there.
+// addressee is the sender's address for the To field. The envelope may hold an address that is none in a header; the field
+// then names nobody (RFC 5322 section 3.4).
 func addressee(s script, addr string) string {
 	addr = "<" + s.clean(addr) + ">"
 	if len(addr) > maxWord {

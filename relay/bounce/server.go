@@ -12,18 +12,19 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// Deps are the parts a Server works with.
+// Deps are the parts a Server works with. They are functions and not a *relay.QueueMap, because the map is given the Server
+// as a listener: each would need the other first.
 type Deps struct {
 	// Hostname is the reporting MTA's name.
 	Hostname string
-	// Accept takes a notification: relay.QueueMap.Accept. It must not refuse one for want of room in memory, because
-	// the message that it is about stays in memory until it is taken.
+	// Accept takes a notification: relay.QueueMap.Accept. It must not refuse a notification for want of room in memory: the
+	// message that failed stays in memory until its notification is taken.
 	Accept func(*relay.Message) error
-	// Emit tells the journal and the listeners of an event. It is called from Event as well.
+	// Emit tells the journal and the listeners of an event. The server calls it from Event too, so it must not block.
 	Emit func(*relay.Event)
 	// Release gives a Hold back: relay.QueueMap.Release.
 	Release func(*relay.Message)
-	// Pending reports whether recipients of a message are still to be settled; holds do not count. When it is nil
+	// Pending reports whether recipients of a message wait or are being visited; holds do not count. When it is nil
 	// every notification waits for Config.Delay.
 	Pending func(*relay.Message) bool
 	// NewID names the next message.
@@ -31,28 +32,29 @@ type Deps struct {
 	Log   hclog.Logger
 }
 
-// Server is the bounce server: it listens to what becomes of recipients and sees to it that senders hear of failures.
+// Server is the bounce server: it listens to the events of recipients and sees to it that senders hear of failures.
 //
-// A failed recipient is reported when relay.EventReported is emitted for it: at once when nobody is to be told (null
-// sender, NOTIFY), or else when the notification was accepted. Until then the server holds the message. It gathers the
+// A failed recipient is reported when relay.EventReported is emitted for it. If nobody must be told (null sender, NOTIFY),
+// that is at once; otherwise when the notification was accepted. Until then the server holds the message. It gathers the
 // failures of one message and sends one notification for all, as soon as no recipient is pending, and at the latest
-// Config.Delay after the first. What it holds is bounded by what the queue map may hold.
+// Config.Delay after the first. A held message counts in the queue map, so the map's limits bound the server too.
 //
-// A notification that is not accepted is tried again, with growing delay, for five days; then it goes to the log in full.
+// A notification that is not accepted is tried again, with growing delay, for five days. Then its entries go to the log.
 type Server struct {
 	cfg  Config
 	deps Deps
 
 	mu      sync.Mutex
-	held    map[noticeKey]*notice // those that still gather entries
-	order   []*notice             // all, by first failure; those that failed to be accepted come back where they were
+	held    map[noticeKey]*notice // notices that still gather entries
+	order   []*notice             // every notice, by first failure; one that was not accepted goes back to the front
 	sending int                   // notices that a sweep has taken out of order
 }
 
-// beat is how often Run looks for notices that are due.
+// beat is how often Run looks for notices that are due. A timer for each notice would cost more than a look at the list.
 const beat = time.Second
 
-// senders is how many notifications are given to the queue map at a time, so that they share the journal's commits.
+// senders is how many notifications are given to the queue map at a time. Each waits for a commit of the journal; together
+// they share one.
 const senders = 8
 
 // NewServer returns a bounce server. cfg has been validated.
@@ -63,8 +65,8 @@ func NewServer(cfg Config, deps Deps) *Server {
 	return &Server{cfg: cfg, deps: deps, held: make(map[noticeKey]*notice)}
 }
 
-// Event implements relay.Listener. It never blocks. It counts on a settled recipient's node to keep its message until
-// every listener has returned.
+// Event implements relay.Listener. It runs on the goroutine of the visit and never blocks. The node of a settled recipient
+// keeps its message until every listener has returned; Event takes its hold before that.
 func (s *Server) Event(e *relay.Event) {
 	if e.Kind != relay.EventSettled {
 		return
@@ -79,7 +81,8 @@ func (s *Server) Event(e *relay.Event) {
 	}
 }
 
-// failed decides who is told of a failure. Nothing is sent to the null sender (RFC 5321 section 4.5.5).
+// failed decides who is told of a failure. Nothing is sent to the null sender (RFC 5321 section 4.5.5). A notification that
+// fails itself is a message of ours with the null sender; it goes to the log, or its news would be lost.
 func (s *Server) failed(e *relay.Event) {
 	m := e.Message
 	switch {
@@ -92,7 +95,7 @@ func (s *Server) failed(e *relay.Event) {
 	}
 }
 
-// noteEvent puts what e says into the notice of its message.
+// noteEvent puts e into the notice of its message, and holds the message if the notice is new.
 func (s *Server) noteEvent(e *relay.Event, k kind) {
 	key := noticeKey{e.Message.ID, k}
 	x := newEntry(e)
@@ -108,14 +111,15 @@ func (s *Server) noteEvent(e *relay.Event, k kind) {
 	n.entries = append(n.entries, x)
 }
 
-// Held is how many messages wait for a notification to be written or accepted.
+// Held is how many notices wait to be written or accepted.
 func (s *Server) Held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.order) + s.sending
 }
 
-// Run sends what is due until ctx is done, and returns when the goroutines it started have ended. Flush sends the rest.
+// Run sends the notices that are due, until ctx is done. It returns when the goroutines it started have ended; Flush sends
+// the notices that are left.
 func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
@@ -129,9 +133,9 @@ func (s *Server) Run(ctx context.Context) {
 	}
 }
 
-// Flush sends everything now, due or not: for a stop, after Run has returned and when no more visits are settled, but
-// before the queue map is closed. The failures of what it could not send are not reported: the next start visits those
-// recipients again.
+// Flush sends every notice now, due or not. A stop calls it after Run has returned and when no more visits are settled, but
+// before the queue map is closed. The recipients of a notice that could not be sent are not reported: the next start visits
+// them again.
 func (s *Server) Flush(ctx context.Context) error {
 	s.sweep(ctx, true)
 	if n := s.Held(); n > 0 {
@@ -140,8 +144,8 @@ func (s *Server) Flush(ctx context.Context) error {
 	return nil
 }
 
-// sweep sends the notices that are due, or all. The first one that is not accepted ends it: the next would fare no
-// better, and the queue map is not helped by being asked again and again.
+// sweep sends the notices that are due, or all. The first notice that is not accepted ends the sweep: the next would fare no
+// better, and it would cost the queue map work for nothing. Only one sweep runs at a time: Run and Flush never overlap.
 func (s *Server) sweep(ctx context.Context, all bool) {
 	due := s.removeDue(time.Now(), all)
 	if len(due) == 0 {
@@ -168,15 +172,16 @@ func (s *Server) sweep(ctx context.Context, all bool) {
 	s.putBack(due, done)
 }
 
-// removeDue removes the notices that are due. Nobody adds to them from then on.
+// removeDue removes the notices that are due. Nobody adds entries to them from then on: a later failure of the same message
+// opens a new notice.
 func (s *Server) removeDue(now time.Time, all bool) []*notice {
 	s.mu.Lock()
 	order := s.order
 	s.order = nil
 	s.sending += len(order)
 	s.mu.Unlock()
-	// Pending is not our code, so it is not called under our lock. Entries may be added meanwhile: they find the notice
-	// in held until it is taken out below.
+	// Pending is not our code and takes locks of the queue map, so it must not run under our lock. Entries may come
+	// meanwhile: they find their notice in held until it is taken out below.
 	var due, kept []*notice
 	for _, n := range order {
 		if all || n.ripe(now, s.cfg.Delay, s.deps.Pending) {
@@ -197,7 +202,7 @@ func (s *Server) removeDue(now time.Time, all bool) []*notice {
 	return due
 }
 
-// putBack returns to the front what was not done.
+// putBack returns the notices that were not done to the front: the oldest failure is still the first to be told.
 func (s *Server) putBack(due []*notice, done []bool) {
 	var back []*notice
 	for i, n := range due {
@@ -211,7 +216,8 @@ func (s *Server) putBack(due []*notice, done []bool) {
 	s.sending -= len(due)
 }
 
-// deliver does what n is about and reports whether it is over with.
+// deliver does the job of n and reports whether n is over with. A notice that cannot be written is over too: the same report
+// would fail again, and its recipients must not stay unreported for ever.
 func (s *Server) deliver(n *notice) bool {
 	if n.key.kind == double {
 		s.logEntries(n, "a notification could not be delivered; nobody else can be told")
@@ -232,7 +238,7 @@ func (s *Server) deliver(n *notice) bool {
 	return true
 }
 
-// refused notes a failed attempt, and gives up after five days.
+// refused notes a failed attempt, and gives up after five days: later news would help no sender, and the notice holds memory.
 func (s *Server) refused(n *notice, err error) bool {
 	now := time.Now()
 	n.failed(now)
@@ -247,7 +253,7 @@ func (s *Server) refused(n *notice, err error) bool {
 	return true
 }
 
-// logEntries puts on record what becomes of each recipient when no mail does.
+// logEntries puts each recipient's fate into the log when no mail will say it, so that a postmaster can still tell the sender.
 func (s *Server) logEntries(n *notice, what string) {
 	for _, x := range n.entries {
 		s.deps.Log.Error(what, "message", n.message.Name(), "from", n.message.From,
@@ -255,9 +261,10 @@ func (s *Server) logEntries(n *notice, what string) {
 	}
 }
 
-// retire reports the recipients of n and lets its message go.
+// retire reports the recipients of n and lets its message go, in this order: the journal must know the end of each recipient
+// before the message leaves it.
 func (s *Server) retire(n *notice, report string) {
-	if n.key.kind != passed { // what was sent is settled already
+	if n.key.kind != passed { // a recipient that was sent to is settled already
 		for _, x := range n.entries {
 			s.emitReported(n.message, x, report)
 		}
@@ -272,7 +279,7 @@ func (s *Server) emitReported(m *relay.Message, x entry, name string) {
 	})
 }
 
-// compose makes the message that carries n. It has a new name at each attempt, because an ID is never used twice.
+// compose makes the message that carries n. Each attempt has a new ID: an ID is never used twice, not even after a refusal.
 func (s *Server) compose(n *notice) (*relay.Message, error) {
 	id, now, m := s.deps.NewID(), time.Now(), n.message
 	header, body, err := Compose(Report{

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// status writes the part for programs: one group of fields about the message and one per recipient (RFC 3464 section 2.1).
+// status writes the part for programs: one group of fields about the message and one per recipient (RFC 3464 section 2.1). List
+// managers decide by it whether an address is removed.
 func (r *Report) status(s script) part {
 	var b bytes.Buffer
 	m := r.Message
@@ -55,7 +56,8 @@ func (s script) address(addr string) string {
 	return "rfc822; " + s.clean(addr)
 }
 
-// original reads an ORCPT parameter, "type;xtext", or returns "" for what is none.
+// original reads an ORCPT parameter, "type;xtext". It returns "" for any other text: the field is optional, and a wrong one
+// would mislead a list manager.
 func (s script) original(orcpt string) string {
 	kind, encoded, ok := strings.Cut(orcpt, ";")
 	if !ok || kind == "" || len(orcpt) > maxText {
@@ -68,8 +70,8 @@ func (s script) original(orcpt string) string {
 	return s.clean(kind) + "; " + s.clean(addr)
 }
 
-// status is the reply's enhanced status code (RFC 3463) when it says the same as the action, or a general one. What
-// expired keeps its 4.X.X, so that a list manager counts "mailbox full for two days" as full and not as gone.
+// status is the reply's enhanced status code (RFC 3463) when it says the same as the action, or a general one. An expired
+// recipient keeps its 4.X.X: a list manager then counts "mailbox full for two days" as full and not as gone.
 func (f Failure) status() string {
 	class, fallback := "2", "2.0.0"
 	switch f.Action {
@@ -108,7 +110,7 @@ func (f Failure) diagnosticType() string {
 	return "X-Millrace"
 }
 
-// remote reports whether a receiver said it.
+// remote reports whether the words are a receiver's.
 func (f Failure) remote() bool { return f.Reply.Code != 0 && remoteHost(f.Relay) != "" }
 
 // remoteHost is the name in "name[address]:port", the address in brackets when there is no name, or "" for no relay.
@@ -124,7 +126,7 @@ func remoteHost(relay string) string {
 	return "[" + addr + "]"
 }
 
-// words are those of the reply, never none.
+// words are those of the reply. They are never empty: RFC 3464 section 2.3.6 wants a text, and so does a reader.
 func (f Failure) words(s script) string {
 	return orElse(s.clean(f.Reply.String()), "no reason given")
 }

@@ -14,7 +14,7 @@ const (
 	foldAt = 76
 	// maxText bounds one piece of text from outside: an address, a reply.
 	maxText = 1000
-	// maxWord bounds what cannot be folded, with room for a field name before it.
+	// maxWord bounds a word, which cannot be folded, so that a field name fits before it within maxLine.
 	maxWord = 900
 )
 
@@ -26,8 +26,8 @@ const (
 	withUTF8  script = true // the sender's side understands RFC 6533
 )
 
-// clean makes text from outside fit for one line: every run of white space becomes one space, and what is not printable or
-// not in the script becomes "?". No sender or receiver can end a line, a field or a MIME part with it.
+// clean makes text from outside fit for one line. Every run of white space becomes one space; a character that is not printable
+// or not in the script becomes "?". So no sender or receiver can end a line, a field or a MIME part.
 func (s script) clean(text string) string {
 	if len(text) > maxText {
 		text, _ = cut(text, maxText)
@@ -63,8 +63,8 @@ func paragraph(b *bytes.Buffer, indent, text string) {
 	}
 }
 
-// wrap cuts text into lines of whole words. A word that is longer than width has a line of its own, and one that is
-// longer than maxWord is cut.
+// wrap cuts text into lines of whole words. A word that is longer than width has a line of its own: an address that is cut
+// could not be copied. Only a word longer than maxWord is cut.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""

@@ -3,7 +3,7 @@ package bounce
 import "strings"
 
 // decodeXtext undoes the encoding of ENVID and ORCPT (RFC 3461 section 4): "+" and two upper-case hexadecimal digits are
-// one byte. It reports false for what is no xtext.
+// one byte. It reports false for any other text: to guess would put a wrong address into the report.
 func decodeXtext(s string) (string, bool) {
 	if !strings.Contains(s, "+") {
 		return s, true
