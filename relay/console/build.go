@@ -5,14 +5,15 @@ import (
 	"runtime/debug"
 )
 
-// Build is what this program was built from, as the Go linker knows it.
+// Build names the source and the compiler of this program, as the Go linker knows them. A version that a release script writes
+// into the source would be wrong in every other build.
 type Build struct {
 	Version  string `json:"version"`            // module version, "(devel)" for a build from a work tree
 	Revision string `json:"revision,omitempty"` // commit, with "+" when the tree had changes
 	Go       string `json:"go"`
 }
 
-// ReadBuild returns the Build of the running program.
+// ReadBuild returns the Build of the running program. A test binary has no module version; "(devel)" stands for it.
 func ReadBuild() Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -43,7 +44,7 @@ func newBuild(info *debug.BuildInfo) Build {
 	return b
 }
 
-// String is the line "millrace version" prints.
+// String is the line that "millrace version" prints. Bug reports quote it, so version, commit and compiler stand in it.
 func (b Build) String() string {
 	if b.Revision == "" {
 		return fmt.Sprintf("millrace %s (%s)", b.Version, b.Go)

@@ -18,11 +18,13 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
+// A daemon that hangs must not hang the command that asks why. A list has no time limit once it has begun: a million messages
+// take as long as the reader reads.
 const (
 	dialTimeout  = 5 * time.Second
-	replyTimeout = 30 * time.Second // until the reply begins; how long a list then takes is its own affair
-	maxStatus    = 4 << 20          // bytes of a single object
-	maxErrorText = 512
+	replyTimeout = 30 * time.Second // until the reply begins
+	maxStatus    = 4 << 20          // bytes of a single object; the socket may belong to another program
+	maxErrorText = 512              // bytes of an error's text
 )
 
 var (
@@ -32,13 +34,14 @@ var (
 	ErrNotFound = errors.New("no such message is waiting")
 )
 
-// Client asks a daemon over its control socket. Its methods may be called at the same time.
+// Client asks a daemon over its control socket. Its methods may be called at the same time. It starts no goroutine of its own;
+// Close ends those of the HTTP transport.
 type Client struct {
 	socket string
 	http   *http.Client
 }
 
-// NewClient returns a client for the socket at that path. It connects when it is first asked for something.
+// NewClient returns a client for the socket at that path. It connects at the first question, so a wrong path shows there.
 func NewClient(socket string) *Client {
 	c := &Client{socket: socket}
 	c.http = &http.Client{Transport: &http.Transport{
@@ -53,7 +56,7 @@ func NewClient(socket string) *Client {
 // Close closes the connection that is kept for the next question.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Status asks for the daemon in numbers. DNS and Journal hold what encoding/json makes of them, numbers as json.Number.
+// Status asks for the daemon in numbers. Keys of a newer daemon are ignored.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
 	err := c.object(ctx, "/v1/status", &s)
@@ -83,14 +86,14 @@ func (c *Client) object(ctx context.Context, path string, into any) error {
 		return err
 	}
 	defer body.Close()
-	dec := json.NewDecoder(io.LimitReader(body, maxStatus))
-	dec.UseNumber() // counters are int64 and may pass what a float64 holds
-	if err := dec.Decode(into); err != nil {
+	if err := json.NewDecoder(io.LimitReader(body, maxStatus)).Decode(into); err != nil {
 		return fmt.Errorf("read the daemon's reply: %w", err)
 	}
 	return nil
 }
 
+// walk reads a list value by value: the list may be larger than this program's memory. The connection is closed when the
+// caller leaves the loop early, which ends the daemon's walk too.
 func walk[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		body, err := c.get(ctx, path)
@@ -115,7 +118,8 @@ func walk[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error
 	}
 }
 
-// get returns the body of a 200 reply. The host in the address means nothing: the socket is the address.
+// get returns the body of a 200 reply; the caller must close it. HTTP wants a host in the address, but dial ignores it: the
+// socket is the address.
 func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://millrace"+path, nil)
 	if err != nil {
@@ -132,7 +136,7 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, ErrNotFound
 	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // what there is of it
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // a text that is cut off still tells more than none
 	return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
 }
 
@@ -141,7 +145,8 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", c.socket)
 }
 
-// explain turns what the kernel says of a socket into what the reader can do about it.
+// explain turns the kernel's error into a text that the reader can act on. Only an error that means "no daemon" wraps
+// ErrUnreachable: the exit status of a command follows it.
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

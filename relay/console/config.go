@@ -5,7 +5,8 @@ import (
 	"path/filepath"
 )
 
-// maxSocketPath is what sun_path holds, less its NUL; see unix(7).
+// maxSocketPath is the length of sun_path without its NUL; see unix(7). The kernel's own error for a longer path says only
+// "invalid argument".
 const maxSocketPath = 107
 
 // Config is the [control] table.
@@ -16,7 +17,7 @@ type Config struct {
 // DefaultConfig is the [control] table of an empty file.
 func DefaultConfig() Config { return Config{Socket: "/run/millrace/control.sock"} }
 
-// Validate returns what is wrong, naming the key.
+// Validate returns the first mistake. The error begins with its key.
 func (c Config) Validate() error {
 	switch {
 	case !filepath.IsAbs(c.Socket):

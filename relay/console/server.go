@@ -14,16 +14,18 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
+// The bounds keep a runaway monitor from taking memory or descriptors that the mail needs.
 const (
 	maxConnections = 64 // open at a time; more wait in the listen queue
-	maxRequests    = 16 // answered at a time; more are told to come again
+	maxRequests    = 16 // answered at a time; more get 503
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
 	readTimeout    = 10 * time.Second
 	idleTimeout    = time.Minute
 )
 
-// A Source is what the console shows: the daemon, seen from here.
+// A Source is the daemon as the console sees it. It stands here, with the package that asks, because the console must not
+// import the parts whose numbers it shows.
 type Source interface {
 	// Status returns the daemon in numbers.
 	Status() Status
@@ -32,7 +34,7 @@ type Source interface {
 	// Messages walks over the waiting messages until yield returns false. yield may block on a slow reader, so no
 	// lock may be held while it runs.
 	Messages(yield func(relay.Listing) bool)
-	// Message finds one by our id or by the MTA's queue id.
+	// Message finds one message by our id or by the MTA's queue id.
 	Message(id string) (relay.Listing, bool)
 }
 
@@ -40,8 +42,8 @@ type Source interface {
 type Server struct {
 	src  Source
 	http *http.Server
-	// slots holds a token for every request that is being answered. It is the limit, and, once filled by Stop, the
-	// proof that no handler is left.
+	// slots holds a token for every request that is being answered. Its capacity is the limit. Stop fills it: when that
+	// has succeeded, no handler is left.
 	slots chan struct{}
 }
 
@@ -60,6 +62,7 @@ func New(src Source, log hclog.Logger) *Server {
 	return s
 }
 
+// routes has a version in every path: an answer of another form can stand beside the old one.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.serveStatus)
@@ -69,7 +72,8 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// Run answers on ln until Stop, and returns nil then. It closes ln, which removes the socket.
+// Run answers on ln until Stop, and returns nil then. It runs on the caller's goroutine. It closes ln, which removes the
+// socket.
 func (s *Server) Run(ln net.Listener) error {
 	err := s.http.Serve(netutil.LimitListener(ln, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
@@ -82,12 +86,13 @@ func (s *Server) Run(ln net.Listener) error {
 // returns nil. It may be called again.
 func (s *Server) Stop(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close() // the error that counts is that of ctx
+		_ = s.http.Close() // nothing to report: requests were cut off on purpose
 	}
 	return s.join()
 }
 
-// join waits for the handlers, whose connections are closed by now: only a Source that does not return can hold one.
+// join waits for the handlers. http.Server.Close does not, and a handler must not read the daemon's parts while they are being
+// closed. The connections are closed by now, so only a Source that does not return can hold a handler.
 func (s *Server) join() error {
 	late := time.NewTimer(writeTimeout)
 	defer late.Stop()
@@ -102,7 +107,8 @@ func (s *Server) join() error {
 	return nil
 }
 
-// limit turns requests away once maxRequests are being answered.
+// limit turns requests away once maxRequests are being answered. To let them wait would hide the overload from the monitor that
+// causes it.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -130,13 +136,15 @@ func (s *Server) serveQueues(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// serveMessages writes each message as the walk finds it. No lock is held while it writes, so a message may be settled between
+// the walk and the line.
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
 	f := newFilter(r.URL.Query())
 	out := list(w)
 	defer out.end()
 	s.src.Messages(func(l relay.Listing) bool {
 		if !f.match(&l) {
-			return r.Context().Err() == nil // nothing is written, so nothing else would tell that the reader left
+			return r.Context().Err() == nil // nothing is written here, so no failed write can end the walk
 		}
 		return out.encode(l)
 	})

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// probeTimeout is how long a daemon that may sit at the other end of an old socket is given to accept.
+// probeTimeout is how long a daemon that may be alive behind an old socket has for accepting the probe.
 const probeTimeout = 2 * time.Second
 
 // ErrInUse is returned when another process answers at the socket.
 var ErrInUse = errors.New("another process answers there")
 
-// Listen binds the control socket of cfg with mode 0660, making its directory when only that is missing. A socket that
-// a killed daemon left behind is replaced; one that is answered, and anything that is no socket, is left alone.
+// Listen binds the control socket of cfg with mode 0660. It makes the socket's directory when only that is missing. A socket
+// that a killed daemon left behind is replaced. A socket where somebody answers, and a file that is no socket, stay as they are.
 func Listen(cfg Config) (net.Listener, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("control %w", err)
@@ -41,14 +41,16 @@ func bind(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, cause(err)
 	}
-	// Between the two calls the umask decides, which can only be stricter where it matters: to connect needs write.
+	// The group needs write permission to connect. Between the two calls the umask decides, and no usual umask gives write
+	// permission to others.
 	if err := os.Chmod(path, 0o660); err != nil {
 		return nil, errors.Join(cause(err), ln.Close())
 	}
 	return ln, nil
 }
 
-// makeDir makes the socket's own directory, but not a path of them: more than that is rather a typing mistake.
+// makeDir makes the socket's own directory. It does not make the directories above: if they are missing too, the path is
+// probably a typing mistake.
 func makeDir(dir string) error {
 	err := os.Mkdir(dir, 0o750)
 	if err == nil || errors.Is(err, fs.ErrExist) {
@@ -57,6 +59,8 @@ func makeDir(dir string) error {
 	return fmt.Errorf("make its directory: %w", cause(err))
 }
 
+// removeStale removes a socket where nobody answers. The probe cannot be avoided: a socket file looks the same with and without
+// a process behind it. It must never remove a live one, or the daemon behind it could no longer be asked.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -70,18 +74,18 @@ func removeStale(path string) error {
 	conn, err := net.DialTimeout("unix", path, probeTimeout)
 	switch {
 	case err == nil:
-		_ = conn.Close() // it answered, which is all that was asked
+		_ = conn.Close() // the answer is all that the probe needs
 		return ErrInUse
 	case !errors.Is(err, syscall.ECONNREFUSED):
-		return cause(err) // no permission, or a backlog that is full: somebody may be there
+		return cause(err) // no permission, or a full backlog: a daemon may be there
 	}
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove what a dead daemon left: %w", cause(err))
+		return fmt.Errorf("remove the socket of a dead daemon: %w", cause(err))
 	}
 	return nil
 }
 
-// cause strips the operation and the path, which the caller names.
+// cause strips the operation and the path from an error: the caller's text names them, in the words of the configuration.
 func cause(err error) error {
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		return errno

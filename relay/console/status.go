@@ -6,7 +6,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// Status is the daemon in numbers.
+// Status is the daemon in numbers. The types below are the console's own and not those of the parts: a part may rename a field
+// of its own without breaking a script.
 type Status struct {
 	relay.Status
 
@@ -21,11 +22,12 @@ type Status struct {
 	DNS      DNS        `json:"dns"`
 	Journal  Journal    `json:"journal"`
 
-	// Reasons is what holds up more than one queue now: a journal that cannot be written, name servers that do not answer.
+	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that do
+	// not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
 }
 
-// Door is one way in. Its numbers count messages since start, but for Sessions.
+// Door is one way in. Its numbers count messages since start, except Sessions.
 type Door struct {
 	Name      string      `json:"name"`     // "milter"
 	Sessions  int64       `json:"sessions"` // connections open now
@@ -36,7 +38,8 @@ type Door struct {
 	Rules     []RuleCount `json:"rules,omitempty"`
 }
 
-// RuleCount is how often one rule decided.
+// RuleCount says how often one rule decided. Passed, WouldTake and Taken need not add up to Seen: a bulk message may have to stay
+// with the MTA, for instance for want of room.
 type RuleCount struct {
 	Name      string `json:"name"`
 	Seen      int64  `json:"seen"`       // messages it matched
@@ -49,14 +52,14 @@ type RuleCount struct {
 type PoolStatus struct {
 	Sites       int64 `json:"sites"`       // next hops known
 	Connections int64 `json:"connections"` // open to all of them
-	Busy        int64 `json:"busy"`        // of those, under way with a transaction
+	Busy        int64 `json:"busy"`        // connections that carry a transaction now
 	Closed      int64 `json:"closed"`      // sites that take nothing for now
 }
 
-// DNS is the resolver in numbers: since it was made, but for InFlight, Waiting and Entries, which are of this moment.
+// DNS is the resolver in numbers. InFlight, Waiting, Entries and Healthy are of this moment, all others count since start.
 type DNS struct {
 	Lookups  uint64 `json:"lookups"`   // names looked up at the name servers
-	Failures uint64 `json:"failures"`  // lookups that brought nothing certain
+	Failures uint64 `json:"failures"`  // lookups without a certain answer
 	Hits     uint64 `json:"hits"`      // questions answered from the cache
 	Misses   uint64 `json:"misses"`    // questions that had to wait
 	Stale    uint64 `json:"stale"`     // answers from the cache that had expired
@@ -64,7 +67,7 @@ type DNS struct {
 	InFlight int    `json:"in_flight"` // names being looked up
 	Waiting  int    `json:"waiting"`   // names whose lookup has not begun
 	Entries  int    `json:"entries"`   // domains in the cache
-	Healthy  bool   `json:"healthy"`   // false: the name servers do not answer, and nobody is bounced for what they say
+	Healthy  bool   `json:"healthy"`   // false: most lookups fail, and no mail is bounced for an answer of DNS
 }
 
 // Journal is the recovery agent in numbers.
@@ -83,13 +86,13 @@ type Journal struct {
 	Snapshots  int64  `json:"snapshots"`   // written since start
 
 	Blocked    string `json:"blocked,omitempty"`    // why nothing is taken now
-	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: what is sent could not be recorded
+	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: a delivery could not be recorded
 
-	Recovered bool      `json:"recovered"`          // false while the daemon still restores what waited
-	Recovery  *Recovery `json:"recovery,omitempty"` // what the last start found; nil when the state directory was new
+	Recovered bool      `json:"recovered"`          // false while the daemon still restores the waiting messages
+	Recovery  *Recovery `json:"recovery,omitempty"` // the findings of the last start; nil until Recovered
 }
 
-// Recovery is what the last start found in the state directory.
+// Recovery lists the findings of the last start in the state directory.
 type Recovery struct {
 	Messages   int           `json:"messages"`          // messages restored
 	Recipients int           `json:"recipients"`        // recipients of these messages, not done
@@ -101,6 +104,6 @@ type Recovery struct {
 	Missing    []string      `json:"missing,omitempty"` // segments that should be there and are not, or cannot be read
 	Notes      []string      `json:"notes,omitempty"`   // anything else a human should know
 	Clean      bool          `json:"clean"`             // the last stop was a clean one
-	Until      time.Time     `json:"until,omitzero"`    // the last commit; what ack = "memory" took later is lost
+	Until      time.Time     `json:"until,omitzero"`    // the last commit; messages that ack = "memory" took later are lost
 	Took       time.Duration `json:"took"`              // nanoseconds
 }

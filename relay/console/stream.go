@@ -8,13 +8,15 @@ import (
 )
 
 const (
-	// writeTimeout is how long a reader may stall before it is dropped.
+	// writeTimeout is how long a reader may stall before it is dropped: a pager that nobody scrolls must not hold one of
+	// the slots for hours.
 	writeTimeout = 10 * time.Second
-	// streamBuffer is what is collected before one write.
+	// streamBuffer is how many bytes are collected before one write.
 	streamBuffer = 32 << 10
 )
 
-// stream writes JSON values, one a line. A failed write ends it: put returns false from then on.
+// stream writes JSON values, one a line. A failed write ends it: encode returns false from then on, because the buffer keeps
+// the error.
 type stream struct {
 	buf *bufio.Writer
 	enc *json.Encoder
@@ -29,7 +31,7 @@ func newStream(w http.ResponseWriter) *stream {
 
 func (s *stream) encode(v any) bool { return s.enc.Encode(v) == nil }
 
-// end sends what is still in the buffer. Its error is of no use: the reader is gone.
+// end sends the rest of the buffer. Its error helps nobody: the reader is gone.
 func (s *stream) end() { _ = s.buf.Flush() }
 
 // timedWriter gives every write its own deadline, so that a long list may take as long as its reader keeps reading.
