@@ -27,7 +27,7 @@ const (
 	silent  kind = iota // nobody answered in time
 	failing             // an answer that is no answer: SERVFAIL, REFUSED, a referral
 	broken              // the data cannot be used: a CNAME loop
-	alias               // a CNAME whose target has to be asked for: answer.next
+	alias               // a CNAME without its target's records; answer.next must be asked for
 	noName              // NXDOMAIN
 	noData              // the name has no records of that type
 	found
@@ -36,7 +36,7 @@ const (
 // soft reports whether the answer says nothing about the name.
 func (k kind) soft() bool { return k <= broken }
 
-// answer is what DNS says to one question, bounded in size.
+// answer is DNS's answer to one question, bounded in size: a name server that anybody can own fills the cache.
 type answer struct {
 	kind  kind
 	mx    []mxRecord   // of an MX question: at most MaxHosts, best first
@@ -54,7 +54,7 @@ type mxRecord struct {
 	pref uint16
 }
 
-// softAnswer makes an answer that is none.
+// softAnswer makes an answer that says nothing about the name; why is for people.
 func softAnswer(k kind, why string) answer { return answer{kind: k, why: why} }
 
 // matches reports whether a message is a reply to q. A server that refuses may
@@ -71,7 +71,7 @@ func (q question) matches(m *dns.Msg) bool {
 		strings.EqualFold(strings.TrimSuffix(got.Name, "."), q.name)
 }
 
-// read takes from a reply what answers q.
+// read takes the records that answer q from a reply.
 func (q question) read(m *dns.Msg) answer {
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		return softAnswer(failing, "name server says "+rcodeText(m.Rcode))
@@ -96,8 +96,8 @@ func rcodeText(rcode int) string {
 	return "an unknown code"
 }
 
-// follow walks the CNAME records of a message and returns the name at the end;
-// false means too long a chain, as a loop is.
+// follow walks the CNAME records of a message and returns the name at the end. It
+// is false for too long a chain; a loop is one.
 func (a *answer) follow(name string, rrs []dns.RR) (string, bool) {
 	for {
 		target, ttl, ok := aliasOf(name, rrs)
@@ -181,8 +181,8 @@ func (a *answer) address(ip []byte) {
 	}
 }
 
-// hostName normalises the target of an MX record. It refuses what is neither a
-// host name nor the text of an address, the root among them.
+// hostName normalises the target of an MX record. It refuses every text, the root
+// among them, that is neither a host name nor an address.
 func hostName(s string) (string, bool) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	if _, err := netip.ParseAddr(name); err != nil && checkName(name) != nil {
@@ -215,7 +215,7 @@ func (a answer) negative(owner string, m *dns.Msg) answer {
 	case m.Rcode == dns.RcodeNameError:
 		a.kind = noName
 	case soa == nil && referred:
-		// Believing this were to deliver to the domain's web server.
+		// If this were believed, mail would go to the domain's web server.
 		return softAnswer(failing, "name server does not recurse")
 	case soa == nil && len(a.chain) > 0:
 		if checkName(owner) != nil {

@@ -4,32 +4,32 @@ package route
 type lane uint8
 
 const (
-	familiar lane = iota // it has a Route, which is to be refreshed
-	fresh                // nothing is known about it
-	slow                 // it kept us waiting, or failed last time
+	familiar lane = iota // the name has a Route that needs a refresh
+	fresh                // nothing is known about the name
+	slow                 // the name kept us waiting, or failed last time
 	lanes
 )
 
-// job is one name to be looked up, and those who wait for it.
+// job is one name that must be looked up, with the callbacks that wait for it.
 type job struct {
 	domain  string
 	waiters []func(*Route)
 	lane    lane
 }
 
-// tell calls back who waits for a job.
+// tell runs the callbacks. No lock is held: a callback may ask the Resolver again.
 func (j *job) tell(rt *Route) {
 	for _, call := range j.waiters {
 		call(rt)
 	}
 }
 
-// backlog holds the jobs no worker has taken yet, a queue for each lane, in
-// the order of wanting. It is not safe for concurrent use.
+// backlog holds the jobs that no worker has taken yet, a queue for each lane, in
+// the order of wanting. Resolver.mu guards it.
 type backlog struct {
 	limit  int // of each queue
 	share  int // how many workers slow jobs may occupy
-	busy   int // how many they do
+	busy   int // how many workers slow jobs occupy
 	queues [lanes]fifo
 }
 
@@ -43,10 +43,10 @@ func (b *backlog) push(j *job) bool {
 	return true
 }
 
-// pop takes the next job, nil if there is none that may be started now. Slow
-// jobs go first up to their share, so that nobody waits for the others for
-// ever. While there is nothing else they may have twice that; the rest of the
-// workers stays free for names that come later.
+// pop takes the next job, nil if there is none that may be started now. Slow jobs
+// go first up to their share: otherwise a steady stream of other names would stop
+// them for ever. While no other job waits, slow jobs may have twice their share.
+// The rest of the workers stays free for names that come later.
 func (b *backlog) pop() *job {
 	room := b.share
 	if b.len() == b.queues[slow].len() {

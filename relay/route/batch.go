@@ -47,7 +47,8 @@ func newBatch(qs []question) *batch {
 	return b
 }
 
-// begin starts a try: what is not settled is asked anew, under new ids.
+// begin starts a try. Every question that is not settled is asked anew, under a new
+// id: a late reply to the try before must not count for the next server.
 func (b *batch) begin(try time.Duration) {
 	b.deadline, b.heard = time.Now().Add(try), false
 	for i := range b.qs {
@@ -98,7 +99,7 @@ func (b *batch) packed(i int, tcp bool) []byte {
 	}
 	out, err := m.Pack()
 	if err != nil {
-		return nil // names are checked before: an empty packet gets no answer
+		return nil // cannot happen, because names are checked before; an empty packet gets no answer
 	}
 	if tcp {
 		out = append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)
@@ -106,7 +107,7 @@ func (b *batch) packed(i int, tcp bool) []byte {
 	return out
 }
 
-// receive reads one packet. What does not answer an open question is ignored: it
+// receive reads one packet. A packet that answers no open question is ignored: it
 // is late, or forged (RFC 5452 §9).
 func (b *batch) receive(packet []byte) {
 	var m dns.Msg
@@ -143,8 +144,8 @@ func (b *batch) asked(m *dns.Msg) int {
 	return -1
 }
 
-// resolve books the reply to question i. A server that fails is not the last
-// word: the next try asks another one.
+// resolve books the reply to question i. A server that fails does not have the last
+// word: the next try asks another server.
 func (b *batch) resolve(i int, m *dns.Msg) {
 	b.answers[i] = b.qs[i].read(m)
 	b.state[i] = settled

@@ -14,8 +14,8 @@ type candidate struct {
 	mxRecord
 	addrs      []netip.Addr
 	unknown    *answer // why its addresses may be incomplete
-	prohibited bool    // it had addresses, or a name, that may not be used
-	self       bool    // it is this host
+	prohibited bool    // one of its addresses, or its name, may not be used
+	self       bool    // the host is this machine
 }
 
 // resolve finds the addresses of all hosts in one go and makes the Route.
@@ -71,9 +71,9 @@ func (x *search) lookUp(ctx context.Context, records []mxRecord) []candidate {
 	return list
 }
 
-// shorten gives a Route that is not complete a shorter life: the least when a
-// whole host is missing, as it may be the best one; less so when it is only a
-// family, for there are name servers that never answer about IPv6.
+// shorten gives a Route that is not complete a shorter life. It is the shortest
+// when a whole host is missing, as it may be the best one. It is longer when only
+// a family is missing, for there are name servers that never answer about IPv6.
 func (x *search) shorten(list []candidate) {
 	for _, c := range list {
 		switch {
@@ -86,8 +86,8 @@ func (x *search) shorten(list []candidate) {
 	}
 }
 
-// fixed reports candidates that need no lookup: an address instead of a name,
-// which is against the rules and common, and names that mean this machine.
+// fixed reports whether c needs no lookup: its MX record has an address instead of
+// a name, which is against the rules and common, or its name means this machine.
 func (x *search) fixed(c *candidate) bool {
 	if a, err := netip.ParseAddr(c.host); err == nil {
 		c.addrs = addrList(a)
@@ -116,8 +116,8 @@ func (x *search) screen(c *candidate) {
 	c.addrs = clean
 }
 
-// beforeSelf is the list without this host and those not better than it, which
-// is sorted by preference (RFC 5321 §5.1).
+// beforeSelf is the list without this host and without the hosts that are no
+// better (RFC 5321 §5.1). The list is sorted by preference.
 func beforeSelf(list []candidate) []candidate {
 	i := slices.IndexFunc(list, func(c candidate) bool { return c.self })
 	if i < 0 {
@@ -138,8 +138,8 @@ func usable(list []candidate) []Host {
 	return hosts
 }
 
-// none is the finding when no host can be used. What is not known weighs more
-// than what is: mail is bounced only if no host can come to light.
+// none is the finding when no host can be used. An unknown host weighs more than
+// the known ones: mail is bounced only if no usable host can come to light.
 func (x *search) none(list, kept []candidate) finding {
 	looped := len(kept) < len(list)
 	for _, c := range kept {

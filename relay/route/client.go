@@ -19,7 +19,7 @@ type patience struct {
 	total time.Duration // all tries together
 	try   time.Duration // one try at one server
 	tries int           // each at the next server
-	first int           // how many servers to pass over to begin with
+	first int           // how many servers, from the favourite on, the first try passes over
 }
 
 // client asks name servers. It is the exchanger of the real world.
@@ -37,9 +37,9 @@ func newClient(servers []netip.AddrPort) *client {
 	}
 }
 
-// exchange asks all questions at once and returns their answers, in order. It
-// returns when every question has its answer, when patience is at its end or
-// when ctx is.
+// exchange asks all questions at once and returns their answers, in order. It runs
+// on the worker's goroutine. It returns when every question has its answer, when
+// patience is at its end or when ctx is.
 func (c *client) exchange(ctx context.Context, qs []question, p patience) []answer {
 	b := newBatch(qs)
 	end := time.Now().Add(p.total)
@@ -100,7 +100,8 @@ func (c *client) udp(ctx context.Context, b *batch, server netip.AddrPort) {
 	}
 }
 
-// tcp asks again what came truncated, over one connection.
+// tcp asks the questions whose replies came truncated again, over one connection
+// (RFC 7766 §5). An error leaves them to the next try.
 func (c *client) tcp(ctx context.Context, b *batch, server netip.AddrPort) {
 	if b.count(cut) == 0 {
 		return

@@ -21,8 +21,9 @@ type Config struct {
 	// Quick is how long a name may take before it has to make room for others
 	// and goes to the slow lane (500 ms).
 	Quick time.Duration `toml:"quick"`
-	// MinTTL and MaxTTL bound how long an answer is kept (30 s and 1 h),
-	// whatever its TTL says.
+	// MinTTL and MaxTTL bound how long an answer is kept (30 s and 1 h). They
+	// overrule its TTL: one of zero would cost a lookup for each message, and one
+	// of a week would keep mail going to a host that was taken away.
 	MinTTL time.Duration `toml:"min_ttl"`
 	MaxTTL time.Duration `toml:"max_ttl"`
 	// MaxStale is how long an expired answer may be used when no new one can be
@@ -53,15 +54,15 @@ type Config struct {
 	// Allow.
 	Prohibited []netip.Prefix `toml:"prohibited"`
 	// Own are the addresses that lead back to this host, also by way of a
-	// proxy. A receiver with such an address is ourselves: it and all less
-	// preferred ones are left out (RFC 5321 §5.1).
+	// proxy. A receiver with such an address is this host. It is left out, and so
+	// is every receiver that is no better (RFC 5321 §5.1).
 	Own []netip.Addr `toml:"own"`
-	// Hostname is the name this host greets with; an MX of that name is
-	// ourselves too.
+	// Hostname is the name that this host greets with; an MX of that name is this
+	// host too.
 	Hostname string `toml:"-"`
 }
 
-// withDefaults fills in what is zero.
+// withDefaults fills in the zero fields.
 func (c Config) withDefaults() Config {
 	orDuration(&c.Timeout, 2*time.Second)
 	orDuration(&c.Quick, 500*time.Millisecond)

@@ -3,8 +3,8 @@
 // or the next hop that the configuration's static table names.
 //
 // No method of Resolver waits for the network. Want says that a domain will be
-// needed soon, Lookup takes what is known, Await is called back. What is known
-// is refreshed while it is in use, so that in steady state a delivery never
+// needed soon, Lookup takes the Route that is known, Await calls back. A Route in
+// use is refreshed before it expires, so that in steady state a delivery never
 // finds its route missing.
 //
 // # Path of a name
@@ -22,17 +22,16 @@
 //
 // A dead domain holds a worker for seconds, a living one for milliseconds. With
 // one queue a list full of dead domains would stop everybody's mail. Names that
-// have a Route are refreshed first. A name gets one short wait (Config.Quick);
-// whoever makes us wait longer, and whoever failed last time, goes to the slow
-// lane, which may occupy only a part of the workers. The rejected choice was to
-// fail the name after the short wait: names that are merely slow would then
-// cost their mail a visit, and by the time of the second look the name server
-// has usually found out.
+// have a Route are refreshed first. A name gets one short wait (Config.Quick). A
+// name that takes longer, or that failed last time, goes to the slow lane, which
+// may occupy only a part of the workers. The rejected choice was to fail the name
+// after the short wait: names that are merely slow would then cost their mail a
+// visit, and by the time of the second look the name server has usually found out.
 //
-// # What may bounce mail
+// # Answers that may bounce mail
 //
-// Only an answer can, never the lack of one. A name that does not exist has to
-// be denied twice, Config.MinTTL or more apart. While more than half of the
+// Only an answer may, never the lack of one. A name that does not exist must be
+// denied twice, Config.MinTTL or more apart. While more than half of the
 // recent lookups fail the fault is ours (Healthy is false), and nothing at all
 // is permanent. A static route is the operator's word, so its failures are
 // temporary too.

@@ -14,10 +14,10 @@ import (
 var ErrDomain = errors.New("not a mail domain")
 
 // Domain normalises the domain part of a mail address to the form that keys
-// queues and routes: lower case, no trailing dot, A-labels for what is not
+// queues and routes: lower case, no trailing dot, A-labels for labels that are not
 // ASCII (RFC 5891). An address literal becomes "[192.0.2.1]" or
-// "[ipv6:2001:db8::1]". Underscores pass, for they occur. The error wraps
-// ErrDomain.
+// "[ipv6:2001:db8::1]". Underscores pass, because domains with them receive mail.
+// The error wraps ErrDomain.
 func Domain(s string) (string, error) {
 	if strings.HasPrefix(s, "[") {
 		return literalDomain(s)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// guard says which receivers we refuse to connect to, whatever DNS says, and
-// which ones are ourselves.
+// guard says which receivers we refuse to connect to, even if DNS names them, and
+// which receivers are this host.
 type guard struct {
 	allow    []netip.Prefix
 	deny     []netip.Prefix
@@ -79,8 +79,9 @@ func within(a netip.Addr, nets []netip.Prefix) bool {
 	return false
 }
 
-// neverRemote reports addresses that no other host can have: unspecified,
-// "this network", loopback, link-local, multicast and what lies above.
+// neverRemote reports addresses that no host beyond our own links can have:
+// unspecified, "this network", loopback, link-local, multicast, and the reserved
+// range above multicast.
 func neverRemote(a netip.Addr) bool {
 	if a.IsUnspecified() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() {
 		return true

@@ -1,10 +1,8 @@
 package route
 
-// recent is how many lookups health looks back on, and enough how many it needs
-// before it believes in an outage.
 const (
-	recent = 64
-	enough = 10
+	recent = 64 // lookups that health looks back on
+	enough = 10 // lookups that it needs before it believes in an outage
 )
 
 // health tells an outage of our own resolver from domains that are broken. It
@@ -18,9 +16,9 @@ type health struct {
 	failed int
 }
 
-// book takes a finding into account; old is what was known about the name.
-// That a domain with a Route should suddenly not exist is as suspicious as no
-// answer: resolvers that have lost their way have been seen to deny everything.
+// book takes a finding into account; old is the record of the name before it. A
+// domain with a Route that suddenly does not exist is as suspicious as no answer:
+// resolvers in trouble have been seen to deny everything.
 func (h *health) book(v verdict, old *record) {
 	bad := v == outage || v == missing && old.good != nil
 	if bad && old.failures > 0 {

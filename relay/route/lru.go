@@ -1,8 +1,8 @@
 package route
 
-// lru is a map of limited size: a new key drives out the one that has not been
-// used for longest. The zero value is not usable; it is not safe for
-// concurrent use.
+// lru is a map of limited size: a new key drives out the key that has not been
+// used for longest. The zero value is not usable. Its owner's mutex guards it; get
+// changes the order, so it needs the lock too.
 type lru[K comparable, V any] struct {
 	limit int
 	nodes map[K]*node[K, V]

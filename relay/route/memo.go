@@ -10,7 +10,7 @@ import (
 type memo struct {
 	cfg *Config
 
-	mu   sync.Mutex
+	mu   sync.Mutex // all workers share the memo; it is never held during a lookup
 	kept *lru[question, remembered]
 }
 
@@ -25,9 +25,9 @@ func newMemo(cfg *Config) *memo {
 	return &memo{cfg: cfg, kept: newLRU[question, remembered](cfg.Entries)}
 }
 
-// fresh finds an answer in the first half of its life, its TTL reduced to what
-// is left. Older ones are asked for again, or a route refreshed ahead of its
-// time would live on the last seconds of an old answer.
+// fresh finds an answer in the first half of its life, its TTL reduced to the time
+// that is left. An older answer is asked for again: a route that is refreshed ahead
+// of its time must not get the last seconds of an old answer.
 func (m *memo) fresh(q question, now time.Time) (answer, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,8 +40,8 @@ func (m *memo) fresh(q question, now time.Time) (answer, bool) {
 	return r.answer, true
 }
 
-// keep remembers an answer that says something, and returns it. In place of
-// one that says nothing it returns an older one, if there is one (RFC 8767).
+// keep remembers an answer that says something about the name, and returns it. In
+// place of a soft answer it returns an older one, if there is one (RFC 8767).
 func (m *memo) keep(q question, a answer, now time.Time) answer {
 	m.mu.Lock()
 	defer m.mu.Unlock()

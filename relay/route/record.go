@@ -14,19 +14,19 @@ const (
 	denials = 2
 )
 
-// record is what the cache holds about a domain.
+// record is the cache's entry for a domain. Resolver.mu guards it.
 type record struct {
 	route     *Route    // the answer until route.Expires
 	refresh   time.Time // from here on a question starts a refresh; zero: it expires first
-	good      *Route    // the last Route with hosts, for want of a new one
-	goodUntil time.Time // and how long it may be used
-	failures  int       // lookups in a row that brought nothing
+	good      *Route    // the last Route with hosts, used when no new one can be had
+	goodUntil time.Time // how long good may be used
+	failures  int       // lookups in a row without a certain answer
 	denied    int       // lookups that said NXDOMAIN since there was a Route
-	instant   bool      // made without a lookup, and so made again
+	instant   bool      // made without a lookup; made again when it has expired
 }
 
-// at is what the record answers at a time, nil for nothing, and whether a
-// lookup should be started.
+// at is the record's Route at a time, nil for none, and whether a lookup should be
+// started.
 func (r *record) at(now time.Time) (rt *Route, want bool) {
 	if now.Before(r.route.Expires) {
 		return r.route, !r.refresh.IsZero() && !now.Before(r.refresh)
@@ -58,8 +58,8 @@ type keeper struct {
 	healthy bool
 }
 
-// update is the record after one more finding. It keeps the old answer in
-// place of a failure, as long as it may.
+// update is the record after one more finding. In place of a failure it keeps the
+// old answer until goodUntil.
 func (k keeper) update(old record, f finding) record {
 	switch f.verdict {
 	case good:

@@ -33,10 +33,10 @@ type Resolver struct {
 	stopped bool
 }
 
-// Status is what a Resolver has done since it was made, and where it stands.
+// Status counts a Resolver's work since it was made, and says where it stands.
 type Status struct {
 	Lookups  uint64 `json:"lookups"`   // names looked up at the name servers
-	Failures uint64 `json:"failures"`  // lookups that brought nothing certain
+	Failures uint64 `json:"failures"`  // lookups without a certain answer
 	Hits     uint64 `json:"hits"`      // questions answered from the cache
 	Misses   uint64 `json:"misses"`    // questions that had to wait
 	Stale    uint64 `json:"stale"`     // answers from the cache that had expired
@@ -90,12 +90,12 @@ func (r *Resolver) Run(ctx context.Context) {
 	r.end = cancel
 	context.AfterFunc(ctx, r.close)
 	for range r.cfg.Parallel {
-		r.wg.Go(func() { r.work(ctx) }) // ends when take says so, after close
+		r.wg.Go(func() { r.work(ctx) }) // ends when nextJob returns nil, after close
 	}
 }
 
-// Stop ends the workers and waits for them. Everybody who still waits is called
-// back with a temporary error. The cache goes on answering.
+// Stop ends the workers and waits for them. Every callback that still waits gets a
+// temporary error. The cache goes on answering.
 func (r *Resolver) Stop() {
 	r.close()
 	r.wg.Wait()
@@ -109,7 +109,8 @@ func (r *Resolver) Stop() {
 	}
 }
 
-// close makes the workers end.
+// close makes the workers end. It waits for none of them: the end of Run's context
+// calls it too, on a goroutine of the context package.
 func (r *Resolver) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,9 +132,9 @@ func (r *Resolver) Want(domain string) {
 	}
 }
 
-// Lookup returns what is known about a domain, or nil if nothing is; then a
-// lookup is under way. In the last part of its life an answer is refreshed in
-// the background, and stays until the new one is there.
+// Lookup returns the Route of a domain, or nil if none is known; then a lookup is
+// under way. In the last part of its life a Route is refreshed in the background,
+// and stays until the new one is there.
 func (r *Resolver) Lookup(domain string) *Route {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +156,8 @@ func (r *Resolver) Await(domain string, f func(*Route)) {
 	}
 }
 
-// await returns the Route that f is to be called with now; nil if f waits.
+// await returns the Route for calling f now; nil if f waits. Await calls f without
+// the lock.
 func (r *Resolver) await(domain string, f func(*Route)) *Route {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,8 +181,8 @@ func (r *Resolver) await(domain string, f func(*Route)) *Route {
 }
 
 // Healthy reports whether lookups work. It is false while more than half of the
-// recent ones fail: then the fault is here, and mail that has no Route should
-// neither be bounced nor grow older. Routes that are known remain good.
+// recent ones fail: the fault is then on our side, and mail that has no Route
+// should neither be bounced nor grow older. Routes that are known remain good.
 func (r *Resolver) Healthy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,8 +200,8 @@ func (r *Resolver) Status() Status {
 	return s
 }
 
-// known finds what may be answered now, and says whether a lookup should be
-// started; r.mu is held.
+// known finds the Route that may be given out now, and says whether a lookup should
+// be started; r.mu is held.
 func (r *Resolver) known(domain string) (*Route, bool) {
 	now := time.Now()
 	if rec, ok := r.cache.get(domain); ok {

@@ -18,8 +18,8 @@ type Route struct {
 	// sorted names of the MX hosts and the port, or the static next hop. It is
 	// empty when Err is set.
 	Site string
-	// Hosts are the receivers, best preference first, at most MaxHosts. Each
-	// has an address at least.
+	// Hosts are the receivers, best preference first, at most MaxHosts. Each has
+	// at least one address.
 	Hosts []Host
 	// Port is where they listen.
 	Port uint16
@@ -30,7 +30,7 @@ type Route struct {
 	Stale bool
 	// Err, when not nil, is why there are no Hosts.
 	Err *Error
-	// Expires is until when the Route holds.
+	// Expires is the time when the Route ends.
 	Expires time.Time
 }
 
@@ -74,8 +74,8 @@ func permanent(code int, enhanced, text string) *Error {
 	return &Error{Permanent: true, Code: code, Enhanced: enhanced, Text: text}
 }
 
-// softened is the error as it is told while permanent ones may not be: the
-// resolver is in trouble, or the answer has not been confirmed.
+// softened is the error in a temporary form. It is told while a permanent error
+// must not be: the resolver is in trouble, or the answer is not confirmed yet.
 func (e *Error) softened(why string) *Error {
 	if !e.Permanent {
 		return e
@@ -94,6 +94,6 @@ func siteKey(names []string, port uint16) string {
 	names = slices.Clone(names)
 	slices.Sort(names)
 	key := strings.Join(names, ",") + ":" + strconv.Itoa(int(port))
-	// Thousands of domains share a site: the text is kept once.
+	// Thousands of domains share a site, so the text is kept once.
 	return unique.Make(key).Value()
 }

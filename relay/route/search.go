@@ -9,12 +9,12 @@ import (
 )
 
 // exchanger asks name servers: the client, or a fake in tests. It returns an
-// answer for each question, in order, and never none.
+// answer for each question, in order; a question without a reply gets a soft one.
 type exchanger interface {
 	exchange(ctx context.Context, qs []question, p patience) []answer
 }
 
-// verdict is what a search came to.
+// verdict is the result of a search in one word.
 type verdict uint8
 
 const (
@@ -71,8 +71,8 @@ func (s *searcher) find(ctx context.Context, domain string, p patience) finding 
 	return f
 }
 
-// operator makes a failure of a static route temporary: it is a mistake in the
-// configuration, or a broken relay, and not the recipient's.
+// operator makes a failure of a static route temporary: the fault is a mistake in
+// the configuration or a broken relay, and not the recipient's.
 func (f *finding) operator() {
 	if f.route.Err != nil && f.route.Err.Permanent {
 		f.route.Err = f.route.Err.softened("the static route's next hop")
@@ -143,8 +143,9 @@ func (x *search) run(ctx context.Context, name string, mx bool) finding {
 	return x.soft(a)
 }
 
-// askMX asks for the MX records of a name. The next hop of a static route is
-// remembered, as it may stand for many domains.
+// askMX asks for the MX records of a name. The answer about the next hop of a
+// static route is remembered, because many domains may share that hop. The answer
+// about a domain is not: the cache of Routes has it already.
 func (x *search) askMX(ctx context.Context, name string) answer {
 	q := question{name, dns.TypeMX}
 	if x.static != nil {
@@ -153,7 +154,7 @@ func (x *search) askMX(ctx context.Context, name string) answer {
 	return x.chase(ctx, []question{q})[0]
 }
 
-// ask gets answers about hosts: remembered ones, and the others in one go.
+// ask gets answers about hosts: remembered ones, and the rest in one batch.
 func (x *search) ask(ctx context.Context, qs []question) []answer {
 	answers := make([]answer, len(qs))
 	var open []question
@@ -206,7 +207,7 @@ func (x *search) fail(v verdict, err *Error) finding {
 	return finding{verdict: v, route: failed(x.domain, err)}
 }
 
-// soft ends the search because of an answer that says nothing.
+// soft ends the search because of an answer that says nothing about the name.
 func (x *search) soft(a answer) finding {
 	v := outage
 	if a.kind == broken {

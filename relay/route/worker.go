@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// work is the life of one worker: it looks up one name after the other.
+// work is the life of one worker goroutine: it looks up one name after the other
+// and ends when nextJob returns nil.
 func (r *Resolver) work(ctx context.Context) {
 	for j, p := r.nextJob(); j != nil; j, p = r.nextJob() {
 		f := r.searcher.find(ctx, j.domain, p)
 		switch {
 		case ctx.Err() != nil:
-			// What was found, if anything, was found in haste. Stop calls back.
+			// The finding was cut short by the end of ctx, so it counts for nothing. Stop calls back.
 			r.retire(j)
 		case f.silent && j.lane != slow && r.demote(j):
 		default:
@@ -55,15 +56,16 @@ func (r *Resolver) retire(j *job) {
 	r.release(j)
 }
 
-// release books the end of a lookup; r.mu is held. Whatever it makes room for
-// is taken by the same worker.
+// release books the end of a lookup; r.mu is held. It wakes nobody: the same worker
+// takes the job that it makes room for.
 func (r *Resolver) release(j *job) {
 	r.status.InFlight--
 	r.backlog.done(j)
 }
 
-// demote puts a job that kept us waiting into the queue of the slow; false means
-// that there is no room.
+// demote puts a job that kept us waiting into the slow lane; false means that there
+// is no room. The job is copied: release must still see the lane in which the old
+// one ran.
 func (r *Resolver) demote(j *job) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +79,7 @@ func (r *Resolver) demote(j *job) bool {
 	return true
 }
 
-// conclude puts a finding into the cache and calls back who waits for it.
+// conclude puts a finding into the cache and runs the callbacks that wait for it.
 func (r *Resolver) conclude(j *job, f finding) {
 	rt, turned := r.book(j, f)
 	if turned {
