@@ -31,7 +31,7 @@ import (
 type Config struct {
 	Hostname string `toml:"hostname"`  // fully qualified; stands in EHLO and in our trace fields
 	StateDir string `toml:"state_dir"` // holds journal and snapshots; one daemon at a time
-	Mode     string `toml:"mode"`      // "observe" only counts what it would take; "deliver" takes it
+	Mode     string `toml:"mode"`      // "observe" only counts the bulk mail; "deliver" takes it
 
 	Milter   milter.Config        `toml:"milter"`
 	Bulk     filter.Config        `toml:"bulk"`
@@ -59,7 +59,7 @@ type LogConfig struct {
 func DefaultConfig() *Config {
 	return &Config{
 		StateDir: "/var/lib/millrace",
-		Mode:     filter.Observe, // an operator looks at what would be taken before anything is
+		Mode:     filter.Observe, // an operator sees first which mail would be taken
 
 		Milter:   milter.DefaultConfig(),
 		Bulk:     filter.DefaultConfig(),
@@ -74,8 +74,8 @@ func DefaultConfig() *Config {
 	}
 }
 
-// Wire is what the configuration says of every outbound connection. Our name in EHLO is the host's name, if the file gives
-// no other; so it follows the host's name in force, which a reload may not change.
+// Wire returns the settings of every outbound connection. Without smtp.helo_name our name in EHLO is the host's. It is filled in
+// here and not at load: a reload keeps the host's name in force and must not bring the new one in by way of EHLO.
 func (c *Config) Wire() smtp.Config {
 	wire := c.SMTP
 	wire.Hostname = cmp.Or(wire.Hostname, c.Hostname)
@@ -86,10 +86,10 @@ func (c *Config) Wire() smtp.Config {
 	return wire
 }
 
-// LogLevel is Level in hclog's type.
+// LogLevel is Level in hclog's type. Validate knows the same words, so a level that hclog does not know never comes here.
 func (c LogConfig) LogLevel() hclog.Level { return hclog.LevelFromString(c.Level) }
 
-// fill completes what a file need not say: the host's name, and the keys of one table that another part must know.
+// fill completes the values that a file need not give: the host's name, and the values that one table takes from another.
 func (c *Config) fill(hostname func() (string, error)) error {
 	if c.Hostname == "" {
 		name, err := hostname()

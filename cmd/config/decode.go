@@ -113,7 +113,7 @@ func (l *loader) strings(path string, given map[string]any, into reflect.Value) 
 	}
 }
 
-// array fills a list. Each element has a path of its own, so that its error has its own column.
+// array fills a list. Each element has a path of its own, so that its error has its own column: a list may be long.
 func (l *loader) array(path string, given []any, into reflect.Value) {
 	into.Set(reflect.MakeSlice(into.Type(), len(given), len(given))) // a given list replaces the default one
 	for i, v := range given {
@@ -136,6 +136,7 @@ func elements(given any) ([]any, bool) {
 	return nil, false
 }
 
+// isTable tells the mistake of an unquoted name with dots: TOML reads such a name as a table within a table.
 func isTable(given any) bool {
 	_, ok := given.(map[string]any)
 	return ok
@@ -224,12 +225,12 @@ func isDays(s string) bool {
 	return err == nil && strings.HasSuffix(s, "d") && n > 0 && n < 10_000
 }
 
-// mismatch notes what is given, what is wanted and, where the repair is plain, what to write.
+// mismatch notes the value given, the type wanted and, where it is plain, the repair.
 func (l *loader) mismatch(path string, given any, want reflect.Type) {
 	l.refuseValue(path, "wants %s, not %s%s", wanted(want), described(given), repair(given, want))
 }
 
-// wanted describes a type in the words of the file.
+// wanted describes a type in the words of the file. Go's names mean nothing to an operator.
 func wanted(t reflect.Type) string {
 	switch {
 	case t == durationType:
@@ -256,7 +257,7 @@ func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// described names what the parser found.
+// described names the value that the parser found, or its kind if the value is too large for one line.
 func described(given any) string {
 	switch g := given.(type) {
 	case string:
@@ -276,6 +277,7 @@ func described(given any) string {
 	}
 }
 
+// cut keeps an error on one line of a terminal. It counts characters, so that no letter is torn.
 func cut(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n]) + "..."
@@ -283,7 +285,7 @@ func cut(s string, n int) string {
 	return s
 }
 
-// repair is what to write instead, or nothing where a guess might be wrong.
+// repair is the text to write instead, or nothing where a guess might be wrong: a wrong repair costs more trust than none.
 func repair(given any, want reflect.Type) string {
 	s, isString := given.(string)
 	n, isNumber := given.(int64)

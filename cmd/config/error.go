@@ -13,10 +13,10 @@ type Error struct {
 	Line   int    // from 1; 0 when it is about no line
 	Column int    // of the value, in characters from 1; 0 when the whole line is meant
 	Key    string // as "bulk.rule[1].value", elements counted from 0; empty when it is about no key
-	Text   string // what is wrong and how to repair it
+	Text   string // the mistake and its repair
 }
 
-// Error is one line: "millrace.toml:12: queue.order: ...".
+// Error is one line: "millrace.toml:12: queue.order: ...". Editors and compilers have the same form, so an editor finds the place.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -35,7 +35,7 @@ func (e *Error) Error() string {
 	return strings.ToValidUTF8(strings.Map(printable, b.String()), "?")
 }
 
-// printable keeps an error on its line, whatever the file holds.
+// printable keeps an error on its line, and the terminal safe, when the file holds control characters.
 func printable(r rune) rune {
 	if r < ' ' || r >= 0x7f && r < 0xa0 {
 		return ' '
@@ -43,7 +43,8 @@ func printable(r rune) rune {
 	return r
 }
 
-// Errors is everything wrong with a configuration, in the order of the lines.
+// Errors is every mistake of a configuration, in the order of the lines. It is a type of its own because the exit status depends on
+// it: a mistake in the configuration ends with 78.
 type Errors []*Error
 
 // Error is one line for each.

@@ -9,7 +9,7 @@ import (
 )
 
 // fields maps the keys of the table type t to its fields. An inline struct adds its keys to those of t; a field without a
-// tag is no key.
+// tag is no key. The tags are the only list of keys, so a key cannot be known to the decoder and missing from the suggestions.
 func fields(t reflect.Type) map[string][]int {
 	known := make(map[string][]int)
 	for i := range t.NumField() {
@@ -27,7 +27,7 @@ func fields(t reflect.Type) map[string][]int {
 	return known
 }
 
-// join makes the path of a key in a table.
+// join makes the path of a key in a table. A key that is not bare is quoted, so that a path names one key only.
 func join(table, key string) string {
 	if key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
 		key = fmt.Sprintf("%q", key)
@@ -44,4 +44,5 @@ func parent(path string) string {
 	return path[:max(0, strings.LastIndexAny(path, ".["))]
 }
 
+// sortedKeys makes errors come in the same order each time; a map has none.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

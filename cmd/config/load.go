@@ -22,7 +22,7 @@ func Load(path string) (*Config, error) {
 	return cfg, err
 }
 
-// load also returns the loader, which knows the places in the file.
+// load also returns the loader: Check needs the places in the file for its warnings.
 func load(path string) (*Config, *loader, error) {
 	text, err := readConfig(path)
 	if err != nil {
@@ -70,12 +70,13 @@ func explainOpen(err error) error {
 // load parses, then decodes, then checks. Check only runs on values that all fitted: it would complain a second time, about
 // the default that stands where a wrong value was.
 func (l *loader) load(text string) (*Config, error) {
-	text = strings.TrimPrefix(text, "\uFEFF") // the parser drops it too, and places must agree with the parser
+	text = strings.TrimPrefix(text, "\uFEFF") // the parser drops a byte order mark too, and places must agree with the parser
 	given, err := parse(text)
 	if err != nil {
 		return nil, Errors{syntaxError(l.file, err)}
 	}
 	if len(given) == 0 {
+		// An empty file would run on defaults. It is more likely that an installation has failed half-way.
 		return nil, Errors{{File: l.file, Text: `sets nothing; give at least hostname = "mail.example.org"`}}
 	}
 	l.places = locate(text)
@@ -91,11 +92,12 @@ func (l *loader) load(text string) (*Config, error) {
 	return cfg, nil
 }
 
+// decode lays the file over the defaults: a key that the file does not name keeps its default.
 func (l *loader) decode(given map[string]any, cfg *Config) {
 	l.table("", given, reflect.ValueOf(cfg).Elem())
 }
 
-// check judges the values and gives each error its place.
+// check judges the values and gives each error its place. A part's Validate knows keys and no places.
 func (l *loader) check(cfg *Config) {
 	if err := cfg.fill(l.hostname); err != nil {
 		l.refuse("hostname", "%v", err)

@@ -20,7 +20,7 @@ func parse(text string) (given map[string]any, err error) {
 	return given, err
 }
 
-// syntaxError gives the parser's error our form.
+// syntaxError gives the parser's error our form: the place in front, where an editor looks, and not within the text.
 func syntaxError(file string, err error) *Error {
 	e := &Error{File: file, Text: err.Error()}
 	if p := (toml.ParseError{}); errors.As(err, &p) {

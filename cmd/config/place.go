@@ -42,19 +42,20 @@ func locate(text string) *places {
 			s.pair(table)
 		}
 		if s.at == before {
-			s.at++ // not valid: over it
+			s.at++ // not valid here; to stay would never end
 		}
 	}
 	return &places{text: text, offset: s.found}
 }
 
-// scanner reads a TOML text. Every method stops at the end of the text.
+// scanner reads a TOML text. Every method stops at the end of the text, and every loop moves on or ends: the fuzzer holds it to
+// that.
 type scanner struct {
 	text     string
-	at       int
-	depth    int
+	at       int            // the next byte
+	depth    int            // lists and inline tables around it
 	elements map[string]int // tables seen so far of each [[name]]
-	found    map[string]int
+	found    map[string]int // places.offset in the making
 }
 
 // peek is the next byte, or 0 at the end.
@@ -115,7 +116,7 @@ func (s *scanner) header() string {
 		if len(keys) == 1 && list {
 			s.elements[path]++
 		}
-		if n := s.elements[path]; n > 0 { // what follows belongs to the last element so far
+		if n := s.elements[path]; n > 0 { // the keys below belong to the last element so far
 			path = fmt.Sprintf("%s[%d]", path, n-1)
 			s.note(path, start)
 		}
@@ -186,7 +187,7 @@ func unescape(raw string) string {
 	return raw
 }
 
-// value reads a value and notes what is inside.
+// value reads a value and notes the places of the keys and elements in it.
 func (s *scanner) value(path string) {
 	if s.depth++; s.depth > maxNesting {
 		s.at = len(s.text)

@@ -43,7 +43,8 @@ func (c *Config) Validate() error {
 	return v.errs.orNil()
 }
 
-// Validate returns the first mistake. The error begins with its key.
+// Validate returns the first mistake. The error begins with its key. Whether the file can be opened shows at the start: the check
+// may run as another user.
 func (c LogConfig) Validate() error {
 	if err := oneOf(c.Level, "trace", "debug", "info", "warn", "error", "off"); err != nil {
 		return fmt.Errorf("level: %w", err)
@@ -61,7 +62,7 @@ func (c LogConfig) Validate() error {
 	return nil
 }
 
-// verdict collects mistakes. Their places are added by the loader, which alone knows the text.
+// verdict collects mistakes. The loader adds their places later: only the loader knows the text.
 type verdict struct{ errs Errors }
 
 // of notes an error about that key; nil is no mistake.
@@ -90,8 +91,8 @@ func (v *verdict) table(name string, err error) {
 	v.errs = append(v.errs, &Error{Key: name + key, Text: text})
 }
 
-// smtp judges the [smtp] table. A table in a file is stricter than a smtp.Config in a program: there a zero timeout stands
-// for the default, here somebody wrote it. And the name in EHLO may be empty here, for the host's name.
+// smtp judges the [smtp] table. A table in a file is stricter than a smtp.Config in a program: a zero timeout in a program stands
+// for the default, a zero in a file was written by somebody. The name in EHLO may be empty in a file, for the host's name.
 func (v *verdict) smtp(c smtp.Config) {
 	v.table("smtp", c.Timeouts.Validate())
 	c.Timeouts = smtp.DefaultTimeouts()
@@ -116,7 +117,8 @@ func (v *verdict) crosscheck(c *Config) {
 	}
 }
 
-// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one.
+// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one. Errors with a
+// field for the key were the other way; every part would then import a type for it.
 func cutKey(text string) (key, rest string) {
 	key, rest, found := strings.Cut(text, ": ")
 	if !found || key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_.[]") != "" {
