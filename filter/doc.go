@@ -20,8 +20,7 @@
 // sees the Mail: it is shown an Offer (the client, the sender, the announced size), a recipient's domain, and the
 // header.
 //
-// Before Take has returned a message, the answer on any doubt is that the MTA keeps it. After that, no doubt matters any
-// more: the message is ours.
+// Until Take returns the message, any doubt leaves it with the MTA. After that the message is ours.
 //
 // # Rules
 //

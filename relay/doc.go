@@ -1,7 +1,7 @@
 // Package relay is the heart of Millrace: the queue map in RAM and what happens to a message in it.
 //
-// One message makes eight stops. FLOW.md beside this file walks through them: what is in the hand, who holds which lock, which
-// goroutine runs, what a crash leaves. The traces in testdata/traces show stops 3 to 8 as they happen.
+// One message makes eight stops. FLOW.md walks through them. It says at each stop what is in the hand, who holds which lock,
+// which goroutine runs, and what a crash leaves. The traces in testdata/traces show the heart's part of them.
 //
 //  1. The parts are wired: daemon.New and Start in cmd/daemon/daemon.go.
 //  2. A door hands sender, recipients, header and body to filter.Intake, which asks the rules and at the end builds the
@@ -9,26 +9,27 @@
 //  3. QueueMap.Accept in queuemap.go gives the shared part of the Content to a Wrapper, waits until the Journal has
 //     committed the message, and links one Node per destination domain. Only then the door answers for the message.
 //  4. The Node waits in a Queue, one per domain and routing class, with siblings when it grows too long: queue.go, line.go.
-//  5. The pool pulls: Handler.Next in handler.go gives the next Queue by its Order, Handler.Visit in visit.go makes a Visit
-//     of its first Node.
+//  5. The pool pulls: Manager.dispatch in pool/manager.go asks Handler.Next in handler.go for the next Queue by its Order.
 //  6. Site.carry in pool/site.go starts an agent for the Queue, and agent.connect in pool/agent.go gets a connection to the
 //     site.
-//  7. Conn.Deliver in smtp/deliver.go speaks. Before the end of the message goes out the Journal has recorded the Visit:
-//     Handler.Begin and Visit.Recorded in visit.go.
-//  8. Handler.Settle in settle.go turns each Fate into an Outcome and an Event. Journal, mail log, counters and bounces are
-//     written from Events and from nothing else.
+//  7. Conn.Deliver in smtp/deliver.go speaks. It asks the agent for the next message: Handler.Visit makes a Visit of the first
+//     Node, Handler.Begin records it, and Visit.Recorded holds the content back until the record is durable; all in visit.go.
+//  8. Handler.Settle in settle.go gives each recipient its Outcome. Outcomes reach journal, mail log, counters and bounces as
+//     Events and in no other way.
 //
 // After a crash snapshot.Agent.Recover gives the messages back, and QueueMap.Restore puts their nodes into stop 4.
 //
 // # Locks
 //
-// A queue is guarded by the mutex of its shard of the map, because unlinking a node is a few pointer writes, too few for a
-// lock of its own. Under a shard's mutex there are links and counters only: no I/O, no logging, no channel send. A line has a
-// mutex of its own, which is taken after a shard's was released, never under it. A busy node belongs to the Visit that holds
-// it, and comes back only through Settle. A queue's state (QueueState) is atomic and changes only as the type says.
+// The mutex of a queue's shard guards the queue. A queue has no mutex: to unlink a node is a few pointer writes. Under a
+// shard's mutex there is no I/O, no logging and no channel send. A line has a mutex. No shard's mutex is held when it is taken.
+// QueueState lists the changes that a queue's state may make.
+//
+// A node is busy while one goroutine owns it: that of a visit, of the sweep, or of the deferrals. A visit's node comes back by
+// Settle; the sweep and the deferrals link it, hand it back, or settle it as expired.
 //
 // # Imports
 //
 // The heart imports no milter, DNS, TOML, HTTP or file code, so that it can be tested with a clock alone. Its interfaces,
-// Journal and Listener, stand here at their consumer. Who carries the queues is not its business: it is pulled.
+// Journal and Listener, stand here at their consumer. The heart calls no carrier: the pool pulls.
 package relay

@@ -28,7 +28,8 @@ const (
 	EventSettled
 	// EventReported: the sender has been told that this recipient failed, or need not be told. Report names the notification.
 	EventReported
-	// EventDeferred: the node goes back to wait. It follows the EventSettled of each of its recipients. Rcpt is -1.
+	// EventDeferred: the node goes back to wait, or to our own MTA. After a visit it follows the EventSettled of each recipient
+	// that was deferred. Rcpt is -1.
 	EventDeferred
 	// EventPutBack: a visit that was begun ended before the receiver had any of the message; the node waits as before. Rcpt
 	// is -1.
@@ -37,8 +38,8 @@ const (
 	EventRemoved
 )
 
-// Event is something that happened to a message. Mail log, counters, journal and bounces are written from events and from
-// nothing else. An Event is valid only during the call; a listener copies what it keeps.
+// Event is something that happened to a message. Outcomes reach mail log, counters, journal and bounces as events and in no
+// other way. An Event is valid only during the call; a listener copies what it keeps.
 type Event struct {
 	Kind    EventKind
 	Time    time.Time

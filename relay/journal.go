@@ -4,7 +4,7 @@ import "time"
 
 // A Journal makes messages recoverable. The recovery agent in package snapshot is one.
 type Journal interface {
-	// Take records m, whose ID, envelope, Nodes and Wrapper are set. It returns nil only when m is as safe as the
+	// Take records m, whose ID, envelope, Nodes and Content are set, the shared part in a Wrapper. It returns nil only when m is as safe as the
 	// journal promises; the door then answers for it. It may block on the disk.
 	Take(m *Message) error
 	// Begin records that n is about to be sent. If the daemon ends before a reply is on record, the next start knows that
@@ -30,7 +30,7 @@ type Record interface {
 
 // Saved is a message as the recovery agent found it, for QueueMap.Restore.
 type Saved struct {
-	Message *Message    // Body is set, Wrapper and Nodes are not
+	Message *Message    // without Nodes, and with a Content that is in no Wrapper yet
 	Nodes   []SavedNode // empty when every recipient is done and the message is here for Unheard only
 	Unheard bool        // the MTA may not know that the message was taken, and may offer it again to all recipients
 }

@@ -32,7 +32,7 @@ func ParseOrder(s string) (Order, error) {
 	return 0, fmt.Errorf(`%q is not an order; use "round-robin", "longest" or "longest-aged"`, s)
 }
 
-// Line is the queues that wait for a channel. A queue stands in at most one line at a time; a second Push does nothing, so
+// Line is queues that wait: in the handler's line for a channel, in a site's line for an agent. A queue stands in at most one line at a time; a second Push does nothing, so
 // that whoever adds a node may push without asking. A line is linked through its queues: Push allocates nothing.
 type Line struct {
 	order  Order

@@ -3,7 +3,8 @@ package relay
 import "time"
 
 // Node is one message's business with one destination domain: the recipients there and how far it got.
-// Its fields are guarded by the shard of its queue while it waits, and belong to the Visit while it is busy.
+// The mutex of its shard guards its fields while it waits. While it is busy they belong to one goroutine: that of its Visit,
+// of the sweep, or of the deferrals.
 type Node struct {
 	Message *Message
 	Index   int    // its place in Message.Nodes
@@ -34,7 +35,7 @@ type state uint8
 const (
 	stateNew      state = iota // not yet linked
 	stateActive                // waits in its queue
-	stateBusy                  // held by a Visit
+	stateBusy                  // owned by one goroutine
 	stateDeferred              // waits for Due
 	stateGone                  // every recipient is settled
 )

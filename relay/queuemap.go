@@ -239,7 +239,7 @@ func (m *Message) weigh() int64 {
 	return int64(n)
 }
 
-// discard undoes enter and digest.
+// discard undoes index and digest.
 func (m *QueueMap) discard(msg *Message) {
 	s := &m.messages[msg.ID%shards]
 	s.mu.Lock()

@@ -9,8 +9,8 @@ import (
 // a failed visit.
 const maxRequeues = 3
 
-// Settle ends a visit: each recipient's fate becomes an Event, and the node goes back to wait or leaves. A busy node has no
-// other way out.
+// Settle ends a visit: each recipient's fate becomes an Event, unless the recipient is visited again at once, and the node goes
+// back to wait or leaves. A visit has no other end.
 func (h *Handler) Settle(v *Visit) {
 	if v.Ended.IsZero() {
 		v.Ended = time.Now()

@@ -95,7 +95,7 @@ type stage struct {
 type receiver struct {
 	answer smtp.Reply
 	closed Reason
-	queues []*Queue // that wait for it to open
+	line   *Line // queues that wait for it to open
 }
 
 func (s *stage) do(command string) string {
@@ -195,14 +195,13 @@ func (s *stage) doClose(args string) {
 
 // doOpen opens a site that was closed; queues that waited for it are in line again.
 func (s *stage) doOpen(domain string) {
+	r := s.site(domain)
 	s.mu.Lock()
-	r := s.receivers[domain]
-	waited := r.queues
-	r.closed, r.queues = Reason{}, nil
+	r.closed = Reason{}
 	s.mu.Unlock()
 	s.say("%s is open", domain)
-	for _, q := range waited {
-		q.Unclaim()
+	for q := r.line.Pick(); q != nil; q = r.line.Pick() {
+		q.Resume()
 		s.h.Ready(q)
 	}
 }
@@ -221,11 +220,24 @@ func (s *stage) doOffer(args string) {
 // doWait lets time pass.
 func (s *stage) doWait(args string) { time.Sleep(s.duration(args)) }
 
+// shown is how much the trace of the present command says.
+func (s *stage) shown() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Len()
+}
+
 // doShow lists queues or messages, as the console does.
 func (s *stage) doShow(what string) {
+	before := s.shown()
+	defer func() {
+		if s.shown() == before {
+			s.say("no %s", what)
+		}
+	}()
 	if what == "queues" {
 		for _, q := range s.heart.Queues() {
-			s.say("queue %s: %d active, %d busy, %d deferred, %d siblings%s", q.Domain, q.Active, q.Busy, q.Deferred, q.Siblings, s.because(q.Reason, q.Next))
+			s.say("queue %s: %d active, %d busy, %d deferred, in %d queues%s", q.Domain, q.Active, q.Busy, q.Deferred, q.Siblings, s.because(q.Reason, q.Next))
 		}
 		return
 	}
@@ -233,7 +245,7 @@ func (s *stage) doShow(what string) {
 	slices.SortFunc(all, func(a, b Listing) int { return strings.Compare(a.QueueID, b.QueueID) })
 	for _, l := range all {
 		for _, r := range l.Recipients {
-			s.say("message %s: %s is %s after %d visits%s", l.QueueID, r.Address, r.State, r.Attempts, s.because(r.DelayReason, r.NextAttempt))
+			s.say("message %s: %s is %s, visits: %d%s", l.QueueID, r.Address, r.State, r.Attempts, s.because(r.DelayReason, r.NextAttempt))
 		}
 	}
 }
@@ -254,7 +266,7 @@ func (s *stage) site(domain string) *receiver {
 	defer s.mu.Unlock()
 	r := s.receivers[domain]
 	if r == nil {
-		r = &receiver{answer: smtp.Reply{Code: 250, Lines: []string{"ok"}}}
+		r = &receiver{answer: smtp.Reply{Code: 250, Lines: []string{"ok"}}, line: NewLine(RoundRobin, 0)}
 		s.receivers[domain] = r
 	}
 	return r
@@ -269,15 +281,12 @@ func (s *stage) carry(ctx context.Context) {
 		}
 		r := s.site(name)
 		if r.closed.Waits() {
-			q.Claim(r.closed)
-			s.mu.Lock()
-			r.queues = append(r.queues, q)
-			s.mu.Unlock()
-			s.say("%s is closed: its queue is claimed", name)
+			s.say("%s is closed: the queue waits in its site's line", name)
+			r.line.Park(q, r.closed)
 			continue
 		}
 		for v := s.h.Visit(q); v != nil; v = s.h.Visit(q) {
-			s.say("visit %s for %s at %s", v.Node.Message.Name(), v.Node.Domain, name)
+			s.say("visit %s for domain %s at site %s", v.Node.Message.Name(), v.Node.Domain, name)
 			v.FailAll(outcomeOf(r.answer), r.answer)
 			s.h.Settle(v)
 		}
@@ -301,7 +310,7 @@ func (s *stage) Event(e *Event) {
 	name := e.Message.Name()
 	switch e.Kind {
 	case EventTaken:
-		s.say("taken %s in %d nodes", name, len(e.Message.Nodes))
+		s.say("taken %s, nodes: %d", name, len(e.Message.Nodes))
 	case EventSettled:
 		s.say("settled %s %s: %s (%s)", name, e.Message.Rcpts[e.Rcpt].Addr, e.Outcome, e.Reply)
 	case EventDeferred:

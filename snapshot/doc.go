@@ -3,12 +3,12 @@
 // The journal is a sequence of segments, files that are only appended to. A message is a frame of some hundred bytes in
 // the current segment, and its body is a frame that all its messages in that segment share. Every recipient taken has a
 // position in its segment, and the segment's bit vector, in RAM, says which recipients are done. Outcomes are frames too, so
-// that the vector can be made again from the disk. A segment whose bits are all set is deleted; what is left in a nearly
-// finished one is copied into the current one. Delivery never reads the disk.
+// that the vector can be made again from the disk. A segment whose bits are all set is deleted. The keeper copies the messages
+// left in a nearly finished segment into the current segment. Delivery never reads the disk.
 //
-// A snapshot holds the bit vectors and what the waiting nodes have learned. It is written from a copy of the vectors, made in
-// one short moment, and from the rest shard by shard, so that nobody waits for it. Replaying the journal from the beginning
-// of the segment in which the snapshot was begun leads to the same state however often it is done.
+// A snapshot holds the bit vectors and what the waiting nodes have learned. The keeper copies all vectors under the lock at
+// once, and what nodes have learned shard by shard. Nobody waits for a snapshot. Recovery replays the journal from the
+// beginning of the segment in which the snapshot was begun. A replay may be repeated: the state is the same.
 //
 // FORMAT.md beside this file has the promises, every byte, and what each crash leaves behind.
 //
@@ -46,8 +46,8 @@
 //
 // Open starts two, after everything that can fail. The writer ends when Close closes writer.quit, the keeper when Close
 // closes keeper.halt; Close waits for each. The keeper ends first, because its last snapshot needs the writer's last commit,
-// and because copying forward waits for the writer. A door that waits in Take is told by the writer; after writer.quit no
-// door can be waiting, because stopTaking and the last drain came before.
+// and because copying forward waits for the writer. The writer tells a door that waits in Take. Close calls
+// stopTaking and drains before it closes writer.quit, so no door waits then.
 //
 // # What a crash leaves
 //
@@ -75,9 +75,9 @@
 // Why a position in each mark and no message id: a position is two or three bytes, and it can never fit another message,
 // because neither segment numbers nor positions are given out twice.
 //
-// Why a visit is recorded before the end of its message goes out: after a crash nobody else could say which receiver may
-// have the message without our having read its reply, and "some of the last seconds" is no help to a postmaster. The mark is
-// put into the commit in the making when the node leaves its queue, and is waited for where the body would be written. Over
+// Why a visit is recorded before the content of its message goes out: after a crash only the mark says which receiver may have
+// the message, and "some of the last seconds" is no help to a postmaster. The mark is put into the commit in the making when
+// the visit begins. The agent waits for it where the body would be written. Over
 // a network the commit is done earlier than that, so the mark costs no time; with a receiver on the same host it costs a few
 // per cent. The mark also stops deliveries when outcomes cannot be recorded any more. The rejected way, to sync each outcome
 // before the next message, costs as much and names nobody.

@@ -58,8 +58,7 @@ type Daemon struct {
 	cfg *config.Config // replaced as a whole by Reload, never changed: readers keep it without a lock
 }
 
-// New makes the parts of cfg. The part that settles a message comes first and the door last, because each part is given
-// those behind it. New locks and opens the state directory, but starts nothing.
+// New makes the parts of cfg, each after the parts that it is given. New locks and opens the state directory, but starts nothing.
 func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{log: log, cfg: cfg}
 	defer func() {

@@ -2,16 +2,17 @@
 // connections and closed doors belong to the site, because millions of domains share a few sites.
 //
 // The Manager pulls: while a channel is free it asks the output handler for the next queue (Handler.Next), looks up the
-// queue's route, and finds its site. There the queue gets an agent of its own, or waits in the site's line for an agent to
-// come by. The package imports route for the answers it is given; how they are found is behind the Router interface.
+// queue's route, and finds its site. There the queue gets an agent, or waits in the site's line until an agent takes it or
+// Site.admit sends it back to the handler. The package imports route for the type Route. It asks for routes by the interface
+// Router.
 //
 // # Who owns a channel
 //
-// A channel is a token of Channels. Tokens change hands in two places, both in Manager.launch: a new agent gets one before
-// its goroutine runs and gives it back when its work has ended. There are two kinds. A site that has proven itself (it
-// answered for some recipient since it was last closed) is worked with channels; a site of which nobody knows yet has one
-// agent on probation, which uses no channel, so that any number of dead sites leaves all channels to the sites that live.
-// Manager.dispatch is the only goroutine that gives channels out. It waits until one is free before it pulls a queue, so
+// An agent holds a token of Channels while it works. Tokens change hands in two places, both in Manager.launch: a new agent
+// gets one before its goroutine runs and gives it back when its work has ended. There are two kinds of token: a channel, and a
+// probation. Agents of a site that has proven itself hold channels: the site answered for some recipient since it was last
+// closed. A new or reopened site has one agent, on probation. Such an agent uses no channel, so dead sites use up no channels;
+// probations are limited too, at four for each channel. Manager.dispatch is the only goroutine that gives channels out. It waits until one is free before it pulls a queue, so
 // that queues wait in the handler's line, in the admin's order, and not in the sites' lines.
 //
 // # Which agent ends when
@@ -38,11 +39,11 @@
 //
 // # Locks
 //
-// In this order, each may be held while the next is taken: Site.mu, then Manager.life or the mutex of a line, of a shard of
-// the queue map, or of the site's Pace. Manager.mu is held for map accesses and for Site.update and Site.forgettable, so it
+// In this order, each may be held while the next is taken: Site.mu, then one of Manager.life, the mutexes of a line, of a shard
+// of the queue map, of the site's Pace, and of the resolver (Site.serves looks routes up). Manager.mu is held for map accesses and for Site.update and Site.forgettable, so it
 // comes before Site.mu. No lock is held over a dial, a read, a write or a QUIT: connections that must be ended are taken
 // out of the site under its lock and ended outside.
 //
-// A Pace has one owner, its site; hosts, what is known of single addresses, is shared by all sites and has a lock of its own
-// that is held for map accesses only.
+// A Pace belongs to one site. The type hosts keeps what is known of each address. All sites share it, and its mutex is held
+// for map accesses only.
 package pool

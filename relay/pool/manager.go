@@ -165,7 +165,7 @@ func (m *Manager) launch(t token, work, after func()) bool {
 	if m.stopping || !m.channels.acquire(t) {
 		return false
 	}
-	m.agents.Go(func() { // ends when there is nothing left to do, or after Stop
+	m.agents.Go(func() { // ends as the package comment lists
 		work()
 		m.channels.giveBack(t)
 		after()

@@ -27,7 +27,7 @@ type Transaction struct {
 	Tag      any      // the caller's own
 
 	// Cleared is called when the peer waits for the body, before any of it goes out. It may block. Its error closes the
-	// connection before the body is complete, and every recipient not refused by then is Again. It may be nil.
+	// connection with nothing of the body sent, and every recipient not refused by then is Again. It may be nil.
 	Cleared func() error
 
 	Results  []Result  // one for each of Rcpts
