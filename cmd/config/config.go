@@ -74,8 +74,8 @@ func DefaultConfig() *Config {
 	}
 }
 
-// Wire returns the settings of every outbound connection. Without smtp.helo_name our name in EHLO is the host's. It is filled in
-// here and not at load: a reload keeps the host's name in force and must not bring the new one in by way of EHLO.
+// Wire returns the settings of every outbound connection. Without smtp.helo_name our name in EHLO is the host's. It is
+// filled in here and not at load: a reload keeps the host's name in force and must not bring the new one in by way of EHLO.
 func (c *Config) Wire() smtp.Config {
 	wire := c.SMTP
 	wire.Hostname = cmp.Or(wire.Hostname, c.Hostname)

@@ -16,7 +16,8 @@ type Error struct {
 	Text   string // the mistake and its repair
 }
 
-// Error is one line: "millrace.toml:12: queue.order: ...". Editors and compilers have the same form, so an editor finds the place.
+// Error is one line: "millrace.toml:12: queue.order: ...". Editors and compilers have the same form, so an editor finds the
+// place.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -43,8 +44,8 @@ func printable(r rune) rune {
 	return r
 }
 
-// Errors is every mistake of a configuration, in the order of the lines. It is a type of its own because the exit status depends on
-// it: a mistake in the configuration ends with 78.
+// Errors is every mistake of a configuration, in the order of the lines. It is a type of its own because the exit status
+// depends on it: a mistake in the configuration ends with 78.
 type Errors []*Error
 
 // Error is one line for each.

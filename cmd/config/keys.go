@@ -9,7 +9,8 @@ import (
 )
 
 // fields maps the keys of the table type t to its fields. An inline struct adds its keys to those of t; a field without a
-// tag is no key. The tags are the only list of keys, so a key cannot be known to the decoder and missing from the suggestions.
+// tag is no key. The tags are the only list of keys, so a key cannot be known to the decoder and missing from the
+// suggestions.
 func fields(t reflect.Type) map[string][]int {
 	known := make(map[string][]int)
 	for i := range t.NumField() {

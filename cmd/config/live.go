@@ -32,8 +32,8 @@ func (c *Config) TakeOver(next *Config) (inForce *Config, needRestart []string) 
 	return &changed, needRestart
 }
 
-// same compares two tables. It ignores log.level, which is live although the rest of [log] is not: an operator raises it while
-// the trouble is there.
+// same compares two tables. It ignores log.level, which is live although the rest of [log] is not: an operator raises it
+// while the trouble is there.
 func same(a, b reflect.Value) bool {
 	x, y := a.Interface(), b.Interface()
 	if l, ok := x.(LogConfig); ok {

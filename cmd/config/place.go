@@ -48,8 +48,8 @@ func locate(text string) *places {
 	return &places{text: text, offset: s.found}
 }
 
-// scanner reads a TOML text. Every method stops at the end of the text, and every loop moves on or ends: the fuzzer holds it to
-// that.
+// scanner reads a TOML text. Every method stops at the end of the text, and every loop moves on or ends: the fuzzer holds
+// it to that.
 type scanner struct {
 	text     string
 	at       int            // the next byte

@@ -9,8 +9,8 @@ import (
 // maxKey is longer than any known key. distance takes time with the square of the length, and a file may hold anything.
 const maxKey = 64
 
-// unknownKey is the error of a key that does not exist, with the best repair there is. It tries, in this order, a key of this
-// table that is spelled much alike, the same key in another table, and the list of all keys of this table.
+// unknownKey is the error of a key that does not exist, with the best repair there is. It tries, in this order, a key of
+// this table that is spelled much alike, the same key in another table, and the list of all keys of this table.
 func unknownKey(table, key string, known map[string][]int) string {
 	if near := nearest(key, sortedKeys(known)); near != "" {
 		return fmt.Sprintf("is not a known key; did you mean %s?", join(table, near))
@@ -58,8 +58,8 @@ func nearest(given string, words []string) string {
 	return best
 }
 
-// distance counts the letters to insert, drop, replace or swap with their neighbour (optimal string alignment). Swapped letters
-// count once, because fingers swap them often.
+// distance counts the letters to insert, drop, replace or swap with their neighbour (optimal string alignment). Swapped
+// letters count once, because fingers swap them often.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -43,8 +43,8 @@ func (c *Config) Validate() error {
 	return v.errs.orNil()
 }
 
-// Validate returns the first mistake. The error begins with its key. Whether the file can be opened shows at the start: the check
-// may run as another user.
+// Validate returns the first mistake. The error begins with its key. Whether the file can be opened shows at the start: the
+// check may run as another user.
 func (c LogConfig) Validate() error {
 	if err := oneOf(c.Level, "trace", "debug", "info", "warn", "error", "off"); err != nil {
 		return fmt.Errorf("level: %w", err)
@@ -91,8 +91,9 @@ func (v *verdict) table(name string, err error) {
 	v.errs = append(v.errs, &Error{Key: name + key, Text: text})
 }
 
-// smtp judges the [smtp] table. A table in a file is stricter than a smtp.Config in a program: a zero timeout in a program stands
-// for the default, a zero in a file was written by somebody. The name in EHLO may be empty in a file, for the host's name.
+// smtp judges the [smtp] table. A table in a file is stricter than a smtp.Config in a program: a zero timeout in a program
+// stands for the default, a zero in a file was written by somebody. The name in EHLO may be empty in a file, for the host's
+// name.
 func (v *verdict) smtp(c smtp.Config) {
 	v.table("smtp", c.Timeouts.Validate())
 	c.Timeouts = smtp.DefaultTimeouts()
@@ -117,8 +118,8 @@ func (v *verdict) crosscheck(c *Config) {
 	}
 }
 
-// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one. Errors with a
-// field for the key were the other way; every part would then import a type for it.
+// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one. Errors
+// with a field for the key were the other way; every part would then import a type for it.
 func cutKey(text string) (key, rest string) {
 	key, rest, found := strings.Cut(text, ": ")
 	if !found || key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_.[]") != "" {

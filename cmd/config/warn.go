@@ -29,8 +29,9 @@ func Check(path string) (warnings Errors, err error) {
 	return warnings, nil
 }
 
-// Warnings returns the settings that are allowed and seldom meant on a host with the addresses own. They are no mistakes: a source
-// address may come with a failover that has not happened yet, and a file may be checked on another host than its own.
+// Warnings returns the settings that are allowed and seldom meant on a host with the addresses own. They are no mistakes: a
+// source address may come with a failover that has not happened yet, and a file may be checked on another host than its
+// own.
 func (c *Config) Warnings(own []netip.Addr) Errors {
 	var v verdict
 	for _, source := range []struct {

@@ -1,8 +1,14 @@
 // Package daemon wires the parts: configuration to parts, parts to parts. It knows nothing of signals and flags, so that
 // the demonstration and the tests run the very daemon that "serve" runs.
 //
-// The package decides nothing about mail. It knows only what no part can know: the order in which the parts start and
-// stop, and the file or socket to which the mail log goes.
+// The package decides nothing about mail. It knows only the facts that no part can know: the order in which the parts start
+// and stop, and the file or socket to which the mail log goes.
+//
+// # Why this order
+//
+// The journal is opened first and closed last; mail is taken last at the start and refused first at the stop. A door that
+// took mail before the journal was open would answer for nothing. If the journal were closed before the last visit was
+// settled, the next start would send that mail again.
 package daemon
 
 import (
@@ -35,7 +41,7 @@ const (
 	noticeTime = 3 * time.Second
 )
 
-// Daemon is Millrace: its doors, its heart, its pool and its memory.
+// Daemon is Millrace: its doors, its heart, its pool and its memory. Start, Reload, Reopen and Stop must not overlap.
 type Daemon struct {
 	log     hclog.Logger
 	started time.Time
@@ -52,7 +58,7 @@ type Daemon struct {
 	console  *console.Server
 
 	run    sync.WaitGroup     // every goroutine that Start started
-	cancel context.CancelFunc // ends those that have no Stop of their own
+	cancel context.CancelFunc // ends the goroutines whose part has no Stop
 
 	mu  sync.Mutex
 	cfg *config.Config // replaced as a whole by Reload, never changed: readers keep it without a lock
@@ -98,7 +104,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	return d, nil
 }
 
-// Start opens the doors, restores what waits, and begins to take and deliver. Until everything is restored the doors
+// Start opens the doors, restores the waiting mail, and begins to take and deliver. Until everything is restored the doors
 // answer and leave all mail with the MTA, so that the MTA's other mail does not suffer from a long recovery. After an
 // error nothing is left running.
 func (d *Daemon) Start() error {
@@ -121,7 +127,8 @@ func (d *Daemon) Start() error {
 		defer done()
 		return errors.Join(err, d.Stop(soon))
 	}
-	// This comes before anything is sent: the log then names what may be delivered a second time.
+	// The flush comes before anything is sent: the log then names each message that may be delivered a second time, even if
+	// the next crash comes at once.
 	if err := d.mail.Flush(); err != nil {
 		d.log.Error("mail log cannot be written: who may get a message twice is not on record", "error", err)
 	} else {
@@ -139,8 +146,8 @@ func (d *Daemon) restore() error {
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
 		if s.Unheard && len(s.Message.Rcpts) > 100 {
-			// The mail log names every recipient of such a message, and its buffer may be too small for so many. Start
-			// flushes again and sees the error, if there is one.
+			// The mail log names every recipient of such a message, and its buffer may be too small for so many. The error
+			// is dropped here: Start flushes again and sees it.
 			d.mail.Flush()
 		}
 		return nil
@@ -151,15 +158,16 @@ func (d *Daemon) restore() error {
 	return nil
 }
 
-// logServing reports a socket that stopped being served before its part was stopped.
+// logServing reports a socket that stopped being served before its part was stopped. The daemon goes on: the mail that it
+// holds must still be delivered.
 func (d *Daemon) logServing(part string, err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		d.log.Error("stopped serving", "part", part, "error", err)
 	}
 }
 
-// Stop drains: doors finish the messages they are receiving, visits finish those they are sending, then everything that
-// waits is made durable. When ctx is done first, open connections are cut; their messages stay queued.
+// Stop drains: the doors finish the messages that they are receiving, the visits finish the messages that they are sending,
+// then all waiting mail is made durable. When ctx is done first, open connections are cut; their messages stay queued.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	err := d.stopDoorAndPool(ctx)
@@ -174,8 +182,8 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	return err
 }
 
-// stopDoorAndPool stops both at the same time. One after the other would not do: a client that is silent in the middle of
-// a message would keep deliveries going that must be cut when the time is over.
+// stopDoorAndPool stops both at the same time. If the door came first, a client that is silent in the middle of a message
+// could use up the time, and every delivery would be cut at its end.
 func (d *Daemon) stopDoorAndPool(ctx context.Context) (err error) {
 	soon := ctx
 	if end, bounded := ctx.Deadline(); bounded {
@@ -191,8 +199,8 @@ func (d *Daemon) stopDoorAndPool(ctx context.Context) (err error) {
 	return err
 }
 
-// writeNotices gives the notifications that wait to the queue map. It has time of its own, however little the stop has
-// left: a sender who is never told of a failure believes that the message arrived.
+// writeNotices gives the waiting notifications to the queue map. It has time of its own, even if the stop has none left: a
+// sender who is not told of a failure believes that the message arrived.
 func (d *Daemon) writeNotices() error {
 	ctx, cancel := context.WithTimeout(context.Background(), noticeTime)
 	defer cancel()
@@ -211,8 +219,8 @@ func (d *Daemon) letGo() error {
 	return err
 }
 
-// Reload takes over the keys of next that are live. It logs the keys that need a restart and keeps their old values. After
-// an error nothing has changed.
+// Reload takes over the keys of next that are live. It logs the keys that need a restart and keeps their old values. The
+// rules are compiled first, because only that can fail: after an error nothing has changed.
 func (d *Daemon) Reload(next *config.Config) error {
 	f, err := filter.Compile(next.Bulk, next.Hostname)
 	if err != nil {
@@ -236,7 +244,7 @@ func (d *Daemon) Reload(next *config.Config) error {
 	return nil
 }
 
-// logWarnings says in the log what "check" says on the terminal: not everybody asks it.
+// logWarnings writes the warnings of "check" to the log: not every operator runs "check".
 func logWarnings(cfg *config.Config, own []netip.Addr, log hclog.Logger) {
 	for _, w := range cfg.Warnings(own) {
 		log.Warn(w.Text, "key", w.Key)
@@ -253,7 +261,7 @@ func (d *Daemon) Config() *config.Config {
 	return d.cfg
 }
 
-// Overview is what the console shows of the daemon.
+// Overview is the daemon as the console shows it. The demonstration reads it without a socket.
 func (d *Daemon) Overview() console.Source { return overview{d} }
 
 // Reporting reports whether a sender has yet to be told of a failure.

@@ -11,16 +11,17 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// mailLog is the relay's mail log together with its destination. The relay formats lines and must not know files.
+// mailLog is the relay's mail log together with its destination. The relay formats lines and must not know files: the heart
+// has no file code.
 type mailLog struct {
 	*relay.MailLog
-	path string // of the file; "" if the destination is none
+	path string // of the file; "" if the destination is no file
 
-	mu  sync.Mutex
-	out io.Closer // nil for the standard error, which is not ours to close
+	mu  sync.Mutex // held by Reopen and Close, which must not close the same file twice
+	out io.Closer  // nil for the standard error, which is not ours to close
 }
 
-// openMailLog opens what log.mail names: "stderr", "syslog", "off", or a file.
+// openMailLog opens the destination that log.mail names: "stderr", "syslog", "off", or a file.
 func openMailLog(cfg *config.Config) (*mailLog, error) {
 	l := &mailLog{}
 	mc := relay.MailLogConfig{Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid()}
@@ -45,8 +46,8 @@ func openMailLog(cfg *config.Config) (*mailLog, error) {
 	return l, nil
 }
 
-// appendTo opens the file without reading or shortening it: rotation, and a second program with the same log, may append
-// at the same time.
+// appendTo opens the file without reading or shortening it: another program may append to it at the same time. The mode
+// keeps other users out: the log has every recipient's address.
 func appendTo(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -55,8 +56,8 @@ func appendTo(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Reopen opens the file anew, after log rotation renamed it. The old file stays in use until the new one is open, so that no
-// line is lost when it cannot be opened. Without a file there is nothing to do.
+// Reopen opens the file anew, after log rotation renamed it. The old file stays in use until the new one is open, so that
+// no line is lost when it cannot be opened. Without a file there is nothing to do.
 func (l *mailLog) Reopen() error {
 	if l.path == "" {
 		return nil

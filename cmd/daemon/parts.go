@@ -39,8 +39,8 @@ func newResolver(cfg *config.Config, own []netip.Addr, log hclog.Logger) (*route
 }
 
 // newBounces makes the bounce server. The server and the queue map need each other: the map tells the server of failures,
-// the server puts notifications into the map. So the server is given functions that look at d.queues when they run, and
-// none of them runs before Start.
+// the server puts notifications into the map. So the server is given functions that look at d.queues when they run. None of
+// them runs before Start, when d.queues is set.
 func (d *Daemon) newBounces(cfg *config.Config, log hclog.Logger) *bounce.Server {
 	return bounce.NewServer(cfg.Bounce, bounce.Deps{
 		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: log,
@@ -51,7 +51,8 @@ func (d *Daemon) newBounces(cfg *config.Config, log hclog.Logger) *bounce.Server
 	})
 }
 
-// acceptOwn puts a message of our own into the queue map. No MTA has to hear that it was taken, so it is heard at once.
+// acceptOwn puts a message of our own into the queue map. No MTA waits for an answer, so the message counts as heard at
+// once: after a crash it is not named as one that the MTA may offer again.
 func (d *Daemon) acceptOwn(m *relay.Message) error {
 	err := d.queues.Accept(m)
 	if err == nil {
@@ -69,7 +70,8 @@ func domainKey(domain string) string {
 	return strings.ToLower(domain)
 }
 
-// newPool makes the pool; it carries for the handler and asks the resolver where to.
+// newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
+// handler, by queue.order: an operator's choice must not end at the site.
 func newPool(cfg *config.Config, h *relay.Handler, r *route.Resolver, log hclog.Logger) (*pool.Manager, error) {
 	order, err := relay.ParseOrder(cfg.Queue.Order)
 	if err != nil {

@@ -36,6 +36,7 @@ func openSockets(cfg *config.Config) (*sockets, error) {
 	return s, nil
 }
 
+// closeAll drops the errors of Close: the start has failed already, and its cause is the error to show.
 func (s *sockets) closeAll() {
 	for _, ln := range append(s.doors, s.control) {
 		if ln != nil {

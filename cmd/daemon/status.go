@@ -8,8 +8,8 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-// overview puts together what the console shows. It has a type of its own because it reads parts and decides nothing;
-// every number in it belongs to the part that counts it.
+// overview is the daemon as a console.Source. It has a type of its own because it reads parts and decides nothing: every
+// number in it belongs to the part that counts it. Its methods run on the console's goroutines, several at a time.
 type overview struct{ d *Daemon }
 
 var _ console.Source = overview{}
@@ -26,7 +26,7 @@ func (o overview) Status() console.Status {
 	}
 }
 
-// reasons is what holds up more than one queue.
+// reasons names the obstacles that hold up more than one queue. An obstacle of one queue stands in the list of queues.
 func (o overview) reasons() []relay.ReasonStatus {
 	var all []relay.ReasonStatus
 	note := func(kind relay.ReasonKind, text string) {
@@ -44,6 +44,7 @@ func (o overview) reasons() []relay.ReasonStatus {
 	return all
 }
 
+// journal leaves the recovery out until it is complete: half of the numbers would look like a loss.
 func (o overview) journal() console.Journal {
 	s := o.d.agent.Status()
 	j := console.Journal{

@@ -11,17 +11,19 @@ import (
 const mailInfo = "<22>"
 
 // syslogTimeout bounds a write to a syslog daemon that does not read. Lines are lost then: a log that cannot be written
-// must never hold up mail.
+// must never hold up mail. The mail log says later how many are missing.
 const syslogTimeout = time.Second
 
-// syslogSocket sends each line to the local syslog daemon. The line itself begins with its tag, because Postfix's tools tell
-// services apart by the tag; the standard library's writer has one tag for all lines. Only the mail log's goroutine writes.
+// syslogSocket sends each line to the local syslog daemon. The line itself begins with its tag, because Postfix's tools
+// tell services apart by the tag; the standard library's writer has one tag for all lines. Only the mail log's goroutine
+// writes.
 type syslogSocket struct {
 	path string
 	conn net.Conn
 	buf  []byte
 }
 
+// dialSyslog fails when no syslog daemon listens: mail must not be sent for days before somebody misses the log.
 func dialSyslog(path string) (*syslogSocket, error) {
 	s := &syslogSocket{path: path}
 	if err := s.attach(); err != nil {
@@ -43,7 +45,8 @@ func (s *syslogSocket) attach() error {
 	return nil
 }
 
-// Write implements io.Writer. It counts lines written whole.
+// Write implements io.Writer. It returns the bytes of the lines written whole, because a datagram goes out whole or not at
+// all; the mail log counts the rest as lost.
 func (s *syslogSocket) Write(lines []byte) (int, error) {
 	n := 0
 	for line := range bytes.Lines(lines) {
@@ -62,7 +65,7 @@ func (s *syslogSocket) Write(lines []byte) (int, error) {
 	return n, nil
 }
 
-// transmit sends the buffer as one datagram (RFC 3164 has one line in each).
+// transmit sends the buffer as one datagram: a syslog daemon reads one line from each (RFC 3164 section 4.1).
 func (s *syslogSocket) transmit() error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(syslogTimeout)); err != nil {
 		return err

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// original writes the part that shows the sender which message it was: the header. It is the whole message if RET=FULL asked
-// for that (RFC 3461 section 4.3), the message is small, and its bytes can stand in a MIME part. Without that wish the header
-// is enough: it names the message, and notifications of a campaign stay small.
+// original writes the part that shows the sender which message it was: the header. It is the whole message if RET=FULL
+// asked for that (RFC 3461 section 4.3), the message is small, and its bytes can stand in a MIME part. Without that wish
+// the header is enough: it names the message, and notifications of a campaign stay small.
 func (r *Report) original(s script) part {
 	m := r.Message
 	if m.Ret == "FULL" && m.Content.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
@@ -38,8 +38,8 @@ func plain(content []byte) bool {
 	return true
 }
 
-// returnedHeader copies whole fields of a header up to limit bytes. A field that does not fit is left out, the fields after it
-// are not: list managers look for small fields of their own. Bytes that cannot stand in a MIME part are mended.
+// returnedHeader copies whole fields of a header up to limit bytes. A field that does not fit is left out, the fields after
+// it are not: list managers look for small fields of their own. Bytes that cannot stand in a MIME part are mended.
 func returnedHeader(header []byte, limit int) []byte {
 	var out []byte
 	start := 0 // of the field in out

@@ -119,7 +119,8 @@ func (r *Report) script() script {
 		slices.ContainsFunc(r.Failures, func(f Failure) bool { return !isASCII(m.Rcpts[f.Rcpt].Addr) }))
 }
 
-// header writes the notification's own header. Auto-Submitted keeps vacation programs from answering it (RFC 3834 section 2).
+// header writes the notification's own header. Auto-Submitted keeps vacation programs from answering it (RFC 3834
+// section 2).
 func (r *Report) header(s script, limit string) []byte {
 	var b bytes.Buffer
 	field(&b, "Date", r.Date.Format(rfc5322Date))

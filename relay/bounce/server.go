@@ -144,8 +144,8 @@ func (s *Server) Flush(ctx context.Context) error {
 	return nil
 }
 
-// sweep sends the notices that are due, or all. The first notice that is not accepted ends the sweep: the next would fare no
-// better, and it would cost the queue map work for nothing. Only one sweep runs at a time: Run and Flush never overlap.
+// sweep sends the notices that are due, or all. The first notice that is not accepted ends the sweep: the next would fare
+// no better, and it would cost the queue map work for nothing. Only one sweep runs at a time: Run and Flush never overlap.
 func (s *Server) sweep(ctx context.Context, all bool) {
 	due := s.removeDue(time.Now(), all)
 	if len(due) == 0 {
@@ -216,8 +216,8 @@ func (s *Server) putBack(due []*notice, done []bool) {
 	s.sending -= len(due)
 }
 
-// deliver does the job of n and reports whether n is over with. A notice that cannot be written is over too: the same report
-// would fail again, and its recipients must not stay unreported for ever.
+// deliver does the job of n and reports whether n is over with. A notice that cannot be written is over too: the same
+// report would fail again, and its recipients must not stay unreported for ever.
 func (s *Server) deliver(n *notice) bool {
 	if n.key.kind == double {
 		s.logEntries(n, "a notification could not be delivered; nobody else can be told")
@@ -238,7 +238,8 @@ func (s *Server) deliver(n *notice) bool {
 	return true
 }
 
-// refused notes a failed attempt, and gives up after five days: later news would help no sender, and the notice holds memory.
+// refused notes a failed attempt, and gives up after five days: later news would help no sender, and the notice holds
+// memory.
 func (s *Server) refused(n *notice, err error) bool {
 	now := time.Now()
 	n.failed(now)
@@ -253,7 +254,8 @@ func (s *Server) refused(n *notice, err error) bool {
 	return true
 }
 
-// logEntries puts each recipient's fate into the log when no mail will say it, so that a postmaster can still tell the sender.
+// logEntries puts each recipient's fate into the log when no mail will say it, so that a postmaster can still tell the
+// sender.
 func (s *Server) logEntries(n *notice, what string) {
 	for _, x := range n.entries {
 		s.deps.Log.Error(what, "message", n.message.Name(), "from", n.message.From,
@@ -261,8 +263,8 @@ func (s *Server) logEntries(n *notice, what string) {
 	}
 }
 
-// retire reports the recipients of n and lets its message go, in this order: the journal must know the end of each recipient
-// before the message leaves it.
+// retire reports the recipients of n and lets its message go, in this order: the journal must know the end of each
+// recipient before the message leaves it.
 func (s *Server) retire(n *notice, report string) {
 	if n.key.kind != passed { // a recipient that was sent to is settled already
 		for _, x := range n.entries {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// status writes the part for programs: one group of fields about the message and one per recipient (RFC 3464 section 2.1). List
-// managers decide by it whether an address is removed.
+// status writes the part for programs: one group of fields about the message and one per recipient (RFC 3464 section 2.1).
+// List managers decide by it whether an address is removed.
 func (r *Report) status(s script) part {
 	var b bytes.Buffer
 	m := r.Message

@@ -26,8 +26,8 @@ const (
 	withUTF8  script = true // the sender's side understands RFC 6533
 )
 
-// clean makes text from outside fit for one line. Every run of white space becomes one space; a character that is not printable
-// or not in the script becomes "?". So no sender or receiver can end a line, a field or a MIME part.
+// clean makes text from outside fit for one line. Every run of white space becomes one space; a character that is not
+// printable or not in the script becomes "?". So no sender or receiver can end a line, a field or a MIME part.
 func (s script) clean(text string) string {
 	if len(text) > maxText {
 		text, _ = cut(text, maxText)

@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// Build names the source and the compiler of this program, as the Go linker knows them. A version that a release script writes
-// into the source would be wrong in every other build.
+// Build names the source and the compiler of this program, as the Go linker knows them. A version that a release script
+// writes into the source would be wrong in every other build.
 type Build struct {
 	Version  string `json:"version"`            // module version, "(devel)" for a build from a work tree
 	Revision string `json:"revision,omitempty"` // commit, with "+" when the tree had changes

@@ -18,8 +18,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// A daemon that hangs must not hang the command that asks why. A list has no time limit once it has begun: a million messages
-// take as long as the reader reads.
+// A daemon that hangs must not hang the command that asks why. A list has no time limit once it has begun: a million
+// messages take as long as the reader reads.
 const (
 	dialTimeout  = 5 * time.Second
 	replyTimeout = 30 * time.Second // until the reply begins
@@ -34,8 +34,8 @@ var (
 	ErrNotFound = errors.New("no such message is waiting")
 )
 
-// Client asks a daemon over its control socket. Its methods may be called at the same time. It starts no goroutine of its own;
-// Close ends those of the HTTP transport.
+// Client asks a daemon over its control socket. Its methods may be called at the same time. It starts no goroutine of its
+// own; Close ends those of the HTTP transport.
 type Client struct {
 	socket string
 	http   *http.Client

@@ -1,5 +1,5 @@
-// Package console is the window into a running daemon: a control socket that shows the waiting messages, the reasons why they
-// wait and the counters, and the client that asks.
+// Package console is the window into a running daemon: a control socket that shows the waiting messages, the reasons why
+// they wait and the counters, and the client that asks.
 //
 // The socket is a unix socket of mode 0660. Every user who may open it may read everything here; nobody can change anything
 // through it. It speaks HTTP with JSON bodies, so that curl --unix-socket works as well as the client:
@@ -9,17 +9,17 @@
 //	GET /v1/messages            one relay.Listing a line; ?domain= and ?sender= narrow it
 //	GET /v1/messages/{id}       one relay.Listing, or 404
 //
-// Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts read
-// the fields. A field is added when it is needed; a field whose word was wrong is renamed only with an entry under
+// Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts
+// read the fields. A field is added when it is needed; a field whose word was wrong is renamed only with an entry under
 // "Incompatible changes" in contrib/CHANGELOG.md.
 //
 // # Why a socket of its own
 //
-// A signal has no answer. A status file shows the past, and an operator who asks why a message waits needs the present. A TCP
-// port would need a password; for a unix socket the permissions of the file are enough.
+// A signal has no answer. A status file shows the past, and an operator who asks why a message waits needs the present. A
+// TCP port would need a password; for a unix socket the permissions of the file are enough.
 //
 // # Who runs what
 //
-// The HTTP server runs each handler on a goroutine of its own, at most maxRequests at a time. Stop joins them. A handler holds no
-// lock of the daemon while it writes: a reader that stalls costs a slot for writeTimeout, and no mail.
+// The HTTP server runs each handler on a goroutine of its own, at most maxRequests at a time. Stop joins them. A handler
+// holds no lock of the daemon while it writes: a reader that stalls costs a slot for writeTimeout, and no mail.
 package console

@@ -91,8 +91,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.join()
 }
 
-// join waits for the handlers. http.Server.Close does not, and a handler must not read the daemon's parts while they are being
-// closed. The connections are closed by now, so only a Source that does not return can hold a handler.
+// join waits for the handlers. http.Server.Close does not, and a handler must not read the daemon's parts while they are
+// being closed. The connections are closed by now, so only a Source that does not return can hold a handler.
 func (s *Server) join() error {
 	late := time.NewTimer(writeTimeout)
 	defer late.Stop()
@@ -107,8 +107,8 @@ func (s *Server) join() error {
 	return nil
 }
 
-// limit turns requests away once maxRequests are being answered. To let them wait would hide the overload from the monitor that
-// causes it.
+// limit turns requests away once maxRequests are being answered. To let them wait would hide the overload from the monitor
+// that causes it.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -136,8 +136,8 @@ func (s *Server) serveQueues(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// serveMessages writes each message as the walk finds it. No lock is held while it writes, so a message may be settled between
-// the walk and the line.
+// serveMessages writes each message as the walk finds it. No lock is held while it writes, so a message may be settled
+// between the walk and the line.
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
 	f := newFilter(r.URL.Query())
 	out := list(w)

@@ -17,8 +17,9 @@ const probeTimeout = 2 * time.Second
 // ErrInUse is returned when another process answers at the socket.
 var ErrInUse = errors.New("another process answers there")
 
-// Listen binds the control socket of cfg with mode 0660. It makes the socket's directory when only that is missing. A socket
-// that a killed daemon left behind is replaced. A socket where somebody answers, and a file that is no socket, stay as they are.
+// Listen binds the control socket of cfg with mode 0660. It makes the socket's directory when only that is missing. A
+// socket that a killed daemon left behind is replaced. A socket where somebody answers, and a file that is no socket, stay
+// as they are.
 func Listen(cfg Config) (net.Listener, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("control %w", err)
@@ -59,8 +60,8 @@ func makeDir(dir string) error {
 	return fmt.Errorf("make its directory: %w", cause(err))
 }
 
-// removeStale removes a socket where nobody answers. The probe cannot be avoided: a socket file looks the same with and without
-// a process behind it. It must never remove a live one, or the daemon behind it could no longer be asked.
+// removeStale removes a socket where nobody answers. The probe cannot be avoided: a socket file looks the same with and
+// without a process behind it. It must never remove a live one, or the daemon behind it could no longer be asked.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {

@@ -6,8 +6,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// Status is the daemon in numbers. The types below are the console's own and not those of the parts: a part may rename a field
-// of its own without breaking a script.
+// Status is the daemon in numbers. The types below are the console's own and not those of the parts: a part may rename a
+// field of its own without breaking a script.
 type Status struct {
 	relay.Status
 
@@ -22,8 +22,8 @@ type Status struct {
 	DNS      DNS        `json:"dns"`
 	Journal  Journal    `json:"journal"`
 
-	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that do
-	// not answer.
+	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
+	// do not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
 }
 
@@ -38,8 +38,8 @@ type Door struct {
 	Rules     []RuleCount `json:"rules,omitempty"`
 }
 
-// RuleCount says how often one rule decided. Passed, WouldTake and Taken need not add up to Seen: a bulk message may have to stay
-// with the MTA, for instance for want of room.
+// RuleCount says how often one rule decided. Passed, WouldTake and Taken need not add up to Seen: a bulk message may have
+// to stay with the MTA, for instance for want of room.
 type RuleCount struct {
 	Name      string `json:"name"`
 	Seen      int64  `json:"seen"`       // messages it matched

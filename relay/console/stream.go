@@ -15,8 +15,8 @@ const (
 	streamBuffer = 32 << 10
 )
 
-// stream writes JSON values, one a line. A failed write ends it: encode returns false from then on, because the buffer keeps
-// the error.
+// stream writes JSON values, one a line. A failed write ends it: encode returns false from then on, because the buffer
+// keeps the error.
 type stream struct {
 	buf *bufio.Writer
 	enc *json.Encoder
