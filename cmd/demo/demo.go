@@ -1,8 +1,11 @@
 // Package demo shows Millrace at work on one machine. It brings an MTA and an internet of its own, runs the daemon between
-// them by the same steps as "serve", and counts what the daemon took against what arrived, byte for byte.
+// them by the same steps as "serve", and counts the messages taken against the messages that arrived, byte for byte.
 //
-// The package exists for whoever has only Go and five minutes; nothing of it is part of the daemon. It links the sink and
-// the stand-in MTA of the tests, so the command that runs it is left out of a build with the tag nodemo.
+// The package exists for a reader who has only Go and five minutes; nothing of it is part of the daemon. It links the sink
+// and the stand-in MTA of the tests, so the command that runs it is left out of a build with the tag nodemo.
+//
+// The demonstration must not be able to flatter. It runs the daemon from a configuration file, through the socket of the
+// milter, and over TCP to the sinks; and it believes the sink's ledger, never the daemon's own numbers.
 package demo
 
 import (
@@ -24,7 +27,8 @@ import (
 // stopTime bounds the stop of the daemon after the campaign.
 const stopTime = 30 * time.Second
 
-// Run shows one campaign and prints the result. It returns ErrDoesNotAddUp when a message was lost, doubled or altered.
+// Run shows one campaign and prints the result. It returns ErrDoesNotAddUp when a message was lost, doubled or altered. It
+// leaves nothing behind: the daemon, the listeners and the directory are gone when it returns, also after an error.
 func Run(ctx context.Context, o Options) error {
 	if err := o.Validate(); err != nil {
 		return err
@@ -46,7 +50,7 @@ func Run(ctx context.Context, o Options) error {
 	t := &tally{net: net, mta: newMTA(o, net), daemon: millrace, queue: millrace.Overview(), begin: time.Now()}
 	err = follow(ctx, dir, o, t)
 	t.end = time.Now()
-	t.reckon() // before the stop: it asks the daemon what waits
+	t.reckon() // before the stop: reckon asks the daemon for the messages that wait
 	stop, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if err := errors.Join(err, millrace.Stop(stop)); err != nil {
@@ -55,8 +59,8 @@ func Run(ctx context.Context, o Options) error {
 	return printResult(o, t)
 }
 
-// start writes a configuration file and starts the daemon on it. A Config made in memory would be shorter, but then the
-// demonstration would not run the way in that every user takes.
+// start writes a configuration file and starts the daemon on it. A Config made in memory would be shorter, but every user
+// comes in by a file, and the demonstration must come in the same way.
 func start(dir string, net *internet, o Options) (*daemon.Daemon, error) {
 	path := filepath.Join(dir, "millrace.toml")
 	if err := os.WriteFile(path, []byte(net.config(dir)), 0o600); err != nil {
@@ -74,7 +78,8 @@ func start(dir string, net *internet, o Options) (*daemon.Daemon, error) {
 	return millrace, millrace.Start()
 }
 
-// follow feeds the campaign and shows how it goes, until every message that can arrive has arrived.
+// follow feeds the campaign and shows its progress, until every message that can arrive has arrived. After the last message
+// was taken it waits for at most Options.Wait: a message that is lost never arrives, and the result must say so.
 func follow(ctx context.Context, dir string, o Options, t *tally) error {
 	fed := make(chan error, 1)
 	go func() { fed <- t.mta.feed(ctx, socketPath(dir)) }() // ends with the campaign or ctx
@@ -87,7 +92,7 @@ func follow(ctx context.Context, dir string, o Options, t *tally) error {
 		select {
 		case <-ctx.Done():
 			if fed != nil {
-				<-fed // until then the MTA writes what the tally reads
+				<-fed // until feed has returned, the MTA writes the notes that the tally reads
 			}
 			return ctx.Err()
 		case err := <-fed:
@@ -96,7 +101,7 @@ func follow(ctx context.Context, dir string, o Options, t *tally) error {
 			}
 			fed, late = nil, time.After(o.Wait)
 		case <-late:
-			return nil // the result then shows what is missing
+			return nil // the result then counts the missing messages
 		case <-tick.C:
 			bar.Describe(t.progress())
 			_ = bar.Set(t.ended())
@@ -117,6 +122,7 @@ func newBar(o Options) *progressbar.ProgressBar {
 	)
 }
 
+// isTerminal is false for a terminal that cannot move its cursor: the live line would fill it.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && !strings.EqualFold(os.Getenv("TERM"), "dumb")

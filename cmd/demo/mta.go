@@ -15,19 +15,20 @@ import (
 // default is enough to keep the door busy.
 const clients = 50
 
-// mta stands in for Postfix: it offers a campaign to the milter door and notes what was taken. Each message is written by
-// one goroutine of feed; after feed has returned everything may be read.
+// mta stands in for Postfix: it offers a campaign to the milter door and notes which messages were taken. It has no lock.
+// The notes of each message belong to the one goroutine of feed that offers it; after feed has returned all may be read.
 type mta struct {
 	o     Options
 	net   *internet
-	text  []byte // the body that all messages have in common
-	next  atomic.Int64
+	text  []byte       // the body that all messages have in common
+	next  atomic.Int64 // number of the next message to offer
 	taken atomic.Int64
 
 	sums  []([sha256.Size]byte) // of message i, if it was taken
 	moved []bool                // whether message i was taken
 }
 
+// newMTA makes the common text once: to make 20 KB for each message would slow the campaign down, and not Millrace.
 func newMTA(o Options, net *internet) *mta {
 	line := []byte("The news of the week, all of it, in lines of moderate length, dear reader.\r\n")
 	text := bytes.Repeat(line, o.Size/len(line)+1)[:max(o.Size-2, 0)]
@@ -37,7 +38,8 @@ func newMTA(o Options, net *internet) *mta {
 	}
 }
 
-// feed offers the whole campaign over several connections.
+// feed offers the whole campaign over several connections. The first error ends all of them: a campaign with a hole could
+// not add up.
 func (m *mta) feed(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -95,7 +97,8 @@ func (m *mta) rcpt(i int) string {
 	return fmt.Sprintf("reader%d@%s", i, m.net.domains[i%len(m.net.domains)].name)
 }
 
-// compose makes the i-th message of the campaign: the header carries its number, the own lines come before the common text.
+// compose makes the i-th message of the campaign. The header carries its number, by which the tally finds it again, and the
+// fields by which the default rules know bulk mail. Personal lines come before the common text.
 func (m *mta) compose(i int) []byte {
 	b := fmt.Appendf(nil, "X-Ledger: %d\r\nFrom: News <news@sender.test>\r\nTo: <%s>\r\nSubject: News of the week\r\n"+
 		"List-Id: <news.sender.test>\r\nList-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\n", i, m.rcpt(i), i)

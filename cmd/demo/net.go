@@ -13,16 +13,16 @@ import (
 // domain is one receiving domain.
 type domain struct {
 	name string
-	kind string // its character in a word
+	kind string // one word for its character
 	addr string // host:port
 }
 
-// internet is every receiver there is: a sink with one listener per domain, and one listener that stands for the port at
-// which the MTA takes bounces.
+// internet holds all receivers: a sink with one listener per domain, and one listener that stands for the port at which the
+// MTA takes bounces.
 type internet struct {
 	sink    *sink.Sink
 	domains []domain
-	mta     string // where bounces go
+	mta     string // address of the listener for bounces
 }
 
 // mtaListener names the listener for bounces in the sink's ledger.
@@ -31,7 +31,8 @@ const mtaListener = "mta"
 // dead is the kind of a domain at which nobody listens.
 const dead = "dead"
 
-// kinds are the characters of the first domains; all others are fast.
+// kinds are the characters of the first domains; all others are fast. Each shows one promise: a slow or dead receiver costs
+// only its own mail, a greylisted message is tried again, a refused one is reported to its sender.
 var kinds = []struct {
 	kind string
 	is   sink.Character
@@ -70,7 +71,7 @@ func newInternet(domains int) (*internet, error) {
 	return n, nil
 }
 
-// listen opens the listener of one more domain, or, for a dead one, finds a port without.
+// listen opens the listener of one more domain. A dead domain gets a port without a listener.
 func (n *internet) listen(name, kind string, c sink.Character) error {
 	if kind == dead {
 		addr, err := closedPort()
@@ -86,7 +87,8 @@ func (n *internet) listen(name, kind string, c sink.Character) error {
 	return nil
 }
 
-// closedPort finds a port at which nobody listens.
+// closedPort finds a port at which nobody listens. Another program could take the port during the demonstration; the dead
+// domain would then behave like that program, which is unlikely and does no harm.
 func closedPort() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,7 +106,7 @@ func hop(addr string) string {
 	return "[" + host + "]:" + port
 }
 
-// socketPath is the milter socket; a socket in the directory needs no free port.
+// socketPath is the milter socket. A unix socket needs no free port, which somebody else could take before the daemon does.
 func socketPath(dir string) string { return filepath.Join(dir, "milter.sock") }
 
 // config is the text of the daemon's configuration file. Retries come after seconds and not minutes, so that a

@@ -12,7 +12,7 @@ type Options struct {
 	Size     int           // bytes of a message
 	Domains  int           // receiving domains; the first six differ in character, the others are fast
 	Personal float64       // share of the body that differs from message to message, 0 to 1
-	Wait     time.Duration // how long to wait for deliveries after the last message was taken
+	Wait     time.Duration // longest wait for deliveries after the last message was taken
 	JSON     bool          // print one JSON object instead of the table
 
 	Out      io.Writer // gets the result
@@ -27,7 +27,8 @@ func DefaultOptions() Options {
 	}
 }
 
-// Validate returns the first option out of range, under the name of its flag.
+// Validate returns the first option out of range, under the name of its flag. The upper bounds keep a mistyped number from
+// filling the memory before the first message is sent.
 func (o *Options) Validate() error {
 	switch {
 	case o.Messages < 1 || o.Messages > 10_000_000:

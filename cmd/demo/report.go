@@ -11,7 +11,8 @@ import (
 // ErrDoesNotAddUp is returned when a message was lost, doubled or altered.
 var ErrDoesNotAddUp = errors.New("the numbers do not add up")
 
-// printResult prints the table or the JSON object. The result is printed also when it does not add up.
+// printResult prints the table or the JSON object. A result that does not add up is printed too: its numbers show where to
+// look.
 func printResult(o Options, t *tally) error {
 	seconds := t.end.Sub(t.begin).Seconds()
 	rate := float64(t.total.Sent) / seconds
@@ -31,7 +32,7 @@ func printResult(o Options, t *tally) error {
 	return err
 }
 
-// printTable prints the sums by domain.
+// printTable prints the sums by domain, because a mistake often belongs to one kind of receiver.
 func printTable(out io.Writer, t *tally, seconds, rate float64) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "domain\tcharacter\ttaken\tsent\tbounced\twaiting\tlost\tduplicates\taltered\t")

@@ -9,8 +9,8 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-// tally holds the books of the stand-in MTA, the daemon and the sink against each other. Only the sink's ledger counts as
-// arrived: the daemon's own numbers are what is to be proved.
+// tally holds the books of the stand-in MTA, the daemon and the sink against each other. Only a message in the sink's
+// ledger counts as arrived: the daemon's own numbers must be proved, so they prove nothing.
 type tally struct {
 	net        *internet
 	mta        *mta
@@ -23,7 +23,7 @@ type tally struct {
 	notice int         // bounces that reached the MTA
 }
 
-// reckoning is the sum that the demonstration stands for. Its keys are fixed, because scripts read them.
+// reckoning is the sum of one domain, or of all. Its keys are fixed, because scripts read them.
 type reckoning struct {
 	Taken      int `json:"taken"`
 	Sent       int `json:"sent"`
@@ -34,7 +34,8 @@ type reckoning struct {
 	Altered    int `json:"altered"`
 }
 
-// progress is the live line, from the daemon's own numbers.
+// progress is the live line. It has the daemon's own numbers: the sink's ledger is too large to be counted ten times a
+// second.
 func (t *tally) progress() string {
 	s := t.queue.Status()
 	rate := float64(s.Sent) / time.Since(t.begin).Seconds()
@@ -47,7 +48,8 @@ func (t *tally) ended() int {
 	return int(s.Sent + s.Bounced)
 }
 
-// onlyDeadLeft reports whether nothing but the dead domain's mail is left.
+// onlyDeadLeft reports whether nothing but the dead domain's mail is left. A bounce that still waits for the MTA counts as
+// left: its queue has a class.
 func (t *tally) onlyDeadLeft() bool {
 	alive := make(map[string]bool)
 	for _, d := range t.net.domains {
@@ -61,8 +63,8 @@ func (t *tally) onlyDeadLeft() bool {
 	return !t.daemon.Reporting()
 }
 
-// reckon takes the final numbers: messages taken from the MTA's notes, messages arrived from the sink's ledger, messages
-// left from the daemon's queues.
+// reckon takes the final numbers, each from the party that can know it: messages taken from the MTA's notes, messages
+// arrived from the sink's ledger, messages left from the daemon's queues.
 func (t *tally) reckon() {
 	t.rows = make([]reckoning, len(t.net.domains))
 	place := make(map[string]*reckoning, len(t.rows))
@@ -90,8 +92,8 @@ func (t *tally) reckon() {
 	}
 }
 
-// arrivals reads the sink's ledger. A message counts as sent the first time it arrives, as a duplicate each further time,
-// and as altered when its bytes or its recipient are not those that the MTA offered. It returns the bounces by domain.
+// arrivals reads the sink's ledger and returns the bounces by domain. A message counts as sent the first time it arrives
+// and as a duplicate each further time. It counts as altered when its bytes or its recipient differ from the MTA's offer.
 func (t *tally) arrivals() map[string]int {
 	seen := make([]int, len(t.mta.moved))
 	bounced := make(map[string]int)

@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/cmd/config"
 )
 
+// checkCommand starts nothing and needs no permission but to read the file, so that a script can run it before a reload.
 func checkCommand() *cobra.Command {
 	var file configFlag
 	cmd := &cobra.Command{

@@ -25,10 +25,12 @@ const (
 	exitConfig      = 78 // the unit file tells systemd not to restart: only a human can repair it
 )
 
-// usageError is a wrong command line. A hint at the help follows its text.
+// usageError is a wrong command line. A hint at the help follows its text. Other errors get no hint: the help cannot mend
+// them.
 type usageError struct{ error }
 
-// needsCommand is the action of a command that only has commands below it.
+// needsCommand is the action of a command that only has commands below it. Cobra would print the help and exit with 0, so
+// that a mistyped command in a script would pass for a success.
 func needsCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
@@ -36,8 +38,8 @@ func needsCommand(cmd *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("%q needs a command", cmd.CommandPath())}
 }
 
-// exitStatus is the number for the error that a command returned. A mistake in the configuration comes before everything
-// else: restarting does not help against it.
+// exitStatus is the number for the error that a command returned. A mistake in the configuration comes before any other
+// cause: a restart does not help against it.
 func exitStatus(err error) int {
 	switch {
 	case err == nil:
@@ -57,7 +59,8 @@ func exitStatus(err error) int {
 	}
 }
 
-// isTemporary reports whether the same command may succeed a little later without anybody's help.
+// isTemporary reports whether the same command may succeed a little later without anybody's help. The service manager then
+// starts the daemon again.
 func isTemporary(err error) bool {
 	for _, t := range []error{syscall.EADDRINUSE, console.ErrInUse, snapshot.ErrLocked, context.DeadlineExceeded} {
 		if errors.Is(err, t) {

@@ -13,7 +13,7 @@ import (
 // defaultConfig is where packages put the configuration.
 const defaultConfig = "/etc/millrace/millrace.toml"
 
-// configFlag is -c. Its value is what the flag says; path is the file to load.
+// configFlag is the value of -c; path is the file to load.
 type configFlag string
 
 func (f *configFlag) addTo(cmd *cobra.Command) {
@@ -21,7 +21,7 @@ func (f *configFlag) addTo(cmd *cobra.Command) {
 		"configuration `FILE`; else $MILLRACE_CONFIG, else "+defaultConfig)
 }
 
-// path is the file to load.
+// path is the file to load. The flag overrules the environment.
 func (f *configFlag) path() string {
 	return cmp.Or(string(*f), os.Getenv("MILLRACE_CONFIG"), defaultConfig)
 }
@@ -45,9 +45,9 @@ func addJSON(cmd *cobra.Command, to *bool) {
 	cmd.Flags().BoolVarP(to, "json", "j", false, "print JSON, one object a line")
 }
 
-// client returns a client of the daemon that the flags, the environment or the configuration name. A configuration that
-// was asked for must be right. The default file need not be: it may be unreadable for the user, or broken just now, and
-// the daemon still answers.
+// client returns a client of the daemon that the flags, the environment or the configuration name. A configuration that the
+// user names must be right. The default file need not be: it may be unreadable for the user, or broken just now, and the
+// daemon still answers.
 func (f *clientFlags) client() (*console.Client, error) {
 	if path := cmp.Or(f.socket, os.Getenv("MILLRACE_SOCKET")); path != "" {
 		return console.NewClient(path), nil

@@ -22,8 +22,8 @@ type mailq struct {
 	bytes int64
 }
 
-// entry writes one message, with an empty line in front of all but the first. The writer keeps a failed write until Flush;
-// entry asks for it so that a list nobody reads any more ends early.
+// entry writes one message, with an empty line in front of all but the first. A failed write stays in the writer; entry
+// returns it, so that the walk ends when the reader has left.
 func (m *mailq) entry(l *relay.Listing) error {
 	if m.count == 0 {
 		m.columns("-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------")
@@ -53,6 +53,7 @@ func (m *mailq) entry(l *relay.Listing) error {
 	return err
 }
 
+// columns has the widths of Postfix's mailq(1): scripts cut lines by position.
 func (m *mailq) columns(id, size, arrival, who string) {
 	fmt.Fprintf(m.w, "%-11s %7s %-20s %s\n", id, size, arrival, who)
 }
@@ -69,7 +70,7 @@ func (m *mailq) total() {
 	}
 }
 
-// printMessage writes everything that is known of one message.
+// printMessage writes all that the daemon knows of one message, one fact a line.
 func printMessage(w *bufio.Writer, l *relay.Listing) {
 	fmt.Fprintf(w, "Queue id   %s\n", clean(l.QueueID))
 	fmt.Fprintf(w, "Millrace   %s\n", clean(l.ID))
@@ -89,7 +90,7 @@ func printMessage(w *bufio.Writer, l *relay.Listing) {
 	}
 }
 
-// nextTime is the answer to the question that this program is asked most: when does this message move?
+// nextTime answers the question that this program hears most: when does this message move?
 func nextTime(r *relay.ListedRcpt) string {
 	switch {
 	case r.State == "busy":
@@ -101,10 +102,10 @@ func nextTime(r *relay.ListedRcpt) string {
 	}
 }
 
-// clock is a time as ctime(3) writes it, without the year: 19 characters.
+// clock is a time as ctime(3) writes it, without the year: 19 characters, as in mailq(1).
 func clock(unix int64) string { return time.Unix(unix, 0).Format("Mon Jan _2 15:04:05") }
 
-// address is an address from outside as mailq(1) shows it.
+// address is an address from outside as mailq(1) shows it. An empty column would shift the next one in every script.
 func address(a string) string {
 	if a == "" {
 		return nullSender

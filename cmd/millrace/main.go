@@ -1,8 +1,8 @@
 // Command millrace takes bulk mail off a Postfix or Sendmail and delivers it itself.
 //
-// Each file holds one subcommand: its flags, its help text and what it prints. The commands stay thin; what they show or
-// start lives in other packages. Output for people goes to the standard output in forms that are fixed by tests; with
-// --json it is for scripts, whose keys never change their meaning.
+// Each file holds one subcommand: its flags, its help text and its output. The commands stay thin: the daemon, the numbers
+// and the formats live in other packages. Tests fix the form of the output for people. The output of --json is for scripts:
+// a key never changes its meaning.
 //
 // The exit status is one of sysexits(3), as with the MTAs that Millrace stands beside; see exit.go.
 package main

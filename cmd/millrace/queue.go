@@ -17,7 +17,7 @@ import (
 func queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
-		Short: "Show what waits",
+		Short: "Show the messages that wait",
 		RunE:  needsCommand,
 	}
 	cmd.AddCommand(queueListCommand(), queueShowCommand())
@@ -30,8 +30,8 @@ func queueListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the messages that wait, as mailq does",
-		Long: `List the messages that wait, in the layout of mailq(1), or with --json in the layout of "postqueue -j" with fields of our
-own at the end. A "*" behind the queue id marks a message that is being delivered at this moment.`,
+		Long: `List the messages that wait, in the layout of mailq(1). With --json the layout is that of "postqueue -j", with fields of our
+own at the end. A "*" behind the queue id marks a message that waits for no retry: it is ready or being delivered.`,
 		Example: "  millrace queue list --domain example.com\n  millrace queue list --json | jq -r .queue_id",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,9 +82,9 @@ func queueShowCommand() *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show one message: who still waits for it, why, and until when",
+		Short: "Show one message: its recipients, the reason why they wait, and the next attempt",
 		Long: `Show one message, by the MTA's queue id or by Millrace's own: each recipient who still waits, the reason, the next
-attempt, and when the message expires. The exit status is 1 if no such message waits.`,
+attempt, and the time when the message expires. The exit status is 1 if no such message waits.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := flags.client()
@@ -99,6 +99,7 @@ attempt, and when the message expires. The exit status is 1 if no such message w
 	return cmd
 }
 
+// show has its own error for an unknown id: the id in it may hold anything, so it is cleaned.
 func show(ctx context.Context, c *console.Client, id string, w io.Writer, asJSON bool) error {
 	l, err := c.Message(ctx, id)
 	if err != nil {

@@ -12,13 +12,14 @@ import (
 	"github.com/millrace/millrace/cmd/config"
 )
 
-// program is the command line and what it is connected to.
+// program is the command line with its outputs and its daemon. It has no global state, so that tests run many in one
+// process.
 type program struct {
 	out, err io.Writer
-	open     func(*config.Config, hclog.Logger) (service, error) // makes what serve runs; tests put a fake here
+	open     func(*config.Config, hclog.Logger) (service, error) // makes the service of serve; tests put a fake here
 }
 
-// execute runs one command line and returns the exit status.
+// execute runs one command line and returns the exit status. Only main may call os.Exit: deferred functions must run.
 func (p program) execute(ctx context.Context, args []string) int {
 	root := p.rootCommand()
 	understood := false
@@ -55,7 +56,7 @@ func (p program) rootCommand() *cobra.Command {
 journal behind them, and delivers it itself. All other mail stays with the MTA.`,
 		Example: `  millrace check -c millrace.toml     find every mistake in a configuration
   millrace serve -c millrace.toml     run the daemon
-  millrace status                     see what it does
+  millrace status                     see doors, queues, connections and journal in numbers
   millrace queue show 4bXyZ1          see why a message waits, by the MTA's queue id`,
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true, // a hint is enough; the whole help would hide the error

@@ -24,7 +24,7 @@ import (
 const drainTime = 20 * time.Second
 
 // errForced is returned when a third signal cuts the stop itself short. Acknowledged messages are in the journal.
-var errForced = errors.New("stopped by the third signal; the journal has what waits")
+var errForced = errors.New("stopped by the third signal; the journal has the mail that waits")
 
 // service is a *daemon.Daemon to the signals; tests drive a fake.
 type service interface {
@@ -50,7 +50,7 @@ func serveCommand(open func(*config.Config, hclog.Logger) (service, error)) *cob
 		Short: "Run the daemon, in the foreground",
 		Long: `Run the daemon in the foreground until a signal ends it.
 
-SIGTERM, SIGINT   finish open transactions, save what waits and exit; a second one cuts the transactions off
+SIGTERM, SIGINT   finish open transactions, save the waiting mail and exit; a second one cuts the transactions off
 SIGHUP            read the configuration again; a file with mistakes changes nothing
 SIGUSR1           open the mail log again, after it was rotated
 
@@ -100,7 +100,8 @@ func watchdog() (<-chan time.Time, func()) {
 // notifySystemd does nothing when systemd did not start us. Its error is dropped: the daemon works without systemd.
 func notifySystemd(state string) { _, _ = systemd.SdNotify(false, state) }
 
-// runner drives a service by signals. One goroutine runs it, the command's own, so reload, reopen and stop never overlap.
+// runner drives a service by signals. It runs on one goroutine, the command's own, so reload, reopen and stop never
+// overlap.
 type runner struct {
 	service  service
 	path     string

@@ -21,7 +21,7 @@ import (
 func spoolCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spool",
-		Short: "Read journal and snapshots without the daemon, or save what can be read",
+		Short: "Read journal and snapshots without the daemon, or repair their directory",
 		RunE:  needsCommand,
 	}
 	cmd.AddCommand(spoolVerifyCommand(), spoolDumpCommand(), spoolSalvageCommand())
@@ -118,7 +118,8 @@ func printSalvaged(w io.Writer, dir string, r *snapshot.Report) error {
 	return err
 }
 
-// stateFlags name a state directory.
+// stateFlags name a state directory. --state-dir is for the hour in which the configuration cannot be read either, and for
+// a copy of the directory.
 type stateFlags struct {
 	config configFlag
 	state  string

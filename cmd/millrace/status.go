@@ -16,9 +16,10 @@ func statusCommand() *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what the daemon is doing, in a few lines",
-		Long: `Show what the daemon is doing: its doors, its queues, what became of the mail, connections, DNS and journal. Numbers count
-from the start of the daemon. The exit status is 69 if the daemon is not reachable.`,
+		Short: "Show the work of the daemon, in a few lines",
+		Long: `Show the work of the daemon: doors, queues, finished mail, connections, DNS and journal, and the obstacles that hold up more
+than one queue. Numbers count from the start of the daemon, unless they are of this moment. The exit status is 69 if the
+daemon is not reachable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := flags.client()
@@ -64,7 +65,8 @@ func printStatus(w io.Writer, s *console.Status) error {
 	return err
 }
 
-// printDoor writes one door. In observe mode it says what would be taken: this is the line by which an operator decides.
+// printDoor writes one door. In observe mode it says how much would be taken, and by which rule: an operator decides by
+// this line.
 func printDoor(b *strings.Builder, d *console.Door) {
 	fmt.Fprintf(b, "%-8s %d sessions; %d messages seen, %d passed, %d taken", clean(d.Name), d.Sessions, d.Seen, d.Passed, d.Taken)
 	if d.WouldTake > 0 {
@@ -96,7 +98,8 @@ func ruleDid(r *console.RuleCount) string {
 	return clean(r.Name) + " " + strings.Join(did, " and ")
 }
 
-// printDNS writes nothing for a daemon that told nothing: an older one, or a newer one with other keys.
+// printDNS writes nothing for a daemon that told nothing: an older one, or a newer one with other keys. Zeros would look
+// like an outage.
 func printDNS(b *strings.Builder, d *console.DNS) {
 	if *d == (console.DNS{}) {
 		return
@@ -134,7 +137,7 @@ func bytesize(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	value, unit := float64(n)/(1<<10), 0
-	for value >= 1023.95 && unit < 3 { // what would be printed as 1024.0
+	for value >= 1023.95 && unit < 3 { // %.1f would print it as 1024.0
 		value /= 1 << 10
 		unit++
 	}

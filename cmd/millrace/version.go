@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
+// versionCommand prints the version of this program. The version of the daemon, which may be older, is in "status".
 func versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
