@@ -44,7 +44,8 @@ func (o overview) reasons() []relay.ReasonStatus {
 	return all
 }
 
-// journal leaves the recovery out until it is complete: half of the numbers would look like a loss.
+// journal leaves the recovery out until it is complete: half of the numbers would look like a loss. It leaves it out, too,
+// when the state directory was new: clean=false there would look like a crash.
 func (o overview) journal() console.Journal {
 	s := o.d.agent.Status()
 	j := console.Journal{

@@ -89,7 +89,7 @@ type Journal struct {
 	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: a delivery could not be recorded
 
 	Recovered bool      `json:"recovered"`          // false while the daemon still restores the waiting messages
-	Recovery  *Recovery `json:"recovery,omitempty"` // the findings of the last start; nil until Recovered
+	Recovery  *Recovery `json:"recovery,omitempty"` // the findings of the last start; nil until Recovered, and when the state directory was new
 }
 
 // Recovery lists the findings of the last start in the state directory.
