@@ -18,9 +18,11 @@ const (
 	ReasonConnection
 	// ReasonJournal: nothing is sent because it could not be recorded that it is being sent.
 	ReasonJournal
+	// ReasonMachine: this machine lacks something that every connection needs, like file descriptors.
+	ReasonMachine
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "journal"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "journal", "machine"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

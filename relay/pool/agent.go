@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,27 +128,26 @@ func (a *agent) connect() bool {
 // site waits on, uncharged. An error of this machine says nothing about the site, and charges nobody.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
-	conn, err := a.site.dialHosts(avoid)
+	conn, failed := a.site.dialHosts(avoid)
 	switch {
-	case err == nil:
+	case failed == nil:
 		conn.Limit(a.m.cfg.MessagesPerConnection)
 		a.conn, a.setup = conn, time.Since(begin)
 		return true
 	case a.m.cut.Err() != nil:
 		return false
-	case ours(err):
-		a.m.log.Warn("cannot connect", "site", a.site.Key, "error", err)
+	case failed.ours:
 		a.site.hold(a.queue)
 		return false
 	}
 	v := a.visit()
 	if avoid == "" {
-		a.site.pace.Failed(time.Now(), err.Error())
+		a.site.pace.Failed(time.Now(), failed.text())
 		a.site.hold(a.queue)
 	}
 	if v != nil {
-		v.Setup = time.Since(begin)
-		v.FailAll(relay.Deferred, errorReply(err))
+		v.Setup, v.Relay = time.Since(begin), cmp.Or(failed.peer, "none")
+		v.FailAll(relay.Deferred, failed.reply)
 		a.handler.Settle(v)
 	}
 	return avoid != "" && a.more() && a.connect()
@@ -231,21 +231,26 @@ func (a *agent) yield() bool {
 	return true
 }
 
-// done settles the visits that a transaction carried.
+// done settles the visits that a transaction carried, and tells the site what the transaction showed about it: once, because
+// a receiver that turns the transaction away has not refused each of its nodes.
 func (a *agent) done(t *smtp.Transaction) {
 	visits := t.Tag.([]*relay.Visit)
 	results := t.Results
+	best, why := nothing, ""
 	for i, v := range visits {
 		n := len(v.Node.Rcpts)
 		v.Relay, v.ConnUse, v.Ended = a.peer, t.ConnUse, t.Done
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
 		}
-		if a.judge(v, t, results[:n]) && a.token == probationToken {
-			a.prove()
+		if shown, words := a.judge(v, t, results[:n]); shown > best {
+			best, why = shown, words
 		}
 		results = results[n:]
 		a.handler.Settle(v)
+	}
+	if a.site.learn(best, why) && a.token == probationToken {
+		a.prove()
 	}
 }
 
@@ -259,10 +264,10 @@ func (a *agent) prove() {
 	}
 }
 
-// judge turns the results for one node into fates. It reports true when they show that the site works.
-func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) bool {
+// judge turns the results for one node into fates. It returns what they show about the site.
+func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) (news, string) {
 	c := classifier{
-		node: v.Node, unknown: t.Unknown, dsn: a.conn.Extensions().DSN,
+		node: v.Node, peer: a.peer, unknown: t.Unknown, dsn: a.conn.Extensions().DSN,
 		otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
 	}
 	for i, r := range results {
@@ -271,7 +276,7 @@ func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result
 	if c.elsewhere {
 		v.Avoid = a.conn.Peer().Host
 	}
-	return a.site.learn(c.news, c.why)
+	return c.news, c.why
 }
 
 // relayName is how the mail log names a host.

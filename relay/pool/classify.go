@@ -21,9 +21,10 @@ const (
 // classifier turns what the wire says about one node's recipients into fates.
 type classifier struct {
 	node      *relay.Node
-	unknown   bool // the body was sent and its reply lost
-	dsn       bool // the peer passes DSN requests on
-	otherHost bool // another host of the site may be tried
+	peer      string // how the mail log names the receiver
+	unknown   bool   // the body was sent and its reply lost
+	dsn       bool   // the peer passes DSN requests on
+	otherHost bool   // another host of the site may be tried
 
 	elsewhere bool   // set by fate: another host of the site must be tried
 	news      news   // set by fate: the best of all recipients
@@ -49,7 +50,7 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		f.Twice = c.unknown && f.Outcome == relay.Deferred && r.Err.Code == 0
 	}
 	if r.Err != nil {
-		f.Reply = errorReply(r.Err)
+		f.Reply = errorReply(c.peer, r.Err)
 	}
 	return f
 }
@@ -61,7 +62,7 @@ func (c *classifier) note(r smtp.Result) {
 	case r.Err != nil && r.Err.Local || r.Err == nil && r.Reply.Code == 0:
 	case r.Err != nil && (r.Err.Code == 0 || r.Err.Closing()):
 		if c.news < trouble {
-			c.news, c.why = trouble, r.Err.Error()
+			c.news, c.why = trouble, errorReply(c.peer, r.Err).String()
 		}
 	default:
 		c.news = works
@@ -93,15 +94,15 @@ func (c *classifier) failure(err *smtp.Error) relay.Outcome {
 	return relay.Deferred
 }
 
-// errorReply gives an error the form of a reply, for log and notification.
-func errorReply(err error) smtp.Reply {
+// errorReply gives an error the form of a reply, for log, listing and notification.
+func errorReply(peer string, err error) smtp.Reply {
 	var e *smtp.Error
 	if !errors.As(err, &e) {
 		return smtp.Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{err.Error()}}
 	}
 	r := smtp.Reply{Code: e.Code, Enhanced: e.Enhanced, Lines: e.Lines}
 	if r.Code == 0 {
-		r.Lines = []string{e.Error()}
+		r.Lines = []string{words(peer, e)}
 	}
 	if r.Enhanced == "" {
 		r.Enhanced = enhanced(e)

@@ -11,17 +11,21 @@ import (
 // dialHosts tries the hosts of a fresh plan in turn, but not the host named avoid. It returns the error of the last host
 // tried, which is the one that mail to this site will wait for. The plan is made anew for each connection: equal hosts stand
 // in random order (RFC 5321 section 5.1), so that the connections of one site spread over them.
-func (s *Site) dialHosts(avoid string) (*smtp.Conn, error) {
+func (s *Site) dialHosts(avoid string) (*smtp.Conn, *failure) {
 	r := s.current()
 	if r.Err != nil {
-		return nil, &smtp.Error{Command: "DNS", Enhanced: r.Err.Enhanced, Lines: []string{r.Err.Text}}
+		return nil, &failure{reply: routeReply(r.Err)}
 	}
 	plan, cfg := s.patience(r)
-	var last error = &smtp.Error{Command: "connect", Enhanced: "4.4.1", Lines: []string{"no host of the site can be tried now"}}
+	last := &failure{reply: smtp.Reply{Enhanced: "4.4.1", Lines: []string{"no host of " + s.Key + " can be tried now"}}}
 	ctx, cancel := context.WithCancel(s.m.cut)
 	defer cancel()
 	for _, addr := range plan {
 		if addr.Host == avoid {
+			continue
+		}
+		if why := s.m.machine.without(time.Now(), addr.AddrPort.Addr()); why != "" {
+			last = &failure{peer: peerOf(addr), reply: smtp.Reply{Enhanced: "4.4.1", Lines: []string{"connect to " + peerOf(addr) + ": " + why}}}
 			continue
 		}
 		conn, err := s.m.hosts.reach(ctx, addr, cfg)
@@ -29,15 +33,36 @@ func (s *Site) dialHosts(avoid string) (*smtp.Conn, error) {
 			err = loops(conn, addr, s.m.hostname, cfg.Hostname)
 		}
 		if err == nil {
+			s.m.machine.noteConnected()
 			return conn, nil
 		}
-		last = err
-		if ctx.Err() != nil {
-			break
+		last = &failure{peer: peerOf(addr), reply: errorReply(peerOf(addr), err)}
+		switch {
+		case ctx.Err() != nil:
+			return nil, last
+		case short(err):
+			s.m.machine.noteShortage(time.Now(), err)
+			last.ours = true
+			return nil, last
+		case familyless(err, addr.AddrPort.Addr()):
+			s.m.machine.noteFamily(time.Now(), addr.AddrPort.Addr(), err)
 		}
 	}
 	return nil, last
 }
+
+// failure is why no connection to a site could be made.
+type failure struct {
+	peer  string     // the host tried last, as the mail log names it; "" for none
+	reply smtp.Reply // what to say in place of a reply
+	ours  bool       // this machine's own trouble: nothing is known about the site
+}
+
+// peerOf is how the mail log names an address.
+func peerOf(a route.Address) string { return relayName(smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}) }
+
+// text is what happened.
+func (f *failure) text() string { return f.reply.String() }
 
 // hurried is how long a site that has not proven itself is waited for, at each step, while many other sites are tried too.
 // A site that needs longer has its turn when there is less to do.

@@ -2,12 +2,10 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/relay/route"
@@ -59,8 +57,8 @@ func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*
 		cfg = &clear
 	}
 	conn, err := smtp.Dial(ctx, smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}, cfg)
-	if ours(err) {
-		return nil, err
+	if short(err) || familyless(err, a.AddrPort.Addr()) {
+		return nil, err // that says nothing about the host
 	}
 	if err != nil {
 		h.note(a.AddrPort, hostState{dead: time.Now().Add(hostDeadFor)})
@@ -81,16 +79,6 @@ func loops(conn *smtp.Conn, a route.Address, names ...string) error {
 	}
 	conn.Quit()
 	return &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Lines: []string{"mail for this domain loops back to myself"}}
-}
-
-// ours reports that a connection failed for want of something on this machine, which says nothing about the host.
-func ours(err error) bool {
-	for _, want := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, want) {
-			return true
-		}
-	}
-	return false
 }
 
 // tlsBroken reports whether STARTTLS must not be tried at an address now.

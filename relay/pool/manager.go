@@ -46,6 +46,7 @@ type Manager struct {
 	newLine  func() *relay.Line // Deps.Line
 	log      hclog.Logger
 	hosts    hosts
+	machine  machine
 	channels *Channels
 	agents   sync.WaitGroup
 	stopped  chan struct{} // closed by Stop: agents finish the transaction they are in
@@ -80,7 +81,7 @@ func New(cfg Config, deps Deps) *Manager {
 	m := &Manager{
 		cfg: cfg, handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site),
+		sites: make(map[string]*Site), machine: machine{log: deps.Log},
 	}
 	m.SetSMTP(deps.SMTP)
 	return m

@@ -74,7 +74,7 @@ func (s *Site) carry(q *relay.Queue) {
 		s.admit(s.used)
 		return
 	}
-	if s.m.handler.Unwritable() != nil || !s.room(q, s.used) || !s.start(q) {
+	if s.m.handler.Unwritable() != nil || !s.room(q, s.used) || !s.m.machine.goAhead(s.used) || !s.start(q) {
 		s.park(q)
 		return
 	}
@@ -115,11 +115,14 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 // park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
 func (s *Site) park(q *relay.Queue) { s.line.Park(q, s.waits()) }
 
-// waits is why a queue cannot be carried here now. The journal comes first: while it is unwritable no site is worked with,
-// whatever the site is like.
+// waits is why a queue cannot be carried here now. The journal and this machine come first: while the one is unwritable or
+// the other cannot connect, no site is worked with, whatever the site is like.
 func (s *Site) waits() relay.Reason {
 	if err := s.m.handler.Unwritable(); err != nil {
 		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
+	}
+	if why := s.m.machine.waits(); why.Waits() {
+		return why
 	}
 	if why := s.pace.Closed(); why.Waits() {
 		return why
@@ -174,7 +177,7 @@ func (s *Site) retire(c *smtp.Conn) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if s.agents >= s.pace.Window(now) || s.m.handler.Unwritable() != nil || s.m.channels.full(probationToken) && !s.pace.Proven() {
+	if s.agents >= s.pace.Window(now) || s.m.handler.Unwritable() != nil || s.m.machine.held(now) || s.m.channels.full(probationToken) && !s.pace.Proven() {
 		return
 	}
 	if q := s.nextQueue(); q != nil {
