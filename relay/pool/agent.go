@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -12,13 +13,19 @@ import (
 )
 
 // agent is a delivery agent: it empties queues of one site over one connection after the other, in a goroutine of its own.
-// The package comment says when it ends. All fields belong to that goroutine: the site knows only how many agents it has.
+// The package comment says when it ends. All fields but those under mu belong to that goroutine: the site knows only how many
+// agents it has.
 type agent struct {
 	site    *Site
 	m       *Manager
 	handler Handler
 	queue   *relay.Queue
-	token   token // what Manager.launch gave it
+	onTrial bool        // it began on probation
+	watch   *time.Timer // fires when the receiver has not answered for a while; calls slowDown
+
+	mu    sync.Mutex
+	token token // what Manager.launch gave it, or a slowToken
+	ended bool  // token is being given back
 
 	conn    *smtp.Conn
 	peer    string        // how the mail log names conn's host
@@ -28,8 +35,18 @@ type agent struct {
 	over    bool          // it ends although there may be work left: the queue goes back to the handler's line
 }
 
-// run works until the agent ends. Manager.launch calls it in the agent's own goroutine, and retire behind it.
-func (a *agent) run() {
+// slowAfter is how long a receiver may be without an answer before its agent gives its channel back. Receivers that check
+// content take a second or two over a message; one that takes longer must not keep others from theirs.
+const slowAfter = 5 * time.Second
+
+func newAgent(s *Site, q *relay.Queue, t token) *agent {
+	return &agent{site: s, m: s.m, handler: s.m.handler, queue: q, token: t, onTrial: t == probationToken}
+}
+
+// run works until the agent ends, and returns the token that must be given back. Manager.launch calls it in the agent's own
+// goroutine, and retire behind it.
+func (a *agent) run() token {
+	a.watch = time.AfterFunc(a.m.slowAfter, a.slowDown)
 	for !a.over && a.more() {
 		if !a.connect() {
 			break
@@ -39,6 +56,53 @@ func (a *agent) run() {
 		}
 	}
 	a.putBack()
+	return a.end()
+}
+
+// slowDown exchanges the agent's token for a slow one, because its receiver has not answered for a while. When there is none,
+// the agent keeps what it has, and tries again later: so many hang that the rest must wait. It runs in a goroutine of the
+// timer.
+func (a *agent) slowDown() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.ended || a.token == slowToken:
+	case !a.m.channels.acquire(slowToken):
+		a.watch.Reset(a.m.slowAfter)
+	default:
+		a.m.channels.giveBack(a.token)
+		a.token = slowToken
+		a.site.noteSlow(1)
+	}
+}
+
+// moved notes that the receiver has answered. An agent that was slow ends behind what it has begun, so that its queue waits
+// for a channel like any other.
+func (a *agent) moved() {
+	a.watch.Reset(a.m.slowAfter)
+	if a.holds() == slowToken {
+		a.over = true
+	}
+}
+
+// holds is the token that the agent has now.
+func (a *agent) holds() token {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.token
+}
+
+// end returns the token that the agent has at its end; from then on it keeps it.
+func (a *agent) end() token {
+	a.watch.Stop()
+	a.mu.Lock()
+	a.ended = true
+	t := a.token
+	a.mu.Unlock()
+	if t == slowToken {
+		a.site.noteSlow(-1)
+	}
+	return t
 }
 
 // retire gives the connection to the site, and the queue to the handler's line if there may be work left in it.
@@ -133,6 +197,7 @@ func (a *agent) dial(avoid string) bool {
 	case failed == nil:
 		conn.Limit(a.m.cfg.MessagesPerConnection)
 		a.conn, a.setup = conn, time.Since(begin)
+		a.moved()
 		return true
 	case a.m.cut.Err() != nil:
 		return false
@@ -234,6 +299,7 @@ func (a *agent) yield() bool {
 // done settles the visits that a transaction carried, and tells the site what the transaction showed about it: once, because
 // a receiver that turns the transaction away has not refused each of its nodes.
 func (a *agent) done(t *smtp.Transaction) {
+	a.moved()
 	visits := t.Tag.([]*relay.Visit)
 	results := t.Results
 	best, why := nothing, ""
@@ -249,7 +315,7 @@ func (a *agent) done(t *smtp.Transaction) {
 		results = results[n:]
 		a.handler.Settle(v)
 	}
-	if a.site.learn(best, why) && a.token == probationToken {
+	if a.site.learn(best, why) && a.onTrial {
 		a.prove()
 	}
 }

@@ -17,20 +17,25 @@ const (
 	// probationToken is for sites of which nobody knows yet whether they answer: one agent each. It is no channel, so that
 	// any number of dead sites leaves the channels to the sites that live.
 	probationToken
+	// slowToken is for agents whose receiver has not answered for a while. A channel is for work that moves: what hangs must
+	// not hold up the rest (promise P7).
+	slowToken
+	tokens = iota
 )
 
-// Channels bounds the agents at work, all sites together. A token changes hands in two places, both in Manager.launch:
-// the new agent gets it before its goroutine runs, and gives it back when it has ended its work. Nobody passes one on:
-// an agent whose site has proven itself ends, and another with a channel goes on over its connection.
+// Channels bounds the agents at work, all sites together. Manager.launch gives a new agent its token before the agent's
+// goroutine runs, and takes it back when the agent has ended its work. In between agent.slowDown may exchange it for a
+// slowToken. Nobody passes a token on: an agent whose site has proven itself ends, and another with a channel goes on over
+// its connection.
 type Channels struct {
-	count [2]atomic.Int64
-	most  [2]int64
+	count [tokens]atomic.Int64
+	most  [tokens]int64
 	freed chan struct{} // holds a signal when a channel token was given back; Manager.dispatch alone waits for it
 }
 
 func newChannels(channels int) *Channels {
 	n := int64(max(channels, 1))
-	return &Channels{most: [2]int64{n, n * probationRoom}, freed: make(chan struct{}, 1)}
+	return &Channels{most: [tokens]int64{n, n * probationRoom, n}, freed: make(chan struct{}, 1)}
 }
 
 // acquire hands out a token. It reports false when there is none.

@@ -8,12 +8,16 @@
 //
 // # Who owns a channel
 //
-// An agent holds a token of Channels while it works. Tokens change hands in two places, both in Manager.launch: a new agent
-// gets one before its goroutine runs and gives it back when its work has ended. There are two kinds of token: a channel, and a
-// probation. Agents of a site that has proven itself hold channels: the site answered for some recipient since it was last
-// closed. A new or reopened site has one agent, on probation. Such an agent uses no channel, so dead sites use up no channels;
-// probations are limited too, at four for each channel. Manager.dispatch is the only goroutine that gives channels out. It waits until one is free before it pulls a queue, so
-// that queues wait in the handler's line, in the admin's order, and not in the sites' lines.
+// An agent holds a token of Channels while it works. Manager.launch gives a new agent its token before the agent's goroutine
+// runs, and takes it back when its work has ended. There are three kinds of token: a channel, a probation, and a slow one.
+//
+// Agents of a site that has proven itself hold channels: the site answered for some recipient since it was last closed. A new or
+// reopened site has one agent, on probation. Such an agent uses no channel, so dead sites use up no channels; probations are
+// limited too, at four for each channel. An agent whose receiver has not answered for a while exchanges its token for a slow
+// one (agent.slowDown): a channel is for work that moves.
+//
+// Manager.dispatch is the only goroutine that gives channels out. It waits until one is free before it pulls a queue, so that
+// queues wait in the handler's line, in the admin's order, and not in the sites' lines.
 //
 // # Which agent ends when
 //
@@ -22,6 +26,7 @@
 //   - when its queue is empty and no queue stands in the site's line;
 //   - when no host of the site can be reached: the site is closed (Pace) and one visit is charged;
 //   - when it was on probation and the site has proven itself: agents with a channel go on;
+//   - when its receiver had not answered for a while and has answered now: its queue waits for a channel like any other;
 //   - at the end of a queue's turn (pool.slice) when other queues wait for a channel and none is free, or when the
 //     queue's route leads elsewhere by now;
 //   - when the journal is unwritable, because nothing may be sent that cannot be recorded;

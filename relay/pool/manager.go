@@ -53,6 +53,8 @@ type Manager struct {
 	cut      context.Context
 	cutAll   context.CancelFunc // ends what is still open when Stop runs out of time
 
+	slowAfter time.Duration // without an answer, before an agent counts as slow
+
 	idle  atomic.Int64 // idle connections, all sites together
 	swept time.Time    // when tend last looked through hosts; touched by the goroutine of Run alone
 
@@ -81,7 +83,7 @@ func New(cfg Config, deps Deps) *Manager {
 	m := &Manager{
 		cfg: cfg, handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site), machine: machine{log: deps.Log},
+		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter,
 	}
 	m.SetSMTP(deps.SMTP)
 	return m
@@ -126,7 +128,7 @@ func (m *Manager) carry(q *relay.Queue) {
 	case r == nil:
 		m.await(q)
 	case r.Err != nil && r.Err.Permanent && m.router.Healthy():
-		m.launch(channelToken, func() { m.refuse(q, r) }, func() {})
+		m.launch(channelToken, func() token { m.refuse(q, r); return channelToken }, func() {})
 	default:
 		m.site(r).carry(q)
 	}
@@ -158,17 +160,16 @@ func (m *Manager) await(q *relay.Queue) {
 	})
 }
 
-// launch starts work in a goroutine of its own, with a token of the given kind; after runs behind the work, when the token
-// has been given back. launch reports false, and starts nothing, when there is no such token or the manager is stopping.
-func (m *Manager) launch(t token, work, after func()) bool {
+// launch starts work in a goroutine of its own, with a token of the given kind. work returns the token that it holds at its
+// end; after runs when that token has been given back. launch reports false, and starts nothing, when there is no such token or the manager is stopping.
+func (m *Manager) launch(t token, work func() token, after func()) bool {
 	m.life.Lock()
 	defer m.life.Unlock()
 	if m.stopping || !m.channels.acquire(t) {
 		return false
 	}
 	m.agents.Go(func() { // ends as the package comment lists
-		work()
-		m.channels.giveBack(t)
+		m.channels.giveBack(work())
 		after()
 	})
 	return true

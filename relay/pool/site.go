@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type Site struct {
 	mu     sync.Mutex
 	route  *route.Route
 	agents int       // at work here
+	slow   int       // agents of them whose receiver has not answered for a while
 	asked  time.Time // when an agent last asked for a visit
 	idle   []*lent   // connections kept for the next queue, the latest used last
 	used   time.Time
@@ -85,14 +87,15 @@ func (s *Site) carry(q *relay.Queue) {
 
 // start starts an agent for q. It reports false when there is no token for it. The mutex is held.
 func (s *Site) start(q *relay.Queue) bool {
-	a := &agent{site: s, m: s.m, handler: s.m.handler, queue: q, token: channelToken}
+	t := channelToken
 	if !s.pace.Proven() {
-		a.token = probationToken
+		t = probationToken
 	}
+	a := newAgent(s, q, t)
 	q.Resume() // the reason may be an old one: q stood in the handler's line since it was parked
 	s.asked = s.used
 	s.agents++
-	if !s.m.launch(a.token, a.run, a.retire) {
+	if !s.m.launch(t, a.run, a.retire) {
 		s.agents--
 		return false
 	}
@@ -109,7 +112,16 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents && now.Sub(s.asked) < soon {
 		return false
 	}
-	return s.agents < s.pace.Window(now)
+	window := s.pace.Window(now)
+	return s.agents < window && s.slow <= window/2
+}
+
+// noteSlow counts an agent that has become slow, or has ended as one. Half of a site's window may hang before no more agents
+// are started: a site that answers slowly keeps working, and one that does not answer holds few connections.
+func (s *Site) noteSlow(n int) {
+	s.mu.Lock()
+	s.slow += n
+	s.mu.Unlock()
 }
 
 // park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
@@ -126,6 +138,10 @@ func (s *Site) waits() relay.Reason {
 	}
 	if why := s.pace.Closed(); why.Waits() {
 		return why
+	}
+	if s.slow > 0 {
+		return relay.WaitFor(relay.ReasonConnection, s.Key, fmt.Sprintf("waiting for a connection to the site: %d of %d have had no answer for more than %s",
+			s.slow, s.agents, s.m.slowAfter), time.Time{})
 	}
 	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
 }
@@ -177,7 +193,7 @@ func (s *Site) retire(c *smtp.Conn) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if s.agents >= s.pace.Window(now) || s.m.handler.Unwritable() != nil || s.m.machine.held(now) || s.m.channels.full(probationToken) && !s.pace.Proven() {
+	if window := s.pace.Window(now); s.agents >= window || s.slow > window/2 || s.m.handler.Unwritable() != nil || s.m.machine.held(now) || s.m.channels.full(probationToken) && !s.pace.Proven() {
 		return
 	}
 	if q := s.nextQueue(); q != nil {

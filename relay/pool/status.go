@@ -5,6 +5,7 @@ type Status struct {
 	Site        string   `json:"site"`
 	Hosts       []string `json:"hosts"`
 	Channels    int      `json:"channels"`               // agents at work
+	Slow        int      `json:"slow,omitempty"`         // agents of them whose receiver has not answered for a while
 	Idle        int      `json:"idle"`                   // connections kept for the next one
 	Waiting     int      `json:"waiting"`                // queues in line
 	Reason      string   `json:"reason,omitempty"`       // why it is closed
@@ -23,7 +24,7 @@ func (m *Manager) Sites() []Status {
 func (s *Site) status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Site: s.Key, Channels: s.agents, Idle: len(s.idle), Waiting: s.line.Len()}
+	st := Status{Site: s.Key, Channels: s.agents, Slow: s.slow, Idle: len(s.idle), Waiting: s.line.Len()}
 	for _, h := range s.route.Hosts {
 		st.Hosts = append(st.Hosts, h.Name)
 	}

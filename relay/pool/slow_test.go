@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/relay/smtp"
+	"github.com/millrace/millrace/test/sink"
+)
+
+// hangs is a receiver that has proven itself and is silent from its second message on.
+func hangs(name string) sink.Character {
+	return sink.Character{Name: name, Faults: []sink.Fault{{Stage: sink.Dot, Do: sink.Silence, After: 1, Times: 1 << 20}}}
+}
+
+// TestSlowSitesGiveTheirChannelsBack: sites that worked and hang now hold connections, but no channels; a healthy site gets
+// its mail meanwhile, and theirs is sent when they answer again.
+func TestSlowSitesGiveTheirChannelsBack(t *testing.T) {
+	const channels = 20
+	w := newWorldWith(t, quick(), time.Hour, channels, nil)
+	w.pool.slowAfter = 200 * time.Millisecond
+	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Minute })
+	for i := range 4 {
+		d := fmt.Sprintf("slow%d", i)
+		w.listen(d, hangs(d))
+		w.send("prove@" + d)
+	}
+	w.drained()
+	for i := range 4 {
+		for j := range 100 {
+			w.send(fmt.Sprintf("u%d@slow%d", j, i))
+		}
+	}
+	w.eventually("the slow sites hold every channel", func() bool { return w.pool.channels.full(channelToken) })
+	w.listen("fast", sink.Character{})
+	for i := range 100 {
+		w.send(fmt.Sprintf("u%d@fast", i))
+	}
+	begin := time.Now()
+	w.eventually("the healthy site has its mail", func() bool { return w.sink.Counts("fast").Messages == 100 })
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("the healthy site had its mail after %s", d)
+	}
+	if n := w.pool.channels.working(slowToken); n > channels {
+		t.Errorf("%d slow agents", n)
+	}
+	for _, s := range w.pool.Sites() {
+		if s.Slow > quick().ConnectionsPerSite || s.Slow > s.Channels {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// TestSlowReceiverIsServed: a receiver that takes longer over each message than an agent may keep a channel gets all its mail,
+// each message once, and every token comes back.
+func TestSlowReceiverIsServed(t *testing.T) {
+	w := newWorldWith(t, quick(), time.Hour, 2, nil)
+	w.pool.slowAfter = 20 * time.Millisecond
+	w.retime(func(t *smtp.Timeouts) { t.Banner, t.EHLO, t.Mail, t.Rcpt, t.Data, t.Block, t.Dot = 0, 0, 0, 0, 0, 0, 0 }) // smtp's own
+	w.listen("x", sink.Character{Delay: 30 * time.Millisecond})
+	for i := range 30 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.drained()
+	if w.sink.Count() != 30 || w.handler.Status().Deferrals != 0 {
+		t.Errorf("%d arrived; %+v", w.sink.Count(), w.handler.Status())
+	}
+	w.eventually("every token is back", func() bool {
+		c := w.pool.channels
+		return c.working(channelToken)+c.working(probationToken)+c.working(slowToken) == 0 && w.pool.Sites()[0].Slow == 0
+	})
+}
+
+// TestHangingSitesDoNotFillProbation: sites that never answer leave probation to others.
+func TestHangingSitesDoNotFillProbation(t *testing.T) {
+	w := newWorldWith(t, quick(), time.Hour, 20, nil)
+	w.pool.slowAfter = 100 * time.Millisecond
+	w.pool.channels.most[probationToken] = 10
+	w.retime(func(t *smtp.Timeouts) { t.Banner = time.Minute })
+	for i := range 15 {
+		name := fmt.Sprintf("silent%d", i)
+		w.route(name, w.silent(name))
+		w.send("u@" + name)
+	}
+	time.Sleep(50 * time.Millisecond)
+	w.listen("x", sink.Character{})
+	w.send("u@x")
+	w.eventually("the new site has its mail", func() bool { return w.sink.Count() == 1 })
+}
