@@ -78,6 +78,12 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	if d.agent, err = snapshot.Open(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
 		return nil, err
 	}
+	limit, err := openFiles()
+	if err != nil {
+		return nil, err
+	}
+	files := shareOut(limit, cfg)
+	files.tell(limit, cfg, log)
 	own, err := route.LocalAddrs()
 	if err != nil {
 		return nil, fmt.Errorf("addresses of this host: %w", err)
@@ -91,13 +97,15 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Domain: domainKey,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	if d.pool, err = newPool(cfg, d.handler, d.resolver, log.Named("pool")); err != nil {
+	if d.pool, err = newPool(cfg, files.channels, d.handler, d.resolver, log.Named("pool")); err != nil {
 		return nil, err
 	}
 	if d.intake, err = newIntake(cfg, d.queues, d.agent, log.Named("milter")); err != nil {
 		return nil, err
 	}
-	if d.door, err = milter.New(cfg.Milter, d.intake); err != nil {
+	door := cfg.Milter
+	door.MaxSessions = files.sessions
+	if d.door, err = milter.New(door, d.intake); err != nil {
 		return nil, err
 	}
 	d.console = console.New(overview{d}, log.Named("console"))

@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/cmd/config"
+)
+
+// perChannel is how many descriptors one of the configured channels may cost: package pool has as many agents with a channel,
+// four times as many on probation, as many that are slow, and as many idle connections.
+const perChannel = 1 + 4 + 1 + 1
+
+// shares is how the file descriptors of the process are shared out, so that no part can take them all. A daemon without
+// descriptors could neither answer the MTA nor deliver.
+type shares struct {
+	sessions int // of the milter door; it serves up to twice as many, to say clearly that the rest of their mail passes
+	channels int // of the pool
+}
+
+// openFiles is the limit of open files, RLIMIT_NOFILE. The Go runtime has raised the soft limit to the hard one.
+func openFiles() (uint64, error) {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 0, fmt.Errorf("limit of open files: %w", err)
+	}
+	return r.Cur, nil
+}
+
+// shareOut gives sessions and channels what the file asks for if limit has room for it. Else sessions get a quarter of what
+// journal, logs, control socket and DNS leave, because they are answered at once, and channels the rest.
+func shareOut(limit uint64, cfg *config.Config) shares {
+	const others = 192 // control socket 64, DNS 64, journal and logs with room
+	left := int(min(limit, 1<<30))
+	left -= min(others, left/4)
+	asked := shares{cfg.Milter.MaxSessions, cfg.Queue.Channels}
+	if 2*asked.sessions+perChannel*asked.channels <= left {
+		return asked
+	}
+	s := shares{sessions: min(asked.sessions, max(left/4/2, 1))}
+	s.channels = min(asked.channels, max((left-2*s.sessions)/perChannel, 1))
+	return s
+}
+
+// tell writes the line about it: a warning with the repair when the file asked for more.
+func (s shares) tell(limit uint64, cfg *config.Config, log hclog.Logger) {
+	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", s.channels, "idle", s.channels}
+	if s == (shares{cfg.Milter.MaxSessions, cfg.Queue.Channels}) {
+		log.Info("open files", args...)
+		return
+	}
+	need := 192 + 2*cfg.Milter.MaxSessions + perChannel*cfg.Queue.Channels
+	log.Warn(fmt.Sprintf("the limit of open files is too low for milter.max_sessions = %d and queue.channels = %d: both are smaller until LimitNOFILE is at least %d",
+		cfg.Milter.MaxSessions, cfg.Queue.Channels, need), args...)
+}
