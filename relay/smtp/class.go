@@ -97,12 +97,12 @@ func (v Verdict) Gone() bool { return v.Permanent && v.Class == BadMailbox }
 // (RFC 3463, RFC 5248), then vaguer words, then code and stage. A reply of code 0 stands for a failure without one.
 func Classify(r Reply, at string) Verdict {
 	var buf [maxClassText + 2*utf8Max]byte
-	text, embedded := normalise(buf[:0], r)
+	text, embedded, address := normalise(buf[:0], r)
 	status := r.Enhanced
 	if vagueStatus(status) && embedded != "" {
 		status = embedded
 	}
-	q := question{code: r.Code, detail: detailOf(status), at: at, text: text}
+	q := question{code: r.Code, detail: detailOf(status), at: at, text: text, address: address}
 	v := q.verdict()
 	v.Permanent = r.Code >= 500 || r.Code == 0 && strings.HasPrefix(status, "5")
 	return q.checked(v)
@@ -110,16 +110,21 @@ func Classify(r Reply, at string) Verdict {
 
 // question is one reply, prepared.
 type question struct {
-	code   int
-	detail string // of the enhanced status code: "7.1" of "5.7.1"
-	at     string
-	text   string // see normalise
+	code    int
+	detail  string // of the enhanced status code: "7.1" of "5.7.1"
+	at      string
+	text    string // see normalise
+	address bool   // the text names an address
 }
 
 func (q *question) verdict() Verdict {
 	tables := indexes()
 	if r := tables[0].match(q, clearRules); r != nil {
 		return Verdict{Class: r.class, Scope: r.scope}
+	}
+	found := q.hints()
+	if s := q.add(sureSums, found); s != nil {
+		return Verdict{Class: s.class, Scope: s.scope}
 	}
 	vague := tables[1].match(q, vagueRules)
 	if v, ok := statuses[q.detail]; ok && q.credible(v, vague) {
@@ -128,6 +133,9 @@ func (q *question) verdict() Verdict {
 	if vague != nil {
 		return Verdict{Class: vague.class, Scope: vague.scope}
 	}
+	if s := q.add(lastSums, found); s != nil {
+		return Verdict{Class: s.class, Scope: s.scope}
+	}
 	return q.byGroup()
 }
 
@@ -135,6 +143,8 @@ func (q *question) verdict() Verdict {
 // that takes nothing now), and when the words hint at another reason.
 func (q *question) credible(v Verdict, vague *rule) bool {
 	switch {
+	case v.Class == TLS && q.code >= 500 && q.code <= 504: // a command, not its encryption
+		return false
 	case v.Class != BadMailbox:
 		return true
 	case vague != nil && vague.class != BadMailbox && vague.scope != ScopeRecipient:

@@ -237,7 +237,7 @@ func TestRulesAreInNormalForm(t *testing.T) {
 				}
 				for part := range strings.SplitSeq(words, " ... ") {
 					part = strings.TrimPrefix(part, "^ ")
-					got, _ := normalise(nil, Reply{Lines: []string{part}})
+					got, _, _ := normalise(nil, Reply{Lines: []string{part}})
 					if strings.TrimSpace(strings.TrimPrefix(got, "^ ")) != strings.TrimSpace(part) {
 						t.Errorf("%q is read as %q", part, got)
 					}

@@ -25,6 +25,8 @@ func (r *rule) applies(q *question) bool {
 	switch r.when {
 	case "":
 		return true
+	case "50x":
+		return q.code >= 500 && q.code <= 504
 	case "4xx":
 		return q.code/100 == 4
 	case "5xx":

@@ -11,7 +11,7 @@ var clearRules = []rule{
 		"receiving mail at a rate", "receiving email at a rate", "receiving mail too", "receiving email too",
 		"receiving messages too", "recipient thread limit", "too many messages for this user",
 		"too many messages for this recipient", "too many messages to this", "message receive limit",
-		"messages they can receive", "has received too many", "mailbox unavailable or access denied",
+		"messages they can receive", "has received too many", "unavailable or access", "{recipient|user|mailbox} has exceeded their limit",
 		"recipient is receiving", "mailbox received too", "user received too", "received too much",
 		"recipient rate limit", "limit for this recipient", "limit for this user", "too many mails for this",
 		"receivingrate",
@@ -22,7 +22,7 @@ var clearRules = []rule{
 		"number of recipients exceeds", "only one recipient", "one recipient at a time", "rp rcl", "rp trc",
 	}},
 	{MailboxFull, ScopeRecipient, "", []string{
-		"too many messages on the server", "too many mails on", "zuviele mails auf",
+		"too many {messages|messagens|mails} {on|in} {the server|this}", "too many mails on", "zuviele mails auf", "than the space",
 	}},
 	{Greylisting, ScopeMessage, "", []string{
 		"greylist", "graylist", "grey list", "gray list", "greylst", "internal resource temporarily unavailable",
@@ -33,16 +33,16 @@ var clearRules = []rule{
 		"aup cdrbl", "aup cxbl", "aup cxsndr", "aup in 1", "aup out", "ip is rejected",
 		"not authorized to send email directly", "ts01", "ts02", "ts03", "sc 00", "dy 00", "ip is hangup",
 		"is currently blocked", "no access for this ip", "mail is blocked automatically", "intrusion prevention",
-		"lpn000", "lpn007 510",
+		"lpn000", "lpn007 510", "due to abuse", "too many spams", "spam origin", "sending spam",
 		"a problem occurred ask your postmaster",
 	}},
 	{Reputation, ScopeSite, "5xx", []string{"unusual rate of"}},
 	{Rate, ScopeSite, "", []string{
 		"unusual rate of", "too many recipients from", "too many recipients received", "connection refused from",
-		"resources unavailable", "service temporarily unavailable try", "message threshold",
+		"resources unavailable", "service temporarily unavailable try", "message threshold", "exceeded threshold", "exceeded permitted",
 	}},
 	{Rate, ScopeSender, "", []string{
-		"sender frequency", "daily sending quota", "reached your daily", "limit exceeded for user",
+		"sender frequency", "submission quota", "daily sending quota", "reached your daily", "limit exceeded for user",
 	}},
 	{Other, ScopeUnknown, "", []string{
 		"protocol violation", "multiple destination domains", "temporary lookup failure",
@@ -52,11 +52,16 @@ var clearRules = []rule{
 		"disk full",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
-		"not listed in domino", "not listed in the directory", "not listed in directory",
+		"handle mail for {that|this} user", "list of {allowed|valid} recipients", "no such id ",
+		"not listed in {domino|the|directory|public name|our|this}", "not in name directory",
+	}},
+	{Network, ScopeSite, "", []string{
+		"in the queue too long", "has been in the queue", "could not be delivered for", "could not deliver for",
+		"retry timeout exceeded", "retry time not reached", "unable to deliver message after", "envelope expired",
 	}},
 	{Content, ScopeMessage, "", []string{
 		"ou 00", "mcspamsignature", "your message failed several", "spam classification", "its content presents",
-		"too much mail data", "blocked using spam pattern", "duplicate header",
+		"too much mail data", "blocked using spam pattern", "duplicate header", "password protected", "multi.surbl", "multi.uribl", "url host", "a url ", "content polic",
 	}},
 	{Rate, ScopeSite, "4xx", []string{"service refuse", "aup cxthrt", "aup cxcnct"}},
 	{Reputation, ScopeSite, "5xx", []string{"service refuse"}},
@@ -75,7 +80,10 @@ var clearRules = []rule{
 	}},
 	{Policy, ScopeMessage, "", []string{"blocked by ... policy",
 		"email policy violation"}},
-	{BadDomain, ScopeRecipient, "", []string{"relaying denied", "had no relevant answers", "doesnt receive email"}},
+	{BadDomain, ScopeRecipient, "", []string{
+		"relaying denied", "relay access denied", "credentials for relay", "open relay {not|is not}", "permitted to relay", "allowed to relay", "had no relevant answers",
+		"doesnt receive email", "indicated no smtp service", "couldnt find any host", "cannot resolve ... domain",
+	}},
 	{Policy, ScopeRecipient, "", []string{"sender not pre approved"}},
 	// What is said about the sender's address: its domain, not the recipient's, does not exist.
 	{Auth, ScopeSender, "", []string{
@@ -95,14 +103,14 @@ var clearRules = []rule{
 	{Auth, ScopeSite, "", []string{
 		"authentication required", "smtp auth", "authentication is required", "must authenticate", "not authenticated",
 		"authenticate first", "requires authentication", "auth required", "pop before smtp",
-		"client was not authenticated", "cannot authenticate", "login attempts", "username and password",
+		"client was not authenticated", "cannot authenticate", "mail before sending", "login attempts", "username and password",
 		"need to authenticate", "unauthorized client", "check mail first", "bad username or password",
 		"authentication credentials invalid", "authentication failed", "authentication failure", "auth error",
 		"credentials rejected",
 	}},
 	{TLS, ScopeSite, "", []string{
 		"starttls", "tls required", "tls is required", "requires tls", "require tls", "requiretls", "tls handshake",
-		"tls negotiation", "tls connection", "without tls", "use tls", "using tls", "tls 1", "tlsv1", "security subsystem",
+		"tls negotiation", "tls connect", "without tls", "use tls", "using tls", "tls 1", "tlsv1", "security subsystem",
 		"tls version", "tls session",
 		"tls error", "tls alert", "tls not", "tls unavailable", "encryption required", "encryption needed",
 		"encryption is required", "encrypted connection", "ssl ", "certificate", "plaintext connection",
@@ -129,7 +137,7 @@ var clearRules = []rule{
 		"cannot verify sender", "sender could not be verified", "verification failed for", "callback", "callout",
 		"sending address not accepted", "mail from domain", "domain in your from", "domain in sender", "sender denied",
 		"bad sender", "from domain is invalid", "domain is invalid", "null sender", "empty sender", "empty envelope",
-		"bounce address", "return path", "envelope sender", "not owned by user", "envelope from", "reverse path",
+		"bounce address", "return path", "backscatter", "batv", "envelope sender", "not owned by user", "envelope from", "reverse path",
 		"from address", "mail from address", "mail from invalid", "fake sender", "sender not allowed",
 		"sender is not allowed", "email address is not verified", "sender address is not", "sender mail address",
 		"address of the sender", "adresse expediteur", "expediteur", "absender", "remitente", "remetente", "mittente",
@@ -192,7 +200,7 @@ var clearRules = []rule{
 	}},
 	{Policy, ScopeRecipient, "", []string{
 		"blocked by the recipient", "blocked by recipient", "recipient has blocked", "rejected by recipient",
-		"rejected by the recipient", "recipient preferences", "recipients blacklist", "recipient only accepts",
+		"rejected by the recipient", "recipient preferences", "recipients blacklist", "only accept", "accepts mail from",
 		"not in the recipients", "refused by recipient", "user has blocked", "resolver.rst.notauth",
 		"resolver.rst.restricted", "not authorized to send to", "unifiedgroupagent", "local user only",
 		"local users only", "permission to post", "not allowed to post", "recipient does not accept",
@@ -274,7 +282,7 @@ var clearRules = []rule{
 	// A mailbox that is closed for a moment belongs to a living reader.
 	{Other, ScopeRecipient, "", []string{
 		"temporary locked", "temporarily locked", "temporarily disabled", "temporarily suspended",
-		"temporarily inactive", "temporarily deactivated", "mailbox temporarily", "account temporarily",
+		"temporarily inactive", "temporarily deactivated", "{disabled|suspended|locked|inactive|deactivated} temporar", "mailbox temporarily", "account temporarily",
 		"user temporarily", "mailbox busy", "mailbox is busy", "mailbox locked", "mailbox is locked",
 		"unverified address", "address verification in progress", "recipient verify", "could not verify recipient",
 		"try again later ... user unknown",
@@ -304,11 +312,11 @@ var clearRules = []rule{
 			"|available|of that|in this|such}",
 		"{user|person|recipient|account} {not here|is not here|not local user|is not known here" +
 			"|does not have an account|doesnt have an account|does not have a mailbox|doesnt have a}",
+		"{does not|doesnt} have an {email|account|address|mailbox}", "{email|address|account} has changed",
 		"{user|mailbox|account|recipient} ... {does not exist|doesnt exist|not found|no longer exists}",
-		"no such address", "address unknown", "unknown address or", "^ unknown address", "^ address not found",
-		"^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found", "^ unknown user",
+		"no such address", "address unknown", "^ unknown user",
 		"does not have an account here", "not known here", "not known at this", "not our customer", "not our user",
-		"not user of this", "dont exists that user", "no valid recipients", "bad recipient", "bad destination mailbox",
+		"not user of this", "dont exists that user", "bad recipient", "bad destination mailbox",
 		"userunknown", "recipnotfound", "recipientnotfound", "nosuchuser", "disableduser", "inactiveuser",
 		"resolver.adr.recip", "resolver.adr.exrecip", "recipient no longer", "rcpt does not exist",
 		"not found in the directory", "not present in directory",
@@ -316,26 +324,26 @@ var clearRules = []rule{
 		"disabled recipient", "recipient account is blocked", "compte du destinataire est bloque", "inbounds disabled",
 		"no longer on server", "no longer in use", "do not have a user", "dont have a user", "user has moved", "recipient moved", "validrcptto", "no longer with the", "left the company",
 		"no longer employed",
-		"has left the {company|organi|school|university}", "deactivated mailbox", "account discontinued",
+		"has left the {company|organi|school|university}", "deactivated mailbox", "account discontinued", "due to inactivity", "for inactivity", "extended inactivity", "falta de uso", "inutilizzo",
 		"disabled or discontinued", "closed or disabled", "address is no longer", "address no longer",
 		"mailbox no longer", "account no longer", "user no longer", "unrecognized recipient",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
 		"destinataire invalide", "{utilisateur|destinataire|adresse|compte|boite} ... nexiste pas",
-		"{benutzer|empfänger|empfaenger|postfach|konto|mailbox|adresse} ... existiert nicht",
+		"{benutzer|empfanger|empfaenger|postfach|konto|mailbox|adresse} ... existiert nicht",
 		"kein solcher {benutzer|empf}",
-		"{usuario|destinatario|cuenta|buzon|buzón|direccion|dirección|usuário|destinatário|conta} ... {no existe" +
-			"|não existe|nao existe|inexistente}",
+		"{usuario|destinatario|cuenta|buzon|buzon|direccion|direccion|usuario|destinatario|conta} ... {no existe" +
+			"|nao existe|nao existe|inexistente}",
 		"{odbiorca|konto|adres|skrzynka} ... nie istnieje", "{gebruiker|ontvanger|adres|postbus} ... bestaat niet",
 		"{пользователь|адресат|получатель|почтовый ящик|ящик} ... {не существует|не найден}",
 		"нет такого пользователя", "{用户|收件人|邮箱|帐号|账号}不存在", "destinataire inconnu", "destinataire inexistant",
 		"adresse inconnue", "adresse inexistante", "utilisateur inconnu", "utilisateur inexistant",
 		"adresse d au moins un destinataire", "adresse dau moins un destinataire", "boite inconnue",
-		"empfanger unbekannt", "unbekannter empf", "empfänger unbekannt", "empfaenger unbekannt",
+		"empfanger unbekannt", "unbekannter empf", "empfanger unbekannt", "empfaenger unbekannt",
 		"unbekannter benutzer", "benutzer unbekannt", "adresse unbekannt", "postfach nicht", "usuario desconocido",
 		"usuario no existe", "destinatario desconocido", "cuenta no existe", "buzon no existe", "direccion no existe",
-		"usuario inexistente", "cuenta inexistente", "usuario desconhecido", "usuário desconhecido", "usuário não",
-		"usuario nao", "destinatário desconhecido", "destinatário inexistente", "conta inexistente",
+		"usuario inexistente", "cuenta inexistente", "usuario desconhecido", "usuario desconhecido", "usuario nao",
+		"usuario nao", "destinatario desconhecido", "destinatario inexistente", "conta inexistente",
 		"destinatario sconosciuto", "destin sconosciuto", "destinatario inesistente", "utente sconosciuto",
 		"utente inesistente", "indirizzo inesistente", "indirizzo sconosciuto", "casella inesistente",
 		"destinatario errato", "nie ma takiego", "nieznany", "konto niedostepne", "onbekende gebruiker",
@@ -343,10 +351,13 @@ var clearRules = []rule{
 	}},
 	// Directory based blocking of Exchange Online: no such recipient in the tenant. The same words with 5.7.1 are a rule's.
 	{BadMailbox, ScopeRecipient, "4.1", []string{"access denied", "recipient address rejected"}},
-	{Other, ScopeUnknown, "", []string{
+	{Other, ScopeUnknown, "50x", []string{
 		"bad sequence", "improper sequence", "use helo", "helo first", "hello first", "ehlo first", "sequence error",
 		"need rcpt", "rcpt first", "need mail", "command not", "unrecognized command", "unknown command",
-		"syntax error in parameters", "command unrecognized", "internal error", "internal system error",
+		"syntax error in parameters", "command unrecognized",
+	}},
+	{Other, ScopeUnknown, "", []string{
+		"internal error", "internal system error",
 		"internal server error", "local error in processing", "temporary local problem", "local problem",
 		"out of memory", "configuration error", "upstream error",
 	}},
@@ -366,7 +377,7 @@ var vagueRules = []rule{
 	{MailboxFull, ScopeRecipient, "", []string{"quota "}},
 	{Content, ScopeMessage, "", []string{"{message|mail|email} {was|has been|is} blocked"}},
 	{Reputation, ScopeSite, "", []string{"blocked", "abuse", "banned"}},
-	{Content, ScopeMessage, "", []string{"spam", "bulk", "permanent failure for one or more recipients"}},
+	{Content, ScopeMessage, "", []string{"spam", "bulk", "antispam", "antyspam", "permanent failure for one or more recipients"}},
 	{Content, ScopeMessage, AtDot, []string{"message filtered"}},
 	{Rate, ScopeSite, "4xx", []string{"recipient address rejected service"}},
 	{Policy, ScopeRecipient, "", []string{
@@ -381,7 +392,8 @@ var vagueRules = []rule{
 	{Policy, ScopeSender, AtMAIL, []string{"does not exist", "doesnt exist"}},
 	{Other, ScopeRecipient, "5xx", []string{"try again", "try later", "retry later", "temporar"}},
 	{BadMailbox, ScopeRecipient, "5xx", []string{
-		"unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available",
+		"^ address not found", "^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found",
+		"no valid recipients", "unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available",
 		"mailbox is unavailable", "unavailable mail user",
 	}},
 	{Other, ScopeRecipient, "", []string{"undeliverable address"}},

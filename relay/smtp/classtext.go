@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -15,7 +16,7 @@ const utf8Max = utf8.UTFMax
 // The values in a URL are words of their own, since some providers say there what they mean.
 // A word with an @ is left out, because an address says nothing about a failure. It also finds the first enhanced status
 // code in the text: qmail writes it last, and some gateways repeat the reply of another server.
-func normalise(to []byte, r Reply) (text, status string) {
+func normalise(to []byte, r Reply) (text, status string, address bool) {
 	to = append(to, '^', ' ')
 	for _, line := range r.Lines {
 		for len(line) > 0 && len(to) < maxClassText {
@@ -24,10 +25,11 @@ func normalise(to []byte, r Reply) (text, status string) {
 			if status == "" {
 				status = statusIn(word, r.Code)
 			}
+			address = address || strings.IndexByte(word, '@') >= 0
 			to = appendNormal(to, word)
 		}
 	}
-	return string(to), status
+	return string(to), status, address
 }
 
 // nextWord cuts line behind its first word. Very long words, such as base64, are cut short.
@@ -49,12 +51,13 @@ func isSpace(b byte) bool { return b <= ' ' }
 
 // appendNormal appends word, or its parts, each followed by a space.
 func appendNormal(to []byte, word string) []byte {
+	if before, after, found := cutAddress(word); found {
+		return appendNormal(appendNormal(to, before), after)
+	}
 	start := len(to)
 	inName := isName(word)
 	for _, r := range word {
 		switch {
-		case r == '@':
-			return to[:start]
 		case len(to) >= maxClassText:
 			return append(to, ' ')
 		case r == '\'' || r == '’' || r == '`':
@@ -65,7 +68,7 @@ func appendNormal(to []byte, word string) []byte {
 		case r < utf8.RuneSelf:
 			to = append(to, lower(byte(r)))
 		case r != utf8.RuneError:
-			to = utf8.AppendRune(to, unicode.ToLower(r))
+			to = appendLetter(to, unicode.ToLower(r))
 		}
 	}
 	for len(to) > start && !isAlnum(to[len(to)-1]) && to[len(to)-1] < utf8.RuneSelf {
@@ -110,4 +113,38 @@ func lower(b byte) byte {
 		return b + 'a' - 'A'
 	}
 	return b
+}
+
+// cutAddress takes the first mail address out of word.
+func cutAddress(word string) (before, after string, found bool) {
+	at := strings.IndexByte(word, '@')
+	if at < 0 {
+		return word, "", false
+	}
+	start, end := at, at+1
+	for start > 0 && inAddress(word[start-1]) && !(word[start-1] == '.' && (start < 2 || word[start-2] == '.')) {
+		start--
+	}
+	for end < len(word) && (inAddress(word[end]) || word[end] == '@') && !strings.HasPrefix(word[end:], "..") {
+		end++
+	}
+	return word[:start], word[end:], true
+}
+
+func inAddress(b byte) bool {
+	return isAlnum(b) || b >= utf8.RuneSelf || strings.IndexByte(".-_+=/&'!#$%*?^~{}|", b) >= 0
+}
+
+// plain are the letters U+00E0 to U+017F without their accents: some servers write them, some do not.
+const plain = "aaaaaaaceeeeiiiidnooooo ouuuuyty" +
+	"aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkkllllllllllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs"
+
+const firstAccent = 0xE0
+
+// appendLetter appends r, in lower case already, without its accent.
+func appendLetter(to []byte, r rune) []byte {
+	if i := int(r) - firstAccent; i >= 0 && i < len(plain) {
+		return append(to, plain[i])
+	}
+	return utf8.AppendRune(to, r)
 }
