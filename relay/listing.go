@@ -2,7 +2,7 @@ package relay
 
 // Listing is one waiting message, in the keys of "postqueue -j", with ours at the end.
 type Listing struct {
-	QueueName    string       `json:"queue_name"` // "active" or "deferred"
+	QueueName    string       `json:"queue_name"` // "active" or, when nothing of it can be sent now, "deferred"
 	QueueID      string       `json:"queue_id"`
 	ArrivalTime  int64        `json:"arrival_time"` // Unix seconds
 	MessageSize  int64        `json:"message_size"`
@@ -20,7 +20,7 @@ type ListedRcpt struct {
 	OrigAddress string `json:"orig_address,omitempty"`
 	DelayReason string `json:"delay_reason,omitempty"`
 	Domain      string `json:"domain"`
-	State       string `json:"state"` // "active", "busy" or "deferred"
+	State       string `json:"state"` // "active", "busy", "deferred", or "held": its queue is kept from being sent, see DelayReason
 	Attempts    int    `json:"attempts"`
 	NextAttempt int64  `json:"next_attempt"` // Unix seconds; 0 as soon as its queue gets a channel
 
@@ -38,6 +38,7 @@ type Status struct {
 	Wrappers   int64 `json:"wrappers"`    // shared bodies in use
 	Queues     int64 `json:"queues"`      // queues in the map
 	Active     int64 `json:"active"`      // nodes ready to go
+	Held       int64 `json:"held"`        // nodes whose queue is kept from being sent
 	Busy       int64 `json:"busy"`        // nodes under way
 	Deferred   int64 `json:"waiting"`     // nodes deferred
 	Sent       int64 `json:"sent"`        // recipients, since start
@@ -53,7 +54,7 @@ type QueueStatus struct {
 	Domain   string `json:"domain"`
 	Class    string `json:"class,omitempty"`
 	Siblings int    `json:"siblings"`
-	Active   int    `json:"active"`
+	Active   int    `json:"active"` // linked, also when the queue is held
 	Busy     int    `json:"busy"`
 	Deferred int    `json:"deferred"`
 	Oldest   int64  `json:"oldest"` // Unix seconds of the oldest waiting message's arrival

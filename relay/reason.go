@@ -14,15 +14,17 @@ const (
 	ReasonDNS
 	// ReasonSite: the site is closed because it could not be reached or turned everything away.
 	ReasonSite
-	// ReasonConnection: the site has as many connections at work as it is given.
+	// ReasonConnection: the site has as many connections at work as it is given. Its mail is under way.
 	ReasonConnection
+	// ReasonAnswer: the site is being tried and has not answered yet.
+	ReasonAnswer
 	// ReasonJournal: nothing is sent because it could not be recorded that it is being sent.
 	ReasonJournal
 	// ReasonMachine: this machine lacks something that every connection needs, like file descriptors.
 	ReasonMachine
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "journal", "machine"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }
@@ -58,6 +60,10 @@ func WaitFor(kind ReasonKind, who, text string, until time.Time) Reason {
 
 // Waits reports whether r holds anything up.
 func (r Reason) Waits() bool { return r.Kind != ReasonNone }
+
+// Holds reports whether r keeps mail from being sent, so that it must not be shown as active. Mail that waits for its turn at
+// a site that works is not held.
+func (r Reason) Holds() bool { return r.Waits() && r.Kind != ReasonConnection }
 
 // UnixNext is Until in Unix seconds; 0 when there is no such time.
 func (r Reason) UnixNext() int64 { return unix(r.Until) }

@@ -30,7 +30,11 @@ func (s *shard) sum(st *Status) {
 	for _, siblings := range s.queues {
 		st.Queues += int64(len(siblings))
 		for _, q := range siblings {
-			st.Active += int64(q.Len())
+			if q.reason.Holds() {
+				st.Held += int64(q.Len())
+			} else {
+				st.Active += int64(q.Len())
+			}
 			st.Busy += int64(q.busy)
 		}
 	}
@@ -145,13 +149,16 @@ func (h *Handler) listNode(l *Listing, n *Node) {
 	if n.state == stateGone {
 		return
 	}
-	if n.state != stateDeferred {
+	why, state := n.waitsFor(), n.state.String()
+	switch {
+	case n.state == stateActive && why.Holds():
+		state = "held"
+	case n.state != stateDeferred:
 		l.QueueName = "active"
 	}
-	why := n.waitsFor()
 	for _, i := range slices.Concat(n.Rcpts, n.later) {
 		l.Recipients = append(l.Recipients, ListedRcpt{
-			Address: n.Message.Rcpts[i].Addr, Domain: n.Domain, State: n.state.String(),
+			Address: n.Message.Rcpts[i].Addr, Domain: n.Domain, State: state,
 			Attempts: n.Visits, DelayReason: why.Text, NextAttempt: why.UnixNext(), DelayKind: why.Kind, DelayWho: why.Who,
 		})
 	}
@@ -167,8 +174,10 @@ func (n *Node) waitsFor() Reason {
 	switch {
 	case n.state == stateDeferred:
 		own.Until = n.Due
-	case n.queue != nil && n.queue.reason.Waits():
+	case n.state == stateActive && n.queue != nil && n.queue.reason.Waits():
 		return n.queue.reason
+	case own.Waits():
+		own.Kind = ReasonNone // it waited for that, and does no more
 	}
 	return own
 }

@@ -39,7 +39,7 @@ type reckoning struct {
 func (t *tally) progress() string {
 	s := t.queue.Status()
 	rate := float64(s.Sent) / time.Since(t.begin).Seconds()
-	return fmt.Sprintf("taken %d  sent %d  bounced %d  waiting %d  %.0f/s", t.mta.taken.Load(), s.Sent, s.Bounced, s.Active+s.Busy+s.Deferred, rate)
+	return fmt.Sprintf("taken %d  sent %d  bounced %d  waiting %d  %.0f/s", t.mta.taken.Load(), s.Sent, s.Bounced, s.Active+s.Busy+s.Held+s.Deferred, rate)
 }
 
 // ended is how many messages were sent or bounced, by the daemon's own numbers.

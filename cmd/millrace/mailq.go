@@ -95,6 +95,8 @@ func nextTime(r *relay.ListedRcpt) string {
 	switch {
 	case r.State == "busy":
 		return "is now"
+	case r.NextAttempt == 0 && r.State == "held":
+		return "as soon as that has ended"
 	case r.NextAttempt == 0:
 		return "as soon as its queue has its turn"
 	default:

@@ -48,8 +48,8 @@ func printStatus(w io.Writer, s *console.Status) error {
 	for i := range s.Doors {
 		printDoor(&b, &s.Doors[i])
 	}
-	fmt.Fprintf(&b, "queued   %d messages, %s, in %d queues; of their nodes %d active, %d busy, %d deferred\n",
-		s.Messages, bytesize(s.Bytes), s.Queues, s.Active, s.Busy, s.Deferred)
+	fmt.Fprintf(&b, "queued   %d messages, %s, in %d queues; of their nodes %d active, %d busy, %d held up, %d deferred\n",
+		s.Messages, bytesize(s.Bytes), s.Queues, s.Active, s.Busy, s.Held, s.Deferred)
 	fmt.Fprintf(&b, "done     %d sent, %d bounced, %d expired, %d handed back; %d deferrals\n",
 		s.Sent, s.Bounced, s.Expired, s.HandedBack, s.Deferrals)
 	fmt.Fprintf(&b, "since    start: %d messages taken, %d restored, %d removed; %d deliveries may have been made twice\n",

@@ -192,7 +192,10 @@ func (a *agent) connect() bool {
 // site waits on, uncharged. An error of this machine says nothing about the site, and charges nobody.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
-	conn, failed := a.site.dialHosts(avoid)
+	conn, failed := a.site.dialHosts(avoid, func(peer string) {
+		a.queue.Wait(relay.WaitFor(relay.ReasonAnswer, a.site.Key, fmt.Sprintf("connecting to %s since %s", peer, time.Now().Format(time.TimeOnly)), time.Time{}))
+	})
+	a.queue.Resume()
 	switch {
 	case failed == nil:
 		conn.Limit(a.m.cfg.MessagesPerConnection)

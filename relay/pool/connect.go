@@ -10,8 +10,9 @@ import (
 
 // dialHosts tries the hosts of a fresh plan in turn, but not the host named avoid. It returns the error of the last host
 // tried, which is the one that mail to this site will wait for. The plan is made anew for each connection: equal hosts stand
-// in random order (RFC 5321 section 5.1), so that the connections of one site spread over them.
-func (s *Site) dialHosts(avoid string) (*smtp.Conn, *failure) {
+// in random order (RFC 5321 section 5.1), so that the connections of one site spread over them. trying is told of each host
+// before it is tried.
+func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *failure) {
 	r := s.current()
 	if r.Err != nil {
 		return nil, &failure{reply: routeReply(r.Err)}
@@ -28,6 +29,7 @@ func (s *Site) dialHosts(avoid string) (*smtp.Conn, *failure) {
 			last = &failure{peer: peerOf(addr), reply: smtp.Reply{Enhanced: "4.4.1", Lines: []string{"connect to " + peerOf(addr) + ": " + why}}}
 			continue
 		}
+		trying(peerOf(addr))
 		conn, err := s.m.hosts.reach(ctx, addr, cfg)
 		if err == nil && !r.Static {
 			err = loops(conn, addr, s.m.hostname, cfg.Hostname)

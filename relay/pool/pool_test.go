@@ -181,7 +181,7 @@ func TestStopFinishesTransactions(t *testing.T) {
 	}
 	w.stop()
 	s := w.handler.Status()
-	if int(s.Sent) != w.sink.Count() || s.Busy != 0 || s.Sent+s.Active+s.Deferred != 200 {
+	if int(s.Sent) != w.sink.Count() || s.Busy != 0 || s.Sent+s.Active+s.Held+s.Deferred != 200 {
 		t.Errorf("after Stop: %d arrived, status %+v", w.sink.Count(), s)
 	}
 }

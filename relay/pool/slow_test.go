@@ -2,9 +2,11 @@ package pool
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/sink"
 )
@@ -87,4 +89,22 @@ func TestHangingSitesDoNotFillProbation(t *testing.T) {
 	w.listen("x", sink.Character{})
 	w.send("u@x")
 	w.eventually("the new site has its mail", func() bool { return w.sink.Count() == 1 })
+}
+
+// TestSilentReceiverHasAReason: while a site is being tried, its mail says so, and is not shown as active.
+func TestSilentReceiverHasAReason(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.retime(func(t *smtp.Timeouts) { t.Banner = time.Minute })
+	w.route("mute", w.silent("mute"))
+	w.send("a@mute")
+	w.eventually("the listing says that it is being tried", func() bool {
+		for l := range w.handler.Messages {
+			r := l.Recipients[0]
+			return l.QueueName == "deferred" && r.State == "held" && r.DelayKind == relay.ReasonAnswer && strings.HasPrefix(r.DelayReason, "connecting to mx.mute[127.0.0.1]:")
+		}
+		return false
+	})
+	if s := w.handler.Status(); s.Held != 1 || s.Active != 0 {
+		t.Errorf("%+v", s)
+	}
 }
