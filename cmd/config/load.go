@@ -111,7 +111,7 @@ func (l *loader) check(cfg *Config) {
 	l.errs = append(l.errs, errs...)
 }
 
-// place gives errors about keys the places of these keys.
+// place gives errors about keys the places of these keys. An error about a missing key gets the place of its table.
 func (l *loader) place(errs Errors) {
 	for _, e := range errs {
 		e.File = l.file

@@ -105,7 +105,7 @@ func (v *verdict) smtp(c smtp.Config) {
 	v.table("smtp", c.Validate())
 }
 
-// crosscheck judges keys of different tables against each other.
+// crosscheck judges keys of different tables against each other: no part sees more than its own table.
 func (v *verdict) crosscheck(c *Config) {
 	for i, spec := range c.Milter.Listen {
 		if network, path, err := milter.ParseListen(spec); err == nil && network == "unix" && path == c.Control.Socket {
@@ -136,7 +136,8 @@ func trimRoute(err error, domain string) error {
 	return errors.New(strings.TrimPrefix(err.Error(), fmt.Sprintf("route %q: ", domain)))
 }
 
-// oneOf is nil when given is one of the words. Its error lists them all.
+// oneOf is nil when given is one of the words. Its error lists them all: an operator must not need the manual for three
+// words.
 func oneOf(given string, words ...string) error {
 	if slices.Contains(words, given) {
 		return nil

@@ -36,7 +36,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestWire: the name in EHLO is the host's, unless [smtp] has another, and TLS is what [pool] says.
+// TestWire: the name in EHLO is the host's, unless [smtp] has another, and [pool] decides about TLS.
 func TestWire(t *testing.T) {
 	for _, test := range []struct{ text, helo, tls string }{
 		{"hostname = 'mail.example.org'", "mail.example.org", "opportunistic"},

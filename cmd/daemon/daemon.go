@@ -34,7 +34,8 @@ import (
 )
 
 const (
-	// startGrace is how long sessions of the MTA are given when the daemon cannot start after all.
+	// startGrace is how long sessions of the MTA are given when the daemon cannot start after all. The doors answer before
+	// the recovery is over, so sessions may be open by then.
 	startGrace = 10 * time.Second
 	// noticeTime is for notifications that wait at the stop. Writing them down takes a commit of the journal and no
 	// network.
@@ -64,7 +65,8 @@ type Daemon struct {
 	cfg *config.Config // replaced as a whole by Reload, never changed: readers keep it without a lock
 }
 
-// New makes the parts of cfg, each after the parts that it is given. New locks and opens the state directory, but starts nothing.
+// New makes the parts of cfg, each after the parts that it is given. New locks and opens the state directory, but starts
+// nothing.
 func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{log: log, cfg: cfg}
 	defer func() {
@@ -149,7 +151,8 @@ func (d *Daemon) Start() error {
 	return nil
 }
 
-// restore puts the messages that the recovery agent finds back into the queues.
+// restore puts the messages that the recovery agent finds back into the queues. It runs on the goroutine of Start; the
+// doors answer meanwhile.
 func (d *Daemon) restore() error {
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)

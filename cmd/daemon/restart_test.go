@@ -13,7 +13,7 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// TestFailedStartLosesNothing: a daemon that cannot open its door leaves what waits in the state directory as it found it.
+// TestFailedStartLosesNothing: a daemon that cannot open its door leaves the waiting mail in the state directory as it was.
 func TestFailedStartLosesNothing(t *testing.T) {
 	d, socket, _ := start(t, sink.Character{Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1 << 20}}})
 	c := dial(t, socket)

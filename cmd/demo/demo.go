@@ -49,8 +49,8 @@ func Run(ctx context.Context, o Options) error {
 	}
 	t := &tally{net: net, mta: newMTA(o, net), daemon: millrace, queue: millrace.Overview(), begin: time.Now()}
 	err = follow(ctx, dir, o, t)
-	t.end = time.Now()
-	t.reckon() // before the stop: reckon asks the daemon for the messages that wait
+	t.end = time.Now() // the stop is no part of the measured time
+	t.reckon()         // before the stop: reckon asks the daemon for the messages that wait
 	stop, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if err := errors.Join(err, millrace.Stop(stop)); err != nil {
@@ -112,7 +112,8 @@ func follow(ctx context.Context, dir string, o Options, t *tally) error {
 	}
 }
 
-// newBar makes the live line. It is visible on a terminal only, and never together with JSON.
+// newBar makes the live line. It is visible on a terminal only, and never together with JSON: a log file would fill with
+// copies of it.
 func newBar(o Options) *progressbar.ProgressBar {
 	f, ok := o.Progress.(*os.File)
 	visible := ok && !o.JSON && isTerminal(f)

@@ -25,10 +25,10 @@ type internet struct {
 	mta     string // address of the listener for bounces
 }
 
-// mtaListener names the listener for bounces in the sink's ledger.
+// mtaListener names the listener for bounces in the sink's ledger, so that the tally tells a bounce from a message.
 const mtaListener = "mta"
 
-// dead is the kind of a domain at which nobody listens.
+// dead is the kind of a domain at which nobody listens. Its mail must wait with a reason and must not be lost.
 const dead = "dead"
 
 // kinds are the characters of the first domains; all others are fast. Each shows one promise: a slow or dead receiver costs
@@ -100,7 +100,8 @@ func closedPort() (string, error) {
 
 func (n *internet) shutDown() { n.sink.Close() }
 
-// hop is an address in Postfix's next-hop syntax.
+// hop is an address in Postfix's next-hop syntax. The brackets keep the resolver away: the demonstration must work without
+// DNS.
 func hop(addr string) string {
 	host, port, _ := net.SplitHostPort(addr)
 	return "[" + host + "]:" + port

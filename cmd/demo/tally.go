@@ -42,7 +42,7 @@ func (t *tally) progress() string {
 	return fmt.Sprintf("taken %d  sent %d  bounced %d  waiting %d  %.0f/s", t.mta.taken.Load(), s.Sent, s.Bounced, s.Active+s.Busy+s.Held+s.Deferred, rate)
 }
 
-// ended is how many messages were sent or bounced, by the daemon's own numbers.
+// ended is how many messages were sent or bounced, by the daemon's own numbers; it only moves the bar.
 func (t *tally) ended() int {
 	s := t.queue.Status()
 	return int(s.Sent + s.Bounced)
@@ -141,7 +141,8 @@ func (r *reckoning) include(o *reckoning) {
 	r.Altered += o.Altered
 }
 
-// addsUp reports whether every message of the campaign was taken and has exactly one end.
+// addsUp reports whether every message of the campaign was taken and has exactly one end: sent, bounced, or still waiting.
+// A message that was left with the MTA counts as a failure too, because the demonstration offers bulk mail only.
 func (r *reckoning) addsUp(messages int) bool {
 	return r.Taken == messages && r.Taken == r.Sent+r.Bounced+r.Waiting && r.Lost == 0 && r.Duplicates == 0 && r.Altered == 0
 }

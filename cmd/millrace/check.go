@@ -24,6 +24,7 @@ does not change the exit status. Nothing is started and nothing is changed.`,
 			if err != nil {
 				return err
 			}
+			// Warnings go to the standard error: the standard output of a script that expects OK stays the same.
 			for _, w := range warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}

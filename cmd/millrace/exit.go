@@ -18,10 +18,10 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1  // a check failed, a message was not found, or any error without a number of its own
-	exitUsage       = 64 // wrong command, flag or argument
+	exitUsage       = 64 // wrong command, flag or argument: a script is wrong, not the daemon
 	exitUnavailable = 69 // the daemon is not reachable
 	exitTryLater    = 75 // an obstacle that may pass: a port in use, another daemon
-	exitPermission  = 77
+	exitPermission  = 77 // not exitUnavailable: the daemon may be well, only this user may not ask it
 	exitConfig      = 78 // the unit file tells systemd not to restart: only a human can repair it
 )
 

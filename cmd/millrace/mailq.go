@@ -15,11 +15,13 @@ import (
 // nullSender is how mailq(1) shows the null sender (RFC 5321 section 4.5.5).
 const nullSender = "MAILER-DAEMON"
 
-// mailq writes listings in the layout of Postfix's mailq(1), which scripts have parsed for decades.
+// mailq writes listings in the layout of Postfix's mailq(1), which scripts have parsed for decades. A layout of our own
+// would be easier to read and would need a second script for each of theirs; our own facts are in "queue show" and in the
+// JSON.
 type mailq struct {
 	w     *bufio.Writer
-	count int64
-	bytes int64
+	count int64 // messages written, for total
+	bytes int64 // their sizes, for total
 }
 
 // entry writes one message, with an empty line in front of all but the first. A failed write stays in the writer; entry
@@ -34,7 +36,7 @@ func (m *mailq) entry(l *relay.Listing) error {
 	m.bytes += l.MessageSize
 	id := clean(l.QueueID)
 	if l.QueueName == "active" {
-		id += "*"
+		id += "*" // as Postfix marks its active queue
 	}
 	m.columns(id, fmt.Sprint(l.MessageSize), clock(l.ArrivalTime), address(l.Sender))
 	// A reason stands above every recipient it holds for, so the recipients without a reason come first.
@@ -58,7 +60,7 @@ func (m *mailq) columns(id, size, arrival, who string) {
 	fmt.Fprintf(m.w, "%-11s %7s %-20s %s\n", id, size, arrival, who)
 }
 
-// total writes the last line.
+// total writes the last line in Postfix's words: scripts look for it to know that the list is complete.
 func (m *mailq) total() {
 	switch m.count {
 	case 0:

@@ -5,6 +5,17 @@
 // a key never changes its meaning.
 //
 // The exit status is one of sysexits(3), as with the MTAs that Millrace stands beside; see exit.go.
+//
+// # Why the socket and not the files
+//
+// Every command that asks about a running daemon asks it through the control socket. The files in the state directory show
+// the past, and the reason why a message waits is in no file. Only "spool" reads the files: it is for the hour in which
+// there is no daemon to ask.
+//
+// # Text from outside
+//
+// Addresses, replies and queue ids come from strangers. The output for people passes each through clean, so that nobody can
+// send a command to an operator's terminal by mail.
 package main
 
 import (

@@ -77,7 +77,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("nobody answers at %s", args[0])
 }
 
-// talker is the program with a daemon in it that only talks: it says what it is told to do and answers at the socket.
+// talker is the program with a daemon that carries no mail: it prints each order it gets and answers at the socket.
 func talker() {
 	p := program{out: os.Stdout, err: os.Stderr}
 	p.open = func(cfg *config.Config, log hclog.Logger) (service, error) {

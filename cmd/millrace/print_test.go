@@ -30,7 +30,7 @@ held up  nothing is sent that cannot be recorded: disk full
 	}
 }
 
-// TestPrintStatusObserving is the screen that convinces, or not: what would be taken, by which rule.
+// TestPrintStatusObserving is the screen by which an operator decides: how much would be taken, and by which rule.
 func TestPrintStatusObserving(t *testing.T) {
 	s := console.Status{Mode: "observe", Doors: []console.Door{{
 		Name: "milter", Seen: 1310, Passed: 106, WouldTake: 1204,

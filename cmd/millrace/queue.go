@@ -14,6 +14,8 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
+// queueCommand only shows. Commands that change the queue need a decision about permissions first: everybody who may open
+// the socket may use all of it.
 func queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
@@ -49,7 +51,8 @@ own at the end. A "*" behind the queue id marks a message with a recipient who w
 	return cmd
 }
 
-// list writes while it reads: the queue may be larger than this program's memory.
+// list writes while it reads: the queue may be larger than this program's memory. The total comes last and only after a
+// complete walk, so a list that broke off cannot be taken for the whole.
 func list(ctx context.Context, c *console.Client, only console.Filter, w io.Writer, asJSON bool) error {
 	out := bufio.NewWriter(w)
 	p := mailq{w: out}

@@ -22,6 +22,7 @@ type program struct {
 // execute runs one command line and returns the exit status. Only main may call os.Exit: deferred functions must run.
 func (p program) execute(ctx context.Context, args []string) int {
 	root := p.rootCommand()
+	// Cobra calls PersistentPreRun when flags and arguments are right: an error before it is a wrong command line.
 	understood := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
@@ -48,6 +49,7 @@ func (p program) printError(cmd *cobra.Command, err error) {
 	}
 }
 
+// rootCommand makes a new tree for each run: cobra keeps the values of flags in its commands.
 func (p program) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "millrace",

@@ -34,11 +34,12 @@ type service interface {
 	Stop(context.Context) error
 }
 
-// openDaemon is the service of the program; see program.open.
+// openDaemon makes the service of the real program. It is a function and not daemon.New itself, because a nil *Daemon in a
+// service would not compare equal to nil.
 func openDaemon(cfg *config.Config, log hclog.Logger) (service, error) {
 	d, err := daemon.New(cfg, log)
 	if err != nil {
-		return nil, err // d would be a nil *Daemon in a service that is not nil
+		return nil, err
 	}
 	return d, nil
 }
@@ -73,7 +74,7 @@ func serve(path string, logTo io.Writer, open func(*config.Config, hclog.Logger)
 		return err
 	}
 	log := newLog(logTo, cfg.Log.LogLevel())
-	signals := make(chan os.Signal, 8)
+	signals := make(chan os.Signal, 8) // room for all that arrive during a recovery: Notify drops a signal that finds none
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	s, err := open(cfg, log)
@@ -111,7 +112,8 @@ type runner struct {
 	notify   func(state string)
 }
 
-// run returns when the service has stopped.
+// run returns when the service has stopped. The watchdog's tick is answered in the same loop that serves signals: a reload
+// that hangs stops the ticks, and systemd starts the daemon anew.
 func (r *runner) run() error {
 	if err := r.service.Start(); err != nil {
 		return err
@@ -174,7 +176,7 @@ func (r *runner) stop(first os.Signal) error {
 			r.notify(systemd.SdNotifyWatchdog)
 		case sig := <-r.signals:
 			if sig == syscall.SIGHUP || sig == syscall.SIGUSR1 {
-				continue
+				continue // no wish to hurry: log rotation may come during the drain
 			}
 			if ctx.Err() != nil {
 				return errForced

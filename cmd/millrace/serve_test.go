@@ -18,7 +18,7 @@ import (
 	"github.com/millrace/millrace/cmd/config"
 )
 
-// scripted is a service that writes down what it is asked.
+// scripted is a service that writes down each call.
 type scripted struct {
 	did      []string
 	startErr error
@@ -50,7 +50,7 @@ type harness struct {
 	*runner
 	s       *scripted
 	signals chan os.Signal
-	told    []string // what systemd was told, first lines only
+	told    []string // messages to systemd, first lines only
 	logged  strings.Builder
 	result  chan error
 }

@@ -28,6 +28,8 @@ func spoolCommand() *cobra.Command {
 	return cmd
 }
 
+// spoolVerifyCommand takes no lock, so that a cron job may run it beside the daemon. The record being written at that
+// moment is not damage: Verify knows a commit that has not ended.
 func spoolVerifyCommand() *cobra.Command {
 	var where stateFlags
 	cmd := &cobra.Command{
@@ -76,6 +78,8 @@ be running.`,
 	return cmd
 }
 
+// spoolSalvageCommand is a command of its own and no flag of serve: a start that repaired by itself would turn a wrong
+// mount into a loss that nobody has agreed to.
 func spoolSalvageCommand() *cobra.Command {
 	var where stateFlags
 	var asJSON bool

@@ -41,7 +41,8 @@ daemon is not reachable.`,
 	return cmd
 }
 
-// printStatus writes the lines for people. Scripts have --json.
+// printStatus writes the lines for people, from the way in to the disk. Obstacles come last, next to the prompt. The order
+// is always the same, so that two screens can be compared. Scripts have --json.
 func printStatus(w io.Writer, s *console.Status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s on %s, mode %s, up %s, pid %d\n", s.Version, s.Hostname, s.Mode, time.Duration(s.Uptime)*time.Second, s.PID)
@@ -108,7 +109,8 @@ func printDNS(b *strings.Builder, d *console.DNS) {
 		d.Healthy, d.Entries, d.Hits, d.Misses, d.Lookups, d.Failures, d.Waiting)
 }
 
-// printJournal writes nothing for a daemon that told nothing.
+// printJournal writes nothing for a daemon that told nothing. Damaged, lost and missing records have lines of their own: an
+// operator must not overlook one in a row of numbers.
 func printJournal(b *strings.Builder, j *console.Journal) {
 	if j.Ack == "" {
 		return

@@ -54,7 +54,7 @@ func noSuchUser(rcpt int) Failure {
 	}
 }
 
-// report is what the golden files' tests change.
+// report is the notification that the tests of the golden files start from and change.
 func report(failures ...Failure) Report {
 	return Report{
 		Name: "1000", Hostname: "mail.example.org", Date: arrived.Add(30 * time.Second),
@@ -121,7 +121,7 @@ func joined(header, body []byte) []byte {
 	return append(append(append([]byte(nil), header...), "\r\n"...), body...)
 }
 
-// checkWire looks for what must not be in mail.
+// checkWire looks for bytes that must not be in mail.
 func checkWire(t *testing.T, msg []byte) {
 	t.Helper()
 	if !plain(msg) {
@@ -258,7 +258,7 @@ func TestComposeErrors(t *testing.T) {
 	}
 }
 
-// RET=FULL is honoured for what is small and can stand in a MIME part as it is.
+// RET=FULL is honoured for a message that is small and can stand in a MIME part as it is.
 func TestComposeReturn(t *testing.T) {
 	big := strings.Repeat("0123456789\r\n", 200)
 	tests := []struct {

@@ -25,13 +25,13 @@ type heart struct {
 	log    *bytes.Buffer
 
 	mu       sync.Mutex
-	err      error            // what Accept answers
+	err      error            // the answer of Accept
 	tries    []time.Duration  // when Accept was called, since start
 	accepted []*relay.Message // in order
 	reported []string         // "message/recipient=notification"
 	pending  map[relay.ID]int // recipients still to be settled
 	released map[relay.ID]int
-	holds    map[relay.ID]int // how often it is held, when that is not once
+	holds    map[relay.ID]int // number of holds on a message; one without an entry
 	nextID   relay.ID
 	start    time.Time
 }
@@ -109,7 +109,7 @@ func (h *heart) run() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// expect compares what happened so far.
+// expect compares the notifications and the reports so far.
 func (h *heart) expect(when string, accepted int, reported ...string) {
 	h.t.Helper()
 	synctest.Wait()
@@ -416,7 +416,7 @@ func TestServerWithoutPending(t *testing.T) {
 	})
 }
 
-// The envelope asks for what the bytes need, and for no more.
+// The envelope asks for the extensions that the bytes need, and for no more.
 func TestServerExtensions(t *testing.T) {
 	tests := []struct {
 		name, from, rcpt string

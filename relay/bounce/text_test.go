@@ -104,7 +104,7 @@ func TestDecodeXtext(t *testing.T) {
 	}
 }
 
-// FuzzDecodeXtext: what was encoded comes back, and nothing panics.
+// FuzzDecodeXtext: encoded text comes back, and nothing panics.
 func FuzzDecodeXtext(f *testing.F) {
 	f.Add("a+2Bb")
 	f.Add("+")

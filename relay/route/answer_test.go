@@ -204,8 +204,8 @@ func FuzzPacket(f *testing.F) {
 	})
 }
 
-// messages answers every question with the same records, whatever was asked:
-// what the fuzzer found to be well-formed then also matches.
+// messages answers every question with the same records: a well-formed message of
+// the fuzzer then also matches.
 type messages struct {
 	msg     dns.Msg
 	queries int
@@ -237,7 +237,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// checkSearch holds what a search makes of any answers to its bounds.
+// checkSearch holds the Route that a search makes of any answers to its bounds.
 func checkSearch(t *testing.T, ex exchanger) {
 	cfg := Config{}.withDefaults()
 	s := &searcher{cfg: &cfg, guard: newGuard(cfg), memo: newMemo(&cfg), ex: ex}

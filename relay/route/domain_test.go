@@ -53,7 +53,7 @@ func TestDomainDoesNotAllocateForNormalNames(t *testing.T) {
 	}
 }
 
-// FuzzDomain holds that what Domain accepts is in normal form and has nothing
+// FuzzDomain holds that a domain which Domain accepts is in normal form and has nothing
 // in it that could end a line or a word of SMTP.
 func FuzzDomain(f *testing.F) {
 	for _, s := range []string{"example.com", "Bücher.Example.", "xn--bcher-kva", "[IPv6:::1]", "[192.0.2.1]", "a..b", "例。", "ſ.example"} {

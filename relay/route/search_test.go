@@ -276,7 +276,7 @@ func TestMemoSharesHosts(t *testing.T) {
 	}
 }
 
-// TestIncompleteRoutesLiveShorter: what is missing may be the best host.
+// TestIncompleteRoutesLiveShorter: the missing host may be the best one.
 func TestIncompleteRoutesLiveShorter(t *testing.T) {
 	s := dns.Start(t, `
 		whole.test. 7200 MX 10 fine.test.

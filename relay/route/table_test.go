@@ -95,7 +95,7 @@ func TestTableFind(t *testing.T) {
 	}
 }
 
-// FuzzParseTable holds that what is accepted can be found again and means one
+// FuzzParseTable holds that an accepted entry can be found again and means one
 // usable next hop.
 func FuzzParseTable(f *testing.F) {
 	f.Add("example.com", "[127.0.0.1]:2525")

@@ -15,8 +15,8 @@ import (
 // never is a delay that no patience outlasts.
 const never = 1000 * time.Hour
 
-// world is a fake exchanger in a synctest bubble: names, what DNS says about
-// them, and how long it takes.
+// world is a fake exchanger in a synctest bubble: names, DNS's answers about them,
+// and the time that each answer takes.
 type world struct {
 	mu    sync.Mutex
 	mx    map[string]answer        // other names do not exist
@@ -113,7 +113,7 @@ func (w *world) end() {
 	w.busy--
 }
 
-// answer is what DNS says; every host has the same address.
+// answer is DNS's reply to q; every host has the same address.
 func (w *world) answer(q question) answer {
 	switch q.qtype {
 	case dns.TypeMX:

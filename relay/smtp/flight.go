@@ -8,7 +8,7 @@ import (
 )
 
 // flight is one transaction on its way: how far its commands are written, how
-// far they are answered, and what the answers were. The commands have numbers:
+// far they are answered, and the answers. The commands have numbers:
 //
 //	0      RSET, only after an aborted transaction
 //	1      MAIL
