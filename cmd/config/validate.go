@@ -118,8 +118,8 @@ func (v *verdict) crosscheck(c *Config) {
 	}
 }
 
-// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one. Errors
-// with a field for the key were the other way; every part would then import a type for it.
+// cutKey splits "rule[1].value: is wrong" into key and text. A text that does not begin with a key has an empty one. The
+// other way would be errors with a field for the key; every part would then import a type for it.
 func cutKey(text string) (key, rest string) {
 	key, rest, found := strings.Cut(text, ": ")
 	if !found || key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_.[]") != "" {

@@ -140,7 +140,7 @@ func (d *Daemon) Start() error {
 	// The flush comes before anything is sent: the log then names each message that may be delivered a second time, even if
 	// the next crash comes at once.
 	if err := d.mail.Flush(); err != nil {
-		d.log.Error("mail log cannot be written: who may get a message twice is not on record", "error", err)
+		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
 	} else {
 		d.agent.Named()
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/millrace/millrace/cmd/config"
 )
 
-// perChannel is how many descriptors one of the configured channels may cost: package pool has as many agents with a channel,
-// four times as many on probation, as many that are slow, and as many idle connections.
+// perChannel is how many descriptors one of the configured channels may cost: package pool has as many agents with a
+// channel, four times as many on probation, as many that are slow, and as many idle connections.
 const perChannel = 1 + 4 + 1 + 1
 
 // shares is how the file descriptors of the process are shared out, so that no part can take them all. A daemon without
@@ -29,8 +29,9 @@ func openFiles() (uint64, error) {
 	return r.Cur, nil
 }
 
-// shareOut gives sessions and channels what the file asks for if limit has room for it. Else sessions get a quarter of what
-// journal, logs, control socket and DNS leave, because they are answered at once, and channels the rest.
+// shareOut gives sessions and channels the numbers of the file if limit has room for them. If not, journal, logs, control
+// socket and DNS come first. Of the rest sessions get a quarter, because they are answered at once, and channels get the
+// other three.
 func shareOut(limit uint64, cfg *config.Config) shares {
 	const others = 192 // control socket 64, DNS 64, journal and logs with room
 	left := int(min(limit, 1<<30))
@@ -44,7 +45,7 @@ func shareOut(limit uint64, cfg *config.Config) shares {
 	return s
 }
 
-// tell writes the line about it: a warning with the repair when the file asked for more.
+// tell logs the shares. It warns, with the repair, if the file asks for more: mail would be slow without a visible cause.
 func (s shares) tell(limit uint64, cfg *config.Config, log hclog.Logger) {
 	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", s.channels, "idle", s.channels}
 	if s == (shares{cfg.Milter.MaxSessions, cfg.Queue.Channels}) {

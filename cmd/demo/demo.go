@@ -5,7 +5,8 @@
 // and the stand-in MTA of the tests, so the command that runs it is left out of a build with the tag nodemo.
 //
 // The demonstration must not be able to flatter. It runs the daemon from a configuration file, through the socket of the
-// milter, and over TCP to the sinks; and it believes the sink's ledger, never the daemon's own numbers.
+// milter, and over TCP to the sinks; and it believes the sink's ledger about every arrival. Only the number of waiting
+// messages comes from the daemon, because nobody else can know it.
 package demo
 
 import (

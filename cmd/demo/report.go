@@ -43,7 +43,7 @@ func printTable(out io.Writer, t *tally, seconds, rate float64) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA. What waits is for the dead domain, with its reason and next time.\n",
+	_, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA. The waiting messages are for the dead domain; each has a reason and a next time.\n",
 		seconds, rate, t.notice)
 	return err
 }

@@ -39,7 +39,7 @@ type Failure struct {
 	Rcpt   int // index into Message.Rcpts
 	Action Action
 	Reply  smtp.Reply
-	Relay  string    // the server that replied, "name[address]:port"; "none" if the words are ours
+	Relay  string    // the server of the last attempt, "name[address]:port", or "none"
 	Time   time.Time // of the last attempt
 	Until  time.Time // Delayed: when it will be given up; zero when not known
 }

@@ -65,7 +65,7 @@ func NewServer(cfg Config, deps Deps) *Server {
 	return &Server{cfg: cfg, deps: deps, held: make(map[noticeKey]*notice)}
 }
 
-// Event implements relay.Listener. It runs on the goroutine of the visit and never blocks. The node of a settled recipient
+// Event implements relay.Listener. It runs on the goroutine that settles and never blocks. The node of a settled recipient
 // keeps its message until every listener has returned; Event takes its hold before that.
 func (s *Server) Event(e *relay.Event) {
 	if e.Kind != relay.EventSettled {
@@ -227,7 +227,7 @@ func (s *Server) deliver(n *notice) bool {
 	msg, err := s.compose(n)
 	if err != nil {
 		s.deps.Log.Error("notification cannot be written", "message", n.message.Name(), "error", err)
-		s.logEntries(n, "the sender is not told of this")
+		s.logEntries(n, "the sender is not told of this failure")
 		s.retire(n, "")
 		return true
 	}
@@ -249,7 +249,7 @@ func (s *Server) refused(n *notice, err error) bool {
 		return false
 	}
 	s.deps.Log.Error("notification was not accepted for five days", "message", n.message.Name(), "error", err)
-	s.logEntries(n, "the sender is not told of this")
+	s.logEntries(n, "the sender is not told of this failure")
 	s.retire(n, "")
 	return true
 }
