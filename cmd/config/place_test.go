@@ -79,7 +79,7 @@ func TestColumnsCountCharacters(t *testing.T) {
 	}
 }
 
-// FuzzPlaces: whatever the parser accepts, every key it found has a place.
+// FuzzPlaces: every key that the parser finds in a text it accepts has a place.
 func FuzzPlaces(f *testing.F) {
 	for _, b := range badConfigs {
 		f.Add(b.text)

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// sink is the least a receiver can do: it looks for the end of data and counts
-// commands, and answers what it has read with one write.
+// sink does the least that a receiver can do: it looks for the end of data, counts
+// commands, and answers all that one read brought with one write.
 func sink(nc net.Conn) {
 	buf := make([]byte, 64<<10)
 	n := 0

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// witness is a server that notes the first word of each line it reads; the client's side notes there what it does. It
-// refuses recipients called "no", and wants a body even when it has refused everybody.
+// witness is a server that notes the first word of each line it reads; the client's side notes its steps in the same log.
+// The server refuses recipients called "no", and wants a body even when it has refused everybody.
 type witness struct {
 	c   *Conn
 	log []string
@@ -71,7 +71,7 @@ func (w *witness) message(err error, rcpts ...string) *Transaction {
 	return tx
 }
 
-// story is what happened so far.
+// story is the log so far.
 func (w *witness) story() string {
 	synctest.Wait()
 	return strings.Join(w.log, " ")
@@ -121,14 +121,14 @@ func TestClearedBeforeTheBody(t *testing.T) {
 	}
 }
 
-// A message that is not cleared does not go out, nor what is ready to go out behind it; nobody is charged for it, what
-// the server refused stays refused, and the connection ends.
+// A message that is not cleared does not go out, and neither does the envelope that is ready behind it. Nobody is charged
+// for it, a recipient that the server refused stays refused, and the connection ends.
 func TestNotCleared(t *testing.T) {
 	held := errors.New("disk full")
 	for _, tt := range []struct {
 		name     string
 		txs      func(*witness) []*Transaction
-		want     string // what happened
+		want     string // the story
 		outcomes []string
 		ahead    string // outcome of the message that only a pipelining client had taken
 	}{
@@ -192,7 +192,7 @@ func TestClearedMayWait(t *testing.T) {
 	})
 }
 
-// TestSpokenMeanwhile: what the peer says while the message is not yet cleared is no answer to its body.
+// TestSpokenMeanwhile: a reply that comes before the message is cleared is no answer to its body.
 func TestSpokenMeanwhile(t *testing.T) {
 	for _, says := range []string{"250 2.0.0 taken", "421 4.3.2 closing", ""} {
 		held, spoken := make(chan struct{}), make(chan struct{})

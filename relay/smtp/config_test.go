@@ -93,7 +93,7 @@ func TestHeloName(t *testing.T) {
 	}
 }
 
-// The connect timeout bounds the dial, whatever the dialler does.
+// The connect timeout bounds the dial, even if the dialler has no limit of its own.
 func TestConnectTimeout(t *testing.T) {
 	cfg := testConfig()
 	cfg.Timeouts.Connect = 20 * time.Millisecond

@@ -56,7 +56,7 @@ func slicesOf(ss []string) [][]byte {
 	return out
 }
 
-// stuffed returns what stuff emits for content, and its form.
+// stuffed returns the bytes that stuff emits for content, and its form.
 func stuffed(t interface{ Fatal(...any) }, content [][]byte) ([]byte, form) {
 	f, err := inspect(content)
 	if err != nil {
@@ -114,7 +114,7 @@ func TestStuffStopsAtError(t *testing.T) {
 }
 
 // unstuff is the receiver's side of RFC 5321, 4.5.2, written the other way
-// round: it works on lines. It returns what follows the end of data as rest.
+// round: it works on lines. It returns the bytes behind the end of data as rest.
 func unstuff(wire []byte) (content, rest []byte, ok bool) {
 	for {
 		line, after, found := bytes.Cut(wire, []byte("\r\n"))
@@ -167,7 +167,7 @@ func TestStuffRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzContent holds the promise about the end of data: whatever is not refused
+// FuzzContent holds the promise about the end of data: content that is not refused
 // shows no other end of data, even to a receiver that takes a bare CR or LF for
 // the end of a line.
 func FuzzContent(f *testing.F) {

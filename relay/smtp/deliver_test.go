@@ -179,7 +179,7 @@ func TestSeveralDelivers(t *testing.T) {
 	}
 }
 
-// A transaction can be handed out again; what it brought from before is gone.
+// A transaction can be handed out again; its results from before are gone.
 func TestTransactionAgain(t *testing.T) {
 	c := polite(t, pipelining, func(string) {})
 	tx := message("b@b.example", "c@b.example")
@@ -276,8 +276,8 @@ func (y *yes) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A message costs two allocations, the text of its last reply and the lines of
-// it, whatever its size.
+// A message of any size costs two allocations: the text of its last reply and the
+// lines of that text.
 func TestAllocations(t *testing.T) {
 	o := newOracle(nil, pipelining+"\r\n")
 	c, err := NewConn(context.Background(), o, testPeer, testConfig())

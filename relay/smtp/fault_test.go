@@ -15,9 +15,9 @@ import (
 // was asked, before the second message.
 var stages = []string{"banner", "EHLO", "MAIL", "RCPT", "DATA", "dot", "next", "idle"}
 
-// faults and, for every stage above, what becomes of the message that meets
-// them: its result, "unknown" if it may be delivered twice, and "closed" if the
-// connection is lost with it. Before there is a message it is Dial that fails.
+// faults and, for every stage above, the fate of the message that meets the fault:
+// its result, "unknown" if it may be delivered twice, and "closed" if the
+// connection is lost with it. Before there is a message, Dial fails.
 var faults = []struct {
 	name string
 	do   func(*peer)
@@ -88,8 +88,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// meet runs one or two messages against a server with a fault and describes
-// what became of the last.
+// meet runs one or two messages against a server with a fault and describes the
+// fate of the last.
 func meet(t *testing.T, pipelining bool, stage string, fault func(*peer)) string {
 	c, err := serve(t, testConfig(), func(p *peer) { faulty(p, pipelining, stage, fault) })
 	var e *Error

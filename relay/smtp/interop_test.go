@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// backend is an independent SMTP server that keeps what it takes.
+// backend is an independent SMTP server that keeps the mail it takes.
 type backend struct {
 	mu    sync.Mutex
 	taken []taking
@@ -196,7 +196,7 @@ func TestInteropBareCR(t *testing.T) {
 	}
 }
 
-// What another implementation takes off the wire is what was handed to us.
+// Another implementation takes the same bytes off the wire that were handed to us.
 func TestInteropBytes(t *testing.T) {
 	b, c := interop(t, false)
 	rapid.Check(t, func(t *rapid.T) {

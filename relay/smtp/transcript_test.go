@@ -132,7 +132,7 @@ func play(p *peer, steps []string) error {
 	return nil
 }
 
-// unread waits until the client waits too and counts what it has written since.
+// unread waits until the client waits too and counts the bytes written since.
 func unread(p *peer) int {
 	synctest.Wait()
 	w := p.nc.(*wire)
