@@ -99,6 +99,23 @@ func (v *Visit) PutBack() {
 	}
 }
 
+// maxFaults is how many visits of a node may end by a fault of our own before our MTA gets the node back.
+const maxFaults = 3
+
+// Broken ends a visit that met a fault of our own, a panic: the node is charged and waits, so that a message that brings the
+// fault about cannot do so again at once. After a few of them our MTA gets it back, which may not have the fault.
+func (v *Visit) Broken(reply smtp.Reply) {
+	v.FailAll(Deferred, reply)
+	for i := range v.Fates {
+		v.Fates[i].Twice = v.begun // nobody knows how far it got
+	}
+	if v.Node.faults++; v.Node.faults >= maxFaults && v.Node.Class == ClassRemote {
+		for i := range v.Fates {
+			v.Fates[i].Unfit = true
+		}
+	}
+}
+
 // FailAll gives every recipient of the visit the same outcome.
 func (v *Visit) FailAll(o Outcome, reply smtp.Reply) {
 	v.Fates = v.Fates[:0]

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,11 +29,12 @@ type agent struct {
 	ended bool  // token is being given back
 
 	conn    *smtp.Conn
-	peer    string        // how the mail log names conn's host
-	setup   time.Duration // what making conn took; charged to its first visit
-	turn    int           // visits of queue since its turn began
-	pending *relay.Visit  // the visit in hand: not for this connection's host, or it cannot be recorded now
-	over    bool          // it ends although there may be work left: the queue goes back to the handler's line
+	peer    string         // how the mail log names conn's host
+	setup   time.Duration  // what making conn took; charged to its first visit
+	turn    int            // visits of queue since its turn began
+	out     []*relay.Visit // handed to the connection and not settled
+	pending *relay.Visit   // the visit in hand: not for this connection's host, or it cannot be recorded now
+	over    bool           // it ends although there may be work left: the queue goes back to the handler's line
 }
 
 // slowAfter is how long a receiver may be without an answer before its agent gives its channel back. Receivers that check
@@ -45,8 +47,15 @@ func newAgent(s *Site, q *relay.Queue, t token) *agent {
 
 // run works until the agent ends, and returns the token that must be given back. Manager.launch calls it in the agent's own
 // goroutine, and retire behind it.
-func (a *agent) run() token {
+func (a *agent) run() (t token) {
 	a.watch = time.AfterFunc(a.m.slowAfter, a.slowDown)
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.m.noteFault("delivery agent", fault)
+			a.breakDown(fault)
+			t = a.end()
+		}
+	}()
 	for !a.over && a.more() {
 		if !a.connect() {
 			break
@@ -57,6 +66,29 @@ func (a *agent) run() token {
 	}
 	a.putBack()
 	return a.end()
+}
+
+// breakDown gives up what the agent had in hand when it met a fault of our own.
+func (a *agent) breakDown(fault any) {
+	if a.conn != nil {
+		a.conn.Close()
+		a.conn = nil
+	}
+	if a.pending != nil {
+		a.out, a.pending = append(a.out, a.pending), nil
+	}
+	if len(a.out) == 0 { // somebody must be charged, or the same queue would bring the fault about again at once
+		if v := a.handler.Visit(a.queue); v != nil {
+			a.out = append(a.out, v)
+		}
+	}
+	for _, v := range a.out {
+		v.Relay = cmp.Or(a.peer, "none")
+		v.Broken(smtp.Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{fmt.Sprintf("internal error: %v", fault)}})
+		a.handler.Settle(v)
+	}
+	a.out = nil
+	a.over = true // what waits in the queue goes on with another agent
 }
 
 // slowDown exchanges the agent's token for a slow one, because its receiver has not answered for a while. When there is none,
@@ -249,6 +281,7 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // more tells why nothing is sent now
 		return nil
 	}
+	a.out = append(a.out, visits...)
 	t := transaction(visits)
 	t.Cleared = func() error { return recorded(a.m.cut, visits) }
 	return t
@@ -316,6 +349,7 @@ func (a *agent) done(t *smtp.Transaction) {
 			best, why = shown, words
 		}
 		results = results[n:]
+		a.out = slices.DeleteFunc(a.out, func(o *relay.Visit) bool { return o == v })
 		a.handler.Settle(v)
 	}
 	if a.site.learn(best, why) && a.onTrial {

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,6 +63,8 @@ type Manager struct {
 	mu    sync.Mutex
 	sites map[string]*Site
 
+	faults sync.Map // of noteFault: the texts logged with a stack
+
 	life     sync.Mutex
 	stopping bool
 }
@@ -104,7 +108,7 @@ func (m *Manager) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			m.tend(time.Now())
+			m.guard("site keeper", func() { m.tend(time.Now()) })
 		}
 	}
 }
@@ -117,8 +121,27 @@ func (m *Manager) dispatch(ctx context.Context) {
 		if q == nil || m.ending() {
 			return
 		}
-		m.carry(q)
+		m.guard("dispatcher", func() { m.carry(q) })
 	}
+}
+
+// guard runs f and survives a fault of our own in it: one message must not end the daemon, and come back with every start.
+func (m *Manager) guard(who string, f func()) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			m.noteFault(who, fault)
+		}
+	}()
+	f()
+}
+
+// noteFault logs a fault of our own, with its stack the first time it is seen.
+func (m *Manager) noteFault(who string, fault any) {
+	args := []any{"in", who, "panic", fault}
+	if _, seen := m.faults.LoadOrStore(fmt.Sprint(who, fault), true); !seen {
+		args = append(args, "stack", string(debug.Stack()))
+	}
+	m.log.Error("internal error: please report it", args...)
 }
 
 // carry gives q to its site, bounces it when its domain takes no mail, or claims it until its route is known.
