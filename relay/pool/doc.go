@@ -39,15 +39,15 @@
 //
 // A queue is in one state (relay.QueueState). Lined in the handler's line: it waits for a channel. Claimed: its route is
 // being looked up. Lined in a site's line: the site is closed, has no room, or the journal is unwritable; Site.park says
-// which, as a relay.Reason. Loose: agents are fetching its nodes. Site.tend, four times a second, lets the first queue of
+// which, as a relay.Reason. Loose: agents are fetching its nodes. The agenda says when Site.tend lets the first queue of
 // a line out when the site has room again; an agent that ends does the same at once.
 //
 // # Locks
 //
-// In this order, each may be held while the next is taken: Site.mu, then one of Manager.life, the mutexes of a line, of a shard
-// of the queue map, of the site's Pace, and of the resolver (Site.serves looks routes up). Manager.mu is held for map accesses and for Site.update and Site.forgettable, so it
-// comes before Site.mu. No lock is held over a dial, a read, a write or a QUIT: connections that must be ended are taken
-// out of the site under its lock and ended outside.
+// In this order, each may be held while the next is taken: Site.mu, then one of Manager.life, the agenda's, and the mutexes of
+// a line, of a shard of the queue map, of the site's Pace, of the machine, and of the resolver (Site.serves looks routes up).
+// Manager.mu is held for map accesses and for Site.update and Site.forgettable, so it comes before Site.mu. No lock is held over
+// a dial, a read, a write or a QUIT: connections that must be ended are taken out of the site under its lock and ended outside.
 //
 // A Pace belongs to one site. The type hosts keeps what is known of each address. All sites share it, and its mutex is held
 // for map accesses only.

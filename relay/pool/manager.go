@@ -49,6 +49,7 @@ type Manager struct {
 	log      hclog.Logger
 	hosts    hosts
 	machine  machine
+	agenda   agenda
 	channels *Channels
 	agents   sync.WaitGroup
 	stopped  chan struct{} // closed by Stop: agents finish the transaction they are in
@@ -101,13 +102,13 @@ func (m *Manager) Run(ctx context.Context) {
 	var dispatcher sync.WaitGroup
 	dispatcher.Go(func() { m.dispatch(ctx) }) // ends with ctx
 	defer dispatcher.Wait()
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-ticker.C:
 			m.guard("site keeper", func() { m.tend(time.Now()) })
 		}
 	}
@@ -221,12 +222,16 @@ func (m *Manager) site(r *route.Route) *Site {
 	return s
 }
 
-// tend looks after every site. A site that has been of no use for a while is forgotten, because most domains of a list are
-// seen once.
+// tick is how often the manager looks into its agenda.
+const tick = 250 * time.Millisecond
+
+// tend looks after the sites that are due. A site that has been of no use for a while is forgotten, because most domains of a
+// list are seen once.
 func (m *Manager) tend(now time.Time) {
-	m.forget(now)
-	for _, s := range m.all() {
-		s.tend(now)
+	for _, s := range m.agenda.dueAt(now) {
+		if !m.forget(s, now) {
+			s.tend(now)
+		}
 	}
 	if now.Sub(m.swept) > time.Minute {
 		m.swept = now
@@ -234,14 +239,15 @@ func (m *Manager) tend(now time.Time) {
 	}
 }
 
-func (m *Manager) forget(now time.Time) {
+// forget takes s out of the map if nothing would be lost with it.
+func (m *Manager) forget(s *Site, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for key, s := range m.sites {
-		if s.forgettable(now) {
-			delete(m.sites, key)
-		}
+	if !s.forgettable(now) {
+		return false
 	}
+	delete(m.sites, s.Key)
+	return true
 }
 
 // all is the sites of this moment: each is looked after outside of the manager's lock.

@@ -32,6 +32,9 @@ type Site struct {
 	idle   []*lent   // connections kept for the next queue, the latest used last
 	used   time.Time
 	looked time.Time // when a site without a route last asked for one
+
+	due   time.Time // when it must be looked after; guarded by the manager's agenda, as is
+	place int       // in that agenda; -1: in none
 }
 
 // lent is a connection and since when it has been idle.
@@ -45,7 +48,9 @@ func newSite(m *Manager, key string) *Site {
 	if domain, ok := strings.CutPrefix(key, dnsKey); ok {
 		kind, who = relay.ReasonDNS, domain
 	}
-	return &Site{Key: key, m: m, line: m.newLine(), pace: newPace(m.cfg, kind, who), used: time.Now()}
+	s := &Site{Key: key, m: m, line: m.newLine(), pace: newPace(m.cfg, kind, who), used: time.Now(), place: -1}
+	m.agenda.plan(s, s.used.Add(forgetAfter))
+	return s
 }
 
 // dnsKey begins the key of a site that stands for a domain whose route DNS could not tell. No host has a colon in its name.
@@ -125,7 +130,49 @@ func (s *Site) noteSlow(n int) {
 }
 
 // park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
-func (s *Site) park(q *relay.Queue) { s.line.Park(q, s.waits()) }
+func (s *Site) park(q *relay.Queue) {
+	s.line.Park(q, s.waits())
+	s.plan(time.Now())
+}
+
+// plan puts the site into the manager's agenda for the time when there is next something to do: a queue to let in, an idle
+// connection to end, a domain to look for, the site to forget. The mutex is held.
+func (s *Site) plan(now time.Time) {
+	at := s.used.Add(forgetAfter)
+	if why := s.pace.Closed(); why.Until.Add(forgetAfter).After(at) {
+		at = why.Until.Add(forgetAfter)
+	}
+	sooner := func(t time.Time) {
+		if t.Before(at) {
+			at = t
+		}
+	}
+	if len(s.idle) > 0 {
+		sooner(s.idle[0].since.Add(s.m.cfg.Idle))
+	}
+	if s.line.Len() > 0 {
+		sooner(s.opens(now))
+	}
+	if s.route != nil && s.route.Err != nil && s.line.Len() > 0 {
+		sooner(s.looked.Add(lookEvery))
+	}
+	if at.Before(now) {
+		at = now
+	}
+	s.m.agenda.plan(s, at)
+}
+
+// opens is when a queue in line may be let in: when the site's time is over, when this machine can connect again, or, for all
+// that is signalled and not timed, soon.
+func (s *Site) opens(now time.Time) time.Time {
+	at := now.Add(tick)
+	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed()} {
+		if why.Until.After(at) {
+			at = why.Until
+		}
+	}
+	return at
+}
 
 // waits is why a queue cannot be carried here now. The journal and this machine come first: while the one is unwritable or
 // the other cannot connect, no site is worked with, whatever the site is like.
@@ -189,6 +236,7 @@ func (s *Site) retire(c *smtp.Conn) {
 		s.idle = append(s.idle, &lent{Conn: c, since: s.used})
 	}
 	s.admit(s.used)
+	s.plan(s.used)
 }
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
@@ -260,6 +308,7 @@ func (s *Site) tend(now time.Time) {
 	} else {
 		s.admit(now)
 	}
+	s.plan(now)
 }
 
 // lookEvery is how often a site that stands for a failed lookup asks the resolver whether the domain is found now.

@@ -1,0 +1,79 @@
+package pool
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
+)
+
+// known is a manager that knows n sites and has nothing to do for them.
+func known(n int) *Manager {
+	m := New(quick(), Deps{Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
+	for i := range n {
+		d := fmt.Sprintf("d%d.example", i)
+		m.site(&route.Route{Domain: d, Site: d})
+	}
+	return m
+}
+
+// TestTickLooksAtWhatIsDue: sites that wait for nothing cost a tick nothing, and are forgotten in portions.
+func TestTickLooksAtWhatIsDue(t *testing.T) {
+	const n = 2*mostAtOnce + 10
+	m := known(n)
+	now := time.Now()
+	if due := m.agenda.dueAt(now.Add(forgetAfter / 2)); len(due) != 0 {
+		t.Errorf("%d of %d sites without anything to do are due", len(due), n)
+	}
+	late := now.Add(forgetAfter + time.Minute)
+	for _, left := range []int{n - mostAtOnce, n - 2*mostAtOnce, 0} {
+		if m.tend(late); len(m.sites) != left {
+			t.Errorf("%d sites known, want %d", len(m.sites), left)
+		}
+	}
+}
+
+// TestAgendaKeepsTheEarliest: whatever is planned, a site comes at the earliest of its times, once, and in order.
+func TestAgendaKeepsTheEarliest(t *testing.T) {
+	var g agenda
+	now := time.Unix(1_700_000_000, 0)
+	want := make(map[*Site]time.Time)
+	var sites []*Site
+	for range 100 {
+		sites = append(sites, &Site{place: -1})
+	}
+	for range 1000 {
+		s, at := sites[rand.IntN(len(sites))], now.Add(time.Duration(rand.IntN(1000))*time.Second)
+		if old, ok := want[s]; !ok || at.Before(old) {
+			want[s] = at
+		}
+		g.plan(s, at)
+	}
+	due := g.dueAt(now.Add(time.Hour))
+	if len(due) != len(want) || len(g.sites) != 0 {
+		t.Fatalf("%d sites due, want %d; %d left", len(due), len(want), len(g.sites))
+	}
+	for _, s := range due {
+		if s.due != want[s] || s.place != -1 {
+			t.Errorf("due at %s, want %s", s.due, want[s])
+		}
+	}
+	if !slices.IsSortedFunc(due, func(a, b *Site) int { return a.due.Compare(b.due) }) {
+		t.Error("not in order")
+	}
+}
+
+// BenchmarkTick is the manager's tick with very many sites known.
+func BenchmarkTick(b *testing.B) {
+	m := known(1_000_000)
+	now := time.Now()
+	for b.Loop() {
+		m.tend(now)
+	}
+}
