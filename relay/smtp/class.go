@@ -127,7 +127,7 @@ func (q *question) verdict() Verdict {
 		return Verdict{Class: s.class, Scope: s.scope}
 	}
 	vague := tables[1].match(q, vagueRules)
-	if v, ok := statuses[q.detail]; ok && q.credible(v, vague) {
+	if v, ok := statuses[q.detail]; ok && q.credible(v, vague, found) {
 		return v
 	}
 	if vague != nil {
@@ -141,12 +141,14 @@ func (q *question) verdict() Verdict {
 
 // credible keeps a status code alone from condemning a mailbox: when the code of the reply is temporary (4.2.1 is a mailbox
 // that takes nothing now), and when the words hint at another reason.
-func (q *question) credible(v Verdict, vague *rule) bool {
+func (q *question) credible(v Verdict, vague *rule, found hint) bool {
 	switch {
 	case v.Class == TLS && q.code >= 500 && q.code <= 504: // a command, not its encryption
 		return false
 	case v.Class != BadMailbox:
 		return true
+	case found&(another&^(hintFault|hintNet)) != 0:
+		return false
 	case vague != nil && vague.class != BadMailbox && vague.scope != ScopeRecipient:
 		return false
 	}

@@ -9,7 +9,7 @@ var clearRules = []rule{
 	// A recipient's own limits: the site takes mail for others.
 	{Rate, ScopeRecipient, "", []string{
 		"receiving mail at a rate", "receiving email at a rate", "receiving mail too", "receiving email too",
-		"receiving messages too", "recipient thread limit", "too many messages for this user",
+		"receiving messages too", "too many recent messages", "recipient thread limit", "too many messages for this user",
 		"too many messages for this recipient", "too many messages to this", "message receive limit",
 		"messages they can receive", "has received too many", "unavailable or access", "{recipient|user|mailbox} has exceeded their limit",
 		"recipient is receiving", "mailbox received too", "user received too", "received too much",
@@ -52,7 +52,7 @@ var clearRules = []rule{
 		"disk full",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
-		"handle mail for {that|this} user", "list of {allowed|valid} recipients", "no such id ",
+		"handle mail for {that|this} user", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
 		"not listed in {domino|the|directory|public name|our|this}", "not in name directory",
 	}},
 	{Network, ScopeSite, "", []string{
@@ -61,7 +61,7 @@ var clearRules = []rule{
 	}},
 	{Content, ScopeMessage, "", []string{
 		"ou 00", "mcspamsignature", "your message failed several", "spam classification", "its content presents",
-		"too much mail data", "blocked using spam pattern", "duplicate header", "password protected", "multi.surbl", "multi.uribl", "url host", "a url ", "content polic",
+		"too much mail data", "blocked using spam pattern", "duplicate header", "mail rejete", "non sollicit", "password protected", "multi.surbl", "multi.uribl", "url host", "a url ", "content polic",
 	}},
 	{Rate, ScopeSite, "4xx", []string{"service refuse", "aup cxthrt", "aup cxcnct"}},
 	{Reputation, ScopeSite, "5xx", []string{"service refuse"}},
@@ -82,7 +82,7 @@ var clearRules = []rule{
 		"email policy violation"}},
 	{BadDomain, ScopeRecipient, "", []string{
 		"relaying denied", "relay access denied", "credentials for relay", "open relay {not|is not}", "permitted to relay", "allowed to relay", "had no relevant answers",
-		"doesnt receive email", "indicated no smtp service", "couldnt find any host", "cannot resolve ... domain",
+		"doesnt receive email", "indicated no smtp service", "do not point to us", "couldnt find any host", "cannot resolve ... domain",
 	}},
 	{Policy, ScopeRecipient, "", []string{"sender not pre approved"}},
 	// What is said about the sender's address: its domain, not the recipient's, does not exist.
@@ -129,7 +129,7 @@ var clearRules = []rule{
 		"senders domain", "sender address rejected", "sender rejected", "blocked senders", "sender blocked",
 		"sender address blocked", "unknown sender", "sender unknown", "invalid sender", "verification failed while",
 		"postmaster verification", "dns check failed", "domain may not exist", "domain must resolve", "sender address",
-		"valid sender domain", "your domain {does not|doesnt|could not|cannot}",
+		"valid sender domain", "invalid dns mx", "your domain {does not|doesnt|could not|cannot}",
 		"sender email", "senders email", "from email", "sender mailbox", "sending account",
 		"no access for this user", "no access for this domain", "sender verify", "sender verification",
 		"sender is invalid", "sender invalid", "unroutable sender", "unrouteable sender", "sender address does not",
@@ -149,7 +149,7 @@ var clearRules = []rule{
 		"too many unwanted messages", "banned sending ip", "banned ip", "low reputation", "poor reputation",
 		"bad reputation", "mauvaise reputation", "ip is blocked", "because the ip is in", "reputation of the sending",
 		"reputation of your", "due to bad behavior", "too many spam messages", "hl ipb",
-		"has been temporarily blocked", "temporarily blocked due to",
+		"has been temporarily blocked", "has been blocked for", "blocked for attempting", "temporarily blocked due to",
 	}},
 	{Rate, ScopeSite, "", []string{
 		"rate limit", "ratelimit", "rate limited", "rate control", "at a rate", "sending rate", "message rate",
@@ -159,7 +159,7 @@ var clearRules = []rule{
 		"too many invalid", "too many bad", "too many failed", "too many recipients this", "sent to too many",
 		"throttl", "too fast", "too frequent", "too quickly", "slow down", "unexpected volume", "unusual volume",
 		"excessive volume", "sending quota", "sending limit", "hourly limit", "daily limit", "daily quota",
-		"hourly quota", "per hour", "per minute", "per day", "daily relay quota", "relay limit", "max messages", "maximum messages", "messages per connection", "max message per",
+		"hourly quota", "per hour", "per minute", "per day", "daily relay quota", "relay limit", "max messages", "number of messages", "messages per session", "queue quota", "maximum messages", "messages per connection", "max message per",
 		"message limit",
 		"frequency limited", "frequency limit", "too many transactions", "concurrent connections", "concurrency",
 		"simultaneous connections", "connection limit", "connections limit", "maximum connections", "max connections",
@@ -316,8 +316,7 @@ var clearRules = []rule{
 		"{user|mailbox|account|recipient} ... {does not exist|doesnt exist|not found|no longer exists}",
 		"no such address", "address unknown", "^ unknown user",
 		"does not have an account here", "not known here", "not known at this", "not our customer", "not our user",
-		"not user of this", "dont exists that user", "bad recipient", "bad destination mailbox",
-		"userunknown", "recipnotfound", "recipientnotfound", "nosuchuser", "disableduser", "inactiveuser",
+		"not user of this", "dont exists that user", "bad recipient", "userunknown", "recipnotfound", "recipientnotfound", "nosuchuser", "disableduser", "inactiveuser",
 		"resolver.adr.recip", "resolver.adr.exrecip", "recipient no longer", "rcpt does not exist",
 		"not found in the directory", "not present in directory",
 		"account that you tried to reach {does not exist|is disabled|is inactive}", "user mail box not found",
@@ -371,11 +370,13 @@ var vagueRules = []rule{
 		"service unavailable", "service temporarily unavailable", "service currently unavailable",
 		"service not available", "service is unavailable", "try later", "temporarily deferred", "please try later",
 	}},
+	{Greylisting, ScopeMessage, "7.1", []string{"^ try again later", "^ temporarily rejected"}},
 	{Greylisting, ScopeMessage, "4xx", []string{
 		"try again in", "retry in", "please retry after", "try again after", "retry after",
 	}},
 	{MailboxFull, ScopeRecipient, "", []string{"quota "}},
 	{Content, ScopeMessage, "", []string{"{message|mail|email} {was|has been|is} blocked"}},
+	{Policy, ScopeSender, "", []string{"spoof", "impersonat"}},
 	{Reputation, ScopeSite, "", []string{"blocked", "abuse", "banned"}},
 	{Content, ScopeMessage, "", []string{"spam", "bulk", "antispam", "antyspam", "permanent failure for one or more recipients"}},
 	{Content, ScopeMessage, AtDot, []string{"message filtered"}},
@@ -392,7 +393,7 @@ var vagueRules = []rule{
 	{Policy, ScopeSender, AtMAIL, []string{"does not exist", "doesnt exist"}},
 	{Other, ScopeRecipient, "5xx", []string{"try again", "try later", "retry later", "temporar"}},
 	{BadMailbox, ScopeRecipient, "5xx", []string{
-		"^ address not found", "^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found",
+		"no longer valid", "account is unavailable", "account unavailable", "unavailable mailbox", "mailbox is not available", "^ address not found", "^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found",
 		"no valid recipients", "unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available",
 		"mailbox is unavailable", "unavailable mail user",
 	}},

@@ -12,7 +12,6 @@ type hint uint32
 const (
 	hintRecipient hint = 1 << iota // the mailbox and its names
 	hintGone                       // it is not there, or closed
-	hintAway                       // it takes nothing now, who knows for how long
 	hintFull                       // it has no room
 	hintSender                     // the sender, or something of the sender's
 	hintHost                       // the host that connects
@@ -67,7 +66,6 @@ var lastSums = []sum{
 	{BadDomain, ScopeRecipient, "", hintDomain | hintGone, another &^ (hintLater | hintFault | hintNet)},
 	{Content, ScopeMessage, "", hintSize | hintLimit, 0},
 	{Rate, ScopeSite, "4xx", hintLimit, 0},
-	{BadMailbox, ScopeRecipient, "5xx", hintRecipient | hintAway, another | hintFull | hintDomain},
 	{Policy, ScopeSender, "5xx", hintSender | hintNet, 0},
 	{Network, ScopeSite, "", hintNet, 0},
 	{Content, ScopeMessage, "", hintContent, 0},
@@ -95,15 +93,14 @@ var hintWords = []struct {
 		"unrouteable|unresolvable|disabled|inactive|inactivat|deactivat|not active|not activated|not valid|isnt valid|no longer|" +
 		"suspend|closed|terminat|expired|frozen|archived|discontinu|cancel|deleted|removed|not present|" +
 		"not a valid|not recogn|not a recogn|unrecogn|unable to find|unable to locate|never logged|hasnt entered|does not receive|doesnt receive|not listed|not our|not local|not ok|not used|not in use|wrong|illegal|obsolete|" +
-		"retired|left the|has left|not configured|not registered|not allocated|not set up|nobody|no one by|missing|bad address|" +
+		"retired|left the|has left|not configured|not registered|not allocated|not set up|nobody|no one by|bad address|" +
 		"bad recipient|bad destination|doesnt work here|no account|no mailbox|no mail box|no user|no recipient|decommission|" +
 		"moved|unavailable user|" +
 		"inconnu|inexist|nexiste|existe pas|desactiv|unbekannt|existiert|deaktiv|gesperrt|ungultig|ungueltig|" +
 		"desconocid|desconhecid|no existe|nao existe|invalido|inactivo|desativ|expirado|suspendid|sconosciut|disattiv|" +
 		"non esiste|sospes|nie istnieje|nieznan|zablokowan|nieaktywn|neexist|neznam|neplatn|onbekend|bestaat niet|" +
 		"finns inte|okand|не существ|не найден|неизвест|заблокирован|несуществ|不存在|停用|禁用|无此|找不到|存在しない|不明"},
-	{hintAway, "unavailable|unavaiable|not available|isnt available|unreachable"},
-	{hintFull, "full|quota|overquota|storage|space|overflow|capacity|overdrawn|disk usage|voll |uberfullt|ubervoll|speicherplatz|" +
+	{hintFull, "full |quota|overquota|storage|space|overflow|capacity|overdrawn|disk usage|voll |uberfullt|ubervoll|speicherplatz|" +
 		"plein|rempli|lleno|llena|llenado|cuota|piena|pieno|esaurit|cheia|cheio|lotad|przepeln|pelna|pelny|preplnen|" +
 		"переполн|满了|已满|容量|超过|いっぱい"},
 	{hintSender, "sender|sending|originat|envelope|your domain|your address|your account|your mailbox|your email|your e mail|" +
@@ -118,7 +115,7 @@ var hintWords = []struct {
 		"binary|base64|contain|message body|archive file|extension|executable|rfc 5322|rfc 2822|rfc 822|multipart|invalid data|keyword|phrase"},
 	{hintSize, "size|large|too big|bytes|octets|taille|tamano|dimension|grosse|groesse|rozmiar|размер"},
 	{hintSpam, "spam|junk|bulk|unsolicited|ube |uce |unwanted|phish|virus|malware|scored|suspicious|infected|werbung|pourriel|" +
-		"spamtrap|trojan|worm |antispam|spoof|fraud|scam|антиспам|спам|垃圾"},
+		"spamtrap|trojan|worm |antispam|fraud|scam|антиспам|спам|垃圾"},
 	{hintListed, "blacklist|blocklist|black list|block list|denylist|deny list|rbl|dnsbl|listed|reputation|bad ip|blackhole|spamhaus|" +
 		"spamcop|sorbs|barracuda|abuse|abusive|listing|black hole"},
 	{hintBlock, "block|banned|denied|deny|denies|reject|refus|prohib|forbid|not allowed|not permit|not accept|not authori|unauthori|disallow|" +
@@ -126,7 +123,7 @@ var hintWords = []struct {
 		"odrzuc|отклон|отказ|запрещ|拒绝|拒收|nicht erlaubt|go away|bounced"},
 	{hintOften, "too many|too much|rate limit|ratelimit|frequen|too often|throttl|busy|overload|concurr|too fast|too quick|" +
 		"slow down|slower|volume|flood|threshold|per hour|per minute|per day|hourly|burst|congest"},
-	{hintLimit, "rate|limit|slow|quick|fast|resources|connections|sessions|daily|traffic|load |maximum|allowance|exceed|exeed"},
+	{hintLimit, "rate|limit|slow|quick|fast|resources|connections|sessions|daily|traffic|load |maximum|allowance|exceed|exeed|exced"},
 	{hintLater, "later|again|retry|retries|temporar|defer|moment|wait|delayed|essayer plus tard|spater|spaeter|mas tarde|tarde|piu tardi|" +
 		"pozniej|позже|稍后|currently|tempor|intentelo|transient|in progress|shortly"},
 	{hintRelay, "relay|gateway|gatewaying|rcpthosts|not local host|local host|open system"},
