@@ -130,7 +130,7 @@ func (q *question) verdict() Verdict {
 	if v, ok := statuses[q.detail]; ok && q.credible(v, vague, found) {
 		return v
 	}
-	if vague != nil {
+	if vague != nil && !(vague.class == BadMailbox && found&otherThanFaults != 0) {
 		return Verdict{Class: vague.class, Scope: vague.scope}
 	}
 	if s := q.add(lastSums, found); s != nil {
@@ -147,7 +147,7 @@ func (q *question) credible(v Verdict, vague *rule, found hint) bool {
 		return false
 	case v.Class != BadMailbox:
 		return true
-	case found&(another&^(hintFault|hintNet)) != 0:
+	case found&otherThanFaults != 0, found&hintBlock != 0 && found&hintRecipient == 0:
 		return false
 	case vague != nil && vague.class != BadMailbox && vague.scope != ScopeRecipient:
 		return false

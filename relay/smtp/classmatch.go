@@ -31,7 +31,7 @@ func (r *rule) applies(q *question) bool {
 		return q.code/100 == 4
 	case "5xx":
 		return q.code/100 == 5
-	case AtMAIL, AtDot:
+	case AtMAIL, AtRCPT, AtDot:
 		return q.at == r.when
 	}
 	return q.detail == r.when

@@ -22,6 +22,7 @@ var clearRules = []rule{
 		"number of recipients exceeds", "only one recipient", "one recipient at a time", "rp rcl", "rp trc",
 	}},
 	{MailboxFull, ScopeRecipient, "", []string{
+		"messages in ... mailbox exceeded", "maximum allowed number of messages", "{mailbox|mail box} {full|is full}",
 		"too many {messages|messagens|mails} {on|in} {the server|this}", "too many mails on", "zuviele mails auf", "than the space",
 	}},
 	{Greylisting, ScopeMessage, "", []string{
@@ -34,12 +35,29 @@ var clearRules = []rule{
 		"not authorized to send email directly", "ts01", "ts02", "ts03", "sc 00", "dy 00", "ip is hangup",
 		"is currently blocked", "no access for this ip", "mail is blocked automatically", "intrusion prevention",
 		"lpn000", "lpn007 510", "due to abuse", "too many spams", "spam origin", "sending spam",
-		"a problem occurred ask your postmaster",
 	}},
 	{Reputation, ScopeSite, "5xx", []string{"unusual rate of"}},
+	{BadMailbox, ScopeRecipient, "5xx", []string{
+		"{mailbox|account|user|recipient|address} ... inactivity", "locked by abuse team",
+	}},
+	{Policy, ScopeSender, "", []string{"outgoing {mail|email|messages} ", "outbound {mail|email} "}},
+	{Content, ScopeMessage, "", []string{
+		"{message|mail|email|content} {is banned|rejected by unicomp}",
+		"filter rejection", "rejected by {filter|dcc|spam|antispam|content}", "blocked by {filter|spam |content}",
+		"{rejected|blocked|denied|filtered} as {spam|junk|bulk}", "sensitive word", "sensitive content", "blocking url", "embedded images", "eingebettet", "quarantin", "yun medusa",
+		"spam score exceeded", "viral", "human verification",
+	}},
 	{Rate, ScopeSite, "", []string{
+		"messages from ... temporarily deferred", "your account are exceeded", "message submission rate", "recipient errors detected",
+		"recipient quota exceeded",
 		"unusual rate of", "too many recipients from", "too many recipients received", "connection refused from",
 		"resources unavailable", "service temporarily unavailable try", "message threshold", "exceeded threshold", "exceeded permitted",
+	}},
+	{Reputation, ScopeSite, "", []string{
+		"accept {mail|email|connections|messages} from your {ip|server|host}", "accept connections from your",
+		"too many {unknown|invalid} {rcpt|recipients} ... from {this|host}", "identified as spammer",
+		"a problem occurred", "spam client", "your ip address is {flooding|generating|sending|spamming}",
+		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10",
 	}},
 	{Rate, ScopeSender, "", []string{
 		"sender frequency", "submission quota", "daily sending quota", "reached your daily", "limit exceeded for user",
@@ -52,7 +70,7 @@ var clearRules = []rule{
 		"disk full",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
-		"handle mail for {that|this} user", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
+		"handle mail for {that|this} user", "^ address not found", "does not have an account here", "user not a member", "user status is locked", "is now disabled", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
 		"not listed in {domino|the|directory|public name|our|this}", "not in name directory",
 	}},
 	{Network, ScopeSite, "", []string{
@@ -66,7 +84,7 @@ var clearRules = []rule{
 	{Rate, ScopeSite, "4xx", []string{"service refuse", "aup cxthrt", "aup cxcnct"}},
 	{Reputation, ScopeSite, "5xx", []string{"service refuse"}},
 	{Network, ScopeSite, "", []string{
-		"malformed name server", "malformed or unexpected name", "name service error ... try again",
+		"malformed name server", "malformed dns", "malformed or unexpected name", "name service error ... try again",
 	}},
 	{Auth, ScopeRecipient, "", []string{"resolver.rst.authrequired"}},
 	{Auth, ScopeSender, "", []string{
@@ -78,13 +96,18 @@ var clearRules = []rule{
 		"insecure mail relay", "ip not in whitelist", "connection rejected by policy",
 		"use the smtp server of your isp",
 	}},
+	{Policy, ScopeSite, "", []string{"helo ... dns", "lib 420", "envelope blocked", "closed system"}},
+	{Other, ScopeUnknown, "", []string{"server configuration problem"}},
+	{MailboxFull, ScopeRecipient, "", []string{
+		"exceed maximum mailbox size", "mailbox has exceeded the limit", "{mailbox|mail box|account} is full",
+	}},
 	{Policy, ScopeMessage, "", []string{"blocked by ... policy",
 		"email policy violation"}},
 	{BadDomain, ScopeRecipient, "", []string{
-		"relaying denied", "relay access denied", "credentials for relay", "open relay {not|is not}", "permitted to relay", "allowed to relay", "had no relevant answers",
+		"relaying denied", "relay access denied", "relaying not", "relaying is not", "relay not", "no mail hosts", "specified domain", "rejected no domain", "relevant mx records point", "credentials for relay", "open relay {not|is not}", "permitted to relay", "allowed to relay", "had no relevant answers",
 		"doesnt receive email", "indicated no smtp service", "do not point to us", "couldnt find any host", "cannot resolve ... domain",
 	}},
-	{Policy, ScopeRecipient, "", []string{"sender not pre approved"}},
+	{Policy, ScopeRecipient, "", []string{"sender not pre approved", "nur emails von", "only allowed for local", "not a member of this {list|mailing list}", "member of the {list|mailing list}", "{user|recipient} in blacklist", "rejected by this user"}},
 	// What is said about the sender's address: its domain, not the recipient's, does not exist.
 	{Auth, ScopeSender, "", []string{
 		"sender rejected spf", "spf ", "spfail", "http://www.openspf", "https://www.openspf", "openspf",
@@ -94,7 +117,7 @@ var clearRules = []rule{
 		"not pass authentication",
 	}},
 	{Auth, ScopeSite, "", []string{
-		"reverse dns", "ptr record", "no ptr", "ptr ", "rdns", "reverse hostname", "reverse lookup",
+		"reverse dns", "ptr record", "no dns a data", "rp rdn", "dns nr", "dns p3", "host cant be resolved", "{sender|client|your|sending} ip must resolve", "no ptr", "ptr ", "rdns", "reverse hostname", "reverse lookup",
 		"cannot find your", "could not find your", "failure in dns", "password", "ip name lookup failed",
 		"ip name possibly forged", "fix reverse", "reverse address", "hostname lookup", "reverse name", "no reverse",
 		"does not resolve to", "forward confirmed", "bad dns", "dns ptr", "unverifyable sending",
@@ -104,7 +127,7 @@ var clearRules = []rule{
 		"authentication required", "smtp auth", "authentication is required", "must authenticate", "not authenticated",
 		"authenticate first", "requires authentication", "auth required", "pop before smtp",
 		"client was not authenticated", "cannot authenticate", "mail before sending", "login attempts", "username and password",
-		"need to authenticate", "unauthorized client", "check mail first", "bad username or password",
+		"need to authenticate", "please log in", "unauthorized client", "check mail first", "bad username or password",
 		"authentication credentials invalid", "authentication failed", "authentication failure", "auth error",
 		"credentials rejected",
 	}},
@@ -116,6 +139,11 @@ var clearRules = []rule{
 		"encryption is required", "encrypted connection", "ssl ", "certificate", "plaintext connection",
 		"insecure connection", "over tls", "tls encryption", "enforced tls", "unencrypted", "sts policy", "mta sts",
 		"dane ", "cannot start tls",
+	}},
+	{Other, ScopeUnknown, "50x", []string{
+		"bad sequence", "improper sequence", "use helo", "helo first", "hello first", "ehlo first", "sequence error",
+		"need rcpt", "command pipelining", "rcpt first", "need mail", "command not", "unrecognized command", "unknown command",
+		"syntax error in parameters", "command unrecognized",
 	}},
 	{Policy, ScopeSite, "", []string{
 		"helo command rejected", "helo rejected", "bad helo", "invalid helo", "ehlo rejected", "helo name",
@@ -137,7 +165,7 @@ var clearRules = []rule{
 		"cannot verify sender", "sender could not be verified", "verification failed for", "callback", "callout",
 		"sending address not accepted", "mail from domain", "domain in your from", "domain in sender", "sender denied",
 		"bad sender", "from domain is invalid", "domain is invalid", "null sender", "empty sender", "empty envelope",
-		"bounce address", "return path", "backscatter", "batv", "envelope sender", "not owned by user", "envelope from", "reverse path",
+		"bounce address", "multi recipient bounce", "return path", "backscatter", "batv", "envelope sender", "not owned by user", "envelope from", "reverse path",
 		"from address", "mail from address", "mail from invalid", "fake sender", "sender not allowed",
 		"sender is not allowed", "email address is not verified", "sender address is not", "sender mail address",
 		"address of the sender", "adresse expediteur", "expediteur", "absender", "remitente", "remetente", "mittente",
@@ -186,7 +214,7 @@ var clearRules = []rule{
 		"disk quota", "account storage", "storage limit",
 		"disc quota", "disk space limit", "not enough storage", "insufficient storage in", "storage full",
 		"recipient storage", "mailbox quota", "user quota", "quota full", "no space left in", "mailbox would exceed",
-		"would exceed mailbox", "account is full", "is full", "space on their", "storagelimit", "shutoffquota",
+		"would exceed mailbox", "account is full", "is full", "space on their", "storagelimit", "shutoffquota", "mapiexceptionshutoff",
 		"quotaexceeded", "postfach voll", "postfach ist voll", "quota uberschritten", "speicherplatz", "boite pleine",
 		"boite aux lettres pleine", "quota depasse", "buzon lleno", "cuota excedida", "buzon esta lleno",
 		"casella piena", "caixa cheia", "caixa postal cheia", "quota superata", "空间不足", "容量不足", "邮箱已满",
@@ -214,7 +242,7 @@ var clearRules = []rule{
 		"listed by", "ip reputation", "reputation", "ip has been blocked", "ip address has been blocked", "ip blocked",
 		"black ip", "blocked for abuse", "blocked for spam", "poor sender", "http://www.spamhaus",
 		"https://www.spamhaus", "weren t sent", "suspected spam ip", "suspected spam sender", "spam source",
-		"source of spam", "known spam", "spammer", "open relay", "open proxy", "dynamic ip", "dynamic address",
+		"source of spam", "too much spam from", "known spam", "spammer", "open relay", "open proxy", "dynamic ip", "dynamic address",
 		"dial up", "dialup", "residential", "generic hostname", "bl000", "http://postmaster.comcast", "rtr bl",
 		"rly b", "con b1", "hl rep", "network is on", "verhalten", "schwarze liste", "黑名单", "dnswl", "bad ip",
 		"not accepted from your ip", "host network not allowed", "ip not allowed", "ip address is not allowed",
@@ -241,7 +269,7 @@ var clearRules = []rule{
 		"high probability of spam", "rejecting spam", "considered spam", "spamverdacht", "pourriel", "垃圾邮件",
 	}},
 	{Content, ScopeMessage, "", []string{
-		"conform to", "refused by the scanner", "header error", "banned content", "file type", "no date header", "no from header",
+		"conform to", "mail data refused", "blank from", "as a from address", "refused by the scanner", "header error", "banned content", "file type", "no date header", "no from header",
 		"headers too", "message header", "in from",
 		"multiple from", "missing from", "missing date", "missing message id", "from header", "8 bit data", "8bit",
 		"bare lf", "bare cr", "bare newline", "stray newline", "rfc 5322", "rfc 2822", "rfc5322", "rfc2822",
@@ -350,11 +378,6 @@ var clearRules = []rule{
 	}},
 	// Directory based blocking of Exchange Online: no such recipient in the tenant. The same words with 5.7.1 are a rule's.
 	{BadMailbox, ScopeRecipient, "4.1", []string{"access denied", "recipient address rejected"}},
-	{Other, ScopeUnknown, "50x", []string{
-		"bad sequence", "improper sequence", "use helo", "helo first", "hello first", "ehlo first", "sequence error",
-		"need rcpt", "rcpt first", "need mail", "command not", "unrecognized command", "unknown command",
-		"syntax error in parameters", "command unrecognized",
-	}},
 	{Other, ScopeUnknown, "", []string{
 		"internal error", "internal system error",
 		"internal server error", "local error in processing", "temporary local problem", "local problem",
@@ -366,6 +389,7 @@ var clearRules = []rule{
 var vagueRules = []rule{
 	{BadMailbox, ScopeRecipient, "1.0", []string{"address rejected"}},
 	{BadMailbox, ScopeRecipient, "1.3", []string{"bad address", "invalid address"}},
+	{BadMailbox, ScopeRecipient, AtRCPT, []string{"bad address", "invalid address", "malformed address", "address syntax"}},
 	{Rate, ScopeSite, "4xx", []string{
 		"service unavailable", "service temporarily unavailable", "service currently unavailable",
 		"service not available", "service is unavailable", "try later", "temporarily deferred", "please try later",
@@ -377,24 +401,32 @@ var vagueRules = []rule{
 	{MailboxFull, ScopeRecipient, "", []string{"quota "}},
 	{Content, ScopeMessage, "", []string{"{message|mail|email} {was|has been|is} blocked"}},
 	{Policy, ScopeSender, "", []string{"spoof", "impersonat"}},
+	{Content, ScopeMessage, "", []string{"permanent failure for one or more recipients"}},
+	{Policy, ScopeRecipient, "", []string{"banned recipient"}},
 	{Reputation, ScopeSite, "", []string{"blocked", "abuse", "banned"}},
-	{Content, ScopeMessage, "", []string{"spam", "bulk", "antispam", "antyspam", "permanent failure for one or more recipients"}},
+	{Content, ScopeMessage, "", []string{"spam", "bulk", "antispam", "antyspam"}},
 	{Content, ScopeMessage, AtDot, []string{"message filtered"}},
 	{Rate, ScopeSite, "4xx", []string{"recipient address rejected service"}},
 	{Policy, ScopeRecipient, "", []string{
 		"recipient address rejected", "recipient rejected", "message filtered", "badrcptto", "rcpt is rejected",
 	}},
+	{BadMailbox, ScopeRecipient, "5xx", []string{"no valid recipients"}},
+	{Policy, ScopeUnknown, "", []string{"policy", "policies", "administrat", "violat"}},
+	{Content, ScopeMessage, "", []string{
+		"{mail|message} ... is rejected",
+		"{message|mail|email|content} {rejected|blocked|is blocked|was rejected|was blocked|is rejected|has been rejected}",
+	}},
 	{Policy, ScopeUnknown, "", []string{
-		"policy", "policies", "prohibited", "not allowed", "not permitted", "access denied", "denied", "refused",
+		"prohibited", "not allowed", "not permitted", "access denied", "denied", "refused",
 		"forbidden", "not authorized", "unauthorized", "requires confirmation", "^ rejected",
-		"rejected by destination", "administrative", "restricted", "violat",
+		"rejected by destination", "restricted",
 	}},
 	{Policy, ScopeSite, "", []string{"client host rejected", "not accepting connections"}},
 	{Policy, ScopeSender, AtMAIL, []string{"does not exist", "doesnt exist"}},
 	{Other, ScopeRecipient, "5xx", []string{"try again", "try later", "retry later", "temporar"}},
 	{BadMailbox, ScopeRecipient, "5xx", []string{
-		"no longer valid", "account is unavailable", "account unavailable", "unavailable mailbox", "mailbox is not available", "^ address not found", "^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found",
-		"no valid recipients", "unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available",
+		"no longer valid", "account is unavailable", "account unavailable", "unavailable mailbox", "mailbox is not available", "^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found",
+		"unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available",
 		"mailbox is unavailable", "unavailable mail user",
 	}},
 	{Other, ScopeRecipient, "", []string{"undeliverable address"}},
@@ -438,5 +470,5 @@ var statuses = map[string]Verdict{
 	"7.25": {Class: Auth, Scope: ScopeSite}, "7.57": {Class: Auth, Scope: ScopeSite},
 	"7.501": {Class: Reputation, Scope: ScopeSender}, "7.502": {Class: Reputation, Scope: ScopeSender},
 	"7.503": {Class: Reputation, Scope: ScopeSender},
-	"7.511": {Class: Reputation}, "7.708": {Class: Reputation},
+	"7.511": {Class: Reputation}, "7.850": {Class: Reputation}, "7.708": {Class: Reputation},
 }

@@ -30,7 +30,7 @@ const (
 	hintTLS
 	hintNet
 	hintFault // the receiver is broken
-	hintSite  // the receiver, as a whole
+	hintError // perhaps so
 )
 
 // A sum gives a class to replies that have all the hints of one set and none of another. Sums are tried in order.
@@ -45,15 +45,19 @@ type sum struct {
 const another = hintSender | hintHost | hintContent | hintSize | hintSpam | hintListed | hintOften | hintLimit | hintLater |
 	hintRelay | hintAuth | hintTLS | hintNet | hintFault
 
+// otherThanFaults are those of another that say more than a status code, or a vague rule.
+const otherThanFaults = another &^ (hintFault | hintNet)
+
 // sureSums come before the status code.
 var sureSums = []sum{
 	{MailboxFull, ScopeRecipient, "", hintRecipient | hintFull, another &^ (hintLater | hintSize)},
 	{BadMailbox, ScopeRecipient, "", hintRecipient | hintGone, another | hintFull | hintDomain},
-	{BadDomain, ScopeRecipient, "", hintRelay | hintBlock, hintListed | hintSpam | hintOften},
+	{BadDomain, ScopeRecipient, "", hintRelay | hintBlock, hintListed | hintSpam | hintOften | hintHost},
 }
 
 // lastSums come when neither the status code nor a vague rule has said anything.
 var lastSums = []sum{
+	{BadMailbox, ScopeRecipient, AtRCPT, hintGone, another | hintDomain | hintBlock | hintFull | hintMessage},
 	{Content, ScopeMessage, "", hintSpam, 0},
 	{Reputation, ScopeSite, "", hintListed, 0},
 	{Auth, ScopeUnknown, "", hintAuth, 0},
@@ -73,10 +77,13 @@ var lastSums = []sum{
 	{Content, ScopeMessage, AtDot, hintMessage | hintBlock, 0},
 	{Policy, ScopeUnknown, "5xx", hintBlock, 0},
 	{Other, ScopeUnknown, "", hintFault, 0},
+	{Other, ScopeUnknown, "4xx", hintLater | hintRecipient, 0},
+	{Other, ScopeUnknown, "4xx", hintLater | hintMessage, 0},
 	{Rate, ScopeSite, "4xx", hintLater, 0},
+	{Other, ScopeUnknown, "5xx", hintError, 0},
 }
 
-// words of each hint, as normalise leaves them. They match from the beginning of a word, and need at least keyLen bytes.
+// words of each hint, as normalise leaves them. They match from the beginning of a word, and need at least hintKeyLen bytes.
 var hintWords = []struct {
 	hint  hint
 	words string // separated by "|"
@@ -93,22 +100,22 @@ var hintWords = []struct {
 		"unrouteable|unresolvable|disabled|inactive|inactivat|deactivat|not active|not activated|not valid|isnt valid|no longer|" +
 		"suspend|closed|terminat|expired|frozen|archived|discontinu|cancel|deleted|removed|not present|" +
 		"not a valid|not recogn|not a recogn|unrecogn|unable to find|unable to locate|never logged|hasnt entered|does not receive|doesnt receive|not listed|not our|not local|not ok|not used|not in use|wrong|illegal|obsolete|" +
-		"retired|left the|has left|not configured|not registered|not allocated|not set up|nobody|no one by|bad address|" +
+		"retired|left the|has left|not configured|not registered|not allocated|not set up|nobody|no one by|" +
 		"bad recipient|bad destination|doesnt work here|no account|no mailbox|no mail box|no user|no recipient|decommission|" +
 		"moved|unavailable user|" +
-		"inconnu|inexist|nexiste|existe pas|desactiv|unbekannt|existiert|deaktiv|gesperrt|ungultig|ungueltig|" +
+		"inconnu|inexist|nexiste|existe pas|desactiv|unbekannt|existiert|nicht gefunden|nicht bekannt|nicht vorhanden|nicht mehr|niemand|not one of our|cannot receive|unable to receive|have no mail|has no mail|deaktiv|gesperrt|ungultig|ungueltig|" +
 		"desconocid|desconhecid|no existe|nao existe|invalido|inactivo|desativ|expirado|suspendid|sconosciut|disattiv|" +
 		"non esiste|sospes|nie istnieje|nieznan|zablokowan|nieaktywn|neexist|neznam|neplatn|onbekend|bestaat niet|" +
 		"finns inte|okand|не существ|не найден|неизвест|заблокирован|несуществ|不存在|停用|禁用|无此|找不到|存在しない|不明"},
-	{hintFull, "full |quota|overquota|storage|space|overflow|capacity|overdrawn|disk usage|voll |uberfullt|ubervoll|speicherplatz|" +
+	{hintFull, "full |quota|overquota|storage|disk space|diskspace|enough space|no space|space not|space has|of space|mailbox space|space quota|space available|overflow|capacity|overdrawn|disk usage|voll |uberfullt|ubervoll|speicher|kapazitat|kapazitaet|erschopft|erschoepft|" +
 		"plein|rempli|lleno|llena|llenado|cuota|piena|pieno|esaurit|cheia|cheio|lotad|przepeln|pelna|pelny|preplnen|" +
 		"переполн|满了|已满|容量|超过|いっぱい"},
 	{hintSender, "sender|sending|originat|envelope|your domain|your address|your account|your mailbox|your email|your e mail|" +
-		"mail from|mailfrom|from address|from domain|reply to|return path|bounce|callout|callback|backscatter|batv|" +
+		"mail from|mailfrom|from address|from domain|reply to|return path|callout|callback|backscatter|batv|" +
 		"you are not|you dont|you do not|outgoing|outbound|submission|expedit|emetteur|absender|" +
 		"remitente|remetente|mittente|nadawc|odosielat|odesilat|отправител|发件|发信"},
 	{hintHost, "your ip|your server|your host|your network|your mta|your mail server|from ip|client|connecting|hostname|helo|ehlo|" +
-		"ip address|from your|this ip|that ip|the ip|dynamic|botnet|192.0|sending ip|source ip|remote ip|ip range"},
+		"ip address|from your|this ip|that ip|the ip|dynamic|botnet|sending ip|source ip|remote ip|ip range"},
 	{hintDomain, "domain|host |dominio|domaine|домен|域名"},
 	{hintMessage, "message|mail|email|e mail|letter|nachricht|mensaje|mensagem|messaggio|wiadomosc|сообщени|письмо|邮件"},
 	{hintContent, "content|attachment|header|subject|format|mime|html|url|link|charset|character|encod|malform|compliant|conform|" +
@@ -119,23 +126,23 @@ var hintWords = []struct {
 	{hintListed, "blacklist|blocklist|black list|block list|denylist|deny list|rbl|dnsbl|listed|reputation|bad ip|blackhole|spamhaus|" +
 		"spamcop|sorbs|barracuda|abuse|abusive|listing|black hole"},
 	{hintBlock, "block|banned|denied|deny|denies|reject|refus|prohib|forbid|not allowed|not permit|not accept|not authori|unauthori|disallow|" +
-		"declin|restrict|permission|permit|no access|access rule|policy|policies|filter|bloque|abgelehnt|abgewiesen|rejete|rechaz|rifiut|" +
+		"declin|wont accept|wont want|dont want|not want|rule |rules |restrict|permission|permit|no access|access rule|policy|policies|filter|bloque|abgelehnt|abgewiesen|rejete|rechaz|rifiut|" +
 		"odrzuc|отклон|отказ|запрещ|拒绝|拒收|nicht erlaubt|go away|bounced"},
 	{hintOften, "too many|too much|rate limit|ratelimit|frequen|too often|throttl|busy|overload|concurr|too fast|too quick|" +
 		"slow down|slower|volume|flood|threshold|per hour|per minute|per day|hourly|burst|congest"},
-	{hintLimit, "rate|limit|slow|quick|fast|resources|connections|sessions|daily|traffic|load |maximum|allowance|exceed|exeed|exced"},
+	{hintLimit, "rate|limit|slow|quick|fast|resources|connections|sessions|daily|traffic|heavy load|maximum|allowance|exceed|exeed|exced"},
 	{hintLater, "later|again|retry|retries|temporar|defer|moment|wait|delayed|essayer plus tard|spater|spaeter|mas tarde|tarde|piu tardi|" +
-		"pozniej|позже|稍后|currently|tempor|intentelo|transient|in progress|shortly"},
+		"pozniej|позже|稍后|currently|tempor|intentelo|transient|in progress|shortly|at this time|at the moment"},
 	{hintRelay, "relay|gateway|gatewaying|rcpthosts|not local host|local host|open system"},
 	{hintAuth, "spf|dkim|dmarc|auth|reverse|rdns|ptr |password|login|log in|logged in|credential|dns check|forged|forgery|sasl|" +
 		"signed|signature"},
 	{hintTLS, "tls|starttls|ssl|encrypt|certificate|dane|tlsa|dnssec"},
 	{hintNet, "timeout|timed out|time out|network|no route|route|unreachable|not reach|reached|respond|reset by|dropped|lookup|lookups|" +
-		"dns|name server|nameserver|mx record|mx list|socket|delivery time|delivery expired|message expired|" +
-		"queue time|hop|loop|days|hours|peer"},
-	{hintFault, "error|internal|config|system|problem|failure|syntax|command|sequence|protocol|disk |database|ldap|lock file|resource|" +
-		"memory|write|read error|process|exception|unexpected|service"},
-	{hintSite, "server|service|host|site"},
+		"dns|name server|nameserver|mx record|mx list|mxs|usable mx|socket|delivery time|delivery expired|message expired|" +
+		"queue time|hop|loop|peer"},
+	{hintError, "error|command|syntax|service|process"},
+	{hintFault, "unknown address error|internal|config|system|problem|failure|sequence|protocol|disk |database|ldap|lock file|resource|" +
+		"memory|write|read error|exception|unexpected"},
 }
 
 // hintKeyLen is how much of a word a hint is found by.
