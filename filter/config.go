@@ -42,29 +42,6 @@ func DefaultConfig() Config {
 	return Config{SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
 }
 
-// DefaultRules are the rules used when none are given. They match what today's mailing software puts into its headers.
-//
-// An alert or a password reset may say "Precedence: bulk" too, to keep vacation programs quiet. Such a message also
-// says "Auto-Submitted: auto-generated". So the rule that passes auto-generated mail stands before the one for
-// Precedence, but behind those for list headers.
-func DefaultRules() []Rule {
-	no := false
-	return []Rule{
-		{Name: "x-millrace-no", Header: "X-Millrace", Value: `^no$`, Take: &no},
-		{Name: "x-millrace-yes", Header: "X-Millrace", Value: `^yes$`},
-		{Name: "listmonk", Header: "X-Listmonk-Campaign"},
-		{Name: "phplist", Header: "X-ListMember"},
-		{Name: "civimail", Header: "X-CiviMail-Bounce"},
-		{Name: "newsletter", Header: "X-Newsletter-Email-Id"},
-		{Name: "campaign", Header: "X-Campaign*"},
-		{Name: "list-unsubscribe", Header: "List-Unsubscribe"},
-		{Name: "feedback-id", Header: "Feedback-ID"},
-		{Name: "list-id", Header: "List-Id"},
-		{Name: "auto-generated", Header: "Auto-Submitted", Value: `^auto-generated\b`, Take: &no},
-		{Name: "precedence", Header: "Precedence", Value: `^(bulk|list|junk)$`},
-	}
-}
-
 // Validate returns the first thing that is wrong, with the key and how to repair it.
 func (c Config) Validate() error {
 	switch {
