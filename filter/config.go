@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -27,7 +28,8 @@ type Rule struct {
 
 // Config is the [bulk] table.
 type Config struct {
-	Rule         []Rule   `toml:"rule"`          // first match wins; DefaultRules when there are none
+	Rule         []Rule   `toml:"rule"`          // first match wins; they stand before the default rules
+	Defaults     bool     `toml:"defaults"`      // false: the rules of the file alone decide
 	SizeLimit    int64    `toml:"size_limit"`    // bytes; a larger message stays with the MTA
 	LocalDomains []string `toml:"local_domains"` // mail for them is never taken; ".example.com" covers all domains below it
 	Mailers      []string `toml:"mailers"`       // recipients may be taken when {rcpt_mailer} is one of these
@@ -39,7 +41,16 @@ type Config struct {
 // The mailer "relay" is not among Mailers. Postfix uses it for domains this host is a relay for, Sendmail for a smart
 // host. Delivering to the MX hosts would undo both decisions.
 func DefaultConfig() Config {
-	return Config{SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
+	return Config{Defaults: true, SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
+}
+
+// rules are all rules in force. Those of the file stand first: an operator who writes a rule wants it obeyed, and does
+// not want to lose the default ones by it.
+func (c Config) rules() []Rule {
+	if !c.Defaults {
+		return c.Rule
+	}
+	return append(slices.Clone(c.Rule), DefaultRules()...)
 }
 
 // Validate returns the first thing that is wrong, with the key and how to repair it.
@@ -51,8 +62,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("max_hops: %d is less than 1; 50 is usual", c.MaxHops)
 	case len(c.Mailers) == 0:
 		return fmt.Errorf(`mailers: is empty, so nothing would be taken; give ["smtp", "esmtp"]`)
-	case len(c.Rule) > MaxRules:
-		return fmt.Errorf("rule: %d rules are more than %d; join patterns with |", len(c.Rule), MaxRules)
+	case len(c.rules()) == 0:
+		return fmt.Errorf("defaults: is false and there is no [[bulk.rule]], so nothing would be taken; give a rule, or true")
+	case len(c.rules()) > MaxRules:
+		return fmt.Errorf("rule: %d rules, the default ones included, are more than %d; join patterns with |", len(c.rules()), MaxRules)
 	}
 	for i, d := range c.LocalDomains {
 		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
@@ -70,7 +83,7 @@ func (c Config) Validate() error {
 func (r Rule) validate() error {
 	switch {
 	case strings.ContainsFunc(r.Name, notInName):
-		return fmt.Errorf("name: %q has characters that do not fit in a log line; use letters, digits and - _ . +", r.Name)
+		return fmt.Errorf("name: %q has characters that do not fit in a log line; write it like %q", r.Name, fitName(r.Name))
 	case !r.conditional():
 		return fmt.Errorf("header: the rule has no condition; give one of header, sender, client, sasl_user, listener, macro")
 	case strings.ContainsFunc(strings.TrimSuffix(r.Header, "*"), notInField):
@@ -107,6 +120,15 @@ func (r Rule) conditional() bool {
 
 func notInName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.+", c))
+}
+
+// fitName is the repair of a name that notInName refuses.
+func fitName(name string) string {
+	fit := strings.Join(strings.FieldsFunc(name, notInName), "-")
+	if fit == "" {
+		return "my-rule"
+	}
+	return fit
 }
 
 // notInField reports a character that the name of a header field cannot have (RFC 5322 section 2.2). "*" is legal in a

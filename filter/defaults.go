@@ -1,6 +1,6 @@
 package filter
 
-// DefaultRules are the rules used when none are given. They match what today's mailing software puts into its headers;
+// DefaultRules are the rules behind those of the file, unless it says defaults = false. They match what today's mailing software puts into its headers;
 // shapes_test.go has the programs, each with its headers.
 //
 // The order is the point. List software sends two kinds of mail with the same list headers: posts for all subscribers,

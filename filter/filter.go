@@ -44,11 +44,7 @@ func Compile(c Config, hostname string) (*Filter, error) {
 	for _, m := range c.Mailers {
 		f.mailers = append(f.mailers, lower(m))
 	}
-	rules := c.Rule
-	if len(rules) == 0 {
-		rules = DefaultRules()
-	}
-	for i, r := range rules {
+	for i, r := range c.rules() {
 		if err := f.addRule(r, i); err != nil {
 			return nil, fmt.Errorf("rule[%d].%w", i, err)
 		}

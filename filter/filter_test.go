@@ -11,7 +11,7 @@ const host = "mx.example.org"
 func compile(t testing.TB, rules ...Rule) *Filter {
 	t.Helper()
 	c := DefaultConfig()
-	c.Rule = rules
+	c.Rule, c.Defaults = rules, len(rules) == 0
 	f, err := Compile(c, host)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +69,35 @@ func TestDefaultRules(t *testing.T) {
 				t.Error("passes without a reason")
 			}
 		})
+	}
+}
+
+// TestOwnRulesStandBeforeTheDefaults: the first rule in a file does not switch the others off.
+func TestOwnRulesStandBeforeTheDefaults(t *testing.T) {
+	own := Rule{Name: "invoices", Sender: "*@billing.example.com", Take: no()}
+	newsletter := lines("List-Unsubscribe: <mailto:u@x>")
+	for _, tt := range []struct {
+		name     string
+		defaults bool
+		sender   string
+		want     Decision
+		rule     string
+	}{
+		{"own rule first", true, "x@billing.example.com", Pass, "invoices"},
+		{"then the defaults", true, "news@example.com", Take, "list-unsubscribe"},
+		{"own rules alone", false, "news@example.com", Pass, ""},
+	} {
+		c := DefaultConfig()
+		c.Rule, c.Defaults = []Rule{own}, tt.defaults
+		f, err := Compile(c, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := offer()
+		o.Sender = tt.sender
+		if v := f.Decide(o, newsletter); v.Decision != tt.want || v.Rule != tt.rule {
+			t.Errorf("%s: %v by %q, want %v by %q", tt.name, v.Decision, v.Rule, tt.want, tt.rule)
+		}
 	}
 }
 

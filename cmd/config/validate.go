@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -29,8 +30,7 @@ func (c *Config) Validate() error {
 	v.table("retry", c.Retry.Validate())
 	v.table("handback", c.Handback.Validate())
 	for _, domain := range sortedKeys(c.Route) {
-		_, err := route.ParseTable(map[string]string{domain: c.Route[domain]}) // one by one, so that each error has its line
-		v.of(join("route", domain), trimRoute(err, domain))
+		v.of(join("route", domain), validateRoute(domain, c.Route[domain]))
 	}
 	v.table("bounce", c.Bounce.Validate())
 	v.table("dns", c.DNS.Validate())
@@ -126,6 +126,16 @@ func cutKey(text string) (key, rest string) {
 		return "", text
 	}
 	return key, rest
+}
+
+// validateRoute judges one entry of [route], so that each error has its own line. In TOML every line below [route] belongs
+// to it, so a key of the top of the file that stands too low would be a domain that nobody ever mails to.
+func validateRoute(domain, nextHop string) error {
+	if _, ok := fields(reflect.TypeFor[Config]())[domain]; ok {
+		return errors.New("is a key of the top of the file, not a domain; move the line above all tables")
+	}
+	_, err := route.ParseTable(map[string]string{domain: nextHop})
+	return trimRoute(err, domain)
 }
 
 // trimRoute drops the key that an error of route.ParseTable begins with: the place of the error names the key already.

@@ -62,7 +62,9 @@ func TestPlainPasses(t *testing.T) {
 }
 
 func TestHopelessConnectionIsLeftAtOnce(t *testing.T) {
-	r := start(t, func(s *setup) { s.filter.Rule = []filter.Rule{{Header: "List-Id", Listener: "bulk"}} })
+	r := start(t, func(s *setup) {
+		s.filter.Rule, s.filter.Defaults = []filter.Rule{{Header: "List-Id", Listener: "bulk"}}, false
+	})
 	if c := r.dial(standin.Options{DaemonName: "smtpd"}); !c.Passed() {
 		t.Error("a listener no rule can match is still served")
 	}
@@ -72,7 +74,7 @@ func TestHopelessConnectionIsLeftAtOnce(t *testing.T) {
 }
 
 func TestRuleMacroIsAskedForAtMail(t *testing.T) {
-	r := start(t, func(s *setup) { s.filter.Rule = []filter.Rule{{Macro: "bulk_class=news"}} })
+	r := start(t, func(s *setup) { s.filter.Rule, s.filter.Defaults = []filter.Rule{{Macro: "bulk_class=news"}}, false })
 	c := r.dial(standin.Options{})
 	if v := r.send(c, plain()); v.Action != standin.Accept || v.Stage != standin.Mail {
 		t.Errorf("without the macro: %+v", v)
@@ -310,7 +312,7 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 func TestReload(t *testing.T) {
 	r := start(t)
 	c := r.dial(standin.Options{})
-	f, err := filter.Compile(changed(filter.DefaultConfig(), func(c *filter.Config) { c.Rule = []filter.Rule{{Header: "X-Other"}} }), "mx.example.org")
+	f, err := filter.Compile(changed(filter.DefaultConfig(), func(c *filter.Config) { c.Rule, c.Defaults = []filter.Rule{{Header: "X-Other"}}, false }), "mx.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
