@@ -10,7 +10,7 @@ type Command struct {
 }
 
 // ParseCommand takes an argument apart, as in "<a@b> KEY=value". A path without angle brackets is understood too,
-// because Sendmail's milter sends such. It judges nothing: see Fault and Mail.
+// because Sendmail's milter sends such. It judges nothing: see Address and Mail.
 func ParseCommand(argument string) Command {
 	path, behind, ok := splitPath(argument)
 	return Command{Path: path, Params: strings.Fields(behind), Bad: !ok}
@@ -48,21 +48,3 @@ func indexUnquoted(s string, c byte) int {
 	}
 	return -1
 }
-
-// Fault says why the path cannot be used, or returns "". A control character could end an SMTP command. A source route
-// (RFC 5321 section 4.1.1.3) is for the MTA to interpret.
-func (c *Command) Fault(utf8 bool) string {
-	switch {
-	case c.Bad:
-		return "no end of the path"
-	case strings.ContainsFunc(c.Path, isControl):
-		return "control character in an address"
-	case !utf8 && hasEightBit([]byte(c.Path)):
-		return "address in UTF-8 without SMTPUTF8"
-	case strings.HasPrefix(c.Path, "@"):
-		return "source route"
-	}
-	return ""
-}
-
-func isControl(c rune) bool { return c < ' ' || c == 0x7f }

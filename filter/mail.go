@@ -116,13 +116,14 @@ func (m *Mail) SetSender(c Command) {
 			return
 		}
 	}
-	if fault := c.Fault(m.envelope.UTF8); fault != "" {
+	addr, fault := c.Address(m.envelope.UTF8)
+	if fault != "" {
 		m.Leave("sender: " + fault)
 	}
 	if m.left != "" {
 		return
 	}
-	m.envelope.From, m.offer.Sender = c.Path, c.Path
+	m.envelope.From, m.offer.Sender = addr, addr
 	if v := m.filter.Early(&m.offer); v.Decision == Pass {
 		m.leaveAs(v.Reason, &m.intake.counts.passedMail)
 	}
@@ -133,14 +134,21 @@ const rcptOverhead = 64
 
 // AddRcpt is told the argument of RCPT, and what the MTA would deliver to the recipient with, "" when it does not say.
 func (m *Mail) AddRcpt(c Command, mailer string) {
-	r := recipient{Rcpt: relay.Rcpt{Addr: c.Path}}
+	r := recipient{path: c.Path}
 	for _, p := range c.Params {
 		if !setRcptParam(&r.Rcpt, p) {
 			m.Leave(leftParameter + strconv.Quote(p))
 			return
 		}
 	}
-	if fault := c.Fault(m.envelope.UTF8); fault != "" {
+	addr, fault := c.Address(m.envelope.UTF8)
+	switch {
+	case fault == "" && addr == "":
+		fault = faultDomain
+	case fault == "" && overlong(addr):
+		fault = faultLong
+	}
+	if fault != "" {
 		m.Leave("recipient: " + fault)
 		return
 	}
@@ -148,7 +156,7 @@ func (m *Mail) AddRcpt(c Command, mailer string) {
 		m.Leave(leftRcpts)
 		return
 	}
-	r.ours = m.filter.Takes(mailer, relay.Domain(c.Path))
+	r.Addr, r.ours = addr, m.filter.Takes(mailer, relay.Domain(addr))
 	if m.charge(len(c.Path) + rcptOverhead) {
 		m.rcpts = append(m.rcpts, r)
 	}
@@ -158,7 +166,7 @@ func (m *Mail) AddRcpt(c Command, mailer string) {
 func (m *Mail) Rcpts() iter.Seq2[string, bool] {
 	return func(yield func(addr string, ours bool) bool) {
 		for i := range m.rcpts {
-			if !yield(m.rcpts[i].Addr, m.rcpts[i].ours) {
+			if !yield(m.rcpts[i].path, m.rcpts[i].ours) {
 				return
 			}
 		}

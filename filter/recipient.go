@@ -5,7 +5,8 @@ import "github.com/millrace/millrace/relay"
 // recipient is one RCPT.
 type recipient struct {
 	relay.Rcpt
-	ours bool // may be taken
+	path string // as received: the MTA knows the recipient by it
+	ours bool   // may be taken
 }
 
 // recipients are those of one message, as received and in order.

@@ -4,7 +4,7 @@ import "strings"
 
 // Envelope is who a message is from and for (RFC 5321 section 2.3.1), with the DSN parameters of RFC 3461 as the client gave them.
 type Envelope struct {
-	From  string // reverse-path without angle brackets; "" is the null sender
+	From  string // reverse-path without angle brackets, in canonical form; "" is the null sender
 	Ret   string // RET parameter: "FULL", "HDRS" or "" when not given
 	EnvID string // ENVID parameter, xtext as received
 	UTF8  bool   // SMTPUTF8 was asked for (RFC 6531)
@@ -13,7 +13,7 @@ type Envelope struct {
 
 // Rcpt is one recipient.
 type Rcpt struct {
-	Addr   string // forward-path without angle brackets, exactly as received
+	Addr   string // forward-path without angle brackets, in canonical form (RFC 5321 section 4.1.2)
 	Notify string // NOTIFY parameter as received, "" when not given
 	ORcpt  string // ORCPT parameter, "rfc822;xtext" as received
 }

@@ -1,0 +1,110 @@
+package filter
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAddress(t *testing.T) {
+	long := strings.Repeat("x", 65)
+	for _, tt := range []struct {
+		path string
+		utf8 bool
+		want string // the form that goes out, or "!" and why there is none
+	}{
+		{"", false, ""},
+		{"a@b.example", false, "a@b.example"},
+		{"a@localhost", false, "a@localhost"},
+		{"A.b-c+d=e%f!g/h@B.Example", false, "A.b-c+d=e%f!g/h@B.Example"},
+		{"a@my_host.b.example", false, "a@my_host.b.example"},
+		{long + "@b.example", false, long + "@b.example"},
+
+		// Needless spelling goes.
+		{"a@b.example.", false, "a@b.example"},
+		{`"a"@b.example`, false, "a@b.example"},
+		{`"a\.b"@b.example`, false, "a.b@b.example"},
+		{`"a b"@b.example`, false, `"a b"@b.example`},
+		{`"a\ b\@\"\\"@b.example`, false, `"a b@\"\\"@b.example`},
+		{`"a..b"@b.example`, false, `"a..b"@b.example`},
+		{`""@b.example`, false, `""@b.example`},
+
+		// What is no mailbox stays.
+		{"newsletter", false, "!address without a domain"},
+		{"a@", false, "!address without a domain"},
+		{"a@.", false, "!address without a domain"},
+		{"a..b@c.example", false, "!malformed address"},
+		{".a@b.example", false, "!malformed address"},
+		{"a.@b.example", false, "!malformed address"},
+		{"joe(x)@b.example", false, "!malformed address"},
+		{"joe@b.example(x)", false, "!malformed address"},
+		{"a@b@c.example", false, "!malformed address"},
+		{`a"b"@c.example`, false, "!malformed address"},
+		{`"a"b@c.example`, false, "!malformed address"},
+		{`"a@c.example`, false, "!address without a domain"},
+		{`a\@b@c.example`, false, "!malformed address"},
+		{"a@b..example", false, "!malformed address"},
+		{"a@b.example..", false, "!malformed address"},
+		{"a@.b.example", false, "!malformed address"},
+		{"a@-b.example", false, "!malformed address"},
+		{"a@b,c.example", false, "!malformed address"},
+		{"a@" + strings.Repeat("x", 64) + ".example", false, "!malformed address"},
+		{" a@b.example ", false, "!blank in an address"},
+		{"a @b.example", false, "!blank in an address"},
+		{"a@[192.0.2.1]", false, "!address literal"},
+		{"a@[IPv6:2001:db8::1]", false, "!address literal"},
+		{"a@192.0.2.1", false, "!address literal"},
+		{"@x:a@b.example", true, "!source route"},
+		{"a\r\n@b", true, "!control character in an address"},
+		{"a\x7f@b", true, "!control character in an address"},
+		{strings.Repeat("x", 600) + "@b.example", false, "!address too long"},
+		{"a@" + strings.Repeat("x.", 130) + "example", false, "!address too long"},
+		{"ä@b", false, "!address in UTF-8 without SMTPUTF8"},
+		{"ä@bücher.example", true, "ä@bücher.example"},
+		{"\xe4@b", true, "!address that is not UTF-8"},
+	} {
+		got, fault := (&Command{Path: tt.path}).Address(tt.utf8)
+		if fault != "" {
+			got = "!" + fault
+		}
+		if got != tt.want {
+			t.Errorf("%.80q: %.80q, want %.80q", tt.path, got, tt.want)
+		}
+	}
+	if _, fault := (&Command{Path: "a@b", Bad: true}).Address(false); fault != "no end of the path" {
+		t.Errorf("no end: %q", fault)
+	}
+}
+
+// TestTheEnvelopeIsCanonical: the MTA is told of a recipient in its own spelling, the receiver in the canonical one.
+func TestTheEnvelopeIsCanonical(t *testing.T) {
+	s := newSite(t, Deliver, wideLimits())
+	d := &lineDoor{in: s.in, lmtp: true}
+	script := strings.NewReplacer("<news@example.com>", `<"news"@example.com.>`, "<a@example.net>", `<"a"@example.net.>`,
+		"H Sub", "RCPT <a@example.net>\nH Sub").Replace(newsletter(end...))
+	if got := d.send(script); got != `ours "a"@example.net., ours a@example.net` {
+		t.Errorf("%s\n%s", got, s.log)
+	}
+	if m := s.heart.taken[0]; m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" {
+		t.Errorf("%+v", m.Envelope)
+	}
+}
+
+// TestWhatNoReceiverTakesStays: what would bounce for its address alone is left at MAIL or RCPT.
+func TestWhatNoReceiverTakesStays(t *testing.T) {
+	for _, tt := range []struct{ from, to, want string }{
+		{"newsletter", "a@example.net", "MAIL: sender: address without a domain"},
+		{"a..b@example.com", "a@example.net", "MAIL: sender: malformed address"},
+		{"a@[192.0.2.1]", "a@example.net", "MAIL: sender: address literal"},
+		{"news@example.com", " joe@example.net ", "RCPT: recipient: blank in an address"},
+		{"news@example.com", "joe@[192.0.2.1]", "RCPT: recipient: address literal"},
+		{"news@example.com", strings.Repeat("x", 65) + "@example.net", "RCPT: recipient: address too long"},
+		{"news@example.com", "joe", "RCPT: recipient: address without a domain"},
+		{"news@example.com", "", "RCPT: recipient: address without a domain"},
+	} {
+		s := newSite(t, Deliver, wideLimits())
+		script := strings.NewReplacer("<news@example.com>", "<"+tt.from+">", "<a@example.net>", "<"+tt.to+">").Replace(newsletter(end...))
+		if got := (&lineDoor{in: s.in}).send(script); got != tt.want {
+			t.Errorf("%.40q to %.40q: %s, want %s", tt.from, tt.to, got, tt.want)
+		}
+	}
+}
