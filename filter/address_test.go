@@ -108,3 +108,26 @@ func TestWhatNoReceiverTakesStays(t *testing.T) {
 		}
 	}
 }
+
+// TestAskingForUTF8IsNoNeed: the need is computed from addresses and header, whatever the client asks for.
+func TestAskingForUTF8IsNoNeed(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		old, new string // a change of the newsletter
+		want     bool
+	}{
+		{"plain ASCII", "", "", false},
+		{"body", "Hello", "Grüße", false},
+		{"domain of the recipient", "example.net", "bücher.example", false},
+		{"sender", "news@", "neüs@", true},
+		{"recipient", "a@example.net", "ä@example.net", true},
+		{"header", "Subject: hi", "Subject: grüße", true},
+	} {
+		s := newSite(t, Deliver, wideLimits())
+		script := strings.Replace(newsletter(end...), "SIZE=500", "SMTPUTF8", 1)
+		(&lineDoor{in: s.in}).send(strings.Replace(script, tt.old, tt.new, 1))
+		if m := s.heart.taken[0]; m.UTF8 != tt.want {
+			t.Errorf("%s: need %v", tt.name, m.UTF8)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package filter
 
-import "github.com/millrace/millrace/relay"
+import (
+	"slices"
+
+	"github.com/millrace/millrace/relay"
+)
 
 // newMessage builds the Message for the heart.
 func (m *Mail) newMessage(protocol string) *relay.Message {
@@ -10,6 +14,7 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 	}
 	msg.Rcpts = m.rcpts.envelope()
 	msg.Distinct()
+	msg.UTF8 = m.envelope.UTF8 && needsUTF8(msg, m.content.header)
 	trace := m.filter.Received(m.trace(msg, protocol))
 	// One allocation for both: they live and die together.
 	header := m.content.header
@@ -19,6 +24,18 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 		Trace: head[:len(trace):len(trace)], Header: head[len(trace):], EightBit: hasEightBit(header) || hasEightBit(body),
 	}, body)
 	return msg
+}
+
+// needsUTF8 reports whether only a receiver with SMTPUTF8 can take the message (RFC 6531 section 3.2, as Postfix decides).
+// Libraries ask for SMTPUTF8 whenever the MTA offers it, so the client's wish alone must not cost a delivery. A domain in
+// UTF-8 is no need, because it goes out as A-labels.
+func needsUTF8(msg *relay.Message, header []byte) bool {
+	return hasEightBit(header) || localInUTF8(msg.From) ||
+		slices.ContainsFunc(msg.Rcpts, func(r relay.Rcpt) bool { return localInUTF8(r.Addr) || hasEightBit([]byte(r.ORcpt)) })
+}
+
+func localInUTF8(addr string) bool {
+	return hasEightBit([]byte(addr[:len(addr)-len(relay.Domain(addr))]))
 }
 
 // trace is what our Received field says. It names a recipient only when the message has no other.

@@ -7,7 +7,7 @@ type Envelope struct {
 	From  string // reverse-path without angle brackets, in canonical form; "" is the null sender
 	Ret   string // RET parameter: "FULL", "HDRS" or "" when not given
 	EnvID string // ENVID parameter, xtext as received
-	UTF8  bool   // SMTPUTF8 was asked for (RFC 6531)
+	UTF8  bool   // the message needs SMTPUTF8 (RFC 6531); that a client only asked for it is no need
 	Rcpts []Rcpt
 }
 

@@ -178,6 +178,11 @@ func TestDSNParametersArrive(t *testing.T) {
 	if !strings.Contains(string(got.Content.Trace), "with UTF8SMTP id") {
 		t.Errorf("trace %q", got.Content.Trace)
 	}
+	// The client's wish alone is no need.
+	r.send(c, edit(bulk(), func(m *standin.Message) { m.MailArgs = []string{"SMTPUTF8"} }))
+	if got := r.taken.last(t); got.UTF8 || !strings.Contains(string(got.Content.Trace), "with UTF8SMTP id") {
+		t.Errorf("plain ASCII: %+v, %q", got.Envelope, got.Content.Trace)
+	}
 	// Nothing of it must cling to the next message.
 	r.send(c, bulk())
 	if got := r.taken.last(t); got.Ret != "" || got.EnvID != "" || got.UTF8 || len(got.Rcpts) != 1 || got.Rcpts[0].Notify != "" {

@@ -69,10 +69,11 @@ func (c *classifier) note(r smtp.Result) {
 	}
 }
 
-// unfit reports whether the receiver cannot take the message and our own MTA could convert it: 8-bit content without
-// 8BITMIME (RFC 6152). Millrace never converts, because that would break signatures.
+// unfit reports whether the receiver cannot take the message and our own MTA may know a way: 8-bit content without
+// 8BITMIME (RFC 6152), or UTF-8 in header or address without SMTPUTF8 (RFC 6531). Millrace never converts, because that
+// would break signatures.
 func (c *classifier) unfit(err *smtp.Error) bool {
-	return err.Local && err.Enhanced == "5.6.3" && c.node.Class == relay.ClassRemote
+	return err.Local && (err.Enhanced == "5.6.3" || err.Enhanced == "5.6.7") && c.node.Class == relay.ClassRemote
 }
 
 // failure decides for a recipient that was refused or whose connection broke.
