@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,6 +68,11 @@ func (c Config) Validate() error {
 	case len(c.rules()) > MaxRules:
 		return fmt.Errorf("rule: %d rules, the default ones included, are more than %d; join patterns with |", len(c.rules()), MaxRules)
 	}
+	for i, m := range c.Mailers {
+		if err := validateMailer(m); err != nil {
+			return fmt.Errorf("mailers[%d]: %w", i, err)
+		}
+	}
 	for i, d := range c.LocalDomains {
 		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
 			return fmt.Errorf("local_domains[%d]: %q is not a domain; write example.com, or .example.com for all domains below it", i, d)
@@ -76,6 +82,18 @@ func (c Config) Validate() error {
 		if err := r.validate(); err != nil {
 			return fmt.Errorf("rule[%d].%w", i, err)
 		}
+	}
+	return nil
+}
+
+// validateMailer wants what the MTA sends as {rcpt_mailer}: a name alone, not the transport:nexthop of a transport map.
+func validateMailer(m string) error {
+	name, _, found := strings.Cut(m, ":")
+	switch {
+	case name == "" || strings.ContainsAny(name, " \t"):
+		return fmt.Errorf(`%q is empty or has a blank, so it is never sent; write "smtp" or another name`, m)
+	case found:
+		return fmt.Errorf("%q has a colon, so it is never sent; write %q", m, name)
 	}
 	return nil
 }
@@ -93,13 +111,30 @@ func (r Rule) validate() error {
 	case strings.HasPrefix(strings.TrimSpace(r.Macro), "="):
 		return fmt.Errorf(`macro: %q names no macro; write "name" or "name=pattern"`, r.Macro)
 	}
+	return r.validatePatterns()
+}
+
+// validatePatterns finds patterns that are wrong, or right and never met. Nobody would notice the latter.
+func (r Rule) validatePatterns() error {
 	if _, err := regexp.Compile(r.Value); err != nil {
 		return fmt.Errorf("value: %w; the syntax is RE2, see https://golang.org/s/re2syntax", err)
+	}
+	if inner, ok := betweenSlashes(r.Value); ok {
+		return fmt.Errorf("value: %q has the slashes of Perl, which would be looked for; write it without them: %q. Case never matters", r.Value, inner)
 	}
 	for _, p := range []struct{ key, value string }{{"sender", r.Sender}, {"sasl_user", r.SASLUser}, {"listener", r.Listener}, {"macro", r.Macro}} {
 		if looksLikeRegexp(p.value) {
 			return fmt.Errorf("%s: %q looks like a regular expression; the pattern here is of the shell's kind, like *@news.example.com", p.key, p.value)
 		}
+	}
+	if bare := strings.Trim(r.Sender, "<>"); bare != r.Sender {
+		return fmt.Errorf("sender: %q has angle brackets, which are no part of the address; write %q", r.Sender, bare)
+	}
+	if strings.ContainsAny(r.Sender, " \t,") && !strings.Contains(r.Sender, `"`) {
+		return fmt.Errorf("sender: %q: no sender has a blank or a comma; write a rule for each", r.Sender)
+	}
+	if host, port, err := net.SplitHostPort(r.Listener); err == nil && host != "" && strings.Trim(port, "0123456789") == "" {
+		return fmt.Errorf("listener: %q is an address; the MTA tells the port alone, so write %q", r.Listener, port)
 	}
 	if _, err := parseClient(r.Client); r.Client != "" && err != nil {
 		return fmt.Errorf("client: %w", err)
@@ -107,10 +142,20 @@ func (r Rule) validate() error {
 	return nil
 }
 
+// betweenSlashes returns the pattern in "/^pattern/" or "/pattern/i". It lets "/pattern/" pass, which may be a part of a URL.
+func betweenSlashes(value string) (inner string, ok bool) {
+	end := strings.LastIndexByte(value, '/')
+	if end < 2 || value[0] != '/' {
+		return "", false
+	}
+	inner, flags := value[1:end], value[end+1:]
+	return inner, flags == "i" || flags == "" && (inner[0] == '^' || strings.HasSuffix(inner, "$"))
+}
+
 // looksLikeRegexp finds regular expressions where shell patterns are wanted. Such a rule would never match, and nobody
-// would notice: no sender, login, listener or macro begins with "^", ends with "$" or has a backslash.
+// would notice: no sender, login, listener or macro begins with "^" or ".", ends with "$" or has a backslash.
 func looksLikeRegexp(s string) bool {
-	return strings.HasPrefix(s, "^") || strings.HasSuffix(s, "$") || strings.Contains(s, `\`)
+	return strings.HasPrefix(s, "^") || strings.HasPrefix(s, ".*") || strings.HasSuffix(s, "$") || strings.Contains(s, `\`)
 }
 
 // conditional reports whether the rule has a condition at all: a rule without one would take every message.

@@ -67,9 +67,16 @@ func parseClient(s string) (test, error) {
 		return func(o *Offer) bool { return o.ClientAddr.Unmap() == a }, nil
 	}
 	if p, err := netip.ParsePrefix(s); err == nil {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
 		return func(o *Offer) bool { return p.Contains(o.ClientAddr.Unmap()) }, nil
 	}
-	if strings.Trim(s, "0123456789./:") == "" || strings.Contains(s, "/") {
+	if bare := strings.Trim(s, "[]"); bare != s {
+		return nil, fmt.Errorf("%q has brackets, which are no part of the address; write %q", s, bare)
+	}
+	// No name of a host looks like this, so a pattern of this kind would never be met.
+	if strings.Trim(s, "*?") != "" && strings.Trim(s, "0123456789.*?") == "" || strings.ContainsAny(s, "/:<> ") {
 		return nil, fmt.Errorf("%q is neither an address nor a network; write 192.0.2.1, 192.0.2.0/24 or *.example.com", s)
 	}
 	name := newPattern(s)

@@ -65,6 +65,10 @@ func TestClient(t *testing.T) {
 		{"192.0.2.0/24", "", "192.0.3.77", false},
 		{"192.0.2.0/24", "", "", false},
 		{"2001:db8::/32", "", "2001:db8::1", true},
+		{"::ffff:192.0.2.0/120", "", "192.0.2.77", true},
+		{"::ffff:192.0.2.0/120", "", "192.0.3.77", false},
+		{"*", "app2", "192.0.2.1", true},
+		{"10-*-1.isp.example", "10-2-1.isp.example", "192.0.2.1", true},
 		{"*.app.example", "web1.APP.example", "192.0.2.1", true},
 		{"*.app.example", "unknown", "192.0.2.1", false},
 	} {

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/filter"
-	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 )
@@ -32,7 +31,11 @@ func (c *Config) Validate() error {
 	for _, domain := range sortedKeys(c.Route) {
 		v.of(join("route", domain), validateRoute(domain, c.Route[domain]))
 	}
-	v.table("bounce", c.Bounce.Validate())
+	if err := transport(c.Bounce.Inject); err != nil {
+		v.of("bounce.inject", err)
+	} else {
+		v.table("bounce", c.Bounce.Validate())
+	}
 	v.table("dns", c.DNS.Validate())
 	v.table("pool", c.Pool.Validate())
 	v.smtp(c.SMTP)
@@ -107,11 +110,7 @@ func (v *verdict) smtp(c smtp.Config) {
 
 // crosscheck judges keys of different tables against each other: no part sees more than its own table.
 func (v *verdict) crosscheck(c *Config) {
-	for i, spec := range c.Milter.Listen {
-		if network, path, err := milter.ParseListen(spec); err == nil && network == "unix" && path == c.Control.Socket {
-			v.of(fmt.Sprintf("milter.listen[%d]", i), errors.New("is the control socket too; give each its own"))
-		}
-	}
+	v.sockets(c)
 	if len(v.errs) == 0 {
 		_, err := route.ParseTable(c.Route) // each entry is right, but two entries may name one domain
 		v.of("route", err)
@@ -134,8 +133,24 @@ func validateRoute(domain, nextHop string) error {
 	if _, ok := fields(reflect.TypeFor[Config]())[domain]; ok {
 		return errors.New("is a key of the top of the file, not a domain; move the line above all tables")
 	}
+	if err := transport(nextHop); err != nil {
+		return err
+	}
 	_, err := route.ParseTable(map[string]string{domain: nextHop})
 	return trimRoute(err, domain)
+}
+
+// transport finds a line of Postfix's transport map, "smtp:[relay.test]:25", where only its next hop is wanted. Postfix's
+// transports are programs in its master.cf; Millrace has none.
+func transport(nextHop string) error {
+	name, rest, found := strings.Cut(nextHop, ":")
+	if !found || name == "" || strings.ContainsAny(name, "[].") || strings.Trim(rest, "0123456789") == "" && rest != "" {
+		return nil
+	}
+	if rest == "" {
+		return fmt.Errorf("%q is a transport of Postfix without a next hop; write the next hop, like %q", nextHop, "[relay.example.org]:25")
+	}
+	return fmt.Errorf("%q begins with a transport of Postfix; write the next hop alone: %q", nextHop, rest)
 }
 
 // trimRoute drops the key that an error of route.ParseTable begins with: the place of the error names the key already.

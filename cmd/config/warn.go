@@ -42,6 +42,9 @@ func (c *Config) Warnings(own []netip.Addr) Errors {
 			v.of(source.key, fmt.Errorf("%s is none of this host's addresses; nothing can be sent until it is", a))
 		}
 	}
+	if most := min(c.Milter.MaxBuffered, c.Queue.MaxBytes); c.Bulk.SizeLimit > most {
+		v.of("bulk.size_limit", fmt.Errorf("%d is more than milter.max_buffered or queue.max_bytes; a message over %d bytes is never taken", c.Bulk.SizeLimit, most))
+	}
 	if dot := c.SMTP.Timeouts.Dot; dot < leastDot {
 		v.of("smtp.data_done_timeout", fmt.Errorf("%s is less than 10m; a receiver that answers later gets the message twice", dot))
 	}
