@@ -96,7 +96,7 @@ func (m *Mail) HeaderLine(line []byte) {
 // keepHeader keeps what was appended behind the first n bytes of the header, if it was well-formed and there is memory.
 func (m *Mail) keepHeader(n int, wellFormed bool) {
 	if !wellFormed {
-		m.Leave(leftField)
+		m.leaveFor(CauseForm, leftField)
 	}
 	if !m.charge(len(m.content.header) - n) {
 		m.content.header = m.content.header[:n]
@@ -110,7 +110,7 @@ func (m *Mail) headerRoom(n int) bool {
 	case m.verdict.Decision != Unknown:
 		m.Leave(leftOrder)
 	case len(m.content.header)+n > m.intake.limits.HeaderBytes:
-		m.Leave(leftHeader)
+		m.leaveFor(CauseHeader, leftHeader)
 	}
 	return m.left == ""
 }
@@ -130,7 +130,7 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 		m.Leave(leftOrder)
 		return nil, false
 	case int64(len(m.content.header)+len(m.content.body)+n) > m.filter.SizeLimit():
-		m.Leave(leftBody)
+		m.leaveFor(CauseSize, leftBody)
 		return nil, false
 	case !m.charge(n):
 		return nil, false

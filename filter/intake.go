@@ -106,19 +106,21 @@ func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
 	return m
 }
 
-// accept asks the heart to make msg recoverable, and counts how that went. A full queue map is everyday, and so is a
-// closed one while the daemon recovers; any other error is worth a line in the log.
-func (in *Intake) accept(msg *relay.Message) error {
+// accept asks the heart to make msg recoverable, and counts how that went.
+func (in *Intake) accept(msg *relay.Message) (Cause, error) {
 	err := in.deps.Accept.Accept(msg)
 	switch {
 	case err == nil:
 		in.counts.taken.Add(1)
-	case errors.Is(err, relay.ErrFull) || errors.Is(err, relay.ErrClosed):
+		return 0, nil
+	case errors.Is(err, relay.ErrFull):
 		in.counts.full.Add(1)
-	default:
-		in.Warn("message left with the MTA", "id", msg.Name(), "error", err)
+		return CauseFull, err
+	case errors.Is(err, relay.ErrClosed):
+		in.counts.full.Add(1)
+		return CauseClosed, err
 	}
-	return err
+	return CauseJournal, err
 }
 
 // NoteHeard tells the heart whether the MTA has heard that msg is taken. The message stays taken in any case, but an MTA
@@ -143,8 +145,10 @@ func (in *Intake) NoteBroken(text string, args ...any) {
 }
 
 // Warn logs what may happen thousands of times a second. Each text, which must be a constant, passes once a second.
-func (in *Intake) Warn(text string, args ...any) {
-	suppressed, ok := in.quiet.allow(text, time.Now())
+func (in *Intake) Warn(text string, args ...any) { in.warnEvery(time.Second, text, args...) }
+
+func (in *Intake) warnEvery(interval time.Duration, text string, args ...any) {
+	suppressed, ok := in.quiet.allow(text, time.Now(), interval)
 	if !ok {
 		return
 	}

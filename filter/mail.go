@@ -44,13 +44,21 @@ type Mail struct {
 	verdict Verdict        // by the header; Take from then on
 	left    string         // why the MTA keeps the message, "" while it may still be taken
 	leftAs  *atomic.Uint64 // the counter for left
+	cause   Cause          // why, when leftAs counts messages that had to stay
 	message *relay.Message // what Build has built
 	taken   bool           // Accept has returned nil
 }
 
 // Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until
 // DropContent or Dismiss, for a door that sends it on.
-func (m *Mail) Leave(reason string) { m.leaveAs(reason, &m.intake.counts.left) }
+func (m *Mail) Leave(reason string) { m.leaveFor(CauseOther, reason) }
+
+func (m *Mail) leaveFor(c Cause, reason string) {
+	if m.left == "" {
+		m.cause = c
+	}
+	m.leaveAs(reason, &m.intake.counts.left)
+}
 
 func (m *Mail) leaveAs(reason string, counter *atomic.Uint64) {
 	if m.left == "" {
@@ -67,6 +75,9 @@ func (m *Mail) ReportLeft() {
 		log.Debug("left with the MTA", "id", m.queueID, "reason", m.left)
 	}
 	m.leftAs.Add(1)
+	if m.leftAs == &m.intake.counts.left {
+		m.intake.noteLeft(m)
+	}
 }
 
 // DropContent forgets the header and the body of a message that is left, for a door that still has to read the rest of
@@ -101,7 +112,7 @@ func (m *Mail) charge(n int) bool {
 		return false
 	}
 	if !m.intake.budget.charge(n) {
-		m.Leave(leftMemory)
+		m.leaveFor(CauseBuffered, leftMemory)
 		return false
 	}
 	m.charged += int64(n)
@@ -112,13 +123,13 @@ func (m *Mail) charge(n int) bool {
 func (m *Mail) SetSender(c Command) {
 	for _, p := range c.Params {
 		if !setMailParam(&m.envelope, &m.offer, p) {
-			m.Leave(leftParameter + strconv.Quote(p))
+			m.leaveFor(CauseParameter, leftParameter+strconv.Quote(p))
 			return
 		}
 	}
 	addr, fault := c.Address(m.envelope.UTF8)
 	if fault != "" {
-		m.Leave("sender: " + fault)
+		m.leaveFor(CauseAddress, "sender: "+fault)
 	}
 	if m.left != "" {
 		return
@@ -137,7 +148,7 @@ func (m *Mail) AddRcpt(c Command, mailer string) {
 	r := recipient{path: c.Path}
 	for _, p := range c.Params {
 		if !setRcptParam(&r.Rcpt, p) {
-			m.Leave(leftParameter + strconv.Quote(p))
+			m.leaveFor(CauseParameter, leftParameter+strconv.Quote(p))
 			return
 		}
 	}
@@ -149,11 +160,11 @@ func (m *Mail) AddRcpt(c Command, mailer string) {
 		fault = faultLong
 	}
 	if fault != "" {
-		m.Leave("recipient: " + fault)
+		m.leaveFor(CauseAddress, "recipient: "+fault)
 		return
 	}
 	if len(m.rcpts) >= m.intake.limits.Rcpts {
-		m.Leave(leftRcpts)
+		m.leaveFor(CauseRcpts, leftRcpts)
 		return
 	}
 	r.Addr, r.ours = addr, m.filter.Takes(mailer, relay.Domain(addr))
@@ -199,7 +210,7 @@ func (m *Mail) EndHeader(obstacle func() string) {
 		return
 	}
 	if m.rcpts.ours() == 0 {
-		m.Leave(leftNobody)
+		m.leaveFor(CauseLocal, leftNobody)
 		return
 	}
 	if obstacle != nil {
@@ -232,8 +243,8 @@ func (m *Mail) Take() *relay.Message {
 	if m.left != "" {
 		return nil
 	}
-	if err := m.intake.accept(m.message); err != nil {
-		m.Leave(leftNotAccepted)
+	if cause, err := m.intake.accept(m.message); err != nil {
+		m.leaveFor(cause, fmt.Sprintf("%s: %v", leftNotAccepted, err))
 		return nil
 	}
 	m.taken = true
@@ -257,6 +268,6 @@ func (m *Mail) Build(protocol string) {
 	}
 	m.message = m.newMessage(protocol)
 	if err := m.intake.deps.Sendable(m.message.Content.Pieces()); err != nil {
-		m.Leave(fmt.Sprintf("%s: %v", leftUnsendable, err))
+		m.leaveFor(CauseForm, fmt.Sprintf("%s: %v", leftUnsendable, err))
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// quiet keeps a log readable: each text passes once a second. Texts are constants, so the map stays small.
+// quiet keeps a log readable: each text passes once in an interval. Texts are constants, so the map stays small.
 type quiet struct {
 	mu   sync.Mutex
 	said map[string]*said
@@ -18,7 +18,7 @@ type said struct {
 }
 
 // allow reports whether text may be logged now, and how often it was suppressed since it last was.
-func (q *quiet) allow(text string, now time.Time) (suppressed int, ok bool) {
+func (q *quiet) allow(text string, now time.Time, interval time.Duration) (suppressed int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.said[text]
@@ -29,7 +29,7 @@ func (q *quiet) allow(text string, now time.Time) (suppressed int, ok bool) {
 		q.said[text] = &said{at: now}
 		return 0, true
 	}
-	if now.Sub(s.at) < time.Second {
+	if now.Sub(s.at) < interval {
 		s.suppressed++
 		return 0, false
 	}

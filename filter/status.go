@@ -10,6 +10,7 @@ type Status struct {
 	PassedMail     uint64 // messages that the filter passed at MAIL
 	PassedHeader   uint64 // messages that the filter passed when it saw the header
 	Left           uint64 // messages that the filter would have taken, or had not seen yet, but that had to stay with the MTA
+	LeftBy         LeftBy // the parts of Left
 	Full           uint64 // the part of Left that stayed because the queue map was full or closed
 	Observed       uint64 // messages that would have been taken
 	Taken          uint64
@@ -26,15 +27,20 @@ func (c *Status) Seen() uint64 { return c.Passed() + c.Observed + c.Taken }
 // counters are the numbers of Status while they grow.
 type counters struct {
 	passedConnect, passedMail, passedHeader, left, full, observed, taken, badConnections, panics atomic.Uint64
+	leftBy                                                                                       [numCauses]atomic.Uint64
 }
 
 // Status returns the counters.
 func (in *Intake) Status() Status {
 	c := &in.counts
-	return Status{
+	s := Status{
 		Buffered:      in.budget.used.Load(),
 		PassedConnect: c.passedConnect.Load(), PassedMail: c.passedMail.Load(), PassedHeader: c.passedHeader.Load(),
 		Left: c.left.Load(), Full: c.full.Load(), Observed: c.observed.Load(), Taken: c.taken.Load(),
 		BadConnections: c.badConnections.Load(), Panics: c.panics.Load(),
 	}
+	for i := range s.LeftBy {
+		s.LeftBy[i] = c.leftBy[i].Load()
+	}
+	return s
 }

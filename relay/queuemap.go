@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,12 @@ import (
 
 // ErrFull is returned by Accept when memory holds as much as it may. The mail stays with the MTA.
 var ErrFull = errors.New("queue map is full")
+
+// What room answers, so that the admin learns which key to raise.
+var (
+	errMessages = fmt.Errorf("%w: queue.max_messages is reached", ErrFull)
+	errBytes    = fmt.Errorf("%w: queue.max_bytes is reached", ErrFull)
+)
 
 // ErrClosed is returned by Accept before Open and after Close, while the daemon recovers or stops. The mail stays with the
 // MTA.
@@ -75,8 +82,8 @@ func (m *QueueMap) Accept(msg *Message) error {
 	if !m.open.Load() {
 		return ErrClosed
 	}
-	if !m.hasRoom(msg) {
-		return ErrFull
+	if err := m.room(msg); err != nil {
+		return err
 	}
 	m.digest(msg)
 	msg.Taken = time.Now()
@@ -191,13 +198,18 @@ func (m *QueueMap) Open() { m.open.Store(true) }
 // Close makes Accept refuse. Mail that waits stays.
 func (m *QueueMap) Close() { m.open.Store(false) }
 
-// hasRoom only checks; concurrent takes may exceed the limit by a few messages. Bounces and handed-back mail are always
+// room only checks; concurrent takes may exceed the limit by a few messages. Bounces and handed-back mail are always
 // admitted, because each lets another message leave.
-func (m *QueueMap) hasRoom(msg *Message) bool {
-	if msg.Class == ClassInject {
-		return true
+func (m *QueueMap) room(msg *Message) error {
+	switch {
+	case msg.Class == ClassInject:
+		return nil
+	case m.counts.messages.Load() >= int64(m.cfg.MaxMessages):
+		return errMessages
+	case m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Content.Size() > m.cfg.MaxBytes:
+		return errBytes
 	}
-	return m.counts.messages.Load() < int64(m.cfg.MaxMessages) && m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Content.Size() <= m.cfg.MaxBytes
+	return nil
 }
 
 // digest drops recipients named twice, wraps the body and splits the recipients into nodes.

@@ -79,7 +79,7 @@ func TestFullAndClosed(t *testing.T) {
 	cfg.MaxMessages = 2
 	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}})
 	m.Open()
-	for i, want := range []error{nil, nil, ErrFull} {
+	for i, want := range []error{nil, nil, ErrFull, errMessages} {
 		if err := m.Accept(testMessage("a@x")); !errors.Is(err, want) {
 			t.Errorf("message %d: %v, want %v", i, err, want)
 		}
