@@ -47,6 +47,11 @@ type Status struct {
 	Expired    int64 `json:"expired"`     // recipients, since start
 	HandedBack int64 `json:"handedback"`  // recipients, since start
 	MaybeTwice int64 `json:"maybe_twice"` // deliveries whose reply was lost: the receiver may get them twice
+
+	// Our own notifications, which are in none of Taken, Sent, Bounced, Expired and HandedBack.
+	Notices     int64 `json:"notices"`      // made since start
+	NoticesSent int64 `json:"notices_sent"` // taken by our MTA
+	NoticesLost int64 `json:"notices_lost"` // refused by it for good, or expired
 }
 
 // QueueStatus is one queue (or the deferred nodes of a domain without one).

@@ -60,7 +60,7 @@ type messageShard struct {
 type counts struct {
 	taken, restored, removed, messages, bytes     atomic.Int64
 	deferrals, sent, bounced, expired, handedBack atomic.Int64
-	maybeTwice                                    atomic.Int64
+	notices, noticesSent, noticesLost, maybeTwice atomic.Int64
 }
 
 // NewQueueMap returns an empty queue map, still closed. cfg has been validated.
@@ -92,7 +92,11 @@ func (m *QueueMap) Accept(msg *Message) error {
 		m.discard(msg)
 		return err
 	}
-	m.counts.taken.Add(1)
+	if msg.Class == ClassInject {
+		m.counts.notices.Add(1)
+	} else {
+		m.counts.taken.Add(1)
+	}
 	m.Tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
 	for _, n := range msg.Nodes {
 		m.link(n)
@@ -464,11 +468,20 @@ func (m *QueueMap) Tell(e *Event) {
 	}
 }
 
+// tally counts e. Our own notifications are counted apart: no MTA gave them to us, and no receiver of a campaign gets them.
 func (c *counts) tally(e *Event) {
 	if e.MaybeTwice {
 		c.maybeTwice.Add(1)
 	}
 	if e.Kind != EventSettled {
+		return
+	}
+	switch own := e.Message.Class == ClassInject; {
+	case own && e.Outcome == Sent:
+		c.noticesSent.Add(1)
+		return
+	case own && e.Outcome != Deferred:
+		c.noticesLost.Add(1)
 		return
 	}
 	switch e.Outcome {

@@ -302,3 +302,27 @@ func TestRestoreWhereDomainsHaveMerged(t *testing.T) {
 		t.Errorf("restored %v, want %v", got, want)
 	}
 }
+
+// TestOwnNotificationsAreCountedApart: an operator compares "taken" and "sent" with his campaign.
+func TestOwnNotificationsAreCountedApart(t *testing.T) {
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}})
+	m.Open()
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	post, notice := testMessage("a@x"), testMessage("news@y")
+	notice.ID, notice.Class = 2, ClassInject
+	for _, msg := range []*Message{post, notice} {
+		if err := m.Accept(msg); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []Outcome{Sent, Bounced, Expired, HandedBack, Deferred} {
+			m.Tell(&Event{Kind: EventSettled, Message: msg, Node: msg.Nodes[0], Outcome: o})
+		}
+	}
+	s := h.Status()
+	if s.Taken != 1 || s.Sent != 1 || s.Bounced != 1 || s.Expired != 1 || s.HandedBack != 1 || s.Deferrals != 2 {
+		t.Errorf("the campaign: %+v", s)
+	}
+	if s.Notices != 1 || s.NoticesSent != 1 || s.NoticesLost != 3 {
+		t.Errorf("our own: %+v", s)
+	}
+}

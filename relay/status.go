@@ -16,6 +16,7 @@ func (h *Handler) Status() Status {
 		Messages: c.messages.Load(), Bytes: c.bytes.Load() + shared, Wrappers: int64(wrappers),
 		Sent: c.sent.Load(), Deferrals: c.deferrals.Load(), Bounced: c.bounced.Load(),
 		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), MaybeTwice: c.maybeTwice.Load(),
+		Notices: c.notices.Load(), NoticesSent: c.noticesSent.Load(), NoticesLost: c.noticesLost.Load(),
 	}
 	for i := range m.shards {
 		m.shards[i].sum(&s)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 )
@@ -71,6 +72,11 @@ func (o overview) door() console.Door {
 		door.Rules = append(door.Rules, console.RuleCount{
 			Name: r.Rule, Seen: int64(r.Passed + r.Chosen), Passed: int64(r.Passed), WouldTake: int64(r.WouldTake), Taken: int64(r.Taken),
 		})
+	}
+	for cause, n := range c.LeftBy {
+		if n > 0 {
+			door.Left = append(door.Left, console.LeftCount{Cause: filter.Cause(cause).String(), Count: int64(n)})
+		}
 	}
 	return door
 }

@@ -14,9 +14,11 @@ import (
 func TestPrintStatus(t *testing.T) {
 	const want = `millrace v1.2.3 (go1.26) on mail.example.org, mode deliver, up 3h12m4s, pid 812
 milter   12 sessions; 1310 messages seen, 106 passed, 1204 taken (list-unsubscribe took 1180 and passed 3, list-id took 24, precedence passed 7)
+left     to the MTA, by cause: form 2, queues full 94
 queued   207 messages, 3.3 MiB, in 40 queues; of their nodes 190 active, 5 busy, 0 held up, 12 deferred
 done     980 sent, 20 bounced, 1 expired, 2 handed back; 31 deferrals
 since    start: 1204 messages taken, 3 restored, 1000 removed; 4 deliveries may have been made twice
+notices  19 of our own made, not counted above; 17 taken by the MTA, 1 lost
 pool     14 sites (1 closed for now), 38 connections, 5 of them busy
 dns      healthy=true entries=44 hits=1204 misses=0 lookups=0 failures=0 waiting=0
 journal  ack=journal segments=2 messages=0 per_message=0 syncs=0 snapshots=0

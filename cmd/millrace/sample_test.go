@@ -10,11 +10,13 @@ func sampleStatus() console.Status {
 		Status: relay.Status{
 			Taken: 1204, Restored: 3, Removed: 1000, Messages: 207, Bytes: 3_500_000, Queues: 40, Active: 190, Busy: 5, Deferred: 12,
 			Sent: 980, Deferrals: 31, Bounced: 20, Expired: 1, HandedBack: 2, MaybeTwice: 4,
+			Notices: 19, NoticesSent: 17, NoticesLost: 1,
 		},
 		Version: "millrace v1.2.3 (go1.26)", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Uptime: 11_524,
 		Doors: []console.Door{{
 			Name: "milter", Sessions: 12, Seen: 1310, Passed: 106, Taken: 1204,
 			Rules: []console.RuleCount{{Name: "list-unsubscribe", Seen: 1183, Taken: 1180, Passed: 3}, {Name: "list-id", Seen: 24, Taken: 24}, {Name: "precedence", Seen: 7, Passed: 7}, {Name: "feedback-id"}},
+			Left:  []console.LeftCount{{Cause: "form", Count: 2}, {Cause: "queues full", Count: 94}},
 		}},
 		Pool: console.PoolStatus{Sites: 14, Connections: 38, Busy: 5, Closed: 1},
 		DNS:  console.DNS{Entries: 44, Healthy: true, Hits: 1204, Stale: 7},

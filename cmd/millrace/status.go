@@ -55,6 +55,9 @@ func printStatus(w io.Writer, s *console.Status) error {
 		s.Sent, s.Bounced, s.Expired, s.HandedBack, s.Deferrals)
 	fmt.Fprintf(&b, "since    start: %d messages taken, %d restored, %d removed; %d deliveries may have been made twice\n",
 		s.Taken, s.Restored, s.Removed, s.MaybeTwice)
+	if s.Notices+s.NoticesSent+s.NoticesLost > 0 {
+		fmt.Fprintf(&b, "notices  %d of our own made, not counted above; %d taken by the MTA, %d lost\n", s.Notices, s.NoticesSent, s.NoticesLost)
+	}
 	fmt.Fprintf(&b, "pool     %d sites (%d closed for now), %d connections, %d of them busy\n",
 		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
 	printDNS(&b, &s.DNS)
@@ -83,6 +86,13 @@ func printDoor(b *strings.Builder, d *console.Door) {
 		fmt.Fprintf(b, " (%s)", strings.Join(rules, ", "))
 	}
 	b.WriteByte('\n')
+	var left []string
+	for _, l := range d.Left {
+		left = append(left, fmt.Sprintf("%s %d", clean(l.Cause), l.Count))
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(b, "left     to the MTA, by cause: %s\n", strings.Join(left, ", "))
+	}
 }
 
 // ruleDid is one rule and its counts, each with its verb: a rule may take some messages and pass others.

@@ -36,6 +36,14 @@ type Door struct {
 	WouldTake int64       `json:"would_take"`
 	Taken     int64       `json:"taken"`
 	Rules     []RuleCount `json:"rules,omitempty"`
+	Left      []LeftCount `json:"left,omitempty"` // parts of Passed, by cause
+}
+
+// LeftCount says how many messages had to stay with the MTA for one cause, although the filter would have taken them or had
+// not seen them yet.
+type LeftCount struct {
+	Cause string `json:"cause"`
+	Count int64  `json:"count"`
 }
 
 // RuleCount says how often one rule decided. Passed, WouldTake and Taken need not add up to Seen: a bulk message may have

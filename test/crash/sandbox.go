@@ -213,7 +213,7 @@ func (s *sandbox) drain() error {
 		if st.Messages == 0 {
 			return nil
 		}
-		if n := st.Sent + st.Bounced + st.Deferrals; n != last {
+		if n := st.Sent + st.Bounced + st.Deferrals + st.NoticesSent + st.NoticesLost; n != last {
 			last, since = n, time.Now()
 		}
 		if time.Since(since) > patience {
