@@ -127,17 +127,37 @@ func (r Rule) validatePatterns() error {
 			return fmt.Errorf("%s: %q looks like a regular expression; the pattern here is of the shell's kind, like *@news.example.com", p.key, p.value)
 		}
 	}
-	if bare := strings.Trim(r.Sender, "<>"); bare != r.Sender {
-		return fmt.Errorf("sender: %q has angle brackets, which are no part of the address; write %q", r.Sender, bare)
+	if named := lower(strings.TrimSuffix(r.Header, "*")) + ":"; strings.HasPrefix(strings.TrimPrefix(lower(r.Value), "^"), named) {
+		return fmt.Errorf("value: %q begins with the name of the field, which is no part of its value; leave the name out", r.Value)
 	}
-	if strings.ContainsAny(r.Sender, " \t,") && !strings.Contains(r.Sender, `"`) {
-		return fmt.Errorf("sender: %q: no sender has a blank or a comma; write a rule for each", r.Sender)
+	if err := validateSender(r.Sender); err != nil {
+		return fmt.Errorf("sender: %w", err)
 	}
-	if host, port, err := net.SplitHostPort(r.Listener); err == nil && host != "" && strings.Trim(port, "0123456789") == "" {
+	if _, port, err := net.SplitHostPort(r.Listener); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
 		return fmt.Errorf("listener: %q is an address; the MTA tells the port alone, so write %q", r.Listener, port)
+	}
+	if name, _ := splitMacro(r.Macro); strings.HasPrefix(name, "rcpt_") {
+		return fmt.Errorf("macro: %q is not known before the first recipient, and a rule is asked before; use another condition", name)
 	}
 	if _, err := parseClient(r.Client); r.Client != "" && err != nil {
 		return fmt.Errorf("client: %w", err)
+	}
+	return nil
+}
+
+// validateSender finds patterns that no sender can meet.
+func validateSender(s string) error {
+	switch bare := strings.Trim(s, "<>"); {
+	case bare != s:
+		return fmt.Errorf("%q has angle brackets, which are no part of the address; write %q", s, bare)
+	case strings.ContainsAny(s, " \t,") && !strings.Contains(s, `"`):
+		return fmt.Errorf("%q: no sender has a blank or a comma; write a rule for each", s)
+	case strings.HasPrefix(s, "."):
+		return fmt.Errorf("%q: no sender begins with a dot; write %q", s, "*"+s)
+	case strings.HasSuffix(s, "."):
+		return fmt.Errorf("%q: a sender has no dot at its end; write %q", s, strings.TrimSuffix(s, "."))
+	case strings.HasSuffix(s, "@"):
+		return fmt.Errorf("%q: no sender ends with @; write %q for any domain", s, s+"*")
 	}
 	return nil
 }

@@ -20,11 +20,15 @@
 // sees the Mail: it is shown an Offer (the client, the sender, the announced size), a recipient's domain, and the
 // header.
 //
-// Until Take returns the message, any doubt leaves it with the MTA. After that the message is ours.
+// Addresses go out in the form of RFC 5321, whatever the client wrote; what is no address there stays with the MTA (see
+// Command.Address). A message that is left for its form or for want of room is counted by its Cause.
+//
+// Before Take has returned a message, the answer on any doubt is that the MTA keeps it. After that, no doubt matters any
+// more: the message is ours.
 //
 // # Rules
 //
-// Rules are tried in order and the first that matches wins. Whatever the rules say, some mail is never taken: mail from
+// Rules are tried in order and the first that matches wins: those of the file, then DefaultRules. Whatever the rules say, some mail is never taken: mail from
 // the null sender, automatic replies, mail that loops, and mail that has been through us already.
 //
 // # Another door

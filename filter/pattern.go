@@ -79,6 +79,9 @@ func parseClient(s string) (test, error) {
 	if strings.Trim(s, "*?") != "" && strings.Trim(s, "0123456789.*?") == "" || strings.ContainsAny(s, "/:<> ") {
 		return nil, fmt.Errorf("%q is neither an address nor a network; write 192.0.2.1, 192.0.2.0/24 or *.example.com", s)
 	}
+	if dotted := strings.Trim(s, "."); dotted != s {
+		return nil, fmt.Errorf("%q: no name of a host begins or ends with a dot; write *.example.com for all hosts below a domain", s)
+	}
 	name := newPattern(s)
 	return func(o *Offer) bool { return name.match(o.ClientName) }, nil
 }

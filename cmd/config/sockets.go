@@ -3,9 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace/filter/milter"
 )
@@ -13,14 +15,21 @@ import (
 // sockets judges all sockets of the daemon against each other: no two can be opened at one place, and a bounce injected
 // into our own milter port is a dialogue in which nobody speaks SMTP.
 func (v *verdict) sockets(c *Config) {
+	if len(c.Milter.Listen) == 0 {
+		v.of("milter.listen", errors.New(`is empty, so the MTA can offer nothing; give ["inet:127.0.0.1:8895"]`))
+	}
+	v.of("control.socket", validateSocketPath(c.Control.Socket))
 	for i, spec := range c.Milter.Listen {
 		key := fmt.Sprintf("milter.listen[%d]", i)
 		network, address, err := milter.ParseListen(spec)
 		if err != nil {
 			continue // milter.Config.Validate has said so
 		}
-		if network == "unix" && address == c.Control.Socket {
-			v.of(key, errors.New("is the control socket too; give each its own"))
+		if network == "unix" {
+			v.of(key, validateSocketPath(address))
+			if address == c.Control.Socket {
+				v.of(key, errors.New("is the control socket too; give each its own"))
+			}
 		}
 		if n, err := strconv.Atoi(portOf(address)); network != "unix" && err == nil && n > 65535 {
 			v.of(key, fmt.Errorf("%q: there is no port %d; ports go to 65535", spec, n))
@@ -31,10 +40,40 @@ func (v *verdict) sockets(c *Config) {
 				break
 			}
 		}
-		if network != "unix" && collide(network, address, "tcp", c.Bounce.Inject) {
-			v.of("bounce.inject", fmt.Errorf("%q is our own milter port (%s); name an SMTP listener of your MTA", c.Bounce.Inject, key))
+		for hopKey, hop := range c.hops() {
+			if collide(network, address, "tcp", hop) {
+				v.of(hopKey, fmt.Errorf("%q is our own milter port (%s), where nobody speaks SMTP; name an SMTP listener", hop, key))
+			}
 		}
 	}
+}
+
+// hops yields every fixed next hop, by key.
+func (c *Config) hops() iter.Seq2[string, string] {
+	return func(yield func(key, hop string) bool) {
+		if !yield("bounce.inject", c.Bounce.Inject) {
+			return
+		}
+		for _, domain := range sortedKeys(c.Route) {
+			if !yield(join("route", domain), c.Route[domain]) {
+				return
+			}
+		}
+	}
+}
+
+// maxSocketPath is how long the path of a unix socket may be: sun_path of unix(7) has 108 bytes with the NUL.
+const maxSocketPath = 107
+
+// validateSocketPath judges the path alone. That it begins with / is judged elsewhere.
+func validateSocketPath(path string) error {
+	switch {
+	case strings.HasSuffix(path, "/"):
+		return fmt.Errorf("%q names a directory; name the socket in it", path)
+	case len(path) > maxSocketPath:
+		return fmt.Errorf("the path has %d bytes, and no socket can have more than %d", len(path), maxSocketPath)
+	}
+	return nil
 }
 
 // collide reports whether two sockets are at one place. A wildcard address covers every address; port 0 is another port

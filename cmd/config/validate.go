@@ -55,7 +55,7 @@ func (c LogConfig) Validate() error {
 	switch c.Mail {
 	case "stderr", "syslog", "off":
 	default:
-		if !filepath.IsAbs(c.Mail) {
+		if !filepath.IsAbs(c.Mail) || strings.HasSuffix(c.Mail, "/") {
 			return fmt.Errorf(`mail: %q is neither "stderr", "syslog" or "off" nor a file's path from the root`, c.Mail)
 		}
 	}
