@@ -76,17 +76,31 @@ func (l *ledger) undo(b *batch, err error) {
 	b.conclude(err)
 }
 
-// resume writes into next, which is active now, what stayed in RAM, and takes messages again. It returns how many messages
-// it has written again. Whoever waits for a mark of the old commit is told to begin again, and not that all is well: the new
+// gathered is about how many bytes stay in RAM for the next segment.
+func (l *ledger) gathered() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := int64(len(l.next.marks))
+	for _, e := range l.redo {
+		n += e.msg.Content.Size() + int64(len(e.msg.Rcpts))*1024
+	}
+	return n
+}
+
+// resume writes into next, which is active now, what stayed in RAM, and takes messages again if next has room for them. It
+// returns how many messages it has written again. Whoever waits for a mark of the old commit is told to begin again, and not that all is well: the new
 // commit is not durable yet.
-func (l *ledger) resume(next *segment) int {
+func (l *ledger) resume(next *segment, takes bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	marks, again := l.next.marks, l.redo
 	l.next.conclude(errMoved)
 	l.next = newBatch(next, nil, l.bell)
 	l.next.marks = marks
-	l.redo, l.blocked = nil, nil
+	l.redo = nil
+	if takes {
+		l.blocked = nil
+	}
 	l.unwritable.Store(nil)
 	for _, e := range again {
 		if !e.gone {

@@ -43,7 +43,7 @@ func (d *draft) seal(spare []byte) *batch {
 	}
 	b.seal()
 	next := b.seg
-	full := b.endsAt() > d.cfg.Journal.SegmentBytes-d.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2
+	full := b.endsAt() > b.seg.fullAt(d.cfg.Journal.SegmentBytes)-d.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2
 	if full && d.blocked == nil {
 		next = d.newSegment()
 	}

@@ -28,6 +28,8 @@ type fileSystem interface {
 	Mkdir(dir string) error
 	// SyncDir makes the names in a directory durable. Syncing a file does not do that.
 	SyncDir(dir string) error
+	// Free is how many bytes the daemon may still write; errors.ErrUnsupported: this file system does not say.
+	Free() (int64, error)
 }
 
 // file is an open file.

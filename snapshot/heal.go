@@ -55,8 +55,16 @@ func (h *healer) heal() {
 			h.collapse(nil, fmt.Errorf("journal: %w", err))
 		}
 	}
-	if err := h.tape.advance(next); err == nil {
-		again := h.book.resume(next)
-		h.log.Info("journal can be written again", "file", segmentName(next.number), "messages_again", again)
+	journal := &h.tape.cfg.Journal
+	sizes := journal.takingSizes()
+	if h.tape.seg.broken {
+		// What waits can be sent only while its outcomes are recorded, and only what is sent makes room.
+		sizes = append(sizes, journal.outcomeSizes(h.book.gathered())...)
 	}
+	if err := h.tape.advance(next, sizes); err != nil {
+		return
+	}
+	takes := h.tape.takes(next)
+	again := h.book.resume(next, takes)
+	h.log.Info("journal can be written again", "file", segmentName(next.number), "messages_again", again, "takes_mail", takes)
 }

@@ -34,11 +34,12 @@ type keeper struct {
 	parts map[string]func() []byte
 
 	// The rest belongs to the goroutine; stop writes clean before the goroutine can read it, and reads err after its end.
-	generation uint64    // of the newest snapshot that was begun
-	valid      uint64    // of the newest that is durable
-	retired    []retired // segments nobody needs, whose files are still there
-	clean      bool      // everything is durable
-	err        error     // of the last snapshot
+	generation uint64       // of the newest snapshot that was begun
+	valid      uint64       // of the newest that is durable
+	retired    []retired    // segments nobody needs, whose files are still there
+	room       snapshotRoom // of the next snapshot
+	clean      bool         // everything is durable
+	err        error        // of the last snapshot
 }
 
 // retired is a segment that the snapshot of a generation no longer names.
@@ -115,6 +116,8 @@ func (k *keeper) maintain() error {
 	if err != nil {
 		k.log.Error("no snapshot could be taken", "error", err)
 	}
+	k.keepRoom()
+	k.widenRoom()
 	return err
 }
 
@@ -147,7 +150,7 @@ func (k *keeper) snapshot(clean bool) error {
 		p.keep = append(p.keep, part{name, save})
 	}
 	k.mu.Unlock()
-	err := writeSnapshot(k.fs, p, &k.book.waits, k.halt)
+	err := k.insist(p)
 	for _, n := range p.finished {
 		k.retired = append(k.retired, retired{n, p.head.Number})
 	}
@@ -161,6 +164,34 @@ func (k *keeper) snapshot(clean bool) error {
 		return err
 	}
 	return k.deleteSegments(previous)
+}
+
+// insist writes p. When the disk is full to the last byte, the previous snapshot goes, and with it the segments that only
+// that one needs: without a snapshot nothing else would ever be deleted.
+func (k *keeper) insist(p *plan) error {
+	bare, err := k.write(p)
+	if isFull(err) && k.valid > 0 {
+		k.log.Warn("disk full: the snapshot before the newest one is given up for room", "error", err)
+		if err = k.deleteSnapshots(k.valid); err == nil {
+			err = k.deleteSegments(k.valid)
+		}
+		if err == nil {
+			bare, err = k.write(p)
+		}
+	}
+	if bare && err == nil {
+		k.log.Warn("disk full: the snapshot holds only what is done; after a restart now, mail that waits would be visited too early")
+	}
+	return err
+}
+
+// write writes p into the room that is kept for it, or into what the disk has left.
+func (k *keeper) write(p *plan) (bare bool, err error) {
+	r, err := k.takeRoom(p.head.Number)
+	if err != nil {
+		return false, err
+	}
+	return writeSnapshot(k.fs, r, p, &k.book.waits, k.halt)
 }
 
 // deleteSnapshots deletes all but the newest snapshot and the previous one. Snapshots go before segments: one whose segments are

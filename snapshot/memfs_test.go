@@ -25,6 +25,7 @@ type memFS struct {
 	trace bool
 	hook  func(n int, op, name string) error // an error makes the call fail
 	space func(size int64) bool              // whether a file may be so large; nil: it may
+	size  int64                              // of the disk; 0: without end
 }
 
 // nameOp gives name to an inode, or takes it away.
@@ -158,6 +159,34 @@ func (m *memFS) Mkdir(dir string) error {
 	return nil
 }
 
+// Free implements fileSystem. What is in use is what the names reach, reserved space included.
+func (m *memFS) Free() (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.size == 0 {
+		return 0, errors.ErrUnsupported
+	}
+	return m.size - m.used(), nil
+}
+
+// used is how many bytes the files take. The mutex is held.
+func (m *memFS) used() (n int64) {
+	for _, i := range m.names {
+		n += int64(len(i.data))
+	}
+	return n
+}
+
+// fill takes what is left of a disk of a certain size for a file as large as fits, and returns ENOSPC when that is not all
+// of it. As ext4 does it, what it got it keeps. The mutex is held.
+func (m *memFS) fill(i *inode, end int64) (int64, error) {
+	grow := end - int64(len(i.data))
+	if m.size == 0 || grow <= 0 || grow <= m.size-m.used() {
+		return end, nil
+	}
+	return int64(len(i.data)) + max(m.size-m.used(), 0), syscall.ENOSPC
+}
+
 func (m *memFS) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -211,6 +240,8 @@ func (f *memFile) WriteAt(b []byte, at int64) (int, error) {
 	err := f.fs.step("write", f.name)
 	if err != nil {
 		b = b[:len(b)/2] // a write that fails may have written a part
+	} else if end, full := f.fs.fill(f.inode, at+int64(len(b))); full != nil {
+		b, err = b[:max(end-at, 0)], full
 	}
 	op := dataOp{at, slices.Clone(b)}
 	f.inode.data = op.apply(f.inode.data)
@@ -254,6 +285,13 @@ func (f *memFile) Allocate(size int64) error {
 	if f.fs.space != nil && !f.fs.space(size) {
 		f.resize("allocate", size/2) // as ext4 does it: what it got it keeps
 		return syscall.ENOSPC
+	}
+	f.fs.mu.Lock()
+	got, err := f.fs.fill(f.inode, size)
+	f.fs.mu.Unlock()
+	if err != nil {
+		f.resize("allocate", got)
+		return err
 	}
 	return f.resize("allocate", size)
 }

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"errors"
-	"fmt"
 	"syscall"
 	"time"
 
@@ -97,12 +96,16 @@ func (a *Agent) establish(v *survey) error {
 		return err
 	}
 	s, t, last := a.book.newSegment(), a.writer.tape, v.lastHeader()
-	// A full disk must not keep the daemon from delivering what it has: it starts with room for outcomes only.
-	if err := t.create(s, last, a.cfg.Journal.SegmentBytes, format.BlockSize+a.cfg.Journal.reserve()); err != nil {
+	// A full disk must not keep the daemon from delivering what it has: it starts with room for outcomes only, and be it none.
+	// An outcome that finds no room stops deliveries until there is some.
+	j := &a.cfg.Journal
+	sizes := append(j.takingSizes(), j.outcomeSizes(0)...)
+	a.keeper.keepRoom()
+	if err := t.create(s, last, append(sizes, format.BlockSize)); err != nil {
 		return err
 	}
-	if s.allocated < a.cfg.Journal.SegmentBytes {
-		a.book.blocked = fmt.Errorf("journal: no room for a segment of %d bytes: %w", a.cfg.Journal.SegmentBytes, syscall.ENOSPC)
+	if !t.takes(s) {
+		a.book.blocked = t.explainFull(j.takingSizes()[0], syscall.ENOSPC)
 		a.log.Error("disk full: waiting mail is delivered, and no mail is taken until there is room", "error", a.book.blocked)
 	}
 	a.book.segs[s.number], a.book.active, t.seg = s, s, s
@@ -110,6 +113,7 @@ func (a *Agent) establish(v *survey) error {
 	if last.Number > 0 {
 		t.linkOld(last.Number, s.number)
 	}
+	a.keeper.widenRoom()
 	return nil
 }
 
@@ -132,7 +136,7 @@ func (a *Agent) makeDirs(fresh bool) error {
 	}
 	if fresh && !a.cfg.salvage {
 		first := &plan{head: format.Header{Magic: format.SnapshotMagic, Version: format.Version, Number: 1, Salt: newSalt(), Created: time.Now()}}
-		if err := writeSnapshot(a.fs, first, &a.book.waits, a.keeper.halt); err != nil {
+		if _, err := a.keeper.write(first); err != nil {
 			return err
 		}
 		a.keeper.generation, a.keeper.valid = 1, 1

@@ -74,6 +74,9 @@ func (o osFS) SyncDir(dir string) error {
 	return err
 }
 
+// Free implements fileSystem.
+func (o osFS) Free() (int64, error) { return freeSpace(o.dir) }
+
 // osFile is an open file of the real file system.
 type osFile struct{ *os.File }
 
@@ -91,4 +94,4 @@ func (f osFile) Size() (int64, error) {
 func (f osFile) Sync() error { return datasync(f.File) }
 
 // Allocate implements file.
-func (f osFile) Allocate(size int64) error { return allocate(f.File, size) }
+func (f osFile) Allocate(size int64) error { return reserveFile(f.File, size) }

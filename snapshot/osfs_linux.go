@@ -17,9 +17,9 @@ func datasync(f *os.File) error {
 	}
 }
 
-// allocate makes the file as long as size. A write inside it then does not change the length, which would cost a commit of
+// reserveFile makes the file as long as size. A write inside it then does not change the length, which would cost a commit of
 // the file system's own journal at each fdatasync; and it does not fail for lack of space.
-func allocate(f *os.File, size int64) error {
+func reserveFile(f *os.File, size int64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 		switch {
@@ -30,6 +30,18 @@ func allocate(f *os.File, size int64) error {
 		}
 		return pathError("fallocate", f, err)
 	}
+}
+
+// freeSpace is what is left for a user who is not root.
+func freeSpace(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	if st.Blocks == 0 {
+		return 0, errors.ErrUnsupported // a file system that does not count
+	}
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // pathError names call and file, as package os does for its own calls: a bare "input/output error" helps nobody.

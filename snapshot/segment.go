@@ -30,6 +30,15 @@ type segment struct {
 	broken    bool  // a write or an fsync failed: the file is never written to or synced again
 }
 
+// fullAt is where s is full, the room for outcomes included: at its reserved space, or at most when that is larger or not known
+// yet. The writer goroutine asks.
+func (s *segment) fullAt(most int64) int64 {
+	if s.allocated == 0 {
+		return most
+	}
+	return min(s.allocated, most)
+}
+
 // nextStamp is the stamp of the next commit.
 func (s *segment) nextStamp() format.Stamp {
 	s.commits++

@@ -21,33 +21,36 @@ const (
 	maxRest = 100 * time.Millisecond
 )
 
-// writeSnapshot writes p under another name, syncs it, renames it, and syncs the directory. A crash before the rename leaves
-// the snapshot before in force. When hurry is closed, it does not rest: the daemon is stopping.
-func writeSnapshot(fs fileSystem, p *plan, w *waits, hurry <-chan struct{}) error {
+// writeSnapshot writes p into the file of r under another name, syncs it, renames it, and syncs the directory. A crash before
+// the rename leaves the snapshot before in force. On a full disk p is written without what w has learned, and bare is true.
+// When hurry is closed, it does not rest: the daemon is stopping.
+func writeSnapshot(fs fileSystem, r snapshotRoom, p *plan, w *waits, hurry <-chan struct{}) (bare bool, err error) {
 	name, tmp := numbered(snapshotDir, p.head.Number, snapshotExt), numbered(snapshotDir, p.head.Number, temporaryExt)
-	f, err := fs.Create(tmp)
-	if err != nil {
-		return err
+	s := newSnapshotWriter(r, p, hurry)
+	s.writeAll(p, w)
+	if bare = isFull(s.err) && !s.broken; bare {
+		s = newSnapshotWriter(r, p, hurry)
+		if s.err = r.file.Truncate(r.size); s.err == nil { // gives back what the first try got
+			s.writeAll(p, nil)
+		}
 	}
-	s := &snapshotWriter{file: f, at: format.BlockSize, stamp: format.Stamp{Seed: p.head.Seed(), Commit: 1}, hurry: hurry, since: time.Now()}
-	s.writePlan(p, w)
-	s.writeEnd(&p.head)
-	if err := f.Close(); s.err == nil {
+	if err := r.file.Close(); s.err == nil {
 		s.err = err
 	}
 	if s.err == nil {
 		s.err = fs.Rename(tmp, name)
 	}
 	if s.err == nil {
-		return fs.SyncDir(snapshotDir)
+		return bare, fs.SyncDir(snapshotDir)
 	}
 	fs.Remove(tmp)
-	return fmt.Errorf("%s: %w", name, s.err)
+	return bare, fmt.Errorf("%s: %w", name, s.err)
 }
 
 // snapshotWriter writes the frames of a snapshot. After the first error it does nothing.
 type snapshotWriter struct {
 	file   file
+	room   int64 // reserved in file
 	at     int64
 	stamp  format.Stamp
 	buf    []byte
@@ -55,15 +58,30 @@ type snapshotWriter struct {
 	hurry  <-chan struct{} // closed when there is no time to rest
 	since  time.Time       // when the chunk in buf was begun
 	err    error
+	broken bool // a sync failed: the file is never written to or synced again
 }
 
-// writePlan writes everything but the end. Readers apply the frames in this order: vectors, waits, doubts.
+func newSnapshotWriter(r snapshotRoom, p *plan, hurry <-chan struct{}) *snapshotWriter {
+	return &snapshotWriter{
+		file: r.file, room: r.size, at: format.BlockSize, stamp: format.Stamp{Seed: p.head.Seed(), Commit: 1}, hurry: hurry, since: time.Now(),
+	}
+}
+
+// writeAll writes the snapshot, a bare one when w is nil.
+func (s *snapshotWriter) writeAll(p *plan, w *waits) {
+	s.writePlan(p, w)
+	s.writeEnd(&p.head)
+}
+
+// writePlan writes everything but the end, without what can be learned again when w is nil. Readers apply the frames in this order: vectors, waits, doubts.
 func (s *snapshotWriter) writePlan(p *plan, w *waits) {
 	for _, v := range p.vectors {
 		s.writeFrame(format.KindVector, v.Append)
 	}
-	for i := range w {
-		s.writeFrame(format.KindSoft, func(b []byte) []byte { return w.appendShard(b, i) })
+	if w != nil {
+		for i := range w {
+			s.writeFrame(format.KindSoft, func(b []byte) []byte { return w.appendShard(b, i) })
+		}
 	}
 	s.writeFrame(format.KindSoft, func(b []byte) []byte { // after the waits: a mark 2 ends a mark 3
 		for _, n := range p.doubts {
@@ -75,6 +93,9 @@ func (s *snapshotWriter) writePlan(p *plan, w *waits) {
 		return b
 	})
 	s.writeFrame(format.KindCounters, p.counters.AppendAll)
+	if w == nil {
+		return
+	}
 	for _, k := range p.keep {
 		s.writeFrame(format.KindKept, func(b []byte) []byte { return format.AppendKept(b, k.name, k.save()) })
 	}
@@ -107,9 +128,7 @@ func (s *snapshotWriter) rest() {
 		return
 	default:
 	}
-	if s.err == nil {
-		s.err = s.file.Sync()
-	}
+	s.sync()
 	rest := time.NewTimer(min(snapshotRest*time.Since(s.since), maxRest))
 	defer rest.Stop()
 	select {
@@ -134,11 +153,20 @@ func (s *snapshotWriter) writeEnd(h *format.Header) {
 	n := s.frames
 	s.writeFrame(format.KindEnd, func(b []byte) []byte { return format.AppendEnd(b, n) })
 	s.writeOut()
+	if s.err == nil && s.room > s.at {
+		s.err = s.file.Truncate(s.at)
+	}
 	if s.err == nil {
 		_, s.err = s.file.WriteAt(h.Block(), 0)
 	}
+	s.sync()
+}
+
+// sync makes durable what was written.
+func (s *snapshotWriter) sync() {
 	if s.err == nil {
 		s.err = s.file.Sync()
+		s.broken = s.err != nil
 	}
 }
 

@@ -17,6 +17,8 @@ const (
 	maxUnsynced = 32 << 20
 	// maxBuffer is the largest commit buffer that is kept for the next commit.
 	maxBuffer = 8 << 20
+	// unlimited is the reserved space of a segment on a file system that cannot reserve any.
+	unlimited = math.MaxInt64
 )
 
 // tape is the end of the journal as files: the active segment's file, and what was written to it and not yet synced. Only
@@ -40,27 +42,19 @@ type tape struct {
 // reserved space, because a segment counts as full only when a commit has ended beyond its size.
 func (t *tape) prepare(b *batch) error {
 	if b.seg != t.seg {
-		if err := t.advance(b.seg); err != nil {
+		if err := t.advance(b.seg, t.cfg.Journal.takingSizes()); err != nil {
 			return err
 		}
 	}
-	s := b.seg
-	if b.endsAt() <= s.allocated {
+	if b.endsAt() <= b.seg.allocated {
 		return nil
 	}
-	// Asked for before anything is written, a full disk leaves no half of a commit behind.
-	err := s.file.Allocate(b.endsAt())
-	if errors.Is(err, errors.ErrUnsupported) {
-		s.allocated, err = math.MaxInt64, nil
-	}
-	if err == nil {
-		s.allocated = max(s.allocated, b.endsAt())
-	}
-	return err
+	return t.extend(b)
 }
 
-// advance makes next the active segment. All of the segment before is durable first, but for what a broken one has lost.
-func (t *tape) advance(next *segment) error {
+// advance makes next the active segment, of the first of sizes for which there is room. All of the segment before is durable
+// first, but for what a broken one has lost.
+func (t *tape) advance(next *segment, sizes []int64) error {
 	old := t.seg
 	if !old.broken {
 		if err := t.sync(); err != nil {
@@ -69,7 +63,7 @@ func (t *tape) advance(next *segment) error {
 	}
 	before := old.head
 	before.PrevEnd = uint64(old.durable)
-	if err := t.create(next, before, t.cfg.Journal.SegmentBytes); err != nil {
+	if err := t.create(next, before, sizes); err != nil {
 		return err
 	}
 	t.book.activate(next, before.PrevEnd)
@@ -81,7 +75,7 @@ func (t *tape) advance(next *segment) error {
 // create puts s on the disk, whole or not at all: its name appears when its header is durable, so no segment is ever without
 // one. before is the header of the segment before, with PrevEnd where that one ends, or 0 if this start did not write it. Of
 // the sizes to reserve it takes the first for which there is room.
-func (t *tape) create(s *segment, before format.Header, sizes ...int64) (err error) {
+func (t *tape) create(s *segment, before format.Header, sizes []int64) (err error) {
 	s.head.Prev, s.head.PrevEnd = before.Number, before.PrevEnd
 	name, tmp := segmentName(s.number), numbered(journalDir, s.number, temporaryExt)
 	f, err := t.fs.Create(tmp)
@@ -95,17 +89,8 @@ func (t *tape) create(s *segment, before format.Header, sizes ...int64) (err err
 			t.fs.Remove(name)
 		}
 	}()
-	for _, size := range sizes {
-		// A reservation that failed keeps the space it has got.
-		if err = f.Truncate(0); err != nil {
-			return err
-		}
-		if s.allocated, err = size, f.Allocate(size); !isFull(err) {
-			break
-		}
-	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		s.allocated, err = math.MaxInt64, nil
+	if s.allocated, err = t.reserve(f, sizes); errors.Is(err, errors.ErrUnsupported) {
+		s.allocated, err = unlimited, nil
 	}
 	if err == nil {
 		_, err = f.WriteAt(s.head.Block(), 0)
