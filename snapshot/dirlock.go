@@ -21,7 +21,7 @@ func (l *dirLock) Close() error { return l.file.Close() }
 
 // lockDir makes sure that one daemon at a time uses dir.
 func lockDir(dir string) (*dirLock, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, stateError(dir, err)
 	}

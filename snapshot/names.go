@@ -8,6 +8,7 @@ import (
 
 // Names below the state directory; FORMAT.md section 3 has the list.
 const (
+	lockName     = "lock"
 	journalDir   = "journal"
 	snapshotDir  = "snapshot"
 	segmentExt   = ".seg"

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"os"
 	"syscall"
 	"time"
 
@@ -22,6 +23,9 @@ func Open(dir string, cfg Config, log hclog.Logger) (*Agent, error) {
 		return nil, err
 	}
 	if err := prepareDir(dir); err != nil {
+		return nil, err
+	}
+	if err := ownership(dir, os.Geteuid()); err != nil {
 		return nil, err
 	}
 	lock, err := lockDir(dir)
