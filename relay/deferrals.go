@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// maxSleep bounds one sleep of the timer. Due times are read from the wall clock after a restart, and a clock that is
+// corrected must be noticed within a minute.
+const maxSleep = time.Minute
+
 // Deferrals is the one timer structure in which every deferred node waits for its Due.
 type Deferrals struct {
 	wake chan struct{} // holds a token when the earliest node changed
@@ -36,7 +40,7 @@ func (d *Deferrals) Defer(n *Node) {
 
 // Run hands each node to ready when it is due, until ctx is done.
 func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(maxSleep)
 	defer timer.Stop()
 	for {
 		n, wait := d.earliest()
@@ -54,15 +58,15 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 	}
 }
 
-// earliest takes out the earliest node if it is due; else it says how long to wait.
+// earliest takes out the earliest node if it is due; else it says how long to sleep.
 func (d *Deferrals) earliest() (*Node, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.heap) == 0 {
-		return nil, time.Hour
+		return nil, maxSleep
 	}
 	if wait := time.Until(d.heap[0].Due); wait > 0 {
-		return nil, wait
+		return nil, min(wait, maxSleep)
 	}
 	return heap.Pop(&d.heap).(*Node), 0
 }

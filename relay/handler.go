@@ -95,7 +95,7 @@ func (h *Handler) overdue(n *Node, now time.Time) bool {
 func (h *Handler) postpone(n *Node) {
 	end := h.retry().expires(n.Message)
 	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
-		end = earlier(end, n.Message.Arrived.Add(after))
+		end = earlier(end, n.Message.ageFrom().Add(after))
 	}
 	h.queues.deferUntil(n, earlier(n.Due, end))
 	h.deferrals.Defer(n)

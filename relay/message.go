@@ -29,6 +29,9 @@ type Message struct {
 
 	Nodes []*Node // one per destination domain, in order of first mention
 
+	restored time.Time     // when this start brought it back; zero: it was taken in this start
+	age      time.Duration // how old it was then
+
 	cost int64        // the bytes that it takes in memory, the shared part apart
 	open atomic.Int32 // nodes that still have recipients, and holds
 }
@@ -47,6 +50,19 @@ func (m *Message) Name() string {
 		return m.QueueID
 	}
 	return m.ID.String()
+}
+
+// noteRestored notes that the message came back at now. A message from the future was taken while the clock was wrong, and
+// counts as new. Its own times stay as they are: they are what the log, the notification and the journal say of it.
+func (m *Message) noteRestored(now time.Time) { m.restored, m.age = now, max(now.Sub(m.Arrived), 0) }
+
+// ageFrom is when the message's life began. For a message that was brought back it is counted from then on by the monotonic
+// clock, so that a correction of the wall clock changes nothing.
+func (m *Message) ageFrom() time.Time {
+	if m.restored.IsZero() {
+		return m.Arrived
+	}
+	return m.restored.Add(-m.age)
 }
 
 // Hold keeps the message in memory and in the journal until QueueMap.Release, for a reader that needs it after its last

@@ -128,13 +128,17 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 		msg.Content.unwrap(m.wrappers)
 		return
 	}
+	now := time.Now()
+	msg.noteRestored(now)
 	msg.open.Store(int32(len(live)))
 	m.index(msg)
 	m.counts.restored.Add(1)
-	m.Tell(&Event{Kind: EventRestored, Time: time.Now(), Message: msg, Rcpt: -1})
+	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
 	m.doubt(s)
 	for _, n := range live {
-		if n.Due.After(time.Now()) {
+		if wait := n.Due.Sub(now); wait > 0 {
+			// No wait is longer than the longest of the schedule: a later time was written while the clock was wrong.
+			n.Due = now.Add(min(wait, h.retry().longest()))
 			h.postpone(n)
 		} else {
 			m.link(n)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -13,13 +14,18 @@ func (c RetryConfig) Wait(visits int) time.Duration {
 	return time.Duration(d * (1 + c.Jitter*(2*rand.Float64()-1)))
 }
 
+// longest is the longest wait that Wait returns.
+func (c RetryConfig) longest() time.Duration {
+	return time.Duration(float64(slices.Max(c.Schedule)) * (1 + c.Jitter))
+}
+
 // expires is when a message's recipients are given up.
-func (c RetryConfig) expires(m *Message) time.Time { return m.Arrived.Add(c.Lifetime) }
+func (c RetryConfig) expires(m *Message) time.Time { return m.ageFrom().Add(c.Lifetime) }
 
 // reached reports whether n has failed so often, or waited so long at now, that it goes back to the MTA.
 func (c HandbackConfig) reached(n *Node, now time.Time) bool {
 	if n.Class != ClassRemote {
 		return false
 	}
-	return c.Visits > 0 && n.Visits >= c.Visits || c.After > 0 && now.Sub(n.Message.Arrived) >= c.After
+	return c.Visits > 0 && n.Visits >= c.Visits || c.After > 0 && now.Sub(n.Message.ageFrom()) >= c.After
 }
