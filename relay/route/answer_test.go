@@ -240,8 +240,8 @@ func FuzzMessage(f *testing.F) {
 // checkSearch holds the Route that a search makes of any answers to its bounds.
 func checkSearch(t *testing.T, ex exchanger) {
 	cfg := Config{}.withDefaults()
-	s := &searcher{cfg: &cfg, guard: newGuard(cfg), memo: newMemo(&cfg), ex: ex}
-	f := s.find(t.Context(), "x.test", patience{})
+	s := &searcher{cfg: &cfg, guard: newGuard(cfg), memo: newMemo(&cfg)}
+	f := s.find(t.Context(), "x.test", patience{}, ex)
 	if (f.route.Err == nil) != (f.verdict == good) || (f.route.Err == nil) != (len(f.route.Hosts) > 0) {
 		t.Fatalf("verdict %d: %+v", f.verdict, f.route)
 	}

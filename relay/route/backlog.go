@@ -6,7 +6,8 @@ type lane uint8
 const (
 	familiar lane = iota // the name has a Route that needs a refresh
 	fresh                // nothing is known about the name
-	slow                 // the name kept us waiting, or failed last time
+	again                // the name stepped aside for others before its time was over
+	slow                 // the name was silent for Config.Quick, or failed last time
 	lanes
 )
 
@@ -15,6 +16,7 @@ type job struct {
 	domain  string
 	waiters []func(*Route)
 	lane    lane
+	looks   int // how often it has stepped aside
 }
 
 // tell runs the callbacks. No lock is held: a callback may ask the Resolver again.
@@ -24,12 +26,11 @@ func (j *job) tell(rt *Route) {
 	}
 }
 
-// backlog holds the jobs that no worker has taken yet, a queue for each lane, in
-// the order of wanting. Resolver.mu guards it.
+// backlog holds the jobs that no lookup has begun for, a queue for each lane,
+// in the order of wanting. Resolver.mu guards it.
 type backlog struct {
 	limit  int // of each queue
-	share  int // how many workers slow jobs may occupy
-	busy   int // how many workers slow jobs occupy
+	turns  int // how many quick jobs were begun
 	queues [lanes]fifo
 }
 
@@ -43,32 +44,38 @@ func (b *backlog) push(j *job) bool {
 	return true
 }
 
-// pop takes the next job, nil if there is none that may be started now. Slow jobs
-// go first up to their share: otherwise a steady stream of other names would stop
-// them for ever. While no other job waits, slow jobs may have twice their share.
-// The rest of the workers stays free for names that come later.
-func (b *backlog) pop() *job {
-	room := b.share
-	if b.len() == b.queues[slow].len() {
-		room *= 2
+// everyEighth: one quick name in so many is a name that has stepped aside before.
+// Otherwise a steady stream of new names would keep it waiting for ever.
+const everyEighth = 8
+
+// next is the lane whose turn it is among the quick ones, or the slow lane;
+// false means that there is no such job.
+func (b *backlog) next(slowly bool) (lane, bool) {
+	order := []lane{familiar, fresh, again}
+	switch {
+	case slowly:
+		order = []lane{slow}
+	case b.turns%everyEighth == everyEighth-1:
+		order = []lane{again, familiar, fresh}
 	}
-	if b.queues[slow].len() > 0 && b.busy < room {
-		b.busy++
-		return b.queues[slow].pop()
-	}
-	for _, l := range []lane{familiar, fresh} {
+	for _, l := range order {
 		if b.queues[l].len() > 0 {
-			return b.queues[l].pop()
+			return l, true
 		}
 	}
-	return nil
+	return 0, false
 }
 
-// done gives the worker of a job back.
-func (b *backlog) done(j *job) {
-	if j.lane == slow {
-		b.busy--
+// pop takes the next job, nil if there is none.
+func (b *backlog) pop(slowly bool) *job {
+	l, ok := b.next(slowly)
+	if !ok {
+		return nil
 	}
+	if !slowly {
+		b.turns++
+	}
+	return b.queues[l].pop()
 }
 
 // len is how many jobs wait.

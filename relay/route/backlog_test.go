@@ -7,37 +7,44 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestBacklogShares(t *testing.T) {
-	b := backlog{limit: 10, share: 2}
-	for range 6 {
-		b.push(&job{lane: slow})
-	}
-	for _, l := range []lane{fresh, familiar, fresh} {
-		b.push(&job{lane: l})
+func TestBacklogOrder(t *testing.T) {
+	b := backlog{limit: 100}
+	for range everyEighth {
+		for _, l := range []lane{slow, again, fresh, familiar} {
+			b.push(&job{lane: l})
+		}
 	}
 	var order []lane
-	var taken []*job
-	for j := b.pop(); j != nil; j = b.pop() {
-		order, taken = append(order, j.lane), append(taken, j)
+	for j := b.pop(false); j != nil; j = b.pop(false) {
+		order = append(order, j.lane)
 	}
-	// Slow ones up to their share, then all others, then up to twice the share.
-	want := []lane{slow, slow, familiar, fresh, fresh, slow, slow}
+	// What is known first, then what is new; each eighth is one that stepped aside.
+	var want []lane
+	for i := range 3 * everyEighth {
+		switch {
+		case i%everyEighth == everyEighth-1 || i > 2*everyEighth+1:
+			want = append(want, again)
+		case i < everyEighth+1:
+			want = append(want, familiar)
+		default:
+			want = append(want, fresh)
+		}
+	}
 	if !slices.Equal(order, want) {
-		t.Errorf("jobs came as %v", order)
+		t.Errorf("jobs came as\n%v, want\n%v", order, want)
 	}
-	if b.len() != 2 {
+	for range everyEighth {
+		if j := b.pop(true); j == nil || j.lane != slow {
+			t.Errorf("slow one: %+v", j)
+		}
+	}
+	if b.pop(true) != nil || b.len() != 0 {
 		t.Errorf("%d left", b.len())
-	}
-	for _, j := range taken {
-		b.done(j)
-	}
-	if b.busy != 0 {
-		t.Errorf("busy %d after all are done", b.busy)
 	}
 }
 
 func TestBacklogLimit(t *testing.T) {
-	b := backlog{limit: 1, share: 1}
+	b := backlog{limit: 1}
 	for l := range lanes {
 		if !b.push(&job{lane: l}) || b.push(&job{lane: l}) {
 			t.Errorf("lane %d should take one", l)

@@ -31,6 +31,9 @@ type batch struct {
 	state    []state
 	answers  []answer
 	heard    bool // the server of this try has replied to something
+
+	mail   chan []byte // packets that a port received for it
+	broken chan error  // the port of this try has failed
 }
 
 func newBatch(qs []question) *batch {
@@ -40,6 +43,8 @@ func newBatch(qs []question) *batch {
 		plain:   make([]bool, len(qs)),
 		state:   make([]state, len(qs)),
 		answers: make([]answer, len(qs)),
+		mail:    make(chan []byte, 2*len(qs)+2),
+		broken:  make(chan error, 1),
 	}
 	for i := range b.answers {
 		b.answers[i] = softAnswer(silent, "no answer from the name server")
@@ -47,10 +52,50 @@ func newBatch(qs []question) *batch {
 	return b
 }
 
+// deliver hands the batch a packet. One that there is no room for is lost, as
+// packets are: the sender must not wait.
+func (b *batch) deliver(packet []byte) {
+	select {
+	case b.mail <- packet:
+	default:
+	}
+}
+
+// interrupt tells the batch that its port has failed.
+func (b *batch) interrupt(err error) {
+	select {
+	case b.broken <- err:
+	default:
+	}
+}
+
+// listen waits for the answers to all open questions, until the try or ctx ends.
+func (b *batch) listen(ctx context.Context) {
+	late := time.NewTimer(time.Until(b.deadline))
+	defer late.Stop()
+	for b.count(asking) > 0 {
+		select {
+		case packet := <-b.mail:
+			b.receive(packet)
+		case err := <-b.broken:
+			b.give(err)
+			return
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // begin starts a try. Every question that is not settled is asked anew, under a new
 // id: a late reply to the try before must not count for the next server.
 func (b *batch) begin(try time.Duration) {
 	b.deadline, b.heard = time.Now().Add(try), false
+	select {
+	case <-b.broken: // of the try before
+	default:
+	}
 	for i := range b.qs {
 		b.ids[i] = uint16(rand.Uint32())
 		if b.state[i] != settled {

@@ -22,37 +22,60 @@ type patience struct {
 	first int           // how many servers, from the favourite on, the first try passes over
 }
 
+// maxTCP bounds the connections for answers that came truncated.
+const maxTCP = 32
+
 // client asks name servers. It is the exchanger of the real world.
 type client struct {
-	servers []netip.AddrPort
+	list    atomic.Pointer[serverList]
+	metre   metre
+	tcps    chan struct{} // holds a token for each TCP connection
+	buffers sync.Pool     // *[]byte, for replies over TCP
+}
+
+// serverList is the name servers, and which of them is asked first.
+type serverList struct {
+	servers []*server
 	favour  atomic.Uint32 // index of the server that is asked first
 	misses  atomic.Uint32 // tries in a row that the favourite left unanswered
-	buffers sync.Pool     // *[]byte, for replies
 }
 
 func newClient(servers []netip.AddrPort) *client {
-	return &client{
-		servers: servers,
+	c := &client{
+		tcps:    make(chan struct{}, maxTCP),
 		buffers: sync.Pool{New: func() any { b := make([]byte, dns.MaxMsgSize); return &b }},
 	}
+	c.setServers(servers)
+	return c
+}
+
+// setServers replaces the name servers. Questions under way end with the old ones.
+func (c *client) setServers(addrs []netip.AddrPort) {
+	l := new(serverList)
+	for _, a := range addrs {
+		l.servers = append(l.servers, &server{addr: a})
+	}
+	c.list.Store(l)
 }
 
 // exchange asks all questions at once and returns their answers, in order. It runs
-// on the worker's goroutine. It returns when every question has its answer, when
+// on the flight's goroutine. It returns when every question has its answer, when
 // patience is at its end or when ctx is.
 func (c *client) exchange(ctx context.Context, qs []question, p patience) []answer {
 	b := newBatch(qs)
+	l := c.list.Load()
 	end := time.Now().Add(p.total)
 	for i := range p.tries {
 		left := time.Until(end)
 		if ctx.Err() != nil || b.unsettled() == 0 || left <= 0 {
 			break
 		}
-		n := (int(c.favour.Load()) + p.first + i) % len(c.servers)
+		n := (int(l.favour.Load()) + p.first + i) % len(l.servers)
 		b.begin(min(p.try, left))
-		c.udp(ctx, b, c.servers[n])
-		c.tcp(ctx, b, c.servers[n])
-		c.judge(n, b.heard)
+		began := time.Now()
+		c.udp(ctx, b, l.servers[n])
+		c.tcp(ctx, b, l.servers[n])
+		l.judge(n, b.heard || l.servers[n].heardSince(began))
 	}
 	return b.answers
 }
@@ -60,53 +83,48 @@ func (c *client) exchange(ctx context.Context, qs []question, p patience) []answ
 // judge remembers whether a server is there. After three misses of the
 // favourite the next one is asked first, so that a dead first line in
 // resolv.conf does not cost every name a timeout.
-func (c *client) judge(n int, heard bool) {
-	if n != int(c.favour.Load()) {
+func (l *serverList) judge(n int, heard bool) {
+	if n != int(l.favour.Load()) {
 		return
 	}
 	if heard {
-		c.misses.Store(0)
+		l.misses.Store(0)
 		return
 	}
-	if c.misses.Add(1) >= 3 {
-		c.misses.Store(0)
-		c.favour.Store(uint32((n + 1) % len(c.servers)))
+	if l.misses.Add(1) >= 3 {
+		l.misses.Store(0)
+		l.favour.Store(uint32((n + 1) % len(l.servers)))
 	}
 }
 
-// udp makes one try over UDP. A fresh socket per try has a fresh port, which a
-// forger has to guess besides the id (RFC 5452).
-func (c *client) udp(ctx context.Context, b *batch, server netip.AddrPort) {
-	conn, err := b.dial(ctx, "udp", server)
+// udp makes one try over UDP.
+func (c *client) udp(ctx context.Context, b *batch, s *server) {
+	c.metre.wait(ctx, b.count(asking), b.deadline)
+	p, err := s.join(ctx, b)
 	if err != nil {
 		b.give(err)
 		return
 	}
-	defer conn.hangUp()
-	for i := range b.state {
-		if b.state[i] == asking {
-			_, _ = conn.Write(b.packed(i, false)) // a lost write is a lost packet
-		}
-	}
-	buf := c.buffers.Get().(*[]byte)
-	defer c.buffers.Put(buf)
-	for b.count(asking) > 0 {
-		n, err := conn.Read(*buf)
-		if err != nil {
-			b.give(err)
-			return
-		}
-		b.receive((*buf)[:n])
-	}
+	defer s.leave(p, b)
+	p.send(b)
+	b.listen(ctx)
 }
 
 // tcp asks the questions whose replies came truncated again, over one connection
 // (RFC 7766 §5). An error leaves them to the next try.
-func (c *client) tcp(ctx context.Context, b *batch, server netip.AddrPort) {
+func (c *client) tcp(ctx context.Context, b *batch, s *server) {
 	if b.count(cut) == 0 {
 		return
 	}
-	conn, err := b.dial(ctx, "tcp", server)
+	select {
+	case c.tcps <- struct{}{}:
+		defer func() { <-c.tcps }()
+	case <-ctx.Done():
+		return
+	case <-time.After(time.Until(b.deadline)):
+		return
+	}
+	conn, err := b.dial(ctx, "tcp", s.addr)
 	if err != nil {
 		return
 	}

@@ -9,7 +9,7 @@
 //
 // # Path of a name
 //
-//	Want, Lookup, Await ─► cache? ─► job (one per name) ─► backlog ─► worker
+//	Want, Lookup, Await ─► cache? ─► job (one per name) ─► backlog ─► flight
 //	                                                                    │
 //	           waiters ◄─ record in the cache ◄─ finding ◄─ search ◄────┘
 //
@@ -18,15 +18,28 @@
 // whose Site differs when the domain moved, so that nobody can mistake a
 // connection to the old place for one to the new.
 //
-// # Why three lanes
+// # Why lanes, and why questions are counted
 //
-// A dead domain holds a worker for seconds, a living one for milliseconds. With
-// one queue a list full of dead domains would stop everybody's mail. Names that
-// have a Route are refreshed first. A name gets one short wait (Config.Quick). A
-// name that takes longer, or that failed last time, goes to the slow lane, which
-// may occupy only a part of the workers. The rejected choice was to fail the name
-// after the short wait: names that are merely slow would then cost their mail a
-// visit, and by the time of the second look the name server has usually found out.
+// A dead domain keeps us waiting for seconds, a living one for milliseconds. In
+// one queue a list full of dead domains would stop everybody's mail. What is
+// bounded is the questions that are outstanding (Config.Parallel): a name that
+// waits for its answer costs no more than a goroutine that sleeps.
+//
+// Names that have a Route are refreshed first, then come new ones. A name has
+// Config.Quick, but when others wait for room the name that has been silent for
+// longest, and for 100 ms at least, steps aside: it asks again behind the new
+// ones and may then be silent for twice as long. So 10,000 dead names put a
+// living one back by half a second. A name that was silent for all of
+// Config.Quick, or failed last time, goes to the slow lane, where it has seconds,
+// in a room of its own that the quick ones do not need.
+//
+// The rejected choice was to fail a name after its short wait: names that are
+// merely slow would then cost their mail a visit, and by the time of the second
+// look the name server has usually found out.
+//
+// Questions share a few UDP sockets, so that thousands of questions need no
+// thousands of descriptors, and go out 50 µs apart, because a name server on the
+// same machine has room for a few hundred unread packets.
 //
 // # Answers that may bounce mail
 //
@@ -38,7 +51,8 @@
 //
 // # Who ends what
 //
-// Run starts Config.Parallel workers and returns; Stop, or the end of Run's
-// context, ends them, and Stop joins them. There is no other goroutine and no
-// timer: expiry is looked at when a name is asked for.
+// Each name being looked up has a goroutine (Resolver.launch), and each open
+// UDP socket one that reads (server.pick); it ends with the last batch that uses
+// the socket. Run begins the lookups; Stop, or the end of Run's context, ends
+// them, and Stop joins them. Expiry is looked at when a name is asked for.
 package route

@@ -10,7 +10,7 @@ import (
 type memo struct {
 	cfg *Config
 
-	mu   sync.Mutex // all workers share the memo; it is never held during a lookup
+	mu   sync.Mutex // all lookups share the memo; it is never held during a lookup
 	kept *lru[question, remembered]
 }
 

@@ -9,8 +9,14 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// maxWaiters bounds the callbacks that wait for one name.
-const maxWaiters = 4096
+const (
+	// maxWaiters bounds the callbacks that wait for one name.
+	maxWaiters = 4096
+	// slowShare: slow names may have one more question outstanding for so many
+	// of the others. They have room of their own, because a dead name among
+	// them keeps it for seconds.
+	slowShare = 4
+)
 
 // Resolver finds and remembers Routes. Its methods may be called from any
 // goroutine and never wait for the network. Domains are given as Domain
@@ -19,17 +25,18 @@ type Resolver struct {
 	cfg      Config
 	log      hclog.Logger
 	searcher *searcher
-
-	wg   sync.WaitGroup // the workers of Run
-	wake *sync.Cond     // on mu: a job may be taken, or stopped is set
+	ex       exchanger
+	wg       sync.WaitGroup // the lookups under way
 
 	mu      sync.Mutex
 	cache   *lru[string, *record]
-	jobs    map[string]*job // every name in the backlog or with a worker
+	jobs    map[string]*job // every name in the backlog or being looked up
 	backlog backlog
+	windows []*window // of quick lookups and of slow ones
 	health  health
 	status  Status
-	end     context.CancelFunc // ends the workers' lookups; set by Run
+	ctx     context.Context    // of the lookups; set by Run
+	end     context.CancelFunc // ends ctx
 	stopped bool
 }
 
@@ -66,19 +73,20 @@ func assemble(cfg Config, table Table, log hclog.Logger, ex exchanger) *Resolver
 	r := &Resolver{
 		cfg:     cfg,
 		log:     log,
+		ex:      ex,
 		cache:   newLRU[string, *record](cfg.Entries),
 		jobs:    make(map[string]*job),
-		backlog: backlog{limit: cfg.Waiting, share: cfg.Parallel / 4},
+		backlog: backlog{limit: cfg.Waiting},
+		windows: []*window{{limit: cfg.Parallel}, {slow: true, limit: cfg.Parallel / slowShare}},
 	}
 	r.searcher = &searcher{
-		cfg: &r.cfg, table: table, guard: newGuard(cfg), memo: newMemo(&r.cfg), ex: ex,
+		cfg: &r.cfg, table: table, guard: newGuard(cfg), memo: newMemo(&r.cfg),
 	}
-	r.wake = sync.NewCond(&r.mu)
 	return r
 }
 
-// Run starts the workers and returns. They end when ctx does or Stop is called;
-// Stop joins them. It must be called once.
+// Run begins to look names up and returns. The lookups end when ctx does or Stop
+// is called; Stop joins them. It must be called once.
 func (r *Resolver) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	r.mu.Lock()
@@ -87,14 +95,12 @@ func (r *Resolver) Run(ctx context.Context) {
 		cancel()
 		return
 	}
-	r.end = cancel
+	r.ctx, r.end = ctx, cancel
 	context.AfterFunc(ctx, r.close)
-	for range r.cfg.Parallel {
-		r.wg.Go(func() { r.work(ctx) }) // ends when nextJob returns nil, after close
-	}
+	r.admit()
 }
 
-// Stop ends the workers and waits for them. Every callback that still waits gets a
+// Stop ends the lookups and waits for them. Every callback that still waits gets a
 // temporary error. The cache goes on answering.
 func (r *Resolver) Stop() {
 	r.close()
@@ -109,7 +115,7 @@ func (r *Resolver) Stop() {
 	}
 }
 
-// close makes the workers end. It waits for none of them: the end of Run's context
+// close makes the lookups end. It waits for none of them: the end of Run's context
 // calls it too, on a goroutine of the context package.
 func (r *Resolver) close() {
 	r.mu.Lock()
@@ -118,7 +124,6 @@ func (r *Resolver) close() {
 	if r.end != nil {
 		r.end()
 	}
-	r.wake.Broadcast()
 }
 
 // Want says that mail for a domain has been queued: the lookup starts now,
@@ -249,6 +254,6 @@ func (r *Resolver) start(domain string) *job {
 		return nil
 	}
 	r.jobs[domain] = j
-	r.wake.Signal()
+	r.admit()
 	return j
 }

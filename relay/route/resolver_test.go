@@ -243,7 +243,7 @@ func TestDeadDomainsDoNotStarveOthers(t *testing.T) {
 			r.Want(name)
 		}
 		// A known name is answered all the while, and refreshed.
-		for range 300 {
+		for range 60 {
 			if rt := r.Lookup("known.test"); rt == nil || rt.Err != nil {
 				t.Fatalf("known name: %+v; %+v", rt, r.Status())
 			}
@@ -285,8 +285,8 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d refused, %+v", refused.Load(), s)
 		}
 		pass(time.Minute)
-		if s := r.Status(); called.Load() != 50 || s.Entries != 5 || w.most > 4 || s.InFlight != 0 {
-			t.Errorf("%d called, %d at a time, %+v", called.Load(), w.most, s)
+		if s := r.Status(); called.Load() != 50 || s.Entries != 5 || w.most > 4+2 || s.InFlight != 0 {
+			t.Errorf("%d called, %d questions at a time, %+v", called.Load(), w.most, s)
 		}
 	})
 }
@@ -366,7 +366,7 @@ func TestStop(t *testing.T) {
 		pass(time.Second)
 		w.slow("", never)
 		calls := map[string]int{}
-		for i := range 20 { // some with workers, some in each queue
+		for i := range 20 { // some being looked up, some in each queue
 			name := fmt.Sprintf("d%d.test", i)
 			r.Await(name, func(rt *Route) {
 				calls[name]++
@@ -473,8 +473,13 @@ func TestManyCallers(t *testing.T) {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if len(r.jobs) != 0 || r.backlog.busy != 0 {
-			t.Errorf("%d jobs left, %d busy", len(r.jobs), r.backlog.busy)
+		for _, win := range r.windows {
+			if win.asked != 0 || win.leaving != 0 || len(win.line) != 0 || win.ripe.Len() != 0 {
+				t.Errorf("window is not empty: %+v", win)
+			}
+		}
+		if len(r.jobs) != 0 {
+			t.Errorf("%d jobs left", len(r.jobs))
 		}
 	})
 }

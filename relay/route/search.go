@@ -35,18 +35,18 @@ type finding struct {
 	silent bool
 }
 
-// searcher looks domains up. It is shared by all workers.
+// searcher looks domains up. All lookups share it.
 type searcher struct {
 	cfg   *Config
 	table Table
 	guard *guard
 	memo  *memo
-	ex    exchanger
 }
 
-// search is one domain being looked up, by one worker.
+// search is one domain being looked up.
 type search struct {
 	*searcher
+	ex       exchanger
 	domain   string
 	patience patience
 	port     uint16
@@ -55,9 +55,9 @@ type search struct {
 	silent   bool
 }
 
-// find looks a domain up. It returns when ctx ends, at the latest.
-func (s *searcher) find(ctx context.Context, domain string, p patience) finding {
-	x := &search{searcher: s, domain: domain, patience: p, port: s.cfg.Port, ttl: maxTTL}
+// find looks a domain up by way of ex. It returns when ctx ends, at the latest.
+func (s *searcher) find(ctx context.Context, domain string, p patience, ex exchanger) finding {
+	x := &search{searcher: s, ex: ex, domain: domain, patience: p, port: s.cfg.Port, ttl: maxTTL}
 	name, mx := domain, true
 	if h, ok := s.table.find(domain); ok {
 		x.static, name, mx = &h, h.host, h.mx

@@ -1,39 +1,18 @@
 package route
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
-// work is the life of one worker goroutine: it looks up one name after the other
-// and ends when nextJob returns nil.
-func (r *Resolver) work(ctx context.Context) {
-	for j, p := r.nextJob(); j != nil; j, p = r.nextJob() {
-		f := r.searcher.find(ctx, j.domain, p)
-		switch {
-		case ctx.Err() != nil:
-			// The finding was cut short by the end of ctx, so it counts for nothing. Stop calls back.
-			r.retire(j)
-		case f.silent && j.lane != slow && r.demote(j):
-		default:
-			r.conclude(j, f)
-		}
-	}
-}
-
-// nextJob waits for a job; nil means that the worker has to end.
-func (r *Resolver) nextJob() (*job, patience) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		if r.stopped {
-			return nil, patience{}
-		}
-		if j := r.backlog.pop(); j != nil {
-			r.status.InFlight++
-			return j, r.patience(j)
-		}
-		r.wake.Wait()
+// work is one lookup, in a goroutine that launch starts.
+func (r *Resolver) work(f *flight) {
+	defer f.cancel()
+	found := r.searcher.find(f.ctx, f.job.domain, f.patience, f)
+	switch {
+	case r.ctx.Err() != nil:
+		// The finding was cut short by the end of ctx, so it counts for nothing. Stop calls back.
+		r.retire(f)
+	case found.silent && f.job.lane != slow && r.postpone(f):
+	default:
+		r.conclude(f, found)
 	}
 }
 
@@ -49,65 +28,68 @@ func (r *Resolver) patience(j *job) patience {
 	return p
 }
 
-// retire gives a worker back without a result.
-func (r *Resolver) retire(j *job) {
+// retire ends a lookup without a result.
+func (r *Resolver) retire(f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release(j)
+	r.land(f)
 }
 
-// release books the end of a lookup; r.mu is held. It wakes nobody: the same worker
-// takes the job that it makes room for.
-func (r *Resolver) release(j *job) {
+// land books the end of a lookup, and lets others begin; r.mu is held.
+func (r *Resolver) land(f *flight) {
 	r.status.InFlight--
-	r.backlog.done(j)
+	f.w.giveBack(f)
+	r.admit()
 }
 
-// demote puts a job that kept us waiting into the slow lane; false means that there
-// is no room. The job is copied: release must still see the lane in which the old
-// one ran.
-func (r *Resolver) demote(j *job) bool {
+// postpone puts a name that kept us waiting into the queue of those that
+// stepped aside for others, or of the slow; false means that there is no room.
+func (r *Resolver) postpone(f *flight) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	again := &job{domain: j.domain, waiters: j.waiters, lane: slow}
-	if !r.backlog.push(again) {
+	lane := slow
+	if f.aside {
+		lane = again
+	}
+	later := &job{domain: f.job.domain, waiters: f.job.waiters, lane: lane, looks: f.job.looks + 1}
+	if !r.backlog.push(later) {
 		return false
 	}
-	r.release(j)
-	r.jobs[j.domain] = again
-	r.wake.Signal()
+	r.jobs[later.domain] = later
+	r.land(f)
 	return true
 }
 
 // conclude puts a finding into the cache and runs the callbacks that wait for it.
-func (r *Resolver) conclude(j *job, f finding) {
-	rt, turned := r.book(j, f)
+func (r *Resolver) conclude(f *flight, found finding) {
+	rt, turned := r.book(f, found)
 	if turned {
 		r.report()
 	}
-	j.tell(rt)
+	f.job.tell(rt)
 }
 
 // book puts a finding into the cache and the counters. turned says that the
 // resolver has become healthy, or stopped being so.
-func (r *Resolver) book(j *job, f finding) (rt *Route, turned bool) {
+func (r *Resolver) book(f *flight, found finding) (rt *Route, turned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	domain := f.job.domain
 	var old record
-	if rec, ok := r.cache.get(j.domain); ok {
+	if rec, ok := r.cache.get(domain); ok {
 		old = *rec
 	}
 	before := r.health.ok()
-	r.health.book(f.verdict, &old)
+	r.health.book(found.verdict, &old)
 	k := keeper{cfg: &r.cfg, now: time.Now(), healthy: r.health.ok()}
-	rec := k.update(old, f)
-	r.cache.put(j.domain, &rec)
-	r.release(j)
+	rec := k.update(old, found)
+	r.cache.put(domain, &rec)
 	r.status.Lookups++
-	if f.verdict == outage || f.verdict == unclear {
+	if found.verdict == outage || found.verdict == unclear {
 		r.status.Failures++
 	}
-	delete(r.jobs, j.domain)
+	delete(r.jobs, domain)
+	r.land(f)
 	return rec.route, before != k.healthy
 }
 

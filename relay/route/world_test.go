@@ -25,7 +25,7 @@ type world struct {
 	asked map[string]int           // MX questions
 	first map[string][]int         // and how many servers each passed over
 	busy  int
-	most  int // lookups at a time
+	most  int // questions at a time
 }
 
 func newWorld() *world {
@@ -69,7 +69,7 @@ func (w *world) count(domain string) int {
 
 func (w *world) exchange(ctx context.Context, qs []question, p patience) []answer {
 	answers, wait := w.begin(qs, p)
-	defer w.end()
+	defer w.end(len(qs))
 	late := wait > p.total
 	t := time.NewTimer(min(wait, p.total))
 	defer t.Stop()
@@ -90,7 +90,7 @@ func (w *world) exchange(ctx context.Context, qs []question, p patience) []answe
 func (w *world) begin(qs []question, p patience) ([]answer, time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.busy++
+	w.busy += len(qs)
 	w.most = max(w.most, w.busy)
 	answers := make([]answer, len(qs))
 	wait := w.delay[""]
@@ -107,10 +107,10 @@ func (w *world) begin(qs []question, p patience) ([]answer, time.Duration) {
 	return answers, wait
 }
 
-func (w *world) end() {
+func (w *world) end(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.busy--
+	w.busy -= n
 }
 
 // answer is DNS's reply to q; every host has the same address.

@@ -1,0 +1,111 @@
+package route
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/test/dns"
+)
+
+// soonest is how long a living name may take, whatever stands before it.
+const soonest = time.Second
+
+// TestLivingNameBehindDeadOnes wants names whose servers are silent, and behind
+// them one that lives.
+func TestLivingNameBehindDeadOnes(t *testing.T) {
+	for _, dead := range []int{0, 1000, 10_000} {
+		t.Run(fmt.Sprint(dead), func(t *testing.T) {
+			bubble(t, Config{}, func(t *testing.T, w *world, r *Resolver) {
+				for i := range dead {
+					name := fmt.Sprintf("dead%d.test", i)
+					w.slow(name, never)
+					r.Want(name)
+				}
+				w.set("good.test", "mx.test", time.Hour)
+				took := findOne(t, r, "good.test")
+				t.Logf("known after %v; at most %d questions at a time", took, w.most)
+				if took > soonest {
+					t.Errorf("took %v", took)
+				}
+				if most := r.cfg.Parallel + r.cfg.Parallel/slowShare; w.most > most {
+					t.Errorf("%d questions at a time, more than %d", w.most, most)
+				}
+			})
+		})
+	}
+}
+
+// findOne is how long it takes until a name has a Route.
+func findOne(t *testing.T, r *Resolver, name string) time.Duration {
+	t.Helper()
+	start := time.Now()
+	known := make(chan *Route)
+	r.Await(name, func(rt *Route) { known <- rt })
+	select {
+	case rt := <-known:
+		if rt.Err != nil {
+			t.Errorf("%s: %v", name, rt.Err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("%s: no route", name)
+	}
+	return time.Since(start)
+}
+
+// TestSlowNameAmongDeadOnes: a name that needs longer than the least patience
+// gets it as soon as the others have had their look.
+func TestSlowNameAmongDeadOnes(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, w *world, r *Resolver) {
+		for i := range 10_000 {
+			name := fmt.Sprintf("dead%d.test", i)
+			w.slow(name, never)
+			r.Want(name)
+		}
+		w.set("slow.test", "mx.test", time.Hour)
+		w.slow("slow.test", 300*time.Millisecond)
+		if took := findOne(t, r, "slow.test"); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// TestSilentHostsStepAside: the mail hosts have many names each, and none of
+// their name servers answers.
+func TestSilentHostsStepAside(t *testing.T) {
+	bubble(t, Config{Parallel: 400}, func(t *testing.T, w *world, r *Resolver) {
+		for i := range 1000 {
+			var mx []mxRecord
+			for j := range MaxHosts {
+				host := fmt.Sprintf("mx%d.d%d.test", j, i)
+				w.slow(host, never)
+				mx = append(mx, mxRecord{host: host})
+			}
+			name := fmt.Sprintf("d%d.test", i)
+			w.put(name, answer{kind: found, mx: mx, ttl: time.Hour})
+			r.Want(name)
+		}
+		w.set("good.test", "mx.test", time.Hour)
+		took := findOne(t, r, "good.test")
+		if most := 400 + 400/slowShare; took > 20*time.Second || w.most > most {
+			t.Errorf("took %v, %d questions at a time", took, w.most)
+		}
+	})
+}
+
+// TestLivingNameBehindDeadOnesForReal does the same through sockets.
+func TestLivingNameBehindDeadOnesForReal(t *testing.T) {
+	s := dns.Start(t, "good.test. MX 10 mx.good.test.\nmx.good.test. A 192.0.2.1\n")
+	s.Fault("*.dead.test.", dns.Fault{Kind: dns.Timeout})
+	cfg := Config{Servers: []string{s.Addr()}}
+	r := startResolver(t, cfg, nil)
+	for i := range 10_000 {
+		r.Want(fmt.Sprintf("d%d.dead.test", i))
+	}
+	took := findOne(t, r, "good.test")
+	asked, _ := s.Total()
+	t.Logf("known after %v; the server has read %d questions", took, asked)
+	if took > soonest {
+		t.Errorf("took %v", took)
+	}
+}
