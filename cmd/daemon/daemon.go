@@ -91,7 +91,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		return nil, fmt.Errorf("addresses of this host: %w", err)
 	}
 	logWarnings(cfg, own, log)
-	if d.resolver, err = newResolver(cfg, own, log.Named("dns")); err != nil {
+	if d.resolver, err = newResolver(cfg, log.Named("dns")); err != nil {
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))

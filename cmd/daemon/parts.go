@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -21,9 +19,9 @@ import (
 // (RFC 2606 section 2), so no recipient's domain can be taken for it.
 const injectName = "inject.millrace.invalid"
 
-// newResolver gives the resolver the routes of the file, the MTA as one route more, and the addresses of this host: a
-// domain whose MX is this host would be delivered in a circle.
-func newResolver(cfg *config.Config, own []netip.Addr, log hclog.Logger) (*route.Resolver, error) {
+// newResolver gives the resolver the routes of the file, the MTA as one route more, and the way to learn this host's
+// addresses: a domain whose MX is this host would be delivered in a circle.
+func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) {
 	routes := map[string]string{injectName: cfg.Bounce.Inject}
 	for domain, hop := range cfg.Route {
 		routes[domain] = hop
@@ -34,7 +32,7 @@ func newResolver(cfg *config.Config, own []netip.Addr, log hclog.Logger) (*route
 	}
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
-	dns.Own = append(slices.Clone(dns.Own), own...)
+	dns.Local = route.LocalAddrs
 	return route.New(dns, table, log)
 }
 

@@ -240,7 +240,8 @@ func FuzzMessage(f *testing.F) {
 // checkSearch holds the Route that a search makes of any answers to its bounds.
 func checkSearch(t *testing.T, ex exchanger) {
 	cfg := Config{}.withDefaults()
-	s := &searcher{cfg: &cfg, guard: newGuard(cfg), memo: newMemo(&cfg)}
+	s := &searcher{cfg: &cfg, memo: newMemo(&cfg)}
+	s.guard.Store(newGuard(cfg))
 	f := s.find(t.Context(), "x.test", patience{}, ex)
 	if (f.route.Err == nil) != (f.verdict == good) || (f.route.Err == nil) != (len(f.route.Hosts) > 0) {
 		t.Fatalf("verdict %d: %+v", f.verdict, f.route)
@@ -253,7 +254,7 @@ func checkSearch(t *testing.T, ex exchanger) {
 			t.Fatalf("host %+v", h)
 		}
 		for _, a := range h.Addrs {
-			if s.guard.prohibits(a) {
+			if s.guard.Load().prohibits(a) {
 				t.Fatalf("prohibited %v", a)
 			}
 		}

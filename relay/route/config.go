@@ -60,6 +60,10 @@ type Config struct {
 	// proxy. A receiver with such an address is this host. It is left out, and so
 	// is every receiver that is no better (RFC 5321 §5.1).
 	Own []netip.Addr `toml:"own"`
+	// Local lists the addresses that this host has now; LocalAddrs in the
+	// daemon. It is called by New, and each minute from then on: a floating
+	// address moves between hosts while they run. Nil means none.
+	Local func() ([]netip.Addr, error) `toml:"-"`
 	// Hostname is the name that this host greets with; an MX of that name is this
 	// host too.
 	Hostname string `toml:"-"`

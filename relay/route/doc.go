@@ -49,10 +49,16 @@
 // is permanent. A static route is the operator's word, so its failures are
 // temporary too.
 //
+// # What is looked at again
+//
+// Name servers (resolv.conf) and this host's addresses are read by New, and each
+// minute from then on. When the addresses have changed, an answer that was judged
+// by the old ones is looked up again as soon as somebody asks for it.
+//
 // # Who ends what
 //
 // Each name being looked up has a goroutine (Resolver.launch), and each open
 // UDP socket one that reads (server.pick); it ends with the last batch that uses
-// the socket. Run begins the lookups; Stop, or the end of Run's context, ends
+// the socket. One more looks at this host each minute. Run begins the lookups; Stop, or the end of Run's context, ends
 // them, and Stop joins them. Expiry is looked at when a name is asked for.
 package route

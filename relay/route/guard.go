@@ -2,8 +2,10 @@ package route
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +19,9 @@ type guard struct {
 	hostname string
 }
 
-func newGuard(cfg Config) *guard {
+// newGuard makes the guard of a host that has the addresses local besides
+// cfg.Own.
+func newGuard(cfg Config, local ...netip.Addr) *guard {
 	g := &guard{
 		allow:    cfg.Allow,
 		deny:     cfg.Prohibited,
@@ -25,11 +29,18 @@ func newGuard(cfg Config) *guard {
 		own:      make(map[netip.Addr]struct{}, len(cfg.Own)),
 		hostname: cfg.Hostname,
 	}
-	for _, a := range cfg.Own {
-		g.own[a.Unmap()] = struct{}{}
+	for _, a := range slices.Concat(cfg.Own, local) {
+		// Link-local addresses come and go with containers. No mail goes there
+		// in any case.
+		if a = a.WithZone("").Unmap(); !a.IsLinkLocalUnicast() {
+			g.own[a] = struct{}{}
+		}
 	}
 	return g
 }
+
+// sameAs reports whether another guard, of the same configuration, judges alike.
+func (g *guard) sameAs(o *guard) bool { return maps.Equal(g.own, o.own) }
 
 // prohibits reports whether mail must not go to an address that DNS gave.
 // Without this anybody could aim our connections at our own network by an MX
@@ -125,7 +136,7 @@ func embedded(a netip.Addr) (netip.Addr, bool) {
 }
 
 // LocalAddrs lists the addresses of this host's interfaces, loopback left out,
-// as a start for Config.Own.
+// for Config.Local.
 func LocalAddrs() ([]netip.Addr, error) {
 	nets, err := net.InterfaceAddrs()
 	if err != nil {

@@ -23,6 +23,7 @@ type record struct {
 	failures  int       // lookups in a row without a certain answer
 	denied    int       // lookups that said NXDOMAIN since there was a Route
 	instant   bool      // made without a lookup; made again when it has expired
+	guard     *guard    // by which the answer was judged
 }
 
 // at is the record's Route at a time, nil for none, and whether a lookup should be
@@ -38,6 +39,17 @@ func (r *record) at(now time.Time) (rt *Route, want bool) {
 		return r.route, true
 	}
 	return nil, true
+}
+
+// doubted is what the record answers in place of rt when this host's addresses
+// have changed since: a Route that leads somewhere until a new one is there, and
+// an error, which may say that the domain leads to us, no more. The rejected
+// choice was to empty the cache, which would stop all mail for a moment.
+func (r *record) doubted(rt *Route) (*Route, bool) {
+	if rt == nil || r.instant || rt.Err != nil {
+		return nil, true
+	}
+	return rt, true
 }
 
 // lane is the queue for the next lookup.

@@ -26,6 +26,7 @@ type Resolver struct {
 	log      hclog.Logger
 	searcher *searcher
 	ex       exchanger
+	around   *surroundings
 	wg       sync.WaitGroup // the lookups under way
 
 	mu      sync.Mutex
@@ -54,18 +55,24 @@ type Status struct {
 	Healthy  bool   `json:"healthy"`   // see Resolver.Healthy
 }
 
-// New makes a Resolver. Its errors are those of the configuration, or of
-// /etc/resolv.conf when cfg names no servers.
+// New makes a Resolver. Its errors are those of the configuration, of
+// cfg.Local, or of /etc/resolv.conf when cfg names no servers.
 func New(cfg Config, table Table, log hclog.Logger) (*Resolver, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	servers, err := cfg.servers("/etc/resolv.conf")
-	if err != nil {
+	return newFrom("/etc/resolv.conf", cfg, table, log)
+}
+
+// newFrom makes a Resolver that finds its name servers in a file.
+func newFrom(file string, cfg Config, table Table, log hclog.Logger) (*Resolver, error) {
+	c := newClient(nil)
+	r := assemble(cfg.withDefaults(), table, log, c)
+	r.around = &surroundings{r: r, client: c, file: file}
+	if err := r.around.look(); err != nil {
 		return nil, fmt.Errorf("resolver: %w", err)
 	}
-	return assemble(cfg, table, log, newClient(servers)), nil
+	return r, nil
 }
 
 // assemble makes a Resolver upon any exchanger.
@@ -80,8 +87,10 @@ func assemble(cfg Config, table Table, log hclog.Logger, ex exchanger) *Resolver
 		windows: []*window{{limit: cfg.Parallel}, {slow: true, limit: cfg.Parallel / slowShare}},
 	}
 	r.searcher = &searcher{
-		cfg: &r.cfg, table: table, guard: newGuard(cfg), memo: newMemo(&r.cfg),
+		cfg: &r.cfg, table: table, memo: newMemo(&r.cfg),
 	}
+	r.searcher.guard.Store(newGuard(cfg))
+	r.around = &surroundings{r: r}
 	return r
 }
 
@@ -97,6 +106,7 @@ func (r *Resolver) Run(ctx context.Context) {
 	}
 	r.ctx, r.end = ctx, cancel
 	context.AfterFunc(ctx, r.close)
+	r.wg.Go(func() { r.around.watch(ctx) }) // ends with ctx
 	r.admit()
 }
 
@@ -210,7 +220,11 @@ func (r *Resolver) Status() Status {
 func (r *Resolver) known(domain string) (*Route, bool) {
 	now := time.Now()
 	if rec, ok := r.cache.get(domain); ok {
-		if rt, want := rec.at(now); rt != nil || !rec.instant {
+		rt, want := rec.at(now)
+		if rec.guard != r.searcher.guard.Load() {
+			rt, want = rec.doubted(rt)
+		}
+		if rt != nil || !rec.instant {
 			return rt, want
 		}
 	}
@@ -219,7 +233,7 @@ func (r *Resolver) known(domain string) (*Route, bool) {
 		return nil, true
 	}
 	rt.Expires = now.Add(r.cfg.MaxTTL)
-	r.cache.put(domain, &record{route: rt, instant: true})
+	r.cache.put(domain, &record{route: rt, instant: true, guard: r.searcher.guard.Load()})
 	return rt, false
 }
 

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -30,6 +31,7 @@ type finding struct {
 	verdict verdict
 	route   *Route
 	ttl     time.Duration
+	guard   *guard // by which it was judged
 	// silent says that some question got no reply in time, so that more
 	// patience could find more.
 	silent bool
@@ -39,14 +41,15 @@ type finding struct {
 type searcher struct {
 	cfg   *Config
 	table Table
-	guard *guard
 	memo  *memo
+	guard atomic.Pointer[guard] // replaced when this host's addresses have changed
 }
 
 // search is one domain being looked up.
 type search struct {
 	*searcher
 	ex       exchanger
+	guard    *guard
 	domain   string
 	patience patience
 	port     uint16
@@ -57,14 +60,14 @@ type search struct {
 
 // find looks a domain up by way of ex. It returns when ctx ends, at the latest.
 func (s *searcher) find(ctx context.Context, domain string, p patience, ex exchanger) finding {
-	x := &search{searcher: s, ex: ex, domain: domain, patience: p, port: s.cfg.Port, ttl: maxTTL}
+	x := &search{searcher: s, ex: ex, guard: s.guard.Load(), domain: domain, patience: p, port: s.cfg.Port, ttl: maxTTL}
 	name, mx := domain, true
 	if h, ok := s.table.find(domain); ok {
 		x.static, name, mx = &h, h.host, h.mx
 		x.port = h.portOr(s.cfg.Port)
 	}
 	f := x.run(ctx, name, mx)
-	f.ttl, f.silent = x.ttl, x.silent
+	f.ttl, f.silent, f.guard = x.ttl, x.silent, x.guard
 	if x.static != nil {
 		f.operator()
 	}
@@ -105,14 +108,15 @@ func (s *searcher) instant(domain string) *Route {
 
 // literal is the Route of an address literal.
 func (s *searcher) literal(domain string) *Route {
+	guard := s.guard.Load()
 	a, err := parseLiteral(domain)
 	a = a.Unmap()
 	switch {
 	case err != nil || !s.cfg.Literals:
 		return failed(domain, permanent(550, "5.1.2", "address literals are not served"))
-	case s.guard.isSelf("", addrList(a)):
+	case guard.isSelf("", addrList(a)):
 		return failed(domain, permanent(554, "5.4.6", "mail loops back to this host"))
-	case s.guard.prohibits(a):
+	case guard.prohibits(a):
 		return failed(domain, permanent(550, "5.4.4", "address is prohibited"))
 	}
 	return &Route{

@@ -83,6 +83,7 @@ func (r *Resolver) book(f *flight, found finding) (rt *Route, turned bool) {
 	r.health.book(found.verdict, &old)
 	k := keeper{cfg: &r.cfg, now: time.Now(), healthy: r.health.ok()}
 	rec := k.update(old, found)
+	rec.guard = found.guard
 	r.cache.put(domain, &rec)
 	r.status.Lookups++
 	if found.verdict == outage || found.verdict == unclear {
