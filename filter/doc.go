@@ -23,8 +23,7 @@
 // Addresses go out in the form of RFC 5321, whatever the client wrote; what is no address there stays with the MTA (see
 // Command.Address). A message that is left for its form or for want of room is counted by its Cause.
 //
-// Before Take has returned a message, the answer on any doubt is that the MTA keeps it. After that, no doubt matters any
-// more: the message is ours.
+// Until Take returns the message, any doubt leaves it with the MTA. After that the message is ours.
 //
 // # Rules
 //

@@ -36,6 +36,6 @@ type Fate struct {
 	Reply   smtp.Reply // what the receiver said, or what we say in its place
 	Untried bool       // with Again: the receiver was not even asked about it
 	Twice   bool       // with Deferred: the body was sent and its reply lost, so the receiver may get it twice (RFC 1047)
-	Unfit   bool       // with Deferred: the receiver cannot take the message as it is; our MTA gets it back, which can convert
+	Unfit   bool       // with Deferred: not for us to deliver; our MTA gets it back, which can convert it or knows where it goes
 	Relayed bool       // sent to a receiver that cannot pass DSN requests on (RFC 3461 section 5.2.2)
 }

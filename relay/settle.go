@@ -58,13 +58,14 @@ func (h *Handler) limitRequeues(v *Visit) {
 func (f Fate) requeued() bool { return f.Outcome == Again && !f.Untried }
 
 // decide corrects the outcome by what the visit cannot know: a message sent to our own MTA is handed back, and a recipient
-// deferred beyond the end of its life has expired.
+// deferred beyond the end of its life has expired. One that our MTA must have back does not expire here: nobody has tried to
+// deliver it yet.
 func (h *Handler) decide(v *Visit, f *Fate) {
 	n := v.Node
 	switch {
 	case f.Outcome == Sent && n.handback:
 		f.Outcome = HandedBack
-	case f.Outcome == Deferred && h.overdue(n, v.Ended):
+	case f.Outcome == Deferred && !f.Unfit && h.overdue(n, v.Ended):
 		f.Outcome = Expired
 	}
 }
@@ -111,7 +112,7 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 	}
 }
 
-// unfit reports whether the receiver could not take the message as it is.
+// unfit reports whether our MTA must have the message back.
 func (v *Visit) unfit() bool {
 	return slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Unfit })
 }

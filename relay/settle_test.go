@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/relay/smtp"
 )
@@ -67,5 +68,23 @@ func TestPutBackIsTold(t *testing.T) {
 		if !slices.Equal(j.putBack, tt.want) {
 			t.Errorf("%s: put back %v, want %v", tt.name, j.putBack, tt.want)
 		}
+	}
+}
+
+// What our MTA must have back does not expire here, however old it is: nobody has tried to deliver it.
+func TestHandedBackDoesNotExpire(t *testing.T) {
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}})
+	m.Open()
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	if err := m.Accept(testMessage("a@x")); err != nil {
+		t.Fatal(err)
+	}
+	v := h.Visit(m.line.Pick())
+	v.HandBack(smtp.Reply{Code: 451})
+	v.Ended = v.Node.Message.Arrived.Add(1000 * time.Hour)
+	n := v.Node
+	h.Settle(v)
+	if n.Class != ClassInject || !n.handback || h.Status().Expired != 0 {
+		t.Errorf("class %q, handed back %v, %+v", n.Class, n.handback, h.Status())
 	}
 }

@@ -105,14 +105,22 @@ const maxFaults = 3
 // Broken ends a visit that met a fault of our own, a panic: the node is charged and waits, so that a message that brings the
 // fault about cannot do so again at once. After a few of them our MTA gets it back, which may not have the fault.
 func (v *Visit) Broken(reply smtp.Reply) {
-	v.FailAll(Deferred, reply)
+	if v.Node.faults++; v.Node.faults >= maxFaults && v.Node.Class == ClassRemote {
+		v.HandBack(reply)
+	} else {
+		v.FailAll(Deferred, reply)
+	}
 	for i := range v.Fates {
 		v.Fates[i].Twice = v.begun // nobody knows how far it got
 	}
-	if v.Node.faults++; v.Node.faults >= maxFaults && v.Node.Class == ClassRemote {
-		for i := range v.Fates {
-			v.Fates[i].Unfit = true
-		}
+}
+
+// HandBack makes Settle give the message back to our own MTA, for a reason that no later visit could change. A
+// node of another class than ClassRemote goes to the MTA anyway and must not be handed back.
+func (v *Visit) HandBack(why smtp.Reply) {
+	v.FailAll(Deferred, why)
+	for i := range v.Fates {
+		v.Fates[i].Unfit = true
 	}
 }
 

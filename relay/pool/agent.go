@@ -236,6 +236,9 @@ func (a *agent) dial(avoid string) bool {
 		return true
 	case a.m.cut.Err() != nil:
 		return false
+	case failed.ourselves && a.queue.Class == relay.ClassRemote:
+		a.handBack(failed)
+		return false
 	case failed.ours:
 		a.site.hold(a.queue)
 		return false
@@ -251,6 +254,17 @@ func (a *agent) dial(avoid string) bool {
 		a.handler.Settle(v)
 	}
 	return avoid != "" && a.more() && a.connect()
+}
+
+// handBack gives everything that waits for this site back to our MTA: the site has turned out to be ourselves.
+func (a *agent) handBack(why *failure) {
+	for ok := true; ok && !a.m.ending(); ok = a.advance() {
+		for v := a.visit(); v != nil; v = a.visit() {
+			v.Relay = why.peer
+			v.HandBack(why.reply)
+			a.handler.Settle(v)
+		}
+	}
 }
 
 // visit gives the visit in hand, or makes one of the queue's next node.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/millrace/millrace/relay/route"
@@ -42,6 +43,9 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 		switch {
 		case ctx.Err() != nil:
 			return nil, last
+		case errors.Is(err, errOurselves):
+			last.ourselves = true // the hosts left are no better, and so no way out
+			return nil, last
 		case short(err):
 			s.m.machine.noteShortage(time.Now(), err)
 			last.ours = true
@@ -58,6 +62,8 @@ type failure struct {
 	peer  string     // the host tried last, as the mail log names it; "" for none
 	reply smtp.Reply // what to say in place of a reply
 	ours  bool       // this machine's own trouble: nothing is known about the site
+	// ourselves says that the site is this host, which our MTA alone may decide about.
+	ourselves bool
 }
 
 // peerOf is how the mail log names an address.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -70,15 +71,21 @@ func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*
 	return conn, nil
 }
 
+// errOurselves is why a connection was closed that led back to this host.
+var errOurselves = errors.New("it greets with our own name: mail for this domain loops back to this host")
+
 // loops closes conn with an error when its host, found by DNS, greets with one of our own names (RFC 5321 section 6.3): the
 // name of this host, as our MTA does, or the name we greet with. Another port may well be another server of ours.
 func loops(conn *smtp.Conn, a route.Address, names ...string) error {
-	ours := slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(conn.Greeting(), name) })
+	greeting := strings.TrimSuffix(conn.Greeting(), ".")
+	ours := slices.ContainsFunc(names, func(name string) bool {
+		return strings.EqualFold(greeting, strings.TrimSuffix(name, "."))
+	})
 	if a.AddrPort.Port() != 25 || !ours {
 		return nil
 	}
 	conn.Quit()
-	return &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Lines: []string{"mail for this domain loops back to myself"}}
+	return &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Err: errOurselves, Lines: []string{errOurselves.Error()}}
 }
 
 // tlsBroken reports whether STARTTLS must not be tried at an address now.

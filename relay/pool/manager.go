@@ -145,12 +145,15 @@ func (m *Manager) noteFault(who string, fault any) {
 	m.log.Error("internal error: please report it", args...)
 }
 
-// carry gives q to its site, bounces it when its domain takes no mail, or claims it until its route is known.
+// carry gives q to its site, bounces it when its domain takes no mail, hands it back when its route leads to ourselves, or
+// claims it until its route is known.
 func (m *Manager) carry(q *relay.Queue) {
 	r := m.router.Lookup(m.destination(q.Key))
 	switch {
 	case r == nil:
 		m.await(q)
+	case leadsBack(q, r):
+		m.launch(channelToken, func() token { m.handBack(q, r); return channelToken }, func() {})
 	case r.Err != nil && r.Err.Permanent && m.router.Healthy():
 		m.launch(channelToken, func() token { m.refuse(q, r); return channelToken }, func() {})
 	default:
@@ -173,7 +176,7 @@ func (m *Manager) await(q *relay.Queue) {
 	}
 	m.router.Await(m.destination(q.Key), func(r *route.Route) {
 		q.Unclaim()
-		if r.Err != nil && !r.Err.Permanent {
+		if r.Err != nil && !r.Err.Permanent && !leadsBack(q, r) {
 			// The failure may be of the moment and not be kept: without a pause we would ask again at once.
 			s := m.site(r)
 			s.pace.Failed(time.Now(), r.Err.Error())
@@ -203,6 +206,20 @@ func (m *Manager) launch(t token, work func() token, after func()) bool {
 func (m *Manager) refuse(q *relay.Queue, r *route.Route) {
 	for v := m.handler.Visit(q); v != nil; v = m.handler.Visit(q) {
 		v.FailAll(relay.Bounced, routeReply(r.Err))
+		m.handler.Settle(v)
+	}
+}
+
+// leadsBack reports whether only our own MTA knows where the mail of q goes. Mail for the MTA itself is never handed back: it
+// would go in a circle.
+func leadsBack(q *relay.Queue, r *route.Route) bool {
+	return r.Err != nil && r.Err.Cause == route.Ourselves && q.Class == relay.ClassRemote
+}
+
+// handBack gives the nodes of a queue back to our MTA.
+func (m *Manager) handBack(q *relay.Queue, r *route.Route) {
+	for v := m.handler.Visit(q); v != nil; v = m.handler.Visit(q) {
+		v.HandBack(routeReply(r.Err))
 		m.handler.Settle(v)
 	}
 }

@@ -154,6 +154,25 @@ func TestDomainThatTakesNoMail(t *testing.T) {
 	}
 }
 
+// TestMailToOurselvesGoesBack: only our own MTA knows what becomes of it, so it neither bounces nor waits, and is not
+// delivered to ourselves either.
+func TestMailToOurselvesGoesBack(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.listen("inject", sink.Character{Name: "mta"})
+	ours := &route.Route{Domain: "own", Err: &route.Error{Code: 451, Enhanced: "4.4.6", Text: "loops back", Cause: route.Ourselves}}
+	w.route("own", ours)
+	for i := range 20 {
+		w.send(fmt.Sprintf("u%d@own", i))
+	}
+	w.send("a@late") // found out while its queue waits for the lookup
+	time.Sleep(20 * time.Millisecond)
+	w.route("late", ours)
+	w.drained()
+	if s := w.handler.Status(); w.count("handedback a@late") != 1 || s.HandedBack != 21 || s.Bounced != 0 || w.sink.Counts("mta").Messages != 21 {
+		t.Errorf("status %+v, events %q", s, w.happened())
+	}
+}
+
 func TestUnknownRouteParks(t *testing.T) {
 	w := newWorld(t, quick(), time.Hour)
 	for i := range 50 {

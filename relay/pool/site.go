@@ -314,7 +314,8 @@ func (s *Site) tend(now time.Time) {
 // lookEvery is how often a site that stands for a failed lookup asks the resolver whether the domain is found now.
 const lookEvery = 5 * time.Second
 
-// found reports whether the domain of a site that stands for a failed lookup has been found since, or is known not to exist.
+// found reports whether the domain of a site that stands for a failed lookup has been found since, or is known not to exist
+// or to lead to ourselves.
 // The mutex is held.
 func (s *Site) found(now time.Time) bool {
 	if s.route.Err == nil || s.line.Len() == 0 || now.Sub(s.looked) < lookEvery {
@@ -322,7 +323,7 @@ func (s *Site) found(now time.Time) bool {
 	}
 	s.looked = now
 	r := s.m.router.Lookup(s.route.Domain)
-	return r != nil && (r.Err == nil || r.Err.Permanent)
+	return r != nil && (r.Err == nil || r.Err.Permanent || r.Err.Cause == route.Ourselves)
 }
 
 // admitAll sends every queue in line back to the output handler: their mail goes to another site now.

@@ -12,10 +12,11 @@ import (
 // candidate is an MX host while its addresses are being found.
 type candidate struct {
 	mxRecord
-	addrs      []netip.Addr
-	unknown    *answer // why its addresses may be incomplete
-	prohibited bool    // one of its addresses, or its name, may not be used
-	self       bool    // the host is this machine
+	addrs     []netip.Addr
+	unknown   *answer // why its addresses may be incomplete
+	local     bool    // one of its addresses, or its name, is one of this host or its local network
+	forbidden bool    // the operator has forbidden one of its addresses
+	self      bool    // the host is this machine
 }
 
 // resolve finds the addresses of all hosts in one go and makes the Route.
@@ -93,8 +94,8 @@ func (x *search) fixed(c *candidate) bool {
 		c.addrs = addrList(a)
 		return true
 	}
-	c.prohibited = x.static == nil && x.guard.prohibitsName(c.host)
-	return c.prohibited
+	c.local = x.static == nil && x.guard.prohibitsName(c.host)
+	return c.local
 }
 
 // screen drops addresses that may not be used. The operator's own routes are
@@ -107,11 +108,14 @@ func (x *search) screen(c *candidate) {
 	c.self = x.port == 25 && x.guard.isSelf(c.host, c.addrs)
 	clean := make([]netip.Addr, 0, len(c.addrs))
 	for _, a := range c.addrs {
-		if x.guard.prohibits(a) {
-			c.prohibited = true
-			continue
+		switch {
+		case x.guard.forbids(a):
+			c.forbidden = true
+		case x.guard.prohibits(a):
+			c.local = true
+		default:
+			clean = append(clean, a)
 		}
-		clean = append(clean, a)
 	}
 	c.addrs = clean
 }
@@ -146,15 +150,17 @@ func (x *search) none(list, kept []candidate) finding {
 		switch {
 		case c.unknown == nil:
 		case looped:
-			return x.fail(outage, temporary("4.4.4", "a better mail host than this one cannot be looked up now"))
+			return x.fail(outage, ourselves("4.4.4", "a better mail host than this one cannot be looked up now"))
 		default:
 			return x.soft(*c.unknown)
 		}
 	}
-	if looped {
-		return x.fail(refused, permanent(554, "5.4.6", "mail loops back to this host"))
-	}
-	if slices.ContainsFunc(kept, func(c candidate) bool { return c.prohibited }) {
+	switch {
+	case looped:
+		return x.fail(refused, ourselves("4.4.6", "mail loops back to this host"))
+	case slices.ContainsFunc(kept, func(c candidate) bool { return c.local }):
+		return x.fail(refused, ourselves("4.4.6", "mail host has an address of this host or its local network"))
+	case slices.ContainsFunc(kept, func(c candidate) bool { return c.forbidden }):
 		return x.fail(refused, permanent(550, "5.4.4", "mail host has a prohibited address"))
 	}
 	return x.fail(refused, permanent(550, "5.4.4", "no mail host has an address"))

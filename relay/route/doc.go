@@ -49,6 +49,10 @@
 // is permanent. A static route is the operator's word, so its failures are
 // temporary too.
 //
+// Mail that leads to this host or into its local network never bounces: we do
+// not send it there, whatever DNS says, and only our own MTA knows what it would
+// do. Its Error has the Cause Ourselves, and the MTA gets the mail back.
+//
 // # What is looked at again
 //
 // Name servers (resolv.conf) and this host's addresses are read by New, and each

@@ -61,6 +61,10 @@ func (g *guard) prohibits(a netip.Addr) bool {
 	return ok && g.prohibits(v4)
 }
 
+// forbids reports whether the operator has forbidden an address by name, in
+// distinction to those that are refused because they cannot be remote.
+func (g *guard) forbids(a netip.Addr) bool { return within(a.Unmap(), g.deny) }
+
 // prohibitsName reports whether a host name means the local host by
 // definition (RFC 6761 §6.3).
 func (g *guard) prohibitsName(name string) bool {

@@ -51,13 +51,28 @@ type Host struct {
 type Error struct {
 	// Permanent says that another try is of no use.
 	Permanent bool
-	// Code is the SMTP reply code that says the same (451, 550, 554, 556).
+	// Code is the SMTP reply code that says the same (451, 550, 556).
 	Code int
 	// Enhanced is the status code of RFC 3463.
 	Enhanced string
 	// Text is for people.
 	Text string
+	// Cause says whether our own MTA has to decide instead.
+	Cause Cause
 }
+
+// Cause is the sort of an Error.
+type Cause uint8
+
+const (
+	// Unreachable: the domain has no receivers, now or at all.
+	Unreachable Cause = iota
+	// Ourselves: the mail leads to this host or into its local network. Millrace
+	// sends nothing there, and only our own MTA knows what becomes of such mail:
+	// it may be the domain's mailbox host, its backup, or have a transport for it.
+	// So the mail neither bounces nor waits: the MTA gets it back.
+	Ourselves
+)
 
 // Error gives the code and the text, as in an SMTP reply.
 func (e *Error) Error() string {
@@ -67,6 +82,11 @@ func (e *Error) Error() string {
 // temporary makes an Error that another try may mend.
 func temporary(enhanced, text string) *Error {
 	return &Error{Code: 451, Enhanced: enhanced, Text: text}
+}
+
+// ourselves makes an Error of mail that our own MTA must have back.
+func ourselves(enhanced, text string) *Error {
+	return &Error{Code: 451, Enhanced: enhanced, Text: text, Cause: Ourselves}
 }
 
 // permanent makes an Error that bounces mail.

@@ -23,7 +23,7 @@ const (
 	outage                 // the name servers do not answer, or fail
 	unclear                // temporary, but DNS itself works: a CNAME loop
 	missing                // the domain does not exist
-	refused                // permanent: the domain takes no mail, or none of ours
+	refused                // certain: the domain takes no mail, or none of ours, or leads to ourselves
 )
 
 // finding is the end of a search.
@@ -115,9 +115,11 @@ func (s *searcher) literal(domain string) *Route {
 	case err != nil || !s.cfg.Literals:
 		return failed(domain, permanent(550, "5.1.2", "address literals are not served"))
 	case guard.isSelf("", addrList(a)):
-		return failed(domain, permanent(554, "5.4.6", "mail loops back to this host"))
-	case guard.prohibits(a):
+		return failed(domain, ourselves("4.4.6", "mail loops back to this host"))
+	case guard.forbids(a):
 		return failed(domain, permanent(550, "5.4.4", "address is prohibited"))
+	case guard.prohibits(a):
+		return failed(domain, ourselves("4.4.6", "address is one of this host or its local network"))
 	}
 	return &Route{
 		Domain: domain, Site: domain, Port: s.cfg.Port,

@@ -110,6 +110,9 @@ func text(rt *Route) string {
 		if rt.Err.Permanent != (rt.Err.Code >= 500) || rt.Err.Enhanced[0] != byte('0'+rt.Err.Code/100) || rt.Site != "" {
 			return fmt.Sprintf("inconsistent: %+v", rt.Err)
 		}
+		if rt.Err.Cause == Ourselves {
+			return fmt.Sprintf("%d %s ourselves", rt.Err.Code, rt.Err.Enhanced)
+		}
 		return fmt.Sprintf("%d %s", rt.Err.Code, rt.Err.Enhanced)
 	}
 	out := []string{rt.Site}
@@ -137,19 +140,19 @@ func TestSearch(t *testing.T) {
 		{"loop.test", "451 4.4.3"},
 		{"literal.test", "192.0.2.77:25; 10 192.0.2.77 [192.0.2.77]"},
 		{"under.test", "_mx.under.test:25; 10 _mx.under.test [192.0.2.8]"},
-		{"local.test", "550 5.4.4"},
-		{"loopback.test", "550 5.4.4"},
+		{"local.test", "451 4.4.6 ourselves"},
+		{"loopback.test", "451 4.4.6 ourselves"},
 		{"halfbad.test", "half.test:25; 10 half.test [192.0.2.5]"},
-		{"private.test", "550 5.4.4"},
+		{"private.test", "451 4.4.6 ourselves"},
 		{"deadmx.test", "550 5.4.4"},
 		{"badnames.test", "550 5.4.4"},
 		{"softmx.test", "451 4.4.3"},
 		{"mixed.test", "mx2.test,soft.test:25; 20 " + mx2},
-		{"self.test", "554 5.4.6"},
-		{"me.test", "554 5.4.6"},
+		{"self.test", "451 4.4.6 ourselves"},
+		{"me.test", "451 4.4.6 ourselves"},
 		{"backup.test", "me.test,mx1.test,mx2.test:25; 10 " + mx1},
-		{"byname.test", "554 5.4.6"},
-		{"selfsoft.test", "451 4.4.4"},
+		{"byname.test", "451 4.4.6 ourselves"},
+		{"selfsoft.test", "451 4.4.4 ourselves"},
 		{"servfail.test", "451 4.4.3"},
 		{"refused.test", "451 4.4.3"},
 		{"timeout.test", "451 4.4.3"},
@@ -181,12 +184,13 @@ func TestSearchOptions(t *testing.T) {
 		{"private networks", func(c *Config) { c.AllowPrivate = true }, "private.test", "rfc1918.test:25; 10 rfc1918.test [10.1.2.3]"},
 		{"allowed loopback", func(c *Config) { c.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }, "loopback.test", "lo.test:25; 10 lo.test [127.0.0.1]"},
 		{"prohibited network", func(c *Config) { c.Prohibited = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/29")} }, "same.test", "mx1.test,mx2.test:25; 20 mx1.test [2001:db8::1]"},
+		{"only a prohibited network", func(c *Config) { c.Prohibited = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }, "implicit.test", "550 5.4.4"},
 		{"no IPv6", func(c *Config) { c.IPv4Only = true }, "mxalias.test", "www.test:25; 10 www.test [192.0.2.1]"},
 		{"self on another port", func(c *Config) { c.Port = 2525 }, "self.test", "me.test:2525; 10 me.test [192.0.2.250]"},
 		{"literals", func(c *Config) { c.Literals = true }, "[192.0.2.1]", "[192.0.2.1]; 0 [192.0.2.1] [192.0.2.1]"},
-		{"prohibited literal", func(c *Config) { c.Literals = true }, "[127.0.0.1]", "550 5.4.4"},
-		{"own literal", func(c *Config) { c.Literals = true }, "[192.0.2.250]", "554 5.4.6"},
-		{"mapped literal", func(c *Config) { c.Literals = true }, "[ipv6:::ffff:127.0.0.1]", "550 5.4.4"},
+		{"prohibited literal", func(c *Config) { c.Literals = true }, "[127.0.0.1]", "451 4.4.6 ourselves"},
+		{"own literal", func(c *Config) { c.Literals = true }, "[192.0.2.250]", "451 4.4.6 ourselves"},
+		{"mapped literal", func(c *Config) { c.Literals = true }, "[ipv6:::ffff:127.0.0.1]", "451 4.4.6 ourselves"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
