@@ -2,6 +2,8 @@ package milter
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/millrace/millrace/filter"
@@ -9,14 +11,15 @@ import (
 
 // Config is the [milter] table.
 type Config struct {
-	Listen         []string      `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
-	IdleTimeout    time.Duration `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
-	ReadTimeout    time.Duration `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
-	StopGrace      time.Duration `toml:"stop_grace"`       // how long Stop keeps idle connections open, for a message that can be answered by 421
-	MaxSessions    int           `toml:"max_sessions"`     // connections; mail from connections above it passes
-	MaxRcpts       int           `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
-	MaxHeaderBytes int           `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
-	MaxBuffered    int64         `toml:"max_buffered"`     // bytes of messages not yet taken, all connections together
+	Listen         []string       `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
+	Allow          []netip.Prefix `toml:"allow"`            // networks of MTAs on other hosts; a host elsewhere is refused. Loopback is always allowed
+	IdleTimeout    time.Duration  `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
+	ReadTimeout    time.Duration  `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
+	StopGrace      time.Duration  `toml:"stop_grace"`       // how long Stop keeps idle connections open, for a message that can be answered by 421
+	MaxSessions    int            `toml:"max_sessions"`     // connections; mail from connections above it passes
+	MaxRcpts       int            `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
+	MaxHeaderBytes int            `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
+	MaxBuffered    int64          `toml:"max_buffered"`     // bytes of messages not yet taken, all connections together
 }
 
 // DefaultConfig is the [milter] table of an empty file.
@@ -39,8 +42,18 @@ func (c Config) Limits() filter.Limits {
 // Validate returns what is wrong, naming the key and how to repair it.
 func (c Config) Validate() error {
 	for i, l := range c.Listen {
-		if _, _, err := ParseListen(l); err != nil {
+		network, address, err := ParseListen(l)
+		if err != nil {
 			return fmt.Errorf("listen[%d]: %w", i, err)
+		}
+		if network != "unix" && len(c.Allow) == 0 && !onLoopback(address) {
+			return fmt.Errorf(`listen[%d]: %q is open to other hosts, and whoever reaches it can send mail to anyone; `+
+				`name the MTA's hosts, like allow = ["192.0.2.25/32"], or listen on 127.0.0.1 or a unix: socket`, i, l)
+		}
+	}
+	for i, network := range c.Allow {
+		if network != network.Masked() || network.Addr().Is4In6() {
+			return fmt.Errorf("allow[%d]: %s is not a network; write %s", i, network, plainNetwork(network))
 		}
 	}
 	for _, d := range []struct {
@@ -63,4 +76,42 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// onLoopback reports whether only this host can reach a TCP address. A name other than "localhost" may stand for any
+// address, and may stand for another one tomorrow.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// plainNetwork is p as it should have been written: without host bits, and IPv4 as such.
+func plainNetwork(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// permits reports whether a peer may offer mail. The peer of a unix socket has no address: the socket's mode has judged
+// it. On loopback the peer is a program of this host, whichever user runs it.
+func (c *Config) permits(peer net.Addr) bool {
+	tcp, ok := peer.(*net.TCPAddr)
+	if !ok {
+		return true
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if addr.IsLoopback() {
+		return true
+	}
+	for _, network := range c.Allow {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
 }

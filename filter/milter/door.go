@@ -82,9 +82,14 @@ func (d *Door) addListener(ln net.Listener) bool {
 	return true
 }
 
-// welcome gives a connection its session. Up to twice the configured number are served so that the MTA hears a clear
+// welcome gives a connection its session, unless its peer may not offer mail. Up to twice the configured number are served so that the MTA hears a clear
 // "accept" for their mail; beyond that they are closed.
 func (d *Door) welcome(nc net.Conn) {
+	if !d.cfg.permits(nc.RemoteAddr()) {
+		d.intake.NoteBroken("connection from a host that milter.allow does not list", "peer", nc.RemoteAddr())
+		nc.Close()
+		return
+	}
 	c := newConn(&d.cfg, d.intake, &d.phase, nc, d.forget)
 	d.mu.Lock()
 	n := len(d.conns)
