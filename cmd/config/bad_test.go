@@ -95,6 +95,8 @@ var badConfigs = []badConfig{
 	{"listen beyond this host", "[milter]\nlisten = ['inet:0.0.0.0:8895']\n", 2, "milter.listen[0]", `allow = ["192.0.2.25/32"]`},
 	{"allow with host bits", "[milter]\nallow = ['192.0.2.25/24']\n", 2, "milter.allow[0]", "write 192.0.2.0/24"},
 	{"allow without a length", "[milter]\nallow = ['192.0.2.25']\n", 2, "milter.allow[0]", "192.0.2.25"},
+	{"mode as a number of the wrong base", "[milter]\nsocket_mode = '0888'\n", 2, "milter.socket_mode", `write "0660"`},
+	{"mode that shuts the owner out", "[milter]\nsocket_mode = '0060'\n", 2, "milter.socket_mode", `write "0660"`},
 	{"no sessions", "[milter]\nmax_sessions = 0\n", 2, "milter.max_sessions", "less than 1"},
 	{"rule without condition", "[[bulk.rule]]\nheader = 'A'\n\n[[bulk.rule]]\nname = 'x'\n", 4, "bulk.rule[1].header", "no condition"},
 	{"pattern", "[[bulk.rule]]\nheader = 'A'\nvalue = '('\n", 3, "bulk.rule[0].value", "missing closing )"},

@@ -5,7 +5,6 @@ import (
 	"net"
 
 	"github.com/millrace/millrace/cmd/config"
-	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay/console"
 )
 
@@ -20,7 +19,7 @@ type sockets struct {
 func openSockets(cfg *config.Config) (*sockets, error) {
 	s := &sockets{}
 	for _, spec := range cfg.Milter.Listen {
-		ln, err := milter.Listen(spec)
+		ln, err := cfg.Milter.Bind(spec)
 		if err != nil {
 			s.closeAll()
 			return nil, fmt.Errorf("milter.listen: %w", err)

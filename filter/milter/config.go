@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/filter"
@@ -13,6 +14,8 @@ import (
 type Config struct {
 	Listen         []string       `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
 	Allow          []netip.Prefix `toml:"allow"`            // networks of MTAs on other hosts; a host elsewhere is refused. Loopback is always allowed
+	SocketGroup    string         `toml:"socket_group"`     // group of the unix sockets, by name or number; "" is the daemon's own
+	SocketMode     string         `toml:"socket_mode"`      // mode of the unix sockets, as for chmod; whoever may write may connect
 	IdleTimeout    time.Duration  `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
 	ReadTimeout    time.Duration  `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
 	StopGrace      time.Duration  `toml:"stop_grace"`       // how long Stop keeps idle connections open, for a message that can be answered by 421
@@ -28,7 +31,7 @@ type Config struct {
 // after an hour. Closing earlier would look like a failure of ours.
 func DefaultConfig() Config {
 	return Config{
-		Listen:      []string{"inet:127.0.0.1:8895"},
+		Listen: []string{"inet:127.0.0.1:8895"}, SocketMode: "0660",
 		IdleTimeout: 65 * time.Minute, ReadTimeout: time.Minute, StopGrace: 5 * time.Second,
 		MaxSessions: 1000, MaxRcpts: 10_000, MaxHeaderBytes: 1 << 20, MaxBuffered: 512 << 20,
 	}
@@ -55,6 +58,12 @@ func (c Config) Validate() error {
 		if network != network.Masked() || network.Addr().Is4In6() {
 			return fmt.Errorf("allow[%d]: %s is not a network; write %s", i, network, plainNetwork(network))
 		}
+	}
+	if n, err := strconv.Atoi(c.SocketGroup); err == nil && n < 0 {
+		return fmt.Errorf("socket_group: %d is no group", n)
+	}
+	if _, err := parseMode(c.SocketMode); err != nil {
+		return fmt.Errorf("socket_mode: %w", err)
 	}
 	for _, d := range []struct {
 		key   string

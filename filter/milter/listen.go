@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -38,9 +40,9 @@ func ParseListen(s string) (network, address string, err error) {
 	}
 }
 
-// Listen opens a listen address in a form that ParseListen understands. It removes a unix socket that a dead process
-// has left, and never one on which somebody answers. The group of the new socket may connect too.
-func Listen(s string) (net.Listener, error) {
+// Bind opens one of the addresses in c.Listen. It removes a unix socket that a dead process has left, and never one on
+// which somebody answers. The socket gets the configured group and mode.
+func (c *Config) Bind(s string) (net.Listener, error) {
 	network, address, err := ParseListen(s)
 	if err != nil {
 		return nil, err
@@ -55,12 +57,51 @@ func Listen(s string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Connecting needs the right to write, which until here only the owner has.
-	if err := os.Chmod(address, 0o660); err != nil {
+	if err := c.admit(address); err != nil {
 		ln.Close()
-		return nil, err
+		return nil, fmt.Errorf("listen on %s: %w", s, err)
 	}
 	return ln, nil
+}
+
+// admit gives the socket at path to the configured group, and then its mode. The order matters: connecting needs the
+// right to write, which until the mode is set only the owner has. A wrong group would otherwise connect for a moment.
+func (c *Config) admit(path string) error {
+	if c.SocketGroup != "" {
+		gid, err := groupID(c.SocketGroup)
+		if err != nil {
+			return fmt.Errorf("milter.socket_group: %w", err)
+		}
+		if err := os.Chown(path, -1, gid); err != nil {
+			return fmt.Errorf("milter.socket_group: %w; make the daemon's user a member of the group %s", err, c.SocketGroup)
+		}
+	}
+	mode, err := parseMode(c.SocketMode)
+	if err != nil {
+		return fmt.Errorf("milter.socket_mode: %w", err)
+	}
+	return os.Chmod(path, mode)
+}
+
+// groupID finds a group by its name or number.
+func groupID(group string) (int, error) {
+	if gid, err := strconv.Atoi(group); err == nil {
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("%w; give the group that the MTA runs as, or its number", err)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+// parseMode reads the mode of a socket, which is written as for chmod. The owner keeps the right to connect.
+func parseMode(s string) (os.FileMode, error) {
+	mode, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || mode > 0o777 || mode&0o600 != 0o600 {
+		return 0, fmt.Errorf(`%q is no mode of a socket; write "0660" for the owner and the group`, s)
+	}
+	return os.FileMode(mode), nil
 }
 
 // removeStale removes the socket at path when nobody answers there.

@@ -6,8 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,20 +184,21 @@ func TestParseListen(t *testing.T) {
 }
 
 func TestListenOnUnixSocket(t *testing.T) {
+	c := DefaultConfig()
 	path := filepath.Join(t.TempDir(), "m.sock")
-	ln, err := Listen("unix:" + path)
+	ln, err := c.Bind("unix:" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if _, err := Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "another process answers") {
+	if _, err := c.Bind("unix:" + path); err == nil || !strings.Contains(err.Error(), "another process answers") {
 		t.Errorf("a socket in use was taken over: %v", err)
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false)
 	ln.Close() // as a process that was killed leaves it
-	ln, err = Listen("unix:" + path)
+	ln, err = c.Bind("unix:" + path)
 	if err != nil {
 		t.Fatalf("a stale socket was not removed: %v", err)
 	}
@@ -203,7 +206,7 @@ func TestListenOnUnixSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix:" + path); err == nil {
+	if _, err := c.Bind("unix:" + path); err == nil {
 		t.Error("a file was taken over")
 	}
 	if b, _ := os.ReadFile(path); string(b) != "precious" {
@@ -211,13 +214,48 @@ func TestListenOnUnixSocket(t *testing.T) {
 	}
 }
 
+// The socket's group and mode decide who may connect: an MTA runs as another user.
+func TestSocketGroupAndMode(t *testing.T) {
+	groups, err := os.Getgroups() // an unprivileged user may give a file only to a group of his own
+	if err != nil || len(groups) == 0 {
+		t.Skip("no group to give the socket to")
+	}
+	gid := groups[len(groups)-1]
+	if os.Geteuid() == 0 {
+		gid = 12345
+	}
+	c := DefaultConfig()
+	c.SocketGroup, c.SocketMode = strconv.Itoa(gid), "0662"
+	path := filepath.Join(t.TempDir(), "m.sock")
+	ln, err := c.Bind("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t).Gid; got != uint32(gid) || info.Mode().Perm() != 0o662 {
+		t.Errorf("group %d, mode %v", got, info.Mode())
+	}
+	c.SocketGroup = "no-such-group"
+	if _, err := c.Bind("unix:" + path + "2"); err == nil || !strings.Contains(err.Error(), "socket_group") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path + "2"); err == nil {
+		t.Error("a socket that its MTA cannot use was left behind")
+	}
+}
+
 func TestListenOnPort(t *testing.T) {
-	ln, err := Listen("inet:127.0.0.1:0")
+	c := DefaultConfig()
+	ln, err := c.Bind("inet:127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ln.Close()
-	if _, err := Listen("inet:nowhere"); err == nil {
+	if _, err := c.Bind("inet:nowhere"); err == nil {
 		t.Error("no error")
 	}
 }
@@ -228,6 +266,8 @@ func TestConfigValidate(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Config){
 		"listen[0]: ":          func(c *Config) { c.Listen = []string{"8895"} },
+		`socket_mode: "660w"`:  func(c *Config) { c.SocketMode = "660w" },
+		"socket_group: -1":     func(c *Config) { c.SocketGroup = "-1" },
 		"idle_timeout: 0s":     func(c *Config) { c.IdleTimeout = 0 },
 		"read_timeout: -1s":    func(c *Config) { c.ReadTimeout = -time.Second },
 		"stop_grace: -1s":      func(c *Config) { c.StopGrace = -time.Second },
