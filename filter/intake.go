@@ -127,9 +127,11 @@ func (in *Intake) accept(msg *relay.Message) (Cause, error) {
 // that has not heard of it has its client send the message again.
 func (in *Intake) NoteHeard(msg *relay.Message, heard bool) {
 	in.deps.Accept.Heard(msg, heard)
-	if !heard {
-		in.log.Warn("the MTA hung up before it heard that a message is taken; it may be delivered twice", "id", msg.Name())
+	if heard {
+		in.log.Debug("the MTA has heard that a message is taken", "id", msg.Name())
+		return
 	}
+	in.log.Warn("the MTA hung up and may not have heard that a message is taken; it may be delivered twice", "id", msg.Name())
 }
 
 // NotePanic counts and logs a panic in a door's session.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -88,11 +89,12 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // advance reads up to and including the next frame that the library must see.
 func (c *conn) advance() error {
-	c.answerWritten(c.writable())
+	c.answerWritten()
 	for {
 		if !c.setBusy(c.session.mail != nil) {
 			return errStopped
 		}
+		c.watchHeard(heardWait)
 		code, n, err := c.frames.head()
 		if err != nil {
 			return err
@@ -110,10 +112,30 @@ func (c *conn) advance() error {
 	}
 }
 
-// answerWritten is called when the library has written an answer, or, with false, when it never will. A Stop that has
-// spared this connection until now relies on it to be closed here.
-func (c *conn) answerWritten(written bool) {
-	c.session.noteHeard(written)
+// heardWait is how long the MTA's next frame is waited for before an MTA that says nothing counts as one that has heard.
+// Postfix and Sendmail say nothing until their client's next message, which may be an hour away. An MTA that was cut off
+// from its answer hangs up at once.
+const heardWait = 2 * time.Second
+
+// watchHeard finds out whether the MTA has heard that a message is taken. To have written the answer says nothing: a
+// system takes it also when the process that shall read it is gone. The MTA has heard when it goes on: by its next frame,
+// be it only QUIT, or by holding the connection open for the time given. It has not when it hangs up. A connection that
+// we have closed ourselves hides no answer: the MTA reads what was written before the end.
+func (c *conn) watchHeard(wait time.Duration) {
+	if c.session.unheard == nil {
+		return
+	}
+	heard := c.writable()
+	if heard {
+		err := c.frames.probe(wait)
+		heard = err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+	}
+	c.session.noteHeard(heard)
+}
+
+// answerWritten is called when the library has written an answer, or never will. A Stop that has spared this connection
+// until now relies on it to be closed here.
+func (c *conn) answerWritten() {
 	if c.session.taking.Swap(false) && c.phase.cutting.Load() {
 		c.nc.Close()
 	}
@@ -219,7 +241,8 @@ func (c *conn) evict() {
 // Close implements net.Conn. The library calls it as the last act of its goroutine.
 func (c *conn) Close() error {
 	c.once.Do(func() {
-		c.answerWritten(false)
+		c.answerWritten()
+		c.watchHeard(probeTime)
 		c.session.reset()
 		c.nc.Close()
 		c.ended(c)

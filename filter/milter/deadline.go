@@ -11,11 +11,12 @@ import (
 type deadlined struct {
 	nc         net.Conn
 	idle, read time.Duration
-	until      time.Time // of the frame that has begun; zero between frames
-	probing    bool      // see frames.gone
+	until      time.Time     // of the frame that has begun; zero between frames
+	probing    time.Duration // bounds the wait of a probe; zero outside of one. See frames.probe
 }
 
-// probeTime is how long a probe waits. It is not zero, because a read whose deadline has passed is not tried at all.
+// probeTime is how long the shortest probe waits. It is not zero, because a read whose deadline has passed is not tried
+// at all.
 const probeTime = time.Millisecond
 
 // Read implements io.Reader.
@@ -23,8 +24,8 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	now := time.Now()
 	until := d.until
 	switch {
-	case d.probing:
-		until = now.Add(probeTime)
+	case d.probing > 0:
+		until = now.Add(d.probing)
 	case until.IsZero():
 		until = now.Add(d.idle)
 	}
@@ -38,5 +39,11 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// between is called when a frame is complete.
-func (d *deadlined) between() { d.until = time.Time{} }
+// between is called when a frame is complete. begun says that bytes of the next one have been read already: its deadline
+// counts from now.
+func (d *deadlined) between(begun bool) {
+	d.until = time.Time{}
+	if begun {
+		d.until = time.Now().Add(d.read)
+	}
+}

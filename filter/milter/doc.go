@@ -23,6 +23,13 @@
 // others. On any doubt before Accept has returned, the answer is "accept" and the MTA keeps the message. After it, the
 // answer stays the one prepared for taking.
 //
+// # When the MTA has heard
+//
+// That an answer was written does not mean that the MTA has read it. The MTA has heard when it goes on: with its next
+// frame, which Postfix and Sendmail send no earlier than their client's next message or QUIT, or by holding the connection
+// open for two seconds more. An MTA that hangs up instead may have its client send the message again. conn.watchHeard
+// decides; a Stop that closes the connection itself leaves nothing undecided.
+//
 // # Why CONNECT, HELO, MAIL and RCPT are answered
 //
 // If we asked not to answer them, Postfix would send them in small writes, and its next write would wait 40 ms for the

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 )
 
 const (
@@ -35,7 +36,7 @@ type frames struct {
 // payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
 // of the stream head returns io.EOF.
 func (f *frames) head() (code byte, n int, err error) {
-	f.from.between()
+	f.from.between(f.in.Buffered() > 0)
 	b, err := f.in.Peek(4)
 	if err != nil {
 		return 0, 0, partial(len(b), err)
@@ -94,12 +95,19 @@ func (f *frames) skip(n int) error {
 }
 
 // gone reports whether the peer has closed its side. It is called while we owe an answer: a correct MTA sends nothing
-// then. Bytes that come nevertheless stay to be read.
+// then.
 func (f *frames) gone() bool {
-	f.from.probing = true
-	_, err := f.in.Peek(1)
-	f.from.probing = false
+	err := f.probe(probeTime)
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// probe waits for the peer to say something, between frames, and returns os.ErrDeadlineExceeded when it says nothing for
+// that long. What comes stays to be read.
+func (f *frames) probe(wait time.Duration) error {
+	f.from.probing = wait
+	_, err := f.in.Peek(1)
+	f.from.probing = 0
+	return err
 }
 
 // partial tells an end within a frame from one between frames.

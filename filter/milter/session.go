@@ -33,7 +33,7 @@ type session struct {
 	mail    *filter.Mail   // nil between messages
 	header  []byte         // the buffer lent to each mail in turn
 	final   *reply         // the only answer once mail is taken
-	unheard *relay.Message // taken, and its answer is on its way
+	unheard *relay.Message // taken, and the MTA has not gone on yet: see conn.watchHeard
 	taking  atomic.Bool    // a message is being made recoverable, and the MTA has not been told yet; Stop reads it
 }
 

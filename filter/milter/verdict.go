@@ -59,10 +59,9 @@ func (s *session) answerTaken(m *lib.Modifier) (lib.Response, error) {
 	return s.final, nil
 }
 
-// noteHeard is called when the library has written an answer, or never will.
-func (s *session) noteHeard(written bool) {
-	if msg := s.unheard; msg != nil {
-		s.unheard = nil
-		s.intake.NoteHeard(msg, written && !s.progress.gone())
-	}
+// noteHeard is called once for each message that is taken, when conn knows whether the MTA goes on.
+func (s *session) noteHeard(heard bool) {
+	msg := s.unheard
+	s.unheard = nil
+	s.intake.NoteHeard(msg, heard && !s.progress.gone())
 }
