@@ -18,7 +18,7 @@ type Config struct {
 	SocketMode     string         `toml:"socket_mode"`      // mode of the unix sockets, as for chmod; whoever may write may connect
 	IdleTimeout    time.Duration  `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
 	ReadTimeout    time.Duration  `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
-	StopGrace      time.Duration  `toml:"stop_grace"`       // how long Stop keeps idle connections open, for a message that can be answered by 421
+	StopGrace      time.Duration  `toml:"stop_grace"`       // how long Stop keeps idle connections open, so that mail on them passes instead of meeting a closed one
 	MaxSessions    int            `toml:"max_sessions"`     // connections; mail from connections above it passes
 	MaxRcpts       int            `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
 	MaxHeaderBytes int            `toml:"max_header_bytes"` // a message with a larger header stays with the MTA

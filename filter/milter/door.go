@@ -150,9 +150,8 @@ func (d *Door) forget(c *conn) {
 	d.sessions.Done()
 }
 
-// Stop accepts no more connections and lets messages under way finish. A new message is answered by 421, so that the
-// MTA's client comes back later. Idle connections are closed after the configured grace, because an MTA may keep them
-// for hours. When ctx ends first, Stop closes all connections and returns ctx's error; a message not answered by then
+// Stop accepts no more connections and lets messages under way finish. A new message is left with the MTA, bulk or not.
+// Idle connections are closed after the configured grace, because an MTA may keep them for hours. When ctx ends first, Stop closes all connections and returns ctx's error; a message not answered by then
 // stays with the MTA. Otherwise every goroutine of the door has ended when Stop returns.
 func (d *Door) Stop(ctx context.Context) error {
 	d.mu.Lock()

@@ -13,19 +13,11 @@ func (r *reply) Response() *lib.Message { return &r.message }
 // Continue implements lib.Response.
 func (r *reply) Continue() bool { return true }
 
-func newReply(code lib.ActionCode, text string) *reply {
-	if text == "" {
-		return &reply{lib.Message{Code: byte(code)}}
-	}
-	return &reply{lib.Message{Code: byte(code), Data: []byte(text + "\x00")}}
-}
+func newReply(code lib.ActionCode) *reply { return &reply{lib.Message{Code: byte(code)}} }
 
 // Replies are immutable.
 var (
-	replyContinue = newReply(lib.ActContinue, "")
-	replyAccept   = newReply(lib.ActAccept, "")
-	replyDiscard  = newReply(lib.ActDiscard, "")
-	// replyStopping makes the MTA hang up on its client, which then comes back. Postfix demands exactly this form: code,
-	// one space, text.
-	replyStopping = newReply(lib.ActReplyCode, "421 4.3.2 Service shutting down, try again")
+	replyContinue = newReply(lib.ActContinue)
+	replyAccept   = newReply(lib.ActAccept)
+	replyDiscard  = newReply(lib.ActDiscard)
 )

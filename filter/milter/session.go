@@ -130,9 +130,17 @@ func (s *session) Helo(name string, _ *lib.Modifier) (resp lib.Response, err err
 	return replyContinue, nil
 }
 
+// leftStopping is why no message is begun while the door stops. The MTA keeps it and asks no more about it. An answer of
+// 421 would bring bulk mail back later, but at MAIL nobody knows what is bulk: it would hit a password reset too, and many
+// programs lose a message that is refused for the moment.
+const leftStopping = "stopping"
+
 // offer is what is known of the client now.
 func (s *session) offer() filter.Offer {
 	o := s.client
+	if o.Barred == "" && s.phase.stopping.Load() {
+		o.Barred = leftStopping
+	}
 	o.Listener, o.Port, o.Macro = s.macros.lookup("daemon_name"), s.macros.lookup("daemon_port"), s.macro
 	return o
 }
@@ -141,9 +149,6 @@ func (s *session) offer() filter.Offer {
 func (s *session) MailFrom(string, *lib.Modifier) (resp lib.Response, err error) {
 	defer s.rescue(&resp)
 	s.reset()
-	if s.phase.stopping.Load() {
-		return replyStopping, nil
-	}
 	offer := s.offer()
 	offer.SASLUser = s.macros.sentWith('M', "auth_authen")
 	s.mail = s.intake.Begin(offer, s.header)

@@ -34,7 +34,7 @@ func TestTrap01VerdictKeepsTheConnection(t *testing.T) {
 }
 
 func TestTrap01NoReplyEndsTheBackend(t *testing.T) {
-	for _, r := range []*reply{replyContinue, replyAccept, replyDiscard, replyStopping} {
+	for _, r := range []*reply{replyContinue, replyAccept, replyDiscard} {
 		if !r.Continue() {
 			t.Errorf("after %q the library would make a new backend", r.message.Code)
 		}
