@@ -37,6 +37,8 @@ type Conn struct {
 	greeting  string // the peer's name for itself
 	uses      int    // transactions begun
 	limit     int    // most transactions; 0 for no limit
+	lockstep  bool   // the peer says lines that are no reply, so no command goes out before the last is answered
+	aheadLost bool   // see AheadLost
 	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
 	closed    atomic.Bool
 
@@ -69,6 +71,25 @@ func (c *Conn) TLS() (tls.ConnectionState, bool) {
 // TLSBroken reports whether the peer offered TLS but it did not work, and the
 // connection is in clear for that reason. The caller should remember it for the host.
 func (c *Conn) TLSBroken() bool { return c.tlsBroken }
+
+// pipelining reports whether commands may be written before earlier ones are answered.
+func (c *Conn) pipelining() bool { return c.ext.Pipelining && !c.lockstep }
+
+// interrupts reports whether the peer has said something that nobody asked for. Lines that are no reply say nothing.
+func (c *Conn) interrupts() bool {
+	for range maxSkipped {
+		if c.rd.pending() {
+			return true
+		}
+		if c.tcp == nil || !c.readable() {
+			return false
+		}
+		if !c.rd.fill() {
+			return true // closed
+		}
+	}
+	return true
+}
 
 // Uses returns how many transactions have been begun on the connection.
 func (c *Conn) Uses() int { return c.uses }

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -112,10 +113,7 @@ func (d *delivery) perform(f *flight) *Error {
 		return nil
 	}
 	c := d.c
-	c.uses++
-	f.use = c.uses
-	f.tx.Started = time.Now()
-	f.until = f.tx.Started.Add(c.timeouts.transaction(f.form.wire()))
+	c.turnTo(f)
 	if err := c.envelope(f); err != nil {
 		return err
 	}
@@ -124,6 +122,17 @@ func (d *delivery) perform(f *flight) *Error {
 		return c.quiet()
 	}
 	return d.writeMessage(f)
+}
+
+// turnTo makes f the transaction that the peer is at work with. confirm may have done so already.
+func (c *Conn) turnTo(f *flight) {
+	if f.use > 0 {
+		return
+	}
+	c.uses++
+	f.use = c.uses
+	f.tx.Started = time.Now()
+	f.until = f.tx.Started.Add(c.timeouts.transaction(f.form.wire()))
 }
 
 // returnTransaction gives the caller its transaction with the results.
@@ -172,7 +181,7 @@ func (c *Conn) group(f *flight, out []byte) []byte {
 	for f.written <= f.last() {
 		out = c.command(f, out)
 		f.written++
-		if !c.ext.Pipelining || len(out) > groupBytes-maxCommand {
+		if !c.pipelining() || len(out) > groupBytes-maxCommand {
 			break
 		}
 	}
@@ -198,6 +207,7 @@ func (c *Conn) hear(f *flight) *Error {
 	if err != nil {
 		return lost(at, err)
 	}
+	c.lockstep = c.lockstep || r.noisy
 	broken := f.hear(r)
 	if f.heard == f.last() {
 		f.tx.Accepted = time.Now()
@@ -221,7 +231,7 @@ func (c *Conn) patience(at string) time.Duration {
 // body. One reply too many, somewhere before, shifts all later replies by one; here
 // it shows.
 func (c *Conn) quiet() *Error {
-	if !c.rd.pending() && (c.tcp == nil || !c.readable()) {
+	if !c.interrupts() {
 		return nil
 	}
 	return c.unsolicited(AtDATA)
@@ -243,7 +253,7 @@ func (d *delivery) writeMessage(f *flight) *Error {
 		return err
 	}
 	// The caller's clearance may have taken a while. A reply that came meanwhile is no answer to this body.
-	if c.rd.pending() || c.tcp != nil && c.readable() {
+	if c.interrupts() {
 		return c.early(f)
 	}
 	cut := c.content(f)
@@ -255,7 +265,11 @@ func (d *delivery) writeMessage(f *flight) *Error {
 		f.tx.Unknown = f.accepted > 0
 		return lost(AtDot, err)
 	}
+	c.lockstep = c.lockstep || r.noisy
 	broken := f.hearDot(r)
+	if r.odd && d.ahead != nil && !d.ahead.local() {
+		broken = d.confirm(f, broken)
+	}
 	if broken == nil && cut != nil {
 		// The dot is out, the envelope behind it is not. The reply to this message
 		// counts; then the connection ends.
@@ -264,10 +278,29 @@ func (d *delivery) writeMessage(f *flight) *Error {
 	return broken
 }
 
+// confirm makes sure that an odd reply to f's body is the reply to the body. A line that is no reply may have stood for
+// it, or a line that should have been its last may not have said so; then the reply to MAIL was taken for it. The
+// replies to all commands behind the body show that: one is missing at the end. Where they do not come, nobody knows
+// what became of f, and nothing that was heard of the message behind it counts.
+func (d *delivery) confirm(f *flight, broken *Error) *Error {
+	g := d.ahead
+	d.c.turnTo(g)
+	for broken == nil && g.owed() {
+		broken = d.c.hear(g)
+	}
+	if broken == nil {
+		return nil
+	}
+	d.c.aheadLost = true
+	f.sent, f.failed, f.tx.Reply, f.tx.Unknown = false, nil, Reply{}, f.accepted > 0
+	g.forget()
+	return &Error{Command: AtDot, Enhanced: "4.5.0", Err: fmt.Errorf("%w: %w, and the replies behind it do not count: %w", errProtocol, errOdd, broken)}
+}
+
 // lookAhead takes the transaction whose envelope goes out behind the next body;
 // nil when there is none.
 func (d *delivery) lookAhead() *flight {
-	if !d.c.ext.Pipelining || d.over || d.c.spent() {
+	if !d.c.pipelining() || d.over || d.c.spent() {
 		return nil
 	}
 	d.ahead = d.prepare()

@@ -31,7 +31,7 @@
 // # The rule that keeps replies and commands together
 //
 // Nothing is written while a reply is owed: every group's replies are read
-// before the next write. Therefore any byte that waits unread when we are about
+// before the next write. Therefore any reply that waits unread when we are about
 // to write is a reply to nothing, and the dialogue is out of step. It is then
 // botched: the connection is closed and never used again. A recipient is
 // reported as sent only after its own 2xx, a 3xx to DATA and a 2xx to the body.
@@ -39,6 +39,17 @@
 // The same rule lets one goroutine, the caller's, drive a connection without
 // deadlock: a command group is at most 8 KB (or 100 recipients), which the
 // kernel's buffers hold even when the peer is busy writing replies.
+//
+// # Replies that are not as they should be
+//
+// The reader accepts the replies that Postfix accepts: the code of the last line
+// decides, lines that are no reply are skipped, and a long reply is cut. Such a
+// reply may be two replies, or stand in place of one, and then the replies to
+// pipelined commands come one place too early. The count of replies tells: as long
+// as one is missing, no refusal is believed, and no "taken" either. When it stays
+// missing, the RCPT with the first odd reply is charged alone, or the body with
+// that reply is reported as unknown. Nothing more is pipelined to a peer that says
+// lines that are no reply.
 //
 // # What is charged to whom
 //

@@ -30,6 +30,11 @@ type flight struct {
 	dotted   bool      // the end of data has left us
 	sent     bool      // the peer has taken the message
 	failed   *Error    // the failure of every recipient without a result of its own
+
+	// A reply whose lines do not belong together may be two replies, or none. Until the last reply that is owed has come
+	// in its place, every reply from there on may be another command's.
+	shaky   bool
+	suspect int // number of the RCPT with the first reply of that kind; 0 if that was the reply to another command
 }
 
 const (
@@ -76,6 +81,26 @@ func (f *flight) commandName(n int) string {
 func (f *flight) hear(r raw) *Error {
 	n := f.heard
 	f.heard++
+	if r.odd {
+		f.accuse(n)
+	}
+	broken := f.understand(n, r)
+	if broken == nil && !f.owed() {
+		f.shaky, f.suspect = false, 0
+	}
+	return broken
+}
+
+// accuse remembers the first command with which the dialogue went wrong, if it is a RCPT.
+func (f *flight) accuse(n int) {
+	if !f.shaky && f.commandName(n) == AtRCPT {
+		f.suspect = n
+	}
+	f.shaky = true
+}
+
+// understand takes r as the reply to the command with number n.
+func (f *flight) understand(n int, r raw) *Error {
 	if r.code == 421 {
 		return refusal(f.commandName(n), r)
 	}
@@ -85,7 +110,7 @@ func (f *flight) hear(r raw) *Error {
 	case AtMAIL:
 		return f.hearMail(r)
 	case AtRCPT:
-		return f.hearRcpt(f.offered[n-numRcpt], r)
+		return f.hearRcpt(n, r)
 	}
 	return f.hearData(r)
 }
@@ -112,10 +137,12 @@ func (f *flight) hearMail(r raw) *Error {
 	return nil
 }
 
-// hearRcpt takes the reply to the RCPT of recipient i. Every 2xx is a yes, also
-// 251 and 252.
-func (f *flight) hearRcpt(i int, r raw) *Error {
-	if r.class() == 3 {
+// hearRcpt takes the reply to the RCPT with number n. Every 2xx is a yes, also 251
+// and 252. A 3xx is the reply to DATA in the wrong place, unless DATA has not been
+// written; then it is this recipient's alone, as is a code of no known class.
+func (f *flight) hearRcpt(n int, r raw) *Error {
+	if r.class() == 3 && f.owed() {
+		f.accuse(n)
 		return outOfStep(AtRCPT, r)
 	}
 	if f.failed != nil {
@@ -126,7 +153,10 @@ func (f *flight) hearRcpt(i int, r raw) *Error {
 		return nil
 	}
 	e := refusal(AtRCPT, r)
-	res := &f.tx.Results[i]
+	if r.class() != 4 && r.class() != 5 {
+		e = outOfStep(AtRCPT, r)
+	}
+	res := &f.tx.Results[f.offered[n-numRcpt]]
 	if f.accepted > 0 && tooManyRcpts(e) {
 		res.Again, res.Reply = true, e.Reply()
 		return nil
@@ -168,7 +198,7 @@ func (f *flight) hearDot(r raw) *Error {
 	switch {
 	case r.code == 421:
 		return refusal(AtDot, r)
-	case r.class() == 3:
+	case r.class() != 2 && r.class() != 4 && r.class() != 5:
 		f.tx.Unknown = f.accepted > 0
 		return outOfStep(AtDot, r)
 	case f.failed != nil || f.accepted == 0:
@@ -200,24 +230,44 @@ func (f *flight) clear() *Error {
 // charged: the peer may have closed an idle connection, or counted messages.
 //
 // When the dialogue is out of step, a refusal heard in it may have been meant for
-// another recipient; all of them are forgotten.
+// another recipient; all of them are forgotten, and so is the reply to MAIL if the
+// trouble began there.
 func (f *flight) breakOff(e *Error) {
 	if f.sent || errors.Is(e, errHeld) {
 		return // conclude makes every recipient without a result Again
 	}
-	if errors.Is(e, errProtocol) {
-		f.failed = nil
-		for _, i := range f.offered {
-			f.tx.Results[i] = Result{}
+	if errors.Is(e, errProtocol) || f.shaky {
+		f.forget()
+		if f.blame(e) {
+			return
 		}
 	}
 	if f.failed != nil {
 		return
 	}
-	if f.use != 1 && !f.mailed {
+	if f.use != 1 && (!f.mailed || f.shaky && f.suspect == 0) {
 		return // conclude makes every recipient Again
 	}
 	f.failed = e
+}
+
+// forget drops what the replies said about the recipients: they may have been others' replies.
+func (f *flight) forget() {
+	f.failed = nil
+	for _, i := range f.offered {
+		f.tx.Results[i] = Result{}
+	}
+}
+
+// blame charges the recipient with which the dialogue went wrong before DATA was answered, and leaves the others to be
+// tried Again without it. It reports false when there are no others, or when no single recipient is to blame.
+func (f *flight) blame(e *Error) bool {
+	if f.suspect == 0 || len(f.offered) == 1 {
+		return false
+	}
+	res := &f.tx.Results[f.offered[f.suspect-numRcpt]]
+	res.Err, res.Reply = e, e.Reply()
+	return true
 }
 
 // conclude gives every offered recipient its result.

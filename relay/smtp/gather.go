@@ -17,6 +17,7 @@ const (
 
 var (
 	errEarly       = errors.New("receiver replied before the end of data")
+	errOdd         = errors.New("lines of the reply do not belong together")
 	errUnsolicited = fmt.Errorf("%w: reply to no command", errProtocol)
 )
 

@@ -157,6 +157,16 @@ func (o *oracle) react(want int) int {
 	}
 	code := want
 	switch r % 16 {
+	case 3: // the reply to the next command comes to stand behind this line
+		if o.slips == 0 {
+			o.slips++
+			o.out = append(o.out, fmt.Sprintf("%d-and no last line\r\n", code)...)
+			return code
+		}
+	case 4:
+		o.out = append(o.out, fmt.Sprintf("%d-other\r\n", 804-code)...)
+	case 5:
+		o.out = append(o.out, "what?\r\n"...)
 	case 6:
 		code = 550
 	case 7:
@@ -180,8 +190,11 @@ func (o *oracle) react(want int) int {
 			return code
 		}
 	case 13:
-		o.out = append(o.out, "what?\r\n"...)
-		return 0
+		if o.slips == 0 {
+			o.slips++
+			o.out = append(o.out, "what?\r\n"...)
+			return 0
+		}
 	case 14:
 		o.out = append(o.out, fmt.Sprintf("%d-more\r\n", code)...)
 	case 15:
@@ -216,6 +229,11 @@ func FuzzMatching(f *testing.F) {
 	f.Add([]byte{0, 12, 6, 0, 0, 0}, true)
 	f.Add([]byte{0, 0, 0, 0, 9}, true)
 	f.Add([]byte("7770000+"), true)
+	f.Add([]byte{0, 0, 0, 0, 13, 0, 0, 0}, true)
+	f.Add([]byte{0, 0, 0, 0, 3, 6, 0, 0}, true)
+	f.Add([]byte{0, 0, 0, 6, 3, 0, 0, 0}, true)
+	f.Add([]byte{5, 4, 5, 4, 5, 4, 5, 5, 5, 5}, true)
+	f.Add([]byte{0, 13, 6, 0, 0}, true)
 	f.Add([]byte{6, 0, 7, 0, 8, 8, 6, 14, 15, 13}, true)
 	f.Fuzz(func(t *testing.T, reactions []byte, pipelining bool) {
 		ehlo := "250 mx.example\r\n"

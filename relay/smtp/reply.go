@@ -10,7 +10,7 @@ import (
 
 // Reply is one SMTP reply, of one or several lines (RFC 5321, 4.2).
 type Reply struct {
-	Code     int      // 200 to 599
+	Code     int      // 200 to 599 but for peers that invent classes; 0 when there is no reply
 	Enhanced string   // enhanced status code (RFC 3463) such as "4.7.1", or ""
 	Lines    []string // the text of each line, without code and enhanced code
 }
@@ -58,6 +58,10 @@ func printable(s string) string {
 type raw struct {
 	code int
 	text []byte // lines joined with '\n', enhanced codes still in place
+
+	// odd: the lines do not agree in their code, or some were no reply. Such a reply may be made of two, or stand for another.
+	odd   bool
+	noisy bool // some lines were no reply
 }
 
 // class is the first digit of the code.
@@ -70,8 +74,8 @@ func (r raw) reply() Reply {
 	out.Lines = make([]string, 0, 1+bytes.Count(r.text, []byte{'\n'}))
 	for line := range strings.SplitSeq(text, "\n") {
 		status, rest := splitEnhanced(line, r.class())
-		if out.Enhanced == "" {
-			out.Enhanced = status
+		if out.Enhanced == "" || status != "" {
+			out.Enhanced = status // the last line counts, as its code does
 		}
 		out.Lines = append(out.Lines, rest)
 	}

@@ -39,6 +39,7 @@ func (c *Conn) banner() *Error {
 	if err != nil {
 		return lost(AtBanner, err)
 	}
+	c.lockstep = r.noisy
 	return sessionReply(AtBanner, r)
 }
 
@@ -96,6 +97,7 @@ func (s session) ask(c *Conn, at, command string) (raw, *Error) {
 	if err != nil {
 		return raw{}, lost(at, err)
 	}
+	c.lockstep = c.lockstep || r.noisy
 	return r, nil
 }
 
@@ -137,7 +139,7 @@ func tlsFailed(err error) *Error {
 var errInjected = errors.New("plaintext after STARTTLS")
 
 func (s session) handshake(c *Conn) error {
-	if c.rd.pending() {
+	if c.rd.br.Buffered() > 0 { // not pending: here a line that is no reply is an attack as well
 		return errInjected
 	}
 	t := tls.Client(c.sock, s.tlsConfig(c.to.Host))
