@@ -46,7 +46,7 @@ type Status struct {
 	Bounced    int64 `json:"bounced"`     // recipients, since start
 	Expired    int64 `json:"expired"`     // recipients, since start
 	HandedBack int64 `json:"handedback"`  // recipients, since start
-	MaybeTwice int64 `json:"maybe_twice"` // deliveries whose reply was lost: the receiver may get them twice
+	MaybeTwice int64 `json:"maybe_twice"` // deliveries without a final reply: the receiver may get them twice
 
 	// Our own notifications, which are in none of Taken, Sent, Bounced, Expired and HandedBack.
 	Notices     int64 `json:"notices"`      // made since start

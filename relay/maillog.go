@@ -257,7 +257,7 @@ func (l *MailLog) settled(e *Event) {
 	l.status(e)
 	l.endLine()
 	if e.MaybeTwice {
-		l.maybeTwice(e, "lost connection after end of data")
+		l.maybeTwice(e, "no final reply to end of data")
 	}
 	if e.Outcome == Expired {
 		l.expired(e)

@@ -72,7 +72,7 @@ func TestMailLogLines(t *testing.T) {
 		{"maybe twice", Event{Kind: EventSettled, Outcome: Deferred, Relay: mx, MaybeTwice: true,
 			Reply: smtp.Reply{Enhanced: "4.4.2", Lines: []string{"lost connection"}}}, []string{
 			"smtp[812]: 4bXyZ1: to=<a@gmail.com>, relay=" + mx + ", delay=0, delays=0/0/0/0, dsn=4.4.2, status=deferred (lost connection)",
-			"smtp[812]: warning: 4bXyZ1: to=<a@gmail.com> may be delivered twice (lost connection after end of data)"}},
+			"smtp[812]: warning: 4bXyZ1: to=<a@gmail.com> may be delivered twice (no final reply to end of data)"}},
 		{"bounced", Event{Kind: EventSettled, Outcome: Bounced, Relay: "none", Reply: smtp.Reply{Code: 556, Lines: []string{"null MX"}}}, []string{
 			"smtp[812]: 4bXyZ1: to=<a@gmail.com>, relay=none, delay=0, delays=0/0/0/0, dsn=5.0.0, status=bounced (556 null MX)"}},
 		{"expired", Event{Kind: EventSettled, Outcome: Expired, Relay: "none", Delays: Delays{Queue: 48 * time.Hour}}, []string{
@@ -258,7 +258,7 @@ func TestMailLogKeepsWarnings(t *testing.T) {
 	line := "postfix/millrace/qmgr[0]: 4bXyZ1: removed\n"
 	warning := "postfix/millrace/smtp[0]: warning: 4bXyZ1: to=<b@full.example> may be delivered twice (Millrace ended before the outcome was recorded)\n"
 	want := line + line + warning + warning +
-		"postfix/millrace/smtp[0]: warning: 4bXyZ1: to=<a@gmail.com> may be delivered twice (lost connection after end of data)\n" +
+		"postfix/millrace/smtp[0]: warning: 4bXyZ1: to=<a@gmail.com> may be delivered twice (no final reply to end of data)\n" +
 		"postfix/millrace/maillog[0]: warning: suppressed 4 lines\n"
 	if out.String() != want || l.Suppressed() != 4 {
 		t.Errorf("suppressed %d, got\n%swant\n%s", l.Suppressed(), out.String(), want)

@@ -22,7 +22,6 @@ const (
 type classifier struct {
 	node      *relay.Node
 	peer      string // how the mail log names the receiver
-	unknown   bool   // the body was sent and its reply lost
 	dsn       bool   // the peer passes DSN requests on
 	otherHost bool   // another host of the site may be tried
 
@@ -46,8 +45,8 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 	case c.unfit(r.Err):
 		f.Outcome, f.Unfit = relay.Deferred, true
 	default:
-		f.Outcome = c.failure(r.Err)
-		f.Twice = c.unknown && f.Outcome == relay.Deferred && r.Err.Code == 0
+		f.Outcome = c.failure(r)
+		f.Twice = r.Unknown && f.Outcome == relay.Deferred
 	}
 	if r.Err != nil {
 		f.Reply = errorReply(c.peer, r.Err)
@@ -59,7 +58,7 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 // the others. A refusal of our own, and a recipient that was never asked about, bring no news.
 func (c *classifier) note(r smtp.Result) {
 	switch {
-	case r.Err != nil && r.Err.Local || r.Err == nil && r.Reply.Code == 0:
+	case r.Bystander, r.Err != nil && r.Err.Local || r.Err == nil && r.Reply.Code == 0:
 	case r.Err != nil && (r.Err.Code == 0 || r.Err.Closing()):
 		if c.news < trouble {
 			c.news, c.why = trouble, errorReply(c.peer, r.Err).String()
@@ -77,14 +76,17 @@ func (c *classifier) unfit(err *smtp.Error) bool {
 }
 
 // failure decides for a recipient that was refused or whose connection broke.
-func (c *classifier) failure(err *smtp.Error) relay.Outcome {
+func (c *classifier) failure(r smtp.Result) relay.Outcome {
+	err := r.Err
 	switch {
 	case err.Permanent:
 		return relay.Bounced
-	case c.unknown:
+	case r.Unknown:
 		// The receiver may have the message. The retry schedule gives it time to show that it has not, and spares the
 		// recipient a second copy at once.
 		return relay.Deferred
+	case r.Bystander:
+		return relay.Again // without the recipient that broke the dialogue; Settle limits how often
 	case c.node.Requeues() == 0 && (err.Closing() || err.Code == 0):
 		return relay.Again // another connection, at once but only once
 	case c.otherHost && !err.Throttle():

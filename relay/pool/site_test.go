@@ -320,6 +320,21 @@ func TestMaybeTwiceOnlyWhoWasAccepted(t *testing.T) {
 	}
 }
 
+// A reply that says neither yes nor no to the body leaves the receiver with a message that it may have taken.
+func TestMaybeTwiceWhenTheReplyIsNone(t *testing.T) {
+	for _, text := range []string{"354 go on", "199 thinking", "999 what"} {
+		t.Run(text, func(t *testing.T) {
+			w := newWorld(t, quick(), time.Hour)
+			w.listen("x", sink.Character{Faults: []sink.Fault{{Stage: sink.Dot, Do: sink.Reply451, Text: text, Take: true, Times: 1}}})
+			w.send("a@x")
+			w.eventually("it is settled", func() bool { return len(w.happened()) == 1 })
+			if w.count("deferred a@x maybe twice") != 1 || w.handler.Status().MaybeTwice != 1 {
+				t.Errorf("events %q", w.happened())
+			}
+		})
+	}
+}
+
 // TestNoQueueIsForgotten sends through sites that break off in every way, with short turns and few connections.
 func TestNoQueueIsForgotten(t *testing.T) {
 	cfg := quick()

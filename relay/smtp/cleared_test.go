@@ -222,8 +222,8 @@ func TestSpokenMeanwhile(t *testing.T) {
 			return nil
 		}
 		txs, err := deliver(c, tx)
-		if err == nil || txs[0].Results[0].Sent() || says != "250 2.0.0 taken" && txs[0].Unknown {
-			t.Errorf("%q: %+v, unknown %v, %v", says, txs[0].Results[0], txs[0].Unknown, err)
+		if err == nil || txs[0].Results[0].Sent() || says != "250 2.0.0 taken" && txs[0].Results[0].Unknown {
+			t.Errorf("%q: %+v, unknown %v, %v", says, txs[0].Results[0], txs[0].Results[0].Unknown, err)
 		}
 	}
 }

@@ -205,6 +205,9 @@ func (c *Conn) hear(f *flight) *Error {
 	at := f.commandName(f.heard)
 	r, err := c.rd.readReply(c.patience(at), f.until)
 	if err != nil {
+		if errors.Is(err, errNoise) {
+			f.accuse(f.heard)
+		}
 		return lost(at, err)
 	}
 	c.lockstep = c.lockstep || r.noisy
@@ -262,7 +265,7 @@ func (d *delivery) writeMessage(f *flight) *Error {
 	}
 	r, err := c.rd.readReply(c.timeouts.Dot, time.Time{})
 	if err != nil {
-		f.tx.Unknown = f.accepted > 0
+		f.unknown = f.accepted > 0
 		return lost(AtDot, err)
 	}
 	c.lockstep = c.lockstep || r.noisy
@@ -292,7 +295,7 @@ func (d *delivery) confirm(f *flight, broken *Error) *Error {
 		return nil
 	}
 	d.c.aheadLost = true
-	f.sent, f.failed, f.tx.Reply, f.tx.Unknown = false, nil, Reply{}, f.accepted > 0
+	f.sent, f.failed, f.tx.Reply, f.unknown = false, nil, Reply{}, f.accepted > 0
 	g.forget()
 	return &Error{Command: AtDot, Enhanced: "4.5.0", Err: fmt.Errorf("%w: %w, and the replies behind it do not count: %w", errProtocol, errOdd, broken)}
 }
@@ -359,7 +362,7 @@ func (c *Conn) early(f *flight) *Error {
 // believed; anything else is not. The connection is lost in any case.
 func (f *flight) hearEarly(r raw) *Error {
 	if r.class() != 4 && r.class() != 5 {
-		f.tx.Unknown = f.accepted > 0 && r.class() == 2
+		f.unknown = f.accepted > 0 && r.class() == 2
 		return outOfStep(AtBody, r)
 	}
 	e := refusal(AtDot, r)

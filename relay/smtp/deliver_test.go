@@ -64,8 +64,8 @@ func TestCutBehindTheDot(t *testing.T) {
 	if err == nil || len(back) != 2 {
 		t.Fatalf("%v, %d handed back", err, len(back))
 	}
-	if got := outcome(back[0].Results[0]) + ", " + outcome(back[1].Results[0]); got != "sent 250, again" || back[0].Unknown {
-		t.Errorf("got %s, unknown %v", got, back[0].Unknown)
+	if got := outcome(back[0].Results[0]) + ", " + outcome(back[1].Results[0]); got != "sent 250, again" || back[0].Results[0].Unknown {
+		t.Errorf("got %s, unknown %v", got, back[0].Results[0].Unknown)
 	}
 }
 
@@ -183,12 +183,12 @@ func TestSeveralDelivers(t *testing.T) {
 func TestTransactionAgain(t *testing.T) {
 	c := polite(t, pipelining, func(string) {})
 	tx := message("b@b.example", "c@b.example")
-	tx.Results = []Result{{Again: true}, {Err: local("5.0.0", "old")}, {Again: true}}
-	tx.Unknown, tx.Reply = true, Reply{Code: 554}
+	tx.Results = []Result{{Again: true, Unknown: true}, {Err: local("5.0.0", "old")}, {Again: true}}
+	tx.Reply = Reply{Code: 554}
 	if _, err := deliver(c, tx); err != nil {
 		t.Fatal(err)
 	}
-	if len(tx.Results) != 2 || !tx.Results[0].Sent() || !tx.Results[1].Sent() || tx.Unknown || tx.Reply.Code != 250 || tx.Reply.Enhanced != "2.0.0" {
+	if len(tx.Results) != 2 || !tx.Results[0].Sent() || !tx.Results[1].Sent() || tx.Results[0].Unknown || tx.Reply.Code != 250 || tx.Reply.Enhanced != "2.0.0" {
 		t.Errorf("got %+v", tx)
 	}
 }

@@ -59,8 +59,8 @@ func TestEarlyReply(t *testing.T) {
 			if err == nil {
 				t.Error("no error")
 			}
-			if got := outcome(big.Results[0]); got != "perm 552 end of data" || big.Unknown {
-				t.Errorf("got %q, unknown %v", got, big.Unknown)
+			if got := outcome(big.Results[0]); got != "perm 552 end of data" || big.Results[0].Unknown {
+				t.Errorf("got %q, unknown %v", got, big.Results[0].Unknown)
 			}
 			if got := outcome(next.Results[0]); got != "again" {
 				t.Errorf("the message behind it: %q", got)
@@ -96,8 +96,8 @@ func TestLostInBody(t *testing.T) {
 		_ = p.nc.(*net.TCPConn).SetLinger(0)
 		p.nc.Close()
 	})
-	if got := outcome(big.Results[0]); err == nil || got != "temp message body" || big.Unknown {
-		t.Errorf("%v, %q, unknown %v", err, got, big.Unknown)
+	if got := outcome(big.Results[0]); err == nil || got != "temp message body" || big.Results[0].Unknown {
+		t.Errorf("%v, %q, unknown %v", err, got, big.Results[0].Unknown)
 	}
 	if got := outcome(next.Results[0]); got != "again" {
 		t.Errorf("the message behind it: %q", got)

@@ -117,7 +117,7 @@ func meet(t *testing.T, pipelining bool, stage string, fault func(*peer)) string
 		t.Fatalf("handed back %v", back)
 	}
 	words := []string{outcome(tx.Results[0])}
-	if tx.Unknown {
+	if tx.Results[0].Unknown {
 		words = append(words, "unknown")
 	}
 	if err != nil {
@@ -263,8 +263,8 @@ func TestSlowBody(t *testing.T) {
 			if _, err := deliver(c, tx); err == nil {
 				t.Fatal("no error")
 			}
-			if got := outcome(tx.Results[0]); got != "temp message body" || tx.Unknown {
-				t.Errorf("got %q, unknown %v", got, tx.Unknown)
+			if got := outcome(tx.Results[0]); got != "temp message body" || tx.Results[0].Unknown {
+				t.Errorf("got %q, unknown %v", got, tx.Results[0].Unknown)
 			}
 			if d := time.Since(start); d > 600*time.Second {
 				t.Errorf("took %v", d)

@@ -29,6 +29,7 @@ type flight struct {
 	proceed  bool      // 354: the peer waits for a body
 	dotted   bool      // the end of data has left us
 	sent     bool      // the peer has taken the message
+	unknown  bool      // the peer may have taken the message
 	failed   *Error    // the failure of every recipient without a result of its own
 
 	// A reply whose lines do not belong together may be two replies, or none. Until the last reply that is owed has come
@@ -199,7 +200,7 @@ func (f *flight) hearDot(r raw) *Error {
 	case r.code == 421:
 		return refusal(AtDot, r)
 	case r.class() != 2 && r.class() != 4 && r.class() != 5:
-		f.tx.Unknown = f.accepted > 0
+		f.unknown = f.accepted > 0
 		return outOfStep(AtDot, r)
 	case f.failed != nil || f.accepted == 0:
 		return nil
@@ -236,6 +237,7 @@ func (f *flight) breakOff(e *Error) {
 	if f.sent || errors.Is(e, errHeld) {
 		return // conclude makes every recipient without a result Again
 	}
+	f.doubt()
 	if errors.Is(e, errProtocol) || f.shaky {
 		f.forget()
 		if f.blame(e) {
@@ -251,22 +253,31 @@ func (f *flight) breakOff(e *Error) {
 	f.failed = e
 }
 
+// doubt marks the recipients to whom the message may be delivered a second time: those that were not refused, when the
+// body may be with the peer.
+func (f *flight) doubt() {
+	for _, i := range f.offered {
+		res := &f.tx.Results[i]
+		res.Unknown = f.unknown && res.Err == nil && !res.Again
+	}
+}
+
 // forget drops what the replies said about the recipients: they may have been others' replies.
 func (f *flight) forget() {
 	f.failed = nil
 	for _, i := range f.offered {
-		f.tx.Results[i] = Result{}
+		f.tx.Results[i] = Result{Unknown: f.tx.Results[i].Unknown}
 	}
 }
 
-// blame charges the recipient with which the dialogue went wrong before DATA was answered, and leaves the others to be
-// tried Again without it. It reports false when there are no others, or when no single recipient is to blame.
+// blame charges the recipient with which the dialogue went wrong before DATA was answered; the others are bystanders. It reports false when there are no others, or when no single recipient is to blame.
 func (f *flight) blame(e *Error) bool {
 	if f.suspect == 0 || len(f.offered) == 1 {
 		return false
 	}
-	res := &f.tx.Results[f.offered[f.suspect-numRcpt]]
-	res.Err, res.Reply = e, e.Reply()
+	for n, i := range f.offered {
+		f.tx.Results[i] = Result{Err: e, Reply: e.Reply(), Bystander: n != f.suspect-numRcpt}
+	}
 	return true
 }
 

@@ -276,10 +276,10 @@ func (o *oracle) check(t *testing.T, tx *Transaction) {
 		if r.Sent() && (o.rcpts[to]/100 != 2 || o.dots[tx.From]/100 != 2) {
 			t.Errorf("%s is reported as sent; RCPT got %d and the body %d", to, o.rcpts[to], o.dots[tx.From])
 		}
-		if r.Sent() && tx.Unknown {
+		if r.Sent() && r.Unknown {
 			t.Errorf("%s is sent and unknown", to)
 		}
-		if o.dots[tx.From]/100 == 2 && o.rcpts[to]/100 == 2 && !r.Sent() && !tx.Unknown && o.slips == 0 {
+		if o.dots[tx.From]/100 == 2 && o.rcpts[to]/100 == 2 && !r.Sent() && !r.Unknown && o.slips == 0 {
 			t.Errorf("%s was taken and is reported as %s", to, outcome(r))
 		}
 		if o.slips > 0 && o.down {

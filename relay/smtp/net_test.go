@@ -255,7 +255,7 @@ func TestCloseBreaksOff(t *testing.T) {
 		c.Close()
 	}()
 	back, err := deliver(c, message("b@b.example"))
-	if err == nil || !back[0].Unknown {
-		t.Errorf("%v, unknown %v", err, back[0].Unknown)
+	if err == nil || !back[0].Results[0].Unknown {
+		t.Errorf("%v, unknown %v", err, back[0].Results[0].Unknown)
 	}
 }

@@ -26,6 +26,9 @@ const (
 // SMTP as we know it. Nothing that follows on the connection has a meaning then.
 var errProtocol = errors.New("protocol error")
 
+// errNoise is wrapped by the error of a reply that did not come when lines came that are no reply.
+var errNoise = errors.New("peer said what is no reply")
+
 // source is the read side of the connection below the buffer. It sets the deadline
 // once per reply and not at each read: a peer that sends a byte now and then gains
 // no time. A reply that is in the buffer already costs no system call.
@@ -164,7 +167,7 @@ func (p *partial) skip(b []byte) error {
 		p.noise = string(b[:min(len(b), 80)])
 	}
 	if p.skipped > maxSkipped {
-		return fmt.Errorf("%w: more than %d lines that are no reply, the first %q", errProtocol, maxSkipped, p.noise)
+		return fmt.Errorf("%w: more than %d times the %w: %q", errProtocol, maxSkipped, errNoise, p.noise)
 	}
 	return nil
 }
@@ -196,7 +199,7 @@ func (p *partial) interrupted(err error) error {
 	if p.skipped == 0 {
 		return err
 	}
-	return fmt.Errorf("%w (the peer said %q, which is no reply)", err, p.noise)
+	return fmt.Errorf("%w (%w: %q)", err, errNoise, p.noise)
 }
 
 // replyLine is one line of a reply; its text is only valid until the next read.

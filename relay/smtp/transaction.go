@@ -32,7 +32,6 @@ type Transaction struct {
 
 	Results  []Result  // one for each of Rcpts
 	Reply    Reply     // the reply to the body when it was taken
-	Unknown  bool      // the whole body may be with the peer, whose reply never came: it may be delivered twice
 	Started  time.Time // when the peer was free to begin with it; zero if it never was
 	Accepted time.Time // when the last reply to RCPT was in
 	Done     time.Time // when the last reply was in, or the failure
@@ -51,6 +50,14 @@ type Result struct {
 	Err   *Error // the failure; nil if the recipient was sent to or is Again
 	Reply Reply  // the reply that decided it; zero if there was none
 	Again bool   // no failure, and not counted as one: try it at once in another transaction
+
+	// Bystander: with Err, which is another recipient's answer that broke the dialogue. Try this one at once without the
+	// other, but not for ever: the next one may be no better.
+	Bystander bool
+
+	// Unknown: the peer may have taken the message for this recipient, who may get it twice if it is sent again. The body
+	// is with the peer, and the reply to it did not come or says neither yes nor no. Err says what came.
+	Unknown bool
 }
 
 // Sent reports whether the peer has taken the message for this recipient.
@@ -60,7 +67,7 @@ func (r *Result) Sent() bool { return r.Err == nil && !r.Again }
 func (t *Transaction) clear() {
 	t.Results = slices.Grow(t.Results[:0], len(t.Rcpts))[:len(t.Rcpts)]
 	clear(t.Results)
-	t.Reply, t.Unknown, t.ConnUse = Reply{}, false, 0
+	t.Reply, t.ConnUse = Reply{}, 0
 	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
 }
 

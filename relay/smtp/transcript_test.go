@@ -22,7 +22,7 @@ import (
 //	S! close
 //	---
 //	1 b@b.example sent 250
-//	1 unknown
+//	2 b@b.example temp end of data unknown
 //	error temp 421 RCPT
 //
 // In a body '|' is CRLF and '^' is a bare LF. Since all of it runs in a bubble
@@ -185,10 +185,11 @@ func describe(txs []*Transaction) []string {
 	var out []string
 	for i, tx := range txs {
 		for j, r := range tx.Rcpts {
-			out = append(out, fmt.Sprintf("%d %s %s", i+1, r.Addr, outcome(tx.Results[j])))
-		}
-		if tx.Unknown {
-			out = append(out, fmt.Sprintf("%d unknown", i+1))
+			line := fmt.Sprintf("%d %s %s", i+1, r.Addr, outcome(tx.Results[j]))
+			if tx.Results[j].Unknown {
+				line += " unknown"
+			}
+			out = append(out, line)
 		}
 	}
 	return out

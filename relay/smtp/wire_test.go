@@ -237,13 +237,16 @@ func message(rcpts ...string) *Transaction {
 }
 
 // outcome describes a result in a few words, for tables: "sent 250", "again",
-// "perm 550 RCPT", "temp EHLO", "local 5.3.4".
+// "perm 550 RCPT", "temp EHLO", "local 5.3.4", "temp 354 RCPT bystander".
 func outcome(r Result) string {
 	switch {
 	case r.Again:
 		return "again"
 	case r.Err == nil:
 		return fmt.Sprintf("sent %d", r.Reply.Code)
+	}
+	if r.Bystander {
+		return failure(r.Err) + " bystander"
 	}
 	return failure(r.Err)
 }
