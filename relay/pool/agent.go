@@ -193,6 +193,9 @@ func (a *agent) drop(err error) {
 	} else {
 		a.conn.Close()
 	}
+	if a.m.hosts.review(a.conn) {
+		a.m.log.Info("host loses what is pipelined behind a message, which is no longer done there", "host", a.peer, "for", noAheadFor)
+	}
 	a.conn = nil
 }
 

@@ -16,6 +16,7 @@ import (
 const (
 	hostDeadFor   = 15 * time.Minute   // a host that failed is tried last for so long
 	tlsBrokenFor  = 3 * 24 * time.Hour // a host whose handshake failed is spoken to in clear for so long (KumoMTA's figure)
+	noAheadFor    = 24 * time.Hour     // a host that loses what stands behind a body is spared it for so long
 	maxHostStates = 100_000
 )
 
@@ -30,6 +31,7 @@ type hosts struct {
 type hostState struct {
 	dead      time.Time // tried after the others until then
 	tlsBroken time.Time // no STARTTLS until then
+	noAhead   time.Time // no envelope behind a body until then
 }
 
 // order moves addresses that failed a moment ago to the end. Such addresses are the last resort, not forbidden.
@@ -52,11 +54,7 @@ func (h *hosts) order(plan []route.Address) []route.Address {
 // reach connects to one address and remembers what that teaches. A host whose TLS handshake failed is spoken to in clear,
 // because opportunistic TLS must never be the reason why mail does not arrive (RFC 7435).
 func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*smtp.Conn, error) {
-	if h.tlsBroken(a.AddrPort) {
-		clear := *cfg
-		clear.TLS = smtp.TLSNone
-		cfg = &clear
-	}
+	cfg = h.adapt(a.AddrPort, cfg)
 	conn, err := smtp.Dial(ctx, smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}, cfg)
 	if short(err) || familyless(err, a.AddrPort.Addr()) {
 		return nil, err // that says nothing about the host
@@ -88,11 +86,25 @@ func loops(conn *smtp.Conn, a route.Address, names ...string) error {
 	return &smtp.Error{Command: smtp.AtBanner, Enhanced: "4.4.6", Err: errOurselves, Lines: []string{errOurselves.Error()}}
 }
 
-// tlsBroken reports whether STARTTLS must not be tried at an address now.
-func (h *hosts) tlsBroken(a netip.AddrPort) bool {
+// adapt gives the settings for an address: cfg without the things that do not work there now.
+func (h *hosts) adapt(a netip.AddrPort, cfg *smtp.Config) *smtp.Config {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return time.Now().Before(h.state[a].tlsBroken)
+	s := h.state[a]
+	h.mu.Unlock()
+	out, now := *cfg, time.Now()
+	if now.Before(s.tlsBroken) {
+		out.TLS = smtp.TLSNone
+	}
+	out.NoLookAhead = out.NoLookAhead || now.Before(s.noAhead)
+	return &out
+}
+
+// review remembers what a connection that has ended showed about its host. It reports true for a new finding.
+func (h *hosts) review(conn *smtp.Conn) bool {
+	if conn.AheadLost() {
+		h.note(conn.Peer().AddrPort, hostState{noAhead: time.Now().Add(noAheadFor)})
+	}
+	return conn.AheadLost()
 }
 
 // note adds s to the state of an address; a zero time leaves the old mark.
@@ -112,6 +124,9 @@ func (h *hosts) note(a netip.AddrPort, s hostState) {
 	if s.tlsBroken.IsZero() {
 		s.tlsBroken = old.tlsBroken
 	}
+	if s.noAhead.IsZero() {
+		s.noAhead = old.noAhead
+	}
 	h.state[a] = s
 }
 
@@ -120,7 +135,7 @@ func (h *hosts) tend(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for a, s := range h.state {
-		if now.After(s.dead) && now.After(s.tlsBroken) {
+		if now.After(s.dead) && now.After(s.tlsBroken) && now.After(s.noAhead) {
 			delete(h.state, a)
 		}
 	}

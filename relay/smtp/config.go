@@ -151,6 +151,10 @@ type Config struct {
 	// mode the settings that make it lenient.
 	TLSConfig *tls.Config `toml:"-"`
 
+	// NoLookAhead keeps the next envelope back until the reply to a body has come. It is for hosts that lose what
+	// stands behind the end of a body: Conn.AheadLost tells which.
+	NoLookAhead bool `toml:"-"`
+
 	// Dial opens the TCP connection; nil for the net package's. It must honour
 	// ctx, which ends after Timeouts.Connect. It does not get the source addresses.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) `toml:"-"`

@@ -38,6 +38,7 @@ type Conn struct {
 	uses      int    // transactions begun
 	limit     int    // most transactions; 0 for no limit
 	lockstep  bool   // the peer says lines that are no reply, so no command goes out before the last is answered
+	noAhead   bool   // Config.NoLookAhead
 	aheadLost bool   // see AheadLost
 	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
 	closed    atomic.Bool
@@ -90,6 +91,10 @@ func (c *Conn) interrupts() bool {
 	}
 	return true
 }
+
+// AheadLost reports that the peer seems to have lost the envelope that was written behind the end of a body, although
+// it offers PIPELINING. The caller should remember it for the host: see Config.NoLookAhead.
+func (c *Conn) AheadLost() bool { return c.aheadLost }
 
 // Uses returns how many transactions have been begun on the connection.
 func (c *Conn) Uses() int { return c.uses }

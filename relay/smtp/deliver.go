@@ -14,6 +14,13 @@ const (
 	// lastWords is how long to wait for the last reply of a peer that has stopped
 	// reading.
 	lastWords = 5 * time.Second
+	// aheadPatience is how long to wait for the reply to a MAIL that was written behind a body. Some peers throw away
+	// what came with the end of the body, and then both sides wait. No message is charged when this wait ends, and the
+	// next connection, without look-ahead, waits as long as RFC 5321 wants.
+	aheadPatience = 1 * time.Minute
+	// aheadSilence is the silence after which a connection that ends at such a MAIL ended because of it: the peer saw no
+	// command and grew tired of waiting.
+	aheadSilence = 20 * time.Second
 )
 
 // delivery is one call of Deliver.
@@ -203,7 +210,11 @@ func (c *Conn) command(f *flight, out []byte) []byte {
 // hear reads the next reply f is owed.
 func (c *Conn) hear(f *flight) *Error {
 	at := f.commandName(f.heard)
-	r, err := c.rd.readReply(c.patience(at), f.until)
+	begin := time.Now()
+	r, err := c.rd.readReply(c.patience(f), f.until)
+	if f.early && at == AtMAIL && (err != nil || r.code == 421) && time.Since(begin) >= min(aheadSilence, c.timeouts.Mail) {
+		c.aheadLost = true
+	}
 	if err != nil {
 		if errors.Is(err, errNoise) {
 			f.accuse(f.heard)
@@ -218,11 +229,15 @@ func (c *Conn) hear(f *flight) *Error {
 	return broken
 }
 
-func (c *Conn) patience(at string) time.Duration {
-	switch at {
+// patience is how long to wait for the next reply f is owed.
+func (c *Conn) patience(f *flight) time.Duration {
+	switch f.commandName(f.heard) {
 	case AtRSET:
 		return c.timeouts.Reset
 	case AtMAIL:
+		if f.early {
+			return min(c.timeouts.Mail, aheadPatience)
+		}
 		return c.timeouts.Mail
 	case AtRCPT:
 		return c.timeouts.Rcpt
@@ -303,13 +318,14 @@ func (d *delivery) confirm(f *flight, broken *Error) *Error {
 // lookAhead takes the transaction whose envelope goes out behind the next body;
 // nil when there is none.
 func (d *delivery) lookAhead() *flight {
-	if !d.c.pipelining() || d.over || d.c.spent() {
+	if !d.c.pipelining() || d.c.noAhead || d.over || d.c.spent() {
 		return nil
 	}
 	d.ahead = d.prepare()
 	if d.ahead == nil || d.ahead.local() {
 		return nil
 	}
+	d.ahead.early = true
 	return d.ahead
 }
 

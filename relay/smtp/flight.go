@@ -19,6 +19,7 @@ type flight struct {
 	offered []int // indexes into tx.Rcpts of the recipients named to the peer
 	form    form
 	size    int64 // bytes that SIZE announces
+	early   bool  // the envelope was written behind the body before it
 	use     int   // number of the transaction on its connection: 1 for the first
 
 	written  int       // number of the next command to write

@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/relay/route"
+)
+
+// scripted is a site of one host whose connections are served by serve. It counts them.
+func (w *world) scripted(domain string, serve func(net.Conn)) *atomic.Int64 {
+	w.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { ln.Close() })
+	n := new(atomic.Int64)
+	go func() { // ends with the listener
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			n.Add(1)
+			go func() { // ends with its connection
+				defer nc.Close()
+				serve(nc)
+			}()
+		}
+	}()
+	ap := netip.MustParseAddrPort(ln.Addr().String())
+	w.route(domain, &route.Route{Domain: domain, Site: domain, Port: ap.Port(), Static: true,
+		Hosts: []route.Host{{Name: "mx." + domain, Addrs: []netip.Addr{ap.Addr()}}}})
+	return n
+}
+
+// forgetful takes all mail, but throws away what arrives together with the end of a body.
+func forgetful(nc net.Conn) {
+	fmt.Fprint(nc, "220 mx\r\n")
+	var in []byte
+	for buf := make([]byte, 64<<10); ; {
+		n, err := nc.Read(buf)
+		if err != nil {
+			return
+		}
+		in = append(in, buf[:n]...)
+		if bytes.Contains(in, []byte("\r\n.\r\n")) {
+			fmt.Fprint(nc, "250 taken\r\n")
+			in = nil
+		}
+		for line := range strings.Lines(string(in)) {
+			switch word, _, _ := strings.Cut(strings.TrimSpace(line), " "); word {
+			case "EHLO":
+				fmt.Fprint(nc, "250-mx\r\n250 PIPELINING\r\n")
+			case "MAIL", "RCPT":
+				fmt.Fprint(nc, "250 ok\r\n")
+			case "DATA":
+				fmt.Fprint(nc, "354 go\r\n")
+			default:
+				continue // the body, kept until its end has come
+			}
+			in = in[len(line):]
+		}
+	}
+}
+
+// A host that loses what is pipelined behind a body costs one wait, once: then everything goes over one connection.
+func TestAheadLostIsRemembered(t *testing.T) {
+	w := newWorldWith(t, quick(), time.Hour, 1, nil)
+	conns := w.scripted("x", forgetful)
+	for range 10 {
+		w.send("a@x")
+	}
+	w.drained()
+	if w.count("sent a@x") != 10 || len(w.happened()) != 10 {
+		t.Errorf("events %q", w.happened())
+	}
+	if n := conns.Load(); n > 3 {
+		t.Errorf("%d connections for 10 messages", n)
+	}
+}
