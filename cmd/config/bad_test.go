@@ -121,7 +121,7 @@ var badConfigs = []badConfig{
 	{"transport for the bounces", "[bounce]\ninject = 'smtp:[127.0.0.1]:25'\n", 2, "bounce.inject", `write the next hop alone: "[127.0.0.1]:25"`},
 	{"listener twice", "[milter]\nlisten = ['inet:127.0.0.1:8895',\n'inet:127.0.0.1:8895']\n", 3, "milter.listen[1]", "is milter.listen[0] again"},
 	{"listener twice by another name", "[milter]\nlisten = ['inet6:[::1]:8895',\n'inet:localhost:8895']\n", 3, "milter.listen[1]", "is milter.listen[0] again"},
-	{"listener on all addresses and on one", "[milter]\nlisten = ['inet:127.0.0.1:8895',\n'inet:0.0.0.0:8895']\n", 3, "milter.listen[1]", "is milter.listen[0] again"},
+	{"listener on all addresses and on one", "[milter]\nallow = ['192.0.2.0/24']\nlisten = ['inet:127.0.0.1:8895',\n'inet:0.0.0.0:8895']\n", 4, "milter.listen[1]", "is milter.listen[0] again"},
 	{"unix listener twice", "[milter]\nlisten = ['unix:/run/a',\n'local:/run/a']\n", 3, "milter.listen[1]", "is milter.listen[0] again"},
 	{"port too large", "[milter]\nlisten = ['inet:127.0.0.1:88950']\n", 2, "milter.listen[0]", "ports go to 65535"},
 	{"bounces into the milter", "[bounce]\ninject = '[127.0.0.1]:8895'\n", 2, "bounce.inject", "is our own milter port"},

