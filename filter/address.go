@@ -31,9 +31,9 @@ const (
 	faultLong    = "address too long"
 )
 
-// Address returns the path in the form that goes out (RFC 5321 section 4.1.2): without needless quoting, and without a dot
+// Canonical returns the path in the form that goes out (RFC 5321 section 4.1.2): without needless quoting, and without a dot
 // at the end. When the path cannot be used, fault says why. The null path is in order.
-func (c *Command) Address(utf8 bool) (addr, fault string) {
+func (c *Command) Canonical(utf8 bool) (addr, fault string) {
 	if c.Path == "" && !c.Bad {
 		return "", ""
 	}

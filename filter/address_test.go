@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAddress(t *testing.T) {
+func TestCanonical(t *testing.T) {
 	long := strings.Repeat("x", 65)
 	for _, tt := range []struct {
 		path string
@@ -62,7 +62,7 @@ func TestAddress(t *testing.T) {
 		{"ä@bücher.example", true, "ä@bücher.example"},
 		{"\xe4@b", true, "!address that is not UTF-8"},
 	} {
-		got, fault := (&Command{Path: tt.path}).Address(tt.utf8)
+		got, fault := (&Command{Path: tt.path}).Canonical(tt.utf8)
 		if fault != "" {
 			got = "!" + fault
 		}
@@ -70,7 +70,7 @@ func TestAddress(t *testing.T) {
 			t.Errorf("%.80q: %.80q, want %.80q", tt.path, got, tt.want)
 		}
 	}
-	if _, fault := (&Command{Path: "a@b", Bad: true}).Address(false); fault != "no end of the path" {
+	if _, fault := (&Command{Path: "a@b", Bad: true}).Canonical(false); fault != "no end of the path" {
 		t.Errorf("no end: %q", fault)
 	}
 }

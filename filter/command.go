@@ -10,7 +10,7 @@ type Command struct {
 }
 
 // ParseCommand takes an argument apart, as in "<a@b> KEY=value". A path without angle brackets is understood too,
-// because Sendmail's milter sends such. It judges nothing: see Address and Mail.
+// because Sendmail's milter sends such. It judges nothing: see Canonical and Mail.
 func ParseCommand(argument string) Command {
 	path, behind, ok := splitPath(argument)
 	return Command{Path: path, Params: strings.Fields(behind), Bad: !ok}

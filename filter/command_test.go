@@ -41,11 +41,11 @@ func FuzzParseCommand(f *testing.F) {
 	f.Add(`<"a.b\\c"@c.>`)
 	f.Fuzz(func(t *testing.T, argument string) {
 		c := ParseCommand(argument)
-		addr, fault := c.Address(true)
+		addr, fault := c.Canonical(true)
 		if fault == "" && strings.ContainsAny(addr, "\r\n\x00") {
 			t.Errorf("no fault found in %q", c.Path)
 		}
-		if again, fault2 := (&Command{Path: addr}).Address(true); fault == "" && (again != addr || fault2 != "") {
+		if again, fault2 := (&Command{Path: addr}).Canonical(true); fault == "" && (again != addr || fault2 != "") {
 			t.Errorf("%q becomes %q, and that %q (%s)", c.Path, addr, again, fault2)
 		}
 		// A recipient is named to the MTA as it was received.
@@ -74,6 +74,9 @@ func TestParametersOfMail(t *testing.T) {
 		{"RET=ALL", false, relay.Envelope{Ret: "ALL"}, 0},
 		{"ENVID=QQ+2B314159", true, relay.Envelope{EnvID: "QQ+2B314159"}, 0},
 		{"ENVID=a\rRCPT", false, relay.Envelope{}, 0},
+		{"ENVID=a+b", false, relay.Envelope{EnvID: "a+b"}, 0},
+		{"ENVID=ä", false, relay.Envelope{EnvID: "ä"}, 0},
+		{"ENVID=" + strings.Repeat("x", 101), false, relay.Envelope{EnvID: strings.Repeat("x", 101)}, 0},
 		{"SMTPUTF8", true, relay.Envelope{UTF8: true}, 0},
 		{"SMTPUTF8=1", false, relay.Envelope{UTF8: true}, 0},
 		{"AUTH=<>", true, relay.Envelope{}, 0},
@@ -94,13 +97,23 @@ func TestParametersOfRcpt(t *testing.T) {
 		ok    bool
 		want  relay.Rcpt
 	}{
+		{"NOTIFY=never", true, relay.Rcpt{Notify: "never"}},
+		{"NOTIFY=SUCCESS,NEVER", false, relay.Rcpt{Notify: "SUCCESS,NEVER"}},
+		{"NOTIFY=", false, relay.Rcpt{}},
+		{"ORCPT=j@example.net", false, relay.Rcpt{ORcpt: "j@example.net"}},
+		{"ORCPT=rfc822;j+x@example.net", false, relay.Rcpt{ORcpt: "rfc822;j+x@example.net"}},
+		{"ORCPT=rfc822;j=x@example.net", false, relay.Rcpt{ORcpt: "rfc822;j=x@example.net"}},
+		{"ORCPT=rfc822;" + strings.Repeat("j", 500), false, relay.Rcpt{ORcpt: "rfc822;" + strings.Repeat("j", 500)}},
+		{"ORCPT=utf-8;j\\x{FC}@example.net", true, relay.Rcpt{ORcpt: "utf-8;j\\x{FC}@example.net"}},
+		{"ORCPT=utf-8;jü@example.net", false, relay.Rcpt{ORcpt: "utf-8;jü@example.net"}},
+		{"ORCPT=rfc822;jü@example.net", false, relay.Rcpt{ORcpt: "rfc822;jü@example.net"}},
 		{"NOTIFY=SUCCESS,FAILURE", true, relay.Rcpt{Notify: "SUCCESS,FAILURE"}},
 		{"orcpt=rfc822;j+2Bx@example.net", true, relay.Rcpt{ORcpt: "rfc822;j+2Bx@example.net"}},
 		{"ORCPT=rfc822;a b", false, relay.Rcpt{}},
 		{"RRVS=2014-04-03T23:01:00Z", false, relay.Rcpt{}},
 	} {
 		var r relay.Rcpt
-		if ok := setRcptParam(&r, tt.param); ok != tt.ok || r != tt.want {
+		if ok := setRcptParam(&r, tt.param, false); ok != tt.ok || r != tt.want {
 			t.Errorf("%q: %v, %+v", tt.param, ok, r)
 		}
 	}

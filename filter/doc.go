@@ -21,7 +21,7 @@
 // header.
 //
 // Addresses go out in the form of RFC 5321, whatever the client wrote; what is no address there stays with the MTA (see
-// Command.Address). A message that is left for its form or for want of room is counted by its Cause.
+// Command.Canonical). A message that is left for its form or for want of room is counted by its Cause.
 //
 // Until Take returns the message, any doubt leaves it with the MTA. After that the message is ours.
 //

@@ -127,7 +127,7 @@ func (m *Mail) SetSender(c Command) {
 			return
 		}
 	}
-	addr, fault := c.Address(m.envelope.UTF8)
+	addr, fault := c.Canonical(m.envelope.UTF8)
 	if fault != "" {
 		m.leaveFor(CauseAddress, "sender: "+fault)
 	}
@@ -147,12 +147,12 @@ const rcptOverhead = 64
 func (m *Mail) AddRcpt(c Command, mailer string) {
 	r := recipient{path: c.Path}
 	for _, p := range c.Params {
-		if !setRcptParam(&r.Rcpt, p) {
+		if !setRcptParam(&r.Rcpt, p, m.envelope.UTF8) {
 			m.leaveFor(CauseParameter, leftParameter+strconv.Quote(p))
 			return
 		}
 	}
-	addr, fault := c.Address(m.envelope.UTF8)
+	addr, fault := c.Canonical(m.envelope.UTF8)
 	switch {
 	case fault == "" && addr == "":
 		fault = faultDomain

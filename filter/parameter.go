@@ -3,6 +3,7 @@ package filter
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace/relay"
 )
@@ -28,7 +29,7 @@ func setMailParam(e *relay.Envelope, o *Offer, p string) bool {
 		return e.Ret == "FULL" || e.Ret == "HDRS"
 	case "ENVID": // RFC 3461 section 4.4
 		e.EnvID = value
-		return true
+		return len(value) <= maxEnvID && isXtext(value)
 	case "SMTPUTF8": // RFC 6531 section 3.4
 		e.UTF8 = true
 		return value == ""
@@ -38,8 +39,15 @@ func setMailParam(e *relay.Envelope, o *Offer, p string) bool {
 	return false
 }
 
-// setRcptParam notes a parameter of RCPT and reports whether the message may still be taken.
-func setRcptParam(r *relay.Rcpt, p string) bool {
+// Longest values (RFC 3461 sections 4.4 and 4.2).
+const (
+	maxEnvID = 100
+	maxORcpt = 500
+)
+
+// setRcptParam notes a parameter of RCPT and reports whether the message may still be taken. international says that the
+// client asked for SMTPUTF8.
+func setRcptParam(r *relay.Rcpt, p string, international bool) bool {
 	key, value, _ := strings.Cut(p, "=")
 	if !printable(value) {
 		return false
@@ -47,13 +55,58 @@ func setRcptParam(r *relay.Rcpt, p string) bool {
 	switch strings.ToUpper(key) {
 	case "NOTIFY": // RFC 3461 section 4.1
 		r.Notify = value
-		return true
+		return isNotify(value)
 	case "ORCPT": // RFC 3461 section 4.2
 		r.ORcpt = value
-		return true
+		return isORcpt(value, international)
 	}
 	return false
 }
+
+// isNotify reports whether value is NEVER, or a list of conditions without it.
+func isNotify(value string) bool {
+	if strings.EqualFold(value, "NEVER") {
+		return true
+	}
+	for word := range strings.SplitSeq(strings.ToUpper(value), ",") {
+		if word != "SUCCESS" && word != "FAILURE" && word != "DELAY" {
+			return false
+		}
+	}
+	return true
+}
+
+// isORcpt reports whether value is an address type and an address that a receiver will read. Only with SMTPUTF8 may it have
+// UTF-8 (RFC 6533 section 3).
+func isORcpt(value string, international bool) bool {
+	kind, addr, found := strings.Cut(value, ";")
+	switch {
+	case !found || kind == "" || addr == "" || len(value) > maxORcpt || !utf8.ValidString(value):
+		return false
+	case strings.EqualFold(kind, "utf-8"):
+		return international || !hasEightBit([]byte(addr))
+	}
+	return isXtext(addr) || international && hasEightBit([]byte(addr))
+}
+
+// isXtext reports whether s is xtext (RFC 3461 section 4): printable ASCII, with "+" and two hexadecimal digits for any
+// other byte and for "+" and "=".
+func isXtext(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c <= ' ' || c >= 0x7f || c == '=':
+			return false
+		case c == '+':
+			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
+				return false
+			}
+			i += 2
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' }
 
 // printable reports whether RFC 5321 section 4.1.2 (or, with UTF-8, RFC 6531) allows value as that of a parameter.
 func printable(value string) bool {

@@ -48,7 +48,7 @@ func FuzzParseCommand(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if addr, fault := c.Address(true); fault == "" && strings.ContainsAny(addr, "\r\n\x00") {
+		if addr, fault := c.Canonical(true); fault == "" && strings.ContainsAny(addr, "\r\n\x00") {
 			t.Errorf("no fault found in %q", c.Path)
 		}
 		// What is deleted at the end must be what was received.
