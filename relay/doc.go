@@ -26,7 +26,7 @@
 // QueueState lists the changes that a queue's state may make.
 //
 // A node is busy while one goroutine owns it: that of a visit, of the sweep, or of the deferrals. A visit's node comes back by
-// Settle; the sweep and the deferrals link it, hand it back, or settle it as expired.
+// Settle; the deferrals link it or hand it back; the sweep hands it back or settles it as expired.
 //
 // # Imports
 //

@@ -21,6 +21,7 @@ type Handler struct {
 type policy struct {
 	retry    RetryConfig
 	handback HandbackConfig
+	since    time.Time // when it came into force
 }
 
 // NewHandler returns the output handler of m. The configurations have been validated.
@@ -30,9 +31,16 @@ func NewHandler(m *QueueMap, retry RetryConfig, handback HandbackConfig) *Handle
 	return h
 }
 
-// SetPolicy changes when nodes are visited again, given up and handed back. Nodes that wait already keep their due time.
-func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) {
-	h.policy.Store(&policy{retry: retry, handback: handback})
+// SetPolicy changes when nodes are visited again, given up and handed back. Nodes that wait already keep their due time. It
+// returns how many messages a shorter lifetime has made overdue: each expires with its next visit that fails.
+func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) (overdue int) {
+	now := time.Now()
+	old := h.policy.Load()
+	if old != nil && retry.Lifetime < old.retry.Lifetime {
+		overdue = h.queues.between(now, old.retry, retry)
+	}
+	h.policy.Store(&policy{retry: retry, handback: handback, since: now})
+	return overdue
 }
 
 func (h *Handler) retry() RetryConfig       { return h.policy.Load().retry }
@@ -77,44 +85,42 @@ func (h *Handler) Lined() int { return h.queues.line.Len() }
 func (h *Handler) wake(n *Node) {
 	h.queues.undefer(n)
 	now := time.Now()
-	switch {
-	case h.overdue(n, now):
-		h.giveUp(n)
-	case h.handback().After > 0 && h.handback().reached(n, now):
+	if h.handback().After > 0 && h.handback().reached(n, now) {
 		h.handBack(n)
-	default:
-		h.queues.link(n)
+		return
 	}
+	h.queues.link(n) // also at the end of its life: it expires with a visit that fails, and not without one
 }
 
+// overdue reports whether n is at the end of its life at now. Its next visit is its last.
 func (h *Handler) overdue(n *Node, now time.Time) bool {
 	return !now.Before(h.retry().expires(n.Message))
 }
 
-// postpone makes n, which is in no queue, wait for its Due, or for the end of its life or its hand-back if that comes first.
+// postpone makes n, which is in no queue, wait for its Due, or for the end of its life or its hand-back if that comes first
+// and is still to come.
 func (h *Handler) postpone(n *Node) {
-	end := h.retry().expires(n.Message)
-	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
-		end = earlier(end, n.Message.ageFrom().Add(after))
+	now, due := time.Now(), n.Due
+	bring := func(end time.Time) {
+		if end.After(now) && end.Before(due) {
+			due = end
+		}
 	}
-	h.queues.deferUntil(n, earlier(n.Due, end))
+	bring(h.retry().expires(n.Message))
+	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
+		bring(n.Message.ageFrom().Add(after))
+	}
+	h.queues.deferUntil(n, due)
 	h.deferrals.Defer(n)
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// giveUp settles a node that waited longer than its lifetime without being visited. It belongs to no queue, or is busy in one.
+// giveUp settles an overdue node whose receiver was tried in vain, though not with this node. It is busy in its queue.
 func (h *Handler) giveUp(n *Node) {
 	why := n.Reason
 	if why == "" {
 		why = "no delivery attempt was possible"
 	}
-	v := &Visit{Node: n, Relay: "none", Began: time.Now()}
+	v := &Visit{Node: n, Relay: noRelay, Began: time.Now()}
 	v.Ended = v.Began
 	for _, r := range n.Rcpts {
 		v.Fates = append(v.Fates, Fate{Rcpt: r, Outcome: Expired, Reply: smtp.Reply{
@@ -124,8 +130,8 @@ func (h *Handler) giveUp(n *Node) {
 	h.Settle(v)
 }
 
-// sweepEvery looks for nodes that wait too long in queues that nobody carries, because each node must expire in every state
-// (promise P5). It walks over all waiting nodes, at most once a minute.
+// sweepEvery looks for nodes that wait too long in queues that nobody carries, because a node must also expire when its
+// receiver can never be reached (promise P5). It walks over all waiting nodes, at most once a minute.
 func (h *Handler) sweepEvery(ctx context.Context) {
 	tick := time.NewTicker(max(min(h.sweepPeriod(), time.Minute), time.Second))
 	defer tick.Stop()
@@ -149,8 +155,9 @@ func (h *Handler) sweepPeriod() time.Duration {
 
 // sweep expires or hands back, shard by shard, the nodes that have waited in a queue for too long.
 func (h *Handler) sweep(now time.Time) {
+	healthy := h.queues.healthy()
 	for i := range h.queues.shards {
-		expired, back := h.overdueIn(&h.queues.shards[i], now)
+		expired, back := h.overdueIn(&h.queues.shards[i], now, healthy)
 		for _, n := range expired {
 			h.giveUp(n)
 		}
@@ -160,8 +167,8 @@ func (h *Handler) sweep(now time.Time) {
 	}
 }
 
-// overdueIn takes the overdue nodes out of a shard's queues; they are busy then.
-func (h *Handler) overdueIn(s *shard, now time.Time) (expired, back []*Node) {
+// overdueIn takes the overdue nodes out of a shard's queues; they are busy then. healthy says that DNS answers.
+func (h *Handler) overdueIn(s *shard, now time.Time, healthy bool) (expired, back []*Node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, siblings := range s.queues {
@@ -169,7 +176,7 @@ func (h *Handler) overdueIn(s *shard, now time.Time) (expired, back []*Node) {
 			for n := q.head; n != nil; {
 				next := n.next
 				switch {
-				case h.overdue(n, now):
+				case h.outlived(n, q, now, healthy):
 					n.noteReason(q)
 					q.unlink(n)
 					expired = append(expired, n)
@@ -194,6 +201,6 @@ func (n *Node) noteReason(q *Queue) {
 // handBack moves a busy node to the queue for our own MTA.
 func (h *Handler) handBack(n *Node) {
 	h.queues.unbind(n, stateNew, func() { n.Class, n.handback, n.Due = ClassInject, true, time.Time{} })
-	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: "none"})
+	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: noRelay})
 	h.queues.link(n)
 }

@@ -42,10 +42,13 @@ type Deps struct {
 	Journal  Journal
 	Listener Listener            // is told of every event, after the journal
 	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
+	Healthy  func() bool         // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
 	Domain   func(string) string // the queue's name for a recipient's domain; nil: the domain as it is spelled
 }
 
 type shard struct {
+	healthy func() bool // QueueMap.healthy
+
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
 	deferred map[Key]int      // nodes that wait in the Deferrals
@@ -68,6 +71,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	order, _ := ParseOrder(cfg.Order)
 	m := &QueueMap{cfg: cfg, deps: deps, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(), seed: maphash.MakeSeed()}
 	for i := range m.shards {
+		m.shards[i].healthy = m.healthy
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
 		m.messages[i].byID = make(map[ID]*Message)

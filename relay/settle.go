@@ -58,14 +58,14 @@ func (h *Handler) limitRequeues(v *Visit) {
 func (f Fate) requeued() bool { return f.Outcome == Again && !f.Untried }
 
 // decide corrects the outcome by what the visit cannot know: a message sent to our own MTA is handed back, and a recipient
-// deferred beyond the end of its life has expired. One that our MTA must have back does not expire here: nobody has tried to
-// deliver it yet.
+// deferred by a visit that began at the end of its life, or later, has expired. A visit that reached nobody while DNS does not
+// answer is no attempt. A recipient that our MTA must have back does not expire here: nobody has tried to deliver it yet.
 func (h *Handler) decide(v *Visit, f *Fate) {
 	n := v.Node
 	switch {
 	case f.Outcome == Sent && n.handback:
 		f.Outcome = HandedBack
-	case f.Outcome == Deferred && !f.Unfit && h.overdue(n, v.Ended):
+	case f.Outcome == Deferred && !f.Unfit && h.overdue(n, v.Began) && (v.Relay != noRelay || h.queues.healthy()):
 		f.Outcome = Expired
 	}
 }

@@ -102,7 +102,7 @@ func (s *stage) do(command string) string {
 	name, rest, _ := strings.Cut(command, " ")
 	commands := map[string]func(string){
 		"config": s.doConfig, "receiver": s.doReceiver, "close": s.doClose, "open": s.doOpen,
-		"offer": s.doOffer, "wait": s.doWait, "show": s.doShow,
+		"offer": s.doOffer, "restore": s.doRestore, "lifetime": s.doLifetime, "wait": s.doWait, "show": s.doShow,
 	}
 	run, ok := commands[name]
 	if !ok {
@@ -189,8 +189,23 @@ func (s *stage) doClose(args string) {
 	f := strings.SplitN(args, " ", 3)
 	r := s.site(f[0])
 	d := s.duration(f[1])
-	r.closed = WaitFor(ReasonSite, f[0], f[2], time.Now().Add(d))
-	time.AfterFunc(d, func() { s.doOpen(f[0]) })
+	why := WaitFor(ReasonSite, f[0], f[2], time.Now().Add(d))
+	s.mu.Lock()
+	r.closed = why
+	s.mu.Unlock()
+	for range r.line.Len() { // it was closed before: it was tried again, in vain
+		q := r.line.Pick()
+		q.Resume()
+		r.line.Park(q, why)
+	}
+	time.AfterFunc(d, func() {
+		s.mu.Lock()
+		open := r.closed == why
+		s.mu.Unlock()
+		if open {
+			s.doOpen(f[0])
+		}
+	})
 }
 
 // doOpen opens a site that was closed; queues that waited for it are in line again.
@@ -215,6 +230,25 @@ func (s *stage) doOffer(args string) {
 	if err := s.heart.Accept(m); err != nil {
 		s.say("refused %s: %v", f[0], err)
 	}
+}
+
+// doRestore brings a message back that was taken some time before the beginning: restore A 49h a@x b@y.
+func (s *stage) doRestore(args string) {
+	f := strings.Fields(args)
+	m := testMessage(f[2:]...)
+	m.QueueID, m.Arrived = f[0], time.Now().Add(-s.duration(f[1]))
+	s.names[f[0]] = m
+	saved := Saved{Message: m}
+	for i := range m.Rcpts {
+		saved.Nodes = append(saved.Nodes, SavedNode{Index: i, Rcpts: []int{i}})
+	}
+	s.heart.Restore(saved, s.h)
+}
+
+// doLifetime changes retry.lifetime, as a reload does.
+func (s *stage) doLifetime(args string) {
+	s.retry.Lifetime = s.duration(args)
+	s.say("messages overdue by that: %d", s.h.SetPolicy(s.retry, s.handback))
 }
 
 // doWait lets time pass.
@@ -311,6 +345,8 @@ func (s *stage) Event(e *Event) {
 	switch e.Kind {
 	case EventTaken:
 		s.say("taken %s, nodes: %d", name, len(e.Message.Nodes))
+	case EventRestored:
+		s.say("restored %s, nodes: %d", name, len(e.Message.Nodes))
 	case EventSettled:
 		s.say("settled %s %s: %s (%s)", name, e.Message.Rcpts[e.Rcpt].Addr, e.Outcome, e.Reply)
 	case EventDeferred:

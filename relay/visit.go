@@ -7,6 +7,9 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
+// noRelay is the relay of a visit that reached no host.
+const noRelay = "none"
+
 // Visit is one attempt to deliver a node. It holds the node, alone, until Handler.Settle.
 type Visit struct {
 	Node *Node
@@ -35,7 +38,7 @@ func (h *Handler) Visit(q *Queue) *Visit {
 }
 
 func newVisit(n *Node) *Visit {
-	return &Visit{Node: n, Began: time.Now(), Relay: "none"}
+	return &Visit{Node: n, Began: time.Now(), Relay: noRelay}
 }
 
 // Begin makes the journal record that v is about to be sent, and with it its companions: the nodes of the same message

@@ -96,7 +96,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
 	d.queues = relay.NewQueueMap(cfg.Queue, relay.Deps{
-		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Domain: domainKey,
+		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Healthy: d.resolver.Healthy, Domain: domainKey,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
 	if d.pool, err = newPool(cfg, files.channels, d.handler, d.resolver, log.Named("pool")); err != nil {
@@ -247,7 +247,9 @@ func (d *Daemon) Reload(next *config.Config) error {
 		logWarnings(cfg, own, d.log)
 	}
 	d.intake.Reload(f, cfg.Mode)
-	d.handler.SetPolicy(cfg.Retry, cfg.Handback)
+	if n := d.handler.SetPolicy(cfg.Retry, cfg.Handback); n > 0 {
+		d.log.Warn("retry.lifetime is shorter than messages are old that wait: each is returned after its next attempt that fails", "messages", n)
+	}
 	d.pool.SetSMTP(cfg.Wire())
 	d.log.SetLevel(cfg.Log.LogLevel())
 	d.cfg = cfg

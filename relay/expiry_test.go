@@ -1,0 +1,56 @@
+package relay
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestNothingExpiresUntried: what holds mail up and is not the receiver's expires nothing, however long it lasts; what is the
+// receiver's does, after it was tried again.
+func TestNothingExpiresUntried(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		kind    ReasonKind
+		timed   bool
+		healthy bool
+		expires bool
+	}{
+		{"a dead site", ReasonSite, true, true, true},
+		{"a domain that DNS cannot tell", ReasonDNS, true, true, true},
+		{"an outage of DNS", ReasonDNS, true, false, false},
+		{"a lookup under way", ReasonDNS, false, true, false},
+		{"a full disk", ReasonJournal, false, true, false},
+		{"the turns of others", ReasonConnection, false, true, false},
+		{"nothing at all", ReasonNone, false, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+				x.deps.Healthy = func() bool { return tt.healthy }
+				if err := x.Accept(testMessage("a@x")); err != nil {
+					t.Fatal(err)
+				}
+				q := x.line.Pick()
+				until := func() time.Time {
+					if !tt.timed {
+						return time.Time{}
+					}
+					return time.Now().Add(30 * time.Minute)
+				}
+				q.Claim(WaitFor(tt.kind, "x", tt.name, until()))
+				for i := range 8 { // it is tried each half an hour
+					x.h.sweep(time.Now())
+					if i <= 1 && x.rec.count("expired a@x") > 0 {
+						t.Fatalf("expired after %d tries, before one at the end of its life", i)
+					}
+					time.Sleep(30 * time.Minute)
+					q.Wait(WaitFor(tt.kind, "x", tt.name, until()))
+				}
+				if got := x.rec.count("expired a@x") == 1; got != tt.expires {
+					t.Errorf("expired: %v", got)
+				}
+			})
+		})
+	}
+}
