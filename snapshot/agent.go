@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -15,8 +14,6 @@ import (
 const (
 	// epochBits is the part of a message id that counts within one start of the daemon.
 	epochBits = 40
-	// maxWaiting is the longest a take waits to get into a commit.
-	maxWaiting = 20 * time.Second
 	// manySegments is so many that a snapshot is taken at once: a daemon that ends again and again before its first snapshot
 	// would fill the disk with segments.
 	manySegments = 16
@@ -26,17 +23,18 @@ const (
 // façade: the ledger holds the state, the writer writes the journal, the keeper writes snapshots. Its methods may be called
 // from any goroutine.
 type Agent struct {
-	cfg    Config
-	log    hclog.Logger
-	fs     fileSystem
-	lock   *dirLock
-	ids    atomic.Uint64
-	count  counts
-	book   *ledger
-	writer *writer
-	keeper *keeper
-	found  atomic.Pointer[survey] // what Open found, until Recover reads it
-	kept   map[string][]byte      // what the last start kept; never changed
+	cfg     Config
+	log     hclog.Logger
+	fs      fileSystem
+	lock    *dirLock
+	ids     atomic.Uint64
+	count   counts
+	waiting atomic.Int32 // takes that wait for the writer
+	book    *ledger
+	writer  *writer
+	keeper  *keeper
+	found   atomic.Pointer[survey] // what Open found, until Recover reads it
+	kept    map[string][]byte      // what the last start kept; never changed
 }
 
 var _ relay.Journal = (*Agent)(nil)
@@ -46,46 +44,34 @@ var _ relay.Journal = (*Agent)(nil)
 func (a *Agent) NewID() relay.ID { return relay.ID(a.ids.Add(1)) }
 
 // Take implements relay.Journal: it returns nil when m is as safe as Config.Ack says. After an error the message stays with
-// the MTA: it is not in the journal, or only in a part that recovery leaves out. Take runs on the door's goroutine, writes m's
-// record into the commit in the making, and waits for the writer; doors that wait together share one fsync.
+// the MTA: it is not in the journal, or only in a part that recovery leaves out, or as one that is done. Take runs on the
+// door's goroutine, writes m's record into the commit in the making, and waits for the writer; doors that wait together share
+// one fsync. While that is overdue, takes are refused with ErrBusy.
 func (a *Agent) Take(m *relay.Message) error {
-	b, err := a.admit(m)
-	if err != nil {
+	if err := a.secure(m); err != nil {
 		return fmt.Errorf("take %s: %w", m.ID, err)
-	}
-	if a.cfg.Ack == AckMemory {
-		return nil
-	}
-	<-b.done
-	if b.err != nil {
-		return fmt.Errorf("take %s: %w", m.ID, b.err)
 	}
 	return nil
 }
 
-// admit puts m into the next commit that has room. It waits at most maxWaiting: the MTA hangs up on a door that does not answer,
-// and offers the message again.
-func (a *Agent) admit(m *relay.Message) (*batch, error) {
+// secure is Take without the id in its error.
+func (a *Agent) secure(m *relay.Message) error {
 	if err := fits(m); err != nil {
-		return nil, err
+		return err
 	}
-	var late <-chan time.Time
-	for {
+	if a.cfg.Ack == AckMemory {
 		b, ok, err := a.book.record(m)
-		if err != nil || ok {
-			return b, err
-		}
-		if late == nil {
-			t := time.NewTimer(maxWaiting)
-			defer t.Stop()
-			late = t.C
-		}
-		select {
-		case <-b.sealed:
-		case <-late:
-			return nil, ErrBusy
+		if b == nil || ok {
+			return err
 		}
 	}
+	p := a.waitPatiently()
+	defer p.stop()
+	b, err := p.admit(m)
+	if err != nil || a.cfg.Ack == AckMemory {
+		return err
+	}
+	return p.conclude(b, m)
 }
 
 // fits refuses what no frame can hold. A recipient costs at most about a kilobyte beside the message's own size.

@@ -20,12 +20,16 @@ func (l *ledger) activate(next *segment, limit uint64) {
 func (l *ledger) answer(b *batch) {
 	l.mu.Lock()
 	rcpts := 0
+	takes := 0
 	for _, e := range b.takes {
-		e.acked = true
-		rcpts += len(e.msg.Rcpts)
+		if !e.refused {
+			e.acked = true
+			takes++
+			rcpts += len(e.msg.Rcpts)
+		}
 	}
 	l.mu.Unlock()
-	l.count.takes.Add(int64(len(b.takes)))
+	l.count.takes.Add(int64(takes))
 	l.count.rcpts.Add(int64(rcpts))
 	b.conclude(nil)
 }

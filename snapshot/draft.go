@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,8 @@ import (
 type draft struct {
 	cfg   *Config
 	bell  *bell
-	epoch uint64 // of this start
+	clock workClock // of the writer
+	epoch uint64    // of this start
 
 	// unwritable is why nothing can be recorded now, not even an outcome; nil: it can. The writer goroutine writes it, and it
 	// is read without mu: a handler asks before each visit.
@@ -75,6 +77,14 @@ func (d *draft) refusal() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.blocked
+}
+
+// overdue is why no message is taken although the journal can be written: the disk does not answer. It needs no lock.
+func (d *draft) overdue() error {
+	if late := d.clock.overdue(); late > 0 {
+		return fmt.Errorf("%w: the disk has not answered for %s", ErrBusy, late.Truncate(time.Second))
+	}
+	return nil
 }
 
 // noteUnwritable notes when not even outcomes can be recorded: the segment is broken, or has no room left for the commit

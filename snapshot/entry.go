@@ -15,6 +15,7 @@ type entry struct {
 	acked     bool     // its door has been told that the message is taken
 	waits     bool     // some node of it may have a waits record
 	gone      bool
+	refused   bool   // its door has been told that the message is not taken, although its record may be there
 	prev, nxt *entry // the others in at.seg.live
 }
 

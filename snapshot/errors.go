@@ -17,8 +17,8 @@ var (
 	ErrMissing = errors.New("missing")
 	// ErrClosed is returned by Take, Flush and WriteSnapshot after Close.
 	ErrClosed = errors.New("journal is closed")
-	// ErrBusy is returned by Take when the disk is so slow that the message has found no room in a commit for 20 s. The MTA
-	// keeps it.
+	// ErrBusy is returned by Take while a commit is overdue: the disk has not answered for 2 s. It is returned at once to new
+	// takes, soon to all but 20 of those that wait, and to these after 20 s. The MTA keeps the message.
 	ErrBusy = errors.New("journal is behind")
 	// ErrTooLarge is returned by Take for a message that no segment can hold: over 1 GiB.
 	ErrTooLarge = errors.New("message too large for the journal")

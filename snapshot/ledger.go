@@ -55,6 +55,11 @@ func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
 		return nil, false, fmt.Errorf("id %s is in the journal already", m.ID)
 	}
 	b := l.next
+	if l.cfg.Ack != AckMemory || len(b.buf) >= l.cfg.Journal.CommitBytes {
+		if err := l.overdue(); err != nil {
+			return nil, false, err
+		}
+	}
 	if len(b.buf) >= l.cfg.Journal.CommitBytes {
 		l.bell.ring()
 		return b, false, nil
@@ -114,6 +119,29 @@ func (l *ledger) recordGone(id relay.ID) {
 	}
 	l.bell.ringLater()
 	l.erase(e)
+}
+
+// takeBack takes a message back whose door has lost its patience: the MTA keeps it. Its record may become durable all the
+// same, so all of its recipients are marked done, and the MTA counts as having heard, which leaves nothing to name. A crash
+// before these marks are durable brings it back as a message the MTA may offer again. takeBack reports false when the message
+// is taken, or its commit has failed: the door is told in a moment.
+func (l *ledger) takeBack(id relay.ID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if e == nil || e.acked {
+		return false
+	}
+	for i := range e.msg.Rcpts {
+		l.markDone(e, i)
+	}
+	if l.doubts.hear(id) {
+		l.next.marks = format.AppendHeard(l.next.marks, uint64(id))
+	}
+	l.bell.ringLater()
+	l.erase(e)
+	e.refused = true
+	return true
 }
 
 // erase drops e, whose recipients are all marked done. mu is held.

@@ -69,7 +69,7 @@ func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
 	a.ids.Store((v.epoch + 1) << epochBits)
 	call := newBell(cfg.Journal.CommitInterval)
 	a.book = &ledger{
-		draft: draft{cfg: &a.cfg, bell: call, epoch: v.epoch + 1, newest: v.newest}, count: &a.count,
+		draft: draft{cfg: &a.cfg, bell: call, clock: workClock{base: time.Now()}, epoch: v.epoch + 1, newest: v.newest}, count: &a.count,
 		segs: v.inRAM(), entries: make(map[relay.ID]*entry), doubts: newDoubts(),
 	}
 	t := &tape{fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count}

@@ -49,14 +49,19 @@ func (a *Agent) Status() Status {
 	if r := a.keeper.recovered.Load(); r != nil {
 		s.Recovered, s.Recovery = true, *r
 	}
+	if err := a.Blocked(); err != nil {
+		s.Blocked = err.Error()
+	}
 	a.book.mu.Lock()
 	defer a.book.mu.Unlock()
 	s.Segments, s.Messages = len(a.book.segs), len(a.book.entries)
-	if a.book.blocked != nil {
-		s.Blocked = a.book.blocked.Error()
-	}
 	return s
 }
 
 // Blocked returns why nothing is taken now, or nil.
-func (a *Agent) Blocked() error { return a.book.refusal() }
+func (a *Agent) Blocked() error {
+	if err := a.book.refusal(); err != nil {
+		return err
+	}
+	return a.book.overdue()
+}

@@ -32,18 +32,25 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.bell.now:
-			w.commit(false)
+			w.timed(func() { w.commit(false) })
 		case <-w.bell.late.C:
-			w.commit(false)
+			w.timed(func() { w.commit(false) })
 		case <-pulse.C:
-			w.pulse()
+			w.timed(w.pulse)
 		case reply := <-w.flushes:
-			reply <- w.commitAll()
+			w.timed(func() { reply <- w.commitAll() }) // has room for one
 		case <-w.quit:
 			w.tape.stop()
 			return
 		}
 	}
+}
+
+// timed does a piece of work while the clock runs.
+func (w *writer) timed(work func()) {
+	w.book.clock.punchIn()
+	work()
+	w.book.clock.punchOut()
 }
 
 // stop ends the goroutine and waits for it. Nothing may be recorded any more.
