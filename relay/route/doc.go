@@ -38,7 +38,7 @@
 // look the name server has usually found out.
 //
 // Questions share a few UDP sockets, so that thousands of questions need no
-// thousands of descriptors, and go out 50 µs apart, because a name server on the
+// thousands of descriptors, and go out 20 µs apart, because a name server on the
 // same machine has room for a few hundred unread packets.
 //
 // # Answers that may bounce mail

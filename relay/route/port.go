@@ -224,7 +224,7 @@ type metre struct {
 }
 
 const (
-	spacing = 50 * time.Microsecond // between two questions
+	spacing = 20 * time.Microsecond // between two questions: a whole window goes out within half of least
 	burst   = 64 * spacing          // as many go out at once
 )
 

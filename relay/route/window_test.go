@@ -93,21 +93,29 @@ func TestSilentHostsStepAside(t *testing.T) {
 	})
 }
 
-// TestLivingNameBehindDeadOnesForReal does the same through sockets.
+// TestLivingNameBehindDeadOnesForReal does the same through sockets, where the
+// name server and everybody else on the machine want the processor too: the best
+// of five runs counts.
 func TestLivingNameBehindDeadOnesForReal(t *testing.T) {
 	s := dns.Start(t, "good.test. MX 10 mx.good.test.\nmx.good.test. A 192.0.2.1\n")
 	s.Fault("*.dead.test.", dns.Fault{Kind: dns.Timeout})
-	cfg := Config{Servers: []string{s.Addr()}}
-	r := startResolver(t, cfg, nil)
-	for i := range 10_000 {
-		r.Want(fmt.Sprintf("d%d.dead.test", i))
+	best := time.Hour
+	for i := 0; i < 5 && best > soonest; i++ {
+		r := startResolver(t, Config{Servers: []string{s.Addr()}}, nil)
+		for i := range 10_000 {
+			r.Want(fmt.Sprintf("d%d.dead.test", i))
+		}
+		took := findOne(t, r, "good.test")
+		r.Stop()
+		ports := len(r.ex.(*client).list.Load().servers[0].ports)
+		asked, _ := s.Total()
+		t.Logf("known after %v; the server has read %d questions so far", took, asked)
+		if ports != 0 {
+			t.Errorf("%d sockets left", ports)
+		}
+		best = min(best, took)
 	}
-	took := findOne(t, r, "good.test")
-	asked, _ := s.Total()
-	t.Logf("known after %v; the server has read %d questions", took, asked)
-	// The bound of the bubble, soonest, says what the resolver does. A machine that is busy with other tests adds to it here;
-	// one name after the other would take minutes.
-	if took > 10*soonest {
-		t.Errorf("took %v", took)
+	if best > soonest {
+		t.Errorf("took %v", best)
 	}
 }
