@@ -43,9 +43,11 @@ type answer struct {
 	null  bool         // of an MX question: the null MX of RFC 7505
 	addrs []netip.Addr // of an A or AAAA question: at most MaxAddrs
 	ttl   time.Duration
-	chain []string // names that turned out to be aliases
-	next  string   // where the chain goes on, for kind alias
-	why   string   // for people, when kind is soft
+	chain []string       // names that turned out to be aliases
+	next  string         // where the chain goes on, for kind alias
+	of    question       // what was asked
+	from  netip.AddrPort // of whom
+	why   string         // what happened, when kind is soft
 }
 
 // mxRecord is one usable MX record: the host is normalised.
@@ -74,7 +76,7 @@ func (q question) matches(m *dns.Msg) bool {
 // read takes the records that answer q from a reply.
 func (q question) read(m *dns.Msg) answer {
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
-		return softAnswer(failing, "name server says "+rcodeText(m.Rcode))
+		return softAnswer(failing, rcodeText(m.Rcode))
 	}
 	a := answer{ttl: maxTTL}
 	owner, ok := a.follow(q.name, m.Answer)
@@ -216,7 +218,7 @@ func (a answer) negative(owner string, m *dns.Msg) answer {
 		a.kind = noName
 	case soa == nil && referred:
 		// If this were believed, mail would go to the domain's web server.
-		return softAnswer(failing, "name server does not recurse")
+		return softAnswer(failing, "the name server does not recurse")
 	case soa == nil && len(a.chain) > 0:
 		if checkName(owner) != nil {
 			return softAnswer(broken, "CNAME to something that is no host name")
@@ -251,6 +253,23 @@ func soaTTL(soa *dns.SOA) time.Duration {
 	return min(ttlOf(soa), seconds(soa.Minttl))
 }
 
+// where says what was asked, and of whom.
+func (a *answer) where() string {
+	s := dns.TypeToString[a.of.qtype] + " lookup of " + a.of.name
+	if a.from.IsValid() {
+		s += " at name server " + serverText(a.from)
+	}
+	return s
+}
+
+// serverText names a name server, without the port that all have.
+func serverText(a netip.AddrPort) string {
+	if a.Port() == 53 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
 // join continues an alias with the answer about its target.
 func (a answer) join(b answer) answer {
 	if b.kind.soft() {
@@ -259,7 +278,7 @@ func (a answer) join(b answer) answer {
 	b.ttl = min(a.ttl, b.ttl)
 	b.chain = append(slices.Clone(a.chain), b.chain...)
 	if len(b.chain) > maxChain || slices.Contains(b.chain, b.next) && b.next != "" {
-		return softAnswer(broken, "CNAME loop or chain of more than 10")
+		return answer{kind: broken, why: "CNAME loop or chain of more than 10", of: a.of, from: b.from}
 	}
 	return b
 }

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -175,7 +176,7 @@ type packets struct {
 func (p *packets) exchange(_ context.Context, qs []question, _ patience) []answer {
 	p.queries += len(qs)
 	b := newBatch(qs)
-	b.begin(time.Second)
+	b.begin(netip.AddrPort{}, time.Second)
 	for i := range qs {
 		raw := slices.Clone(p.bytes)
 		if len(raw) >= 2 {

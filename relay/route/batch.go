@@ -3,10 +3,12 @@ package route
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -30,7 +32,8 @@ type batch struct {
 	plain    []bool // ask without EDNS: the server knows none
 	state    []state
 	answers  []answer
-	heard    bool // the server of this try has replied to something
+	heard    bool           // the server of this try has replied to something
+	server   netip.AddrPort // of this try
 
 	mail   chan []byte // packets that a port received for it
 	broken chan error  // the port of this try has failed
@@ -47,7 +50,7 @@ func newBatch(qs []question) *batch {
 		broken:  make(chan error, 1),
 	}
 	for i := range b.answers {
-		b.answers[i] = softAnswer(silent, "no answer from the name server")
+		b.answers[i] = answer{kind: silent, why: "not asked yet", of: qs[i]}
 	}
 	return b
 }
@@ -90,8 +93,8 @@ func (b *batch) listen(ctx context.Context) {
 
 // begin starts a try. Every question that is not settled is asked anew, under a new
 // id: a late reply to the try before must not count for the next server.
-func (b *batch) begin(try time.Duration) {
-	b.deadline, b.heard = time.Now().Add(try), false
+func (b *batch) begin(server netip.AddrPort, try time.Duration) {
+	b.deadline, b.heard, b.server = time.Now().Add(try), false, server
 	select {
 	case <-b.broken: // of the try before
 	default:
@@ -193,6 +196,7 @@ func (b *batch) asked(m *dns.Msg) int {
 // word: the next try asks another server.
 func (b *batch) resolve(i int, m *dns.Msg) {
 	b.answers[i] = b.qs[i].read(m)
+	b.answers[i].of, b.answers[i].from = b.qs[i], b.server
 	b.state[i] = settled
 	if b.answers[i].kind == failing {
 		b.state[i] = useless
@@ -209,7 +213,25 @@ func (b *batch) give(err error) {
 	for i := range b.state {
 		if b.state[i] == asking {
 			b.state[i] = useless
-			b.answers[i] = softAnswer(failing, "name server cannot be reached")
+			b.answers[i] = answer{kind: failing, why: networkText(err), of: b.qs[i], from: b.server}
+		}
+	}
+}
+
+// networkText is an error of the socket in the words of the system.
+func networkText(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return "the name server cannot be asked"
+}
+
+// sign says how long nothing came, and of whom it was wanted last.
+func (b *batch) sign(waited time.Duration) {
+	for i := range b.answers {
+		if a := &b.answers[i]; a.kind == silent && b.server.IsValid() {
+			a.from, a.why = b.server, "no answer within "+waited.Round(100*time.Millisecond).String()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"unique"
 
 	"github.com/miekg/dns"
@@ -64,7 +65,9 @@ func (x *search) lookUp(ctx context.Context, records []mxRecord) []candidate {
 		j := slices.IndexFunc(list, func(c candidate) bool { return c.host == qs[i].name })
 		list[j].addrs = append(list[j].addrs, a.addrs...)
 		if a.kind.soft() {
-			list[j].unknown = &a
+			if list[j].unknown == nil { // the first question tells more: few hosts have AAAA records
+				list[j].unknown = &a
+			}
 			continue
 		}
 		x.ttl = min(x.ttl, a.ttl)
@@ -150,20 +153,42 @@ func (x *search) none(list, kept []candidate) finding {
 		switch {
 		case c.unknown == nil:
 		case looped:
-			return x.fail(outage, ourselves("4.4.4", "a better mail host than this one cannot be looked up now"))
+			return x.fail(outage, ourselves("4.4.4", "a mail host of "+x.domain+" better than this one cannot be found now: "+x.unanswered(*c.unknown)))
 		default:
 			return x.soft(*c.unknown)
 		}
 	}
-	switch {
-	case looped:
-		return x.fail(refused, ourselves("4.4.6", "mail loops back to this host"))
-	case slices.ContainsFunc(kept, func(c candidate) bool { return c.local }):
-		return x.fail(refused, ourselves("4.4.6", "mail host has an address of this host or its local network"))
-	case slices.ContainsFunc(kept, func(c candidate) bool { return c.forbidden }):
-		return x.fail(refused, permanent(550, "5.4.4", "mail host has a prohibited address"))
+	for _, c := range list {
+		if c.self {
+			return x.fail(refused, ourselves("4.4.6", "mail for "+x.domain+" loops back to this host, by its mail host "+c.host))
+		}
 	}
-	return x.fail(refused, permanent(550, "5.4.4", "no mail host has an address"))
+	for _, c := range kept {
+		if c.local {
+			return x.fail(refused, ourselves("4.4.6", "mail host "+c.host+" of "+x.domain+" has an address of this host or its local network"))
+		}
+	}
+	for _, c := range kept {
+		if c.forbidden {
+			return x.fail(refused, permanent(550, "5.4.4", "mail host "+c.host+" of "+x.domain+" has a prohibited address"))
+		}
+	}
+	return x.fail(refused, permanent(550, "5.4.4", x.addressless(kept)))
+}
+
+// addressless says which hosts have no address.
+func (x *search) addressless(list []candidate) string {
+	switch {
+	case len(list) == 0:
+		return "no MX record of " + x.domain + " names a host"
+	case len(list) == 1 && list[0].host == x.domain:
+		return x.domain + " has no MX record and no address"
+	}
+	names := make([]string, len(list))
+	for i, c := range list {
+		names[i] = c.host
+	}
+	return "no mail host of " + x.domain + " has an address: " + strings.Join(names, ", ")
 }
 
 // addrList is a list of one.

@@ -23,7 +23,7 @@ type patience struct {
 }
 
 // maxTCP bounds the connections for answers that came truncated.
-const maxTCP = 32
+const maxTCP = 16
 
 // client asks name servers. It is the exchanger of the real world.
 type client struct {
@@ -71,12 +71,13 @@ func (c *client) exchange(ctx context.Context, qs []question, p patience) []answ
 			break
 		}
 		n := (int(l.favour.Load()) + p.first + i) % len(l.servers)
-		b.begin(min(p.try, left))
+		b.begin(l.servers[n].addr, min(p.try, left))
 		began := time.Now()
 		c.udp(ctx, b, l.servers[n])
 		c.tcp(ctx, b, l.servers[n])
 		l.judge(n, b.heard || l.servers[n].heardSince(began))
 	}
+	b.sign(time.Since(end.Add(-p.total)))
 	return b.answers
 }
 

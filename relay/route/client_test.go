@@ -77,7 +77,7 @@ func TestClientFaults(t *testing.T) {
 func TestTakeIgnores(t *testing.T) {
 	q := question{"x.test", mdns.TypeMX}
 	b := newBatch([]question{q})
-	b.begin(time.Second)
+	b.begin(netip.AddrPort{}, time.Second)
 	m := message(t, q, 0, "x.test. 60 MX 10 mx.test.")
 	m.Id = b.ids[0]
 	raw, err := m.Pack()

@@ -121,7 +121,7 @@ func (r *Resolver) Stop() {
 	r.backlog = backlog{}
 	r.mu.Unlock()
 	for _, j := range jobs {
-		j.tell(failed(j.domain, temporary("4.3.2", "resolver is stopping")))
+		j.tell(failed(j.domain, temporary("4.3.2", j.domain+" is not looked up: Millrace is stopping")))
 	}
 }
 
@@ -187,9 +187,9 @@ func (r *Resolver) await(domain string, f func(*Route)) *Route {
 	}
 	switch {
 	case r.stopped:
-		return failed(domain, temporary("4.3.2", "resolver is stopping"))
+		return failed(domain, temporary("4.3.2", domain+" is not looked up: Millrace is stopping"))
 	case j == nil || len(j.waiters) >= maxWaiters:
-		return failed(domain, temporary("4.3.2", "too many DNS lookups are waiting"))
+		return failed(domain, temporary("4.3.2", domain+" is not looked up: too many DNS lookups are waiting"))
 	}
 	j.waiters = append(j.waiters, f)
 	return nil

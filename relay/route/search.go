@@ -101,7 +101,7 @@ func (s *searcher) instant(domain string) *Route {
 		return s.literal(domain)
 	}
 	if checkName(domain) != nil {
-		return failed(domain, permanent(550, "5.1.2", "not a domain name"))
+		return failed(domain, permanent(550, "5.1.2", domain+" is no domain name"))
 	}
 	return nil
 }
@@ -113,13 +113,13 @@ func (s *searcher) literal(domain string) *Route {
 	a = a.Unmap()
 	switch {
 	case err != nil || !s.cfg.Literals:
-		return failed(domain, permanent(550, "5.1.2", "address literals are not served"))
+		return failed(domain, permanent(550, "5.1.2", "mail to an address in place of a domain, "+domain+", is not delivered"))
 	case guard.isSelf("", addrList(a)):
-		return failed(domain, ourselves("4.4.6", "mail loops back to this host"))
+		return failed(domain, ourselves("4.4.6", domain+" is an address of this host"))
 	case guard.forbids(a):
-		return failed(domain, permanent(550, "5.4.4", "address is prohibited"))
+		return failed(domain, permanent(550, "5.4.4", "address "+domain+" is prohibited"))
 	case guard.prohibits(a):
-		return failed(domain, ourselves("4.4.6", "address is one of this host or its local network"))
+		return failed(domain, ourselves("4.4.6", domain+" is an address of the local network"))
 	}
 	return &Route{
 		Domain: domain, Site: domain, Port: s.cfg.Port,
@@ -138,13 +138,13 @@ func (x *search) run(ctx context.Context, name string, mx bool) finding {
 	switch a.kind {
 	case found:
 		if a.null {
-			return x.fail(refused, permanent(556, "5.1.10", "domain accepts no mail (null MX)"))
+			return x.fail(refused, permanent(556, "5.1.10", x.domain+" accepts no mail ("+a.where()+": null MX)"))
 		}
 		return x.resolve(ctx, a.mx)
 	case noData:
 		return x.resolve(ctx, []mxRecord{{host: name}})
 	case noName:
-		return x.fail(missing, permanent(550, "5.1.2", "domain does not exist (NXDOMAIN)"))
+		return x.fail(missing, permanent(550, "5.1.2", "domain "+x.domain+" does not exist ("+a.where()+": NXDOMAIN)"))
 	}
 	return x.soft(a)
 }
@@ -202,7 +202,7 @@ func (x *search) chase(ctx context.Context, qs []question) []answer {
 	}
 	for i := range answers {
 		if answers[i].kind == alias {
-			answers[i] = softAnswer(broken, "CNAME chain of more than 10")
+			answers[i].kind, answers[i].why = broken, "CNAME chain of more than 10"
 		}
 	}
 	return answers
@@ -219,5 +219,15 @@ func (x *search) soft(a answer) finding {
 	if a.kind == broken {
 		v = unclear
 	}
-	return x.fail(v, temporary("4.4.3", "DNS lookup failed: "+a.why))
+	return x.fail(v, temporary("4.4.3", x.unanswered(a)))
+}
+
+// unanswered says what was asked, of whom, and what happened, and what it has to
+// do with the domain.
+func (x *search) unanswered(a answer) string {
+	text := a.where() + ": " + a.why
+	if a.of.name != x.domain {
+		text += " (for the mail of " + x.domain + ")"
+	}
+	return text
 }

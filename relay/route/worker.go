@@ -64,7 +64,7 @@ func (r *Resolver) postpone(f *flight) bool {
 func (r *Resolver) conclude(f *flight, found finding) {
 	rt, turned := r.book(f, found)
 	if turned {
-		r.report()
+		r.report(found)
 	}
 	f.job.tell(rt)
 }
@@ -94,11 +94,15 @@ func (r *Resolver) book(f *flight, found finding) (rt *Route, turned bool) {
 	return rec.route, before != k.healthy
 }
 
-// report tells the log that the resolver fails, or works again.
-func (r *Resolver) report() {
-	if r.Healthy() {
+// report tells the log that the resolver fails, with the last failure, or works
+// again.
+func (r *Resolver) report(last finding) {
+	switch {
+	case r.Healthy():
 		r.log.Info("DNS works again")
-		return
+	case last.route.Err == nil:
+		r.log.Warn("most DNS lookups fail: no mail is bounced for want of a route")
+	default:
+		r.log.Warn("most DNS lookups fail: no mail is bounced for want of a route", "last", last.route.Err.Text)
 	}
-	r.log.Warn("most DNS lookups fail: no mail is bounced for want of a route")
 }
