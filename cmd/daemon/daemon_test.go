@@ -90,3 +90,15 @@ func TestSilentClientDoesNotSpoilTheStop(t *testing.T) {
 		t.Errorf("%d arrived, status %+v", far.Count(), s)
 	}
 }
+
+// TestDomainKey: all spellings of one domain share a queue and a lookup, and a name that is no domain has a queue too.
+func TestDomainKey(t *testing.T) {
+	for domain, want := range map[string]string{
+		"example.com": "example.com", "Example.COM.": "example.com", "Bücher.example.": "xn--bcher-kva.example",
+		"[192.0.2.1].": "[192.0.2.1]", "No Domain": "no domain",
+	} {
+		if got := domainKey(domain); got != want {
+			t.Errorf("domainKey(%q) = %q, want %q", domain, got, want)
+		}
+	}
+}

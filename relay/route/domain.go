@@ -20,7 +20,7 @@ var ErrDomain = errors.New("not a mail domain")
 // The error wraps ErrDomain.
 func Domain(s string) (string, error) {
 	if strings.HasPrefix(s, "[") {
-		return literalDomain(s)
+		return literalDomain(strings.TrimSuffix(s, "."))
 	}
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	if needsIDNA(name) {

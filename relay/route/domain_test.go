@@ -24,6 +24,12 @@ func TestDomain(t *testing.T) {
 		{"[192.0.2.1]", "[192.0.2.1]"},
 		{"[IPv6:2001:DB8:0::1]", "[ipv6:2001:db8::1]"},
 		{"[ipv6:2001:db8::1]", "[ipv6:2001:db8::1]"},
+		// A trailing dot, which the name has in DNS, makes no other domain.
+		{"[192.0.2.1].", "[192.0.2.1]"},
+		{"localhost.", "localhost"},
+		{"bücher.example.", "xn--bcher-kva.example"},
+		{"xn--bcher-kva.example.", "xn--bcher-kva.example"},
+		{"例え。テスト。", "xn--r8jz45g.xn--zckzah"},
 	}
 	for _, tt := range tests {
 		if got, err := Domain(tt.in); err != nil || got != tt.want {
@@ -35,7 +41,7 @@ func TestDomain(t *testing.T) {
 func TestDomainRefuses(t *testing.T) {
 	label := strings.Repeat("a", 64)
 	bad := []string{
-		"", ".", "..", "a..b", ".a", "a b", "a@b", "a\r\nb", "a\x00", "a/b", "[", "[]", "[1.2.3]",
+		"", ".", "..", "a..b", "a..", "[].", "[192.0.2.1]..", ".a", "a b", "a@b", "a\r\nb", "a\x00", "a/b", "[", "[]", "[1.2.3]",
 		"[::1]", "[IPv6:192.0.2.1]", "[IPv6:fe80::1%eth0]", "[192.0.2.1", "[192.0.2.1]x",
 		label + ".example", strings.Repeat("abcdefgh.", 32) + "com", "xn--\x80", "xn--zzzzzzzzz99999.example",
 	}

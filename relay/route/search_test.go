@@ -216,6 +216,8 @@ func TestSearchStatic(t *testing.T) {
 		"null.example":    "null.test",
 		".below.test":     "[192.0.2.44]",
 		"lh.example":      "[localhost]:2525",
+		"dot.example.":    "[next.test.]:28",
+		".deep.example.":  "nextmx.test.",
 	}
 	tests := []struct{ domain, want string }{
 		{"literal.example", "[127.0.0.1]:2525; 0 127.0.0.1 [127.0.0.1]"},
@@ -225,6 +227,8 @@ func TestSearchStatic(t *testing.T) {
 		{"a.example", "next.test:27; 0 next.test [127.0.0.9]"},
 		{"self.example", "[me.test]:25; 0 me.test [192.0.2.250]"},
 		{"lh.example", "[localhost]:2525; 0 localhost [127.0.0.1]"},
+		{"dot.example", "[next.test]:28; 0 next.test [127.0.0.9]"},
+		{"a.deep.example", "nextmx.test:25; 5 lo.test [127.0.0.1 ::1]"},
 		{"typo.example", "451 4.4.3"},
 		{"null.example", "451 4.4.3"},
 		{"x.below.test", "[192.0.2.44]:25; 0 192.0.2.44 [192.0.2.44]"},
