@@ -44,7 +44,7 @@ type conn struct {
 }
 
 func newConn(cfg *Config, in *filter.Intake, ph *phase, nc net.Conn, ended func(*conn)) *conn {
-	from := &deadlined{nc: nc, idle: cfg.IdleTimeout, read: cfg.ReadTimeout}
+	from := &deadlined{nc: nc, quickAck: quickAck(nc), idle: cfg.IdleTimeout, read: cfg.ReadTimeout}
 	c := &conn{
 		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended,
 		frames: frames{in: bufio.NewReader(from), from: from},

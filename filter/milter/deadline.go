@@ -10,6 +10,7 @@ import (
 // open.
 type deadlined struct {
 	nc         net.Conn
+	quickAck   func() // called before each read; nil when nc is no TCP connection
 	idle, read time.Duration
 	until      time.Time     // of the frame that has begun; zero between frames
 	probing    time.Duration // bounds the wait of a probe; zero outside of one. See frames.probe
@@ -31,6 +32,9 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	}
 	if err := d.nc.SetReadDeadline(until); err != nil {
 		return 0, err
+	}
+	if d.quickAck != nil {
+		d.quickAck()
 	}
 	n, err := d.nc.Read(p)
 	if n > 0 && d.until.IsZero() {

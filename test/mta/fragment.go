@@ -52,10 +52,10 @@ func ReadFragment(dir string) (*Fragment, error) {
 }
 
 // sendmailMilter is the address of Millrace's milter door in contrib/sendmail.
-const sendmailMilter = "inet:8895@127.0.0.1"
+const sendmailMilter = "unix:/run/millrace/milter.sock"
 
-// ReadSendmailFragment reads the file millrace.mc in dir, for SendmailConfig.Fragment. The milter is at addr instead of
-// the documented address.
+// ReadSendmailFragment reads the file millrace.mc in dir, for SendmailConfig.Fragment. The milter is at addr, which is
+// host:port or the path of a unix socket, instead of the documented address.
 func ReadSendmailFragment(dir, addr string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "millrace.mc"))
 	if err != nil {
@@ -67,8 +67,11 @@ func ReadSendmailFragment(dir, addr string) (string, error) {
 	return strings.ReplaceAll(string(text), sendmailMilter, sendmailSocket(addr)), nil
 }
 
-// sendmailSocket is host:port in the form of Sendmail's configuration.
+// sendmailSocket is host:port or a path in the form of Sendmail's configuration.
 func sendmailSocket(addr string) string {
+	if filepath.IsAbs(addr) {
+		return "unix:" + addr
+	}
 	host, port, _ := strings.Cut(addr, ":")
 	return "inet:" + port + "@" + host
 }

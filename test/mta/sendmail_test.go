@@ -2,6 +2,7 @@ package mta
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,6 +57,11 @@ func TestSendmailFragment(t *testing.T) {
 		dead := awayAddr(t)
 		far, remote, _ := farEnd(t)
 		s := startSendmail(t, SendmailConfig{Relay: remote, Fragment: millraceMC(t, dead)})
+		send(t, far, load.Config{Addr: s.Addr, Messages: 5, Conns: 2})
+	})
+	t.Run("dead socket", func(t *testing.T) { // also the directory goes when the daemon ends
+		far, remote, _ := farEnd(t)
+		s := startSendmail(t, SendmailConfig{Relay: remote, Fragment: millraceMC(t, filepath.Join(t.TempDir(), "run", "milter.sock"))})
 		send(t, far, load.Config{Addr: s.Addr, Messages: 5, Conns: 2})
 	})
 	t.Run("takes all", func(t *testing.T) {

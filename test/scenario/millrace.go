@@ -16,7 +16,7 @@ const patience = 30 * time.Second
 // the MTA's own listener.
 type Millrace struct {
 	*daemon.Daemon
-	Milter string // host:port of the milter door
+	Milter string // host:port of the milter door; MilterSocket is another way in
 
 	inject string // host:port of the MTA's listener for mail that Millrace hands in
 }
@@ -31,12 +31,15 @@ func NewMillrace(bin, dir, inject, extra string) (*Millrace, error) {
 	return m, m.Configure(fmt.Sprintf(`hostname = "millrace.test"
 state_dir = %q
 mode = "deliver"
-milter.listen = ["inet:%s"]
+milter.listen = ["inet:%s", "unix:%s"]
 bounce.inject = %q
 control.socket = %q
 log.mail = %q
-%s`, m.StateDir(), addr, daemon.NextHop(inject), m.Socket(), m.MailLogFile(), extra))
+%s`, m.StateDir(), addr, m.MilterSocket(), daemon.NextHop(inject), m.Socket(), m.MailLogFile(), extra))
 }
+
+// MilterSocket is the path of the milter door's unix socket.
+func (m *Millrace) MilterSocket() string { return filepath.Join(m.Dir, "milter.sock") }
 
 // StateDir is the state directory.
 func (m *Millrace) StateDir() string { return filepath.Join(m.Dir, "state") }

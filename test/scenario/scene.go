@@ -184,7 +184,7 @@ func (s *Scene) StartSendmail() error {
 		c.Milters = append(c.Milters, s.Opendkim.SendmailMilter())
 	}
 	if s.Millrace != nil {
-		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.Milter); err != nil {
+		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket()); err != nil {
 			return err
 		}
 	}

@@ -50,8 +50,7 @@ func TestPostfixUnixSocket(t *testing.T) {
 	s.closers = append(s.closers, s.Postfix.Stop)
 	socket := filepath.Join(dir, "queue", "millrace", "milter.sock")
 	makeSocketDir(t, filepath.Dir(socket))
-	old := fmt.Sprintf(`milter.listen = ["inet:%s"]`, s.Millrace.Milter)
-	if err := s.Millrace.Replace(old, fmt.Sprintf("milter.listen = [\"unix:%s\"]\nmilter.socket_group = \"postfix\"", socket)); err != nil {
+	if err := s.Millrace.Replace(`"unix:`+s.Millrace.MilterSocket()+`"]`, fmt.Sprintf("\"unix:%s\"]\nmilter.socket_group = \"postfix\"", socket)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.StartMillrace(); err != nil {
