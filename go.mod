@@ -2,6 +2,16 @@ module github.com/millrace/millrace
 
 go 1.26.0
 
+// What Go's TLS refuses by default and old receivers still have: certificates with a negative serial number, RSA keys
+// under 1024 and over 8192 bits, handshakes signed with SHA-1. Refused, their mail would go in clear (RFC 7435). A mode
+// that verifies a receiver must check these for itself.
+godebug (
+	rsa1024min=0
+	tlsmaxrsasize=16384
+	tlssha1=1
+	x509negativeserial=1
+)
+
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/coreos/go-systemd/v22 v22.7.0

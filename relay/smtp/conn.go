@@ -31,7 +31,7 @@ type Conn struct {
 	nc        net.Conn     // sock, or TLS over it
 	tcp       *net.TCPConn // sock, if it is TCP and there is no TLS; else nil. It takes many slices in one write
 	tls       *tls.Conn    // nil in clear
-	tlsBroken bool
+	tlsFault  *Error       // why the connection is in clear although the peer offers TLS
 	rd        reader
 	ext       Extensions
 	greeting  string // the peer's name for itself
@@ -71,7 +71,11 @@ func (c *Conn) TLS() (tls.ConnectionState, bool) {
 
 // TLSBroken reports whether the peer offered TLS but it did not work, and the
 // connection is in clear for that reason. The caller should remember it for the host.
-func (c *Conn) TLSBroken() bool { return c.tlsBroken }
+func (c *Conn) TLSBroken() bool { return c.tlsFault != nil }
+
+// TLSFault is the reason for TLSBroken: the peer's refusal of STARTTLS, or what happened in place of a handshake. It is
+// nil when TLS works or was not wanted.
+func (c *Conn) TLSFault() *Error { return c.tlsFault }
 
 // pipelining reports whether commands may be written before earlier ones are answered.
 func (c *Conn) pipelining() bool { return c.ext.Pipelining && !c.lockstep }

@@ -14,7 +14,7 @@ var errTLS = errors.New("TLS failed")
 // Dial makes a connection to one address and opens the session: banner, EHLO or
 // HELO, and TLS as cfg says. When TLS was only an opportunity and fails, it
 // connects to the same address again and stays in clear, which
-// [Conn.TLSBroken] then reports. ctx bounds all of it; it has no meaning for the
+// [Conn.TLSBroken] then reports, and [Conn.TLSFault] explains. ctx bounds all of it; it has no meaning for the
 // connection later. The error is an [*Error]. It is never permanent: a reply that
 // comes before there is a message says nothing about a message.
 func Dial(ctx context.Context, to Addr, cfg *Config) (*Conn, error) {
@@ -22,14 +22,15 @@ func Dial(ctx context.Context, to Addr, cfg *Config) (*Conn, error) {
 	if err == nil {
 		return c, nil
 	}
-	if !errors.Is(err, errTLS) || ctx.Err() != nil {
+	var fault *Error
+	if !errors.Is(err, errTLS) || !errors.As(err, &fault) || ctx.Err() != nil {
 		return nil, err
 	}
 	c, err = dialOnce(ctx, to, cfg, TLSNone)
 	if err != nil {
 		return nil, err
 	}
-	c.tlsBroken = true
+	c.tlsFault = fault
 	return c, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -106,18 +108,22 @@ func (s session) ask(c *Conn, at, command string) (raw, *Error) {
 // gets its mail in clear.
 func (s session) startTLS(c *Conn) *Error {
 	r, err := s.ask(c, AtSTARTTLS, "STARTTLS\r\n")
-	if err != nil {
+	if err != nil && (err.Code != 0 || errors.Is(err, errProtocol)) {
 		return err
+	}
+	if err != nil {
+		return tlsFailed(err.Err) // not answered; it would not be answered the next time either
 	}
 	if r.code == 421 || r.class() == 3 {
 		return sessionReply(AtSTARTTLS, r)
 	}
 	if r.class() != 2 {
-		c.tlsBroken = true
+		c.tlsFault = refusal(AtSTARTTLS, r)
+		c.tlsFault.Permanent = false
 		return nil
 	}
 	if err := s.handshake(c); err != nil {
-		return tlsFailed(err)
+		return tlsFailed(inWords(err))
 	}
 	if err := s.hello(c); err != nil {
 		if err.Code == 0 {
@@ -131,6 +137,17 @@ func (s session) startTLS(c *Conn) *Error {
 // tlsFailed marks err as a reason to try the address again in clear.
 func tlsFailed(err error) *Error {
 	return &Error{Command: AtSTARTTLS, Enhanced: "4.7.5", Err: fmt.Errorf("%w: %w", errTLS, err)}
+}
+
+// inWords says what happened in a handshake, where the error alone says only "EOF" or "i/o timeout".
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("handshake timed out: %w", err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("peer closed the connection in the handshake: %w", err)
+	}
+	return err
 }
 
 // errInjected means that bytes in clear came behind the reply to STARTTLS. The
