@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // scripted is a site of one host whose connections are served by serve. It counts them.
@@ -84,5 +86,39 @@ func TestAheadLostIsRemembered(t *testing.T) {
 	}
 	if n := conns.Load(); n > 3 {
 		t.Errorf("%d connections for 10 messages", n)
+	}
+}
+
+// A host that offers STARTTLS and never answers it gets its mail in clear, after one wait.
+func TestSilentSTARTTLSIsRemembered(t *testing.T) {
+	cfg := quick()
+	cfg.TLS = "opportunistic"
+	w := newWorldWith(t, cfg, time.Hour, 1, nil)
+	w.retime(func(to *smtp.Timeouts) { to.STARTTLS = 300 * time.Millisecond })
+	var asked atomic.Int64
+	w.scripted("x", func(nc net.Conn) {
+		fmt.Fprint(nc, "220 mx\r\n")
+		for in := bufio.NewScanner(nc); in.Scan(); {
+			switch word, _, _ := strings.Cut(in.Text(), " "); word {
+			case "EHLO":
+				fmt.Fprint(nc, "250-mx\r\n250 STARTTLS\r\n")
+			case "STARTTLS":
+				asked.Add(1)
+			case "MAIL", "RCPT", ".":
+				fmt.Fprint(nc, "250 ok\r\n")
+			case "DATA":
+				fmt.Fprint(nc, "354 go\r\n")
+			case "QUIT":
+				return
+			}
+		}
+	})
+	for range 3 {
+		w.send("a@x")
+		w.drained()
+		w.pool.site(w.Lookup("x")).closeIdle(time.Now().Add(time.Hour))
+	}
+	if w.count("sent a@x") != 3 || asked.Load() != 1 {
+		t.Errorf("STARTTLS was tried %d times; events %q", asked.Load(), w.happened())
 	}
 }

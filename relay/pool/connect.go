@@ -32,6 +32,9 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 		}
 		trying(peerOf(addr))
 		conn, err := s.m.hosts.reach(ctx, addr, cfg)
+		if err == nil && conn.TLSFault() != nil {
+			s.m.log.Warn("TLS does not work at a host, whose mail goes in clear", "host", relayName(conn.Peer()), "error", conn.TLSFault())
+		}
 		if err == nil && !r.Static {
 			err = loops(conn, addr, s.m.hostname, cfg.Hostname)
 		}

@@ -15,7 +15,10 @@ import (
 
 const (
 	hostDeadFor   = 15 * time.Minute   // a host that failed is tried last for so long
-	tlsBrokenFor  = 3 * 24 * time.Hour // a host whose handshake failed is spoken to in clear for so long (KumoMTA's figure)
+	tlsBrokenFor  = 10 * time.Minute   // a host whose TLS failed is spoken to in clear for so long, doubled each time in a row
+	tlsRefusedMax = 2 * time.Hour      // at most so long when it refused STARTTLS in words: a 454 is of the moment
+	tlsBrokenMax  = 3 * 24 * time.Hour // at most so long when a handshake failed (KumoMTA's figure)
+	tlsRecalled   = 24 * time.Hour     // after the time in clear, the count of failures is kept for so long
 	noAheadFor    = 24 * time.Hour     // a host that loses what stands behind a body is spared it for so long
 	maxHostStates = 100_000
 )
@@ -31,6 +34,7 @@ type hosts struct {
 type hostState struct {
 	dead      time.Time // tried after the others until then
 	tlsBroken time.Time // no STARTTLS until then
+	tlsFaults int       // how often in a row TLS failed
 	noAhead   time.Time // no envelope behind a body until then
 }
 
@@ -60,13 +64,35 @@ func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*
 		return nil, err // that says nothing about the host
 	}
 	if err != nil {
-		h.note(a.AddrPort, hostState{dead: time.Now().Add(hostDeadFor)})
+		h.note(a.AddrPort, true, func(s *hostState) { s.dead = time.Now().Add(hostDeadFor) })
 		return nil, err
 	}
-	if conn.TLSBroken() {
-		h.note(a.AddrPort, hostState{tlsBroken: time.Now().Add(tlsBrokenFor)})
+	if cfg.TLS != smtp.TLSNone {
+		h.learnTLS(a.AddrPort, conn.TLSFault(), time.Now())
 	}
 	return conn, nil
+}
+
+// learnTLS remembers how STARTTLS went at an address. Connections that fail at the same time count once.
+func (h *hosts) learnTLS(a netip.AddrPort, fault *smtp.Error, now time.Time) {
+	h.note(a, fault != nil, func(s *hostState) {
+		switch {
+		case fault == nil:
+			s.tlsBroken, s.tlsFaults = time.Time{}, 0
+		case now.After(s.tlsBroken):
+			s.tlsBroken = now.Add(clearFor(fault, s.tlsFaults))
+			s.tlsFaults++
+		}
+	})
+}
+
+// clearFor is how long a host is spoken to in clear after a fault of its TLS that came after n others in a row.
+func clearFor(fault *smtp.Error, n int) time.Duration {
+	longest := tlsBrokenMax
+	if fault.Code != 0 {
+		longest = tlsRefusedMax
+	}
+	return min(tlsBrokenFor<<min(n, 10), longest)
 }
 
 // errOurselves is why a connection was closed that led back to this host.
@@ -102,40 +128,33 @@ func (h *hosts) adapt(a netip.AddrPort, cfg *smtp.Config) *smtp.Config {
 // review remembers what a connection that has ended showed about its host. It reports true for a new finding.
 func (h *hosts) review(conn *smtp.Conn) bool {
 	if conn.AheadLost() {
-		h.note(conn.Peer().AddrPort, hostState{noAhead: time.Now().Add(noAheadFor)})
+		h.note(conn.Peer().AddrPort, true, func(s *hostState) { s.noAhead = time.Now().Add(noAheadFor) })
 	}
 	return conn.AheadLost()
 }
 
-// note adds s to the state of an address; a zero time leaves the old mark.
-func (h *hosts) note(a netip.AddrPort, s hostState) {
+// note lets learn change the state of an address. An address without a state gets one only when fresh is set and there is room.
+func (h *hosts) note(a netip.AddrPort, fresh bool, learn func(*hostState)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	s, known := h.state[a]
+	if !known && (!fresh || len(h.state) >= maxHostStates) {
+		return
+	}
 	if h.state == nil {
 		h.state = make(map[netip.AddrPort]hostState)
 	}
-	old, known := h.state[a]
-	if !known && len(h.state) >= maxHostStates {
-		return
-	}
-	if s.dead.IsZero() {
-		s.dead = old.dead
-	}
-	if s.tlsBroken.IsZero() {
-		s.tlsBroken = old.tlsBroken
-	}
-	if s.noAhead.IsZero() {
-		s.noAhead = old.noAhead
-	}
+	learn(&s)
 	h.state[a] = s
 }
 
-// tend forgets addresses whose marks have run out.
+// tend forgets addresses whose marks have run out. How often TLS failed is known for a while longer, because it is tried again
+// only then.
 func (h *hosts) tend(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for a, s := range h.state {
-		if now.After(s.dead) && now.After(s.tlsBroken) && now.After(s.noAhead) {
+		if now.After(s.dead) && now.After(s.noAhead) && now.After(s.tlsBroken.Add(tlsRecalled)) {
 			delete(h.state, a)
 		}
 	}
