@@ -36,7 +36,10 @@ var clearRules = []rule{
 		"is currently blocked", "no access for this ip", "mail is blocked automatically", "intrusion prevention",
 		"lpn000", "lpn007 510", "due to abuse", "too many spams", "spam origin", "sending spam",
 	}},
-	{Reputation, ScopeSite, "5xx", []string{"unusual rate of"}},
+	{Reputation, ScopeSite, "5xx", []string{
+		"unusual rate of", "connection refused from", "too many {unknown|invalid} {rcpt|recipients} ... from {this|host}",
+	}},
+	{Rate, ScopeSite, "4xx", []string{"messages from ... werent sent"}},
 	{BadMailbox, ScopeRecipient, "5xx", []string{
 		"{mailbox|account|user|recipient|address} ... inactivity", "locked by abuse team",
 	}},
@@ -48,16 +51,16 @@ var clearRules = []rule{
 		"spam score exceeded", "viral", "human verification",
 	}},
 	{Rate, ScopeSite, "", []string{
-		"messages from ... temporarily deferred", "your account are exceeded", "message submission rate", "recipient errors detected",
+		"messages from ip temporarily deferred", "message from ip temporarily deferred", "your account are exceeded", "message submission rate", "recipient errors detected",
 		"recipient quota exceeded",
 		"unusual rate of", "too many recipients from", "too many recipients received", "connection refused from",
 		"resources unavailable", "service temporarily unavailable try", "message threshold", "exceeded threshold", "exceeded permitted",
 	}},
 	{Reputation, ScopeSite, "", []string{
 		"accept {mail|email|connections|messages} from your {ip|server|host}", "accept connections from your",
-		"too many {unknown|invalid} {rcpt|recipients} ... from {this|host}", "identified as spammer",
+		"identified as spammer",
 		"a problem occurred", "spam client", "your ip address is {flooding|generating|sending|spamming}",
-		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10",
+		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10", "your {mail|email|message} from ip", "connection from ip", "country",
 	}},
 	{Rate, ScopeSender, "", []string{
 		"sender frequency", "submission quota", "daily sending quota", "reached your daily", "limit exceeded for user",
@@ -70,7 +73,7 @@ var clearRules = []rule{
 		"disk full",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
-		"handle mail for {that|this} user", "^ address not found", "does not have an account here", "user not a member", "user status is locked", "is now disabled", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
+		"handle mail for {that|this} user", "^ address not found", "does not have an account here", "user not a member", "user status is locked", "locked or suspended", "is now disabled", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
 		"not listed in {domino|the|directory|public name|our|this}", "not in name directory",
 	}},
 	{Network, ScopeSite, "", []string{
@@ -243,7 +246,7 @@ var clearRules = []rule{
 		"black ip", "blocked for abuse", "blocked for spam", "poor sender", "http://www.spamhaus",
 		"https://www.spamhaus", "weren t sent", "suspected spam ip", "suspected spam sender", "spam source",
 		"source of spam", "too much spam from", "known spam", "spammer", "open relay", "open proxy", "dynamic ip", "dynamic address",
-		"dial up", "dialup", "residential", "generic hostname", "bl000", "http://postmaster.comcast", "rtr bl",
+		"dial up", "dialup", "residential", "generic hostname", "bl000", "http://postmaster.comcast", "rtr bl", "rtr du",
 		"rly b", "con b1", "hl rep", "network is on", "verhalten", "schwarze liste", "黑名单", "dnswl", "bad ip",
 		"not accepted from your ip", "host network not allowed", "ip not allowed", "ip address is not allowed",
 		"blocked your ip", "ip address blocked", "blocked ip", "ptrcheck", "https://support.proofpoint.com/dnsbl",
@@ -281,7 +284,7 @@ var clearRules = []rule{
 		"malformed name server reply", "malformed or unexpected name server", "host not found try again",
 		"try again name service", "dns query failed", "timed out", "timeout", "connection refused", "connection reset",
 		"lost connection", "unreachable", "no route to host", "broken pipe", "message expired", "queue.expired",
-		"delivery time expired", "no answer from host", "could not connect", "unable to connect", "connection died",
+		"delivery time expired", "no answer from host", "could not connect", "cannot connect", "unable to connect", "connection died",
 		"connection dropped", "server refused to talk", "unable to contact", "socket error", "servfail",
 	}},
 	{Network, ScopeMessage, "", []string{
@@ -345,7 +348,7 @@ var clearRules = []rule{
 		"no such address", "address unknown", "^ unknown user",
 		"does not have an account here", "not known here", "not known at this", "not our customer", "not our user",
 		"not user of this", "dont exists that user", "bad recipient", "userunknown", "recipnotfound", "recipientnotfound", "nosuchuser", "disableduser", "inactiveuser",
-		"resolver.adr.recip", "resolver.adr.exrecip", "recipient no longer", "rcpt does not exist",
+		"resolver.adr.recip", "resolver.adr.exrecip", "resolver.adr.badprimary", "recipient no longer", "rcpt does not exist",
 		"not found in the directory", "not present in directory",
 		"account that you tried to reach {does not exist|is disabled|is inactive}", "user mail box not found",
 		"disabled recipient", "recipient account is blocked", "compte du destinataire est bloque", "inbounds disabled",

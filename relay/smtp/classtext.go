@@ -14,7 +14,7 @@ const utf8Max = utf8.UTFMax
 // normalise gives the words of r in lower case, each with one space behind it, after a "^" for the beginning. Punctuation
 // is gone, except inside a name with dots (a host, a URL, a number): "mx-spam.example.org" must not read as the word spam.
 // The values in a URL are words of their own, since some providers say there what they mean.
-// A word with an @ is left out, because an address says nothing about a failure. It also finds the first enhanced status
+// Mail addresses are left out, because they say nothing about a failure, and an IPv4 address is "ip". It also finds the first enhanced status
 // code in the text: qmail writes it last, and some gateways repeat the reply of another server.
 func normalise(to []byte, r Reply) (text, status string, address bool) {
 	to = append(to, '^', ' ')
@@ -75,9 +75,24 @@ func appendNormal(to []byte, word string) []byte {
 		to = to[:len(to)-1]
 	}
 	if len(to) > start {
-		to = append(to, ' ')
+		to = append(plainNumber(to, start), ' ')
 	}
 	return to
+}
+
+// plainNumber puts "ip" for an IPv4 address, with or without a port, at the end of to, so that rules may speak of one.
+func plainNumber(to []byte, start int) []byte {
+	i, dots := len(to), 0
+	for i > start && (to[i-1] == '.' || to[i-1] == ':' || to[i-1] >= '0' && to[i-1] <= '9') {
+		i--
+		if to[i] == '.' {
+			dots++
+		}
+	}
+	if dots != 3 || i > start && to[i-1] != ' ' {
+		return to
+	}
+	return append(to[:i], "ip"...)
 }
 
 // isName reports whether word has a dot or "://" between letters or digits, as hosts, URLs and numbers have.

@@ -118,7 +118,7 @@ var hintWords = []struct {
 		"ip address|from your|this ip|that ip|the ip|dynamic|botnet|sending ip|source ip|remote ip|ip range"},
 	{hintDomain, "domain|host |dominio|domaine|домен|域名"},
 	{hintMessage, "message|mail|email|e mail|letter|nachricht|mensaje|mensagem|messaggio|wiadomosc|сообщени|письмо|邮件"},
-	{hintContent, "content|attachment|header|subject|format|mime|html|url|link|charset|character|encod|malform|compliant|conform|" +
+	{hintContent, "content|attachment|header|subject|format|mime|html|url|link|charset|character|encod|malform|compliant|conform|comply|" +
 		"binary|base64|contain|message body|archive file|extension|executable|rfc 5322|rfc 2822|rfc 822|multipart|invalid data|keyword|phrase"},
 	{hintSize, "size|large|too big|bytes|octets|taille|tamano|dimension|grosse|groesse|rozmiar|размер"},
 	{hintSpam, "spam|junk|bulk|unsolicited|ube |uce |unwanted|phish|virus|malware|scored|suspicious|infected|werbung|pourriel|" +
