@@ -119,10 +119,10 @@ type question struct {
 
 func (q *question) verdict() Verdict {
 	tables := indexes()
-	if r := tables[0].match(q, clearRules); r != nil {
+	found := q.hints()
+	if r := tables[0].match(q, clearRules); r != nil && !(r.class == BadMailbox && found&notTheRecipient != 0) {
 		return Verdict{Class: r.class, Scope: r.scope}
 	}
-	found := q.hints()
 	if s := q.add(sureSums, found); s != nil {
 		return Verdict{Class: s.class, Scope: s.scope}
 	}

@@ -43,12 +43,16 @@ var clearRules = []rule{
 	{BadMailbox, ScopeRecipient, "5xx", []string{
 		"{mailbox|account|user|recipient|address} ... inactivity", "locked by abuse team",
 	}},
+	{BadMailbox, ScopeRecipient, "1.3", []string{"bad address", "{badly formed|invalid|malformed|illegal|wrong} {address|recipient address|mailbox name}", "address syntax"}},
+	{BadMailbox, ScopeRecipient, AtRCPT, []string{"bad address", "{badly formed|invalid|malformed|illegal|wrong} {address|recipient address|mailbox name}", "address syntax"}},
+	{BadDomain, ScopeRecipient, "", []string{"domain {no longer|is no longer|retired|has been retired|is obsolete}"}},
+	{Rate, ScopeSite, "7.28", []string{"bulk email"}},
 	{Policy, ScopeSender, "", []string{"outgoing {mail|email|messages} ", "outbound {mail|email} "}},
 	{Content, ScopeMessage, "", []string{
 		"{message|mail|email|content} {is banned|rejected by unicomp}",
 		"filter rejection", "rejected by {filter|dcc|spam|antispam|content}", "blocked by {filter|spam |content}",
 		"{rejected|blocked|denied|filtered} as {spam|junk|bulk}", "sensitive word", "sensitive content", "blocking url", "embedded images", "eingebettet", "quarantin", "yun medusa",
-		"spam score exceeded", "viral", "human verification",
+		"spam score", "attachment type", "permanently rejected message", "viral", "human verification",
 	}},
 	{Rate, ScopeSite, "", []string{
 		"messages from ip temporarily deferred", "message from ip temporarily deferred", "your account are exceeded", "message submission rate", "recipient errors detected",
@@ -60,7 +64,7 @@ var clearRules = []rule{
 		"accept {mail|email|connections|messages} from your {ip|server|host}", "accept connections from your",
 		"identified as spammer",
 		"a problem occurred", "spam client", "your ip address is {flooding|generating|sending|spamming}",
-		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10", "your {mail|email|message} from ip", "connection from ip", "country",
+		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10", "your {mail|email|message} from ip", "connection from ip", "connections from your", "http://spamcop", "http://www.spamcop", "by spamhaus", "activity from", "mail from your {ip|host|server}", "country",
 	}},
 	{Rate, ScopeSender, "", []string{
 		"sender frequency", "submission quota", "daily sending quota", "reached your daily", "limit exceeded for user",
@@ -110,7 +114,7 @@ var clearRules = []rule{
 		"relaying denied", "relay access denied", "relaying not", "relaying is not", "relay not", "no mail hosts", "specified domain", "rejected no domain", "relevant mx records point", "credentials for relay", "open relay {not|is not}", "permitted to relay", "allowed to relay", "had no relevant answers",
 		"doesnt receive email", "indicated no smtp service", "do not point to us", "couldnt find any host", "cannot resolve ... domain",
 	}},
-	{Policy, ScopeRecipient, "", []string{"sender not pre approved", "nur emails von", "only allowed for local", "not a member of this {list|mailing list}", "member of the {list|mailing list}", "{user|recipient} in blacklist", "rejected by this user"}},
+	{Policy, ScopeRecipient, "", []string{"sender not pre approved", "nur emails von", "only allowed for local", "not a member of this {list|mailing list}", "^ not a member", "list closed", "list is closed", "member of the {list|mailing list}", "{user|recipient} in blacklist", "rejected by this user"}},
 	// What is said about the sender's address: its domain, not the recipient's, does not exist.
 	{Auth, ScopeSender, "", []string{
 		"sender rejected spf", "spf ", "spfail", "http://www.openspf", "https://www.openspf", "openspf",
@@ -146,11 +150,11 @@ var clearRules = []rule{
 	{Other, ScopeUnknown, "50x", []string{
 		"bad sequence", "improper sequence", "use helo", "helo first", "hello first", "ehlo first", "sequence error",
 		"need rcpt", "command pipelining", "rcpt first", "need mail", "command not", "unrecognized command", "unknown command",
-		"syntax error in parameters", "command unrecognized",
+		"syntax error in parameters", "command unrecognized", "^ syntax", "^ line too long",
 	}},
 	{Policy, ScopeSite, "", []string{
 		"helo command rejected", "helo rejected", "bad helo", "invalid helo", "ehlo rejected", "helo name",
-		"helo hostname", "helo ehlo", "need fully qualified hostname", "need fully qualified host", "your helo",
+		"helo hostname", "helo ehlo", "need fully qualified hostname", "need fully qualified host", "your helo", "helo argument",
 		"invalid hostname", "bad ehlo", "invalid ehlo", "fake helo", "forged helo", "illegal helo", "helohost",
 	}},
 	{Reputation, ScopeSender, "", []string{"bad outbound sender", "sender address blocked using"}},
@@ -164,7 +168,7 @@ var clearRules = []rule{
 		"sender email", "senders email", "from email", "sender mailbox", "sending account",
 		"no access for this user", "no access for this domain", "sender verify", "sender verification",
 		"sender is invalid", "sender invalid", "unroutable sender", "unrouteable sender", "sender address does not",
-		"sender does not exist", "sender doesnt exist", "senders address", "could not verify sender",
+		"sender does not exist", "sender doesnt exist", "senders address", "could not verify sender", "unable to verify sender", "unable to verify the sender",
 		"cannot verify sender", "sender could not be verified", "verification failed for", "callback", "callout",
 		"sending address not accepted", "mail from domain", "domain in your from", "domain in sender", "sender denied",
 		"bad sender", "from domain is invalid", "domain is invalid", "null sender", "empty sender", "empty envelope",
@@ -391,8 +395,6 @@ var clearRules = []rule{
 // vagueRules has words that mean something only when the status code does not say more.
 var vagueRules = []rule{
 	{BadMailbox, ScopeRecipient, "1.0", []string{"address rejected"}},
-	{BadMailbox, ScopeRecipient, "1.3", []string{"bad address", "invalid address"}},
-	{BadMailbox, ScopeRecipient, AtRCPT, []string{"bad address", "invalid address", "malformed address", "address syntax"}},
 	{Rate, ScopeSite, "4xx", []string{
 		"service unavailable", "service temporarily unavailable", "service currently unavailable",
 		"service not available", "service is unavailable", "try later", "temporarily deferred", "please try later",

@@ -48,6 +48,9 @@ const another = hintSender | hintHost | hintContent | hintSize | hintSpam | hint
 // otherThanFaults are those of another that say more than a status code, or a vague rule.
 const otherThanFaults = another &^ (hintFault | hintNet)
 
+// notTheRecipient are those that even a clear phrase about a mailbox yields to: the mailbox may be the sender's.
+const notTheRecipient = hintSender | hintSpam | hintOften | hintTLS
+
 // sureSums come before the status code.
 var sureSums = []sum{
 	{MailboxFull, ScopeRecipient, "", hintRecipient | hintFull, another &^ (hintLater | hintSize)},
@@ -66,6 +69,7 @@ var lastSums = []sum{
 	{Rate, ScopeSite, "", hintOften, 0},
 	{Policy, ScopeSender, "", hintSender | hintBlock, 0},
 	{Policy, ScopeSender, "", hintSender | hintGone, 0},
+	{Policy, ScopeSender, AtMAIL, hintSender, another &^ hintSender},
 	{Reputation, ScopeSite, "", hintHost | hintBlock, hintRecipient},
 	{BadDomain, ScopeRecipient, "", hintDomain | hintGone, another &^ (hintLater | hintFault | hintNet)},
 	{Content, ScopeMessage, "", hintSize | hintLimit, 0},
@@ -77,6 +81,8 @@ var lastSums = []sum{
 	{Content, ScopeMessage, AtDot, hintMessage | hintBlock, 0},
 	{Policy, ScopeUnknown, "5xx", hintBlock, 0},
 	{Other, ScopeUnknown, "", hintFault, 0},
+	{Other, ScopeRecipient, "2.0", hintLater, 0},
+	{Other, ScopeRecipient, "2.1", hintLater, 0},
 	{Other, ScopeUnknown, "4xx", hintLater | hintRecipient, 0},
 	{Other, ScopeUnknown, "4xx", hintLater | hintMessage, 0},
 	{Rate, ScopeSite, "4xx", hintLater, 0},
@@ -104,13 +110,13 @@ var hintWords = []struct {
 		"bad recipient|bad destination|doesnt work here|no account|no mailbox|no mail box|no user|no recipient|decommission|" +
 		"moved|unavailable user|" +
 		"inconnu|inexist|nexiste|existe pas|desactiv|unbekannt|existiert|nicht gefunden|nicht bekannt|nicht vorhanden|nicht mehr|niemand|not one of our|cannot receive|unable to receive|have no mail|has no mail|deaktiv|gesperrt|ungultig|ungueltig|" +
-		"desconocid|desconhecid|no existe|nao existe|invalido|inactivo|desativ|expirado|suspendid|sconosciut|disattiv|" +
+		"desconocid|desconhecid|no existe|nao existe|invalido|inactivo|inativ|inattiv|inaktiv|desativ|expirado|suspendid|sconosciut|disattiv|" +
 		"non esiste|sospes|nie istnieje|nieznan|zablokowan|nieaktywn|neexist|neznam|neplatn|onbekend|bestaat niet|" +
 		"finns inte|okand|не существ|не найден|неизвест|заблокирован|несуществ|不存在|停用|禁用|无此|找不到|存在しない|不明"},
 	{hintFull, "full |quota|overquota|storage|disk space|diskspace|enough space|no space|space not|space has|of space|mailbox space|space quota|space available|overflow|capacity|overdrawn|disk usage|voll |uberfullt|ubervoll|speicher|kapazitat|kapazitaet|erschopft|erschoepft|" +
 		"plein|rempli|lleno|llena|llenado|cuota|piena|pieno|esaurit|cheia|cheio|lotad|przepeln|pelna|pelny|preplnen|" +
 		"переполн|满了|已满|容量|超过|いっぱい"},
-	{hintSender, "sender|sending|originat|envelope|your domain|your address|your account|your mailbox|your email|your e mail|" +
+	{hintSender, "sender|sending|originat|envelope|your domain|your address|your account|your mailbox|your email account|your email address|" +
 		"mail from|mailfrom|from address|from domain|reply to|return path|callout|callback|backscatter|batv|" +
 		"you are not|you dont|you do not|outgoing|outbound|submission|expedit|emetteur|absender|" +
 		"remitente|remetente|mittente|nadawc|odosielat|odesilat|отправител|发件|发信"},
@@ -119,16 +125,16 @@ var hintWords = []struct {
 	{hintDomain, "domain|host |dominio|domaine|домен|域名"},
 	{hintMessage, "message|mail|email|e mail|letter|nachricht|mensaje|mensagem|messaggio|wiadomosc|сообщени|письмо|邮件"},
 	{hintContent, "content|attachment|header|subject|format|mime|html|url|link|charset|character|encod|malform|compliant|conform|comply|" +
-		"binary|base64|contain|message body|archive file|extension|executable|rfc 5322|rfc 2822|rfc 822|multipart|invalid data|keyword|phrase"},
+		"binary|7bit|8bit|base64|contain|message body|archive file|extension|executable|rfc 5322|rfc 2822|rfc 822|multipart|invalid data|keyword|phrase"},
 	{hintSize, "size|large|too big|bytes|octets|taille|tamano|dimension|grosse|groesse|rozmiar|размер"},
 	{hintSpam, "spam|junk|bulk|unsolicited|ube |uce |unwanted|phish|virus|malware|scored|suspicious|infected|werbung|pourriel|" +
 		"spamtrap|trojan|worm |antispam|fraud|scam|антиспам|спам|垃圾"},
 	{hintListed, "blacklist|blocklist|black list|block list|denylist|deny list|rbl|dnsbl|listed|reputation|bad ip|blackhole|spamhaus|" +
 		"spamcop|sorbs|barracuda|abuse|abusive|listing|black hole"},
-	{hintBlock, "block|banned|denied|deny|denies|reject|refus|prohib|forbid|not allowed|not permit|not accept|not authori|unauthori|disallow|" +
+	{hintBlock, "block|banned|denied|deny|denies|reject|refus|prohib|forbid|not allowed|not permit|not accept|not currently accept|not authori|unauthori|disallow|" +
 		"declin|wont accept|wont want|dont want|not want|rule |rules |restrict|permission|permit|no access|access rule|policy|policies|filter|bloque|abgelehnt|abgewiesen|rejete|rechaz|rifiut|" +
 		"odrzuc|отклон|отказ|запрещ|拒绝|拒收|nicht erlaubt|go away|bounced"},
-	{hintOften, "too many|too much|rate limit|ratelimit|frequen|too often|throttl|busy|overload|concurr|too fast|too quick|" +
+	{hintOften, "too many|too much|excessive|rate limit|ratelimit|frequen|too often|throttl|busy|overload|concurr|too fast|too quick|" +
 		"slow down|slower|volume|flood|threshold|per hour|per minute|per day|hourly|burst|congest"},
 	{hintLimit, "rate|limit|slow|quick|fast|resources|connections|sessions|daily|traffic|heavy load|maximum|allowance|exceed|exeed|exced"},
 	{hintLater, "later|again|retry|retries|temporar|defer|moment|wait|delayed|essayer plus tard|spater|spaeter|mas tarde|tarde|piu tardi|" +
