@@ -237,8 +237,8 @@ func (a *agent) dial(avoid string) bool {
 		a.conn, a.setup = conn, time.Since(begin)
 		a.moved()
 		return true
-	case a.m.cut.Err() != nil:
-		return false
+	case a.m.ending():
+		return false // the connection was given up, not refused: nobody is charged
 	case failed.ourselves && a.queue.Class == relay.ClassRemote:
 		a.handBack(failed)
 		return false

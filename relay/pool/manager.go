@@ -55,6 +55,8 @@ type Manager struct {
 	stopped  chan struct{} // closed by Stop: agents finish the transaction they are in
 	cut      context.Context
 	cutAll   context.CancelFunc // ends what is still open when Stop runs out of time
+	opening  context.Context    // of connections in the making: there is no message in them yet
+	openNone context.CancelFunc // ends those, at the beginning of Stop
 
 	slowAfter time.Duration // without an answer, before an agent counts as slow
 
@@ -90,6 +92,7 @@ func New(cfg Config, deps Deps) *Manager {
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter,
 	}
+	m.opening, m.openNone = context.WithCancel(ctx)
 	m.SetSMTP(deps.SMTP)
 	return m
 }
@@ -274,13 +277,14 @@ func (m *Manager) all() []*Site {
 	return slices.Collect(maps.Values(m.sites))
 }
 
-// Stop lets every agent finish the transaction it is in. When ctx is done first, connections that are still open cutGrace
+// Stop lets every agent finish the transaction it is in, and gives up connections that are not open yet. When ctx is done first, connections that are still open cutGrace
 // later are cut. Their messages stay queued and may then be delivered twice.
 func (m *Manager) Stop(ctx context.Context) {
 	m.life.Lock()
 	if !m.stopping {
 		m.stopping = true
 		close(m.stopped)
+		m.openNone()
 	}
 	m.life.Unlock()
 	done := make(chan struct{})

@@ -275,3 +275,20 @@ func TestBacklogOfReopenedSiteUsesItsWindow(t *testing.T) {
 		t.Errorf("at most %d connections for a backlog of 400", c.MaxOpen)
 	}
 }
+
+// TestStopDoesNotWaitForAGreeting: a connection without a message in it is not worth waiting for, and its mail is not charged.
+func TestStopDoesNotWaitForAGreeting(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.retime(func(t *smtp.Timeouts) { t.Banner = time.Minute })
+	w.route("mute", w.silent("mute"))
+	w.send("a@mute")
+	w.eventually("it is being tried", func() bool { return w.handler.Status().Held == 1 })
+	begin := time.Now()
+	w.stop()
+	if d := time.Since(begin); d > 4*time.Second { // Stop is given five
+		t.Errorf("stopped after %s", d)
+	}
+	if s := w.handler.Status(); s.Deferrals != 0 || s.Messages != 1 {
+		t.Errorf("%+v", s)
+	}
+}
