@@ -42,7 +42,7 @@ func newVisit(n *Node) *Visit {
 }
 
 // Begin makes the journal record that v is about to be sent, and with it its companions: the nodes of the same message
-// that wait in other queues whose key sameSite accepts, as long as they have no more than room recipients, so that one
+// that wait in other queues whose key sameSite accepts (nil: none), as long as they have no more than room recipients, so that one
 // transaction carries all recipients at a site (RFC 5321 section 4.5.4.1). It returns all of them, v first, and does not
 // wait for the record: that is what Visit.Recorded is for. On an error, that of Unwritable, nothing was begun.
 func (h *Handler) Begin(v *Visit, room int, sameSite func(Key) bool) ([]*Visit, error) {
@@ -76,7 +76,7 @@ func (v *Visit) Recorded(ctx context.Context) error {
 // companions takes the nodes of v's message that may share its transaction.
 func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Visit {
 	m := v.Node.Message
-	if len(m.Nodes) == 1 || v.Node.Class != m.Class {
+	if sameSite == nil || len(m.Nodes) == 1 || v.Node.Class != m.Class {
 		return nil
 	}
 	var more []*Visit

@@ -293,7 +293,7 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
-	visits, err := a.handler.Begin(v, a.rcptRoom()-len(v.Node.Rcpts), a.site.reaches)
+	visits, err := a.handler.Begin(v, a.rcptRoom()-len(v.Node.Rcpts), a.site.companions())
 	if err != nil {
 		a.pending = v // more tells why nothing is sent now
 		return nil

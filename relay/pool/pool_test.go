@@ -292,3 +292,23 @@ func TestStopDoesNotWaitForAGreeting(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestOneDomainATransaction: a site that DNS names gets one domain in each transaction, one that the table names gets all.
+func TestOneDomainATransaction(t *testing.T) {
+	for _, tt := range []struct {
+		static bool
+		want   int64
+	}{{true, 1}, {false, 3}} {
+		w := newWorld(t, quick(), time.Minute)
+		w.listen("x", sink.Character{})
+		r := *w.Lookup("x")
+		r.Static = tt.static
+		w.route("x", &r)
+		w.alias("x", "y", "z")
+		w.send("a@x", "b@y", "c@x", "d@z")
+		w.drained()
+		if n := w.sink.Counts("x").Messages; n != tt.want || w.sink.Count() != 4 {
+			t.Errorf("static %t: %d transactions for 3 domains, want %d; %d recipients", tt.static, n, tt.want, w.sink.Count())
+		}
+	}
+}

@@ -358,6 +358,16 @@ func (s *Site) hold(q *relay.Queue) {
 	}
 }
 
+// companions says which other domains of a message may share a transaction here: nil for none. A site that the admin's table
+// names takes all the mail it is given. Other sites get one domain a transaction, as Postfix does it: large providers refuse
+// several ("multiple destination domains per transaction"), some of them for good, and nobody can know before.
+func (s *Site) companions() func(relay.Key) bool {
+	if !s.current().Static {
+		return nil
+	}
+	return s.reaches
+}
+
 // reaches reports whether mail with this key goes to this site too.
 func (s *Site) reaches(k relay.Key) bool {
 	r := s.m.router.Lookup(s.m.destination(k))
