@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -54,8 +55,30 @@ func (c Config) rules() []Rule {
 	return append(slices.Clone(c.Rule), DefaultRules()...)
 }
 
-// Validate returns the first thing that is wrong, with the key and how to repair it.
+// Validate returns what is wrong, joined: each error names its key and how to repair it.
 func (c Config) Validate() error {
+	var errs []error
+	note := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s%w", key, err))
+		}
+	}
+	note("", c.validateNumbers())
+	for i, m := range c.Mailers {
+		note(fmt.Sprintf("mailers[%d]: ", i), validateMailer(m))
+	}
+	for i, d := range c.LocalDomains {
+		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
+			note(fmt.Sprintf("local_domains[%d]: ", i), fmt.Errorf("%q is not a domain; write example.com, or .example.com for all domains below it", d))
+		}
+	}
+	for i, r := range c.Rule {
+		note(fmt.Sprintf("rule[%d].", i), r.validate())
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validateNumbers() error {
 	switch {
 	case c.SizeLimit < 1:
 		return fmt.Errorf("size_limit: %d is less than 1; give bytes, like 52428800", c.SizeLimit)
@@ -67,21 +90,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("defaults: is false and there is no [[bulk.rule]], so nothing would be taken; give a rule, or true")
 	case len(c.rules()) > MaxRules:
 		return fmt.Errorf("rule: %d rules, the default ones included, are more than %d; join patterns with |", len(c.rules()), MaxRules)
-	}
-	for i, m := range c.Mailers {
-		if err := validateMailer(m); err != nil {
-			return fmt.Errorf("mailers[%d]: %w", i, err)
-		}
-	}
-	for i, d := range c.LocalDomains {
-		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
-			return fmt.Errorf("local_domains[%d]: %q is not a domain; write example.com, or .example.com for all domains below it", i, d)
-		}
-	}
-	for i, r := range c.Rule {
-		if err := r.validate(); err != nil {
-			return fmt.Errorf("rule[%d].%w", i, err)
-		}
 	}
 	return nil
 }

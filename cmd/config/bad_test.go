@@ -149,6 +149,7 @@ var badConfigs = []badConfig{
 	{"macro of the recipients", "[[bulk.rule]]\nmacro = '{rcpt_host}=x'\n", 2, "bulk.rule[0].macro", "before the first recipient"},
 	{"domain routed twice", "[route]\n'a.example' = '[127.0.0.1]:25'\n'A.example' = '[127.0.0.1]:26'\n", 1, "route", "given twice"},
 	{"inject", "[bounce]\ninject = 'localhost'\n", 2, "bounce.inject", "is not a next hop"},
+	{"author in angle brackets", "[bounce]\nfrom = '<x@example.org>'\n", 2, "bounce.from", `write "x@example.org"`},
 	{"delay", "[bounce]\ndelay = '2h'\n", 2, "bounce.delay", "longer than an hour"},
 	{"name server", "[dns]\nservers = ['ns.example']\n", 2, "dns.servers", `write "ip" or "ip:port"`},
 	{"connections", "[pool]\nconnections_per_site = 0\n", 2, "pool.connections_per_site", "less than 1"},

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,12 +41,20 @@ func (v *verdict) sockets(c *Config) {
 				break
 			}
 		}
-		for hopKey, hop := range c.hops() {
-			if collide(network, address, "tcp", hop) {
-				v.of(hopKey, fmt.Errorf("%q is our own milter port (%s), where nobody speaks SMTP; name an SMTP listener", hop, key))
-			}
+	}
+	for key, hop := range c.hops() {
+		if i := c.listenerAt(hop); i >= 0 {
+			v.of(key, fmt.Errorf("%q is our own milter port (milter.listen[%d]), where nobody speaks SMTP; name an SMTP listener", hop, i))
 		}
 	}
+}
+
+// listenerAt is the index of the first of our listeners at that next hop, or -1.
+func (c *Config) listenerAt(hop string) int {
+	return slices.IndexFunc(c.Milter.Listen, func(spec string) bool {
+		network, address, err := milter.ParseListen(spec)
+		return err == nil && collide(network, address, "tcp", hop)
+	})
 }
 
 // hops yields every fixed next hop, by key.

@@ -45,6 +45,12 @@ func (c *Config) Warnings(own []netip.Addr) Errors {
 	if most := min(c.Milter.MaxBuffered, c.Queue.MaxBytes); c.Bulk.SizeLimit > most {
 		v.of("bulk.size_limit", fmt.Errorf("%d is more than milter.max_buffered or queue.max_bytes; a message over %d bytes is never taken", c.Bulk.SizeLimit, most))
 	}
+	if first := c.Retry.Schedule[0]; c.Retry.Lifetime < first {
+		v.of("retry.lifetime", fmt.Errorf("%s is less than the first wait of retry.schedule (%s); a message is tried once", c.Retry.Lifetime, first))
+	}
+	if c.Handback.After >= c.Retry.Lifetime {
+		v.of("handback.after", fmt.Errorf("%s is not less than retry.lifetime (%s); a message expires before", c.Handback.After, c.Retry.Lifetime))
+	}
 	if dot := c.SMTP.Timeouts.Dot; dot < leastDot {
 		v.of("smtp.data_done_timeout", fmt.Errorf("%s is less than 10m; a receiver that answers later gets the message twice", dot))
 	}

@@ -22,6 +22,8 @@ func TestWarnings(t *testing.T) {
 		{"foreign addresses", func(c *Config) { c.SMTP.Local4, c.SMTP.Local6 = addr("192.0.2.1"), addr("2001:db8::1") },
 			[]string{"smtp.bind_address", "smtp.bind_address6"}},
 		{"no room for the largest", func(c *Config) { c.Bulk.SizeLimit = c.Milter.MaxBuffered + 1 }, []string{"bulk.size_limit"}},
+		{"tried once", func(c *Config) { c.Retry.Lifetime = time.Second }, []string{"retry.lifetime"}},
+		{"handed back too late", func(c *Config) { c.Handback.After = c.Retry.Lifetime }, []string{"handback.after"}},
 		{"impatient", func(c *Config) { c.SMTP.Timeouts.Dot = leastDot - time.Second }, []string{"smtp.data_done_timeout"}},
 		{"patient", func(c *Config) { c.SMTP.Timeouts.Dot = leastDot }, nil},
 	} {

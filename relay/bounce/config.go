@@ -32,8 +32,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("inject: %w", err)
 	}
 	for _, a := range []struct{ key, addr string }{{"from", c.From}, {"postmaster", c.Postmaster}} {
-		if _, err := mail.ParseAddress(complete(a.addr, "host.invalid")); err != nil {
+		parsed, err := mail.ParseAddress(complete(a.addr, "host.invalid"))
+		if err != nil {
 			return fmt.Errorf("%s: %q is not a mail address: %w", a.key, a.addr, err)
+		}
+		if parsed.Address != complete(a.addr, "host.invalid") { // we put a name and angle brackets around it ourselves
+			return fmt.Errorf("%s: %q is more than an address; write %q", a.key, a.addr, parsed.Address)
 		}
 	}
 	switch {
