@@ -53,7 +53,12 @@ func (v *verdict) sockets(c *Config) {
 func (c *Config) listenerAt(hop string) int {
 	return slices.IndexFunc(c.Milter.Listen, func(spec string) bool {
 		network, address, err := milter.ParseListen(spec)
-		return err == nil && collide(network, address, "tcp", hop)
+		if err != nil || !collide(network, address, "tcp", hop) {
+			return false
+		}
+		ours, _, _ := net.SplitHostPort(address)
+		theirs, _, _ := net.SplitHostPort(hop)
+		return ours == theirs || !wildcard(ours) || wildcard(theirs) || isLocal(theirs) // another host may use the same port
 	})
 }
 
@@ -96,7 +101,7 @@ func collide(network, address, network2, address2 string) bool {
 	if err != nil || err2 != nil || port != port2 || port == "0" {
 		return false
 	}
-	return host == host2 || wildcard(host) || wildcard(host2) || loopback(host) && host2 == "localhost" || host == "localhost" && loopback(host2)
+	return host == host2 || wildcard(host) || wildcard(host2) || (host == "localhost" || host2 == "localhost") && isLocal(host) && isLocal(host2)
 }
 
 func wildcard(host string) bool {
@@ -104,9 +109,10 @@ func wildcard(host string) bool {
 	return err == nil && a.IsUnspecified()
 }
 
-func loopback(host string) bool {
+// isLocal reports whether host is the loopback interface.
+func isLocal(host string) bool {
 	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
+	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 func portOf(address string) string {
