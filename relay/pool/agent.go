@@ -240,7 +240,7 @@ func (a *agent) dial(avoid string) bool {
 	case a.m.ending():
 		return false // the connection was given up, not refused: nobody is charged
 	case failed.ourselves && a.queue.Class == relay.ClassRemote:
-		a.handBack(failed)
+		a.returnAll(failed)
 		return false
 	case failed.ours:
 		a.site.hold(a.queue)
@@ -259,8 +259,8 @@ func (a *agent) dial(avoid string) bool {
 	return avoid != "" && a.more() && a.connect()
 }
 
-// handBack gives everything that waits for this site back to our MTA: the site has turned out to be ourselves.
-func (a *agent) handBack(why *failure) {
+// returnAll gives everything that waits for this site back to our MTA: the site has turned out to be ourselves.
+func (a *agent) returnAll(why *failure) {
 	for ok := true; ok && !a.m.ending(); ok = a.advance() {
 		for v := a.visit(); v != nil; v = a.visit() {
 			v.Relay = why.peer

@@ -156,7 +156,7 @@ func (m *Manager) carry(q *relay.Queue) {
 	case r == nil:
 		m.await(q)
 	case leadsBack(q, r):
-		m.launch(channelToken, func() token { m.handBack(q, r); return channelToken }, func() {})
+		m.launch(channelToken, func() token { m.returnQueue(q, r); return channelToken }, func() {})
 	case r.Err != nil && r.Err.Permanent && m.router.Healthy():
 		m.launch(channelToken, func() token { m.refuse(q, r); return channelToken }, func() {})
 	default:
@@ -219,8 +219,8 @@ func leadsBack(q *relay.Queue, r *route.Route) bool {
 	return r.Err != nil && r.Err.Cause == route.Ourselves && q.Class == relay.ClassRemote
 }
 
-// handBack gives the nodes of a queue back to our MTA.
-func (m *Manager) handBack(q *relay.Queue, r *route.Route) {
+// returnQueue gives the nodes of a queue back to our MTA.
+func (m *Manager) returnQueue(q *relay.Queue, r *route.Route) {
 	for v := m.handler.Visit(q); v != nil; v = m.handler.Visit(q) {
 		v.HandBack(routeReply(r.Err))
 		m.handler.Settle(v)

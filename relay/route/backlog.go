@@ -48,9 +48,9 @@ func (b *backlog) push(j *job) bool {
 // Otherwise a steady stream of new names would keep it waiting for ever.
 const everyEighth = 8
 
-// next is the lane whose turn it is among the quick ones, or the slow lane;
+// upNext is the lane whose turn it is among the quick ones, or the slow lane;
 // false means that there is no such job.
-func (b *backlog) next(slowly bool) (lane, bool) {
+func (b *backlog) upNext(slowly bool) (lane, bool) {
 	order := []lane{familiar, fresh, again}
 	switch {
 	case slowly:
@@ -68,7 +68,7 @@ func (b *backlog) next(slowly bool) (lane, bool) {
 
 // pop takes the next job, nil if there is none.
 func (b *backlog) pop(slowly bool) *job {
-	l, ok := b.next(slowly)
+	l, ok := b.upNext(slowly)
 	if !ok {
 		return nil
 	}

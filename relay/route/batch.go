@@ -55,9 +55,9 @@ func newBatch(qs []question) *batch {
 	return b
 }
 
-// deliver hands the batch a packet. One that there is no room for is lost, as
+// hand gives the batch a packet. One that there is no room for is lost, as
 // packets are: the sender must not wait.
-func (b *batch) deliver(packet []byte) {
+func (b *batch) hand(packet []byte) {
 	select {
 	case b.mail <- packet:
 	default:

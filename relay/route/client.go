@@ -106,8 +106,8 @@ func (c *client) udp(ctx context.Context, b *batch, s *server) {
 		b.give(err)
 		return
 	}
-	defer s.leave(p, b)
-	p.send(b)
+	defer s.part(p, b)
+	p.query(b)
 	b.listen(ctx)
 }
 

@@ -71,7 +71,7 @@ func (s *server) join(ctx context.Context, b *batch) (*port, error) {
 		if err == nil {
 			return p, nil
 		}
-		s.drop(p)
+		s.strike(p)
 		if p.users--; p.users == 0 { // a new one that has failed at once
 			p.conn.Close()
 			return nil, err
@@ -102,18 +102,18 @@ func (s *server) pick(ctx context.Context) (*port, error) {
 	}
 	p := &port{conn: conn, done: make(chan struct{}), heard: &s.heard, asked: make(map[uint16]*batch)}
 	s.ports = append(s.ports, p)
-	go p.read() // ends when the port is closed; leave waits for it
+	go p.read() // ends when the port is closed; part waits for it
 	return p, nil
 }
 
-// leave ends a batch's use of a port. The last one closes it.
-func (s *server) leave(p *port, b *batch) {
+// part ends a batch's use of a port. The last one closes it.
+func (s *server) part(p *port, b *batch) {
 	p.forget(b)
 	s.mu.Lock()
 	p.users--
 	last := p.users == 0
 	if last {
-		s.drop(p)
+		s.strike(p)
 	}
 	s.mu.Unlock()
 	if last {
@@ -122,9 +122,9 @@ func (s *server) leave(p *port, b *batch) {
 	}
 }
 
-// drop takes a port out of the list, so that no batch joins it any more; the
+// strike takes a port out of the list, so that no batch joins it any more; the
 // mutex is held.
-func (s *server) drop(p *port) {
+func (s *server) strike(p *port) {
 	s.ports = slices.DeleteFunc(s.ports, func(have *port) bool { return have == p })
 }
 
@@ -177,13 +177,13 @@ func (p *port) read() {
 		}
 		p.heard.Store(time.Now().UnixNano())
 		if b := p.whose(binary.BigEndian.Uint16(buf)); b != nil {
-			b.deliver(append([]byte(nil), buf[:n]...))
+			b.hand(append([]byte(nil), buf[:n]...))
 		}
 	}
 }
 
-// send asks the open questions of a batch.
-func (p *port) send(b *batch) {
+// query asks the open questions of a batch.
+func (p *port) query(b *batch) {
 	for i := range b.state {
 		if b.state[i] != asking {
 			continue

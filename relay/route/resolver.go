@@ -107,7 +107,7 @@ func (r *Resolver) Run(ctx context.Context) {
 	r.ctx, r.end = ctx, cancel
 	context.AfterFunc(ctx, r.close)
 	r.wg.Go(func() { r.around.watch(ctx) }) // ends with ctx
-	r.admit()
+	r.fillWindows()
 }
 
 // Stop ends the lookups and waits for them. Every callback that still waits gets a
@@ -268,6 +268,6 @@ func (r *Resolver) start(domain string) *job {
 		return nil
 	}
 	r.jobs[domain] = j
-	r.admit()
+	r.fillWindows()
 	return j
 }

@@ -34,14 +34,14 @@ func (s *surroundings) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.report(s.look())
+			s.logTrouble(s.look())
 		}
 	}
 }
 
-// report logs an error when it comes and when it goes. What was known before
+// logTrouble logs an error when it comes and when it goes. What was known before
 // stays in force.
-func (s *surroundings) report(err error) {
+func (s *surroundings) logTrouble(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -88,11 +88,12 @@ func (s *surroundings) lookAtAddresses() error {
 	if err != nil {
 		return err
 	}
-	now, before := newGuard(s.r.cfg, local...), s.r.searcher.guard.Load()
+	guard := &s.r.searcher.guard
+	now, before := newGuard(s.r.cfg, local...), guard.Load()
 	if now.sameAs(before) {
 		return nil
 	}
-	s.r.searcher.guard.Store(now)
+	guard.Store(now)
 	if len(before.own) > 0 {
 		s.r.log.Info("this host's addresses have changed; routes are looked up again", "addresses", local)
 	}

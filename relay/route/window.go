@@ -48,7 +48,7 @@ func (f *flight) exchange(ctx context.Context, qs []question, p patience) []answ
 	if !f.reserve(min(len(qs), f.w.limit)) {
 		return newBatch(qs).answers
 	}
-	defer f.giveBack()
+	defer f.endTurn()
 	return f.r.ex.exchange(ctx, qs, p)
 }
 
@@ -56,11 +56,11 @@ func (f *flight) exchange(ctx context.Context, qs []question, p patience) []answ
 // end.
 func (f *flight) reserve(n int) bool {
 	f.r.mu.Lock()
-	if f.asks < n { // admit gave a new flight room for one
-		f.w.giveBack(f)
+	if f.asks < n { // launch gave a new flight room for one
+		f.w.vacate(f)
 		f.wants, f.room = n, make(chan struct{})
 		f.w.line = append(f.w.line, f)
-		f.r.admit()
+		f.r.fillWindows()
 	}
 	room := f.room
 	f.r.mu.Unlock()
@@ -68,19 +68,19 @@ func (f *flight) reserve(n int) bool {
 		select {
 		case <-room:
 		case <-f.ctx.Done():
-			f.giveBack()
+			f.endTurn()
 		}
 	}
 	return f.ctx.Err() == nil
 }
 
-// giveBack returns the room for the questions of a flight, which lets others
+// endTurn returns the room for the questions of a flight, which lets others
 // ask.
-func (f *flight) giveBack() {
+func (f *flight) endTurn() {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
-	f.w.giveBack(f)
-	f.r.admit()
+	f.w.vacate(f)
+	f.r.fillWindows()
 }
 
 // ripen marks a flight that nothing was heard of since its nth turn.
@@ -89,7 +89,7 @@ func (f *flight) ripen(turn int) {
 	defer f.r.mu.Unlock()
 	if f.turn == turn && f.asks > 0 && f.mark == nil && !f.aside {
 		f.mark = f.w.ripe.PushBack(f)
-		f.r.admit()
+		f.r.fillWindows()
 	}
 }
 
@@ -103,8 +103,8 @@ func (w *window) grant(f *flight, n int) {
 	}
 }
 
-// giveBack takes a flight out of the window, wherever it is.
-func (w *window) giveBack(f *flight) {
+// vacate takes a flight out of the window, wherever it is.
+func (w *window) vacate(f *flight) {
 	w.asked -= f.asks
 	if f.aside {
 		w.leaving -= f.asks
@@ -120,21 +120,21 @@ func (w *window) giveBack(f *flight) {
 	}
 }
 
-// admit lets lookups ask, and names begin, for which there is room; r.mu is
+// fillWindows lets lookups ask, and names begin, for which there is room; r.mu is
 // held.
-func (r *Resolver) admit() {
+func (r *Resolver) fillWindows() {
 	if r.ctx == nil || r.stopped {
 		return
 	}
 	for _, w := range r.windows {
-		for r.admitOne(w) {
+		for r.fillOne(w) {
 		}
 	}
 }
 
-// admitOne lets the first one in line ask, or the next name begin; false means
+// fillOne lets the first one in line ask, or the next name begin; false means
 // that nothing waits or nothing fits.
-func (r *Resolver) admitOne(w *window) bool {
+func (r *Resolver) fillOne(w *window) bool {
 	if len(w.line) > 0 {
 		f := w.line[0]
 		if !r.makeRoom(w, f.wants) {
@@ -145,7 +145,7 @@ func (r *Resolver) admitOne(w *window) bool {
 		close(f.room)
 		return true
 	}
-	if _, ok := r.backlog.next(w.slow); !ok || !r.makeRoom(w, 1) {
+	if _, ok := r.backlog.upNext(w.slow); !ok || !r.makeRoom(w, 1) {
 		return false
 	}
 	r.launch(w, r.backlog.pop(w.slow))

@@ -9,7 +9,7 @@ func (r *Resolver) work(f *flight) {
 	switch {
 	case r.ctx.Err() != nil:
 		// The finding was cut short by the end of ctx, so it counts for nothing. Stop calls back.
-		r.retire(f)
+		r.abandon(f)
 	case found.silent && f.job.lane != slow && r.postpone(f):
 	default:
 		r.conclude(f, found)
@@ -28,8 +28,8 @@ func (r *Resolver) patience(j *job) patience {
 	return p
 }
 
-// retire ends a lookup without a result.
-func (r *Resolver) retire(f *flight) {
+// abandon ends a lookup without a result.
+func (r *Resolver) abandon(f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.land(f)
@@ -38,8 +38,8 @@ func (r *Resolver) retire(f *flight) {
 // land books the end of a lookup, and lets others begin; r.mu is held.
 func (r *Resolver) land(f *flight) {
 	r.status.InFlight--
-	f.w.giveBack(f)
-	r.admit()
+	f.w.vacate(f)
+	r.fillWindows()
 }
 
 // postpone puts a name that kept us waiting into the queue of those that
