@@ -50,7 +50,7 @@ func newBatch(qs []question) *batch {
 		broken:  make(chan error, 1),
 	}
 	for i := range b.answers {
-		b.answers[i] = answer{kind: silent, why: "not asked yet", of: qs[i]}
+		b.answers[i] = answer{kind: silent, of: qs[i]}
 	}
 	return b
 }
@@ -224,35 +224,53 @@ func networkText(err error) string {
 	if errors.As(err, &errno) {
 		return errno.Error()
 	}
-	return "the name server cannot be asked"
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		return "connection timed out"
+	}
+	return "the name server closed the connection"
+}
+
+// blameTCP says why the questions whose replies came truncated have no answer.
+func (b *batch) blameTCP(err error) {
+	for i := range b.state {
+		if a := &b.answers[i]; b.state[i] == cut && a.kind == silent {
+			a.from, a.why = b.server, "the answer is too long for UDP, and over TCP: "+networkText(err)
+		}
+	}
 }
 
 // sign says how long nothing came, and of whom it was wanted last.
 func (b *batch) sign(waited time.Duration) {
 	for i := range b.answers {
-		if a := &b.answers[i]; a.kind == silent && b.server.IsValid() {
+		if a := &b.answers[i]; a.kind == silent && a.why == "" {
 			a.from, a.why = b.server, "no answer within "+waited.Round(100*time.Millisecond).String()
 		}
 	}
 }
 
-// overTCP asks one question over TCP; false means that the connection is of no
-// further use.
-func (b *batch) overTCP(conn net.Conn, i int, buf []byte) bool {
+// overTCP asks one question over TCP; after an error the connection is of no
+// further use, and the question counts as cut.
+func (b *batch) overTCP(conn net.Conn, i int, buf []byte) (err error) {
+	b.state[i] = asking
+	defer func() {
+		if err != nil {
+			b.state[i] = cut
+		}
+	}()
 	if _, err := conn.Write(b.packed(i, true)); err != nil {
-		return false
+		return err
 	}
 	for b.state[i] == asking {
 		if _, err := io.ReadFull(conn, buf[:2]); err != nil {
-			return false
+			return err
 		}
 		n := binary.BigEndian.Uint16(buf)
 		if _, err := io.ReadFull(conn, buf[:n]); err != nil {
-			return false
+			return err
 		}
 		b.receive(buf[:n])
 	}
-	return true
+	return nil
 }
 
 // line is a connection that the end of a context interrupts.

@@ -127,6 +127,7 @@ func (c *client) tcp(ctx context.Context, b *batch, s *server) {
 	}
 	conn, err := b.dial(ctx, "tcp", s.addr)
 	if err != nil {
+		b.blameTCP(err)
 		return
 	}
 	defer conn.hangUp()
@@ -134,8 +135,8 @@ func (c *client) tcp(ctx context.Context, b *batch, s *server) {
 	defer c.buffers.Put(buf)
 	for i := range b.state {
 		if b.state[i] == cut {
-			b.state[i] = asking
-			if !b.overTCP(conn, i, *buf) {
+			if err := b.overTCP(conn, i, *buf); err != nil {
+				b.blameTCP(err)
 				return
 			}
 		}

@@ -17,12 +17,14 @@ func TestErrorsSayWhatHappened(t *testing.T) {
 	s.Fault("refused.test.", dns.Fault{Kind: dns.Refused})
 	s.Fault("timeout.test.", dns.Fault{Kind: dns.Timeout})
 	s.Fault("empty.test.", dns.Fault{Kind: dns.Referral, Type: "MX"})
+	s.Fault("same.test.", dns.Fault{Kind: dns.TruncatedAlways})
 	closed := closedPort(t)
 	tests := []struct{ server, domain, want string }{
 		{s.Addr(), "servfail.test", "MX lookup of servfail.test at name server SERVER: SERVFAIL"},
 		{s.Addr(), "refused.test", "MX lookup of refused.test at name server SERVER: REFUSED"},
 		{s.Addr(), "timeout.test", "MX lookup of timeout.test at name server SERVER: no answer within 1s"},
 		{s.Addr(), "empty.test", "MX lookup of empty.test at name server SERVER: the name server does not recurse"},
+		{s.Addr(), "same.test", "MX lookup of same.test at name server SERVER: the answer is too long for UDP, and over TCP: the name server closed the connection"},
 		{closed, "two.test", "MX lookup of two.test at name server SERVER: connection refused"},
 		{s.Addr(), "loop.test", "MX lookup of loop.test at name server SERVER: CNAME loop or chain of more than 10"},
 		{s.Addr(), "softmx.test", "A lookup of soft.test at name server SERVER: SERVFAIL (for the mail of softmx.test)"},
