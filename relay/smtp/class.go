@@ -119,14 +119,22 @@ type question struct {
 
 func (q *question) verdict() Verdict {
 	tables := indexes()
+	r := tables[0].match(q, clearRules)
+	if r != nil && r.class != BadMailbox {
+		return Verdict{Class: r.class, Scope: r.scope}
+	}
 	found := q.hints()
-	if r := tables[0].match(q, clearRules); r != nil && !(r.class == BadMailbox && found&notTheRecipient != 0) {
+	if r != nil && found&notTheRecipient == 0 {
 		return Verdict{Class: r.class, Scope: r.scope}
 	}
 	if s := q.add(sureSums, found); s != nil {
 		return Verdict{Class: s.class, Scope: s.scope}
 	}
-	vague := tables[1].match(q, vagueRules)
+	return q.weigh(tables[1].match(q, vagueRules), found)
+}
+
+// weigh is for replies without a clear phrase.
+func (q *question) weigh(vague *rule, found hint) Verdict {
 	if v, ok := statuses[q.detail]; ok && q.credible(v, vague, found) {
 		return v
 	}

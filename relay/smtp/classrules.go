@@ -37,7 +37,7 @@ var clearRules = []rule{
 		"lpn000", "lpn007 510", "due to abuse", "too many spams", "spam origin", "sending spam",
 	}},
 	{Reputation, ScopeSite, "5xx", []string{
-		"unusual rate of", "connection refused from", "too many {unknown|invalid} {rcpt|recipients} ... from {this|host}",
+		"unusual rate of", "connection refused from", "connections from your", "too many {unknown|invalid} {rcpt|recipients} ... from {this|host}",
 	}},
 	{Rate, ScopeSite, "4xx", []string{"messages from ... werent sent"}},
 	{BadMailbox, ScopeRecipient, "5xx", []string{
@@ -51,7 +51,7 @@ var clearRules = []rule{
 	{Content, ScopeMessage, "", []string{
 		"{message|mail|email|content} {is banned|rejected by unicomp}",
 		"filter rejection", "rejected by {filter|dcc|spam|antispam|content}", "blocked by {filter|spam |content}",
-		"{rejected|blocked|denied|filtered} as {spam|junk|bulk}", "sensitive word", "sensitive content", "blocking url", "embedded images", "eingebettet", "quarantin", "yun medusa",
+		"{rejected|blocked|denied|filtered} as {spam|junk|bulk}", "sensitive word", "sensitive content", "blocking url", "embedded images", "eingebettet", "quarantined", "blank from", "as a from address", "format restriction", "yun medusa",
 		"spam score", "attachment type", "permanently rejected message", "viral", "human verification",
 	}},
 	{Rate, ScopeSite, "", []string{
@@ -64,7 +64,7 @@ var clearRules = []rule{
 		"accept {mail|email|connections|messages} from your {ip|server|host}", "accept connections from your",
 		"identified as spammer",
 		"a problem occurred", "spam client", "your ip address is {flooding|generating|sending|spamming}",
-		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10", "your {mail|email|message} from ip", "connection from ip", "connections from your", "http://spamcop", "http://www.spamcop", "by spamhaus", "activity from", "mail from your {ip|host|server}", "country",
+		"your ip is {flooding|generating|sending|spamming}", "spam rate exceeded", "lpn007 10", "your {mail|email|message} from ip", "connection from ip", "http://spamcop", "http://www.spamcop", "http://www.dnsbl", "http://security.rr.com", "abus ", "ont ete bloques", "access to submit messages", "ip reject ", "mi ipb", "storedrv.submission.exception:outboundspam", "by spamhaus", "activity from", "mail from your {ip|host|server}", "country",
 	}},
 	{Rate, ScopeSender, "", []string{
 		"sender frequency", "submission quota", "daily sending quota", "reached your daily", "limit exceeded for user",
@@ -77,7 +77,7 @@ var clearRules = []rule{
 		"disk full",
 	}},
 	{BadMailbox, ScopeRecipient, "", []string{
-		"handle mail for {that|this} user", "^ address not found", "does not have an account here", "user not a member", "user status is locked", "locked or suspended", "is now disabled", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
+		"handle mail for {that|this} user", "mail receiving disabled", "^ address not found", "does not have an account here", "user not a member", "user status is locked", "locked or suspended", "is now disabled", "list of {allowed|valid} recipients", "no such id ", "not in recipient list",
 		"not listed in {domino|the|directory|public name|our|this}", "not in name directory",
 	}},
 	{Network, ScopeSite, "", []string{
@@ -104,7 +104,7 @@ var clearRules = []rule{
 		"use the smtp server of your isp",
 	}},
 	{Policy, ScopeSite, "", []string{"helo ... dns", "lib 420", "envelope blocked", "closed system"}},
-	{Other, ScopeUnknown, "", []string{"server configuration problem"}},
+	{Other, ScopeUnknown, "", []string{"server configuration problem", "temporary server error", "per transaction exceeded"}},
 	{MailboxFull, ScopeRecipient, "", []string{
 		"exceed maximum mailbox size", "mailbox has exceeded the limit", "{mailbox|mail box|account} is full",
 	}},
@@ -157,7 +157,7 @@ var clearRules = []rule{
 		"helo hostname", "helo ehlo", "need fully qualified hostname", "need fully qualified host", "your helo", "helo argument",
 		"invalid hostname", "bad ehlo", "invalid ehlo", "fake helo", "forged helo", "illegal helo", "helohost",
 	}},
-	{Reputation, ScopeSender, "", []string{"bad outbound sender", "sender address blocked using"}},
+	{Reputation, ScopeSender, "", []string{"bad outbound sender", "due to poor reputation", "sender address blocked using"}},
 	{Policy, ScopeSender, "", []string{
 		"message sending for this", "sending for this account", "your account", "your email account", "your mailbox",
 		"sender account", "senders account", "domain of sender", "sender domain", "sender address domain",
@@ -276,7 +276,7 @@ var clearRules = []rule{
 		"high probability of spam", "rejecting spam", "considered spam", "spamverdacht", "pourriel", "垃圾邮件",
 	}},
 	{Content, ScopeMessage, "", []string{
-		"conform to", "mail data refused", "blank from", "as a from address", "refused by the scanner", "header error", "banned content", "file type", "no date header", "no from header",
+		"conform to", "mail data refused", "refused by the scanner", "header error", "banned content", "file type", "no date header", "no from header",
 		"headers too", "message header", "in from",
 		"multiple from", "missing from", "missing date", "missing message id", "from header", "8 bit data", "8bit",
 		"bare lf", "bare cr", "bare newline", "stray newline", "rfc 5322", "rfc 2822", "rfc5322", "rfc2822",
@@ -288,7 +288,7 @@ var clearRules = []rule{
 		"malformed name server reply", "malformed or unexpected name server", "host not found try again",
 		"try again name service", "dns query failed", "timed out", "timeout", "connection refused", "connection reset",
 		"lost connection", "unreachable", "no route to host", "broken pipe", "message expired", "queue.expired",
-		"delivery time expired", "no answer from host", "could not connect", "cannot connect", "unable to connect", "connection died",
+		"delivery time expired", "no answer from host", "could not connect", "cannot connect", "cant connect", "connection expired", "unable to connect", "connection died",
 		"connection dropped", "server refused to talk", "unable to contact", "socket error", "servfail",
 	}},
 	{Network, ScopeMessage, "", []string{
@@ -416,11 +416,12 @@ var vagueRules = []rule{
 		"recipient address rejected", "recipient rejected", "message filtered", "badrcptto", "rcpt is rejected",
 	}},
 	{BadMailbox, ScopeRecipient, "5xx", []string{"no valid recipients"}},
-	{Policy, ScopeUnknown, "", []string{"policy", "policies", "administrat", "violat"}},
+	{Policy, ScopeUnknown, "", []string{"policy", "policies", "mailpolicy", "administrat", "violat"}},
 	{Content, ScopeMessage, "", []string{
 		"{mail|message} ... is rejected",
 		"{message|mail|email|content} {rejected|blocked|is blocked|was rejected|was blocked|is rejected|has been rejected}",
 	}},
+	{Content, ScopeMessage, AtDot, []string{"{message|mail} refused", "^ rejected", "^ refused"}},
 	{Policy, ScopeUnknown, "", []string{
 		"prohibited", "not allowed", "not permitted", "access denied", "denied", "refused",
 		"forbidden", "not authorized", "unauthorized", "requires confirmation", "^ rejected",
@@ -438,7 +439,6 @@ var vagueRules = []rule{
 	{BadDomain, ScopeRecipient, "5xx", []string{"does not exist", "doesnt exist"}},
 	{Rate, ScopeSite, "", []string{"too many"}},
 	{Rate, ScopeSite, "4xx", []string{"limit", "deferred", "busy"}},
-	{Content, ScopeMessage, AtDot, []string{"message rejected", "message refused", "rejected", "refused"}},
 	{Other, ScopeUnknown, "", []string{
 		"temporary server", "temporary system", "temporary failure", "temporary problem", "temporary error",
 	}},
@@ -475,5 +475,5 @@ var statuses = map[string]Verdict{
 	"7.25": {Class: Auth, Scope: ScopeSite}, "7.57": {Class: Auth, Scope: ScopeSite},
 	"7.501": {Class: Reputation, Scope: ScopeSender}, "7.502": {Class: Reputation, Scope: ScopeSender},
 	"7.503": {Class: Reputation, Scope: ScopeSender},
-	"7.511": {Class: Reputation}, "7.850": {Class: Reputation}, "7.708": {Class: Reputation},
+	"7.511": {Class: Reputation}, "7.850": {Class: Reputation}, "7.750": {Class: Policy, Scope: ScopeSender}, "4.62": {Class: Other}, "7.708": {Class: Reputation},
 }
