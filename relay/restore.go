@@ -1,0 +1,89 @@
+package relay
+
+import "time"
+
+// Restore brings a message back as the recovery agent found it, straight into its queues. Nodes that are not due wait
+// in h's deferrals. A message without nodes is done: Restore only tells who may get it twice.
+func (m *QueueMap) Restore(s Saved, h *Handler) {
+	msg := s.Message
+	if len(s.Nodes) == 0 {
+		m.doubt(s)
+		return
+	}
+	m.wrap(msg)
+	live := restoreNodes(msg, s.Nodes)
+	if len(live) == 0 {
+		msg.Content.unwrap(m.wrappers)
+		return
+	}
+	now := time.Now()
+	msg.noteRestored(now)
+	msg.open.Store(int32(len(live)))
+	m.index(msg)
+	m.counts.restored.Add(1)
+	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
+	m.doubt(s)
+	for _, n := range live {
+		if wait := n.Due.Sub(now); wait > 0 {
+			// No wait is longer than the longest of the schedule: a later time was written while the clock was wrong.
+			n.Due = now.Add(min(wait, h.retry().longest()))
+			h.postpone(n)
+		} else {
+			m.link(n)
+		}
+	}
+}
+
+// doubt tells of the recipients who may get the message twice because the daemon ended when it did. If the MTA may offer the
+// message again, these are all recipients, including those who have it already. Else they are the recipients of nodes whose
+// delivery was started and has no reply on record.
+func (m *QueueMap) doubt(s Saved) {
+	tell := func(kind EventKind, r int) {
+		m.Tell(&Event{Kind: kind, Time: time.Now(), Message: s.Message, Rcpt: r, MaybeTwice: true})
+	}
+	if s.Unheard {
+		for r := range s.Message.Rcpts {
+			tell(EventUnheard, r)
+		}
+	}
+	for _, n := range s.Nodes {
+		for _, r := range n.Rcpts {
+			if n.Begun {
+				tell(EventInterrupted, r)
+			}
+		}
+	}
+}
+
+// restoreNodes gives msg's nodes the recipients that were left, and how far the nodes had got. It returns the nodes with any
+// recipients. Each recipient goes to the node of its domain as we see domains today: which names count as one domain may
+// have changed since the journal was written.
+func restoreNodes(msg *Message, saved []SavedNode) []*Node {
+	owner := make([]*Node, len(msg.Rcpts))
+	for _, n := range msg.Nodes {
+		for _, r := range n.Rcpts {
+			owner[r] = n
+		}
+		n.Rcpts, n.state = nil, stateGone
+	}
+	var live []*Node
+	for _, s := range saved {
+		for _, r := range s.Rcpts {
+			n := owner[r]
+			if len(n.Rcpts) == 0 {
+				n.resume(s)
+				live = append(live, n)
+			}
+			n.Rcpts = append(n.Rcpts, r)
+		}
+	}
+	return live
+}
+
+// resume takes over how far a node had got.
+func (n *Node) resume(s SavedNode) {
+	n.Visits, n.Due, n.Reason, n.state = s.Visits, s.Due, s.Reason, stateNew
+	if s.Class != n.Message.Class {
+		n.Class, n.handback = s.Class, true
+	}
+}
