@@ -244,7 +244,7 @@ func TestSocketsThatDoNotCollide(t *testing.T) {
 		"milter.listen = ['inet:127.0.0.1:8895', 'inet:127.0.0.2:8895', 'inet6:[::1]:8895']",
 		"milter.listen = ['inet:127.0.0.1:0', 'inet:127.0.0.1:0']",
 		"milter.listen = ['unix:/run/a', 'unix:/run/b']",
-		"milter.listen = ['inet:0.0.0.0:8895']\nroute.'*' = '[relay.example.net]:8895'",
+		"milter.listen = ['inet:0.0.0.0:8895']\nmilter.allow = ['192.0.2.25/32']\nroute.'*' = '[relay.example.net]:8895'",
 		"milter.listen = ['inet:127.0.0.1:8895']\nbounce.inject = '127.0.0.1:10026'",
 		"route.'a.test' = 'relay.test:587'\nroute.'b.test' = 'localhost:26'\nroute.'c.test' = '[::1]:26'\nroute.'d.test' = 'relay.test'",
 	} {
