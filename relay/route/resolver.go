@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,6 +28,7 @@ type Resolver struct {
 	searcher *searcher
 	ex       exchanger
 	around   *surroundings
+	faulty   atomic.Bool    // a fault of our own was logged with its stack
 	wg       sync.WaitGroup // the lookups under way
 
 	mu      sync.Mutex

@@ -1,11 +1,14 @@
 package route
 
-import "time"
+import (
+	"runtime/debug"
+	"time"
+)
 
 // work is one lookup, in a goroutine that launch starts.
 func (r *Resolver) work(f *flight) {
 	defer f.cancel()
-	found := r.searcher.find(f.ctx, f.job.domain, f.patience, f)
+	found := r.survive(f)
 	switch {
 	case r.ctx.Err() != nil:
 		// The finding was cut short by the end of ctx, so it counts for nothing. Stop calls back.
@@ -14,6 +17,24 @@ func (r *Resolver) work(f *flight) {
 	default:
 		r.conclude(f, found)
 	}
+}
+
+// survive looks a name up. A fault of our own, which some answer may bring about,
+// costs the name a temporary error: it must not end the daemon, and come back with
+// every start.
+func (r *Resolver) survive(f *flight) (found finding) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			args := []any{"in", "dns", "domain", f.job.domain, "panic", fault}
+			if !r.faulty.Swap(true) {
+				args = append(args, "stack", string(debug.Stack()))
+			}
+			r.log.Error("internal error: please report it", args...)
+			err := temporary("4.3.0", "lookup of "+f.job.domain+": internal error")
+			found = finding{verdict: unclear, route: failed(f.job.domain, err), guard: r.searcher.guard.Load()}
+		}
+	}()
+	return r.searcher.find(f.ctx, f.job.domain, f.patience, f)
 }
 
 // patience is how long a job may take; r.mu is held.
