@@ -30,12 +30,14 @@ type Rule struct {
 
 // Config is the [bulk] table.
 type Config struct {
-	Rule         []Rule   `toml:"rule"`          // first match wins; they stand before the default rules
-	Defaults     bool     `toml:"defaults"`      // false: the rules of the file alone decide
-	SizeLimit    int64    `toml:"size_limit"`    // bytes; a larger message stays with the MTA
-	LocalDomains []string `toml:"local_domains"` // mail for them is never taken; ".example.com" covers all domains below it
-	Mailers      []string `toml:"mailers"`       // recipients may be taken when {rcpt_mailer} is one of these
-	MaxHops      int      `toml:"max_hops"`      // a message with more Received fields loops and stays with the MTA
+	Rule          []Rule   `toml:"rule"`           // first match wins; they stand before the default rules
+	Defaults      bool     `toml:"defaults"`       // false: the rules of the file alone decide
+	SizeLimit     int64    `toml:"size_limit"`     // bytes; a larger message stays with the MTA
+	LocalDomains  []string `toml:"local_domains"`  // mail for them is never taken; ".example.com" covers all domains below it
+	Mailers       []string `toml:"mailers"`        // recipients may be taken when {rcpt_mailer} is one of these
+	NextHops      []string `toml:"next_hops"`      // of the MTA, as it writes them; mail may go to the recipient's domain instead
+	WithoutMailer bool     `toml:"without_mailer"` // take mail of an MTA that does not say where it would send it
+	MaxHops       int      `toml:"max_hops"`       // a message with more Received fields loops and stays with the MTA
 }
 
 // DefaultConfig is the [bulk] table of an empty file.
@@ -71,6 +73,9 @@ func (c Config) Validate() error {
 		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "@*/ ") {
 			note(fmt.Sprintf("local_domains[%d]: ", i), fmt.Errorf("%q is not a domain; write example.com, or .example.com for all domains below it", d))
 		}
+	}
+	for i, hop := range c.NextHops {
+		note(fmt.Sprintf("next_hops[%d]: ", i), validateNextHop(hop))
 	}
 	for i, r := range c.Rule {
 		note(fmt.Sprintf("rule[%d].", i), r.validate())

@@ -7,7 +7,8 @@
 //
 //	Intake.Begin            MAIL comes; the Mail keeps the filter in use now
 //	Mail.SetSender          parameters of MAIL; asks Filter.Early, so that mail no rule can match ends here
-//	Mail.AddRcpt            parameters of RCPT; asks Filter.Takes, because the MTA delivers to some recipients itself
+//	Mail.AddRcpt            parameters of RCPT; asks Filter.Takes, because the MTA delivers to some recipients itself, and
+//	                        keeps the recipients that the MTA would not send straight to their domain (see Hop)
 //	Mail.Field, HeaderLine  the header is collected
 //	Mail.EndHeader          asks Filter.Decide, which sees the whole header: most mail is decided here
 //	Mail.BodyRoom, SetBody  the body is collected, of messages that will be taken only
@@ -39,7 +40,7 @@
 //	client := filter.Offer{ClientName: …, ClientAddr: filter.ParseAddr(…), Helo: …, Port: …} // from XFORWARD or the socket
 //	if intake.Hopeless(&client) { … }
 //	MAIL: mail = intake.Begin(client, buffer); mail.SetSender(filter.ParseCommand(argument))
-//	RCPT: mail.AddRcpt(filter.ParseCommand(argument), "")
+//	RCPT: mail.AddRcpt(filter.ParseCommand(argument), filter.Hop{Routed: true})
 //	DATA: mail.HeaderLine for each line; at the empty line mail.EndHeader(obstacle), where the obstacle of an SMTP door is
 //	      that mail.Partial() cannot be answered; mail.AppendBody, or for BDAT mail.BodyRoom and SetBody
 //	dot:  mail.SetQueueID(…); mail.Build(filter.Protocol(…)); the gate may hold the reply here; msg := mail.Take()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Filter is a compiled Config. It is immutable but for its counters, which are atomic, so that any number of sessions
@@ -16,8 +17,12 @@ type Filter struct {
 	local    []string // domains in lower case; a leading dot covers all domains below
 	mailers  []string
 	macros   []string // the names that rules look at
+	nextHops []string // in lower case, without a dot at the end
 	limit    int64
 	maxHops  int
+
+	withoutMailer bool
+	told          [detours]atomic.Bool // the log has named this detour
 }
 
 // prefixRule is a rule whose header ends in "*".
@@ -44,6 +49,10 @@ func Compile(c Config, hostname string) (*Filter, error) {
 	for _, m := range c.Mailers {
 		f.mailers = append(f.mailers, lower(m))
 	}
+	for _, hop := range c.NextHops {
+		f.nextHops = append(f.nextHops, lower(trimDot(hop)))
+	}
+	f.withoutMailer = c.WithoutMailer
 	for i, r := range c.rules() {
 		if err := f.addRule(r, i); err != nil {
 			return nil, fmt.Errorf("rule[%d].%w", i, err)
@@ -163,8 +172,8 @@ func (f *Filter) first(o *Offer, s *scan) *rule {
 	return nil
 }
 
-// Takes reports whether a recipient may be taken. mailer is what the MTA would deliver to it with, "" when the MTA does
-// not say, as for mail submitted on this host. domain is the recipient's domain as written.
+// Takes reports whether a recipient of this domain may be taken when the MTA would deliver with this mailer, "" when the
+// MTA does not say. detour has a word too. domain is the recipient's domain as written.
 func (f *Filter) Takes(mailer, domain string) bool {
 	if domain == "" || f.isLocal(strings.TrimSuffix(lower(domain), ".")) {
 		return false

@@ -159,7 +159,7 @@ func TestBodyRoom(t *testing.T) {
 	}{{100, false, 100}, {100, true, 5000 - len("List-Id: x\r\n")}, {6000, true, 6000}} {
 		m := s.in.Begin(Offer{}, nil)
 		m.SetSender(ParseCommand("<a@b.example> SIZE=5000"))
-		m.AddRcpt(ParseCommand("<c@d.example>"), "")
+		m.AddRcpt(ParseCommand("<c@d.example>"), Hop{Routed: true})
 		m.HeaderLine([]byte("List-Id: x"))
 		m.EndHeader(nil)
 		dst, ok := m.BodyRoom(tt.n, tt.more)
@@ -186,7 +186,7 @@ func TestSharedBudget(t *testing.T) {
 			for range 200 {
 				m := s.in.Begin(Offer{}, nil)
 				m.SetSender(ParseCommand("<a@b.example>"))
-				m.AddRcpt(ParseCommand("<c@d.example>"), "")
+				m.AddRcpt(ParseCommand("<c@d.example>"), Hop{Routed: true})
 				m.HeaderLine([]byte("List-Id: " + strings.Repeat("x", 200)))
 				m.Dismiss()
 			}

@@ -62,7 +62,7 @@ func TestTooLargeAtLast(t *testing.T) {
 	m := s.in.Begin(Offer{}, nil)
 	defer m.Dismiss()
 	m.SetSender(ParseCommand("<news@example.com>"))
-	m.AddRcpt(ParseCommand("<a@example.net>"), "")
+	m.AddRcpt(ParseCommand("<a@example.net>"), Hop{Routed: true})
 	m.HeaderLine([]byte("List-Id: <l.example.com>"))
 	m.EndHeader(nil)
 	if _, ok := m.BodyRoom(51<<20, false); ok || m.Left() != "over size_limit" {

@@ -51,7 +51,7 @@ func (d *lineDoor) digest(m *Mail, line string) (stage string) {
 	case "MAIL":
 		m.SetSender(ParseCommand(rest))
 	case "RCPT":
-		m.AddRcpt(ParseCommand(rest), d.mailer)
+		m.AddRcpt(ParseCommand(rest), Hop{Routed: d.mailer == "", Mailer: d.mailer})
 	case "H":
 		m.HeaderLine([]byte(rest))
 	case "EOH":

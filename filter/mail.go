@@ -45,6 +45,8 @@ type Mail struct {
 	left    string         // why the MTA keeps the message, "" while it may still be taken
 	leftAs  *atomic.Uint64 // the counter for left
 	cause   Cause          // why, when leftAs counts messages that had to stay
+	detour  detour         // of the first recipient that stays for one
+	hop     Hop            // and where the MTA would send it
 	message *relay.Message // what Build has built
 	taken   bool           // Accept has returned nil
 }
@@ -143,8 +145,8 @@ func (m *Mail) SetSender(c Command) {
 // rcptOverhead is what a recipient costs beside its address.
 const rcptOverhead = 64
 
-// AddRcpt is told the argument of RCPT, and what the MTA would deliver to the recipient with, "" when it does not say.
-func (m *Mail) AddRcpt(c Command, mailer string) {
+// AddRcpt is told the argument of RCPT, and where the MTA would send the mail for this recipient.
+func (m *Mail) AddRcpt(c Command, hop Hop) {
 	r := recipient{path: c.Path}
 	for _, p := range c.Params {
 		if !setRcptParam(&r.Rcpt, p, m.envelope.UTF8) {
@@ -167,7 +169,8 @@ func (m *Mail) AddRcpt(c Command, mailer string) {
 		m.leaveFor(CauseRcpts, leftRcpts)
 		return
 	}
-	r.Addr, r.ours = addr, m.filter.Takes(mailer, relay.Domain(addr))
+	r.Addr, r.ours = addr, m.filter.Takes(hop.Mailer, relay.Domain(addr))
+	r.ours = m.goesStraight(c.Path, hop, r.ours) && r.ours
 	if m.charge(len(c.Path) + rcptOverhead) {
 		m.rcpts = append(m.rcpts, r)
 	}
@@ -209,6 +212,7 @@ func (m *Mail) EndHeader(obstacle func() string) {
 		m.leaveAs(m.verdict.Reason, &m.intake.counts.passedHeader)
 		return
 	}
+	m.reportDetour()
 	if m.rcpts.ours() == 0 {
 		m.leaveFor(CauseLocal, leftNobody)
 		return

@@ -3,6 +3,7 @@ package milter
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,13 +141,35 @@ func TestWithoutDeletionAllOrNothing(t *testing.T) {
 	}
 }
 
+// Mail by sendmail(1) says nothing of its route. It stays unless the configuration says that the MTA has none.
 func TestLocalSubmission(t *testing.T) {
-	r := start(t, func(s *setup) { s.filter.LocalDomains = []string{"here.example"} })
 	o := standin.Options{ClientName: "localhost", ClientAddr: "127.0.0.1"}
 	m := bulk()
 	m.Rcpts = []standin.Recipient{{Addr: "a@example.net"}, {Addr: "b@here.example"}}
+	r := start(t)
+	if v := r.send(r.dial(o), m); v.Action != standin.Accept || len(v.Deleted) != 0 || !strings.Contains(r.log.String(), "bulk.without_mailer") {
+		t.Errorf("%+v, log %s", v, r.log)
+	}
+	r = start(t, func(s *setup) { s.filter.LocalDomains, s.filter.WithoutMailer = []string{"here.example"}, true })
 	v := r.send(r.dial(o), m)
 	if v.Action != standin.Accept || len(v.Deleted) != 1 || v.Deleted[0] != "<a@example.net>" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// A recipient is taken only when the MTA would send straight to the domain, or when its next hop is listed.
+func TestNextHop(t *testing.T) {
+	r := start(t, func(s *setup) { s.filter.NextHops = []string{"[smart.example]:25"} })
+	m := bulk()
+	m.Rcpts = []standin.Recipient{
+		{Addr: "a@example.net", Mailer: "smtp"},
+		{Addr: "b@example.net", Mailer: "smtp", Host: "[relay.example]"},
+		{Addr: "c@example.net", Mailer: "smtp", Host: "[smart.example]:25"},
+		{Addr: "d@example.net", Mailer: "smtp", Host: "example.org", Rewritten: "d@example.org"},
+		{Addr: "e@example.net", Mailer: "smtp", Rewritten: "f@example.net"},
+	}
+	v := r.send(r.dial(standin.Options{}), m)
+	if v.Action != standin.Accept || !slices.Equal(v.Deleted, []string{"<a@example.net>", "<c@example.net>"}) {
 		t.Errorf("%+v", v)
 	}
 }

@@ -52,7 +52,7 @@ func symbols(ruleMacros []string) map[lib.Stage][]string {
 		lib.StageConnect:  {"j", "v", "{daemon_name}", "{daemon_port}", "{client_addr}", "{client_name}"},
 		lib.StageHelo:     {"{tls_version}"},
 		lib.StageMailFrom: mail,
-		lib.StageRcptTo:   {"{rcpt_mailer}", "{rcpt_host}"},
+		lib.StageRcptTo:   {"{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}"},
 		lib.StageEOH:      {"i"},
 		lib.StageEOM:      {"i"},
 	}

@@ -180,7 +180,9 @@ func (s *session) RcptTo(string, *lib.Modifier) (resp lib.Response, err error) {
 	if s.mail == nil {
 		return replyContinue, nil
 	}
-	s.mail.AddRcpt(s.command, s.macros.sentWith('R', "rcpt_mailer"))
+	s.mail.AddRcpt(s.command, filter.Hop{
+		Mailer: s.macros.sentWith('R', "rcpt_mailer"), Host: s.macros.sentWith('R', "rcpt_host"), Addr: s.macros.sentWith('R', "rcpt_addr"),
+	})
 	if s.mail.Left() != "" {
 		return s.answerLeft(), nil
 	}

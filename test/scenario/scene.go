@@ -124,6 +124,12 @@ func (s *Scene) configure(bin, extra string) error {
 	if !strings.Contains(extra, "retry") {
 		extra += "\nretry.schedule = [\"1s\"]"
 	}
+	if !strings.Contains(extra, "next_hops") {
+		// The MTA sends all its mail to one relay host, so that it reaches the sink; beside such an MTA nothing is taken by default.
+		relay := daemon.NextHop(s.Remote)
+		host, _, _ := strings.Cut(relay, ":") // Sendmail keeps the port in its mailer
+		extra += fmt.Sprintf("\nbulk.next_hops = [%q, %q]", relay, host)
+	}
 	s.Millrace, err = NewMillrace(bin, dir, inject, fmt.Sprintf("%s\n[route]\n\"*\" = %q\n", extra, daemon.NextHop(s.Bulk)))
 	return err
 }

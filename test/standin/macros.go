@@ -2,6 +2,7 @@ package standin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -130,8 +131,11 @@ func (r *Recipient) value(name string) string {
 	case "rcpt_mailer":
 		return r.Mailer
 	case "rcpt_addr":
-		return r.Addr
+		return cmp.Or(r.Rewritten, r.Addr)
 	case "rcpt_host":
+		if r.Host != "" {
+			return r.Host
+		}
 		return r.Addr[strings.LastIndexByte(r.Addr, '@')+1:]
 	}
 	return ""

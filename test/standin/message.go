@@ -20,10 +20,12 @@ type Message struct {
 
 // Recipient is one RCPT.
 type Recipient struct {
-	Addr   string // without angle brackets
-	Args   []string
-	Mailer string // {rcpt_mailer}
-	Raw    string // when not "", the first string of the frame instead of <Addr>
+	Addr      string // without angle brackets
+	Args      []string
+	Mailer    string // {rcpt_mailer}
+	Host      string // {rcpt_host}; "" is the domain of Addr
+	Rewritten string // {rcpt_addr}; "" is Addr
+	Raw       string // when not "", the first string of the frame instead of <Addr>
 }
 
 // Field is one header field. Value is all text after the colon; folded lines are joined by LF.
