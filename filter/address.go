@@ -58,6 +58,22 @@ func (c *Command) Canonical(utf8 bool) (addr, fault string) {
 	return local + "@" + domain, ""
 }
 
+// theirs are the faults for which one recipient stays with the MTA and the others may be taken: the MTA knows the address
+// as one, in its own way. With any other fault nobody can tell who is meant, or whether the MTA hears the same as we do.
+var theirs = map[string]bool{faultBlank: true, faultDomain: true, faultLiteral: true, faultSyntax: true, faultLong: true}
+
+// forRcpt is Canonical for a recipient, which cannot be the null path and has a shorter local part.
+func (c *Command) forRcpt(utf8 bool) (addr, fault string) {
+	addr, fault = c.Canonical(utf8)
+	switch {
+	case fault == "" && addr == "":
+		return "", faultDomain
+	case fault == "" && len(addr)-len(relay.Domain(addr))-1 > maxLocal:
+		return "", faultLong
+	}
+	return addr, fault
+}
+
 // unsafe finds what no mailbox can have. A control character could end an SMTP command. A source route (RFC 5321 section
 // 4.1.1.3) is for the MTA to interpret.
 func (c *Command) unsafe(international bool) string {
@@ -152,6 +168,3 @@ func canonicalDomain(domain string) (string, string) {
 func notInLabel(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c >= utf8.RuneSelf)
 }
-
-// overlong reports that no mailbox has this name. Only recipients are asked for it, see maxLocal.
-func overlong(addr string) bool { return len(addr)-len(relay.Domain(addr))-1 > maxLocal }

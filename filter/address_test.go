@@ -89,17 +89,31 @@ func TestTheEnvelopeIsCanonical(t *testing.T) {
 	}
 }
 
-// TestWhatNoReceiverTakesStays: what would bounce for its address alone is left at MAIL or RCPT.
+// TestOneOddRecipientStaysAlone: the MTA keeps the recipient whose address it alone knows to read, and no other.
+func TestOneOddRecipientStaysAlone(t *testing.T) {
+	for _, odd := range []string{"root", " b@example.net ", "b..c@example.net", "b@[192.0.2.1]", strings.Repeat("x", 65) + "@example.net"} {
+		s := newSite(t, Deliver, wideLimits())
+		script := strings.Replace(newsletter(end...), "H Sub", "RCPT <"+odd+">\nH Sub", 1)
+		if got := (&lineDoor{in: s.in, lmtp: true}).send(script); got != "ours a@example.net, yours "+odd {
+			t.Errorf("%.40q: %s", odd, got)
+		}
+		if m := s.heart.taken[0]; len(m.Rcpts) != 1 {
+			t.Errorf("%.40q: taken for %v", odd, m.Rcpts)
+		}
+	}
+}
+
+// TestWhatNoReceiverTakesStays: what would bounce for its address alone is left with the MTA.
 func TestWhatNoReceiverTakesStays(t *testing.T) {
 	for _, tt := range []struct{ from, to, want string }{
 		{"newsletter", "a@example.net", "MAIL: sender: address without a domain"},
 		{"a..b@example.com", "a@example.net", "MAIL: sender: malformed address"},
 		{"a@[192.0.2.1]", "a@example.net", "MAIL: sender: address literal"},
-		{"news@example.com", " joe@example.net ", "RCPT: recipient: blank in an address"},
-		{"news@example.com", "joe@[192.0.2.1]", "RCPT: recipient: address literal"},
-		{"news@example.com", strings.Repeat("x", 65) + "@example.net", "RCPT: recipient: address too long"},
-		{"news@example.com", "joe", "RCPT: recipient: address without a domain"},
-		{"news@example.com", "", "RCPT: recipient: address without a domain"},
+		{"news@example.com", " joe@example.net ", "EOH: recipient: blank in an address"},
+		{"news@example.com", "joe@[192.0.2.1]", "EOH: recipient: address literal"},
+		{"news@example.com", strings.Repeat("x", 65) + "@example.net", "EOH: recipient: address too long"},
+		{"news@example.com", "joe", "EOH: recipient: address without a domain"},
+		{"news@example.com", "", "EOH: recipient: address without a domain"},
 	} {
 		s := newSite(t, Deliver, wideLimits())
 		script := strings.NewReplacer("<news@example.com>", "<"+tt.from+">", "<a@example.net>", "<"+tt.to+">").Replace(newsletter(end...))

@@ -147,9 +147,10 @@ func (in *Intake) NoteBroken(text string, args ...any) {
 }
 
 // Warn logs what may happen thousands of times a second. Each text, which must be a constant, passes once a second.
-func (in *Intake) Warn(text string, args ...any) { in.warnEvery(time.Second, text, args...) }
+func (in *Intake) Warn(text string, args ...any) { in.say(hclog.Warn, time.Second, text, args...) }
 
-func (in *Intake) warnEvery(interval time.Duration, text string, args ...any) {
+// say logs a text once in an interval at most, with the number of times that it was suppressed.
+func (in *Intake) say(level hclog.Level, interval time.Duration, text string, args ...any) {
 	suppressed, ok := in.quiet.allow(text, time.Now(), interval)
 	if !ok {
 		return
@@ -157,5 +158,5 @@ func (in *Intake) warnEvery(interval time.Duration, text string, args ...any) {
 	if suppressed > 0 {
 		args = append(args, "suppressed", suppressed)
 	}
-	in.log.Warn(text, args...)
+	in.log.Log(level, text, args...)
 }

@@ -1,6 +1,10 @@
 package filter
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
 
 // Cause sorts the reasons for which a message is left with the MTA although the filter would have taken it, or had not seen
 // it yet.
@@ -24,20 +28,23 @@ const (
 )
 
 // causes are what the status calls a cause, and what the log says when a message is left for it. What belongs to an MTA's
-// everyday traffic has no line.
-var causes = [numCauses]struct{ name, line string }{
-	CauseOther:     {"other", ""},
-	CauseLocal:     {"local recipients", ""},
-	CauseForm:      {"form", "bulk mail is left with the MTA for its form"},
-	CauseAddress:   {"address", "mail is left with the MTA for an address"},
-	CauseParameter: {"parameter", "mail is left with the MTA for a parameter"},
-	CauseSize:      {"size_limit", "bulk mail is left with the MTA: over bulk.size_limit"},
-	CauseHeader:    {"max_header_bytes", "mail is left with the MTA: over milter.max_header_bytes"},
-	CauseRcpts:     {"max_rcpts", "mail is left with the MTA: over milter.max_rcpts"},
-	CauseBuffered:  {"max_buffered", "mail is left with the MTA: over milter.max_buffered"},
-	CauseFull:      {"queues full", "bulk mail is left with the MTA: the queues are full"},
-	CauseClosed:    {"not open", "bulk mail is left with the MTA: nothing is taken while the daemon recovers or stops"},
-	CauseJournal:   {"journal", "bulk mail is left with the MTA: it could not be recorded"},
+// everyday traffic has no line, and no warning where nobody knows yet whether the message is bulk and nothing is wrong here.
+var causes = [numCauses]struct {
+	name, line string
+	level      hclog.Level
+}{
+	CauseOther:     {name: "other"},
+	CauseLocal:     {name: "local recipients"},
+	CauseForm:      {"form", "bulk mail is left with the MTA for its form", hclog.Warn},
+	CauseAddress:   {"address", "mail is left with the MTA for an address", hclog.Info},
+	CauseParameter: {"parameter", "mail is left with the MTA for a parameter", hclog.Info},
+	CauseSize:      {"size_limit", "bulk mail is left with the MTA: over bulk.size_limit", hclog.Warn},
+	CauseHeader:    {"max_header_bytes", "mail is left with the MTA: over milter.max_header_bytes", hclog.Warn},
+	CauseRcpts:     {"max_rcpts", "mail is left with the MTA: over milter.max_rcpts", hclog.Warn},
+	CauseBuffered:  {"max_buffered", "mail is left with the MTA: over milter.max_buffered", hclog.Warn},
+	CauseFull:      {"queues full", "bulk mail is left with the MTA: the queues are full", hclog.Warn},
+	CauseClosed:    {"not open", "bulk mail is left with the MTA: nothing is taken while the daemon recovers or stops", hclog.Warn},
+	CauseJournal:   {"journal", "bulk mail is left with the MTA: it could not be recorded", hclog.Warn},
 }
 
 // String names the cause for the status.
@@ -53,9 +60,9 @@ const leftEvery = time.Minute
 // noteLeft counts a message that is left, and logs it.
 func (in *Intake) noteLeft(m *Mail) {
 	in.counts.leftBy[m.cause].Add(1)
-	line := causes[m.cause].line
-	if line == "" {
+	c := &causes[m.cause]
+	if c.line == "" {
 		return
 	}
-	in.warnEvery(leftEvery, line, "id", m.queueID, "from", m.offer.Sender, "client", m.offer.Client(), "reason", m.left)
+	in.say(c.level, leftEvery, c.line, "id", m.queueID, "from", m.offer.Sender, "client", m.offer.Client(), "reason", m.left)
 }

@@ -37,6 +37,7 @@ type Mail struct {
 	arrived  time.Time
 	envelope relay.Envelope // without the recipients
 	rcpts    recipients
+	odd      string // the fault of a recipient that stays with the MTA for its address
 	queueID  string
 	content  content
 	charged  int64 // bytes asked of the budget
@@ -123,6 +124,9 @@ func (m *Mail) charge(n int) bool {
 
 // SetSender is told the argument of MAIL, and asks the filter for the first time.
 func (m *Mail) SetSender(c Command) {
+	if !strings.ContainsFunc(c.Path, isControl) {
+		m.offer.Sender = c.Path // for the log, should the message be left here
+	}
 	for _, p := range c.Params {
 		if !setMailParam(&m.envelope, &m.offer, p) {
 			m.leaveFor(CauseParameter, leftParameter+strconv.Quote(p))
@@ -154,14 +158,8 @@ func (m *Mail) AddRcpt(c Command, hop Hop) {
 			return
 		}
 	}
-	addr, fault := c.Canonical(m.envelope.UTF8)
-	switch {
-	case fault == "" && addr == "":
-		fault = faultDomain
-	case fault == "" && overlong(addr):
-		fault = faultLong
-	}
-	if fault != "" {
+	addr, fault := c.forRcpt(m.envelope.UTF8)
+	if fault != "" && !theirs[fault] {
 		m.leaveFor(CauseAddress, "recipient: "+fault)
 		return
 	}
@@ -169,11 +167,24 @@ func (m *Mail) AddRcpt(c Command, hop Hop) {
 		m.leaveFor(CauseRcpts, leftRcpts)
 		return
 	}
-	r.Addr, r.ours = addr, m.filter.Takes(hop.Mailer, relay.Domain(addr))
-	r.ours = m.goesStraight(c.Path, hop, r.ours) && r.ours
+	if fault == "" {
+		r.Addr, r.ours = addr, m.filter.Takes(hop.Mailer, relay.Domain(addr))
+		r.ours = m.goesStraight(c.Path, hop, r.ours) && r.ours
+	} else {
+		m.odd = fault
+	}
 	if m.charge(len(c.Path) + rcptOverhead) {
 		m.rcpts = append(m.rcpts, r)
 	}
+}
+
+// leaveNobody leaves a message without a recipient that may be taken.
+func (m *Mail) leaveNobody() {
+	if m.odd != "" {
+		m.leaveFor(CauseAddress, "recipient: "+m.odd)
+		return
+	}
+	m.leaveFor(CauseLocal, leftNobody)
 }
 
 // Rcpts yields the recipients as received and in order, and whether each would be taken.
@@ -214,7 +225,7 @@ func (m *Mail) EndHeader(obstacle func() string) {
 	}
 	m.reportDetour()
 	if m.rcpts.ours() == 0 {
-		m.leaveFor(CauseLocal, leftNobody)
+		m.leaveNobody()
 		return
 	}
 	if obstacle != nil {

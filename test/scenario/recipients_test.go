@@ -34,6 +34,7 @@ var mixed = []recipient{
 	{"<boss@" + LocalDomain + ">", 250, "boss@" + LocalDomain, "local"},
 	{"<refused@nowhere>", 550, "", ""},
 	{"<h@far.test>", 250, "h@far.test", "bulk"},
+	{"<i(x)@far.test>", 250, "i@far.test", "remote"}, // its spelling is for Postfix to read; the others do not wait for it
 }
 
 // TestMixedRecipients: each recipient of the mixed message gets it once, from the right side.
