@@ -128,9 +128,20 @@ func (a *Agent) Event(e *relay.Event) {
 	}
 }
 
-// Named says that the mail log has named what Recover gave out as doubtful. Until then the next start gives it out again,
-// whatever snapshots are taken.
-func (a *Agent) Named() { a.book.name() }
+// Name says, when flush has succeeded, that the mail log has named whom it was told of before: what Recover gave out as
+// doubtful, and whose last reply was lost. Each of them is named once. Until then the next start gives it out again, whatever
+// snapshots are taken. flush writes out the mail log; it is not called when there is nothing to name.
+func (a *Agent) Name(flush func() error) error {
+	nodes, handedOn := a.book.toName()
+	if len(nodes) == 0 && !handedOn {
+		return nil
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	a.book.name(nodes)
+	return nil
+}
 
 // Keep makes every snapshot hold what save returns, under name: state that is worth keeping over a restart and not worth
 // more. The keeper goroutine calls save.

@@ -342,12 +342,81 @@ func TestNamed(t *testing.T) {
 			t.Fatalf("given out: %+v", saved)
 		}
 		if named {
-			b.Named()
+			must(t, b.Name(func() error { return nil }))
 		}
 		must(t, b.WriteSnapshot())
 		must(t, b.WriteSnapshot())
 		if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(saved) != 1 || saved[0].Unheard == named {
 			t.Errorf("named %v, given out: %+v", named, saved)
+		}
+	}
+}
+
+// TestNamedOnce: each event after which a recipient may get the message twice is named once: by the line about the lost reply,
+// or by the next start. A later visit is an event of its own.
+func TestNamedOnce(t *testing.T) {
+	ok := func() error { return nil }
+	lose := func(a *Agent, n *relay.Node) {
+		a.Event(&relay.Event{Kind: relay.EventSettled, Message: n.Message, Node: n, Outcome: relay.Deferred, MaybeTwice: true, Relay: "mx.a.example[192.0.2.1]:25"})
+		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1, Relay: "mx.a.example[192.0.2.1]:25"})
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, a *Agent, n *relay.Node)
+		want int
+	}{
+		{"reply lost", func(t *testing.T, a *Agent, n *relay.Node) { lose(a, n) }, 1},
+		{"reply lost and named", func(t *testing.T, a *Agent, n *relay.Node) { lose(a, n); must(t, a.Name(ok)) }, 0},
+		{"the log cannot be written", func(t *testing.T, a *Agent, n *relay.Node) {
+			lose(a, n)
+			if err := a.Name(func() error { return syscall.EIO }); !errors.Is(err, syscall.EIO) {
+				t.Errorf("named: %v", err)
+			}
+		}, 1},
+		{"named during the next visit", func(t *testing.T, a *Agent, n *relay.Node) {
+			lose(a, n)
+			wait(t, a.Begin(n))
+			must(t, a.Name(ok))
+		}, 1},
+		{"named, and a visit put back", func(t *testing.T, a *Agent, n *relay.Node) {
+			lose(a, n)
+			wait(t, a.Begin(n))
+			must(t, a.Name(ok))
+			a.Event(&relay.Event{Kind: relay.EventPutBack, Message: n.Message, Node: n, Rcpt: -1})
+		}, 0},
+		{"before its fate is told", func(t *testing.T, a *Agent, n *relay.Node) { must(t, a.Name(ok)) }, 1},
+	} {
+		for _, stop := range []string{"clean", "killed", "killed after a snapshot"} {
+			t.Run(tt.name+", "+stop, func(t *testing.T) {
+				m, w := newMemFS(), newWorld()
+				a, _, _ := mustStart(t, m, smallConfig())
+				w.campaign(t, a, 2)
+				n := w.offered[w.order[1]].Nodes[0]
+				wait(t, a.Begin(n))
+				tt.do(t, a, n)
+				must(t, a.Flush())
+				switch stop {
+				case "clean":
+					must(t, a.Close())
+				case "killed after a snapshot":
+					must(t, a.WriteSnapshot())
+					must(t, a.WriteSnapshot())
+				}
+				m = m.killed()
+				want := tt.want
+				if stop == "clean" && tt.name == "before its fate is told" || stop == "clean" && tt.name == "named during the next visit" {
+					want = 0 // no visit is under way at a clean stop
+				}
+				for start := range 3 {
+					b, saved, _ := mustStart(t, m, smallConfig())
+					if got := begun(saved)[n.Message.ID]; got != want {
+						t.Fatalf("start %d names %d recipients, want %d", start, got, want)
+					}
+					must(t, b.Name(ok))
+					must(t, b.Flush())
+					m, want = m.killed(), 0
+				}
+			})
 		}
 	}
 }

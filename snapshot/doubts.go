@@ -7,8 +7,10 @@ import (
 
 // doubt: delivery of this node was started and no reply is on record, so the receiver may already have the message.
 type doubt struct {
-	before bool // the doubt is older than the present visit
+	visit  bool // a visit is under way whose end is not on record: the doubt is about it
+	before bool // the doubt is, or is also, about an earlier visit
 	lost   bool // the reply to the present visit, or to an earlier one of this start, was lost
+	told   bool // the mail log was told of the earlier visit; it names its recipients with its next flush
 }
 
 // doubts holds the two things a restart must know beside who is done: which receivers may have a message that is not done,
@@ -33,7 +35,9 @@ func newDoubts() doubts {
 // doubt stays.
 func (d *doubts) arise(n format.Node, unwritable bool) {
 	x, before := d.nodes[n]
-	if x.before = before; before || !unwritable {
+	x.before = before
+	x.visit = x.visit || !unwritable
+	if before || !unwritable {
 		d.nodes[n] = x
 	}
 }
@@ -54,7 +58,7 @@ func (d *doubts) outlive(n format.Node, reached bool) bool {
 		return false
 	}
 	if x.lost || !reached {
-		d.nodes[n] = doubt{before: true}
+		d.nodes[n] = doubt{before: true, told: x.told || x.lost}
 		return true
 	}
 	delete(d.nodes, n)
@@ -64,15 +68,45 @@ func (d *doubts) outlive(n format.Node, reached bool) bool {
 // withdraw ends the doubt about n because the present visit gave the receiver nothing. It reports false when there is no
 // doubt, or when the doubt is older than the visit or a reply was lost.
 func (d *doubts) withdraw(n format.Node) bool {
-	if x, ok := d.nodes[n]; !ok || x.before || x.lost {
+	x, ok := d.nodes[n]
+	if !ok || x.before || x.lost {
+		if x.visit = false; ok {
+			d.nodes[n] = x
+		}
 		return false
 	}
 	delete(d.nodes, n)
 	return true
 }
 
-// inherit notes a doubt that an earlier start left. It is still true when this start ends before a reply is on record.
-func (d *doubts) inherit(n format.Node) { d.nodes[n] = doubt{before: true} }
+// inherit notes a doubt that an earlier start left. The mail log is told of it, and until it has named the recipients the next
+// start inherits the doubt again.
+func (d *doubts) inherit(n format.Node) { d.nodes[n] = doubt{before: true, told: true} }
+
+// toName lists the nodes in doubt of which the mail log was told.
+func (d *doubts) toName() (nodes []format.Node) {
+	for n, x := range d.nodes {
+		if x.told {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// nameNode notes that the mail log has named the recipients of n: the earlier visits are no doubt any more. It reports whether
+// none is left. A visit that is under way is another event, with a name of its own to come.
+func (d *doubts) nameNode(n format.Node) bool {
+	x, ok := d.nodes[n]
+	if !ok || !x.told {
+		return false
+	}
+	if x.visit {
+		d.nodes[n] = doubt{visit: true, lost: x.lost}
+		return false
+	}
+	delete(d.nodes, n)
+	return true
+}
 
 // hear notes that the MTA has heard, and reports whether that is news: only news is worth a mark. The message itself may be
 // gone by now.
@@ -110,12 +144,15 @@ func (d *doubts) handOn(unheard map[relay.ID]bool) {
 	}
 }
 
-// name notes that the mail log has named the messages handed on.
-func (d *doubts) name() {
+// name notes that the mail log has named the messages handed on, and returns those about which there was doubt until now.
+func (d *doubts) name() (ids []relay.ID) {
 	for id := range d.unnamed {
-		delete(d.unheard, id)
+		if d.hear(id) {
+			ids = append(ids, id)
+		}
 	}
 	d.unnamed = nil
+	return ids
 }
 
 // toHandOn lists the messages a snapshot must name as unheard. A clean one leaves out those whose MTA hung up in this start:

@@ -217,11 +217,7 @@ func (l *ledger) withdraw(k format.Node, class string) {
 	if !l.doubts.withdraw(k) {
 		return
 	}
-	w, ok := l.waits.of(k)
-	if !ok {
-		w = format.Wait{Class: class}
-	}
-	l.next.marks = format.AppendWait(l.next.marks, k, w)
+	l.appendWait(k, class)
 	l.bell.ringLater()
 }
 
@@ -280,9 +276,34 @@ func (l *ledger) restore(e *entry, p place, open int, nodes []relay.SavedNode) b
 	return true
 }
 
-// name notes that the mail log has named the messages that the recovery handed on.
-func (l *ledger) name() {
+// toName lists the nodes in doubt of which the mail log was told, and reports whether it was told of messages handed on.
+func (l *ledger) toName() (nodes []format.Node, handedOn bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doubts.name()
+	return l.doubts.toName(), len(l.doubts.unnamed) > 0
+}
+
+// name notes that the mail log has named the messages that the recovery handed on, and the recipients of nodes. Each of them is
+// named once: the marks say so to the next start.
+func (l *ledger) name(nodes []format.Node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range l.doubts.name() {
+		l.next.marks = format.AppendHeard(l.next.marks, uint64(id))
+	}
+	for _, k := range nodes {
+		if e := l.entries[relay.ID(k.ID)]; l.doubts.nameNode(k) && e != nil {
+			l.appendWait(k, e.msg.Class)
+		}
+	}
+	l.bell.ringLater()
+}
+
+// appendWait writes mark 2 of a node, which ends mark 3, with what the node had learned. mu is held.
+func (l *ledger) appendWait(k format.Node, class string) {
+	w, ok := l.waits.of(k)
+	if !ok {
+		w = format.Wait{Class: class}
+	}
+	l.next.marks = format.AppendWait(l.next.marks, k, w)
 }

@@ -139,16 +139,30 @@ func (d *Daemon) Start() error {
 	}
 	// The flush comes before anything is sent: the log then names each message that may be delivered a second time, even if
 	// the next crash comes at once.
-	if err := d.mail.Flush(); err != nil {
+	if err := d.agent.Name(d.mail.Flush); err != nil {
 		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
-	} else {
-		d.agent.Named()
 	}
+	d.run.Go(func() { d.nameEvery(ctx) })   // ends with ctx
 	d.run.Go(func() { d.pool.Run(ctx) })    // ends with ctx
 	d.run.Go(func() { d.handler.Run(ctx) }) // ends with ctx
 	d.queues.Open()
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
 	return nil
+}
+
+// nameEvery has the journal forget each second whom the mail log has named as one who may get a message twice. Otherwise the
+// next start would name him again, and for another reason. An error needs no line: the mail log counts what it could not write.
+func (d *Daemon) nameEvery(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = d.agent.Name(d.mail.Flush)
+		}
+	}
 }
 
 // restore puts the messages that the recovery agent finds back into the queues. It runs on the goroutine of Start; the
@@ -221,8 +235,11 @@ func (d *Daemon) writeNotices() error {
 // letGo closes the state directory and the mail log, as far as New came.
 func (d *Daemon) letGo() error {
 	var err error
+	if d.agent != nil && d.mail != nil {
+		err = d.agent.Name(d.mail.Flush) // the next start need not
+	}
 	if d.agent != nil {
-		err = d.agent.Close()
+		err = errors.Join(err, d.agent.Close())
 	}
 	if d.mail != nil {
 		err = errors.Join(err, d.mail.Close())

@@ -56,8 +56,8 @@ func faults() []fault {
 			"snapshot/recovery.go", "if int64(len(sc.Data)) > sc.End {", "if int64(len(sc.Data)) > sc.End && seededFault != \"tail not cut\" {",
 		}}, catchByDamage},
 		{"trimmed before the snapshot is durable", []edit{{
-			"snapshot/keeper.go", "\treturn writeSnapshot(k.fs, r, p, &k.book.waits, k.halt)\n",
-			"\tif seededFault == \"trimmed before the snapshot is durable\" {\n\t\tfor _, n := range p.finished {\n\t\t\tk.fs.Remove(segmentName(n))\n\t\t}\n\t\tk.fs.SyncDir(journalDir)\n\t}\n\treturn writeSnapshot(k.fs, r, p, &k.book.waits, k.halt)\n",
+			"snapshot/keeper.go", "\terr := k.insist(p)\n",
+			"\tif seededFault == \"trimmed before the snapshot is durable\" {\n\t\tfor _, n := range p.finished {\n\t\t\tk.fs.Remove(segmentName(n))\n\t\t}\n\t\tk.fs.SyncDir(journalDir)\n\t}\n\terr := k.insist(p)\n",
 		}}, catchAtSnapshot},
 		{"outcome before the 250", []edit{{
 			"relay/visit.go", "\treturn newVisit(n)\n",
