@@ -26,7 +26,7 @@ var faultTable = map[sink.Stage]map[sink.Action]string{
 		sink.Endless: deferred, sink.Disconnect: deferred, sink.Silence: deferred,
 	},
 	sink.EHLO: {
-		sink.Reply421: deferred, sink.Reply451: deferred, sink.Reply550: requeued /* HELO instead */, sink.Garbage: deferred,
+		sink.Reply421: deferred, sink.Reply451: requeued /* HELO instead */, sink.Reply550: requeued, sink.Garbage: deferred,
 		sink.Endless: deferred, sink.Disconnect: deferred, sink.Silence: deferred,
 	},
 	sink.Mail: {

@@ -59,8 +59,8 @@ func sessionReply(at string, r raw) *Error {
 	return e
 }
 
-// hello says EHLO, or HELO to a peer that refuses EHLO (RFC 5321, 3.2), and
-// learns the extensions. Earlier ones are forgotten: they may have been said in
+// hello says EHLO, or HELO to a peer that answers EHLO with anything but yes (RFC
+// 5321, 3.2; like Postfix also after a 4xx), and learns the extensions. Earlier ones are forgotten: they may have been said in
 // clear.
 func (s session) hello(c *Conn) *Error {
 	c.ext = Extensions{Size: -1}
@@ -69,7 +69,7 @@ func (s session) hello(c *Conn) *Error {
 		return err
 	}
 	at := AtEHLO
-	if r.class() == 5 {
+	if r.class() != 2 && r.code != 421 {
 		at = AtHELO
 		if r, err = s.ask(c, AtHELO, "HELO "+s.cfg.Hostname+"\r\n"); err != nil {
 			return err
