@@ -387,7 +387,7 @@ func (a *agent) prove() {
 // judge turns the results for one node into fates. It returns what they show about the site.
 func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) (news, string) {
 	c := classifier{
-		node: v.Node, peer: a.peer, dsn: a.conn.Extensions().DSN,
+		node: v.Node, peer: a.peer, dsn: a.conn.Extensions().DSN, first: t.ConnUse == 1,
 		otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
 	}
 	for i, r := range results {

@@ -24,6 +24,7 @@ type classifier struct {
 	peer      string // how the mail log names the receiver
 	dsn       bool   // the peer passes DSN requests on
 	otherHost bool   // another host of the site may be tried
+	first     bool   // nothing else had been sent over the connection
 
 	elsewhere bool   // set by fate: another host of the site must be tried
 	news      news   // set by fate: the best of all recipients
@@ -44,6 +45,10 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 		f.Outcome, f.Untried = relay.Again, true
 	case c.unfit(r.Err):
 		f.Outcome, f.Unfit = relay.Deferred, true
+	case c.senseless(r):
+		f.Outcome, f.Reply = relay.Bounced, errorReply(c.peer, r.Err)
+		f.Reply.Enhanced = "5.5.0"
+		return f
 	default:
 		f.Outcome = c.failure(r)
 		f.Twice = r.Unknown && f.Outcome == relay.Deferred
@@ -66,6 +71,23 @@ func (c *classifier) note(r smtp.Result) {
 	default:
 		c.news = works
 	}
+}
+
+// senseless reports that a receiver answers a message of its own, not for the first time, with a code that cannot stand there,
+// such as 354 to the body. Once may be a slip. Postfix bounces such mail at once; to repeat it until it expires would give the
+// recipient a copy at every visit, if the receiver takes the message all the same. A 2xx or 3xx on a connection that has carried
+// other mail may be the reply to something else.
+func (c *classifier) senseless(r smtp.Result) bool {
+	if r.Err == nil || r.Err.Code == 0 || r.Bystander || c.node.Visits == 0 {
+		return false
+	}
+	switch r.Err.Code / 100 {
+	case 4, 5:
+		return false
+	case 2, 3:
+		return c.first
+	}
+	return true
 }
 
 // unfit reports whether the receiver cannot take the message and our own MTA may know a way: 8-bit content without

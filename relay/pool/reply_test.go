@@ -62,3 +62,22 @@ func TestOddAnswerToOneRecipient(t *testing.T) {
 		}
 	}
 }
+
+// A receiver that answers the body again and again with a code that cannot stand there gets two copies, not one at every
+// visit, and the sender hears of it.
+func TestSenselessReplyIsNotRepeatedForEver(t *testing.T) {
+	for _, f := range []sink.Fault{
+		{Stage: sink.Dot, Do: sink.Reply451, Text: "354 go on", Take: true}, {Stage: sink.Dot, Do: sink.Reply451, Text: "999 what", Take: true},
+		{Stage: sink.Rcpt, Do: sink.Reply451, Text: "999 what"}, {Stage: sink.Mail, Do: sink.Reply451, Text: "199 wait"},
+	} {
+		t.Run(stageNames[f.Stage]+" "+f.Text, func(t *testing.T) {
+			w := newWorld(t, quick(), 10*time.Millisecond)
+			w.listen("x", sink.Character{Faults: []sink.Fault{f}})
+			w.send("a@x")
+			w.drained()
+			if w.count("bounced a@x") != 1 || len(w.happened()) != 2 || w.sink.Count() > 2 {
+				t.Errorf("%d copies, events %q", w.sink.Count(), w.happened())
+			}
+		})
+	}
+}
