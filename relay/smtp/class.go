@@ -93,8 +93,9 @@ func (v Verdict) SlowDown() bool {
 func (v Verdict) Gone() bool { return v.Permanent && v.Class == BadMailbox }
 
 // Classify says what the refusal r means. at is where in the dialogue it came, one of the At constants, or "" when that
-// is not known. The words come first, because receivers send them with all sorts of codes; then the enhanced status code
-// (RFC 3463, RFC 5248), then vaguer words, then code and stage. A reply of code 0 stands for a failure without one.
+// is not known. The words come first, because receivers send them with all sorts of codes: whole phrases (classrules.go), then
+// what the single words amount to (classwords.go); then the enhanced status code (RFC 3463, RFC 5248), then vaguer phrases and
+// words, then code and stage. A reply of code 0 stands for a failure without one.
 func Classify(r Reply, at string) Verdict {
 	var buf [maxClassText + 2*utf8Max]byte
 	text, embedded, address := normalise(buf[:0], r)
@@ -165,6 +166,9 @@ func (q *question) credible(v Verdict, vague *rule, found hint) bool {
 
 // checked corrects a verdict that cannot be: a mailbox was not the question before RCPT.
 func (q *question) checked(v Verdict) Verdict {
+	if v.Class == BadMailbox && q.code == 503 { // a wrong command, such as DATA after no recipient passed
+		v = Verdict{Class: Other, Permanent: v.Permanent}
+	}
 	if (v.Class == BadMailbox || v.Class == BadDomain) && !q.aboutRecipient() {
 		v.Class, v.Scope = Policy, ScopeSender
 		if q.at != AtMAIL {

@@ -46,12 +46,25 @@ func samples(t testing.TB, file string) []sample {
 // score counts one class: replies that have it, that were given it, and both.
 type score struct{ have, given, right int }
 
-func TestReplies(t *testing.T) {
-	byClass := make(map[string]*score)
-	for _, c := range Classes() {
-		byClass[c.String()] = &score{}
+// near reports whether to take class a for class b has no worse consequence, at a reply of that code: nobody is suppressed,
+// and the same people look at it.
+func near(a, b Class, code int) bool {
+	pair := func(x, y Class) bool { return a == x && b == y || a == y && b == x }
+	switch {
+	case code/100 == 4:
+		return pair(Rate, Greylisting) || pair(Network, Other) // the same message comes again later
+	case pair(Reputation, Policy):
+		return true // a rule against us, or against all that are like us
 	}
-	var all, right, scoped int
+	return pair(Auth, Policy)
+}
+
+func TestReplies(t *testing.T) {
+	byClass, classOf := make(map[string]*score), make(map[string]Class)
+	for _, c := range Classes() {
+		byClass[c.String()], classOf[c.String()] = &score{}, c
+	}
+	var all, right, harmless, scoped int
 	for _, s := range samples(t, "testdata/replies.tsv") {
 		want, known := byClass[s.class]
 		if !known || !slices.Contains(scopeNames[:], s.scope) {
@@ -64,6 +77,9 @@ func TestReplies(t *testing.T) {
 		case v.Class == BadMailbox && s.class != "bad-mailbox":
 			t.Errorf("a living reader: %s (%s at %q), %s", v, s.class, s.at, s.reply)
 		case got != want:
+			if near(v.Class, classOf[s.class], s.reply.Code) {
+				harmless++
+			}
 			t.Logf("%s, want %s/%s at %q: %s (%s)", v, s.class, s.scope, s.at, s.reply, s.origin)
 		default:
 			right, want.right = right+1, want.right+1
@@ -76,7 +92,8 @@ func TestReplies(t *testing.T) {
 		n := byClass[c.String()]
 		t.Logf("%-12s %4d replies, found %5.1f %%, precision %5.1f %%", c, n.have, percent(n.right, n.have), percent(n.right, n.given))
 	}
-	t.Logf("%d replies, class right %.1f %%, class and scope right %.1f %%", all, percent(right, all), percent(scoped, all))
+	t.Logf("%d replies, class right %.1f %%, or near %.1f %%, class and scope right %.1f %%",
+		all, percent(right, all), percent(right+harmless, all), percent(scoped, all))
 	if percent(right, all) < 95 {
 		t.Errorf("%d of %d right", right, all)
 	}
@@ -125,6 +142,21 @@ func TestClassifyLivingReaders(t *testing.T) {
 		"550 5.4.1 Relay access denied",
 		"450 4.1.1 Recipient address rejected: unverified address",
 		"550 greylisted: unknown user triplet",
+		"551 user unknown or mailbox full",
+		"550 Destinatario desconocido o mailbox lleno",
+		"550 5.2.1 account inactive, over quota",
+		"550 5.2.1 The user has received too many messages and is disabled for today",
+		"550 Domain example.org has outgoing email disabled",
+		"521 5.2.1 We will not accept delivery of this message",
+		"550 unknown user: sender not in address book",
+		"550 user not found in sender directory",
+		"550 account disabled, outgoing spam",
+		"550 Unrouteable address. Sender verify failed",
+		"550 not a member; recipient list closed",
+		"550 5.1.1 relay denied for this recipient",
+		"503 No recipients specified",
+		"550 mailbox unavailable at this time",
+		"550 5.7.1 Mailbox unavailable. Mail from 192.0.2.1 blocked",
 		"554 no",
 		"550 5.0.0 no",
 		"550 5.2.0 no",
@@ -232,17 +264,44 @@ func TestRulesAreInNormalForm(t *testing.T) {
 	for _, r := range slices.Concat(clearRules, vagueRules) {
 		for _, all := range r.words {
 			for _, words := range alternatives(all) {
-				if len(words) < keyLen {
-					t.Errorf("%q is shorter than %d bytes", words, keyLen)
+				if head, _, _ := strings.Cut(words, " ... "); len(head) < keyLen {
+					t.Errorf("%q is shorter than %d bytes", head, keyLen)
 				}
 				for part := range strings.SplitSeq(words, " ... ") {
-					part = strings.TrimPrefix(part, "^ ")
-					got, _, _ := normalise(nil, Reply{Lines: []string{part}})
-					if strings.TrimSpace(strings.TrimPrefix(got, "^ ")) != strings.TrimSpace(part) {
-						t.Errorf("%q is read as %q", part, got)
-					}
+					testNormal(t, strings.TrimPrefix(part, "^ "))
 				}
 			}
+		}
+	}
+	for _, h := range hintWords {
+		for word := range strings.SplitSeq(h.words, "|") {
+			if len(word) < hintKeyLen {
+				t.Errorf("%q is shorter than %d bytes", word, hintKeyLen)
+			}
+			testNormal(t, word)
+		}
+	}
+}
+
+func testNormal(t *testing.T, words string) {
+	t.Helper()
+	got, _, _ := normalise(nil, Reply{Lines: []string{words}})
+	if strings.TrimSpace(strings.TrimPrefix(got, "^ ")) != strings.TrimSpace(words) {
+		t.Errorf("%q is read as %q", words, got)
+	}
+}
+
+func TestPlainNumber(t *testing.T) {
+	for text, want := range map[string]string{
+		"[192.0.2.1]":      "ip",
+		"192.0.2.1:25":     "ip",
+		"IP=192.0.2.1":     "ip ip",
+		"1.2.3":            "1.2.3",
+		"mx1.192.0.2.1":    "mx1.192.0.2.1",
+		"a@192.0.2.1 full": "full",
+	} {
+		if got, _, _ := normalise(nil, Reply{Lines: []string{text}}); got != "^ "+want+" " {
+			t.Errorf("%q: %q", text, got)
 		}
 	}
 }

@@ -17,12 +17,14 @@ import (
 type rule struct {
 	class Class
 	scope Scope  // ScopeUnknown: the usual one of the class
-	when  string // "": always; "4xx", "5xx": the group of the code; "4.1": detail of the status; "MAIL": at that command
+	when  string // see holds
 	words []string
 }
 
-func (r *rule) applies(q *question) bool {
-	switch r.when {
+// holds reports whether a rule or a sum speaks of replies like q: always with "", or by the group of its code ("4xx", "5xx",
+// "50x" for 500 to 504), by the stage (one of the At constants), or by the detail of its status code ("4.1" for 5.4.1).
+func (q *question) holds(when string) bool {
+	switch when {
 	case "":
 		return true
 	case "50x":
@@ -32,9 +34,9 @@ func (r *rule) applies(q *question) bool {
 	case "5xx":
 		return q.code/100 == 5
 	case AtMAIL, AtRCPT, AtDot:
-		return q.at == r.when
+		return q.at == when
 	}
-	return q.detail == r.when
+	return q.detail == when
 }
 
 // keyLen is how much of its words a phrase is found by; none is shorter.
@@ -97,7 +99,7 @@ func (x index) match(q *question, table []rule) *rule {
 			if p.rule >= best {
 				break // the list is in the order of the table
 			}
-			if p.fits(q.text[i:]) && table[p.rule].applies(q) {
+			if p.fits(q.text[i:]) && q.holds(table[p.rule].when) {
 				best = p.rule
 			}
 		}

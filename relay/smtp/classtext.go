@@ -14,8 +14,8 @@ const utf8Max = utf8.UTFMax
 // normalise gives the words of r in lower case, each with one space behind it, after a "^" for the beginning. Punctuation
 // is gone, except inside a name with dots (a host, a URL, a number): "mx-spam.example.org" must not read as the word spam.
 // The values in a URL are words of their own, since some providers say there what they mean.
-// Mail addresses are left out, because they say nothing about a failure, and an IPv4 address is "ip". It also finds the first enhanced status
-// code in the text: qmail writes it last, and some gateways repeat the reply of another server.
+// Mail addresses are left out, because they say nothing about a failure, and an IPv4 address is "ip". It also finds the
+// first enhanced status code in the text: qmail writes it last, and some gateways repeat the reply of another server.
 func normalise(to []byte, r Reply) (text, status string, address bool) {
 	to = append(to, '^', ' ')
 	for _, line := range r.Lines {

@@ -1,0 +1,91 @@
+package smtp
+
+// vagueRules has words that mean something only when the status code does not say more.
+var vagueRules = []rule{
+	{BadMailbox, ScopeRecipient, "1.0", []string{"address rejected"}},
+	{Rate, ScopeSite, "4xx", []string{
+		"service unavailable", "service temporarily unavailable", "service currently unavailable",
+		"service not available", "service is unavailable", "try later", "temporarily deferred", "please try later",
+	}},
+	{Greylisting, ScopeMessage, "7.1", []string{"^ try again later", "^ temporarily rejected"}},
+	{Greylisting, ScopeMessage, "4xx", []string{
+		"try again in", "retry in", "please retry after", "try again after", "retry after",
+	}},
+	{MailboxFull, ScopeRecipient, "", []string{"quota "}},
+	{Content, ScopeMessage, "", []string{"{message|mail|email} {was|has been|is} blocked"}},
+	{Policy, ScopeSender, "", []string{"spoof", "impersonat"}},
+	{Content, ScopeMessage, "", []string{"permanent failure for one or more recipients"}},
+	{Policy, ScopeRecipient, "", []string{"banned recipient"}},
+	{Reputation, ScopeSite, "", []string{"blocked", "abuse", "banned"}},
+	{Content, ScopeMessage, "", []string{"spam", "bulk", "antispam", "antyspam"}},
+	{Content, ScopeMessage, AtDot, []string{"message filtered"}},
+	{Rate, ScopeSite, "4xx", []string{"recipient address rejected service"}},
+	{Policy, ScopeRecipient, "", []string{
+		"recipient address rejected", "recipient rejected", "message filtered", "badrcptto", "rcpt is rejected",
+	}},
+	{BadMailbox, ScopeRecipient, "5xx", []string{"no valid recipients"}},
+	{Policy, ScopeUnknown, "", []string{"policy", "policies", "mailpolicy", "administrat", "violat"}},
+	{Content, ScopeMessage, "", []string{
+		"{mail|message} ... is rejected",
+		"{message|mail|email|content} {rejected|blocked|is blocked|was rejected|was blocked|is rejected|has been rejected}",
+	}},
+	{Content, ScopeMessage, AtDot, []string{"{message|mail} refused", "^ rejected", "^ refused"}},
+	{Policy, ScopeUnknown, "", []string{
+		"prohibited", "not allowed", "not permitted", "access denied", "denied", "refused",
+		"forbidden", "not authorized", "unauthorized", "requires confirmation", "^ rejected",
+		"rejected by destination", "restricted",
+	}},
+	{Policy, ScopeSite, "", []string{"client host rejected", "not accepting connections"}},
+	{Policy, ScopeSender, AtMAIL, []string{"does not exist", "doesnt exist"}},
+	{Other, ScopeRecipient, "5xx", []string{"try again", "try later", "retry later", "temporar"}},
+	{BadMailbox, ScopeRecipient, "5xx", []string{
+		"no longer valid", "account is unavailable", "account unavailable", "unavailable mailbox",
+		"mailbox is not available", "^ address does not exist", "^ does not exist", "^ doesnt exist", "^ not found",
+		"unrouteable address", "unroutable address", "mailbox unavailable", "mailbox not available",
+		"mailbox is unavailable", "unavailable mail user",
+	}},
+	{Other, ScopeRecipient, "", []string{"undeliverable address"}},
+	{BadDomain, ScopeRecipient, "5xx", []string{"does not exist", "doesnt exist"}},
+	{Rate, ScopeSite, "", []string{"too many"}},
+	{Rate, ScopeSite, "4xx", []string{"limit", "deferred", "busy"}},
+	{Other, ScopeUnknown, "", []string{
+		"temporary server", "temporary system", "temporary failure", "temporary problem", "temporary error",
+	}},
+}
+
+// statuses are the enhanced status codes, without their first digit, that say enough (RFC 3463, RFC 5248, RFC 7372, and the
+// codes of Gmail and of Exchange Online).
+var statuses = map[string]Verdict{
+	"1.1": {Class: BadMailbox}, "1.3": {Class: BadMailbox}, "1.6": {Class: BadMailbox},
+	"2.1": {Class: BadMailbox}, "1.351": {Class: BadMailbox},
+	"1.2": {Class: BadDomain}, "1.10": {Class: BadDomain}, "4.4": {Class: BadDomain}, "4.310": {Class: BadDomain},
+	"7.17": {Class: BadMailbox}, "2.2": {Class: MailboxFull}, "7.64": {Class: BadDomain}, "7.18": {Class: BadDomain},
+	"1.7": {Class: Policy}, "1.8": {Class: Policy},
+	"2.121": {Class: Rate, Scope: ScopeRecipient}, "2.122": {Class: Rate, Scope: ScopeRecipient},
+	"5.3": {Class: Rate, Scope: ScopeMessage},
+	"3.0": {Class: Other},
+	"3.1": {Class: Other, Scope: ScopeSite}, "3.5": {Class: Other, Scope: ScopeSite},
+	"3.2": {Class: Rate}, "4.5": {Class: Rate}, "7.28": {Class: Rate}, "7.500": {Class: Rate},
+	"7.650": {Class: Rate}, "7.651": {Class: Rate}, "7.652": {Class: Rate}, "7.508": {Class: Rate},
+	"1.90": {Class: Rate, Scope: ScopeSender},
+	"6.0":  {Class: Content}, "6.1": {Class: Content}, "6.2": {Class: Content}, "6.3": {Class: Content},
+	"6.5": {Class: Content}, "6.6": {Class: Content},
+	"2.3": {Class: Content}, "3.4": {Class: Content}, "7.7": {Class: Content}, "7.16": {Class: Content},
+	"4.1": {Class: Network}, "4.2": {Class: Network}, "4.3": {Class: Network}, "4.6": {Class: Network},
+	"4.7":   {Class: Network},
+	"7.193": {Class: Policy, Scope: ScopeRecipient}, "7.2": {Class: Policy, Scope: ScopeRecipient},
+	"7.124": {Class: Policy, Scope: ScopeRecipient}, "7.129": {Class: Policy, Scope: ScopeRecipient},
+	"7.133": {Class: Policy, Scope: ScopeRecipient}, "7.134": {Class: Policy, Scope: ScopeRecipient},
+	"7.136": {Class: Policy, Scope: ScopeRecipient},
+	"7.4":   {Class: TLS}, "7.5": {Class: TLS}, "7.6": {Class: TLS}, "7.10": {Class: TLS}, "7.11": {Class: TLS},
+	"7.8": {Class: Auth}, "7.9": {Class: Auth}, "7.12": {Class: Auth}, "7.13": {Class: Auth},
+	"7.20": {Class: Auth}, "7.21": {Class: Auth}, "7.22": {Class: Auth}, "7.23": {Class: Auth},
+	"7.24": {Class: Auth}, "7.26": {Class: Auth}, "7.27": {Class: Auth}, "7.29": {Class: Auth},
+	"7.30": {Class: Auth}, "7.31": {Class: Auth}, "7.32": {Class: Auth}, "7.40": {Class: Auth},
+	"7.509": {Class: Auth}, "7.515": {Class: Auth},
+	"7.25": {Class: Auth, Scope: ScopeSite}, "7.57": {Class: Auth, Scope: ScopeSite},
+	"7.501": {Class: Reputation, Scope: ScopeSender}, "7.502": {Class: Reputation, Scope: ScopeSender},
+	"7.503": {Class: Reputation, Scope: ScopeSender},
+	"7.511": {Class: Reputation}, "7.850": {Class: Reputation}, "7.750": {Class: Policy, Scope: ScopeSender},
+	"4.62": {Class: Other}, "7.708": {Class: Reputation},
+}
