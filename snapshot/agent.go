@@ -23,18 +23,19 @@ const (
 // façade: the ledger holds the state, the writer writes the journal, the keeper writes snapshots. Its methods may be called
 // from any goroutine.
 type Agent struct {
-	cfg     Config
-	log     hclog.Logger
-	fs      fileSystem
-	lock    *dirLock
-	ids     atomic.Uint64
-	count   counts
-	waiting atomic.Int32 // takes that wait for the writer
-	book    *ledger
-	writer  *writer
-	keeper  *keeper
-	found   atomic.Pointer[survey] // what Open found, until Recover reads it
-	kept    map[string][]byte      // what the last start kept; never changed
+	cfg      Config
+	log      hclog.Logger
+	fs       fileSystem
+	lock     *dirLock
+	ids      atomic.Uint64
+	count    counts
+	waiting  atomic.Int32 // takes that wait for the writer
+	book     *ledger
+	writer   *writer
+	keeper   *keeper
+	found    atomic.Pointer[survey] // what Open found, until Recover reads it
+	progress progress               // of Recover
+	kept     map[string][]byte      // what the last start kept; never changed
 }
 
 var _ relay.Journal = (*Agent)(nil)
@@ -166,6 +167,7 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 		return Report{}, errors.New("recovered already")
 	}
 	r := newRecovery(a.fs, a.log, a.book, a.cfg.salvage)
+	r.progress = &a.progress
 	report, err := r.replay(v, f)
 	if err != nil {
 		return report, err

@@ -66,6 +66,7 @@ func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
 	a := &Agent{cfg: cfg, log: log, fs: fs, kept: v.snap.Kept}
 	a.found.Store(v)
+	a.progress.expect(v)
 	a.ids.Store((v.epoch + 1) << epochBits)
 	call := newBell(cfg.Journal.CommitInterval)
 	a.book = &ledger{

@@ -28,8 +28,9 @@ type recovery struct {
 	segs    map[uint64]*segment
 	salvage bool
 
-	give   func(relay.Saved) error
-	report Report
+	give     func(relay.Saved) error
+	report   Report
+	progress *progress
 
 	names   *format.Names
 	bodies  map[[32]byte][]byte      // bodies given out, each once
@@ -100,12 +101,13 @@ func (r *recovery) outcomes(v *survey) error {
 	}
 	v.snap.Soft = nil
 	for i := range v.segments {
-		if v.segments[i].head.Number < v.snap.Head.Prev {
+		if !v.inFirstPass(i) {
 			continue
 		}
 		if err := r.outcomesOf(&v.segments[i]); err != nil {
 			return err
 		}
+		r.progress.read.Add(1)
 	}
 	return nil
 }
@@ -228,6 +230,7 @@ func (r *recovery) restoreAll(v *survey) error {
 		if err := r.messagesOf(&v.segments[i]); err != nil {
 			return err
 		}
+		r.progress.read.Add(1)
 	}
 	return r.giveDone()
 }
@@ -311,6 +314,7 @@ func (r *recovery) giveDone() error {
 // who are done: the MTA offers the message for all of them.
 func (r *recovery) countIn(s *relay.Saved) {
 	r.report.Messages++
+	r.progress.messages.Add(1)
 	begun := 0
 	for _, n := range s.Nodes {
 		r.report.Recipients += len(n.Rcpts)

@@ -28,6 +28,8 @@ type Status struct {
 	Unwritable string `json:"unwritable,omitempty"`
 	// Recovered says that the recovery is complete.
 	Recovered bool `json:"recovered"`
+	// Recovering is how far the recovery is; nil when it is complete.
+	Recovering *Progress `json:"recovering,omitempty"`
 	// Recovery is what it found. It is left out until then, and when there was nothing to recover: the first start in a state
 	// directory.
 	Recovery Report `json:"recovery,omitzero"`
@@ -48,6 +50,8 @@ func (a *Agent) Status() Status {
 	}
 	if r := a.keeper.recovered.Load(); r != nil {
 		s.Recovered, s.Recovery = true, *r
+	} else {
+		s.Recovering = a.progress.now()
 	}
 	if err := a.Blocked(); err != nil {
 		s.Blocked = err.Error()

@@ -239,6 +239,9 @@ func (v *survey) complete() error {
 	return fmt.Errorf("%w: %s; %s", ErrMissing, strings.Join(v.missing, ", "), repair)
 }
 
+// inFirstPass reports whether the outcomes in segment i count: those in earlier segments are in the vectors of the snapshot.
+func (v *survey) inFirstPass(i int) bool { return v.segments[i].head.Number >= v.snap.Head.Prev }
+
 // segment finds a segment by its number.
 func (v *survey) segment(number uint64) (int, bool) {
 	return slices.BinarySearchFunc(v.segments, number, func(s found, n uint64) int {

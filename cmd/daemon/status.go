@@ -54,6 +54,10 @@ func (o overview) journal() console.Journal {
 		Done: s.Done, Commits: s.Commits, Syncs: s.Syncs, Bytes: s.Bytes, PerMessage: s.PerMessage, Snapshots: s.Snapshots,
 		Blocked: s.Blocked, Unwritable: s.Unwritable, Recovered: s.Recovered,
 	}
+	if s.Recovering != nil {
+		p := console.Progress(*s.Recovering)
+		j.Recovering = &p
+	}
 	if s.Recovery.Took > 0 { // else the recovery is not over, or the state directory was new
 		r := console.Recovery(s.Recovery)
 		j.Recovery = &r

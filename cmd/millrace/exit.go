@@ -62,7 +62,7 @@ func exitStatus(err error) int {
 // isTemporary reports whether the same command may succeed a little later without anybody's help. The service manager then
 // starts the daemon again.
 func isTemporary(err error) bool {
-	for _, t := range []error{syscall.EADDRINUSE, console.ErrInUse, snapshot.ErrLocked, context.DeadlineExceeded} {
+	for _, t := range []error{syscall.EADDRINUSE, console.ErrInUse, console.ErrNotNow, snapshot.ErrLocked, context.DeadlineExceeded} {
 		if errors.Is(err, t) {
 			return true
 		}

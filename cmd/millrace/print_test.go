@@ -50,6 +50,18 @@ func TestPrintStatusObserving(t *testing.T) {
 	}
 }
 
+// TestPrintStatusRecovering: what is not read yet is not shown as if it did not exist.
+func TestPrintStatusRecovering(t *testing.T) {
+	s := console.Status{Journal: console.Journal{Ack: "journal", Recovering: &console.Progress{Read: 3, Segments: 14, Messages: 200}}}
+	var b strings.Builder
+	if err := printStatus(&b, &s); err != nil {
+		t.Fatal(err)
+	}
+	if want := "held up  the daemon is recovering, 3 of 14 segments, 200 messages so far; nothing is taken or sent until it is over\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("no %q in\n%s", want, &b)
+	}
+}
+
 func TestMailqCounts(t *testing.T) {
 	for _, test := range []struct {
 		sizes []int64

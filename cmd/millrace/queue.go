@@ -42,6 +42,9 @@ own at the end. A "*" behind the queue id marks a message with a recipient who w
 				return err
 			}
 			defer c.Close()
+			if s, err := c.Status(cmd.Context()); err == nil && s.Journal.Recovering != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: this list is not complete\n", s.Journal.Recovering)
+			}
 			return list(cmd.Context(), c, only, cmd.OutOrStdout(), flags.json)
 		},
 	}
@@ -87,7 +90,8 @@ func queueShowCommand() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show one message: its recipients, the reason why they wait, and the next attempt",
 		Long: `Show one message, by the MTA's queue id or by Millrace's own: each recipient who still waits, the reason, the next
-attempt, and the time when the message expires. The exit status is 1 if no such message waits.`,
+attempt, and the time when the message expires. The exit status is 1 if no such message waits. It is 75 while the daemon
+recovers and has not read the message.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := flags.client()

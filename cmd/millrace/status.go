@@ -127,6 +127,9 @@ func printJournal(b *strings.Builder, j *console.Journal) {
 	}
 	fmt.Fprintf(b, "journal  ack=%s segments=%d messages=%d per_message=%d syncs=%d snapshots=%d\n",
 		clean(j.Ack), j.Segments, j.Messages, j.PerMessage, j.Syncs, j.Snapshots)
+	if j.Recovering != nil {
+		fmt.Fprintf(b, "held up  %s; nothing is taken or sent until it is over\n", j.Recovering)
+	}
 	r := j.Recovery
 	if r == nil {
 		return

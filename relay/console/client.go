@@ -30,6 +30,8 @@ const (
 var (
 	// ErrUnreachable is returned when no daemon answers at the socket.
 	ErrUnreachable = errors.New("the daemon is not reachable")
+	// ErrNotNow is returned when the daemon cannot answer yet: it recovers, or it is asked too much.
+	ErrNotNow = errors.New("ask again later")
 	// ErrNotFound is returned when no message has the id asked for.
 	ErrNotFound = errors.New("no such message is waiting")
 )
@@ -137,6 +139,9 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 		return nil, ErrNotFound
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // a text that is cut off still tells more than none
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("%w: %s", ErrNotNow, strings.TrimSpace(string(text)))
+	}
 	return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
 }
 

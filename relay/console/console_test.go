@@ -203,6 +203,18 @@ func TestHeaderLimit(t *testing.T) {
 	}
 }
 
+// TestMessageWhileRecovering: a message that was not read yet is not said to be missing.
+func TestMessageWhileRecovering(t *testing.T) {
+	c := dial(t, serve(t, &fakeSource{n: 3, read: &Progress{Read: 3, Segments: 14, Messages: 200}}))
+	if _, err := c.Message(t.Context(), "m/1"); err != nil {
+		t.Errorf("a message that is there: %v", err)
+	}
+	_, err := c.Message(t.Context(), "m/9")
+	if !errors.Is(err, ErrNotNow) || !strings.Contains(err.Error(), "recovering, 3 of 14 segments") {
+		t.Errorf("a message that may still come: %v", err)
+	}
+}
+
 func TestTooManyRequests(t *testing.T) {
 	src := &fakeSource{hold: make(chan struct{})}
 	path := serve(t, src)
@@ -215,8 +227,8 @@ func TestTooManyRequests(t *testing.T) {
 			results <- err
 		}()
 	}
-	if err := <-results; err == nil || !strings.Contains(err.Error(), "503") {
-		t.Errorf("the first to end: %v, want 503", err)
+	if err := <-results; !errors.Is(err, ErrNotNow) || !strings.Contains(err.Error(), "too many requests") {
+		t.Errorf("the first to end: %v, want ErrNotNow", err)
 	}
 	close(src.hold)
 	for range maxRequests {

@@ -153,11 +153,20 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveMessage(w http.ResponseWriter, r *http.Request) {
 	l, ok := s.src.Message(r.PathValue("id"))
 	if !ok {
-		http.Error(w, "no such message", http.StatusNotFound)
+		s.serveNone(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	reply(w, l)
+}
+
+// serveNone says that there is no such message, or that it may still come: the recovery has not read all of them.
+func (s *Server) serveNone(w http.ResponseWriter) {
+	if st := s.src.Status(); st.Journal.Recovering != nil {
+		http.Error(w, st.Journal.Recovering.String(), http.StatusServiceUnavailable)
+		return
+	}
+	http.Error(w, "no such message", http.StatusNotFound)
 }
 
 func reply(w http.ResponseWriter, v any) {

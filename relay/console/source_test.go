@@ -13,6 +13,7 @@ type fakeSource struct {
 	walked atomic.Int64  // messages yielded
 	ended  chan struct{} // closed when a walk has returned
 	hold   chan struct{} // when set, Status waits for it
+	read   *Progress     // of a recovery that is not over
 }
 
 func (f *fakeSource) Status() Status {
@@ -25,7 +26,7 @@ func (f *fakeSource) Status() Status {
 		Doors:   []Door{{Name: "milter", Sessions: 12, Seen: 1310, Taken: 1204, Rules: []RuleCount{{Name: "list-id", Seen: 24}}}},
 		Pool:    PoolStatus{Sites: 14, Connections: 38, Busy: 7},
 		DNS:     DNS{Lookups: 1 << 60},
-		Journal: Journal{Segments: 3},
+		Journal: Journal{Segments: 3, Recovering: f.read},
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -96,8 +97,21 @@ type Journal struct {
 	Blocked    string `json:"blocked,omitempty"`    // why nothing is taken now
 	Unwritable string `json:"unwritable,omitempty"` // why nothing is sent now: a delivery could not be recorded
 
-	Recovered bool      `json:"recovered"`          // false while the daemon still restores the waiting messages
-	Recovery  *Recovery `json:"recovery,omitempty"` // the findings of the last start; nil until Recovered, and when the state directory was new
+	Recovered  bool      `json:"recovered"`            // false while the daemon still restores the waiting messages
+	Recovering *Progress `json:"recovering,omitempty"` // how far that is; nil when Recovered
+	Recovery   *Recovery `json:"recovery,omitempty"`   // the findings of the last start; nil until Recovered, and when the state directory was new
+}
+
+// Progress is how far the recovery is.
+type Progress struct {
+	Read     int `json:"read"`     // segments of the journal that were read
+	Segments int `json:"segments"` // of so many; most are read, and counted, twice
+	Messages int `json:"messages"` // messages restored so far
+}
+
+// String is the words in which every command says it.
+func (p *Progress) String() string {
+	return fmt.Sprintf("the daemon is recovering, %d of %d segments, %d messages so far", p.Read, p.Segments, p.Messages)
 }
 
 // Recovery lists the findings of the last start in the state directory.
