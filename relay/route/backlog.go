@@ -1,5 +1,7 @@
 package route
 
+import "time"
+
 // lane says in which queue a job stands.
 type lane uint8
 
@@ -16,8 +18,28 @@ type job struct {
 	domain  string
 	waiters []func(*Route)
 	lane    lane
-	looks   int // how often it has stepped aside
+	looks   int // how often it has stepped aside in its lane, or in the quick ones
 }
+
+// turn is how long the job may be silent before it steps aside for others: each
+// time longer, and in the slow lane sooner its whole patience. There it has a few
+// short turns too: its first question may have been lost, or its name server may
+// have found out by now, and it must not wait until each dead name before it has
+// had seconds.
+func (j *job) turn() time.Duration {
+	switch {
+	case j.lane != slow:
+		return least << j.looks
+	case j.looks < slowTurns:
+		return least << (2*j.looks + 1)
+	}
+	return never
+}
+
+const (
+	slowTurns = 2              // short turns in the slow lane
+	never     = 24 * time.Hour // longer than any patience
+)
 
 // tell runs the callbacks. No lock is held: a callback may ask the Resolver again.
 func (j *job) tell(rt *Route) {

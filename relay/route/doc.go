@@ -30,15 +30,16 @@
 // longest, and for 100 ms at least, steps aside: it asks again behind the new
 // ones and may then be silent for twice as long. So 10,000 dead names put a
 // living one back by half a second. A name that was silent for all of
-// Config.Quick, or failed last time, goes to the slow lane, where it has seconds,
-// in a room of its own that the quick ones do not need.
+// Config.Quick, or failed last time, goes to the slow lane, which has room of its
+// own. There it has a few short turns, for its questions may have been lost, and
+// in the end seconds.
 //
 // The rejected choice was to fail a name after its short wait: names that are
 // merely slow would then cost their mail a visit, and by the time of the second
 // look the name server has usually found out.
 //
 // Questions share a few UDP sockets, so that thousands of questions need no
-// thousands of descriptors, and go out 20 µs apart, because a name server on the
+// thousands of descriptors, and go out 30 µs apart, because a name server on the
 // same machine has room for a few hundred unread packets.
 //
 // # Answers that may bounce mail

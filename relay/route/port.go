@@ -224,7 +224,7 @@ type metre struct {
 }
 
 const (
-	spacing = 20 * time.Microsecond // between two questions: a whole window goes out within half of least
+	spacing = 30 * time.Microsecond // between two questions: a whole window goes out in less than least
 	burst   = 64 * spacing          // as many go out at once
 )
 

@@ -9,8 +9,7 @@ import (
 
 // least is how long a name is waited for in any case. A living name has nearly
 // always answered by then; one that has not steps aside when others wait for
-// room. It has twice as long at its next look, because by then the name server
-// has gone on asking.
+// room. It has longer at its next look.
 const least = 100 * time.Millisecond
 
 // window bounds the questions that are outstanding at a time. Questions are
@@ -98,7 +97,7 @@ func (w *window) grant(f *flight, n int) {
 	w.asked += n
 	f.asks, f.wants = n, 0
 	f.turn++
-	if turn, wait := f.turn, least<<f.job.looks; !w.slow && wait < f.patience.total {
+	if turn, wait := f.turn, f.job.turn(); wait < f.patience.total {
 		time.AfterFunc(wait, func() { f.ripen(turn) })
 	}
 }
@@ -118,6 +117,14 @@ func (w *window) vacate(f *flight) {
 		w.line = slices.DeleteFunc(w.line, func(g *flight) bool { return g == f })
 		f.wants = 0
 	}
+}
+
+// aside is the lane of a name that has stepped aside in this window.
+func (w *window) aside() lane {
+	if w.slow {
+		return slow
+	}
+	return again
 }
 
 // fillWindows lets lookups ask, and names begin, for which there is room; r.mu is
@@ -157,7 +164,7 @@ func (r *Resolver) fillOne(w *window) bool {
 // when they have ended.
 func (r *Resolver) makeRoom(w *window, n int) bool {
 	for w.asked-w.leaving+n > w.limit && w.ripe.Len() > 0 {
-		if r.backlog.queues[again].len()+w.leaving >= r.backlog.limit {
+		if r.backlog.queues[w.aside()].len()+w.leaving >= r.backlog.limit {
 			break // nowhere to step to
 		}
 		f := w.ripe.Remove(w.ripe.Front()).(*flight)

@@ -13,7 +13,7 @@ func (r *Resolver) work(f *flight) {
 	case r.ctx.Err() != nil:
 		// The finding was cut short by the end of ctx, so it counts for nothing. Stop calls back.
 		r.abandon(f)
-	case found.silent && f.job.lane != slow && r.postpone(f):
+	case found.silent && r.postpone(f):
 	default:
 		r.conclude(f, found)
 	}
@@ -64,15 +64,18 @@ func (r *Resolver) land(f *flight) {
 }
 
 // postpone puts a name that kept us waiting into the queue of those that
-// stepped aside for others, or of the slow; false means that there is no room.
+// stepped aside for others, or of the slow. It is false when the name has had all
+// the patience there is, or when there is no room.
 func (r *Resolver) postpone(f *flight) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lane := slow
-	if f.aside {
-		lane = again
+	later := &job{domain: f.job.domain, waiters: f.job.waiters, lane: slow}
+	switch {
+	case f.aside:
+		later.lane, later.looks = f.w.aside(), f.job.looks+1
+	case f.w.slow:
+		return false
 	}
-	later := &job{domain: f.job.domain, waiters: f.job.waiters, lane: lane, looks: f.job.looks + 1}
 	if !r.backlog.push(later) {
 		return false
 	}

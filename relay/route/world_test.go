@@ -12,9 +12,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-// never is a delay that no patience outlasts.
-const never = 1000 * time.Hour
-
 // world is a fake exchanger in a synctest bubble: names, DNS's answers about them,
 // and the time that each answer takes.
 type world struct {
