@@ -154,6 +154,9 @@ func (c *conn) answered(code byte) bool {
 	return true
 }
 
+// maxMacroFrame bounds a macro frame, of which most may be macros that nobody asked for.
+const maxMacroFrame = 64 << 10
+
 // digest reads the payload of a frame and hands it to the session.
 func (c *conn) digest(code byte, n int) error {
 	if lib.Code(code) == lib.CodeBody {
@@ -161,6 +164,10 @@ func (c *conn) digest(code byte, n int) error {
 		c.session.macros.startCommand(code)
 		c.frames.putHead(code, 0)
 		return c.session.chunk(n, &c.frames)
+	}
+	if lib.Code(code) == lib.CodeMacro && n > maxMacroFrame {
+		c.session.bar(leftMacros)
+		return c.frames.skip(n)
 	}
 	payload, err := c.frames.load(code, n)
 	if err != nil {
@@ -243,7 +250,7 @@ func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.answerWritten()
 		c.watchHeard(probeTime)
-		c.session.reset()
+		c.session.release()
 		c.nc.Close()
 		c.ended(c)
 	})

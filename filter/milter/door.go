@@ -82,8 +82,8 @@ func (d *Door) addListener(ln net.Listener) bool {
 	return true
 }
 
-// welcome gives a connection its session, unless its peer may not offer mail. Up to twice the configured number are served so that the MTA hears a clear
-// "accept" for their mail; beyond that they are closed.
+// welcome gives a connection its session, unless its peer may not offer mail. Up to twice the configured number are
+// served so that the MTA hears a clear "accept" for their mail; beyond that they are closed.
 func (d *Door) welcome(nc net.Conn) {
 	if !d.cfg.permits(nc.RemoteAddr()) {
 		d.intake.NoteBroken("connection from a host that milter.allow does not list", "peer", nc.RemoteAddr())
@@ -116,10 +116,12 @@ func (d *Door) serve(c *conn) {
 		c.Close()
 		return
 	}
+	asked := symbols(d.intake.Filter().Macros())
+	c.session.macros.wanted = names(asked)
 	server := lib.Server{
 		NewMilter: func() lib.Milter { return c.session },
 		Actions:   c.session.granted.actions, Protocol: c.session.granted.protocol,
-		SymList: symbols(d.intake.Filter().Macros()),
+		SymList: asked,
 	}
 	server.Serve(&oneShot{conn: c}) // returns as soon as the library's goroutine for c runs
 }

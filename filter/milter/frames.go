@@ -36,6 +36,9 @@ type frames struct {
 // payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
 // of the stream head returns io.EOF.
 func (f *frames) head() (code byte, n int, err error) {
+	if cap(f.buf) > keepFrame {
+		f.buf = nil // before the wait, which may take an hour
+	}
 	f.from.between(f.in.Buffered() > 0)
 	b, err := f.in.Peek(4)
 	if err != nil {
@@ -59,9 +62,6 @@ func (f *frames) head() (code byte, n int, err error) {
 
 // load reads a payload of n bytes into the frame buffer and returns it. The payload is valid until the next load.
 func (f *frames) load(code byte, n int) ([]byte, error) {
-	if cap(f.buf) > keepFrame {
-		f.buf = nil
-	}
 	f.putHead(code, n)
 	var err error
 	f.buf, err = f.appendTo(f.buf, n)

@@ -11,10 +11,27 @@ const stageOrder = "CHMRTLNBE"
 
 var errMacroFrame = errors.New("malformed macro frame")
 
-// macros are the macros of each stage, as the MTA sent them: pairs of C strings. A packet is not taken apart before
-// somebody asks for a value: Postfix sends one before every header field, and nearly all of them are never read.
+// macros are the macros of each stage, as the MTA sent them: pairs of C strings. Only those that were asked for are kept:
+// an MTA may send others by its own configuration, and a peer that is no MTA may send anything.
 type macros struct {
+	wanted []string // names without braces
 	stages [len(stageOrder)]stage
+}
+
+// maxMacros is how many bytes of macros are kept for one stage. The longest values are names of hosts and users, of 255
+// bytes at most.
+const maxMacros = 4 << 10
+
+// errMacrosFull is returned when the macros that were asked for do not fit.
+var errMacrosFull = errors.New("macros of more than 4096 bytes")
+
+// memory is how many bytes the macros hold.
+func (m *macros) memory() int {
+	n := 0
+	for i := range m.stages {
+		n += cap(m.stages[i].raw)
+	}
+	return n
 }
 
 // stage is one packet. A packet is valid for the next command of its stage. If that command comes again without a new
@@ -37,9 +54,32 @@ func (m *macros) store(payload []byte) error {
 	if i < 0 {
 		return nil // for a command that we never see
 	}
-	m.stages[i].raw = append(m.stages[i].raw[:0], raw...)
-	m.stages[i].fresh = true
+	s := &m.stages[i]
+	s.raw, s.fresh = s.raw[:0], true
+	for len(raw) > 0 {
+		pair := raw
+		var key []byte
+		key, raw, _ = bytes.Cut(raw, nul)
+		_, raw, _ = bytes.Cut(raw, nul)
+		if !m.wants(key) {
+			continue
+		}
+		if pair = pair[:len(pair)-len(raw)]; len(s.raw)+len(pair) > maxMacros {
+			return errMacrosFull
+		}
+		s.raw = append(s.raw, pair...)
+	}
 	return nil
+}
+
+func (m *macros) wants(key []byte) bool {
+	name := trimBraces(key)
+	for _, w := range m.wanted {
+		if w == string(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // startCommand is called for each command. MAIL drops the packets of all later stages: they told of another message.

@@ -3,6 +3,8 @@ package milter
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	lib "github.com/emersion/go-milter"
 )
@@ -56,4 +58,17 @@ func symbols(ruleMacros []string) map[lib.Stage][]string {
 		lib.StageEOH:      {"i"},
 		lib.StageEOM:      {"i"},
 	}
+}
+
+// names are the names of all macros in a list of symbols, without braces.
+func names(symbols map[lib.Stage][]string) []string {
+	var all []string
+	for _, stage := range symbols {
+		for _, name := range stage {
+			if name = strings.Trim(name, "{}"); !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
 }

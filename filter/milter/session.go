@@ -28,6 +28,7 @@ type session struct {
 	sendmail bool         // the MTA is not Postfix: see the package comment
 	macros   macros
 	macro    func(string) string // macros.lookup, made once
+	held     int                 // bytes of macros that the budget was charged for
 
 	command filter.Command // the MAIL or RCPT now being answered
 	mail    *filter.Mail   // nil between messages
@@ -56,7 +57,7 @@ func (s *session) digest(code byte, payload []byte) (err error) {
 	s.macros.startCommand(code)
 	switch lib.Code(code) {
 	case lib.CodeMacro:
-		return s.macros.store(payload)
+		return s.storeMacros(payload)
 	case lib.CodeConn:
 		return s.connect(payload)
 	case lib.CodeMail, lib.CodeRcpt:
@@ -80,6 +81,43 @@ func (s *session) digest(code byte, payload []byte) (err error) {
 		return nil
 	}
 	return fmt.Errorf("command %q out of place", code)
+}
+
+// leftMacros is why nothing is taken of a connection whose macros are not all known.
+const leftMacros = "macros that are too long"
+
+// storeMacros keeps the macros that were asked for, and charges the budget for them. A macro that is not kept may be the
+// one by which a rule would pass a message, so nothing is taken from the connection any more.
+func (s *session) storeMacros(payload []byte) error {
+	err := s.macros.store(payload)
+	if held := s.macros.memory(); held > s.held {
+		if !s.intake.Reserve(held - s.held) {
+			s.macros.stages, held, err = [len(stageOrder)]stage{}, s.held, errMacrosFull
+		}
+		s.held = held
+	}
+	if errors.Is(err, errMacrosFull) {
+		s.bar(leftMacros)
+		return nil
+	}
+	return err
+}
+
+// bar leaves the message under way with the MTA, and all that follow on this connection.
+func (s *session) bar(reason string) {
+	s.client.Barred = reason
+	s.intake.Warn("nothing is taken from a connection: "+reason, "client", s.client.Client())
+	if s.mail != nil {
+		s.mail.Leave(reason)
+		s.dropLeft()
+	}
+}
+
+// release gives back what the session holds, when its connection has ended.
+func (s *session) release() {
+	s.reset()
+	s.intake.Unreserve(s.held)
+	s.held = 0
 }
 
 // connect reads the payload of a CONNECT frame: the client's name, its family, and unless that is unknown its port
