@@ -152,7 +152,9 @@ const rcptOverhead = 64
 // AddRcpt is told the argument of RCPT, and where the MTA would send the mail for this recipient.
 func (m *Mail) AddRcpt(c Command, hop Hop) {
 	r := recipient{path: c.Path}
+	size := len(c.Path) + rcptOverhead
 	for _, p := range c.Params {
+		size += len(p)
 		if !setRcptParam(&r.Rcpt, p, m.envelope.UTF8) {
 			m.leaveFor(CauseParameter, leftParameter+strconv.Quote(p))
 			return
@@ -173,7 +175,7 @@ func (m *Mail) AddRcpt(c Command, hop Hop) {
 	} else {
 		m.odd = fault
 	}
-	if m.charge(len(c.Path) + rcptOverhead) {
+	if m.charge(size) {
 		m.rcpts = append(m.rcpts, r)
 	}
 }

@@ -92,3 +92,16 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// Parameters of RCPT are charged too.
+func TestParametersAreCharged(t *testing.T) {
+	r := start(t, func(s *setup) { s.config.MaxBuffered = 64 << 10 })
+	c := r.dial(standin.Options{})
+	m := bulk()
+	for range 200 {
+		m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: "a@example.net", Mailer: "smtp", Args: []string{"ORCPT=rfc822;" + strings.Repeat("o", 450)}})
+	}
+	if v := r.send(c, m); v.Action != standin.Accept || v.Stage != standin.Rcpt {
+		t.Errorf("90 KB of parameters under a limit of 64 KB: %+v", v)
+	}
+}
