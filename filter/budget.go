@@ -20,8 +20,8 @@ func (b *budget) charge(n int) bool {
 
 func (b *budget) refund(n int64) { b.used.Add(-n) }
 
-// Reserve asks for n bytes that a session of the door holds beside its messages, and reports whether there is room.
-func (in *Intake) Reserve(n int) bool { return in.budget.charge(n) }
+// ChargeSession asks for n bytes that a session of the door holds beside its messages, and reports whether there is room.
+func (in *Intake) ChargeSession(n int) bool { return in.budget.charge(n) }
 
-// Unreserve gives back what Reserve has granted.
-func (in *Intake) Unreserve(n int) { in.budget.refund(int64(n)) }
+// RefundSession gives back what ChargeSession has granted.
+func (in *Intake) RefundSession(n int) { in.budget.refund(int64(n)) }

@@ -250,7 +250,7 @@ func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.answerWritten()
 		c.watchHeard(probeTime)
-		c.session.release()
+		c.session.endConnection()
 		c.nc.Close()
 		c.ended(c)
 	})

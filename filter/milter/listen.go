@@ -57,16 +57,16 @@ func (c *Config) Bind(s string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.admit(address); err != nil {
+	if err := c.setAccess(address); err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("listen on %s: %w", s, err)
 	}
 	return ln, nil
 }
 
-// admit gives the socket at path to the configured group, and then its mode. The order matters: connecting needs the
+// setAccess gives the socket at path to the configured group, and then its mode. The order matters: connecting needs the
 // right to write, which until the mode is set only the owner has. A wrong group would otherwise connect for a moment.
-func (c *Config) admit(path string) error {
+func (c *Config) setAccess(path string) error {
 	if c.SocketGroup != "" {
 		gid, err := groupID(c.SocketGroup)
 		if err != nil {

@@ -91,7 +91,7 @@ const leftMacros = "macros that are too long"
 func (s *session) storeMacros(payload []byte) error {
 	err := s.macros.store(payload)
 	if held := s.macros.memory(); held > s.held {
-		if !s.intake.Reserve(held - s.held) {
+		if !s.intake.ChargeSession(held - s.held) {
 			s.macros.stages, held, err = [len(stageOrder)]stage{}, s.held, errMacrosFull
 		}
 		s.held = held
@@ -113,10 +113,10 @@ func (s *session) bar(reason string) {
 	}
 }
 
-// release gives back what the session holds, when its connection has ended.
-func (s *session) release() {
+// endConnection gives back what the session holds, when its connection has ended.
+func (s *session) endConnection() {
 	s.reset()
-	s.intake.Unreserve(s.held)
+	s.intake.RefundSession(s.held)
 	s.held = 0
 }
 
