@@ -63,6 +63,9 @@ func TestDetourIsTold(t *testing.T) {
 		m.AddRcpt(ParseCommand("<c@d.example>"), hop)
 		m.HeaderLine([]byte(header))
 		m.EndHeader(nil)
+		if m.Left() == leftNobody && (m.cause == CauseRoute) != (hop.Mailer != "lmtp") {
+			t.Errorf("%+v is counted as %q", hop, m.cause)
+		}
 		return m.Left()
 	}
 	const bulk, letter = "List-Id: <l.example>", "Subject: x"

@@ -14,6 +14,7 @@ type Cause uint8
 const (
 	CauseOther     Cause = iota // the door's own: an MTA that cannot delete recipients, commands out of order
 	CauseLocal                  // no recipient may be taken
+	CauseRoute                  // the MTA would not send it straight to the recipient's domain
 	CauseForm                   // content that cannot be sent byte for byte, a malformed header field
 	CauseAddress                // an address that no receiver takes
 	CauseParameter              // a parameter of MAIL or RCPT that Millrace does not know
@@ -35,6 +36,7 @@ var causes = [numCauses]struct {
 }{
 	CauseOther:     {name: "other"},
 	CauseLocal:     {name: "local recipients"},
+	CauseRoute:     {name: "route of the MTA"}, // reportDetour says it, once
 	CauseForm:      {"form", "bulk mail is left with the MTA for its form", hclog.Warn},
 	CauseAddress:   {"address", "mail is left with the MTA for an address", hclog.Info},
 	CauseParameter: {"parameter", "mail is left with the MTA for a parameter", hclog.Info},

@@ -186,6 +186,10 @@ func (m *Mail) leaveNobody() {
 		m.leaveFor(CauseAddress, "recipient: "+m.odd)
 		return
 	}
+	if m.detour != straight {
+		m.leaveFor(CauseRoute, leftNobody)
+		return
+	}
 	m.leaveFor(CauseLocal, leftNobody)
 }
 
