@@ -405,7 +405,7 @@ func TestErrorsNameTheFile(t *testing.T) {
 		"/var/lib/millrace/journal/00000007.tmp": "write journal/00000007.seg: input/output error",
 		"/var/lib/millrace/journal/00000008.tmp": "write /var/lib/millrace/journal/00000008.tmp: input/output error",
 	} {
-		err := fmt.Errorf("journal: %w", named(s, &fs.PathError{Op: "write", Path: path, Err: syscall.EIO}))
+		err := fmt.Errorf("journal: %w", withNameNow(s, &fs.PathError{Op: "write", Path: path, Err: syscall.EIO}))
 		if err.Error() != "journal: "+want || !errors.Is(err, syscall.EIO) {
 			t.Errorf("%s: %v", path, err)
 		}

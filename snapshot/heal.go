@@ -19,7 +19,7 @@ type healer struct {
 // fail gives up b, the commit that could not be written, or nil when a sync failed, and tries to go on in a new segment. It
 // returns err with the place.
 func (h *healer) fail(b *batch, err error) error {
-	err = fmt.Errorf("journal: %w", named(h.tape.seg, err))
+	err = fmt.Errorf("journal: %w", withNameNow(h.tape.seg, err))
 	h.collapse(b, err)
 	h.heal()
 	return err
@@ -64,7 +64,7 @@ func (h *healer) heal() {
 	if err := h.tape.advance(next, sizes); err != nil {
 		return
 	}
-	takes := h.tape.takes(next)
+	takes := h.tape.mayTakeIn(next)
 	again := h.book.resume(next, takes)
 	h.log.Info("journal can be written again", "file", segmentName(next.number), "messages_again", again, "takes_mail", takes)
 }

@@ -72,8 +72,8 @@ func (t *tape) explainFull(size int64, err error) error {
 	return fmt.Errorf("the journal needs %d bytes of the disk and %s; make room, or set journal.segment_bytes lower: %w", size, missing, err)
 }
 
-// takes reports whether s has room for mail, and not for outcomes only. The writer goroutine asks, and Open before it runs.
-func (t *tape) takes(s *segment) bool {
+// mayTakeIn reports whether s has room for mail, and not for outcomes only. The writer goroutine asks, and Open before it runs.
+func (t *tape) mayTakeIn(s *segment) bool {
 	sizes := t.cfg.Journal.takingSizes()
 	return s.allocated >= sizes[len(sizes)-1]
 }
@@ -87,7 +87,7 @@ func (t *tape) extend(b *batch) error {
 	case errors.Is(err, errors.ErrUnsupported):
 		s.allocated, err = unlimited, nil
 	case isFull(err):
-		err = t.explainFull(end-s.allocated, named(s, err))
+		err = t.explainFull(end-s.allocated, withNameNow(s, err))
 	case err == nil:
 		s.allocated = max(s.allocated, end)
 	}

@@ -248,9 +248,9 @@ func (t *tape) stop() {
 	}
 }
 
-// named makes an error that names the file of s by the name it was made under name the file as it is called now: os.File
+// withNameNow makes an error that names the file of s by the name it was made under name the file as it is called now: os.File
 // keeps the first name.
-func named(s *segment, err error) error {
+func withNameNow(s *segment, err error) error {
 	var p *fs.PathError
 	if !errors.As(err, &p) || !strings.HasSuffix(p.Path, numbered(journalDir, s.number, temporaryExt)) {
 		return err
