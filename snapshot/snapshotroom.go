@@ -13,7 +13,7 @@ const (
 	// aheadSegments is how many segments may be begun between two snapshots and still find room for their vectors.
 	aheadSegments = 16
 	// otherRoom is for nodes in doubt.
-	otherRoom = 64 << 10
+	otherRoom = 16 << 10
 )
 
 // snapshotRoom is the file of the next snapshot, made ahead. Deleting the segments that are done needs a snapshot that says
