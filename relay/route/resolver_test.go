@@ -285,8 +285,8 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d refused, %+v", refused.Load(), s)
 		}
 		pass(time.Minute)
-		if s := r.Status(); called.Load() != 50 || s.Entries != 5 || w.most > 4+2 || s.InFlight != 0 {
-			t.Errorf("%d called, %d questions at a time, %+v", called.Load(), w.most, s)
+		if s := r.Status(); called.Load() != 50 || s.Entries != 5 || w.peak() > 4+2 || s.InFlight != 0 {
+			t.Errorf("%d called, %d questions at a time, %+v", called.Load(), w.peak(), s)
 		}
 	})
 }

@@ -104,6 +104,13 @@ func (w *world) begin(qs []question, p patience) ([]answer, time.Duration) {
 	return answers, wait
 }
 
+// peak is how many questions were outstanding at a time, at most.
+func (w *world) peak() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
 func (w *world) end(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
