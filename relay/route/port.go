@@ -108,7 +108,7 @@ func (s *server) pick(ctx context.Context) (*port, error) {
 
 // part ends a batch's use of a port. The last one closes it.
 func (s *server) part(p *port, b *batch) {
-	p.forget(b)
+	p.freeIDs(b)
 	s.mu.Lock()
 	p.users--
 	last := p.users == 0
@@ -150,8 +150,8 @@ func (p *port) expect(b *batch) error {
 	return nil
 }
 
-// forget makes the ids of a batch free again.
-func (p *port) forget(b *batch) {
+// freeIDs makes the ids of a batch free again.
+func (p *port) freeIDs(b *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range b.ids {
