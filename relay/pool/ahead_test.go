@@ -76,6 +76,7 @@ func forgetful(nc net.Conn) {
 // A host that loses what is pipelined behind a body costs one wait, once: then everything goes over one connection.
 func TestAheadLostIsRemembered(t *testing.T) {
 	w := newWorldWith(t, quick(), time.Hour, 1, nil)
+	w.patient()
 	conns := w.scripted("x", forgetful)
 	for range 10 {
 		w.send("a@x")

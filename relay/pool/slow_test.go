@@ -34,16 +34,12 @@ func TestSlowSitesGiveTheirChannelsBack(t *testing.T) {
 			w.send(fmt.Sprintf("u%d@slow%d", j, i))
 		}
 	}
-	w.eventually("the slow sites hold every channel", func() bool { return w.pool.channels.full(channelToken) })
+	w.eventually("agents of the slow sites have become slow", func() bool { return w.pool.channels.working(slowToken) >= channels/2 })
 	w.listen("fast", sink.Character{})
 	for i := range 100 {
 		w.send(fmt.Sprintf("u%d@fast", i))
 	}
-	begin := time.Now()
 	w.eventually("the healthy site has its mail", func() bool { return w.sink.Counts("fast").Messages == 100 })
-	if d := time.Since(begin); d > 5*time.Second {
-		t.Errorf("the healthy site had its mail after %s", d)
-	}
 	if n := w.pool.channels.working(slowToken); n > channels {
 		t.Errorf("%d slow agents", n)
 	}

@@ -47,13 +47,14 @@
 // reply may be two replies, or stand in place of one, and then the replies to
 // pipelined commands come one place too early. The count of replies tells: as long
 // as one is missing, no refusal is believed, and no "taken" either. When it stays
-// missing, the RCPT with the first odd reply is charged alone, or the body with
-// that reply is reported as unknown. Nothing more is pipelined to a peer that says
+// missing, the RCPT with the first odd reply is charged alone and the other
+// recipients are bystanders, or the body with that reply is reported as unknown. Nothing more is pipelined to a peer that says
 // lines that are no reply.
 //
 // # What is charged to whom
 //
-// An [Error] in a Result is that recipient's own failure. [Result.Again] is not a
+// An [Error] in a Result is that recipient's own failure, unless it is a
+// [Result.Bystander]. [Result.Again] is not a
 // failure at all: the recipient was not tried, or the peer wanted fewer
 // recipients at a time, or a connection that had already carried mail ended
 // before the peer said anything about this message. A message is never tried
