@@ -129,10 +129,10 @@ func (a *Agent) Event(e *relay.Event) {
 	}
 }
 
-// NamedBy says, when flush has succeeded, that the mail log has named whom it was told of before: what Recover gave out as
+// NameDoubts says, when flush has succeeded, that the mail log has named whom it was told of before: what Recover gave out as
 // doubtful, and whose last reply was lost. Each of them is named once. Until then the next start gives it out again, whatever
 // snapshots are taken. flush writes out the mail log; it is not called when there is nothing to name.
-func (a *Agent) NamedBy(flush func() error) error {
+func (a *Agent) NameDoubts(flush func() error) error {
 	nodes, handedOn := a.book.toName()
 	if len(nodes) == 0 && !handedOn {
 		return nil

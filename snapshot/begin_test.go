@@ -342,7 +342,7 @@ func TestNamed(t *testing.T) {
 			t.Fatalf("given out: %+v", saved)
 		}
 		if named {
-			must(t, b.NamedBy(func() error { return nil }))
+			must(t, b.NameDoubts(func() error { return nil }))
 		}
 		must(t, b.WriteSnapshot())
 		must(t, b.WriteSnapshot())
@@ -366,25 +366,25 @@ func TestNamedOnce(t *testing.T) {
 		want int
 	}{
 		{"reply lost", func(t *testing.T, a *Agent, n *relay.Node) { lose(a, n) }, 1},
-		{"reply lost and named", func(t *testing.T, a *Agent, n *relay.Node) { lose(a, n); must(t, a.NamedBy(ok)) }, 0},
+		{"reply lost and named", func(t *testing.T, a *Agent, n *relay.Node) { lose(a, n); must(t, a.NameDoubts(ok)) }, 0},
 		{"the log cannot be written", func(t *testing.T, a *Agent, n *relay.Node) {
 			lose(a, n)
-			if err := a.NamedBy(func() error { return syscall.EIO }); !errors.Is(err, syscall.EIO) {
+			if err := a.NameDoubts(func() error { return syscall.EIO }); !errors.Is(err, syscall.EIO) {
 				t.Errorf("named: %v", err)
 			}
 		}, 1},
 		{"named during the next visit", func(t *testing.T, a *Agent, n *relay.Node) {
 			lose(a, n)
 			wait(t, a.Begin(n))
-			must(t, a.NamedBy(ok))
+			must(t, a.NameDoubts(ok))
 		}, 1},
 		{"named, and a visit put back", func(t *testing.T, a *Agent, n *relay.Node) {
 			lose(a, n)
 			wait(t, a.Begin(n))
-			must(t, a.NamedBy(ok))
+			must(t, a.NameDoubts(ok))
 			a.Event(&relay.Event{Kind: relay.EventPutBack, Message: n.Message, Node: n, Rcpt: -1})
 		}, 0},
-		{"before its fate is told", func(t *testing.T, a *Agent, n *relay.Node) { must(t, a.NamedBy(ok)) }, 1},
+		{"before its fate is told", func(t *testing.T, a *Agent, n *relay.Node) { must(t, a.NameDoubts(ok)) }, 1},
 	} {
 		for _, stop := range []string{"clean", "killed", "killed after a snapshot"} {
 			t.Run(tt.name+", "+stop, func(t *testing.T) {
@@ -412,7 +412,7 @@ func TestNamedOnce(t *testing.T) {
 					if got := begun(saved)[n.Message.ID]; got != want {
 						t.Fatalf("start %d names %d recipients, want %d", start, got, want)
 					}
-					must(t, b.NamedBy(ok))
+					must(t, b.NameDoubts(ok))
 					must(t, b.Flush())
 					m, want = m.killed(), 0
 				}

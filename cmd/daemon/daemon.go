@@ -139,7 +139,7 @@ func (d *Daemon) Start() error {
 	}
 	// The flush comes before anything is sent: the log then names each message that may be delivered a second time, even if
 	// the next crash comes at once.
-	if err := d.agent.NamedBy(d.mail.Flush); err != nil {
+	if err := d.agent.NameDoubts(d.mail.Flush); err != nil {
 		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
 	}
 	d.run.Go(func() { d.nameEvery(ctx) })   // ends with ctx
@@ -160,7 +160,7 @@ func (d *Daemon) nameEvery(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_ = d.agent.NamedBy(d.mail.Flush)
+			_ = d.agent.NameDoubts(d.mail.Flush)
 		}
 	}
 }
@@ -236,7 +236,7 @@ func (d *Daemon) writeNotices() error {
 func (d *Daemon) letGo() error {
 	var err error
 	if d.agent != nil && d.mail != nil {
-		err = d.agent.NamedBy(d.mail.Flush) // the next start need not
+		err = d.agent.NameDoubts(d.mail.Flush) // the next start need not
 	}
 	if d.agent != nil {
 		err = errors.Join(err, d.agent.Close())
