@@ -29,7 +29,6 @@ type Agent struct {
 	lock     *dirLock
 	ids      atomic.Uint64
 	count    counts
-	waiting  atomic.Int32 // takes that wait for the writer
 	book     *ledger
 	writer   *writer
 	keeper   *keeper
@@ -66,13 +65,13 @@ func (a *Agent) secure(m *relay.Message) error {
 			return err
 		}
 	}
-	p := a.waitPatiently()
+	p := a.book.waitPatiently()
 	defer p.stop()
-	b, err := p.admit(m)
+	b, err := p.enlist(m)
 	if err != nil || a.cfg.Ack == AckMemory {
 		return err
 	}
-	return p.conclude(b, m)
+	return p.endure(b, m)
 }
 
 // fits refuses what no frame can hold. A recipient costs at most about a kilobyte beside the message's own size.

@@ -25,7 +25,8 @@
 //	ledger     where each message is recorded, who is done, what is in doubt
 //	draft      the commit in the making, and whether anything can be written
 //	survey     what is in a state directory, before anything is changed
-//	batch, segment, entry, doubts, waits, bell    the pieces of the ledger
+//	batch, segment, entry, doubts, waits, bell, patience    the pieces of the ledger
+//	room, snapshotroom    what is reserved on the disk, and what a full disk is left with
 //	format     the bytes (a package of its own)
 //
 // # Who may touch what

@@ -64,7 +64,7 @@ func (h *healer) heal() {
 	if err := h.tape.advance(next, sizes); err != nil {
 		return
 	}
-	takes := h.tape.mayTakeIn(next)
+	takes := h.tape.takesMail(next)
 	again := h.book.resume(next, takes)
 	h.log.Info("journal can be written again", "file", segmentName(next.number), "messages_again", again, "takes_mail", takes)
 }

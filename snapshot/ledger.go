@@ -25,8 +25,9 @@ var errGone = errors.New("the journal's files were deleted under the running dae
 // copies.go) and the recovery from theirs.
 type ledger struct {
 	draft
-	count *counts
-	waits waits // has locks of its own, which come after mu
+	count   *counts
+	waiting atomic.Int32 // takes that wait for the writer
+	waits   waits        // has locks of its own, which come after mu
 
 	// mu of the draft guards all that follows.
 	segs    map[uint64]*segment

@@ -109,7 +109,7 @@ func (a *Agent) establish(v *survey) error {
 	if err := t.create(s, last, append(sizes, format.BlockSize)); err != nil {
 		return err
 	}
-	if !t.mayTakeIn(s) {
+	if !t.takesMail(s) {
 		a.book.blocked = t.explainFull(j.takingSizes()[0], syscall.ENOSPC)
 		a.log.Error("disk full: waiting mail is delivered, and no mail is taken until there is room", "error", a.book.blocked)
 	}

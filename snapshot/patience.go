@@ -42,23 +42,23 @@ func (c *workClock) overdue() time.Duration {
 
 // patience is how long one take goes on waiting.
 type patience struct {
-	agent *Agent
+	book  *ledger
 	began time.Time
 	timer *time.Timer
 	held  bool // it is counted among those who wait
 }
 
 // waitPatiently returns the patience of a take that begins. The timer is made at once: most takes end long before.
-func (a *Agent) waitPatiently() *patience {
-	a.waiting.Add(1)
-	return &patience{agent: a, began: time.Now(), timer: time.NewTimer(overdueAfter), held: true}
+func (l *ledger) waitPatiently() *patience {
+	l.waiting.Add(1)
+	return &patience{book: l, began: time.Now(), timer: time.NewTimer(overdueAfter), held: true}
 }
 
 // stop ends the wait.
 func (p *patience) stop() {
 	p.timer.Stop()
 	if p.held {
-		p.agent.waiting.Add(-1)
+		p.book.waiting.Add(-1)
 	}
 }
 
@@ -69,11 +69,11 @@ func (p *patience) over() bool {
 		return true
 	}
 	p.timer.Reset(overdueAfter / 4)
-	if p.agent.book.clock.overdue() == 0 {
+	if p.book.overdue() == nil {
 		return false
 	}
-	for n := p.agent.waiting.Load(); n > maxHeld; n = p.agent.waiting.Load() {
-		if p.agent.waiting.CompareAndSwap(n, n-1) { // one of them, and not all at once
+	for n := p.book.waiting.Load(); n > maxHeld; n = p.book.waiting.Load() {
+		if p.book.waiting.CompareAndSwap(n, n-1) { // one of them, and not all at once
 			p.held = false
 			return true
 		}
@@ -81,10 +81,10 @@ func (p *patience) over() bool {
 	return false
 }
 
-// admit puts m into the next commit that has room.
-func (p *patience) admit(m *relay.Message) (*batch, error) {
+// enlist puts m into the next commit that has room.
+func (p *patience) enlist(m *relay.Message) (*batch, error) {
 	for {
-		b, ok, err := p.agent.book.record(m)
+		b, ok, err := p.book.record(m)
 		if err != nil || ok {
 			return b, err
 		}
@@ -98,14 +98,14 @@ func (p *patience) admit(m *relay.Message) (*batch, error) {
 	}
 }
 
-// conclude waits for the commit b of m as long as patience has it. A take that gives up is taken back.
-func (p *patience) conclude(b *batch, m *relay.Message) error {
+// endure waits for the commit b of m as long as patience has it. A take that gives up is taken back.
+func (p *patience) endure(b *batch, m *relay.Message) error {
 	for {
 		select {
 		case <-b.done:
 			return b.err
 		case <-p.timer.C:
-			if p.over() && p.agent.book.takeBack(m.ID) {
+			if p.over() && p.book.takeBack(m.ID) {
 				return ErrBusy
 			}
 		}

@@ -24,7 +24,7 @@ func (p *progress) expect(v *survey) {
 	}
 }
 
-// report is the progress of this moment.
-func (p *progress) report() *Progress {
+// soFar is the progress of this moment.
+func (p *progress) soFar() *Progress {
 	return &Progress{Read: int(p.read.Load()), Segments: int(p.segments.Load()), Messages: int(p.messages.Load())}
 }

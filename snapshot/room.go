@@ -72,8 +72,8 @@ func (t *tape) explainFull(size int64, err error) error {
 	return fmt.Errorf("the journal needs %d bytes of the disk and %s; make room, or set journal.segment_bytes lower: %w", size, missing, err)
 }
 
-// mayTakeIn reports whether s has room for mail, and not for outcomes only. The writer goroutine asks, and Open before it runs.
-func (t *tape) mayTakeIn(s *segment) bool {
+// takesMail reports whether s has room for mail, and not for outcomes only. The writer goroutine asks, and Open before it runs.
+func (t *tape) takesMail(s *segment) bool {
 	sizes := t.cfg.Journal.takingSizes()
 	return s.allocated >= sizes[len(sizes)-1]
 }

@@ -51,7 +51,7 @@ func (a *Agent) Status() Status {
 	if r := a.keeper.recovered.Load(); r != nil {
 		s.Recovered, s.Recovery = true, *r
 	} else {
-		s.Recovering = a.progress.report()
+		s.Recovering = a.progress.soFar()
 	}
 	if err := a.Blocked(); err != nil {
 		s.Blocked = err.Error()
