@@ -10,8 +10,8 @@ import (
 )
 
 // perChannel is how many descriptors one of the configured channels may cost: package pool has as many agents with a
-// channel, four times as many on probation, as many that are slow, and as many idle connections.
-const perChannel = 1 + 4 + 1 + 1
+// channel, four times as many on probation, four times as many that are slow, and as many idle connections.
+const perChannel = 1 + 4 + 4 + 1
 
 // shares is how the file descriptors of the process are shared out, so that no part can take them all. A daemon without
 // descriptors could neither answer the MTA nor deliver.
@@ -47,7 +47,7 @@ func shareOut(limit uint64, cfg *config.Config) shares {
 
 // tell logs the shares. It warns, with the repair, if the file asks for more: mail would be slow without a visible cause.
 func (s shares) tell(limit uint64, cfg *config.Config, log hclog.Logger) {
-	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", s.channels, "idle", s.channels}
+	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", 4 * s.channels, "idle", s.channels}
 	if s == (shares{cfg.Milter.MaxSessions, cfg.Queue.Channels}) {
 		log.Info("open files", args...)
 		return

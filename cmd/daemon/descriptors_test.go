@@ -15,10 +15,10 @@ func TestShareOut(t *testing.T) {
 		want  shares
 	}{
 		{1 << 40, shares{1000, 500}},
-		{5692, shares{1000, 500}}, // exactly enough
-		{5691, shares{687, 500}},
-		{1024, shares{104, 89}},
-		{200, shares{18, 16}},
+		{7192, shares{1000, 500}}, // exactly enough
+		{7191, shares{874, 500}},
+		{1024, shares{104, 62}},
+		{200, shares{18, 11}},
 		{20, shares{1, 1}},
 	} {
 		got := shareOut(tt.limit, cfg)
@@ -30,7 +30,7 @@ func TestShareOut(t *testing.T) {
 		}
 	}
 	cfg.Milter.MaxSessions = 5
-	if got := shareOut(1024, cfg); got.sessions != 5 || got.channels != 117 {
+	if got := shareOut(1024, cfg); got.sessions != 5 || got.channels != 82 {
 		t.Errorf("few sessions: %+v", got)
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// probationRoom is how many agents may be on probation, as a multiple of the channels.
-const probationRoom = 4
+// How many agents may be on probation, and slow, as multiples of the channels. Both wait more than they work.
+const (
+	probationRoom = 4
+	slowRoom      = 4
+)
 
 // token is what an agent holds while it works.
 type token uint8
@@ -35,7 +38,7 @@ type Channels struct {
 
 func newChannels(channels int) *Channels {
 	n := int64(max(channels, 1))
-	return &Channels{most: [tokens]int64{n, n * probationRoom, n}, freed: make(chan struct{}, 1)}
+	return &Channels{most: [tokens]int64{n, n * probationRoom, n * slowRoom}, freed: make(chan struct{}, 1)}
 }
 
 // acquire hands out a token. It reports false when there is none.
