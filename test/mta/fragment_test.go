@@ -78,18 +78,20 @@ func settings(t *testing.T, p *Postfix) string {
 	return all.String()
 }
 
-// readmeBlock returns the commands of the n-th sh block of contrib/postfix/README.md.
-func readmeBlock(t *testing.T, n int) string {
+// readmeBlock returns the first sh block below a heading of contrib/postfix/README.md.
+func readmeBlock(t *testing.T, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(contrib, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := strings.Split(string(text), "```sh\n")
-	if n+1 >= len(blocks) {
-		t.Fatalf("README.md has %d blocks", len(blocks)-1)
+	_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, block, hasBlock := strings.Cut(section, "```sh\n")
+	if !found || !hasBlock {
+		t.Fatalf("README.md has no commands below %q", heading)
 	}
-	block, _, _ := strings.Cut(blocks[n+1], "```")
+	block, _, _ = strings.Cut(block, "```")
 	return block
 }
 
@@ -115,7 +117,7 @@ func TestReadmeIsTheFragment(t *testing.T) {
 			back := awayAddr(t)
 			before := settings(t, byHand)
 			own := strings.NewReplacer("127.0.0.1:10026", back).Replace
-			shell(t, byHand, own(readmeBlock(t, 0)))
+			shell(t, byHand, own(readmeBlock(t, "Add it")))
 			byFile := startPostfix(t, PostfixConfig{Milters: milters, Fragment: readContrib(t).Replace("127.0.0.1:10026", back)})
 			place := strings.NewReplacer(byFile.Dir, byHand.Dir, byFile.Addr, byHand.Addr)
 			if hand, file := settings(t, byHand), place.Replace(settings(t, byFile)); hand != file {
@@ -124,7 +126,7 @@ func TestReadmeIsTheFragment(t *testing.T) {
 			if err := byHand.master.Ended(); err != nil {
 				t.Error(err)
 			}
-			shell(t, byHand, own(readmeBlock(t, 1)))
+			shell(t, byHand, own(readmeBlock(t, "Take it away again")))
 			if after := settings(t, byHand); after != before {
 				t.Errorf("undone:\n%s\nbefore:\n%s", after, before)
 			}
