@@ -74,7 +74,9 @@ func pathEnd(args []byte) int {
 		case c < ' ' || c == 0x7f:
 			return -1
 		case quoted && c == '\\':
-			i++
+			if i++; i < len(args) && (args[i] < ' ' || args[i] == 0x7f) { // no quoted-pair either (RFC 5321 section 4.1.2)
+				return -1
+			}
 		case c == '"':
 			quoted = !quoted
 		case !quoted && c == '>':

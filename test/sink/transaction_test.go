@@ -35,6 +35,7 @@ func TestParsePath(t *testing.T) {
 func FuzzParsePath(f *testing.F) {
 	f.Add([]byte("TO:<a@b> NOTIFY=NEVER"))
 	f.Add([]byte(`TO:<"\>"@b>`))
+	f.Add([]byte("TO:<\"\\\x00\"@b>"))
 	f.Fuzz(func(t *testing.T, args []byte) {
 		path, params, ok := parsePath(args, "TO")
 		if ok && (!strings.Contains(string(args), "<"+path+">") || strings.HasPrefix(params, " ")) {
