@@ -32,6 +32,7 @@ type machine struct {
 	mu       sync.Mutex
 	failures int       // shortages since the last connection that could be made
 	until    time.Time // of the present shortage
+	probing  bool      // one agent went ahead, and has neither failed nor connected yet
 	why      string
 	families [2]familyOff // IPv4, IPv6
 }
@@ -63,15 +64,17 @@ func isAny(err error, targets []error) bool {
 	return false
 }
 
-// noteShortage makes everybody wait. Failures within the wait come from agents that had begun before, and count once.
+// noteShortage makes everybody wait. Failures within the wait come from agents that had begun before, and count once; but the
+// failure of the agent that went ahead makes the next wait longer.
 func (m *machine) noteShortage(now time.Time, err error) {
 	m.mu.Lock()
-	if now.Before(m.until) && m.failures > 0 {
+	if now.Before(m.until) && m.failures > 0 && !m.probing {
 		m.mu.Unlock()
 		return
 	}
 	wait := min(shortageFirst<<min(m.failures, 10), shortageMost)
 	m.failures++
+	m.probing = false
 	m.until, m.why = now.Add(wait), happened(err)
 	m.mu.Unlock()
 	m.log.Warn("this machine cannot connect: no mail is sent for a while", "wait", wait, "error", happened(err))
@@ -93,7 +96,7 @@ func (m *machine) noteFamily(now time.Time, a netip.Addr, err error) {
 func (m *machine) noteConnected() {
 	m.mu.Lock()
 	ended := m.failures > 0
-	m.failures, m.until = 0, time.Time{}
+	m.failures, m.until, m.probing = 0, time.Time{}, false
 	m.mu.Unlock()
 	if ended {
 		m.log.Info("this machine can connect again")
@@ -127,7 +130,7 @@ func (m *machine) goAhead(now time.Time) bool {
 	case now.Before(m.until):
 		return false
 	}
-	m.until = now.Add(shortageFirst)
+	m.until, m.probing = now.Add(shortageFirst), true
 	return true
 }
 

@@ -142,7 +142,7 @@ func TestLocalAddr(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ln, err := net.Listen("tcp", tt.listen)
 			if err != nil {
-				t.Skip(err)
+				t.Skipf("this system cannot listen on %s: %v", tt.listen, err)
 			}
 			defer ln.Close()
 			from := make(chan string, 1)
