@@ -54,17 +54,27 @@ func blank(c byte) bool { return c == ' ' || c == '\t' }
 // maxHint bounds what is allocated on the client's word.
 const maxHint = 1 << 20
 
-// bodyBuffer returns the body so far, to append n bytes to. A body that comes in one piece, as most do, gets a buffer
-// of just that size. If more will follow, the buffer is as large as the client has announced the message to be.
-func (c *content) bodyBuffer(n int, more bool, announced int64) []byte {
-	if c.body != nil {
-		return c.body
+// bodySize is how large the buffer of the body must be to append n bytes to it. A body that comes in one piece, as most do,
+// gets a buffer of just that size. If more will follow, the buffer is as large as the client has announced the message to be,
+// and grows by a quarter from there.
+func (c *content) bodySize(n int, more bool, announced int64) int {
+	need := len(c.body) + n
+	switch {
+	case need <= cap(c.body):
+		return cap(c.body)
+	case !more:
+		return need
+	case c.body == nil:
+		return max(need, int(min(announced-int64(len(c.header)), maxHint)))
 	}
-	size := n
-	if more {
-		size = int(min(max(announced-int64(len(c.header)), int64(n)), maxHint))
+	return max(need, cap(c.body)+cap(c.body)/4)
+}
+
+// growBody makes room for size bytes of body.
+func (c *content) growBody(size int) {
+	if size > cap(c.body) {
+		c.body = append(make([]byte, 0, size), c.body...)
 	}
-	return make([]byte, 0, min(size, maxHint))
 }
 
 // ownBody is the body without much room behind it: it may stay in memory for days.
@@ -132,10 +142,13 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 	case int64(len(m.content.header)+len(m.content.body)+n) > m.filter.SizeLimit():
 		m.leaveFor(CauseSize, leftBody)
 		return nil, false
-	case !m.charge(n):
+	}
+	size := m.content.bodySize(n, more, m.offer.Size)
+	if !m.reserve(size - cap(m.content.body)) {
 		return nil, false
 	}
-	return m.content.bodyBuffer(n, more, m.offer.Size), true
+	m.content.growBody(size)
+	return m.content.body, true
 }
 
 // RawBody is the body so far. It is valid until DropContent or Dismiss, and must not be changed.

@@ -33,6 +33,7 @@ type Deps struct {
 	Filter   *Filter
 	Sendable func(content [][]byte) error // says why content cannot be sent byte for byte
 	Log      hclog.Logger
+	Budget   *relay.Budget // the memory that all parts share; nil: as much as there is
 }
 
 // Limits bound what a door holds of messages that are not taken yet. A message above a limit stays with the MTA.
@@ -46,13 +47,13 @@ type Limits struct {
 // of a message from MAIL to the queue map. A door has one Intake and begins a Mail for each message. All sessions of the
 // door share the Intake; its methods may be called from any goroutine.
 type Intake struct {
-	limits Limits
-	deps   Deps
-	log    hclog.Logger
-	policy atomic.Pointer[policy]
-	budget budget
-	counts counters
-	quiet  quiet
+	limits   Limits
+	deps     Deps
+	log      hclog.Logger
+	policy   atomic.Pointer[policy]
+	buffered atomic.Int64 // bytes of Limits.Buffered in use
+	counts   counters
+	quiet    quiet
 }
 
 // policy is what Reload replaces.
@@ -71,7 +72,10 @@ func NewIntake(limits Limits, mode string, deps Deps) (*Intake, error) {
 	case mode != Deliver && mode != Observe:
 		return nil, fmt.Errorf("mode: %q is neither %q nor %q", mode, Observe, Deliver)
 	}
-	in := &Intake{limits: limits, deps: deps, log: deps.Log, budget: budget{max: limits.Buffered}}
+	if deps.Budget == nil {
+		deps.Budget = relay.NewBudget(0)
+	}
+	in := &Intake{limits: limits, deps: deps, log: deps.Log}
 	in.Reload(deps.Filter, mode)
 	return in, nil
 }

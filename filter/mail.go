@@ -17,6 +17,7 @@ const (
 	leftHeader      = "over max_header_bytes"
 	leftRcpts       = "over max_rcpts"
 	leftMemory      = "over max_buffered"
+	leftFull        = "over queue.max_bytes"
 	leftField       = "malformed header field"
 	leftOrder       = "commands out of order"
 	leftParameter   = "unknown parameter "
@@ -40,7 +41,7 @@ type Mail struct {
 	odd      string // the fault of a recipient that stays with the MTA for its address
 	queueID  string
 	content  content
-	charged  int64 // bytes asked of the budget
+	charged  int64 // bytes that the door keeps of it
 
 	verdict Verdict        // by the header; Take from then on
 	left    string         // why the MTA keeps the message, "" while it may still be taken
@@ -91,7 +92,7 @@ func (m *Mail) DropContent() {
 }
 
 // keepBuffer is the largest header buffer that Dismiss gives back.
-const keepBuffer = 64 << 10
+const keepBuffer = 16 << 10
 
 // Dismiss ends the Mail, whatever became of it, and gives its memory back: to the budget, and the header's buffer to the
 // door, for Begin. A buffer that a rare large header has grown is not kept.
@@ -105,21 +106,35 @@ func (m *Mail) Dismiss() (buffer []byte) {
 
 // refund gives back what the message was charged.
 func (m *Mail) refund() {
-	m.intake.budget.refund(m.charged)
+	m.intake.free(m.charged)
 	m.charged = 0
 }
 
-// charge asks the budget for n bytes, and leaves the message when there is no room for them.
+// charge asks for n bytes to keep of the message, and leaves the message when there is no room for them.
 func (m *Mail) charge(n int) bool {
 	if m.left != "" {
 		return false
 	}
-	if !m.intake.budget.charge(n) {
+	if !m.intake.keep(int64(n)) {
 		m.leaveFor(CauseBuffered, leftMemory)
 		return false
 	}
 	m.charged += int64(n)
 	return true
+}
+
+// reserve asks for n bytes for the body, which become the message's when it is taken, and leaves the message when there is no
+// room for them.
+func (m *Mail) reserve(n int) bool {
+	if !m.charge(n) {
+		return false
+	}
+	if m.intake.deps.Budget.Room(relay.AccountDoors) {
+		return true
+	}
+	m.intake.counts.full.Add(1)
+	m.leaveFor(CauseFull, leftFull)
+	return false
 }
 
 // SetSender is told the argument of MAIL, and asks the filter for the first time.
@@ -269,6 +284,8 @@ func (m *Mail) Take() *relay.Message {
 		return nil
 	}
 	m.taken = true
+	m.intake.buffered.Add(-m.charged) // the heart has taken over what was reserved
+	m.charged = 0
 	rule := m.verdict.rule
 	rule.taken.Add(1)
 	return m.message
@@ -288,6 +305,7 @@ func (m *Mail) Build(protocol string) {
 		return
 	}
 	m.message = m.newMessage(protocol)
+	m.message.Reserved = m.charged
 	if err := m.intake.deps.Sendable(m.message.Content.Pieces()); err != nil {
 		m.leaveFor(CauseForm, fmt.Sprintf("%s: %v", leftUnsendable, err))
 	}

@@ -34,7 +34,7 @@ type counters struct {
 func (in *Intake) Status() Status {
 	c := &in.counts
 	s := Status{
-		Buffered:      in.budget.used.Load(),
+		Buffered:      in.buffered.Load(),
 		PassedConnect: c.passedConnect.Load(), PassedMail: c.passedMail.Load(), PassedHeader: c.passedHeader.Load(),
 		Left: c.left.Load(), Full: c.full.Load(), Observed: c.observed.Load(), Taken: c.taken.Load(),
 		BadConnections: c.badConnections.Load(), Panics: c.panics.Load(),

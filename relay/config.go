@@ -11,7 +11,7 @@ type QueueConfig struct {
 	MaxLength   int           `toml:"max_length"`   // nodes in one queue before it gets a sibling
 	MaxAge      time.Duration `toml:"max_age"`      // longest-aged: a queue that waited longer goes first
 	MaxMessages int           `toml:"max_messages"` // messages in memory; above it the MTA keeps its mail
-	MaxBytes    int64         `toml:"max_bytes"`    // bytes of them
+	MaxBytes    int64         `toml:"max_bytes"`    // memory for them and for all else that grows with mail; 0: a share of the machine's
 	Channels    int           `toml:"channels"`     // queues emptied at the same time: connections in use, all sites together
 }
 
@@ -19,7 +19,7 @@ type QueueConfig struct {
 func DefaultQueueConfig() QueueConfig {
 	return QueueConfig{
 		Order: "round-robin", MaxLength: 10_000, MaxAge: time.Minute,
-		MaxMessages: 1_000_000, MaxBytes: 4 << 30, Channels: 500,
+		MaxMessages: 1_000_000, Channels: 500,
 	}
 }
 
@@ -35,8 +35,8 @@ func (c QueueConfig) Validate() error {
 		return fmt.Errorf("max_age: %s is not a positive duration", c.MaxAge)
 	case c.MaxMessages < 1:
 		return fmt.Errorf("max_messages: %d is less than 1", c.MaxMessages)
-	case c.MaxBytes < 1<<20:
-		return fmt.Errorf("max_bytes: %d is less than 1048576", c.MaxBytes)
+	case c.MaxBytes != 0 && c.MaxBytes < 1<<20:
+		return fmt.Errorf("max_bytes: %d is less than 1048576; 0 is a share of this machine's memory", c.MaxBytes)
 	case c.Channels < 1:
 		return fmt.Errorf("channels: %d is less than 1", c.Channels)
 	}

@@ -57,11 +57,11 @@ func (c *Content) Shared() ([]byte, [32]byte) {
 	return c.shared, sha256.Sum256(c.shared)
 }
 
-// wrap puts the shared part into w.
-func (c *Content) wrap(w *Wrappers) { c.wrapper, c.shared = w.Wrap(c.shared), nil }
+// wrap puts the shared part into w, which charges it to a.
+func (c *Content) wrap(w *Wrappers, a Account) { c.wrapper, c.shared = w.Wrap(c.shared, a), nil }
 
 // unwrap gives the reference on the shared part back. The content still reads the same.
 func (c *Content) unwrap(w *Wrappers) { w.Unwrap(c.wrapper) }
 
-// weigh is the bytes of the personal part.
-func (c *Content) weigh() int { return len(c.Trace) + len(c.Header) }
+// weigh is the bytes that the personal part takes. The door makes one allocation of it.
+func (c *Content) weigh() int64 { return heapSize(len(c.Trace) + len(c.Header)) }

@@ -12,7 +12,8 @@ func TestContent(t *testing.T) {
 	p := Personal{Trace: []byte("Received: x\r\n"), Header: []byte("Subject: y\r\n"), EightBit: true}
 	body := []byte("caf\xe9\r\n")
 	want := []byte("Received: x\r\nSubject: y\r\n\r\ncaf\xe9\r\n")
-	ws := NewWrappers()
+	b := NewBudget(0)
+	ws := NewWrappers(b)
 	c := NewContent(p, body)
 	check := func(when string, c *Content) {
 		t.Helper()
@@ -22,11 +23,11 @@ func TestContent(t *testing.T) {
 		}
 	}
 	check("as taken", &c)
-	c.wrap(ws)
+	c.wrap(ws, AccountMail)
 	check("wrapped", &c)
 	other := NewContent(p, bytes.Clone(body))
-	other.wrap(ws)
-	if n, _ := ws.Held(); n != 1 || &other.Body()[0] != &c.Body()[0] {
+	other.wrap(ws, AccountMail)
+	if n := ws.Held(); n != 1 || &other.Body()[0] != &c.Body()[0] {
 		t.Errorf("%d wrappers for one body", n)
 	}
 	merged := c.wrapper.Content(p)
@@ -37,7 +38,7 @@ func TestContent(t *testing.T) {
 	c.unwrap(ws)
 	other.unwrap(ws)
 	check("released", &c)
-	if n, size := ws.Held(); n != 0 || size != 0 {
+	if n, size := ws.Held(), b.Used(AccountMail); n != 0 || size != 0 {
 		t.Errorf("%d wrappers, %d bytes left", n, size)
 	}
 }

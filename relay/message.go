@@ -21,6 +21,10 @@ type Message struct {
 
 	Content Content // its bytes; Accept puts the shared part into a Wrapper
 
+	// Reserved is what the door has reserved for the message in the Budget, in bytes. Accept takes it over; when Accept fails
+	// the door still has it.
+	Reserved int64
+
 	Class   string    // routing class: ClassRemote or ClassInject
 	Rule    string    // the bulk rule that took it
 	Client  string    // who gave it to the MTA, "name[address]"

@@ -19,6 +19,7 @@ type Node struct {
 
 	state      state
 	handback   bool // it is on its way back to the MTA
+	told       int  // bytes of Reason that are charged to the Budget
 	faults     int  // visits that ended by a fault of our own
 	requeues   int  // times it went back to the front without being charged, since the last charged visit
 	queue      *Queue

@@ -16,6 +16,7 @@ var ErrFull = errors.New("queue map is full")
 var (
 	errMessages = fmt.Errorf("%w: queue.max_messages is reached", ErrFull)
 	errBytes    = fmt.Errorf("%w: queue.max_bytes is reached", ErrFull)
+	errNotices  = fmt.Errorf("%w: the share of queue.max_bytes that is kept for notifications is used", ErrFull)
 )
 
 // ErrClosed is returned by Accept before Open and after Close, while the daemon recovers or stops. The mail stays with the
@@ -28,6 +29,8 @@ const shards = 64
 type QueueMap struct {
 	cfg      QueueConfig
 	deps     Deps
+	budget   *Budget
+	reasons  reasons
 	line     *Line
 	wrappers *Wrappers
 	counts   counts
@@ -44,6 +47,7 @@ type Deps struct {
 	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
 	Healthy  func() bool         // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
 	Domain   func(string) string // the queue's name for a recipient's domain; nil: the domain as it is spelled
+	Budget   *Budget             // what messages are charged to; nil: one of QueueConfig.MaxBytes
 }
 
 type shard struct {
@@ -61,7 +65,7 @@ type messageShard struct {
 
 // counts are the counters behind Status.
 type counts struct {
-	taken, restored, removed, messages, bytes     atomic.Int64
+	taken, restored, removed, messages            atomic.Int64
 	deferrals, sent, bounced, expired, handedBack atomic.Int64
 	notices, noticesSent, noticesLost, maybeTwice atomic.Int64
 }
@@ -69,7 +73,14 @@ type counts struct {
 // NewQueueMap returns an empty queue map, still closed. cfg has been validated.
 func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	order, _ := ParseOrder(cfg.Order)
-	m := &QueueMap{cfg: cfg, deps: deps, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(), seed: maphash.MakeSeed()}
+	if deps.Budget == nil {
+		deps.Budget = NewBudget(cfg.MaxBytes)
+	}
+	m := &QueueMap{
+		cfg: cfg, deps: deps, budget: deps.Budget, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(deps.Budget),
+		seed: maphash.MakeSeed(),
+	}
+	m.reasons.seed = m.seed
 	for i := range m.shards {
 		m.shards[i].healthy = m.healthy
 		m.shards[i].queues = make(map[Key][]*Queue)
@@ -86,14 +97,16 @@ func (m *QueueMap) Accept(msg *Message) error {
 	if !m.open.Load() {
 		return ErrClosed
 	}
-	if err := m.room(msg); err != nil {
+	msg.Distinct()
+	m.divide(msg)
+	if err := m.admit(msg); err != nil {
 		return err
 	}
-	m.digest(msg)
 	msg.Taken = time.Now()
 	m.index(msg)
 	if err := m.deps.Journal.Take(msg); err != nil {
 		m.discard(msg)
+		m.budget.Charge(AccountDoors, msg.Reserved)
 		return err
 	}
 	if msg.Class == ClassInject {
@@ -124,28 +137,34 @@ func (m *QueueMap) Open() { m.open.Store(true) }
 // Close makes Accept refuse. Mail that waits stays.
 func (m *QueueMap) Close() { m.open.Store(false) }
 
-// room only checks; concurrent takes may exceed the limit by a few messages. Bounces and handed-back mail are always
-// admitted, because each lets another message leave.
-func (m *QueueMap) room(msg *Message) error {
-	switch {
-	case msg.Class == ClassInject:
-		return nil
-	case m.counts.messages.Load() >= int64(m.cfg.MaxMessages):
-		return errMessages
-	case m.counts.bytes.Load()+m.wrappers.bytes.Load()+msg.Content.Size() > m.cfg.MaxBytes:
+// admit finds room for msg and wraps it. The bytes that its door has reserved for it count as found.
+func (m *QueueMap) admit(msg *Message) error {
+	own := msg.Class == ClassInject
+	if !own && m.counts.messages.Load() >= int64(m.cfg.MaxMessages) {
+		return errMessages // only checked: concurrent takes may exceed the number by a few
+	}
+	shared := heapSize(len(msg.Content.shared))
+	if !m.budget.Redeem(msg.Reserved, msg.account(), msg.cost+shared) {
+		if own {
+			return errNotices
+		}
 		return errBytes
 	}
+	msg.Content.wrap(m.wrappers, msg.account())
+	m.budget.Refund(msg.account(), shared) // the wrapper is charged when it is new
 	return nil
 }
 
-// digest drops recipients named twice, wraps the body and splits the recipients into nodes.
-func (m *QueueMap) digest(msg *Message) {
-	msg.Distinct()
-	m.wrap(msg)
+// account is what the message is charged to.
+func (m *Message) account() Account {
+	if m.Class == ClassInject {
+		return AccountNotices
+	}
+	return AccountMail
 }
 
-func (m *QueueMap) wrap(msg *Message) {
-	msg.Content.wrap(m.wrappers)
+// divide splits the recipients into nodes and weighs the message.
+func (m *QueueMap) divide(msg *Message) {
 	msg.Nodes = m.split(msg)
 	msg.cost = msg.weigh()
 	msg.open.Store(int32(len(msg.Nodes)))
@@ -158,23 +177,6 @@ func (m *QueueMap) index(msg *Message) {
 	s.byID[msg.ID] = msg
 	s.mu.Unlock()
 	m.counts.messages.Add(1)
-	m.counts.bytes.Add(msg.cost)
-}
-
-// Bytes that a message, a node and a recipient take in memory beside their text: measured, rounded up.
-const (
-	messageCost = 700
-	nodeCost    = 400
-	rcptCost    = 100
-)
-
-// weigh is the bytes that msg takes in memory, the shared body apart.
-func (m *Message) weigh() int64 {
-	n := messageCost + m.Content.weigh() + len(m.Nodes)*nodeCost
-	for _, r := range m.Rcpts {
-		n += rcptCost + len(r.Addr) + len(r.ORcpt)
-	}
-	return int64(n)
 }
 
 // discard undoes index and digest.
@@ -184,7 +186,7 @@ func (m *QueueMap) discard(msg *Message) {
 	delete(s.byID, msg.ID)
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
-	m.counts.bytes.Add(-msg.cost)
+	m.budget.Refund(msg.account(), msg.cost)
 	msg.Content.unwrap(m.wrappers)
 }
 

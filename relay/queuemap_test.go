@@ -43,17 +43,17 @@ func TestSiblings(t *testing.T) {
 
 func TestWrapperIsSharedAndFreed(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
-	want := int64(0)
+	want := wrapperCost + heapSize(len("hello\r\n"))
 	for i := range 10 {
 		m := testMessage("a@x")
 		m.Content.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)
 		}
-		want += messageCost + nodeCost + rcptCost + int64(len(m.Content.Header)+len("a@x"))
+		want += m.weigh()
 	}
-	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != want+int64(len("hello\r\n")) {
-		t.Errorf("status %+v, want one body for ten messages and %d bytes of their own", s, want)
+	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != want {
+		t.Errorf("status %+v, want one body for ten messages and %d bytes", s, want)
 	}
 }
 

@@ -10,8 +10,9 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 		m.doubt(s)
 		return
 	}
-	m.wrap(msg)
-	live := restoreNodes(msg, s.Nodes)
+	msg.Content.wrap(m.wrappers, msg.account())
+	m.divide(msg)
+	live := m.restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
 		msg.Content.unwrap(m.wrappers)
 		return
@@ -20,6 +21,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	msg.noteRestored(now)
 	msg.open.Store(int32(len(live)))
 	m.index(msg)
+	m.budget.Charge(msg.account(), msg.cost)
 	m.counts.restored.Add(1)
 	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
 	m.doubt(s)
@@ -58,7 +60,7 @@ func (m *QueueMap) doubt(s Saved) {
 // restoreNodes gives msg's nodes the recipients that were left, and how far the nodes had got. It returns the nodes with any
 // recipients. Each recipient goes to the node of its domain as we see domains today: which names count as one domain may
 // have changed since the journal was written.
-func restoreNodes(msg *Message, saved []SavedNode) []*Node {
+func (m *QueueMap) restoreNodes(msg *Message, saved []SavedNode) []*Node {
 	owner := make([]*Node, len(msg.Rcpts))
 	for _, n := range msg.Nodes {
 		for _, r := range n.Rcpts {
@@ -72,6 +74,7 @@ func restoreNodes(msg *Message, saved []SavedNode) []*Node {
 			n := owner[r]
 			if len(n.Rcpts) == 0 {
 				n.resume(s)
+				m.noteReason(n, s.Reason)
 				live = append(live, n)
 			}
 			n.Rcpts = append(n.Rcpts, r)
@@ -82,7 +85,7 @@ func restoreNodes(msg *Message, saved []SavedNode) []*Node {
 
 // resume takes over how far a node had got.
 func (n *Node) resume(s SavedNode) {
-	n.Visits, n.Due, n.Reason, n.state = s.Visits, s.Due, s.Reason, stateNew
+	n.Visits, n.Due, n.state = s.Visits, s.Due, stateNew
 	if s.Class != n.Message.Class {
 		n.Class, n.handback = s.Class, true
 	}

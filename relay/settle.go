@@ -88,6 +88,7 @@ func (h *Handler) place(v *Visit, again, later []int) {
 		h.deferNode(v, append(n.later, later...))
 	default:
 		h.queues.unbind(n, stateGone, func() { n.Rcpts = nil })
+		h.queues.forgetReason(n)
 		h.queues.Release(n.Message)
 	}
 }
@@ -98,7 +99,7 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 	h.queues.unbind(n, stateNew, func() {
 		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
 		n.Visits++
-		n.Reason = v.reason(n.Reason)
+		h.queues.noteReason(n, v.reason(n.Reason))
 		n.Due = v.Ended.Add(h.retry().Wait(n.Visits))
 		if h.handback().reached(n, v.Ended) || v.unfit() {
 			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}

@@ -10,10 +10,9 @@ import (
 func (h *Handler) Status() Status {
 	m := h.queues
 	c := &m.counts
-	wrappers, shared := m.wrappers.Held()
 	s := Status{
 		Taken: c.taken.Load(), Restored: c.restored.Load(), Removed: c.removed.Load(),
-		Messages: c.messages.Load(), Bytes: c.bytes.Load() + shared, Wrappers: int64(wrappers),
+		Messages: c.messages.Load(), Bytes: m.budget.Used(AccountMail) + m.budget.Used(AccountNotices), Wrappers: int64(m.wrappers.Held()),
 		Sent: c.sent.Load(), Deferrals: c.deferrals.Load(), Bounced: c.bounced.Load(),
 		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), MaybeTwice: c.maybeTwice.Load(),
 		Notices: c.notices.Load(), NoticesSent: c.noticesSent.Load(), NoticesLost: c.noticesLost.Load(),

@@ -3,7 +3,6 @@ package relay
 import (
 	"crypto/sha256"
 	"sync"
-	"sync/atomic"
 )
 
 // Wrapper is the part that many messages have in common: here the body, held once for a whole campaign.
@@ -12,26 +11,27 @@ type Wrapper struct {
 	Body []byte   // raw bytes, not dot-stuffed
 	Sum  [32]byte // SHA-256 of Body
 
-	refs int // guarded by its Wrappers
+	refs    int // guarded by its Wrappers
+	account Account
 }
 
 // Wrappers holds every wrapper in use, by content.
 type Wrappers struct {
-	bytes atomic.Int64 // of all bodies
+	budget *Budget
 
 	mu    sync.Mutex
 	bySum map[[32]byte]*Wrapper
 	last  *Wrapper // the one Wrap returned last, if it is still in use
 }
 
-// NewWrappers returns an empty set.
-func NewWrappers() *Wrappers {
-	return &Wrappers{bySum: make(map[[32]byte]*Wrapper)}
+// NewWrappers returns an empty set, which charges each wrapper to the budget once.
+func NewWrappers(b *Budget) *Wrappers {
+	return &Wrappers{budget: b, bySum: make(map[[32]byte]*Wrapper)}
 }
 
-// Wrap returns the wrapper of body, made when it is new, with one reference more. It keeps body only when it is new;
-// the caller must not change it afterwards.
-func (w *Wrappers) Wrap(body []byte) *Wrapper {
+// Wrap returns the wrapper of body, made when it is new, with one reference more. It keeps body only when it is new, and
+// then charges it to a; the caller must not change it afterwards.
+func (w *Wrappers) Wrap(body []byte, a Account) *Wrapper {
 	if wr := w.again(body); wr != nil {
 		return wr
 	}
@@ -40,9 +40,9 @@ func (w *Wrappers) Wrap(body []byte) *Wrapper {
 	defer w.mu.Unlock()
 	wr := w.bySum[sum]
 	if wr == nil {
-		wr = &Wrapper{Body: body, Sum: sum}
+		wr = &Wrapper{Body: body, Sum: sum, account: a}
 		w.bySum[sum] = wr
-		w.bytes.Add(int64(len(body)))
+		w.budget.Charge(a, wr.weigh())
 	}
 	wr.refs++
 	w.last = wr
@@ -71,13 +71,19 @@ func (w *Wrappers) Unwrap(wr *Wrapper) {
 		if w.last == wr {
 			w.last = nil
 		}
-		w.bytes.Add(-int64(len(wr.Body)))
+		w.budget.Refund(wr.account, wr.weigh())
 	}
 }
 
-// Held returns how many wrappers are in use and the bytes of their bodies.
-func (w *Wrappers) Held() (n int, bytes int64) {
+// wrapperCost is the bytes that a wrapper takes beside its body.
+const wrapperCost = 200
+
+// weigh is the bytes that the wrapper takes. The body counts with the room behind it.
+func (wr *Wrapper) weigh() int64 { return wrapperCost + heapSize(cap(wr.Body)) }
+
+// Held returns how many wrappers are in use.
+func (w *Wrappers) Held() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.bySum), w.bytes.Load()
+	return len(w.bySum)
 }

@@ -101,6 +101,7 @@ func (d *Door) welcome(nc net.Conn) {
 	d.conns[c] = struct{}{}
 	d.sessions.Add(1)
 	d.mu.Unlock()
+	d.intake.OpenSession()
 	if n >= d.cfg.MaxSessions {
 		c.session.client.Barred = "over max_sessions"
 		d.intake.Warn("over max_sessions: mail passes", "sessions", n)
@@ -149,6 +150,7 @@ func (d *Door) forget(c *conn) {
 	d.mu.Lock()
 	delete(d.conns, c)
 	d.mu.Unlock()
+	d.intake.CloseSession()
 	d.sessions.Done()
 }
 

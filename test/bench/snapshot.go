@@ -89,7 +89,7 @@ func waiting(state string, n, size int) error {
 	if _, err := agent.Recover(func(relay.Saved) error { return nil }); err != nil {
 		return errors.Join(err, agent.Close())
 	}
-	wrapper := relay.NewWrappers().Wrap(bodyOf("All the news that fits.\r\n", size))
+	wrapper := relay.NewWrappers(relay.NewBudget(0)).Wrap(bodyOf("All the news that fits.\r\n", size), relay.AccountMail)
 	tomorrow := time.Now().Add(24 * time.Hour)
 	const doors = 50
 	failed := make([]error, doors)

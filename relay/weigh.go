@@ -1,0 +1,90 @@
+package relay
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// Bytes that a message, a node and a recipient take on the heap beside their text, the journal's part included: measured
+// with TestWeighed in package snapshot.
+const (
+	messageCost = 700
+	nodeCost    = 400
+	rcptCost    = 100
+)
+
+// weigh is the bytes that msg takes in memory, the shared part apart.
+func (m *Message) weigh() int64 {
+	n := messageCost + m.Content.weigh() + int64(len(m.Nodes))*nodeCost
+	for _, text := range []string{m.QueueID, m.From, m.EnvID, m.Client} {
+		n += textSize(text)
+	}
+	for i := range m.Rcpts {
+		r := &m.Rcpts[i]
+		n += rcptCost + textSize(r.Addr) + textSize(r.ORcpt) + textSize(r.Notify)
+	}
+	return n
+}
+
+// heapSize is about what the runtime takes for an allocation of n bytes: its size classes are an eighth apart, and what is
+// larger than 32 KiB takes whole pages.
+func heapSize(n int) int64 {
+	const page, large = 8 << 10, 32 << 10
+	switch {
+	case n == 0:
+		return 0
+	case n > large:
+		return int64(n+page-1) / page * page
+	}
+	return int64(n + n/16 + 8)
+}
+
+func textSize(s string) int64 { return heapSize(len(s)) }
+
+// maxReason bounds the reason for which a node waits, in bytes. The receiver chooses its length.
+const maxReason = 512
+
+// noteReason keeps a copy of at most maxReason bytes of text as the reason for which busy node n waits, and charges it.
+func (m *QueueMap) noteReason(n *Node, text string) {
+	if len(text) > maxReason {
+		end := maxReason
+		for end > 0 && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = text[:end]
+	}
+	n.Reason = m.reasons.same(text)
+	m.chargeReason(n, int(textSize(text)))
+}
+
+// forgetReason gives back what the reason of a node that is gone was charged.
+func (m *QueueMap) forgetReason(n *Node) { m.chargeReason(n, 0) }
+
+func (m *QueueMap) chargeReason(n *Node, size int) {
+	m.budget.Charge(n.Message.account(), int64(size-n.told))
+	n.told = size
+}
+
+// reasons remembers the last reasons, so that nodes that wait for equal ones share the text.
+type reasons struct {
+	seed maphash.Seed
+
+	mu   sync.Mutex
+	last [256]string // by hash
+}
+
+// same returns a string equal to text that does not keep a larger one alive.
+func (r *reasons) same(text string) string {
+	if text == "" {
+		return ""
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slot := &r.last[maphash.String(r.seed, text)%uint64(len(r.last))]
+	if *slot != text {
+		*slot = strings.Clone(text)
+	}
+	return *slot
+}
