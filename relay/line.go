@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,21 +36,45 @@ func ParseOrder(s string) (Order, error) {
 // Line is queues that wait: in the handler's line for a channel, in a site's line for an agent. A queue stands in at most one line at a time; a second Push does nothing, so
 // that whoever adds a node may push without asking. A line is linked through its queues: Push allocates nothing.
 type Line struct {
-	order  Order
-	maxAge time.Duration
+	ranked atomic.Bool   // the order is not RoundRobin: byLen is kept
 	signal chan struct{} // holds a token when a queue was pushed
 
-	mu    sync.Mutex
-	first *Queue // by arrival
-	last  *Queue
-	byLen lineHeap // by length, unless the order is RoundRobin
-	n     int
-	seq   uint64 // of the latest Push
+	mu     sync.Mutex
+	order  Order
+	maxAge time.Duration
+	first  *Queue // by arrival
+	last   *Queue
+	byLen  lineHeap // by length, unless the order is RoundRobin
+	n      int
+	seq    uint64 // of the latest Push
 }
 
 // NewLine returns an empty line. maxAge counts for LongestAged only.
 func NewLine(order Order, maxAge time.Duration) *Line {
-	return &Line{order: order, maxAge: maxAge, signal: make(chan struct{}, 1)}
+	l := &Line{signal: make(chan struct{}, 1)}
+	l.Reorder(order, maxAge)
+	return l
+}
+
+// Reorder changes the order. The queues that stand in line keep their places by arrival, and are picked by the new order.
+func (l *Line) Reorder(order Order, maxAge time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.ranked.Swap(order != RoundRobin)
+	l.order, l.maxAge = order, maxAge
+	if was == (order != RoundRobin) {
+		return
+	}
+	l.byLen = nil
+	for q := l.first; q != nil && !was; q = q.behind {
+		l.rank(q)
+	}
+}
+
+// rank puts q among the others by its length. The mutex is held.
+func (l *Line) rank(q *Queue) {
+	q.rank = q.Len()
+	heap.Push(&l.byLen, q)
 }
 
 // Push puts q at the end. It reports false when q stands in a line already, is claimed or gone.
@@ -111,12 +136,12 @@ func (l *Line) Len() int {
 
 // grown tells the line that q has more nodes than when it was pushed.
 func (l *Line) grown(q *Queue) {
-	if l.order == RoundRobin {
+	if !l.ranked.Load() { // without the lock: most lines are in this order, and every growing queue asks
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if q.line.Load() == l {
+	if l.order != RoundRobin && q.line.Load() == l {
 		q.rank = q.Len()
 		heap.Fix(&l.byLen, q.rankIndex)
 	}
@@ -145,8 +170,7 @@ func (l *Line) link(q *Queue) {
 	l.last = q
 	l.n++
 	if l.order != RoundRobin {
-		q.rank = q.Len()
-		heap.Push(&l.byLen, q)
+		l.rank(q)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestParseOrder(t *testing.T) {
 	}
 }
 
-// TestLineModel compares the line with a slice under random pushes and picks.
+// TestLineModel compares the line with a slice under random pushes, picks and changes of the order.
 func TestLineModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		order := rapid.SampledFrom([]Order{RoundRobin, Longest}).Draw(t, "order")
@@ -106,6 +106,10 @@ func TestLineModel(t *testing.T) {
 		}
 		var model []*Queue
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			if rapid.IntRange(0, 9).Draw(t, "reorder") == 0 {
+				order = rapid.SampledFrom([]Order{RoundRobin, Longest}).Draw(t, "new order")
+				l.Reorder(order, 0)
+			}
 			if rapid.Bool().Draw(t, "push") {
 				q := rapid.SampledFrom(queues).Draw(t, "queue")
 				if l.Push(q) != !slices.Contains(model, q) {

@@ -27,7 +27,7 @@ const shards = 64
 
 // QueueMap holds every queue, every message that has unsettled recipients, and the line of queues that are ready.
 type QueueMap struct {
-	cfg      QueueConfig
+	cfg      atomic.Pointer[QueueConfig]
 	deps     Deps
 	budget   *Budget
 	reasons  reasons
@@ -47,7 +47,7 @@ type Deps struct {
 	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
 	Healthy  func() bool         // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
 	Domain   func(string) string // the queue's name for a recipient's domain; nil: the domain as it is spelled
-	Budget   *Budget             // what messages are charged to; nil: one of QueueConfig.MaxBytes
+	Budget   *Budget             // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own
 }
 
 type shard struct {
@@ -72,15 +72,14 @@ type counts struct {
 
 // NewQueueMap returns an empty queue map, still closed. cfg has been validated.
 func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
-	order, _ := ParseOrder(cfg.Order)
 	if deps.Budget == nil {
-		deps.Budget = NewBudget(cfg.MaxBytes)
+		deps.Budget = NewBudget(0)
 	}
 	m := &QueueMap{
-		cfg: cfg, deps: deps, budget: deps.Budget, line: NewLine(order, cfg.MaxAge), wrappers: NewWrappers(deps.Budget),
-		seed: maphash.MakeSeed(),
+		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), seed: maphash.MakeSeed(),
 	}
 	m.reasons.seed = m.seed
+	m.SetConfig(cfg)
 	for i := range m.shards {
 		m.shards[i].healthy = m.healthy
 		m.shards[i].queues = make(map[Key][]*Queue)
@@ -88,6 +87,28 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		m.messages[i].byID = make(map[ID]*Message)
 	}
 	return m
+}
+
+// SetConfig replaces the configuration, which has been validated. Mail above a limit that became smaller stays, and no more is
+// taken until there is room. A queue longer than it may be is not split: its next nodes go to a sibling.
+func (m *QueueMap) SetConfig(cfg QueueConfig) {
+	m.cfg.Store(&cfg)
+	m.budget.SetLimit(cfg.MaxBytes)
+	m.Order(m.line)
+}
+
+// NewLine returns an empty line that has the order of the configuration.
+func (m *QueueMap) NewLine() *Line {
+	l := NewLine(RoundRobin, 0)
+	m.Order(l)
+	return l
+}
+
+// Order gives l the order of the configuration.
+func (m *QueueMap) Order(l *Line) {
+	cfg := m.cfg.Load()
+	order, _ := ParseOrder(cfg.Order)
+	l.Reorder(order, cfg.MaxAge)
 }
 
 // Accept records msg in the journal and then links one Node per destination domain. It returns nil only when both are
@@ -140,7 +161,7 @@ func (m *QueueMap) Close() { m.open.Store(false) }
 // admit finds room for msg and wraps it. The bytes that its door has reserved for it count as found.
 func (m *QueueMap) admit(msg *Message) error {
 	own := msg.Class == ClassInject
-	if !own && m.counts.messages.Load() >= int64(m.cfg.MaxMessages) {
+	if !own && m.counts.messages.Load() >= int64(m.cfg.Load().MaxMessages) {
 		return errMessages // only checked: concurrent takes may exceed the number by a few
 	}
 	shared := heapSize(len(msg.Content.shared))
@@ -234,7 +255,7 @@ func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
 	}
 	s := m.shard(key.Domain)
 	s.mu.Lock()
-	q := s.queueFor(key, m.cfg.MaxLength)
+	q := s.queueFor(key, m.cfg.Load().MaxLength)
 	push(q, n)
 	s.mu.Unlock()
 	m.ready(q)

@@ -84,6 +84,13 @@ func TestFullAndClosed(t *testing.T) {
 			t.Errorf("message %d: %v, want %v", i, err, want)
 		}
 	}
+	cfg.MaxMessages = 3
+	m.SetConfig(cfg)
+	for i, want := range []error{nil, errMessages} {
+		if err := m.Accept(testMessage("a@x")); !errors.Is(err, want) {
+			t.Errorf("message %d with room for one more: %v, want %v", i, err, want)
+		}
+	}
 	m.Close()
 	if err := m.Accept(testMessage("a@x")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)

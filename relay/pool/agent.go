@@ -28,6 +28,8 @@ type agent struct {
 	token token // what Manager.launch gave it, or a slowToken
 	ended bool  // token is being given back
 
+	tooMany bool // it ends because its site may have fewer agents: see Site.asks
+	resigns bool // it ends because there may be fewer channels: see Channels.resign
 	conn    *smtp.Conn
 	peer    string         // how the mail log names conn's host
 	setup   time.Duration  // what making conn took; charged to its first visit
@@ -139,7 +141,10 @@ func (a *agent) end() token {
 
 // retire gives the connection to the site, and the queue to the handler's line if there may be work left in it.
 func (a *agent) retire() {
-	a.site.retire(a.conn)
+	a.site.retire(a.conn, a.tooMany)
+	if a.resigns {
+		a.m.channels.resigned()
+	}
 	if a.over && !a.m.ending() {
 		a.handler.Ready(a.queue)
 	}
@@ -149,6 +154,7 @@ func (a *agent) retire() {
 func (a *agent) deliver() error {
 	conn := a.conn
 	a.peer = relayName(conn.Peer())
+	conn.Limit(a.m.cfg.Load().MessagesPerConnection)
 	stop := context.AfterFunc(a.m.cut, func() { conn.Close() })
 	defer stop()
 	return conn.Deliver(a.nextTransaction, a.done)
@@ -233,7 +239,6 @@ func (a *agent) dial(avoid string) bool {
 	a.queue.Resume()
 	switch {
 	case failed == nil:
-		conn.Limit(a.m.cfg.MessagesPerConnection)
 		a.conn, a.setup = conn, time.Since(begin)
 		a.moved()
 		return true
@@ -319,8 +324,13 @@ func (a *agent) nextVisit() *relay.Visit {
 	if a.pending != nil {
 		return a.visit()
 	}
-	a.site.asks()
-	if a.turn >= a.m.cfg.Slice && !a.yield() {
+	a.tooMany = a.site.asks()
+	a.resigns = !a.tooMany && a.holds() == channelToken && a.m.channels.resign()
+	if a.tooMany || a.resigns {
+		a.over = true
+		return nil
+	}
+	if a.turn >= a.m.cfg.Load().Slice && !a.yield() {
 		return nil
 	}
 	for {

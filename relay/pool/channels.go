@@ -31,19 +31,55 @@ const (
 // slowToken. Nobody passes a token on: an agent whose site has proven itself ends, and another with a channel goes on over
 // its connection.
 type Channels struct {
-	count [tokens]atomic.Int64
-	most  [tokens]int64
-	freed chan struct{} // holds a signal when a channel token was given back; Manager.dispatch alone waits for it
+	count   [tokens]atomic.Int64
+	most    [tokens]atomic.Int64
+	leaving atomic.Int64  // agents that end because there are more channels in use than there may be
+	freed   chan struct{} // holds a signal when a channel may be free; Manager.dispatch alone waits for it
 }
 
 func newChannels(channels int) *Channels {
-	n := int64(max(channels, 1))
-	return &Channels{most: [tokens]int64{n, n * probationRoom, n * slowRoom}, freed: make(chan struct{}, 1)}
+	c := &Channels{freed: make(chan struct{}, 1)}
+	c.resize(channels)
+	return c
 }
+
+// resize changes how many channels there are. Agents with a channel too many end behind their transaction: see resign.
+func (c *Channels) resize(channels int) {
+	n := int64(max(channels, 1))
+	for t, rooms := range [tokens]int64{1, probationRoom, slowRoom} {
+		c.most[t].Store(n * rooms)
+	}
+	c.ring()
+}
+
+// ring has the dispatcher look whether a channel is free.
+func (c *Channels) ring() {
+	select {
+	case c.freed <- struct{}{}:
+	default: // a signal is there already
+	}
+}
+
+// resign reports whether an agent with a channel must end, because more channels are in use than there may be. Each agent that
+// is told so counts until it says resigned: only as many end as are too many.
+func (c *Channels) resign() bool {
+	for {
+		n := c.leaving.Load()
+		if c.count[channelToken].Load()-n <= c.most[channelToken].Load() {
+			return false
+		}
+		if c.leaving.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// resigned says that an agent that was told to end has given its token back.
+func (c *Channels) resigned() { c.leaving.Add(-1) }
 
 // acquire hands out a token. It reports false when there is none.
 func (c *Channels) acquire(t token) bool {
-	if c.count[t].Add(1) > c.most[t] {
+	if c.count[t].Add(1) > c.most[t].Load() {
 		c.count[t].Add(-1)
 		return false
 	}
@@ -54,10 +90,7 @@ func (c *Channels) acquire(t token) bool {
 func (c *Channels) giveBack(t token) {
 	c.count[t].Add(-1)
 	if t == channelToken {
-		select {
-		case c.freed <- struct{}{}:
-		default: // a signal is there already
-		}
+		c.ring()
 	}
 }
 
@@ -74,12 +107,12 @@ func (c *Channels) await(ctx context.Context) bool {
 }
 
 // full reports whether every token of the kind is in use.
-func (c *Channels) full(t token) bool { return c.count[t].Load() >= c.most[t] }
+func (c *Channels) full(t token) bool { return c.count[t].Load() >= c.most[t].Load() }
 
 // working is how many tokens of the kind are in use.
 func (c *Channels) working(t token) int { return int(c.count[t].Load()) }
 
 // hurried reports whether so many sites are being tried that none should be waited for long.
 func (c *Channels) hurried() bool {
-	return c.count[probationToken].Load() > c.most[probationToken]/4
+	return c.count[probationToken].Load() > c.most[probationToken].Load()/4
 }

@@ -39,7 +39,7 @@ type Handler interface {
 // Manager is the connection pool manager: it pulls queues from the output handler while channels are free, and gives each
 // to an agent of its site or to the site's line.
 type Manager struct {
-	cfg      Config
+	cfg      atomic.Pointer[Config]
 	smtp     atomic.Pointer[smtp.Config]
 	handler  Handler
 	router   Router
@@ -88,17 +88,33 @@ type Deps struct {
 func New(cfg Config, deps Deps) *Manager {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Manager{
-		cfg: cfg, handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
+		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter,
 	}
 	m.opening, m.openNone = context.WithCancel(ctx)
+	m.cfg.Store(&cfg)
 	m.SetSMTP(deps.SMTP)
 	return m
 }
 
 // SetSMTP replaces the settings of the wire. Connections that are open keep the settings they were made with.
 func (m *Manager) SetSMTP(cfg smtp.Config) { m.smtp.Store(&cfg) }
+
+// Reload replaces the configuration, which has been validated, and the number of channels. order gives each site's line its
+// order. What is sent just now is sent to its end: agents and connections that are too many end behind it, with QUIT. It
+// walks over all sites.
+func (m *Manager) Reload(cfg Config, channels int, order func(*relay.Line)) {
+	m.cfg.Store(&cfg)
+	m.channels.resize(channels)
+	now := time.Now()
+	for _, s := range m.all() {
+		order(s.line)
+		s.pace.shorten(now)
+		s.shed(cfg.ConnectionsPerSite)
+		s.tend(now)
+	}
+}
 
 // Run carries queues and looks after the sites until ctx is done. Agents are ended by Stop.
 func (m *Manager) Run(ctx context.Context) {
@@ -266,7 +282,9 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 	if !s.forgettable(now) {
 		return false
 	}
-	delete(m.sites, s.Key)
+	if m.sites[s.Key] == s { // another may have come into its place: Reload tends a site that was just forgotten
+		delete(m.sites, s.Key)
+	}
 	return true
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -14,10 +15,9 @@ import (
 // Agents tell the Pace what happened (Answered, Trouble, Failed), and the site asks it before it starts an agent (Window).
 // The Pace starts nothing itself and has no goroutine: Site.tend looks at the clock.
 type Pace struct {
-	kind      relay.ReasonKind // of Closed
-	who       string           // whom Closed is about: the site, or the domain that DNS could not find
-	window    int
-	closedFor []time.Duration
+	kind relay.ReasonKind // of Closed
+	who  string           // whom Closed is about: the site, or the domain that DNS could not find
+	cfg  *atomic.Pointer[Config]
 
 	mu       sync.Mutex
 	proven   bool      // the site has done its work since it was last closed
@@ -27,8 +27,8 @@ type Pace struct {
 	reason   string
 }
 
-func newPace(cfg Config, kind relay.ReasonKind, who string) Pace {
-	return Pace{kind: kind, who: who, window: cfg.ConnectionsPerSite, closedFor: cfg.ClosedFor}
+func newPace(cfg *atomic.Pointer[Config], kind relay.ReasonKind, who string) Pace {
+	return Pace{kind: kind, who: who, cfg: cfg}
 }
 
 // Window is how many agents may be at work now.
@@ -37,7 +37,7 @@ func (p *Pace) Window(now time.Time) int {
 	defer p.mu.Unlock()
 	switch {
 	case p.proven:
-		return p.window
+		return p.cfg.Load().ConnectionsPerSite
 	case now.Before(p.until):
 		return 0
 	}
@@ -102,7 +102,25 @@ func (p *Pace) Failed(now time.Time, reason string) {
 	if now.Before(p.until) {
 		return
 	}
-	p.until = now.Add(p.closedFor[min(p.failures, len(p.closedFor)-1)])
+	p.until = now.Add(p.closedFor(p.failures))
 	p.failures++
 	p.reason, p.proven = reason, false
+}
+
+// closedFor is how long a site is left alone that failed after so many failures in a row.
+func (p *Pace) closedFor(failures int) time.Duration {
+	waits := p.cfg.Load().ClosedFor
+	return waits[min(failures, len(waits)-1)]
+}
+
+// shorten opens a closed site sooner if closed_for has become shorter.
+func (p *Pace) shorten(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failures == 0 {
+		return
+	}
+	if until := now.Add(p.closedFor(p.failures - 1)); until.Before(p.until) {
+		p.until = until
+	}
 }

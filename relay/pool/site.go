@@ -28,6 +28,7 @@ type Site struct {
 	route  *route.Route
 	agents int       // at work here
 	slow   int       // agents of them whose receiver has not answered for a while
+	excess int       // agents of them that end because the site may have fewer
 	asked  time.Time // when an agent last asked for a visit
 	idle   []*lent   // connections kept for the next queue, the latest used last
 	used   time.Time
@@ -48,7 +49,7 @@ func newSite(m *Manager, key string) *Site {
 	if domain, ok := strings.CutPrefix(key, dnsKey); ok {
 		kind, who = relay.ReasonDNS, domain
 	}
-	s := &Site{Key: key, m: m, line: m.newLine(), pace: newPace(m.cfg, kind, who), used: time.Now(), place: -1}
+	s := &Site{Key: key, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
 	m.agenda.plan(s, s.used.Add(forgetAfter))
 	return s
 }
@@ -148,7 +149,7 @@ func (s *Site) plan(now time.Time) {
 		}
 	}
 	if len(s.idle) > 0 {
-		sooner(s.idle[0].since.Add(s.m.cfg.Idle))
+		sooner(s.idle[0].since.Add(s.m.cfg.Load().Idle))
 	}
 	if s.line.Len() > 0 {
 		sooner(s.opens(now))
@@ -213,24 +214,35 @@ func (s *Site) serves(q *relay.Queue) bool {
 	return r == nil || siteKey(r) == s.Key
 }
 
-// asks notes that an agent gets on with its work.
-func (s *Site) asks() {
+// asks notes that an agent gets on with its work. It reports true when the agent must end instead, because the site may have
+// fewer agents now: only as many are told so as are too many.
+func (s *Site) asks() (end bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = time.Now()
-	s.mu.Unlock()
+	if s.agents-s.excess <= s.m.cfg.Load().ConnectionsPerSite {
+		return false
+	}
+	s.excess++
+	return true
 }
 
 // retire ends an agent: the site keeps its connection for the next agent, unless all sites together keep one for each
-// channel already, and the line moves.
-func (s *Site) retire(c *smtp.Conn) {
-	if c != nil && s.m.idle.Add(1) > s.m.channels.most[channelToken] {
-		s.m.idle.Add(-1)
+// channel already, and the line moves. excess says that asks told the agent to end.
+func (s *Site) retire(c *smtp.Conn, excess bool) {
+	if c != nil && (excess || s.m.idle.Add(1) > s.m.channels.most[channelToken].Load()) {
+		if !excess {
+			s.m.idle.Add(-1)
+		}
 		c.Quit()
 		c = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.agents--
+	if excess {
+		s.excess--
+	}
 	s.used = time.Now()
 	if c != nil {
 		s.idle = append(s.idle, &lent{Conn: c, since: s.used})
@@ -291,6 +303,19 @@ func (s *Site) stale(before time.Time) (old []*lent) {
 	return old
 }
 
+// shed ends idle connections until no more than most are open.
+func (s *Site) shed(most int) {
+	s.mu.Lock()
+	n := min(max(s.agents+len(s.idle)-most, 0), len(s.idle))
+	old := slices.Clone(s.idle[:n]) // those that have been idle for longest
+	s.idle = slices.Delete(s.idle, 0, n)
+	s.m.idle.Add(int64(-n))
+	s.mu.Unlock()
+	for _, c := range old {
+		c.Quit()
+	}
+}
+
 // closeIdle ends the connections that have been idle since before.
 func (s *Site) closeIdle(before time.Time) {
 	for _, c := range s.stale(before) {
@@ -300,7 +325,7 @@ func (s *Site) closeIdle(before time.Time) {
 
 // tend closes connections that have been idle too long and, when the site may be tried again, lets one queue in.
 func (s *Site) tend(now time.Time) {
-	s.closeIdle(now.Add(-s.m.cfg.Idle))
+	s.closeIdle(now.Add(-s.m.cfg.Load().Idle))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.found(now) {

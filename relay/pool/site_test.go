@@ -64,7 +64,7 @@ func TestOneHungConnectionDoesNotHoldUpItsSite(t *testing.T) {
 func TestFailureBehindASuccessClosesTheSite(t *testing.T) {
 	cfg := quick()
 	cfg.ClosedFor = []time.Duration{time.Minute}
-	p := newPace(cfg, relay.ReasonSite, "x")
+	p := newPace(configured(cfg), relay.ReasonSite, "x")
 	now := time.Now()
 	p.Failed(now, "421")
 	p.Answered() // a connection that was open already
@@ -83,7 +83,7 @@ func TestFailureBehindASuccessClosesTheSite(t *testing.T) {
 func TestClosedForGrows(t *testing.T) {
 	cfg := quick()
 	cfg.ClosedFor = []time.Duration{time.Minute, time.Hour}
-	p := newPace(cfg, relay.ReasonSite, "x")
+	p := newPace(configured(cfg), relay.ReasonSite, "x")
 	now := time.Now()
 	for i, want := range []time.Duration{time.Minute, time.Hour, time.Hour} {
 		p.Failed(now, "refused")
@@ -180,7 +180,7 @@ func TestLoop(t *testing.T) {
 
 func TestSecondMXIsReachedWhileManySitesAreTried(t *testing.T) {
 	w := newWorld(t, quick(), 100*time.Millisecond)
-	for range int(w.pool.channels.most[probationToken])/4 + 2 {
+	for range int(w.pool.channels.most[probationToken].Load())/4 + 2 {
 		w.pool.channels.acquire(probationToken)
 	}
 	w.listen("x", sink.Character{})
@@ -212,15 +212,15 @@ func TestChannelsBoundConnections(t *testing.T) {
 	for _, s := range w.pool.Sites() {
 		working += s.Channels
 	}
-	if most := 2 + int(w.pool.channels.most[probationToken]); working > most {
-		t.Errorf("%d connections at work with %d channels and %d places on probation", working, 2, int(w.pool.channels.most[probationToken]))
+	if most := 2 + int(w.pool.channels.most[probationToken].Load()); working > most {
+		t.Errorf("%d connections at work with %d channels and %d places on probation", working, 2, int(w.pool.channels.most[probationToken].Load()))
 	}
 }
 
 // TestSlowSiteGivesWay: a site with much to do and few channels in all does not keep them.
 func TestSlowSiteGivesWay(t *testing.T) {
 	w := newWorldWith(t, quick(), time.Hour, 4, nil)
-	w.pool.cfg.Slice = 5
+	w.reload(4, func(c *Config) { c.Slice = 5 })
 	w.listen("slow", sink.Character{Delay: 20 * time.Millisecond})
 	w.send("prove@slow")
 	w.drained()
@@ -262,7 +262,7 @@ func TestClosedSiteIsNotForgotten(t *testing.T) {
 	w := newWorld(t, quick(), time.Hour)
 	s := newSite(w.pool, "k")
 	s.route = &route.Route{}
-	s.pace.closedFor = []time.Duration{30 * time.Minute}
+	w.reload(20, func(c *Config) { c.ClosedFor = []time.Duration{30 * time.Minute} })
 	now := time.Now()
 	s.pace.Failed(now, "refused")
 	if s.forgettable(now.Add(11*time.Minute)) || !s.forgettable(now.Add(41*time.Minute)) {

@@ -74,7 +74,7 @@ func TestSlowReceiverIsServed(t *testing.T) {
 func TestHangingSitesDoNotFillProbation(t *testing.T) {
 	w := newWorldWith(t, quick(), time.Hour, 20, nil)
 	w.pool.slowAfter = 100 * time.Millisecond
-	w.pool.channels.most[probationToken] = 10
+	w.pool.channels.most[probationToken].Store(10)
 	w.retime(func(t *smtp.Timeouts) { t.Banner = time.Minute })
 	for i := range 15 {
 		name := fmt.Sprintf("silent%d", i)
