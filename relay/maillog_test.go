@@ -24,7 +24,7 @@ var logTime = time.Date(2026, 11, 3, 17, 32, 53, 0, time.UTC)
 // logMessage is one message for the mail log's tests.
 func logMessage() *Message {
 	return &Message{
-		ID: 46655, QueueID: "4bXyZ1",
+		ID: 29790, QueueID: "4bXyZ1",
 		Envelope: Envelope{From: "b+123@n.example", Rcpts: []Rcpt{{Addr: "a@gmail.com"}, {Addr: "b@full.example"}}},
 		Content:  NewContent(Personal{Header: bytes.Repeat([]byte("x"), 18228)}, nil),
 		Rule:     "list-unsubscribe", Client: "app[2001:db8::5]",
@@ -33,7 +33,7 @@ func logMessage() *Message {
 
 // logNotice is a notification on its way to the MTA.
 func logNotice() *Message {
-	return &Message{ID: 46656, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Personal{Header: make([]byte, 898)}, nil)}
+	return &Message{ID: 29791, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Personal{Header: make([]byte, 898)}, nil)}
 }
 
 func ok(lines ...string) smtp.Reply { return smtp.Reply{Code: 250, Enhanced: "2.0.0", Lines: lines} }

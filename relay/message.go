@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -10,8 +12,47 @@ import (
 // an old "done" mark can never fit a new message.
 type ID uint64
 
-// String gives the ID in base 36, as the mail log shows it when the MTA named none.
-func (id ID) String() string { return strconv.FormatUint(uint64(id), 36) }
+// idDigits are the digits of an ID in writing. Tools for Postfix's log know two forms of queue ids: capitals and digits, and
+// (enable_long_queue_ids) digits and letters without vowels. These digits fit both.
+const idDigits = "0123456789BCDFGHJKLMNPQRSTVWXYZ"
+
+// String gives the ID as the mail log shows it when the MTA named none.
+func (id ID) String() string {
+	const base = ID(len(idDigits))
+	var b [13]byte // 31 to the 13th is over 1<<64
+	i := len(b) - 1
+	for ; id >= base; i-- {
+		b[i] = idDigits[id%base]
+		id /= base
+	}
+	b[i] = idDigits[id]
+	return string(b[i:])
+}
+
+// parseIDs gives the IDs that s may stand for. People type either case, and a log from before an upgrade has the form of then,
+// base 36 in lower case.
+func parseIDs(s string) []ID {
+	var ids []ID
+	if id, ok := parseID(strings.ToUpper(s)); ok {
+		ids = append(ids, id)
+	}
+	if old, err := strconv.ParseUint(s, 36, 64); err == nil && s == strings.ToLower(s) && !slices.Contains(ids, ID(old)) {
+		ids = append(ids, ID(old))
+	}
+	return ids
+}
+
+// parseID reads what String writes. It reports false for anything else.
+func parseID(s string) (id ID, ok bool) {
+	for i := range len(s) {
+		digit := strings.IndexByte(idDigits, s[i])
+		if digit < 0 {
+			return 0, false
+		}
+		id = id*ID(len(idDigits)) + ID(digit)
+	}
+	return id, id.String() == s // false for zeros in front, and for a number over 64 bits
+}
 
 // Message is one message as it was taken. Once accepted it does not change, but for the state of its nodes.
 type Message struct {

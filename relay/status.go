@@ -115,19 +115,25 @@ func (s *messageShard) all() []*Message {
 	return msgs
 }
 
-// Message finds a message by our ID or the MTA's queue id.
-func (h *Handler) Message(name string) (Listing, bool) {
+// MessagesNamed finds messages by our ID or the MTA's queue id, the oldest first. The MTA may give a short queue id again as
+// soon as it has handed a message to us, so there may be several of one name.
+func (h *Handler) MessagesNamed(name string) []Listing {
+	var found []Listing
+	ids := parseIDs(name)
 	for i := range h.queues.messages {
 		for _, msg := range h.queues.messages[i].all() {
-			if msg.Name() != name && msg.ID.String() != name {
+			if (msg.QueueID != name || name == "") && !slices.Contains(ids, msg.ID) {
 				continue
 			}
 			if l := h.listing(msg); len(l.Recipients) > 0 {
-				return l, true
+				found = append(found, l)
 			}
 		}
 	}
-	return Listing{}, false
+	slices.SortFunc(found, func(a, b Listing) int {
+		return cmp.Or(cmp.Compare(a.ArrivalTime, b.ArrivalTime), cmp.Compare(a.ID, b.ID))
+	})
+	return found
 }
 
 // listing describes a message from its nodes.

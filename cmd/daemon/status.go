@@ -105,5 +105,5 @@ func (o overview) Queues() []relay.QueueStatus { return o.d.queues.Queues() }
 // Messages implements console.Source.
 func (o overview) Messages(yield func(relay.Listing) bool) { o.d.handler.Messages(yield) }
 
-// Message implements console.Source.
-func (o overview) Message(id string) (relay.Listing, bool) { return o.d.handler.Message(id) }
+// MessagesNamed implements console.Source.
+func (o overview) MessagesNamed(id string) []relay.Listing { return o.d.handler.MessagesNamed(id) }

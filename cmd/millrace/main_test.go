@@ -150,11 +150,12 @@ func (f *fakeDaemon) Messages(yield func(relay.Listing) bool) {
 	}
 }
 
-func (f *fakeDaemon) Message(id string) (relay.Listing, bool) {
-	for _, l := range sampleQueue() {
-		if l.ID == id || l.QueueID == id {
-			return l, true
+// MessagesNamed has two messages of the queue id "4bXyZZ".
+func (f *fakeDaemon) MessagesNamed(id string) (named []relay.Listing) {
+	for i, l := range sampleQueue() {
+		if l.ID == id || l.QueueID == id || id == "4bXyZZ" && i > 0 {
+			named = append(named, l)
 		}
 	}
-	return relay.Listing{}, false
+	return named
 }

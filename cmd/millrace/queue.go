@@ -90,8 +90,9 @@ func queueShowCommand() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show one message: its recipients, the reason why they wait, and the next attempt",
 		Long: `Show one message, by the MTA's queue id or by Millrace's own: each recipient who still waits, the reason, the next
-attempt, and the time when the message expires. The exit status is 1 if no such message waits. It is 75 while the daemon
-recovers and has not read the message.`,
+attempt, and the time when the message expires. Postfix gives its short queue ids again, so several messages may have one:
+all of them are shown, the oldest first. Only Millrace's own id is never used twice. The exit status is 1 if no such message
+waits. It is 75 while the daemon recovers and has not read the message.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := flags.client()
@@ -108,15 +109,24 @@ recovers and has not read the message.`,
 
 // show has its own error for an unknown id: the id in it may hold anything, so it is cleaned.
 func show(ctx context.Context, c *console.Client, id string, w io.Writer, asJSON bool) error {
-	l, err := c.Message(ctx, id)
-	if err != nil {
-		return fmt.Errorf("%s: %w", clean(id), err)
-	}
 	out := bufio.NewWriter(w)
-	if asJSON {
-		err = encoder(out)(&l)
-	} else {
-		printMessage(out, &l)
+	shown := 0
+	for l, err := range c.MessagesNamed(ctx, id) {
+		switch {
+		case err != nil:
+			return errors.Join(out.Flush(), fmt.Errorf("%s: %w", clean(id), err))
+		case asJSON:
+			err = encoder(out)(&l)
+		default:
+			if shown > 0 {
+				out.WriteByte('\n')
+			}
+			printMessage(out, &l)
+		}
+		if err != nil {
+			return err
+		}
+		shown++
 	}
-	return errors.Join(err, out.Flush())
+	return out.Flush()
 }

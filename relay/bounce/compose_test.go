@@ -30,7 +30,7 @@ var (
 // newsletter is a message of a list manager, to three recipients.
 func newsletter() *relay.Message {
 	return &relay.Message{
-		ID: 46655, QueueID: "4bXyZ1",
+		ID: 29790, QueueID: "4bXyZ1",
 		Envelope: relay.Envelope{
 			From: "news-bounces+a=gmail.com@lists.example.org", EnvID: "QQ314+2B15",
 			Rcpts: []relay.Rcpt{

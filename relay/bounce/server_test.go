@@ -39,7 +39,7 @@ type heart struct {
 func newHeart(t *testing.T) *heart {
 	h := &heart{
 		t: t, log: new(bytes.Buffer), pending: make(map[relay.ID]int), released: make(map[relay.ID]int), holds: make(map[relay.ID]int),
-		nextID: 36 * 36 * 36, start: time.Now(),
+		nextID: 31 * 31 * 31, start: time.Now(),
 	}
 	h.server = NewServer(DefaultConfig(), Deps{
 		Hostname: "mail.example.org", Accept: h.accept, Emit: h.emit, Release: h.release, Pending: h.isPending, NewID: h.newID,

@@ -65,11 +65,10 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, err
 }
 
-// Message asks for one message by our id or the MTA's queue id. The error is ErrNotFound when there is none.
-func (c *Client) Message(ctx context.Context, id string) (relay.Listing, error) {
-	var l relay.Listing
-	err := c.object(ctx, "/v1/messages/"+url.PathEscape(id), &l)
-	return l, err
+// MessagesNamed walks over the messages of one name: our id, which only one can have, or the MTA's queue id. The error is
+// ErrNotFound when there is none.
+func (c *Client) MessagesNamed(ctx context.Context, id string) iter.Seq2[relay.Listing, error] {
+	return walk[relay.Listing](ctx, c, "/v1/messages/"+url.PathEscape(id))
 }
 
 // Messages walks over the waiting messages. An error ends the walk and comes with a zero Listing.

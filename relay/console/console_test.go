@@ -112,16 +112,26 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// firstError is the error that comes with the first value of a walk.
+func firstError(walk iter.Seq2[relay.Listing, error]) error {
+	for _, err := range walk {
+		return err
+	}
+	return nil
+}
+
 func TestMessageByEitherID(t *testing.T) {
 	c := dial(t, serve(t, &fakeSource{n: 3}))
-	for _, id := range []string{"m/1", "4bXy1"} { // a slash in the id must survive the path
-		l, err := c.Message(t.Context(), id)
-		if err != nil || !reflect.DeepEqual(l, fakeListing(1)) {
-			t.Errorf("%s: %+v, %v", id, l, err)
+	for id, want := range map[string][]relay.Listing{
+		"m/1": {fakeListing(1)}, "4bXy1": {fakeListing(1)}, // a slash in the id must survive the path
+		"twice": {fakeListing(0), fakeListing(1)},
+	} {
+		if got := collect(t, c.MessagesNamed(t.Context(), id)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", id, got, want)
 		}
 	}
 	for _, id := range []string{"m/9", "..", "x y", "%"} {
-		if _, err := c.Message(t.Context(), id); !errors.Is(err, ErrNotFound) {
+		if err := firstError(c.MessagesNamed(t.Context(), id)); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s: %v, want ErrNotFound", id, err)
 		}
 	}
@@ -206,10 +216,10 @@ func TestHeaderLimit(t *testing.T) {
 // TestMessageWhileRecovering: a message that was not read yet is not said to be missing.
 func TestMessageWhileRecovering(t *testing.T) {
 	c := dial(t, serve(t, &fakeSource{n: 3, read: &Progress{Read: 3, Segments: 14, Messages: 200}}))
-	if _, err := c.Message(t.Context(), "m/1"); err != nil {
+	if err := firstError(c.MessagesNamed(t.Context(), "m/1")); err != nil {
 		t.Errorf("a message that is there: %v", err)
 	}
-	_, err := c.Message(t.Context(), "m/9")
+	err := firstError(c.MessagesNamed(t.Context(), "m/9"))
 	if !errors.Is(err, ErrNotNow) || !strings.Contains(err.Error(), "recovering, 3 of 14 segments") {
 		t.Errorf("a message that may still come: %v", err)
 	}

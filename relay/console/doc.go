@@ -7,7 +7,7 @@
 //	GET /v1/status              one Status
 //	GET /v1/queues              one relay.QueueStatus a line
 //	GET /v1/messages            one relay.Listing a line; ?domain= and ?sender= narrow it
-//	GET /v1/messages/{id}       one relay.Listing, or 404
+//	GET /v1/messages/{id}       one relay.Listing a line, of each message with this id of ours or of the MTA; 404 if none
 //
 // Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts
 // read the fields. A field is added when it is needed; a field whose word was wrong is renamed only with an entry under

@@ -34,8 +34,8 @@ type Source interface {
 	// Messages walks over the waiting messages until yield returns false. yield may block on a slow reader, so no
 	// lock may be held while it runs.
 	Messages(yield func(relay.Listing) bool)
-	// Message finds one message by our id or by the MTA's queue id.
-	Message(id string) (relay.Listing, bool)
+	// MessagesNamed finds messages by our id or by the MTA's queue id, of which there may be several.
+	MessagesNamed(id string) []relay.Listing
 }
 
 // Server answers on the control socket.
@@ -68,7 +68,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", s.serveStatus)
 	mux.HandleFunc("GET /v1/queues", s.serveQueues)
 	mux.HandleFunc("GET /v1/messages", s.serveMessages)
-	mux.HandleFunc("GET /v1/messages/{id}", s.serveMessage)
+	mux.HandleFunc("GET /v1/messages/{id}", s.serveNamed)
 	return mux
 }
 
@@ -150,14 +150,19 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *Server) serveMessage(w http.ResponseWriter, r *http.Request) {
-	l, ok := s.src.Message(r.PathValue("id"))
-	if !ok {
+func (s *Server) serveNamed(w http.ResponseWriter, r *http.Request) {
+	named := s.src.MessagesNamed(r.PathValue("id"))
+	if len(named) == 0 {
 		s.serveNone(w)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	reply(w, l)
+	out := list(w)
+	defer out.end()
+	for _, l := range named {
+		if !out.encode(l) {
+			return
+		}
+	}
 }
 
 // serveNone says that there is no such message, or that it may still come: the recovery has not read all of them.

@@ -46,13 +46,14 @@ func (f *fakeSource) Messages(yield func(relay.Listing) bool) {
 	}
 }
 
-func (f *fakeSource) Message(id string) (relay.Listing, bool) {
+// MessagesNamed has two messages of the queue id "twice".
+func (f *fakeSource) MessagesNamed(id string) (named []relay.Listing) {
 	for i := range f.n {
-		if l := fakeListing(i); l.ID == id || l.QueueID == id {
-			return l, true
+		if l := fakeListing(i); l.ID == id || l.QueueID == id || id == "twice" && i < 2 {
+			named = append(named, l)
 		}
 	}
-	return relay.Listing{}, false
+	return named
 }
 
 func fakeListing(i int) relay.Listing {
