@@ -85,6 +85,10 @@ func (b *Budget) Redeem(reserved int64, a Account, n int64) bool {
 // Room reports whether an account could reserve anything now.
 func (b *Budget) Room(a Account) bool { return b.fits(a, 0) }
 
+// Over reports that more is used than the limit allows, which only Charge can bring about. Whoever charges then keeps as
+// little as will do.
+func (b *Budget) Over() bool { return b.total.Load() > b.limit.Load() }
+
 // Charge notes n bytes that are used already, and Refund that they are free again.
 func (b *Budget) Charge(a Account, n int64) {
 	b.used[a].Add(n)

@@ -43,20 +43,21 @@ func heapSize(n int) int64 {
 
 func textSize(s string) int64 { return heapSize(len(s)) }
 
-// maxReason bounds the reason for which a node waits, in bytes. The receiver chooses its length.
-const maxReason = 512
+// The receiver chooses the length of the reason for which a node waits. These bound it, in bytes; the second when more memory
+// is used than may be.
+const (
+	maxReason   = 512
+	leastReason = 80
+)
 
-// noteReason keeps a copy of at most maxReason bytes of text as the reason for which busy node n waits, and charges it.
+// noteReason keeps a copy of text, cut at the bound, as the reason for which busy node n waits, and charges it.
 func (m *QueueMap) noteReason(n *Node, text string) {
-	if len(text) > maxReason {
-		end := maxReason
-		for end > 0 && !utf8.RuneStart(text[end]) {
-			end--
-		}
-		text = text[:end]
+	most := maxReason
+	if m.budget.Over() {
+		most = leastReason
 	}
-	n.Reason = m.reasons.same(text)
-	m.chargeReason(n, int(textSize(text)))
+	n.Reason = m.reasons.same(Clip(text, most))
+	m.chargeReason(n, int(textSize(n.Reason)))
 }
 
 // forgetReason gives back what the reason of a node that is gone was charged.
@@ -65,6 +66,17 @@ func (m *QueueMap) forgetReason(n *Node) { m.chargeReason(n, 0) }
 func (m *QueueMap) chargeReason(n *Node, size int) {
 	m.budget.Charge(n.Message.account(), int64(size-n.told))
 	n.told = size
+}
+
+// Clip is the beginning of text, most bytes of it or somewhat less, so that no character is cut.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 // reasons remembers the last reasons, so that nodes that wait for equal ones share the text.

@@ -1,6 +1,7 @@
 package bounce
 
 import (
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -40,12 +41,34 @@ type entry struct {
 	Failure
 }
 
-// newEntry copies an event, the lines of its reply included: the event belongs to its sender again after the call.
-func newEntry(e *relay.Event) entry {
+// newEntry copies an event, the lines of its reply included: the event belongs to its sender again after the call. It keeps
+// most bytes of the reply's text.
+func newEntry(e *relay.Event, most int) entry {
+	var lines []string
+	for _, l := range e.Reply.Lines {
+		if len(lines) > 0 && most <= 0 {
+			break
+		}
+		l = strings.Clone(relay.Clip(l, most))
+		lines = append(lines, l)
+		most -= len(l)
+	}
 	return entry{node: e.Node, Failure: Failure{
 		Rcpt: e.Rcpt, Action: actionOf(e.Outcome), Relay: e.Relay, Time: e.Time,
-		Reply: smtp.Reply{Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Lines: append([]string(nil), e.Reply.Lines...)},
+		Reply: smtp.Reply{Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Lines: lines},
 	}}
+}
+
+// entryCost is the bytes that an entry takes beside its text, its part of the notice included.
+const entryCost = 300
+
+// weigh is the bytes that the entry takes in memory.
+func (x *entry) weigh() int64 {
+	n := entryCost
+	for _, l := range x.Reply.Lines {
+		n += 24 + len(l)
+	}
+	return int64(n)
 }
 
 func actionOf(o relay.Outcome) Action {

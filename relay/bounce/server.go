@@ -2,7 +2,9 @@ package bounce
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +19,8 @@ import (
 type Deps struct {
 	// Hostname is the reporting MTA's name.
 	Hostname string
-	// Accept takes a notification: relay.QueueMap.Accept. It must not refuse a notification for want of room in memory: the
-	// message that failed stays in memory until its notification is taken.
+	// Accept takes a notification: relay.QueueMap.Accept. An error that is relay.ErrFull says that the notifications have used
+	// their share of memory, until our MTA takes some of them.
 	Accept func(*relay.Message) error
 	// Emit tells the journal and the listeners of an event. The server calls it from Event too, so it must not block.
 	Emit func(*relay.Event)
@@ -29,7 +31,9 @@ type Deps struct {
 	Pending func(*relay.Message) bool
 	// NewID names the next message.
 	NewID func() relay.ID
-	Log   hclog.Logger
+	// Budget is charged for the failures that are kept. nil: as much memory as there is.
+	Budget *relay.Budget
+	Log    hclog.Logger
 }
 
 // Server is the bounce server: it listens to the events of recipients and sees to it that senders hear of failures.
@@ -39,7 +43,9 @@ type Deps struct {
 // failures of one message and sends one notification for all, as soon as no recipient is pending, and at the latest
 // Config.Delay after the first. A held message counts in the queue map, so the map's limits bound the server too.
 //
-// A notification that is not accepted is tried again, with growing delay, for five days. Then its entries go to the log.
+// While the notifications have used their share of memory, the others wait, each with the message that it is about. A
+// notification that is not accepted for another reason is tried again, with growing delay, for five days. Then its entries go
+// to the log.
 type Server struct {
 	cfg  Config
 	deps Deps
@@ -48,10 +54,21 @@ type Server struct {
 	held    map[noticeKey]*notice // notices that still gather entries
 	order   []*notice             // every notice, by first failure; one that was not accepted goes back to the front
 	sending int                   // notices that a sweep has taken out of order
+
+	crowded atomic.Bool // the queue map had no room for the last notification
 }
 
 // beat is how often Run looks for notices that are due. A timer for each notice would cost more than a look at the list.
 const beat = time.Second
+
+// How many bytes of a receiver's reply are kept for the notification; the second when more memory is used than may be.
+const (
+	mostReply   = 2 << 10
+	leastReply = 80
+)
+
+// batch is how many notifications are given to the queue map before the server looks again whether there is room for more.
+const batch = 1000
 
 // senders is how many notifications are given to the queue map at a time. Each waits for a commit of the journal; together
 // they share one.
@@ -61,6 +78,9 @@ const senders = 8
 func NewServer(cfg Config, deps Deps) *Server {
 	if deps.Log == nil {
 		deps.Log = hclog.NewNullLogger()
+	}
+	if deps.Budget == nil {
+		deps.Budget = relay.NewBudget(0)
 	}
 	return &Server{cfg: cfg, deps: deps, held: make(map[noticeKey]*notice)}
 }
@@ -98,7 +118,11 @@ func (s *Server) failed(e *relay.Event) {
 // noteEvent puts e into the notice of its message, and holds the message if the notice is new.
 func (s *Server) noteEvent(e *relay.Event, k kind) {
 	key := noticeKey{e.Message.ID, k}
-	x := newEntry(e)
+	most := mostReply
+	if s.deps.Budget.Over() {
+		most = leastReply
+	}
+	x := newEntry(e, most)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.held[key]
@@ -109,6 +133,7 @@ func (s *Server) noteEvent(e *relay.Event, k kind) {
 		s.order = append(s.order, n)
 	}
 	n.entries = append(n.entries, x)
+	s.deps.Budget.Charge(relay.AccountMail, x.weigh())
 }
 
 // Held is how many notices wait to be written or accepted.
@@ -144,13 +169,23 @@ func (s *Server) Flush(ctx context.Context) error {
 	return nil
 }
 
-// sweep sends the notices that are due, or all. The first notice that is not accepted ends the sweep: the next would fare
-// no better, and it would cost the queue map work for nothing. Only one sweep runs at a time: Run and Flush never overlap.
+// Crowded reports whether notifications wait because the others have used their share of memory.
+func (s *Server) Crowded() bool { return s.crowded.Load() }
+
+// sweep sends the notices that are due, or all, as long as there is room for them. Only one sweep runs at a time: Run and
+// Flush never overlap.
 func (s *Server) sweep(ctx context.Context, all bool) {
-	due := s.removeDue(time.Now(), all)
-	if len(due) == 0 {
-		return
+	for s.deps.Budget.Room(relay.AccountNotices) {
+		due := s.removeDue(time.Now(), all)
+		if !s.deliverAll(ctx, due) || len(due) < batch {
+			return
+		}
 	}
+}
+
+// deliverAll delivers the notices, and reports whether all are over with. The first notice that is not accepted ends it: the
+// next would fare no better, and it would cost the queue map work for nothing.
+func (s *Server) deliverAll(ctx context.Context, due []*notice) bool {
 	var next atomic.Int64
 	var stop atomic.Bool
 	var wg sync.WaitGroup
@@ -170,10 +205,11 @@ func (s *Server) sweep(ctx context.Context, all bool) {
 	}
 	wg.Wait()
 	s.putBack(due, done)
+	return !slices.Contains(done, false)
 }
 
-// removeDue removes the notices that are due. Nobody adds entries to them from then on: a later failure of the same message
-// opens a new notice.
+// removeDue removes the first notices that are due, a batch of them at most. Nobody adds entries to them from then on: a later
+// failure of the same message opens a new notice.
 func (s *Server) removeDue(now time.Time, all bool) []*notice {
 	s.mu.Lock()
 	order := s.order
@@ -183,7 +219,11 @@ func (s *Server) removeDue(now time.Time, all bool) []*notice {
 	// Pending is not our code and takes locks of the queue map, so it must not run under our lock. Entries may come
 	// meanwhile: they find their notice in held until it is taken out below.
 	var due, kept []*notice
-	for _, n := range order {
+	for i, n := range order {
+		if len(due) == batch {
+			kept = append(kept, order[i:]...)
+			break
+		}
 		if all || n.ripe(now, s.cfg.Delay, s.deps.Pending) {
 			due = append(due, n)
 		} else {
@@ -231,7 +271,13 @@ func (s *Server) deliver(n *notice) bool {
 		s.retire(n, "")
 		return true
 	}
-	if err := s.deps.Accept(msg); err != nil {
+	err = s.deps.Accept(msg)
+	full := errors.Is(err, relay.ErrFull)
+	s.crowded.Store(full)
+	switch {
+	case full:
+		return false // not for its own sake: it is the first when there is room
+	case err != nil:
 		return s.refused(n, err)
 	}
 	s.retire(n, msg.Name())
@@ -270,6 +316,9 @@ func (s *Server) retire(n *notice, report string) {
 		for _, x := range n.entries {
 			s.emitReported(n.message, x, report)
 		}
+	}
+	for i := range n.entries {
+		s.deps.Budget.Refund(relay.AccountMail, n.entries[i].weigh())
 	}
 	s.deps.Release(n.message)
 }
