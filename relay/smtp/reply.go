@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -67,11 +68,20 @@ type raw struct {
 // class is the first digit of the code.
 func (r raw) class() int { return r.code / 100 }
 
-// reply copies r into a Reply of its own memory.
+// maxKept bounds the text of a Reply, which may be kept for days.
+const maxKept = 2 << 10
+
+// reply copies what is kept of r into a Reply of its own memory.
 func (r raw) reply() Reply {
+	r.text = clip(r.text)
+	return r.whole()
+}
+
+// whole copies all that was read of r, for one who needs every line.
+func (r raw) whole() Reply {
 	out := Reply{Code: r.code}
 	text := string(r.text)
-	out.Lines = make([]string, 0, 1+bytes.Count(r.text, []byte{'\n'}))
+	out.Lines = make([]string, 0, 1+strings.Count(text, "\n"))
 	for line := range strings.SplitSeq(text, "\n") {
 		status, rest := splitEnhanced(line, r.class())
 		if out.Enhanced == "" || status != "" {
@@ -80,6 +90,24 @@ func (r raw) reply() Reply {
 		out.Lines = append(out.Lines, rest)
 	}
 	return out
+}
+
+// clip cuts the text of a reply to maxKept bytes. It keeps the last line, which has the code that counts and often the only
+// reason, and of the others as many from the beginning as have room.
+func clip(text []byte) []byte {
+	if len(text) <= maxKept {
+		return text
+	}
+	begin := bytes.LastIndexByte(text, '\n') + 1
+	if begin == 0 {
+		return text[:maxKept]
+	}
+	last := text[begin:min(len(text), begin+maxKept/2)]
+	head := text[:min(begin-1, maxKept-1-len(last))]
+	if end := bytes.LastIndexByte(head, '\n'); end > 0 && len(head) < begin-1 {
+		head = head[:end] // a part of a line would look like a whole one
+	}
+	return slices.Concat(head, []byte{'\n'}, last)
 }
 
 // splitEnhanced cuts an enhanced status code off the front of a reply line. A

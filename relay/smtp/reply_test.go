@@ -80,11 +80,35 @@ func TestReader(t *testing.T) {
 			if err != nil {
 				return
 			}
-			got := r.reply()
+			got := r.whole()
 			if got.Code != tt.want.Code || got.Enhanced != tt.want.Enhanced || !slices.Equal(got.Lines, tt.want.Lines) {
 				t.Errorf("got %+v\nwant %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// What is kept of a reply is bounded, and its last line is among it.
+func TestReplyIsClipped(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("y", n) }
+	for name, text := range map[string]string{
+		"one line":          long(5000),
+		"many short lines":  strings.Repeat("short\n", 900) + "the reason",
+		"a long line first": long(5000) + "\nthe reason",
+		"a long line last":  "first\n" + long(5000),
+		"long lines":        long(2000) + "\n" + long(2000) + "\n" + "the reason",
+		"an empty last":     long(3000) + "\n",
+	} {
+		p := raw{code: 550, text: []byte(text)}.reply()
+		size := len(p.Lines) - 1
+		for _, l := range p.Lines {
+			size += len(l)
+		}
+		last := text[strings.LastIndexByte(text, '\n')+1:]
+		kept := p.Lines[len(p.Lines)-1]
+		if size > maxKept || size < maxKept/3 || !strings.HasPrefix(last, kept) || len(kept) < min(len(last), maxKept/2) {
+			t.Errorf("%s: %d bytes in %d lines, the last %.20q", name, size, len(p.Lines), kept)
+		}
 	}
 }
 

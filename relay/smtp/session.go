@@ -78,7 +78,7 @@ func (s session) hello(c *Conn) *Error {
 	if err := sessionReply(at, r); err != nil {
 		return err
 	}
-	p := r.reply()
+	p := r.whole()
 	c.greeting, _, _ = strings.Cut(p.Lines[0], " ")
 	if at == AtEHLO {
 		c.ext = parseExtensions(p.Lines[1:])
