@@ -241,8 +241,7 @@ func FuzzMessage(f *testing.F) {
 // checkSearch holds the Route that a search makes of any answers to its bounds.
 func checkSearch(t *testing.T, ex exchanger) {
 	cfg := Config{}.withDefaults()
-	s := &searcher{cfg: &cfg, memo: newMemo(&cfg)}
-	s.guard.Store(newGuard(cfg))
+	s := newSearcher(cfg, Table{})
 	f := s.find(t.Context(), "x.test", patience{}, ex)
 	if (f.route.Err == nil) != (f.verdict == good) || (f.route.Err == nil) != (len(f.route.Hosts) > 0) {
 		t.Fatalf("verdict %d: %+v", f.verdict, f.route)

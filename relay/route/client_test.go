@@ -207,7 +207,7 @@ func TestChaseLeftOpen(t *testing.T) {
 	s := dns.Start(t, zone)
 	s.Fault("*.test.", dns.Fault{Kind: dns.Bare})
 	cfg := testConfig(s).withDefaults()
-	x := &search{searcher: &searcher{cfg: &cfg}, ex: newClient([]netip.AddrPort{s.AddrPort()}), patience: patient}
+	x := &search{searcher: newSearcher(cfg, Table{}), cfg: &rules{Config: cfg}, ex: newClient([]netip.AddrPort{s.AddrPort()}), patience: patient}
 	tests := []struct {
 		name string
 		want kind

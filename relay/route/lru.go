@@ -54,6 +54,16 @@ func (l *lru[K, V]) put(key K, value V) {
 	l.front(n)
 }
 
+// resize changes the limit. The keys that have not been used for longest go.
+func (l *lru[K, V]) resize(limit int) {
+	l.limit = limit
+	for len(l.nodes) > limit {
+		n := l.ends.prev
+		n.unlink()
+		delete(l.nodes, n.key)
+	}
+}
+
 // len is how many entries there are.
 func (l *lru[K, V]) len() int { return len(l.nodes) }
 

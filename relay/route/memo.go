@@ -2,13 +2,14 @@ package route
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // memo remembers the answers about MX hosts. Millions of domains share a few
 // thousand hosts: without it each domain would ask for them anew.
 type memo struct {
-	cfg *Config
+	rules *atomic.Pointer[rules]
 
 	mu   sync.Mutex // all lookups share the memo; it is never held during a lookup
 	kept *lru[question, remembered]
@@ -21,8 +22,17 @@ type remembered struct {
 	until  time.Time
 }
 
-func newMemo(cfg *Config) *memo {
-	return &memo{cfg: cfg, kept: newLRU[question, remembered](cfg.Entries)}
+func newMemo(rules *atomic.Pointer[rules]) *memo {
+	m := &memo{rules: rules}
+	m.forget()
+	return m
+}
+
+// forget empties the memo: other name servers, or other rules, may bring other answers.
+func (m *memo) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept = newLRU[question, remembered](m.rules.Load().Entries)
 }
 
 // fresh finds an answer in the first half of its life, its TTL reduced to the time
@@ -43,15 +53,16 @@ func (m *memo) fresh(q question, now time.Time) (answer, bool) {
 // keep remembers an answer that says something about the name, and returns it. In
 // place of a soft answer it returns an older one, if there is one (RFC 8767).
 func (m *memo) keep(q question, a answer, now time.Time) answer {
+	cfg := m.rules.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if a.kind.soft() {
-		if r, ok := m.kept.get(q); ok && now.Before(r.until.Add(m.cfg.MaxStale)) {
-			r.answer.ttl = m.cfg.MinTTL
+		if r, ok := m.kept.get(q); ok && now.Before(r.until.Add(cfg.MaxStale)) {
+			r.answer.ttl = cfg.MinTTL
 			return r.answer
 		}
 		return a
 	}
-	m.kept.put(q, remembered{a, now, now.Add(m.cfg.clamp(a.ttl))})
+	m.kept.put(q, remembered{a, now, now.Add(cfg.clamp(a.ttl))})
 	return a
 }

@@ -9,7 +9,7 @@ import (
 
 func TestMemo(t *testing.T) {
 	cfg := Config{MaxStale: time.Hour}.withDefaults()
-	m := newMemo(&cfg)
+	m := newSearcher(cfg, Table{}).memo
 	q, start := question{"mx.test", dns.TypeA}, time.Unix(1e9, 0)
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	if _, ok := m.fresh(q, start); ok {

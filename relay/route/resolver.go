@@ -23,7 +23,6 @@ const (
 // goroutine and never wait for the network. Domains are given as Domain
 // returns them.
 type Resolver struct {
-	cfg      Config
 	log      hclog.Logger
 	searcher *searcher
 	ex       exchanger
@@ -80,20 +79,50 @@ func newFrom(file string, cfg Config, table Table, log hclog.Logger) (*Resolver,
 // assemble makes a Resolver upon any exchanger.
 func assemble(cfg Config, table Table, log hclog.Logger, ex exchanger) *Resolver {
 	r := &Resolver{
-		cfg:     cfg,
 		log:     log,
 		ex:      ex,
 		cache:   newLRU[string, *record](cfg.Entries),
 		jobs:    make(map[string]*job),
-		backlog: backlog{limit: cfg.Waiting},
-		windows: []*window{{limit: cfg.Parallel}, {slow: true, limit: cfg.Parallel / slowShare}},
+		windows: []*window{{}, {slow: true}},
 	}
-	r.searcher = &searcher{
-		cfg: &r.cfg, table: table, memo: newMemo(&r.cfg),
-	}
-	r.searcher.guard.Store(newGuard(cfg))
+	r.bound(cfg)
+	r.searcher = newSearcher(cfg, table)
 	r.around = &surroundings{r: r}
 	return r
+}
+
+// bound sets the limits; r.mu is held, but for a new Resolver.
+func (r *Resolver) bound(cfg Config) {
+	r.cache.resize(cfg.Entries)
+	r.backlog.limit = cfg.Waiting
+	for _, w := range r.windows {
+		w.limit = cfg.Parallel
+		if w.slow {
+			w.limit /= slowShare
+		}
+		for _, f := range w.line {
+			f.wants = min(f.wants, w.limit) // more would never fit
+		}
+	}
+}
+
+// Reload replaces the configuration and the table. Every Route is found again
+// when it is asked for; one that leads somewhere is used until then. Lookups
+// under way end by the rules that they began with. Its errors are those of New;
+// after the configuration's own, nothing has changed. Name servers and
+// addresses that cannot be read stay as they were.
+func (r *Resolver) Reload(cfg Config, table Table) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	r.searcher.rules.Store(&rules{cfg, table})
+	r.searcher.memo.forget()
+	r.mu.Lock()
+	r.bound(cfg)
+	r.fillWindows()
+	r.mu.Unlock()
+	return r.around.relook()
 }
 
 // Run begins to look names up and returns. The lookups end when ctx does or Stop
@@ -221,20 +250,23 @@ func (r *Resolver) Status() Status {
 // be started; r.mu is held.
 func (r *Resolver) known(domain string) (*Route, bool) {
 	now := time.Now()
-	if rec, ok := r.cache.get(domain); ok {
-		rt, want := rec.at(now)
-		if rec.guard != r.searcher.guard.Load() {
-			rt, want = rec.doubted(rt)
-		}
-		if rt != nil || !rec.instant {
+	rec, ok := r.cache.get(domain)
+	doubted := ok && rec.guard != r.searcher.guard.Load()
+	if ok && !doubted {
+		if rt, want := rec.at(now); rt != nil || !rec.instant {
 			return rt, want
 		}
 	}
 	rt := r.searcher.instant(domain)
-	if rt == nil {
+	switch {
+	case rt != nil:
+	case doubted:
+		rt, _ = rec.at(now)
+		return rec.doubted(rt)
+	default:
 		return nil, true
 	}
-	rt.Expires = now.Add(r.cfg.MaxTTL)
+	rt.Expires = now.Add(r.searcher.rules.Load().MaxTTL)
 	r.cache.put(domain, &record{route: rt, instant: true, guard: r.searcher.guard.Load()})
 	return rt, false
 }

@@ -39,15 +39,30 @@ type finding struct {
 
 // searcher looks domains up. All lookups share it.
 type searcher struct {
-	cfg   *Config
-	table Table
+	rules atomic.Pointer[rules] // replaced by Reload
 	memo  *memo
-	guard atomic.Pointer[guard] // replaced when this host's addresses have changed
+	guard atomic.Pointer[guard] // replaced when this host's addresses have changed, and by Reload
+}
+
+// rules are the configuration with its defaults, and the table.
+type rules struct {
+	Config
+	table Table
+}
+
+// newSearcher makes a searcher on a host of which no address is known yet.
+func newSearcher(cfg Config, table Table) *searcher {
+	s := new(searcher)
+	s.rules.Store(&rules{cfg, table})
+	s.memo = newMemo(&s.rules)
+	s.guard.Store(newGuard(cfg))
+	return s
 }
 
 // search is one domain being looked up.
 type search struct {
 	*searcher
+	cfg      *rules // of the beginning
 	ex       exchanger
 	guard    *guard
 	domain   string
@@ -60,11 +75,15 @@ type search struct {
 
 // find looks a domain up by way of ex. It returns when ctx ends, at the latest.
 func (s *searcher) find(ctx context.Context, domain string, p patience, ex exchanger) finding {
-	x := &search{searcher: s, ex: ex, guard: s.guard.Load(), domain: domain, patience: p, port: s.cfg.Port, ttl: maxTTL}
+	cfg := s.rules.Load()
+	x := &search{searcher: s, cfg: cfg, ex: ex, guard: s.guard.Load(), domain: domain, patience: p, port: cfg.Port, ttl: maxTTL}
 	name, mx := domain, true
-	if h, ok := s.table.find(domain); ok {
+	if h, ok := cfg.table.find(domain); ok {
+		if h.addr.IsValid() { // a reload has made it so while the domain waited
+			return finding{verdict: good, route: h.fixedRoute(domain, cfg.Port), ttl: maxTTL, guard: x.guard}
+		}
 		x.static, name, mx = &h, h.host, h.mx
-		x.port = h.portOr(s.cfg.Port)
+		x.port = h.portOr(cfg.Port)
 	}
 	f := x.run(ctx, name, mx)
 	f.ttl, f.silent, f.guard = x.ttl, x.silent, x.guard
@@ -87,15 +106,12 @@ func (f *finding) operator() {
 // instant is the Route of a domain for which no name server is needed; nil if
 // one is.
 func (s *searcher) instant(domain string) *Route {
-	if h, ok := s.table.find(domain); ok {
+	cfg := s.rules.Load()
+	if h, ok := cfg.table.find(domain); ok {
 		if !h.addr.IsValid() {
 			return nil
 		}
-		port := h.portOr(s.cfg.Port)
-		return &Route{
-			Domain: domain, Site: h.site(port), Port: port, Static: true,
-			Hosts: []Host{{Name: h.addr.String(), Addrs: addrList(h.addr)}},
-		}
+		return h.fixedRoute(domain, cfg.Port)
 	}
 	if strings.HasPrefix(domain, "[") {
 		return s.literal(domain)
@@ -106,13 +122,22 @@ func (s *searcher) instant(domain string) *Route {
 	return nil
 }
 
+// fixedRoute is the Route to a hop that is an address.
+func (h hop) fixedRoute(domain string, port uint16) *Route {
+	port = h.portOr(port)
+	return &Route{
+		Domain: domain, Site: h.site(port), Port: port, Static: true,
+		Hosts: []Host{{Name: h.addr.String(), Addrs: addrList(h.addr)}},
+	}
+}
+
 // literal is the Route of an address literal.
 func (s *searcher) literal(domain string) *Route {
-	guard := s.guard.Load()
+	guard, cfg := s.guard.Load(), s.rules.Load()
 	a, err := parseLiteral(domain)
 	a = a.Unmap()
 	switch {
-	case err != nil || !s.cfg.Literals:
+	case err != nil || !cfg.Literals:
 		return failed(domain, permanent(550, "5.1.2", "mail to an address in place of a domain, "+domain+", is not delivered"))
 	case guard.isSelf("", addrList(a)):
 		return failed(domain, ourselves("4.4.6", domain+" is an address of this host"))
@@ -122,7 +147,7 @@ func (s *searcher) literal(domain string) *Route {
 		return failed(domain, ourselves("4.4.6", domain+" is an address of the local network"))
 	}
 	return &Route{
-		Domain: domain, Site: domain, Port: s.cfg.Port,
+		Domain: domain, Site: domain, Port: cfg.Port,
 		Hosts: []Host{{Name: domain, Addrs: addrList(a)}},
 	}
 }

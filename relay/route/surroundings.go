@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -15,13 +16,17 @@ const lookEvery = time.Minute
 
 // surroundings is what the resolver reads of the machine it runs on: the name
 // servers of resolv.conf, when the configuration names none, and this host's
-// addresses. Only New and the goroutine of watch touch it.
+// addresses.
 type surroundings struct {
-	r       *Resolver
-	client  *client // nil in tests without name servers
-	file    string
+	r      *Resolver
+	client *client // nil in tests without name servers
+	file   string
+
+	mu      sync.Mutex // held while looking: New, Reload and the goroutine of watch look
 	servers []netip.AddrPort
-	trouble string // the last error, which is logged once
+	local   []netip.Addr // this host's addresses
+
+	trouble string // the last error, which is logged once; of the goroutine of watch
 }
 
 // watch looks around each minute, until ctx is done. It reads a file and asks
@@ -40,7 +45,7 @@ func (s *surroundings) watch(ctx context.Context) {
 }
 
 // logTrouble logs an error when it comes and when it goes. What was known before
-// stays in force.
+// stays in force. The goroutine of watch calls it.
 func (s *surroundings) logTrouble(err error) {
 	text := ""
 	if err != nil {
@@ -58,7 +63,16 @@ func (s *surroundings) logTrouble(err error) {
 
 // look reads everything and takes over what has changed.
 func (s *surroundings) look() error {
-	return errors.Join(s.lookForServers(), s.lookAtAddresses())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.lookForServers(), s.lookAtAddresses(false))
+}
+
+// relook is look after the configuration has changed: every answer is judged anew.
+func (s *surroundings) relook() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.lookForServers(), s.lookAtAddresses(true))
 }
 
 // lookForServers takes over the name servers.
@@ -66,7 +80,7 @@ func (s *surroundings) lookForServers() error {
 	if s.client == nil {
 		return nil
 	}
-	now, err := s.r.cfg.servers(s.file)
+	now, err := s.r.searcher.rules.Load().servers(s.file)
 	if err != nil || slices.Equal(now, s.servers) {
 		return err
 	}
@@ -80,22 +94,22 @@ func (s *surroundings) lookForServers() error {
 
 // lookAtAddresses takes over this host's addresses. Answers judged by the old
 // ones are then looked up again when they are asked for.
-func (s *surroundings) lookAtAddresses() error {
-	if s.r.cfg.Local == nil {
-		return nil
-	}
-	local, err := s.r.cfg.Local()
-	if err != nil {
-		return err
+func (s *surroundings) lookAtAddresses(anew bool) (err error) {
+	cfg, local := s.r.searcher.rules.Load().Config, s.local
+	if cfg.Local != nil {
+		if local, err = cfg.Local(); err != nil {
+			local = s.local
+		}
 	}
 	guard := &s.r.searcher.guard
-	now, before := newGuard(s.r.cfg, local...), guard.Load()
-	if now.sameAs(before) {
-		return nil
+	now, before := newGuard(cfg, local...), guard.Load()
+	if !anew && (err != nil || now.sameAs(before)) {
+		return err
 	}
+	s.local = local
 	guard.Store(now)
-	if len(before.own) > 0 {
+	if len(before.own) > 0 && !anew {
 		s.r.log.Info("this host's addresses have changed; routes are looked up again", "addresses", local)
 	}
-	return nil
+	return err
 }

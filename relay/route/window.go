@@ -44,7 +44,7 @@ type flight struct {
 
 // exchange implements exchanger.
 func (f *flight) exchange(ctx context.Context, qs []question, p patience) []answer {
-	if !f.reserve(min(len(qs), f.w.limit)) {
+	if !f.reserve(len(qs)) {
 		return newBatch(qs).answers
 	}
 	defer f.endTurn()
@@ -55,6 +55,7 @@ func (f *flight) exchange(ctx context.Context, qs []question, p patience) []answ
 // end.
 func (f *flight) reserve(n int) bool {
 	f.r.mu.Lock()
+	n = min(n, f.w.limit)
 	if f.asks < n { // launch gave a new flight room for one
 		f.w.vacate(f)
 		f.wants, f.room = n, make(chan struct{})

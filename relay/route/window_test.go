@@ -28,8 +28,8 @@ func TestLivingNameBehindDeadOnes(t *testing.T) {
 				if took > soonest {
 					t.Errorf("took %v", took)
 				}
-				if most := r.cfg.Parallel + r.cfg.Parallel/slowShare; w.peak() > most {
-					t.Errorf("%d questions at a time, more than %d", w.peak(), most)
+				if n := r.searcher.rules.Load().Parallel; w.peak() > n+n/slowShare {
+					t.Errorf("%d questions at a time, more than %d", w.peak(), n+n/slowShare)
 				}
 			})
 		})

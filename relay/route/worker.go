@@ -39,10 +39,11 @@ func (r *Resolver) survive(f *flight) (found finding) {
 
 // patience is how long a job may take; r.mu is held.
 func (r *Resolver) patience(j *job) patience {
+	cfg := r.searcher.rules.Load()
 	if j.lane != slow {
-		return patience{total: r.cfg.Quick, try: r.cfg.Quick, tries: 2}
+		return patience{total: cfg.Quick, try: cfg.Quick, tries: 2}
 	}
-	p := patience{total: 2 * r.cfg.Timeout, try: r.cfg.Timeout, tries: 3}
+	p := patience{total: 2 * cfg.Timeout, try: cfg.Timeout, tries: 3}
 	if rec, ok := r.cache.get(j.domain); ok {
 		p.first = rec.denied // another server has to deny the name as well
 	}
@@ -105,7 +106,7 @@ func (r *Resolver) book(f *flight, found finding) (rt *Route, turned bool) {
 	}
 	before := r.health.ok()
 	r.health.book(found.verdict, &old)
-	k := keeper{cfg: &r.cfg, now: time.Now(), healthy: r.health.ok()}
+	k := keeper{cfg: &r.searcher.rules.Load().Config, now: time.Now(), healthy: r.health.ok()}
 	rec := k.update(old, found)
 	rec.guard = found.guard
 	r.cache.put(domain, &rec)
