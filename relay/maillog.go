@@ -34,7 +34,7 @@ type MailLogConfig struct {
 //   - An expired recipient has its own line, "status=expired", beside qmgr's line for the message, which is the one that
 //     Postfix writes. As with Postfix, pflogsumm does not count it as bounced and postfix_exporter counts it as expired.
 type MailLog struct {
-	cfg        MailLogConfig
+	cfg        MailLogConfig // Name and Prefix are guarded by mu
 	wake       chan struct{} // the buffer is half full
 	suppressed atomic.Int64  // lines not written since start
 
@@ -97,10 +97,17 @@ func (l *MailLog) Run(ctx context.Context) {
 func (l *MailLog) Flush() error {
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
+	return l.flush(func() {})
+}
+
+// flush is Flush for a caller that holds writeMu. change runs between the last line that is written and the next one that is
+// composed.
+func (l *MailLog) flush(change func()) error {
 	l.mu.Lock()
 	confessed := l.confess()
 	full := l.buf
 	l.buf = l.spare[:0]
+	change()
 	l.mu.Unlock()
 	l.spare = full
 	missed, err := l.write(full)
@@ -116,6 +123,19 @@ func (l *MailLog) SetWriter(w io.Writer) {
 	l.Flush()
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
+	l.out, l.torn = w, false
+}
+
+// Redirect makes all later lines go to w and begin in another way. The lines before them go to the old writer, which may be
+// closed when Redirect returns. nil discards the lines.
+func (l *MailLog) Redirect(w io.Writer, name string, prefix bool) {
+	if w == nil {
+		w = io.Discard
+	}
+	l.writeMu.Lock()
+	defer l.writeMu.Unlock()
+	// Lines that the old writer does not take are counted, and the new one gets the line that says so.
+	l.flush(func() { l.cfg.Name, l.cfg.Prefix = name, prefix })
 	l.out, l.torn = w, false
 }
 

@@ -291,6 +291,26 @@ func TestMailLogWriteError(t *testing.T) {
 	}
 }
 
+// TestMailLogRedirect: lines composed before go to the old writer as they are, later ones to the new writer in the new form.
+func TestMailLogRedirect(t *testing.T) {
+	var before, after bytes.Buffer
+	l := NewMailLog(MailLogConfig{Writer: &before, Hostname: "mx.example.org", Prefix: true, PID: 7})
+	e := &Event{Kind: EventRemoved, Time: time.Now(), Message: &Message{ID: 1}}
+	l.Event(e)
+	l.Redirect(&after, "mail", false)
+	l.Event(e)
+	l.Flush()
+	l.Redirect(nil, "mail", false)
+	l.Event(e)
+	l.Flush()
+	if got := before.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, " mx.example.org postfix/millrace/qmgr[7]: ") {
+		t.Errorf("before: %q", got)
+	}
+	if got := after.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "mail/qmgr[7]: ") {
+		t.Errorf("after: %q", got)
+	}
+}
+
 func TestMailLogSetWriter(t *testing.T) {
 	var before, after bytes.Buffer
 	l := NewMailLog(MailLogConfig{Writer: &before})

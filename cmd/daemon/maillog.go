@@ -15,35 +15,67 @@ import (
 // has no file code.
 type mailLog struct {
 	*relay.MailLog
-	path string // of the file; "" if the destination is no file
 
-	mu  sync.Mutex // held by Reopen and Close, which must not close the same file twice
-	out io.Closer  // nil for the standard error, which is not ours to close
+	mu sync.Mutex // held by all that replace or close the destination: none may be closed twice
+	to destination
 }
 
-// openMailLog opens the destination that log.mail names: "stderr", "syslog", "off", or a file.
+// destination is where the mail log goes.
+type destination struct {
+	writer io.Writer // nil: nowhere
+	closer io.Closer // nil for the standard error, which is not ours to close
+	path   string    // of the file; "" if it is no file
+	prefix bool      // each line begins with syslog's time and host, which nobody adds
+}
+
+// openMailLog opens the destination that log.mail names.
 func openMailLog(cfg *config.Config) (*mailLog, error) {
-	l := &mailLog{}
-	mc := relay.MailLogConfig{Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid()}
-	switch cfg.Log.Mail {
+	to, err := openDestination(cfg.Log.Mail)
+	if err != nil {
+		return nil, err
+	}
+	return &mailLog{to: to, MailLog: relay.NewMailLog(relay.MailLogConfig{
+		Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid(), Writer: to.writer, Prefix: to.prefix,
+	})}, nil
+}
+
+// openDestination opens "stderr", "syslog", "off", or a file.
+func openDestination(name string) (destination, error) {
+	switch name {
 	case "off":
+		return destination{}, nil
 	case "stderr":
-		mc.Writer, mc.Prefix = os.Stderr, true
+		return destination{writer: os.Stderr, prefix: true}, nil
 	case "syslog":
 		s, err := dialSyslog("/dev/log")
 		if err != nil {
-			return nil, err
+			return destination{}, err
 		}
-		mc.Writer, l.out = s, s
-	default:
-		f, err := appendTo(cfg.Log.Mail)
-		if err != nil {
-			return nil, err
-		}
-		mc.Writer, mc.Prefix, l.out, l.path = f, true, f, cfg.Log.Mail
+		return destination{writer: s, closer: s}, nil
 	}
-	l.MailLog = relay.NewMailLog(mc)
-	return l, nil
+	f, err := appendTo(name)
+	if err != nil {
+		return destination{}, err
+	}
+	return destination{writer: f, closer: f, path: name, prefix: true}, nil
+}
+
+// shut closes the destination, if it is ours.
+func (d destination) shut() error {
+	if d.closer == nil {
+		return nil
+	}
+	return d.closer.Close()
+}
+
+// redirect makes all later lines go to another destination, under the given name.
+func (l *mailLog) redirect(to destination, name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Redirect(to.writer, name, to.prefix)
+	old := l.to
+	l.to = to
+	return old.shut()
 }
 
 // appendTo opens the file without reading or shortening it: another program may append to it at the same time. The mode
@@ -59,29 +91,26 @@ func appendTo(path string) (*os.File, error) {
 // Reopen opens the file anew, after log rotation renamed it. The old file stays in use until the new one is open, so that
 // no line is lost when it cannot be opened. Without a file there is nothing to do.
 func (l *mailLog) Reopen() error {
-	if l.path == "" {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.to.path == "" {
 		return nil
 	}
-	f, err := appendTo(l.path)
+	f, err := appendTo(l.to.path)
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.SetWriter(f)
-	old := l.out
-	l.out = f
-	return old.Close()
+	old := l.to
+	l.to.writer, l.to.closer = f, f
+	return old.shut()
 }
 
 // Close writes the lines still in the buffer and closes the destination.
 func (l *mailLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err := l.Flush()
-	if l.out != nil {
-		err = errors.Join(err, l.out.Close())
-		l.out = nil
-	}
+	err := errors.Join(l.Flush(), l.to.shut())
+	l.to = destination{}
 	return err
 }
