@@ -14,7 +14,7 @@ import (
 type MailLogConfig struct {
 	Writer   io.Writer     // where the lines go; nil discards them until SetWriter
 	Hostname string        // the host in the prefix
-	Name     string        // syslog name; "postfix/millrace" when empty, which pflogsumm reads without flags
+	Name     string        // syslog name; "postfix" when empty: the tools for Postfix's log know no other without being told
 	PID      int           // process id in the tag
 	Prefix   bool          // begin lines with syslog's time and host; not wanted where the receiver adds its own
 	Interval time.Duration // longest time a line stays in memory; a second when 0
@@ -22,7 +22,7 @@ type MailLogConfig struct {
 }
 
 // MailLog writes what happens to messages in the words, the tags and the field order of Postfix's mail log, so that
-// the tools for it (pflogsumm, postfix_exporter, grep) read ours too. There is one method per kind of event.
+// the tools for it (pflogsumm, mailgraph, postfix_exporter, logwatch, grep) read ours too. There is one method per kind of event.
 //
 // Event only appends to a buffer in memory; Run writes. A writer that cannot follow costs lines, never time: they are
 // counted, and the log says how many are missing.
@@ -31,8 +31,10 @@ type MailLogConfig struct {
 //   - Mail given to our own MTA (a bounce, or a message handed back) is "status=sent (forwarded as QID ...)", as local(8)
 //     says it of mail that goes on under another queue id. pflogsumm then counts it as forwarded; the MTA's own line for
 //     QID is the delivery, and nothing is counted twice.
-//   - An expired recipient has its own line, "status=expired", beside qmgr's line for the message, which is the one that
-//     Postfix writes. As with Postfix, pflogsumm does not count it as bounced and postfix_exporter counts it as expired.
+//   - A message taken has a line of a service of its own, "milter". It is qmgr's line with the rule and the client, and ends
+//     in "(taken)": what does not begin like a line of Postfix, logwatch lists as unmatched.
+//   - An expired recipient is "status=deferred (expired: ...)" beside qmgr's line for the message, as in Postfix, whose last
+//     attempt is a deferral too. pflogsumm does not count it as bounced and postfix_exporter counts it as expired.
 type MailLog struct {
 	cfg        MailLogConfig // Name and Prefix are guarded by mu
 	wake       chan struct{} // the buffer is half full
@@ -61,7 +63,7 @@ const (
 // NewMailLog returns a mail log that writes nothing until Run or Flush.
 func NewMailLog(cfg MailLogConfig) *MailLog {
 	if cfg.Name == "" {
-		cfg.Name = "postfix/millrace"
+		cfg.Name = "postfix"
 	}
 	if cfg.Interval <= 0 {
 		cfg.Interval = time.Second
@@ -224,12 +226,12 @@ func (l *MailLog) taken(e *Event) {
 	m := e.Message
 	if m.Class != ClassInject {
 		l.startLine("milter", e)
-		l.text("taken ")
 		l.size(m)
 		l.text(", rule=")
 		l.field(m.Rule)
 		l.text(", client=")
 		l.field(m.Client)
+		l.text(" (taken)")
 		l.endLine()
 	}
 	l.active(e)

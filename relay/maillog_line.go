@@ -18,7 +18,7 @@ func (l *MailLog) startLine(service string, e *Event) {
 	l.text(": ")
 }
 
-// prefix starts a line: "Nov 23 17:32:53 host postfix/millrace/smtp[812]: ".
+// prefix starts a line: "Nov 23 17:32:53 host postfix/smtp[812]: ".
 func (l *MailLog) prefix(service string, t time.Time) {
 	l.start = len(l.buf)
 	if l.cfg.Prefix {
@@ -109,6 +109,10 @@ func (l *MailLog) status(e *Event) {
 		l.forwarded(e.Reply, ", handed back to the MTA: ")
 	case e.Outcome == Sent && e.injected():
 		l.forwarded(e.Reply, ": ")
+	case e.Outcome == Expired:
+		l.text("deferred (expired: ")
+		l.said(e)
+		l.reply(e.Reply)
 	default:
 		l.text(e.Outcome.String())
 		l.text(" (")

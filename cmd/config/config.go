@@ -70,7 +70,7 @@ func DefaultConfig() *Config {
 		SMTP:     smtp.DefaultConfig(),
 		Snapshot: snapshot.DefaultConfig(),
 		Control:  console.DefaultConfig(),
-		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix/millrace"},
+		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix"},
 	}
 }
 

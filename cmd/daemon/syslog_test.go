@@ -20,13 +20,13 @@ func TestSyslogSendsOneDatagramPerLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	in := "postfix/millrace/smtp[1]: A: to=<a@x>\npostfix/millrace/qmgr[1]: A: removed\n"
+	in := "postfix/smtp[1]: A: to=<a@x>\npostfix/qmgr[1]: A: removed\n"
 	if n, err := s.Write([]byte(in)); n != len(in) || err != nil {
 		t.Fatalf("Write = %d, %v", n, err)
 	}
 	for _, want := range []string{
-		`^<22>[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d postfix/millrace/smtp\[1\]: A: to=<a@x>$`,
-		`^<22>.{15} postfix/millrace/qmgr\[1\]: A: removed$`,
+		`^<22>[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d postfix/smtp\[1\]: A: to=<a@x>$`,
+		`^<22>.{15} postfix/qmgr\[1\]: A: removed$`,
 	} {
 		buf := make([]byte, 500)
 		n, err := ln.Read(buf)

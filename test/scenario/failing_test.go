@@ -82,7 +82,7 @@ func checkMailLog(t *testing.T, s *Scene) {
 		}
 	}
 	all := strings.Join(life, "")
-	for _, want := range []string{"taken from=<news+1@sender.test>", "(queue active)", "to=<good@far.test>", "status=sent (250", "to=<bad1@far.test>", "dsn=5.1.1, status=bounced", "non-delivery notification", "removed"} {
+	for _, want := range []string{"from=<news+1@sender.test>, size=", "(taken)", "(queue active)", "to=<good@far.test>", "status=sent (250", "to=<bad1@far.test>", "dsn=5.1.1, status=bounced", "non-delivery notification", "removed"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the life of %s lacks %q:\n%s", id[1], want, all)
 		}
