@@ -142,9 +142,10 @@ func (d *Daemon) Start() error {
 	if err := d.agent.NameDoubts(d.mail.Flush); err != nil {
 		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
 	}
-	d.run.Go(func() { d.nameEvery(ctx) })   // ends with ctx
-	d.run.Go(func() { d.pool.Run(ctx) })    // ends with ctx
-	d.run.Go(func() { d.handler.Run(ctx) }) // ends with ctx
+	d.run.Go(func() { d.nameEvery(ctx) })                // ends with ctx
+	d.run.Go(func() { d.watchInject(ctx, injectAgain) }) // ends with ctx, or when bounce.inject answers
+	d.run.Go(func() { d.pool.Run(ctx) })                 // ends with ctx
+	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.queues.Open()
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
 	return nil

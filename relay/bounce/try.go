@@ -1,0 +1,42 @@
+package bounce
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// Try opens a session at Inject as a delivery does, with connect, greeting and EHLO, and ends it without a message. The
+// error names Inject and says what happened there. ctx bounds all of it.
+//
+// A name without brackets stands for the hosts to which its MX records lead. Try does not follow them and returns nil:
+// the name servers decide about such a next hop, each time anew.
+func (c Config) Try(ctx context.Context, wire smtp.Config) error {
+	host, _, err := net.SplitHostPort(c.Inject)
+	if err != nil || !strings.HasPrefix(c.Inject, "[") {
+		return nil // Validate has judged the form
+	}
+	wire.TLS = smtp.TLSNone // a handshake would say nothing more: a delivery goes on in clear without it
+	conn, err := c.connect(ctx, host, &wire)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Inject, err)
+	}
+	conn.Quit()
+	return nil
+}
+
+func (c Config) connect(ctx context.Context, host string, wire *smtp.Config) (*smtp.Conn, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", c.Inject)
+	if err != nil {
+		return nil, err
+	}
+	peer := smtp.Addr{Host: host}
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		peer.AddrPort = tcp.AddrPort()
+	}
+	return smtp.NewConn(ctx, nc, peer, wire)
+}
