@@ -16,7 +16,7 @@ import (
 func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *failure) {
 	r := s.current()
 	if r.Err != nil {
-		return nil, &failure{reply: routeReply(r.Err)}
+		return nil, &failure{reply: routeReply(r.Err), ours: r.Err.Cause == route.Shortage}
 	}
 	plan, cfg := s.patience(r)
 	last := &failure{reply: smtp.Reply{Enhanced: "4.4.1", Lines: []string{"no host of " + s.Key + " can be tried now"}}}
@@ -50,7 +50,7 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 			last.ourselves = true // the hosts left are no better, and so no way out
 			return nil, last
 		case short(err):
-			s.m.machine.noteShortage(time.Now(), err)
+			s.m.machine.noteShortage(time.Now(), happened(err))
 			last.ours = true
 			return nil, last
 		case familyless(err, addr.AddrPort.Addr()):

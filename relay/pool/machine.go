@@ -66,7 +66,7 @@ func isAny(err error, targets []error) bool {
 
 // noteShortage makes everybody wait. Failures within the wait come from agents that had begun before, and count once; but the
 // failure of the agent that went ahead makes the next wait longer.
-func (m *machine) noteShortage(now time.Time, err error) {
+func (m *machine) noteShortage(now time.Time, why string) {
 	m.mu.Lock()
 	if now.Before(m.until) && m.failures > 0 && !m.probing {
 		m.mu.Unlock()
@@ -75,9 +75,9 @@ func (m *machine) noteShortage(now time.Time, err error) {
 	wait := min(shortageFirst<<min(m.failures, 10), shortageMost)
 	m.failures++
 	m.probing = false
-	m.until, m.why = now.Add(wait), happened(err)
+	m.until, m.why = now.Add(wait), why
 	m.mu.Unlock()
-	m.log.Warn("this machine cannot connect: no mail is sent for a while", "wait", wait, "error", happened(err))
+	m.log.Warn("this machine cannot connect: no mail is sent for a while", "wait", wait, "error", why)
 }
 
 // noteFamily leaves the family of a out of every plan for a while.

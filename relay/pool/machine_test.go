@@ -125,8 +125,8 @@ func TestShortageGrows(t *testing.T) {
 	m := machine{log: hclog.NewNullLogger()}
 	now := time.Unix(1_700_000_000, 0)
 	for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		m.noteShortage(now, syscall.ENFILE) // but for the first, of the one that went ahead, at once
-		m.noteShortage(now, syscall.ENFILE) // of an agent that had begun before
+		m.noteShortage(now, "no files") // but for the first, of the one that went ahead, at once
+		m.noteShortage(now, "no files") // of an agent that had begun before
 		if r := m.waits(); r.Until.Sub(now) != want*time.Second {
 			t.Errorf("shortage %d holds up for %s, want %s", i+1, r.Until.Sub(now), want*time.Second)
 		}
@@ -185,5 +185,59 @@ func TestOneRefusalOfManyNodesCountsOnce(t *testing.T) {
 	w.drained()
 	if w.sink.Count() != len(rcpts) {
 		t.Errorf("%d of %d arrived", w.sink.Count(), len(rcpts))
+	}
+}
+
+// unaskable is a router that has no sockets while lacking is set.
+type unaskable struct {
+	*world
+	lacking *atomic.Bool
+	asked   *atomic.Int64
+}
+
+// Lookup implements Router.
+func (u unaskable) Lookup(domain string) *route.Route {
+	if u.lacking.Load() {
+		return nil
+	}
+	return u.world.Lookup(domain)
+}
+
+// Await implements Router.
+func (u unaskable) Await(domain string, known func(*route.Route)) {
+	u.asked.Add(1)
+	if u.lacking.Load() {
+		known(unasked(domain))
+		return
+	}
+	known(u.world.Lookup(domain))
+}
+
+// TestShortageOfDNSDoesNotSpin: while no name server can be asked for want of descriptors, lookups are as rare as connections,
+// and nobody is charged.
+func TestShortageOfDNSDoesNotSpin(t *testing.T) {
+	var lacking atomic.Bool
+	var asked atomic.Int64
+	lacking.Store(true)
+	w := newWorldWith(t, quick(), time.Hour, 20, func(w *world) Router { return unaskable{w, &lacking, &asked} })
+	for i := range 20 {
+		d := fmt.Sprintf("d%d", i)
+		w.listen(d, sink.Character{})
+		w.send("a@" + d)
+	}
+	time.Sleep(2500 * time.Millisecond)
+	if n := asked.Load(); n > 5 {
+		t.Errorf("%d lookups in 2.5 s", n)
+	}
+	w.eventually("every queue says why it waits, and until when", func() bool {
+		return !slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool { return q.Kind != relay.ReasonMachine || q.Next == 0 })
+	})
+	if n := len(w.happened()); n > 0 {
+		t.Errorf("%d were charged", n)
+	}
+	lacking.Store(false)
+	w.drained()
+	if w.sink.Count() != 20 {
+		t.Errorf("%d of 20 arrived", w.sink.Count())
 	}
 }

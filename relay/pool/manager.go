@@ -169,6 +169,8 @@ func (m *Manager) noteFault(who string, fault any) {
 func (m *Manager) carry(q *relay.Queue) {
 	r := m.router.Lookup(m.destination(q.Key))
 	switch {
+	case r == nil && !m.machine.goAhead(time.Now()):
+		m.site(unasked(m.destination(q.Key))).hold(q)
 	case r == nil:
 		m.await(q)
 	case leadsBack(q, r):
@@ -193,8 +195,17 @@ func (m *Manager) await(q *relay.Queue) {
 	if !q.Claim(relay.WaitFor(relay.ReasonDNS, q.Domain, "DNS lookup under way", time.Time{})) {
 		return
 	}
+	ahead := m.machine.waits().Waits() // it went ahead in a shortage, see carry
 	m.router.Await(m.destination(q.Key), func(r *route.Route) {
 		q.Unclaim()
+		switch lacks := r.Err != nil && r.Err.Cause == route.Shortage; {
+		case lacks:
+			m.machine.noteShortage(time.Now(), r.Err.Text)
+			m.site(r).hold(q)
+			return
+		case ahead:
+			m.machine.noteConnected()
+		}
 		if r.Err != nil && !r.Err.Permanent && !leadsBack(q, r) {
 			// The failure may be of the moment and not be kept: without a pause we would ask again at once.
 			s := m.site(r)
@@ -204,6 +215,11 @@ func (m *Manager) await(q *relay.Queue) {
 		}
 		m.handler.Ready(q)
 	})
+}
+
+// unasked is the route of a domain for which no name server can be asked, because this machine lacks what a socket needs.
+func unasked(domain string) *route.Route {
+	return &route.Route{Domain: domain, Err: &route.Error{Code: 451, Enhanced: "4.4.3", Text: "no name server can be asked now", Cause: route.Shortage}}
 }
 
 // launch starts work in a goroutine of its own, with a token of the given kind. work returns the token that it holds at its

@@ -27,6 +27,7 @@ const (
 	silent  kind = iota // nobody answered in time
 	failing             // an answer that is no answer: SERVFAIL, REFUSED, a referral
 	broken              // the data cannot be used: a CNAME loop
+	unasked             // this machine could not ask: it lacks descriptors or memory
 	alias               // a CNAME without its target's records; answer.next must be asked for
 	noName              // NXDOMAIN
 	noData              // the name has no records of that type
@@ -34,7 +35,7 @@ const (
 )
 
 // soft reports whether the answer says nothing about the name.
-func (k kind) soft() bool { return k <= broken }
+func (k kind) soft() bool { return k <= unasked }
 
 // answer is DNS's answer to one question, bounded in size: a name server that anybody can own fills the cache.
 type answer struct {

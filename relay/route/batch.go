@@ -210,12 +210,26 @@ func (b *batch) give(err error) {
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		return
 	}
+	k := failing
+	if short(err) {
+		k = unasked
+	}
 	for i := range b.state {
 		if b.state[i] == asking {
 			b.state[i] = useless
-			b.answers[i] = answer{kind: failing, why: networkText(err), of: b.qs[i], from: b.server}
+			b.answers[i] = answer{kind: k, why: networkText(err), of: b.qs[i], from: b.server}
 		}
 	}
+}
+
+// short reports whether err is for want of something that every socket needs.
+func short(err error) bool {
+	for _, want := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, want) {
+			return true
+		}
+	}
+	return false
 }
 
 // networkText is an error of the socket in the words of the system.

@@ -152,7 +152,7 @@ func (x *search) none(list, kept []candidate) finding {
 	for _, c := range kept {
 		switch {
 		case c.unknown == nil:
-		case looped:
+		case looped && c.unknown.kind != unasked:
 			return x.fail(outage, ourselves("4.4.4", "a mail host of "+x.domain+" better than this one cannot be found now: "+x.unanswered(*c.unknown)))
 		default:
 			return x.soft(*c.unknown)

@@ -8,7 +8,7 @@ const (
 // health tells an outage of our own resolver from domains that are broken. It
 // counts a failing name once, not at each retry: else a list full of dead
 // domains, retried while the living are in the cache, would look like an
-// outage.
+// outage. A lookup that this machine could not make says nothing about DNS.
 type health struct {
 	window [recent]bool // true: failed
 	next   int
@@ -20,6 +20,9 @@ type health struct {
 // domain with a Route that suddenly does not exist is as suspicious as no answer:
 // resolvers in trouble have been seen to deny everything.
 func (h *health) book(v verdict, old *record) {
+	if v == lacking {
+		return
+	}
 	bad := v == outage || v == missing && old.good != nil
 	if bad && old.failures > 0 {
 		return

@@ -57,7 +57,8 @@ type Error struct {
 	Enhanced string
 	// Text is for people.
 	Text string
-	// Cause says whether our own MTA has to decide instead.
+	// Cause says whether our own MTA has to decide instead, or this machine is
+	// at fault.
 	Cause Cause
 }
 
@@ -72,6 +73,9 @@ const (
 	// it may be the domain's mailbox host, its backup, or have a transport for it.
 	// So the mail neither bounces nor waits: the MTA gets it back.
 	Ourselves
+	// Shortage: this machine lacks something that every socket needs, so that no
+	// name server could be asked. Nothing is known about the domain.
+	Shortage
 )
 
 // Error gives the code and the text, as in an SMTP reply.

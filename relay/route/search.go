@@ -22,6 +22,7 @@ const (
 	good    verdict = iota // a Route with hosts
 	outage                 // the name servers do not answer, or fail
 	unclear                // temporary, but DNS itself works: a CNAME loop
+	lacking                // this machine could not ask
 	missing                // the domain does not exist
 	refused                // certain: the domain takes no mail, or none of ours, or leads to ourselves
 )
@@ -240,11 +241,14 @@ func (x *search) fail(v verdict, err *Error) finding {
 
 // soft ends the search because of an answer that says nothing about the name.
 func (x *search) soft(a answer) finding {
-	v := outage
-	if a.kind == broken {
+	v, err := outage, temporary("4.4.3", x.unanswered(a))
+	switch a.kind {
+	case broken:
 		v = unclear
+	case unasked:
+		v, err = lacking, &Error{Code: 451, Enhanced: "4.3.0", Text: "no name server can be asked: " + a.why, Cause: Shortage}
 	}
-	return x.fail(v, temporary("4.4.3", x.unanswered(a)))
+	return x.fail(v, err)
 }
 
 // unanswered says what was asked, of whom, and what happened, and what it has to

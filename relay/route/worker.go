@@ -94,8 +94,9 @@ func (r *Resolver) conclude(f *flight, found finding) {
 	f.job.tell(rt)
 }
 
-// book puts a finding into the cache and the counters. turned says that the
-// resolver has become healthy, or stopped being so.
+// book puts a finding into the cache and the counters; the cache keeps no
+// error of a lookup that this machine could not make. turned says that the resolver has
+// become healthy, or stopped being so.
 func (r *Resolver) book(f *flight, found finding) (rt *Route, turned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,10 +109,12 @@ func (r *Resolver) book(f *flight, found finding) (rt *Route, turned bool) {
 	r.health.book(found.verdict, &old)
 	k := keeper{cfg: &r.searcher.rules.Load().Config, now: time.Now(), healthy: r.health.ok()}
 	rec := k.update(old, found)
-	rec.guard = found.guard
-	r.cache.put(domain, &rec)
+	if found.verdict != lacking || rec.route.Err == nil {
+		rec.guard = found.guard
+		r.cache.put(domain, &rec)
+	}
 	r.status.Lookups++
-	if found.verdict == outage || found.verdict == unclear {
+	if found.verdict == outage || found.verdict == unclear || found.verdict == lacking {
 		r.status.Failures++
 	}
 	delete(r.jobs, domain)
