@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -46,6 +47,8 @@ type Options struct {
 	NoMillrace bool              // the MTA alone
 	Main       map[string]string // more settings for main.cf
 	Stock      bool              // of what contrib/postfix adds, use only the milter
+
+	Launch func(*exec.Cmd) error // starts Millrace in place of exec.Cmd.Start; may be nil
 }
 
 // ContribDir is the contrib folder, relative to the working directory of a test. A command that works elsewhere sets
@@ -75,6 +78,7 @@ func New(dir, bin string, o Options) (*Scene, error) {
 	if err := s.configure(bin, o.Config); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.Millrace.Launch = o.Launch
 	return s, nil
 }
 
@@ -111,7 +115,7 @@ func (s *Scene) sign(form string) (err error) {
 	return err
 }
 
-// configure makes the Millrace. All its mail goes to the listener "bulk".
+// configure makes the Millrace. All its mail goes to the listener "bulk", unless extra names name servers.
 func (s *Scene) configure(bin, extra string) error {
 	dir, err := s.mkdir("millrace")
 	if err != nil {
@@ -130,7 +134,10 @@ func (s *Scene) configure(bin, extra string) error {
 		host, _, _ := strings.Cut(relay, ":") // Sendmail keeps the port in its mailer
 		extra += fmt.Sprintf("\nbulk.next_hops = [%q, %q]", relay, host)
 	}
-	s.Millrace, err = NewMillrace(bin, dir, inject, fmt.Sprintf("%s\n[route]\n\"*\" = %q\n", extra, daemon.NextHop(s.Bulk)))
+	if !strings.Contains(extra, "dns.servers") {
+		extra += fmt.Sprintf("\n[route]\n\"*\" = %q\n", daemon.NextHop(s.Bulk))
+	}
+	s.Millrace, err = NewMillrace(bin, dir, inject, extra)
 	return err
 }
 
