@@ -51,6 +51,9 @@ func (b *Budget) SetLimit(limit int64) {
 	b.limit.Store(limit)
 }
 
+// Limit is the limit in bytes.
+func (b *Budget) Limit() int64 { return b.limit.Load() }
+
 // Reserve asks for n bytes before they are used, and reports whether there is room for them.
 func (b *Budget) Reserve(a Account, n int64) bool {
 	b.Charge(a, n)

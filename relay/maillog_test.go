@@ -299,7 +299,7 @@ func TestMailLogRedirect(t *testing.T) {
 	l.Redirect(nil, "mail", false)
 	l.Event(e)
 	l.Flush()
-	if got := before.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, " mx.example.org postfix/millrace/qmgr[7]: ") {
+	if got := before.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, " mx.example.org postfix/qmgr[7]: ") {
 		t.Errorf("before: %q", got)
 	}
 	if got := after.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "mail/qmgr[7]: ") {

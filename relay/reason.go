@@ -22,9 +22,11 @@ const (
 	ReasonJournal
 	// ReasonMachine: this machine lacks something that every connection needs, like file descriptors.
 	ReasonMachine
+	// ReasonMemory: the memory that mail may use is used.
+	ReasonMemory
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
@@ -23,6 +24,15 @@ func Check(path string) (warnings Errors, err error) {
 	if err != nil {
 		return nil, err
 	}
+	memory, err := ReadMemory(os.DirFS("/"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := cfg.MemoryFor(memory); err != nil {
+		mistakes := err.(Errors)
+		l.place(mistakes)
+		return nil, mistakes
+	}
 	warnings = cfg.Warnings(own)
 	l.place(warnings)
 	warnings.sort()
@@ -42,7 +52,11 @@ func (c *Config) Warnings(own []netip.Addr) Errors {
 			v.of(source.key, fmt.Errorf("%s is none of this host's addresses; nothing can be sent until it is", a))
 		}
 	}
-	if most := min(c.Milter.MaxBuffered, c.Queue.MaxBytes); c.Bulk.SizeLimit > most {
+	most := c.Milter.MaxBuffered
+	if c.Queue.MaxBytes > 0 {
+		most = min(most, c.Queue.MaxBytes)
+	}
+	if c.Bulk.SizeLimit > most {
 		v.of("bulk.size_limit", fmt.Errorf("%d is more than milter.max_buffered or queue.max_bytes; a message over %d bytes is never taken", c.Bulk.SizeLimit, most))
 	}
 	if first := c.Retry.Schedule[0]; c.Retry.Lifetime < first {

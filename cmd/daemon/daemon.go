@@ -47,6 +47,7 @@ type Daemon struct {
 	log     hclog.Logger
 	started time.Time
 
+	budget   *relay.Budget
 	agent    *snapshot.Agent
 	mail     *mailLog
 	resolver *route.Resolver
@@ -68,7 +69,7 @@ type Daemon struct {
 // New makes the parts of cfg, each after the parts that it is given. New locks and opens the state directory, but starts
 // nothing.
 func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
-	d := &Daemon{log: log, cfg: cfg}
+	d := &Daemon{log: log, cfg: cfg, budget: relay.NewBudget(0)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.letGo())
@@ -78,6 +79,10 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if d.agent, err = snapshot.Open(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
+		return nil, err
+	}
+	queue, err := resolveMemory(cfg, log)
+	if err != nil {
 		return nil, err
 	}
 	limit, err := openFiles()
@@ -95,14 +100,14 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
-	d.queues = relay.NewQueueMap(cfg.Queue, relay.Deps{
-		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Healthy: d.resolver.Healthy, Domain: domainKey,
+	d.queues = relay.NewQueueMap(queue, relay.Deps{
+		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	if d.pool, err = newPool(cfg, files.channels, d.handler, d.resolver, log.Named("pool")); err != nil {
+	if d.pool, err = newPool(cfg, files.channels, d.handler, d.resolver, d.budget, log.Named("pool")); err != nil {
 		return nil, err
 	}
-	if d.intake, err = newIntake(cfg, d.queues, d.agent, log.Named("milter")); err != nil {
+	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {
 		return nil, err
 	}
 	door := cfg.Milter

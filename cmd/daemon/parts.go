@@ -44,7 +44,7 @@ func (d *Daemon) newBounces(cfg *config.Config, log hclog.Logger) *bounce.Server
 		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: log,
 		Accept:  d.acceptOwn,
 		Emit:    func(e *relay.Event) { d.queues.Tell(e) },
-		Release: func(m *relay.Message) { d.queues.Release(m) },
+		Budget: d.budget, Release: func(m *relay.Message) { d.queues.Release(m) },
 		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
 	})
 }
@@ -70,13 +70,13 @@ func domainKey(domain string) string {
 
 // newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
 // handler, by queue.order: an operator's choice must not end at the site.
-func newPool(cfg *config.Config, channels int, h *relay.Handler, r *route.Resolver, log hclog.Logger) (*pool.Manager, error) {
+func newPool(cfg *config.Config, channels int, h *relay.Handler, r *route.Resolver, b *relay.Budget, log hclog.Logger) (*pool.Manager, error) {
 	order, err := relay.ParseOrder(cfg.Queue.Order)
 	if err != nil {
 		return nil, err
 	}
 	return pool.New(cfg.Pool, pool.Deps{
-		Handler: h, Router: r, Hostname: cfg.Hostname, Inject: injectName, Channels: channels,
+		Handler: h, Router: r, Hostname: cfg.Hostname, Inject: injectName, Channels: channels, Budget: b,
 		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
 		SMTP: cfg.Wire(),
 		Log:  log,
@@ -84,12 +84,12 @@ func newPool(cfg *config.Config, channels int, h *relay.Handler, r *route.Resolv
 }
 
 // newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.
-func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, log hclog.Logger) (*filter.Intake, error) {
+func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, b *relay.Budget, log hclog.Logger) (*filter.Intake, error) {
 	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
 	if err != nil {
 		return nil, err
 	}
 	return filter.NewIntake(cfg.Milter.Limits(), cfg.Mode, filter.Deps{
-		Accept: q, NewID: a.NewID, Filter: f, Sendable: smtp.Sendable, Log: log,
+		Accept: q, NewID: a.NewID, Filter: f, Sendable: smtp.Sendable, Log: log, Budget: b,
 	})
 }

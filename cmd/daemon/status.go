@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -23,7 +24,7 @@ func (o overview) Status() console.Status {
 		Hostname: cfg.Hostname, Mode: cfg.Mode,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: []console.Door{o.door()}, Pool: o.pool(),
-		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Reasons: o.reasons(),
+		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(),
 	}
 }
 
@@ -38,6 +39,12 @@ func (o overview) reasons() []relay.ReasonStatus {
 	}
 	if err := o.d.agent.Unwritable(); err != nil {
 		note(relay.ReasonJournal, "nothing is sent that cannot be recorded: "+err.Error())
+	}
+	if o.d.bounces.Crowded() {
+		note(relay.ReasonMemory, fmt.Sprintf("%d notifications wait, each with its message: those that the MTA has not taken have used their share of queue.max_bytes", o.d.bounces.Held()))
+	}
+	if !o.d.budget.Room(relay.AccountMail) {
+		note(relay.ReasonMemory, "nothing is taken: queue.max_bytes is reached")
 	}
 	if !o.d.resolver.Healthy() {
 		note(relay.ReasonDNS, "the name servers do not answer")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -41,7 +42,25 @@ func openDaemon(cfg *config.Config, log hclog.Logger) (service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, nil
+	p := process{d}
+	p.limitMemory()
+	return p, nil
+}
+
+// process is the one daemon of this process.
+type process struct{ *daemon.Daemon }
+
+// Reload also takes over a memory limit that has changed.
+func (p process) Reload(cfg *config.Config) error {
+	defer p.limitMemory()
+	return p.Daemon.Reload(cfg)
+}
+
+// limitMemory tells the Go runtime the limit, unless the operator has done so by GOMEMLIMIT.
+func (p process) limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(p.MemoryLimit())
+	}
 }
 
 func serveCommand(open func(*config.Config, hclog.Logger) (service, error)) *cobra.Command {

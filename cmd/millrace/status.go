@@ -62,11 +62,21 @@ func printStatus(w io.Writer, s *console.Status) error {
 		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
 	printDNS(&b, &s.DNS)
 	printJournal(&b, &s.Journal)
+	printMemory(&b, &s.Memory)
 	for _, r := range s.Reasons {
 		fmt.Fprintf(&b, "held up  %s\n", clean(r.Reason))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printMemory writes nothing for a daemon that told nothing, an older one.
+func printMemory(b *strings.Builder, m *console.Memory) {
+	if m.Limit == 0 {
+		return
+	}
+	fmt.Fprintf(b, "memory   %s of %s: mail %s, doors %s, notices %s, sites %s\n", bytesize(m.Used), bytesize(m.Limit),
+		bytesize(m.Mail), bytesize(m.Doors), bytesize(m.Notices), bytesize(m.Sites))
 }
 
 // printDoor writes one door. In observe mode it says how much would be taken, and by which rule: an operator decides by

@@ -22,6 +22,7 @@ type Status struct {
 	Pool     PoolStatus `json:"pool"`
 	DNS      DNS        `json:"dns"`
 	Journal  Journal    `json:"journal"`
+	Memory   Memory     `json:"memory"`
 
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.
@@ -77,6 +78,16 @@ type DNS struct {
 	Waiting  int    `json:"waiting"`   // names whose lookup has not begun
 	Entries  int    `json:"entries"`   // domains in the cache
 	Healthy  bool   `json:"healthy"`   // false: most lookups fail, and no mail is bounced for an answer of DNS
+}
+
+// Memory is the ledger of memory, in bytes. The collector's own room and the program are not in it.
+type Memory struct {
+	Limit   int64 `json:"limit"`   // queue.max_bytes, or the share of the machine's memory that stands for it
+	Used    int64 `json:"used"`    // the sum of the parts below
+	Doors   int64 `json:"doors"`   // messages that are received, connections of the MTA
+	Mail    int64 `json:"mail"`    // messages that wait, their bodies, the failures that their senders are not told of yet
+	Notices int64 `json:"notices"` // notifications that wait for the MTA; they have an eighth of Limit
+	Sites   int64 `json:"sites"`   // receivers that are known, connections to them
 }
 
 // Journal is the recovery agent in numbers.

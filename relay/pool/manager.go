@@ -49,6 +49,7 @@ type Manager struct {
 	log      hclog.Logger
 	hosts    hosts
 	machine  machine
+	budget   *relay.Budget
 	agenda   agenda
 	channels *Channels
 	agents   sync.WaitGroup
@@ -82,12 +83,17 @@ type Deps struct {
 	Line     func() *relay.Line // makes a line of the configured order
 	SMTP     smtp.Config
 	Log      hclog.Logger
+	Budget   *relay.Budget // charged for sites and connections; nil: as much memory as there is
 }
 
 // New returns a manager without connections. cfg has been validated.
 func New(cfg Config, deps Deps) *Manager {
 	ctx, cancel := context.WithCancel(context.Background())
+	if deps.Budget == nil {
+		deps.Budget = relay.NewBudget(0)
+	}
 	m := &Manager{
+		budget:  deps.Budget,
 		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter,
@@ -230,9 +236,11 @@ func (m *Manager) launch(t token, work func() token, after func()) bool {
 	if m.stopping || !m.channels.acquire(t) {
 		return false
 	}
+	m.budget.Charge(relay.AccountSites, agentCost)
 	m.agents.Go(func() { // ends as the package comment lists
 		m.channels.giveBack(work())
 		after()
+		m.budget.Refund(relay.AccountSites, agentCost)
 	})
 	return true
 }
@@ -269,6 +277,7 @@ func (m *Manager) site(r *route.Route) *Site {
 	if s == nil {
 		s = newSite(m, key)
 		m.sites[key] = s
+		m.budget.Charge(relay.AccountSites, siteCost)
 	}
 	s.update(r)
 	return s
@@ -300,8 +309,22 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 	}
 	if m.sites[s.Key] == s { // another may have come into its place: Reload tends a site that was just forgotten
 		delete(m.sites, s.Key)
+		m.budget.Refund(relay.AccountSites, siteCost)
 	}
 	return true
+}
+
+// Bytes that a site takes with its route, an agent at work with its connection, and an idle connection: measured, rounded up.
+const (
+	siteCost  = 2 << 10
+	agentCost = 32 << 10
+	idleCost  = 16 << 10
+)
+
+// countIdle counts n idle connections more, and returns how many there are at all sites together.
+func (m *Manager) countIdle(n int) int64 {
+	m.budget.Charge(relay.AccountSites, int64(n)*idleCost)
+	return m.idle.Add(int64(n))
 }
 
 // all is the sites of this moment: each is looked after outside of the manager's lock.

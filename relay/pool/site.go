@@ -230,9 +230,9 @@ func (s *Site) asks() (end bool) {
 // retire ends an agent: the site keeps its connection for the next agent, unless all sites together keep one for each
 // channel already, and the line moves. excess says that asks told the agent to end.
 func (s *Site) retire(c *smtp.Conn, excess bool) {
-	if c != nil && (excess || s.m.idle.Add(1) > s.m.channels.most[channelToken].Load()) {
+	if c != nil && (excess || s.m.countIdle(1) > s.m.channels.most[channelToken].Load()) {
 		if !excess {
-			s.m.idle.Add(-1)
+			s.m.countIdle(-1)
 		}
 		c.Quit()
 		c = nil
@@ -280,7 +280,7 @@ func (s *Site) lastIdle(avoid string) *smtp.Conn {
 	for i, c := range slices.Backward(s.idle) {
 		if avoid == "" || c.Peer().Host != avoid {
 			s.idle = slices.Delete(s.idle, i, i+1)
-			s.m.idle.Add(-1)
+			s.m.countIdle(-1)
 			return c.Conn
 		}
 	}
@@ -299,7 +299,7 @@ func (s *Site) stale(before time.Time) (old []*lent) {
 		old = append(old, c)
 		return true
 	})
-	s.m.idle.Add(int64(-len(old)))
+	s.m.countIdle(-len(old))
 	return old
 }
 
@@ -309,7 +309,7 @@ func (s *Site) shed(most int) {
 	n := min(max(s.agents+len(s.idle)-most, 0), len(s.idle))
 	old := slices.Clone(s.idle[:n]) // those that have been idle for longest
 	s.idle = slices.Delete(s.idle, 0, n)
-	s.m.idle.Add(int64(-n))
+	s.m.countIdle(-n)
 	s.mu.Unlock()
 	for _, c := range old {
 		c.Quit()
