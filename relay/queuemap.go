@@ -52,6 +52,7 @@ type Deps struct {
 
 type shard struct {
 	healthy func() bool // QueueMap.healthy
+	budget  *Budget
 
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
@@ -81,7 +82,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	m.reasons.seed = m.seed
 	m.SetConfig(cfg)
 	for i := range m.shards {
-		m.shards[i].healthy = m.healthy
+		m.shards[i].healthy, m.shards[i].budget = m.healthy, m.budget
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
 		m.messages[i].byID = make(map[ID]*Message)
@@ -355,6 +356,7 @@ func (s *shard) queueFor(key Key, maxLength int) *Queue {
 		}
 	}
 	q := &Queue{Key: key, shard: s}
+	s.budget.Charge(AccountMail, queueCost)
 	s.queues[key] = append(siblings, q)
 	return q
 }
@@ -365,6 +367,7 @@ func (s *shard) drop(q *Queue) {
 	if q.head != nil || q.busy > 0 || !q.enter(QueueGone) {
 		return
 	}
+	s.budget.Refund(AccountMail, queueCost)
 	siblings := s.queues[q.Key]
 	for i, x := range siblings {
 		if x == q {

@@ -43,7 +43,7 @@ func TestSiblings(t *testing.T) {
 
 func TestWrapperIsSharedAndFreed(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
-	want := wrapperCost + heapSize(len("hello\r\n"))
+	want := wrapperCost + heapSize(len("hello\r\n")) + queueCost
 	for i := range 10 {
 		m := testMessage("a@x")
 		m.Content.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)

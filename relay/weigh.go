@@ -7,12 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Bytes that a message, a node and a recipient take on the heap beside their text, the journal's part included: measured
-// with TestWeighed in package snapshot.
+// Bytes that a message, a node, a recipient, a queue and a wait take on the heap beside their text, the journal's part included:
+// measured with TestWeighed in package snapshot.
 const (
 	messageCost = 700
 	nodeCost    = 400
-	rcptCost    = 100
+	rcptCost    = 140
+	queueCost   = 400
+	waitCost    = 200 // of a node that is deferred: its state in the journal, its domain among the deferred ones
 )
 
 // weigh is the bytes that msg takes in memory, the shared part apart.
@@ -57,7 +59,11 @@ func (m *QueueMap) noteReason(n *Node, text string) {
 		most = leastReason
 	}
 	n.Reason = m.reasons.same(Clip(text, most))
-	m.chargeReason(n, int(textSize(n.Reason)))
+	size := textSize(n.Reason)
+	if size > 0 {
+		size += waitCost
+	}
+	m.chargeReason(n, int(size))
 }
 
 // forgetReason gives back what the reason of a node that is gone was charged.
