@@ -2,7 +2,6 @@ package mta
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -56,81 +55,6 @@ func TestParseRefuses(t *testing.T) {
 		if _, err := parseService(text); err == nil {
 			t.Errorf("service %q was let pass", text)
 		}
-	}
-}
-
-// settings returns everything that is not default in p: the words of main.cf and of master.cf with its options.
-func settings(t *testing.T, p *Postfix) string {
-	t.Helper()
-	var all strings.Builder
-	for _, flag := range []string{"-n", "-M", "-P"} {
-		text, err := p.Postconf(flag)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(text) {
-			line = strings.Join(strings.Fields(line), " ")
-			if line != "smtpd_milters =" {
-				all.WriteString(line + "\n")
-			}
-		}
-	}
-	return all.String()
-}
-
-// readmeBlock returns the first sh block below a heading of contrib/postfix/README.md.
-func readmeBlock(t *testing.T, heading string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(contrib, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	_, block, hasBlock := strings.Cut(section, "```sh\n")
-	if !found || !hasBlock {
-		t.Fatalf("README.md has no commands below %q", heading)
-	}
-	block, _, _ = strings.Cut(block, "```")
-	return block
-}
-
-// shell runs commands as an administrator of p would.
-func shell(t *testing.T, p *Postfix, commands string) {
-	t.Helper()
-	cmd := exec.Command("sh", "-eu", "-c", commands)
-	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.ConfigDir(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	} else if strings.Contains(string(out), "warning:") {
-		t.Errorf("commands warn: %s", out)
-	}
-}
-
-// TestReadmeIsTheFragment follows README.md on one Postfix and applies the files to another: the settings must be the
-// same. Then it follows the undo of README.md: the settings must be those from before. All this with another milter in
-// front and without one.
-func TestReadmeIsTheFragment(t *testing.T) {
-	for _, milters := range [][]string{nil, {"inet:127.0.0.1:8891"}} {
-		t.Run(strings.Join(milters, ","), func(t *testing.T) {
-			byHand := startPostfix(t, PostfixConfig{Milters: milters})
-			back := awayAddr(t)
-			before := settings(t, byHand)
-			own := strings.NewReplacer("127.0.0.1:10026", back).Replace
-			shell(t, byHand, own(readmeBlock(t, "Add it")))
-			byFile := startPostfix(t, PostfixConfig{Milters: milters, Fragment: readContrib(t).Replace("127.0.0.1:10026", back)})
-			place := strings.NewReplacer(byFile.Dir, byHand.Dir, byFile.Addr, byHand.Addr)
-			if hand, file := settings(t, byHand), place.Replace(settings(t, byFile)); hand != file {
-				t.Errorf("by README.md:\n%s\nby main.cf and master.cf:\n%s", hand, file)
-			}
-			if err := byHand.master.Ended(); err != nil {
-				t.Error(err)
-			}
-			shell(t, byHand, own(readmeBlock(t, "Take it away again")))
-			if after := settings(t, byHand); after != before {
-				t.Errorf("undone:\n%s\nbefore:\n%s", after, before)
-			}
-		})
 	}
 }
 

@@ -46,7 +46,6 @@ type Options struct {
 	Config     string            // more lines for millrace.toml
 	NoMillrace bool              // the MTA alone
 	Main       map[string]string // more settings for main.cf
-	Stock      bool              // of what contrib/postfix adds, use only the milter
 
 	Launch func(*exec.Cmd) error // starts Millrace in place of exec.Cmd.Start; may be nil
 }
@@ -176,9 +175,6 @@ func (s *Scene) StartPostfix(o Options) error {
 			return err
 		}
 		c.Fragment = f.Replace("127.0.0.1:8895", s.Millrace.Milter).Replace("127.0.0.1:10026", s.Millrace.inject)
-		if o.Stock {
-			c.Fragment.Master = c.Fragment.Master[1:] // the first entry is the one with in_flow_delay
-		}
 	}
 	if s.Postfix, err = mta.StartPostfix(dir, c); err == nil {
 		s.closers = append(s.closers, s.Postfix.Stop)
