@@ -92,7 +92,7 @@ func TestSendmailAsksWhatMillraceNeeds(t *testing.T) {
 	for _, want := range []string{
 		"\nO SuperSafe=PostMilter\n",
 		"\nO InputMailFilters=milter0, millrace\n",
-		"\nXmillrace, S=inet:8895@127.0.0.1, T=C:2s;S:30s;R:60s;E:5m\n",
+		"\nXmillrace, S=inet:8895@127.0.0.1, T=C:2s;S:10s;R:10s;E:1m\n",
 		"{rcpt_mailer}",
 		"{msg_id}, i, j, {daemon_name}",
 	} {
