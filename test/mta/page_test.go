@@ -111,8 +111,8 @@ var sites = []struct {
 	{"milters in many forms", "smtpd_milters=inet:127.0.0.1:8891,\n# a comment\n\t{ inet:127.0.0.1:8892, default_action=accept }  \n", false},
 	{"sendmail(1) too", "smtpd_milters = inet:127.0.0.1:8891\nnon_smtpd_milters = $smtpd_milters\n", true},
 	{"sendmail(1) too, by another form", "non_smtpd_milters = ${smtpd_milters} inet:127.0.0.1:8892\nsmtpd_milters = inet:127.0.0.1:8891\n", true},
-	{"settings of ours before", "in_flow_delay = 0\n", true},
-	{"other values before", "in_flow_delay = 2s\n", true},
+	{"settings of ours before", "in_flow_delay = 0\nenable_long_queue_ids = yes\n", true},
+	{"other values before", "in_flow_delay = 2s\nenable_long_queue_ids = no\n", true},
 	{"no newline at the end", "smtpd_milters = inet:127.0.0.1:8891\nsoft_bounce = yes", false},
 }
 
@@ -225,6 +225,18 @@ func TestUndoAfterAChange(t *testing.T) {
 				t.Errorf("undone:\n%s\nwithout Millrace:\n%s", got, want)
 			}
 		})
+	}
+}
+
+// TestLongQueueIDs: with contrib/postfix a queue id never comes twice. Long ids are longer than any short one.
+func TestLongQueueIDs(t *testing.T) {
+	p := startPostfix(t, PostfixConfig{Relay: awayAddr(t), Fragment: readContrib(t).Replace("127.0.0.1:10026", awayAddr(t)).Replace("127.0.0.1:8895", awayAddr(t))})
+	report, err := load.Run(t.Context(), load.Config{Addr: p.Addr, Messages: 1})
+	if err != nil || report.Acked() != 1 {
+		t.Fatalf("%+v, %v", report.Records, err)
+	}
+	if queue, err := p.Queue(); err != nil || len(queue) != 1 || len(queue[0].ID) < 13 {
+		t.Errorf("queue %+v, %v", queue, err)
 	}
 }
 
