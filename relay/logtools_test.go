@@ -52,6 +52,8 @@ func toolLog(name, ids string) []byte {
 		}
 		l.Event(&Event{Kind: EventRemoved, Time: logTime, Message: m, Rcpt: -1})
 	}
+	l.Connected(Connection{Time: logTime, Relay: mx, Trust: "Trusted", Suite: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"})
+	l.Connected(Connection{Time: logTime, Relay: mx, Fault: "STARTTLS: 454 4.7.0 not now"})
 	n := logNotice()
 	n.ID = 123_456_789_012_345 // its name has letters
 	l.Event(&Event{Kind: EventTaken, Time: logTime, Message: n, Rcpt: -1})
@@ -126,7 +128,7 @@ func TestLogwatch(t *testing.T) {
 		}
 		out := runTool(t, "logwatch", "/usr/share/logwatch/scripts/services/postfix", log, args...)
 		wantReport(t, out, `(?m)^ +4 +Sent via SMTP `, `(?m)^ +2 +Forwarded `, `(?m)^ +3 +Deferrals `, `(?m)^ +3 +Bounced \(remote\) `,
-			`(?m)^ +11 +Removed from queue `, `(?m)^ +1 +Expired and returned to sender `, `(?m)^ +2 +Miscellaneous warnings `, `(?m)^ +3 +Notifications sent `)
+			`(?m)^ +11 +Removed from queue `, `(?m)^ +1 +Expired and returned to sender `, `(?m)^ +3 +Miscellaneous warnings `, `(?m)^ +1 +TLS connections \(client\) `, `(?m)^ +3 +Notifications sent `)
 		if i := bytes.Index(out, []byte("**Unmatched")); i >= 0 {
 			t.Errorf("logwatch does not know what these lines mean:\n%s", out[i:])
 		}
@@ -143,6 +145,7 @@ var (
 	exporterDelays  = regexp.MustCompile(`(?m) ?postfix/smtp\[\d+\]: .*, relay=\S+, .*, delays=[0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+, `)
 	exporterQueued  = regexp.MustCompile(`(?m) ?postfix/qmgr\[\d+\]: .*:.*, size=\d+, nrcpt=\d+ `)
 	exporterRemoved = regexp.MustCompile(`(?m) ?postfix/qmgr\[\d+\]: .*: removed`)
+	exporterTLS     = regexp.MustCompile(`(?m) ?postfix/smtp\[\d+\]: (\S+) TLS connection established to \S+: (\S+) with cipher (\S+) \((\d+)/(\d+) bits\)`)
 	// fail2ban 1.0.2, filter postfix in mode aggressive: a line that matches and has an address can ban a receiver.
 	fail2ban = regexp.MustCompile(`(?m)^\S{3} .\d \d\d:\d\d:\d\d \S+ postfix(?:-\w+)?/\w+(?:/smtp[ds])?\[\d+\]:?\s+(?:\w+: (?:milter-)?reject:|(?:improper command pipelining|too many errors|lost connection) after \S+|` +
 		`warning: [^\[]*\[[^\]]*\](?::\d+)?: SASL|disconnect|(?:PREGREET \d+|HANGUP) after \S+|COMMAND (?:TIME|COUNT|LENGTH) LIMIT)`)
@@ -159,7 +162,7 @@ func TestLogPatterns(t *testing.T) {
 		}{
 			{"mailgraph, sent", mailgraphSent, 6}, {"mailgraph, bounced", mailgraphBounced, 3},
 			{"exporter, delays", exporterDelays, 12}, {"exporter, queued", exporterQueued, 11}, {"exporter, removed", exporterRemoved, 11},
-			{"fail2ban", fail2ban, 0},
+			{"exporter, TLS", exporterTLS, 1}, {"fail2ban", fail2ban, 0},
 		} {
 			if got := len(p.re.FindAll(log, -1)); got != p.want {
 				t.Errorf("%s: %d, want %d:\n%s", p.tool, got, p.want, log)

@@ -322,6 +322,40 @@ func (l *MailLog) reported(e *Event) {
 	l.endLine()
 }
 
+// Connection is a connection to a receiver that was just made, as the log tells of it. It is no Event: it belongs to many
+// messages.
+type Connection struct {
+	Time  time.Time
+	Relay string // as in Event
+	Trust string // "Verified", "Trusted", "Untrusted" or "Anonymous"; "" in clear
+	Suite string // "TLSv1.3 with cipher ..."
+	Fault string // why it is in clear although the receiver offers TLS; "" otherwise, and where that was told lately
+}
+
+// Connected logs how a connection is encrypted, or why not, in the words of Postfix (smtp_tls_loglevel = 1). A connection in
+// clear to a receiver that offers nothing else has no line. It may be called by several goroutines, and does not block.
+func (l *MailLog) Connected(c Connection) {
+	if c.Trust == "" && c.Fault == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prefix("smtp", c.Time)
+	if c.Fault != "" {
+		l.text("warning: TLS given up at ")
+		l.field(c.Relay)
+		l.text(", whose mail goes in clear: ")
+		l.buf = appendPrintable(l.buf, c.Fault, maxLogText, "")
+	} else {
+		l.text(c.Trust)
+		l.text(" TLS connection established to ")
+		l.field(c.Relay)
+		l.text(": ")
+		l.text(c.Suite)
+	}
+	l.endLine()
+}
+
 // removed: the last recipient is settled.
 func (l *MailLog) removed(e *Event) {
 	l.startLine("qmgr", e)

@@ -117,6 +117,26 @@ func TestMailLogPrefix(t *testing.T) {
 	}
 }
 
+// How a connection is encrypted stands in lines that tools know from Postfix; a receiver's words stay in their line.
+func TestMailLogConnected(t *testing.T) {
+	var out bytes.Buffer
+	l := NewMailLog(MailLogConfig{Writer: &out, PID: 812})
+	mx := "mx.example[192.0.2.1]:25"
+	for _, c := range []Connection{
+		{Relay: mx, Trust: "Verified", Suite: "TLSv1.3 with cipher TLS_AES_128_GCM_SHA256 (128/128 bits)"},
+		{Relay: mx},
+		{Relay: mx, Fault: "STARTTLS: 454 4.7.0 not\nnow"},
+	} {
+		l.Connected(c)
+	}
+	l.Flush()
+	want := "postfix/smtp[812]: Verified TLS connection established to " + mx + ": TLSv1.3 with cipher TLS_AES_128_GCM_SHA256 (128/128 bits)\n" +
+		"postfix/smtp[812]: warning: TLS given up at " + mx + ", whose mail goes in clear: STARTTLS: 454 4.7.0 not?now\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
 // One notification tells of many recipients; Postfix writes one line for it, and so do we.
 func TestMailLogSaysOnce(t *testing.T) {
 	var out bytes.Buffer

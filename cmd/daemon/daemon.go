@@ -104,7 +104,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	if d.pool, err = newPool(cfg, files.channels, d.handler, d.resolver, d.budget, log.Named("pool")); err != nil {
+	if d.pool, err = d.newPool(cfg, files.channels, log.Named("pool")); err != nil {
 		return nil, err
 	}
 	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {

@@ -70,16 +70,16 @@ func domainKey(domain string) string {
 
 // newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
 // handler, by queue.order: an operator's choice must not end at the site.
-func newPool(cfg *config.Config, channels int, h *relay.Handler, r *route.Resolver, b *relay.Budget, log hclog.Logger) (*pool.Manager, error) {
+func (d *Daemon) newPool(cfg *config.Config, channels int, log hclog.Logger) (*pool.Manager, error) {
 	order, err := relay.ParseOrder(cfg.Queue.Order)
 	if err != nil {
 		return nil, err
 	}
 	return pool.New(cfg.Pool, pool.Deps{
-		Handler: h, Router: r, Hostname: cfg.Hostname, Inject: injectName, Channels: channels, Budget: b,
+		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: channels, Budget: d.budget,
 		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
 		SMTP: cfg.Wire(),
-		Log:  log,
+		Log:  log, Connected: d.mail.Connected,
 	}), nil
 }
 

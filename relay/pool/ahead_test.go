@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
+	"github.com/millrace/millrace/test/sink"
 )
 
 // scripted is a site of one host whose connections are served by serve. It counts them.
@@ -121,5 +123,34 @@ func TestSilentSTARTTLSIsRemembered(t *testing.T) {
 	}
 	if w.count("sent a@x") != 3 || asked.Load() != 1 {
 		t.Errorf("STARTTLS was tried %d times; events %q", asked.Load(), w.happened())
+	}
+	// The log has the reason once, for the connection after which TLS was given up.
+	if len(w.conns) != 3 || !strings.Contains(w.conns[0].Fault, "STARTTLS: TLS failed: timed out") || w.conns[1].Fault+w.conns[2].Fault != "" {
+		t.Errorf("the log is told of %+v", w.conns)
+	}
+}
+
+// The log tells of each connection under TLS how good it is.
+func TestConnectedTellsOfTLS(t *testing.T) {
+	cfg := quick()
+	cfg.TLS = "opportunistic"
+	w := newWorld(t, cfg, time.Hour)
+	w.listen("x", sink.Character{TLS: true})
+	w.listen("y", sink.Character{})
+	for _, rcpt := range []string{"a@x", "b@x", "a@y"} {
+		w.send(rcpt)
+		w.drained()
+	}
+	port := w.Lookup("x").Port
+	want := relay.Connection{Relay: fmt.Sprintf("mx.x[127.0.0.2]:%d", port), Trust: "Untrusted", Suite: "TLSv1.3 with cipher TLS_AES_128_GCM_SHA256 (128/128 bits)"}
+	if len(w.conns) != 2 || w.conns[1].Trust+w.conns[1].Fault != "" {
+		t.Fatalf("the log is told of %+v", w.conns)
+	}
+	got := w.conns[0]
+	if got.Time.IsZero() {
+		t.Error("no time")
+	}
+	if got.Time = (time.Time{}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 )
@@ -31,9 +32,9 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 			continue
 		}
 		trying(peerOf(addr))
-		conn, err := s.m.hosts.reach(ctx, addr, cfg)
-		if err == nil && conn.TLSFault() != nil {
-			s.m.log.Warn("TLS does not work at a host, whose mail goes in clear", "host", relayName(conn.Peer()), "error", conn.TLSFault())
+		conn, news, err := s.m.hosts.reach(ctx, addr, cfg)
+		if err == nil {
+			s.m.noteTLS(conn, news)
 		}
 		if err == nil && !r.Static {
 			err = loops(conn, addr, s.m.hostname, cfg.Hostname)
@@ -58,6 +59,20 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 		}
 	}
 	return nil, last
+}
+
+// noteTLS tells the mail log how conn is encrypted. That TLS was given up is news once for each time in clear, and stands in
+// the technical log too.
+func (m *Manager) noteTLS(conn *smtp.Conn, news bool) {
+	c := relay.Connection{Time: time.Now(), Relay: relayName(conn.Peer())}
+	c.Trust, c.Suite = conn.Security()
+	if fault := conn.TLSFault(); fault != nil && news {
+		c.Fault = fault.Error()
+		m.log.Warn("TLS does not work at a host, whose mail goes in clear", "host", c.Relay, "error", fault)
+	}
+	if m.connected != nil {
+		m.connected(c)
+	}
 }
 
 // failure is why no connection to a site could be made.

@@ -21,6 +21,7 @@ const (
 	tlsRecalled   = 24 * time.Hour     // after the time in clear, the count of failures is kept for so long
 	noAheadFor    = 24 * time.Hour     // a host that loses what stands behind a body is spared it for so long
 	maxHostStates = 100_000
+	maxFaultText  = 200 // bytes
 )
 
 // hosts remembers what went wrong with single addresses, because several sites may share one. It is bounded: when it is full,
@@ -35,6 +36,8 @@ type hostState struct {
 	dead      time.Time // tried after the others until then
 	tlsBroken time.Time // no STARTTLS until then
 	tlsFaults int       // how often in a row TLS failed
+	tlsFault  string    // how it failed the last time
+	inClear   int       // connections made since then, because of that
 	noAhead   time.Time // no envelope behind a body until then
 }
 
@@ -56,35 +59,45 @@ func (h *hosts) order(plan []route.Address) []route.Address {
 }
 
 // reach connects to one address and remembers what that teaches. A host whose TLS handshake failed is spoken to in clear,
-// because opportunistic TLS must never be the reason why mail does not arrive (RFC 7435).
-func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (*smtp.Conn, error) {
-	cfg = h.adapt(a.AddrPort, cfg)
-	conn, err := smtp.Dial(ctx, smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}, cfg)
-	if short(err) || familyless(err, a.AddrPort.Addr()) {
-		return nil, err // that says nothing about the host
-	}
-	if err != nil {
+// because opportunistic TLS must never be the reason why mail does not arrive (RFC 7435). gaveUp reports that TLS failed there
+// now, and not only beside another connection that told of it.
+func (h *hosts) reach(ctx context.Context, a route.Address, cfg *smtp.Config) (conn *smtp.Conn, gaveUp bool, err error) {
+	adapted := h.adapt(a.AddrPort, cfg)
+	conn, err = smtp.Dial(ctx, smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}, adapted)
+	switch {
+	case short(err), familyless(err, a.AddrPort.Addr()):
+		return nil, false, err // that says nothing about the host
+	case err != nil:
 		h.note(a.AddrPort, true, func(s *hostState) { s.dead = time.Now().Add(hostDeadFor) })
-		return nil, err
+		return nil, false, err
+	case adapted.TLS != smtp.TLSNone:
+		gaveUp = h.learnTLS(a.AddrPort, conn.TLSFault(), time.Now())
+	case cfg.TLS != smtp.TLSNone:
+		h.note(a.AddrPort, false, func(s *hostState) { s.inClear++ })
 	}
-	if cfg.TLS != smtp.TLSNone {
-		h.learnTLS(a.AddrPort, conn.TLSFault(), time.Now())
-	}
-	return conn, nil
+	return conn, gaveUp, nil
 }
 
-// learnTLS remembers how STARTTLS went at an address. Connections that fail at the same time count once.
-func (h *hosts) learnTLS(a netip.AddrPort, fault *smtp.Error, now time.Time) {
+// learnTLS remembers how STARTTLS went at an address. Connections that fail at the same time are one failure, and it reports
+// true for one of them.
+func (h *hosts) learnTLS(a netip.AddrPort, fault *smtp.Error, now time.Time) (gaveUp bool) {
 	h.note(a, fault != nil, func(s *hostState) {
 		switch {
 		case fault == nil:
 			s.tlsBroken, s.tlsFaults = time.Time{}, 0
+			return
 		case now.After(s.tlsBroken):
 			s.tlsBroken = now.Add(clearFor(fault, s.tlsFaults))
 			s.tlsFaults++
+			s.tlsFault, s.inClear, gaveUp = clip(fault.Error()), 0, true
 		}
+		s.inClear++
 	})
+	return gaveUp
 }
+
+// clip bounds what is remembered of a peer's words, of which there may be one for each of 100,000 hosts.
+func clip(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxFaultText)], "") }
 
 // clearFor is how long a host is spoken to in clear after a fault of its TLS that came after n others in a row.
 func clearFor(fault *smtp.Error, n int) time.Duration {

@@ -22,8 +22,10 @@ func TestClearForGrows(t *testing.T) {
 		var h hosts
 		now := time.Now()
 		for i, want := range tt.want {
-			for range 3 { // connections at the same time count once
-				h.learnTLS(a, tt.fault, now)
+			for n := range 3 { // connections at the same time count once
+				if gaveUp := h.learnTLS(a, tt.fault, now); gaveUp != (n == 0) {
+					t.Errorf("%v: failure %d, connection %d: told %v", tt.fault, i+1, n, gaveUp)
+				}
 			}
 			if got := h.state[a].tlsBroken.Sub(now); got != want {
 				t.Errorf("%v: failure %d: %v in clear, want %v", tt.fault, i+1, got, want)

@@ -60,6 +60,7 @@ type Manager struct {
 	openNone context.CancelFunc // ends those, at the beginning of Stop
 
 	slowAfter time.Duration // without an answer, before an agent counts as slow
+	connected func(relay.Connection)
 
 	idle  atomic.Int64 // idle connections, all sites together
 	swept time.Time    // when tend last looked through hosts; touched by the goroutine of Run alone
@@ -84,6 +85,9 @@ type Deps struct {
 	SMTP     smtp.Config
 	Log      hclog.Logger
 	Budget   *relay.Budget // charged for sites and connections; nil: as much memory as there is
+
+	// Connected is told of each connection made, on the goroutine that made it, which it must not block.
+	Connected func(relay.Connection)
 }
 
 // New returns a manager without connections. cfg has been validated.
@@ -96,7 +100,7 @@ func New(cfg Config, deps Deps) *Manager {
 		budget:  deps.Budget,
 		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter,
+		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter, connected: deps.Connected,
 	}
 	m.opening, m.openNone = context.WithCancel(ctx)
 	m.cfg.Store(&cfg)

@@ -34,6 +34,7 @@ type world struct {
 	routes map[string]*route.Route
 	events []string
 	delays []relay.Delays
+	conns  []relay.Connection
 	lastID relay.ID
 }
 
@@ -79,7 +80,7 @@ func newWorldOn(t testing.TB, j relay.Journal, cfg Config, retry time.Duration, 
 		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
 			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
 		}},
-		Log: hclog.NewNullLogger(),
+		Log: hclog.NewNullLogger(), Connected: w.connected,
 	})
 	w.start()
 	return w
@@ -194,6 +195,13 @@ func (w *world) Event(e *relay.Event) {
 	w.mu.Lock()
 	w.events = append(w.events, line)
 	w.delays = append(w.delays, e.Delays)
+	w.mu.Unlock()
+}
+
+// connected is told of connections.
+func (w *world) connected(c relay.Connection) {
+	w.mu.Lock()
+	w.conns = append(w.conns, c)
 	w.mu.Unlock()
 }
 

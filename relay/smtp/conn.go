@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -27,11 +28,12 @@ func (a Addr) String() string {
 type Conn struct {
 	to        Addr
 	timeouts  Timeouts
-	sock      net.Conn     // as it was dialled
-	nc        net.Conn     // sock, or TLS over it
-	tcp       *net.TCPConn // sock, if it is TCP and there is no TLS; else nil. It takes many slices in one write
-	tls       *tls.Conn    // nil in clear
-	tlsFault  *Error       // why the connection is in clear although the peer offers TLS
+	sock      net.Conn       // as it was dialled
+	nc        net.Conn       // sock, or TLS over it
+	tcp       *net.TCPConn   // sock, if it is TCP and there is no TLS; else nil. It takes many slices in one write
+	tls       *tls.Conn      // nil in clear
+	roots     *x509.CertPool // the CAs to know the peer by; nil for the system's
+	tlsFault  *Error         // why the connection is in clear although the peer offers TLS
 	rd        reader
 	ext       Extensions
 	greeting  string // the peer's name for itself

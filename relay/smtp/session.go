@@ -159,7 +159,8 @@ func (s session) handshake(c *Conn) error {
 	if c.rd.br.Buffered() > 0 { // not pending: here a line that is no reply is an attack as well
 		return errInjected
 	}
-	t := tls.Client(c.sock, s.tlsConfig(c.to.Host))
+	cfg := s.tlsConfig(c.to.Host)
+	t := tls.Client(c.sock, cfg)
 	if err := c.sock.SetDeadline(time.Now().Add(c.timeouts.STARTTLS)); err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (s session) handshake(c *Conn) error {
 	if err := c.sock.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	c.nc, c.tls, c.tcp = t, t, nil
+	c.nc, c.tls, c.tcp, c.roots = t, t, nil, cfg.RootCAs
 	c.rd.reset(t)
 	return nil
 }
