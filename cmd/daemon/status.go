@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/filter"
@@ -102,7 +104,15 @@ func (o overview) pool() console.PoolStatus {
 		if s.Reason != "" {
 			p.Closed++
 		}
+		for _, c := range s.InClear {
+			p.InClear = append(p.InClear, console.ClearHost{Site: s.Site, Host: c.Host, Connections: int64(c.Connections), Reason: c.Reason, Until: c.Until})
+		}
 	}
+	slices.SortFunc(p.InClear, func(a, b console.ClearHost) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Site, b.Site), cmp.Compare(a.Host, b.Host))
+	})
+	p.ClearHosts = int64(len(p.InClear))
+	p.InClear = p.InClear[:min(len(p.InClear), console.MaxInClear)]
 	return p
 }
 

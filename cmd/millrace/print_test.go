@@ -32,6 +32,23 @@ held up  nothing is sent that cannot be recorded: disk full
 	}
 }
 
+// TestPrintStatusInClear: an operator sees whose mail goes in clear against that host's own offer, why and for how long.
+func TestPrintStatusInClear(t *testing.T) {
+	var s console.Status
+	for range 7 {
+		s.Pool.InClear = append(s.Pool.InClear, console.ClearHost{Site: "mx.example:25", Host: "mx.example[192.0.2.1]:25", Connections: 3, Reason: "STARTTLS: 454 \x1bno", Until: 1_700_000_000})
+	}
+	s.Pool.ClearHosts = 207
+	var b strings.Builder
+	if err := printStatus(&b, &s); err != nil {
+		t.Fatal(err)
+	}
+	line := "in clear mx.example[192.0.2.1]:25 of site mx.example:25, 3 connections, until " + clock(1_700_000_000) + ": STARTTLS: 454 ?no\n"
+	if want := strings.Repeat(line, 5) + "in clear 202 more hosts; --json lists 100\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("got\n%swant\n%s", &b, want)
+	}
+}
+
 // TestPrintStatusObserving is the screen by which an operator decides: how much would be taken, and by which rule.
 func TestPrintStatusObserving(t *testing.T) {
 	s := console.Status{Mode: "observe", Doors: []console.Door{{

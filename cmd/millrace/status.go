@@ -17,8 +17,8 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the work of the daemon, in a few lines",
-		Long: `Show the work of the daemon: doors, queues, finished mail, connections, DNS and journal, and the obstacles that hold up more
-than one queue. Numbers count from the start of the daemon, unless they are of this moment. The exit status is 69 if the
+		Long: `Show the work of the daemon: doors, queues, finished mail, connections, receivers whose TLS failed and who get mail in
+clear for a while, DNS and journal, and the obstacles that hold up more than one queue. Numbers count from the start of the daemon, unless they are of this moment. The exit status is 69 if the
 daemon is not reachable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,6 +60,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	}
 	fmt.Fprintf(&b, "pool     %d sites (%d closed for now), %d connections, %d of them busy\n",
 		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
+	printInClear(&b, &s.Pool)
 	printDNS(&b, &s.DNS)
 	printJournal(&b, &s.Journal)
 	printMemory(&b, &s.Memory)
@@ -77,6 +78,17 @@ func printMemory(b *strings.Builder, m *console.Memory) {
 	}
 	fmt.Fprintf(b, "memory   %s of %s: mail %s, doors %s, notices %s, sites %s\n", bytesize(m.Used), bytesize(m.Limit),
 		bytesize(m.Mail), bytesize(m.Doors), bytesize(m.Notices), bytesize(m.Sites))
+}
+
+// printInClear names the hosts whose TLS was given up, a few of them.
+func printInClear(b *strings.Builder, p *console.PoolStatus) {
+	const few = 5
+	for _, c := range p.InClear[:min(few, len(p.InClear))] {
+		fmt.Fprintf(b, "in clear %s of site %s, %d connections, until %s: %s\n", clean(c.Host), clean(c.Site), c.Connections, clock(c.Until), clean(c.Reason))
+	}
+	if more := p.ClearHosts - few; more > 0 {
+		fmt.Fprintf(b, "in clear %d more hosts; --json lists %d\n", more, console.MaxInClear)
+	}
 }
 
 // printDoor writes one door. In observe mode it says how much would be taken, and by which rule: an operator decides by

@@ -64,6 +64,23 @@ type PoolStatus struct {
 	Connections int64 `json:"connections"` // open to all of them
 	Busy        int64 `json:"busy"`        // connections that carry a transaction now
 	Closed      int64 `json:"closed"`      // sites that take nothing for now
+
+	// InClear lists hosts that offer TLS and get their mail in clear for a while, because TLS failed there: at most
+	// MaxInClear, those with the most connections first. ClearHosts counts all of them.
+	InClear    []ClearHost `json:"in_clear,omitempty"`
+	ClearHosts int64       `json:"clear_hosts,omitempty"`
+}
+
+// MaxInClear bounds PoolStatus.InClear: a monitor asks for the status every few seconds.
+const MaxInClear = 100
+
+// ClearHost is a host whose TLS was given up for a while.
+type ClearHost struct {
+	Site        string `json:"site"`
+	Host        string `json:"host"`        // name[address]:port
+	Connections int64  `json:"connections"` // made in clear since TLS failed
+	Reason      string `json:"reason"`      // how it failed
+	Until       int64  `json:"until"`       // Unix seconds: when TLS is tried again
 }
 
 // DNS is the resolver in numbers. InFlight, Waiting, Entries and Healthy are of this moment, all others count since start.

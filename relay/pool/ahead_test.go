@@ -124,6 +124,20 @@ func TestSilentSTARTTLSIsRemembered(t *testing.T) {
 	if w.count("sent a@x") != 3 || asked.Load() != 1 {
 		t.Errorf("STARTTLS was tried %d times; events %q", asked.Load(), w.happened())
 	}
+	// The status has it too, until TLS is tried again.
+	r := w.Lookup("x")
+	sites := w.pool.Sites()
+	if len(sites) != 1 || len(sites[0].InClear) != 1 {
+		t.Fatalf("the status is %+v", sites)
+	}
+	c := sites[0].InClear[0]
+	host := fmt.Sprintf("mx.x[127.0.0.1]:%d", r.Port)
+	if wait := time.Until(time.Unix(c.Until, 0)); c.Host != host || c.Connections != 3 || !strings.Contains(c.Reason, "timed out") || wait <= 0 || wait > tlsBrokenFor {
+		t.Errorf("%s is in clear: %+v", host, c)
+	}
+	if found := w.pool.hosts.inClear(time.Unix(c.Until+1, 0)); len(found) != 0 {
+		t.Errorf("after that: %+v", found)
+	}
 	// The log has the reason once, for the connection after which TLS was given up.
 	if len(w.conns) != 3 || !strings.Contains(w.conns[0].Fault, "STARTTLS: TLS failed: timed out") || w.conns[1].Fault+w.conns[2].Fault != "" {
 		t.Errorf("the log is told of %+v", w.conns)
