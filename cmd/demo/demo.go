@@ -71,7 +71,7 @@ func start(dir string, net *internet, o Options) (*daemon.Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := hclog.New(&hclog.LoggerOptions{Name: "millrace", Level: hclog.Error, Output: o.Progress})
+	log := daemon.NewLog(o.Progress, hclog.Error)
 	millrace, err := daemon.New(cfg, log)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func serve(path string, logTo io.Writer, open func(*config.Config, hclog.Logger)
 	if err != nil {
 		return err
 	}
-	log := newLog(logTo, cfg.Log.LogLevel())
+	log := daemon.NewLog(logTo, cfg.Log.LogLevel())
 	signals := make(chan os.Signal, 8) // room for all that arrive during a recovery: Notify drops a signal that finds none
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)

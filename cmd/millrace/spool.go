@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/cmd/daemon"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -95,7 +96,7 @@ as the daemon's user, and keep a copy of the directory: another tool may still r
 			if err != nil {
 				return err
 			}
-			r, err := snapshot.Salvage(dir, newLog(cmd.ErrOrStderr(), hclog.Warn))
+			r, err := snapshot.Salvage(dir, daemon.NewLog(cmd.ErrOrStderr(), hclog.Warn))
 			if err != nil {
 				return err
 			}
