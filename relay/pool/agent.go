@@ -157,6 +157,8 @@ func (a *agent) deliver() error {
 	conn.Limit(a.m.cfg.Load().MessagesPerConnection)
 	stop := context.AfterFunc(a.m.cut, func() { conn.Close() })
 	defer stop()
+	spare := context.AfterFunc(a.m.unsent, conn.GiveUp)
+	defer spare()
 	return conn.Deliver(a.nextTransaction, a.done)
 }
 
@@ -305,7 +307,7 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 	}
 	a.out = append(a.out, visits...)
 	t := transaction(visits)
-	t.Cleared = func() error { return recorded(a.m.cut, visits) }
+	t.Cleared = func() error { return recorded(a.m.unsent, visits) }
 	return t
 }
 
@@ -430,10 +432,10 @@ func transaction(visits []*relay.Visit) *smtp.Transaction {
 	return t
 }
 
-// recorded waits until it is on record that the visits were begun, or until cut is done.
-func recorded(cut context.Context, visits []*relay.Visit) error {
+// recorded waits until it is on record that the visits were begun, or until ctx is done.
+func recorded(ctx context.Context, visits []*relay.Visit) error {
 	for _, v := range visits {
-		if err := v.Recorded(cut); err != nil {
+		if err := v.Recorded(ctx); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 	}
 	plan, cfg := s.patience(r)
 	last := &failure{reply: smtp.Reply{Enhanced: "4.4.1", Lines: []string{"no host of " + s.Key + " can be tried now"}}}
-	ctx, cancel := context.WithCancel(s.m.opening)
+	ctx, cancel := context.WithCancel(s.m.unsent)
 	defer cancel()
 	for _, addr := range plan {
 		if addr.Host == avoid {

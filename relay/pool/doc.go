@@ -30,7 +30,7 @@
 //   - at the end of a queue's turn (pool.slice) when other queues wait for a channel and none is free, or when the
 //     queue's route leads elsewhere by now;
 //   - when the journal is unwritable, because nothing may be sent that cannot be recorded;
-//   - after Manager.Stop, behind the transaction it is in, or at once when Stop runs out of time.
+//   - after Manager.Stop: behind the reply to a message that the receiver has whole, else at once.
 //
 // Its connection stays with the site for the next agent, for pool.idle. A visit in hand goes back to the front of its
 // queue, uncharged.

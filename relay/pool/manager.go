@@ -56,8 +56,8 @@ type Manager struct {
 	stopped  chan struct{} // closed by Stop: agents finish the transaction they are in
 	cut      context.Context
 	cutAll   context.CancelFunc // ends what is still open when Stop runs out of time
-	opening  context.Context    // of connections in the making: there is no message in them yet
-	openNone context.CancelFunc // ends those, at the beginning of Stop
+	unsent   context.Context    // of connections in the making, and of messages whose body no receiver has yet
+	holdBack context.CancelFunc // ends those, at the beginning of Stop
 
 	slowAfter time.Duration // without an answer, before an agent counts as slow
 	connected func(relay.Connection)
@@ -102,7 +102,7 @@ func New(cfg Config, deps Deps) *Manager {
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter, connected: deps.Connected,
 	}
-	m.opening, m.openNone = context.WithCancel(ctx)
+	m.unsent, m.holdBack = context.WithCancel(ctx)
 	m.cfg.Store(&cfg)
 	m.SetSMTP(deps.SMTP)
 	return m
@@ -338,14 +338,15 @@ func (m *Manager) all() []*Site {
 	return slices.Collect(maps.Values(m.sites))
 }
 
-// Stop lets every agent finish the transaction it is in, and gives up connections that are not open yet. When ctx is done first, connections that are still open cutGrace
+// Stop waits for the replies to messages that receivers have whole. All other messages are put back at once, whatever they wait
+// for: a connection, the journal, or a reply before the body. When ctx is done first, connections that are still open cutGrace
 // later are cut. Their messages stay queued and may then be delivered twice.
 func (m *Manager) Stop(ctx context.Context) {
 	m.life.Lock()
 	if !m.stopping {
 		m.stopping = true
 		close(m.stopped)
-		m.openNone()
+		m.holdBack()
 	}
 	m.life.Unlock()
 	done := make(chan struct{})

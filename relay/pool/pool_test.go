@@ -312,3 +312,45 @@ func TestOneDomainATransaction(t *testing.T) {
 		}
 	}
 }
+
+// TestStopDoesNotWaitForRepliesBeforeTheBody: a receiver that is silent before it has the whole message holds up no stop, and
+// its mail is put back uncharged. What it has been told before is not forgotten.
+func TestStopDoesNotWaitForRepliesBeforeTheBody(t *testing.T) {
+	for stage, name := range map[sink.Stage]string{sink.Mail: "MAIL", sink.Rcpt: "RCPT", sink.Data: "DATA"} {
+		for after := range 2 {
+			t.Run(fmt.Sprintf("%s %d", name, after), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, quick(), time.Hour)
+				w.retime(func(t *smtp.Timeouts) { t.Mail, t.Rcpt, t.Data, t.Dot = time.Hour, time.Hour, time.Hour, time.Hour })
+				w.listen("x", sink.Character{Faults: []sink.Fault{{Stage: stage, Do: sink.Silence, After: after, Times: 100}}})
+				for i := range after + 1 {
+					w.send(fmt.Sprintf("u%d@x", i))
+				}
+				w.eventually("the receiver is silent", func() bool { return w.handler.Status().Busy == 1 && w.sink.Count() == after })
+				w.pool.Stop(t.Context()) // has all the time there is
+				s := w.handler.Status()
+				if s.Deferrals != 0 || s.MaybeTwice != 0 || s.Messages != 1 || s.Busy != 0 {
+					t.Errorf("%+v; %q", s, w.happened())
+				}
+			})
+		}
+	}
+}
+
+// TestStopWaitsForMessagesThatReceiversHave: a receiver that takes its time over a whole message is waited for; the message that
+// is with it in part is put back.
+func TestStopWaitsForMessagesThatReceiversHave(t *testing.T) {
+	cfg := quick()
+	cfg.ConnectionsPerSite = 1
+	w := newWorld(t, cfg, time.Hour)
+	w.listen("x", sink.Character{Delay: 100 * time.Millisecond})
+	for i := range 5 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.eventually("some are sent", func() bool { return w.sink.Count() >= 2 })
+	w.pool.Stop(t.Context())
+	s := w.handler.Status()
+	if int(s.Sent) != w.sink.Count() || s.Deferrals != 0 || s.MaybeTwice != 0 || int(s.Messages)+w.sink.Count() != 5 || s.Busy != 0 {
+		t.Errorf("%d arrived; %+v; %q", w.sink.Count(), s, w.happened())
+	}
+}

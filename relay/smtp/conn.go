@@ -44,6 +44,7 @@ type Conn struct {
 	aheadLost bool   // see AheadLost
 	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
 	closed    atomic.Bool
+	stage     atomic.Uint32 // see GiveUp
 
 	// Memory that Deliver uses again for every message.
 	flights [2]flight

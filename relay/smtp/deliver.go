@@ -55,6 +55,7 @@ func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error 
 		}
 		broken := d.perform(f)
 		if broken != nil {
+			broken = c.givenUp(broken)
 			f.breakOff(broken)
 			c.Close()
 		}
@@ -293,6 +294,9 @@ func (d *delivery) writeMessage(f *flight) *Error {
 		// counts; then the connection ends.
 		broken = lost(AtMAIL, cut)
 	}
+	if broken == nil && !c.answered() {
+		return held(errGivenUp)
+	}
 	return broken
 }
 
@@ -331,13 +335,12 @@ func (d *delivery) lookAhead() *flight {
 
 // content writes f's body, if a recipient was accepted, and c.out behind it.
 func (c *Conn) content(f *flight) error {
-	g := gather{c: c, bufs: c.bufs[:0], until: f.until}
-	end := f.form.wire()
+	g := gather{c: c, bufs: c.bufs[:0], until: f.until, end: f.form.wire()}
 	var err error
 	if f.accepted > 0 {
 		err = stuff(f.tx.Content, f.form, g.collect)
 	} else {
-		end = int64(len(".\r\n"))
+		g.end = int64(len(".\r\n"))
 	}
 	if err == nil {
 		err = g.collect(c.out)
@@ -345,7 +348,7 @@ func (c *Conn) content(f *flight) error {
 	if err == nil {
 		err = g.writeBlock()
 	}
-	f.dotted = g.sent >= end
+	f.dotted = g.sent >= g.end
 	g.returnSlices()
 	return err
 }

@@ -213,8 +213,8 @@ func (f *flight) hearDot(r raw) *Error {
 	return nil
 }
 
-// errHeld is returned when the caller does not clear a message for sending.
-var errHeld = errors.New("not cleared for sending")
+// errHeld is wrapped by the error of a message that we ourselves kept back.
+var errHeld = errors.New("message kept back")
 
 // clear asks the caller whether the body may go out. A lone dot needs no leave: nobody gets anything by it.
 func (f *flight) clear() *Error {
@@ -222,9 +222,14 @@ func (f *flight) clear() *Error {
 		return nil
 	}
 	if err := f.tx.Cleared(); err != nil {
-		return &Error{Local: true, Command: AtBody, Enhanced: "4.3.0", Err: fmt.Errorf("%w: %w", errHeld, err)}
+		return held(err)
 	}
 	return nil
+}
+
+// held is the error of a message that was kept back, for which nobody is to blame.
+func held(why error) *Error {
+	return &Error{Local: true, Command: AtBody, Enhanced: "4.3.0", Err: fmt.Errorf("%w: %w", errHeld, why)}
 }
 
 // breakOff gives f its outcome when the dialogue ends with e. A message to which

@@ -33,6 +33,7 @@ type gather struct {
 	bufs  [][]byte // waiting to be written
 	size  int      // bytes in bufs
 	sent  int64    // bytes written
+	end   int64    // of the message: where its last dot is out
 	until time.Time
 }
 
@@ -57,6 +58,9 @@ func (g *gather) collect(b []byte) error {
 func (g *gather) writeBlock() error {
 	if g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS the bytes may be of TLS itself, not of a reply
 		return errEarly
+	}
+	if last := g.sent + int64(g.size); g.sent < g.end && last >= g.end && !g.c.commit() {
+		return errGivenUp
 	}
 	until := earlier(time.Now().Add(g.c.timeouts.Block), g.until)
 	var n int64
