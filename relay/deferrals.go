@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
@@ -16,18 +15,20 @@ type Deferrals struct {
 	wake chan struct{} // holds a token when the earliest node changed
 
 	mu   sync.Mutex
-	heap nodeHeap
+	heap *Heap[*Node] // the earliest Due first
 }
 
 // NewDeferrals returns a Deferrals without nodes.
 func NewDeferrals() *Deferrals {
-	return &Deferrals{wake: make(chan struct{}, 1)}
+	return &Deferrals{wake: make(chan struct{}, 1), heap: NewHeap(
+		func(a, b *Node) bool { return a.Due.Before(b.Due) }, func(n *Node) *int { return &n.heapIndex },
+	)}
 }
 
 // Defer makes n wait until n.Due.
 func (d *Deferrals) Defer(n *Node) {
 	d.mu.Lock()
-	heap.Push(&d.heap, n)
+	d.heap.Insert(n)
 	first := n.heapIndex == 0
 	d.mu.Unlock()
 	if first {
@@ -62,50 +63,18 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 func (d *Deferrals) earliest() (*Node, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.heap) == 0 {
+	if d.heap.Len() == 0 {
 		return nil, maxSleep
 	}
-	if wait := time.Until(d.heap[0].Due); wait > 0 {
+	if wait := time.Until(d.heap.First().Due); wait > 0 {
 		return nil, min(wait, maxSleep)
 	}
-	return heap.Pop(&d.heap).(*Node), 0
+	return d.heap.Shift(), 0
 }
 
 // Len is how many nodes wait.
 func (d *Deferrals) Len() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.heap)
-}
-
-// nodeHeap implements heap.Interface, earliest Due first.
-type nodeHeap []*Node
-
-// Len implements heap.Interface.
-func (h nodeHeap) Len() int { return len(h) }
-
-// Less implements heap.Interface.
-func (h nodeHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
-
-// Swap implements heap.Interface.
-func (h nodeHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapIndex, h[j].heapIndex = i, j
-}
-
-// Push implements heap.Interface.
-func (h *nodeHeap) Push(x any) {
-	n := x.(*Node)
-	n.heapIndex = len(*h)
-	*h = append(*h, n)
-}
-
-// Pop implements heap.Interface.
-func (h *nodeHeap) Pop() any {
-	old := *h
-	n := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	n.heapIndex = -1
-	return n
+	return d.heap.Len()
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"container/heap"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -44,7 +43,7 @@ type Line struct {
 	maxAge time.Duration
 	first  *Queue // by arrival
 	last   *Queue
-	byLen  lineHeap // by length, unless the order is RoundRobin
+	byLen  *Heap[*Queue] // the longest first, the earlier one among equals; nil when the order is RoundRobin
 	n      int
 	seq    uint64 // of the latest Push
 }
@@ -66,7 +65,14 @@ func (l *Line) Reorder(order Order, maxAge time.Duration) {
 		return
 	}
 	l.byLen = nil
-	for q := l.first; q != nil && !was; q = q.behind {
+	if was {
+		return
+	}
+	l.byLen = NewHeap(
+		func(a, b *Queue) bool { return a.rank > b.rank || a.rank == b.rank && a.turn < b.turn },
+		func(q *Queue) *int { return &q.rankIndex },
+	)
+	for q := l.first; q != nil; q = q.behind {
 		l.rank(q)
 	}
 }
@@ -74,7 +80,7 @@ func (l *Line) Reorder(order Order, maxAge time.Duration) {
 // rank puts q among the others by its length. The mutex is held.
 func (l *Line) rank(q *Queue) {
 	q.rank = q.Len()
-	heap.Push(&l.byLen, q)
+	l.byLen.Insert(q)
 }
 
 // Push puts q at the end. It reports false when q stands in a line already, is claimed or gone.
@@ -143,7 +149,7 @@ func (l *Line) grown(q *Queue) {
 	defer l.mu.Unlock()
 	if l.order != RoundRobin && q.line.Load() == l {
 		q.rank = q.Len()
-		heap.Fix(&l.byLen, q.rankIndex)
+		l.byLen.Moved(q)
 	}
 }
 
@@ -154,7 +160,7 @@ func (l *Line) choose() *Queue {
 	case l.order == LongestAged && time.Since(l.first.inLine) > l.maxAge:
 		return l.first
 	}
-	return l.byLen[0]
+	return l.byLen.First()
 }
 
 func (l *Line) link(q *Queue) {
@@ -188,43 +194,7 @@ func (l *Line) unlink(q *Queue) {
 	q.ahead, q.behind = nil, nil
 	l.n--
 	if l.order != RoundRobin {
-		heap.Remove(&l.byLen, q.rankIndex)
+		l.byLen.Remove(q)
 	}
 	q.line.Store(nil)
-}
-
-// lineHeap implements heap.Interface: longest first, the earlier one among equals.
-type lineHeap []*Queue
-
-// Len implements heap.Interface.
-func (h lineHeap) Len() int { return len(h) }
-
-// Less implements heap.Interface.
-func (h lineHeap) Less(i, j int) bool {
-	if h[i].rank != h[j].rank {
-		return h[i].rank > h[j].rank
-	}
-	return h[i].turn < h[j].turn
-}
-
-// Swap implements heap.Interface.
-func (h lineHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].rankIndex, h[j].rankIndex = i, j
-}
-
-// Push implements heap.Interface.
-func (h *lineHeap) Push(x any) {
-	q := x.(*Queue)
-	q.rankIndex = len(*h)
-	*h = append(*h, q)
-}
-
-// Pop implements heap.Interface.
-func (h *lineHeap) Pop() any {
-	old := *h
-	q := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return q
 }

@@ -1,9 +1,10 @@
 package pool
 
 import (
-	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/relay"
 )
 
 // mostAtOnce bounds the sites that one tick looks after, so that a moment in which very many are due, like the end of an
@@ -13,8 +14,12 @@ const mostAtOnce = 5000
 // agenda says which site must be looked after next, by time. With it a tick costs as much as there is to do, however many
 // sites are known: a list has a million domains, and most of them wait for nothing.
 type agenda struct {
-	mu    sync.Mutex // behind a site's
-	sites siteHeap
+	mu    sync.Mutex         // behind a site's; it guards due and place of each site
+	sites *relay.Heap[*Site] // the earliest due first
+}
+
+func newAgenda() agenda {
+	return agenda{sites: relay.NewHeap(func(a, b *Site) bool { return a.due.Before(b.due) }, func(s *Site) *int { return &s.place })}
 }
 
 // plan sees to it that s is looked after at the given time, or before if that was planned.
@@ -24,10 +29,10 @@ func (g *agenda) plan(s *Site, at time.Time) {
 	switch {
 	case s.place < 0:
 		s.due = at
-		heap.Push(&g.sites, s)
+		g.sites.Insert(s)
 	case at.Before(s.due):
 		s.due = at
-		heap.Fix(&g.sites, s.place)
+		g.sites.Moved(s)
 	}
 }
 
@@ -36,40 +41,8 @@ func (g *agenda) dueAt(now time.Time) []*Site {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var due []*Site
-	for len(g.sites) > 0 && len(due) < mostAtOnce && !g.sites[0].due.After(now) {
-		due = append(due, heap.Pop(&g.sites).(*Site))
+	for g.sites.Len() > 0 && len(due) < mostAtOnce && !g.sites.First().due.After(now) {
+		due = append(due, g.sites.Shift())
 	}
 	return due
-}
-
-// siteHeap implements heap.Interface, the earliest first. The mutex of its agenda guards due and place of each site.
-type siteHeap []*Site
-
-// Len implements heap.Interface.
-func (h siteHeap) Len() int { return len(h) }
-
-// Less implements heap.Interface.
-func (h siteHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-
-// Swap implements heap.Interface.
-func (h siteHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
-}
-
-// Push implements heap.Interface.
-func (h *siteHeap) Push(x any) {
-	s := x.(*Site)
-	s.place = len(*h)
-	*h = append(*h, s)
-}
-
-// Pop implements heap.Interface.
-func (h *siteHeap) Pop() any {
-	old := *h
-	s := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	s.place = -1
-	return s
 }

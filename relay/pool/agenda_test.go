@@ -41,7 +41,7 @@ func TestTickLooksAtWhatIsDue(t *testing.T) {
 
 // TestAgendaKeepsTheEarliest: whatever is planned, a site comes at the earliest of its times, once, and in order.
 func TestAgendaKeepsTheEarliest(t *testing.T) {
-	var g agenda
+	g := newAgenda()
 	now := time.Unix(1_700_000_000, 0)
 	want := make(map[*Site]time.Time)
 	var sites []*Site
@@ -56,8 +56,8 @@ func TestAgendaKeepsTheEarliest(t *testing.T) {
 		g.plan(s, at)
 	}
 	due := g.dueAt(now.Add(time.Hour))
-	if len(due) != len(want) || len(g.sites) != 0 {
-		t.Fatalf("%d sites due, want %d; %d left", len(due), len(want), len(g.sites))
+	if len(due) != len(want) || g.sites.Len() != 0 {
+		t.Fatalf("%d sites due, want %d; %d left", len(due), len(want), g.sites.Len())
 	}
 	for _, s := range due {
 		if s.due != want[s] || s.place != -1 {

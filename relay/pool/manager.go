@@ -100,7 +100,7 @@ func New(cfg Config, deps Deps) *Manager {
 		budget:  deps.Budget,
 		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site), machine: machine{log: deps.Log}, slowAfter: slowAfter, connected: deps.Connected,
+		sites: make(map[string]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,
 	}
 	m.unsent, m.holdBack = context.WithCancel(ctx)
 	m.cfg.Store(&cfg)
