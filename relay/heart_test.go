@@ -116,7 +116,7 @@ type heart struct {
 	c   *script
 }
 
-func newHeart(t *testing.T, retry RetryConfig, back HandbackConfig) *heart {
+func newHeart(t testing.TB, retry RetryConfig, back HandbackConfig) *heart {
 	t.Helper()
 	rec := &recorder{}
 	cfg := DefaultQueueConfig()

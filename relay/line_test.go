@@ -11,9 +11,9 @@ import (
 
 // testQueue returns a queue of n nodes outside any map.
 func testQueue(name string, n int) *Queue {
-	q := &Queue{Key: Key{Domain: name}, shard: &shard{}}
+	q := &Queue{Key: Key{Domain: name}, shard: &shard{ages: map[string]*ages{ClassRemote: newAges(time.Now())}}}
 	for range n {
-		q.pushBack(&Node{})
+		q.pushBack(&Node{Message: &Message{}})
 	}
 	return q
 }
@@ -76,7 +76,7 @@ func TestLineSeesGrowth(t *testing.T) {
 	l.Push(a)
 	l.Push(b)
 	for range 7 {
-		a.pushBack(&Node{})
+		a.pushBack(&Node{Message: &Message{}})
 	}
 	l.grown(a)
 	if got := l.Pick(); got != a {

@@ -17,15 +17,17 @@ type Node struct {
 	Reason string    // why it waits: the last reply or error; "" before the first visit
 	Avoid  string    // host of the site that must not be visited next, because it just failed and another may not
 
-	state      state
-	handback   bool // it is on its way back to the MTA
-	told       int  // bytes of Reason that are charged to the Budget
-	faults     int  // visits that ended by a fault of our own
-	requeues   int  // times it went back to the front without being charged, since the last charged visit
-	queue      *Queue
-	prev, next *Node
-	heapIndex  int   // its place among the Deferrals
-	later      []int // deferred recipients that wait for Rcpts, which go first
+	state         state
+	handback      bool // it is on its way back to the MTA
+	told          int  // bytes of Reason that are charged to the Budget
+	faults        int  // visits that ended by a fault of our own
+	requeues      int  // times it went back to the front without being charged, since the last charged visit
+	queue         *Queue
+	prev, next    *Node
+	heapIndex     int    // its place among the Deferrals
+	peers         *peers // while it waits in a queue: the nodes that are as old
+	elder, junior *Node  // of peers
+	later         []int  // deferred recipients that wait for Rcpts, which go first
 }
 
 // Requeues is how often the node went straight back to the front of its queue since its last charged visit.

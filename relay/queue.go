@@ -154,6 +154,7 @@ func (q *Queue) pushFront(n *Node) {
 func (q *Queue) linked(n *Node) {
 	n.queue, n.state = q, stateActive
 	q.active.Add(1)
+	q.shard.ages[n.Class].add(n, n.Message.ageFrom())
 }
 
 // unlink takes n out of q; n becomes busy. The shard's mutex is held.
@@ -169,6 +170,7 @@ func (q *Queue) unlink(n *Node) {
 		q.tail = n.prev
 	}
 	n.prev, n.next = nil, nil
+	q.shard.ages[n.Class].drop(n)
 	n.state = stateBusy
 	q.active.Add(-1)
 	q.busy++

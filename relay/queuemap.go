@@ -36,6 +36,7 @@ type QueueMap struct {
 	counts   counts
 	open     atomic.Bool
 	seed     maphash.Seed
+	epoch    time.Time // ages are counted from here, by the monotonic clock
 	shards   [shards]shard
 	messages [shards]messageShard
 }
@@ -57,6 +58,7 @@ type shard struct {
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
 	deferred map[Key]int      // nodes that wait in the Deferrals
+	ages     map[string]*ages // by class, the nodes that wait in queues
 }
 
 type messageShard struct {
@@ -78,6 +80,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	}
 	m := &QueueMap{
 		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), seed: maphash.MakeSeed(),
+		epoch: time.Now(),
 	}
 	m.reasons.seed = m.seed
 	m.SetConfig(cfg)
@@ -85,6 +88,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		m.shards[i].healthy, m.shards[i].budget = m.healthy, m.budget
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
+		m.shards[i].ages = map[string]*ages{ClassRemote: newAges(m.epoch), ClassInject: newAges(m.epoch)}
 		m.messages[i].byID = make(map[ID]*Message)
 	}
 	return m

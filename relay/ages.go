@@ -1,0 +1,76 @@
+package relay
+
+import "time"
+
+// ages finds the nodes of a shard that have waited in queues for too long, without a look at the others. Nodes whose life began in
+// the same second are peers. A node's place depends on its age and not on the end of its life, so that a reload may change
+// the lifetime. The mutex of the shard guards it.
+type ages struct {
+	epoch    time.Time
+	bySecond map[int64]*peers
+	order    *Heap[*peers] // the oldest first
+}
+
+// peers is a list of nodes.
+type peers struct {
+	second int64 // since the epoch
+	place  int   // in ages.order
+	eldest *Node
+}
+
+func newAges(epoch time.Time) *ages {
+	return &ages{epoch: epoch, bySecond: make(map[int64]*peers), order: NewHeap(
+		func(a, b *peers) bool { return a.second < b.second }, func(p *peers) *int { return &p.place },
+	)}
+}
+
+// second is the second in which t lies.
+func (a *ages) second(t time.Time) int64 {
+	d := t.Sub(a.epoch)
+	if d < 0 {
+		d -= time.Second - 1
+	}
+	return int64(d / time.Second)
+}
+
+// add takes n in as one whose life began at from.
+func (a *ages) add(n *Node, from time.Time) {
+	s := a.second(from)
+	p := a.bySecond[s]
+	if p == nil {
+		p = &peers{second: s}
+		a.bySecond[s] = p
+		a.order.Insert(p)
+	}
+	n.peers, n.elder, n.junior = p, nil, p.eldest
+	if p.eldest != nil {
+		p.eldest.elder = n
+	}
+	p.eldest = n
+}
+
+// drop takes n out.
+func (a *ages) drop(n *Node) {
+	p := n.peers
+	if n.elder != nil {
+		n.elder.junior = n.junior
+	} else {
+		p.eldest = n.junior
+	}
+	if n.junior != nil {
+		n.junior.elder = n.elder
+	}
+	n.peers, n.elder, n.junior = nil, nil, nil
+	if p.eldest == nil {
+		delete(a.bySecond, p.second)
+		a.order.Remove(p)
+	}
+}
+
+// oldest is a node whose life began at the given time or before, to the second; nil for none.
+func (a *ages) oldest(from time.Time) *Node {
+	if a.order.Len() == 0 || a.order.First().second >= a.second(from) {
+		return nil
+	}
+	return a.order.First().eldest
+}
