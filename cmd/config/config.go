@@ -46,6 +46,8 @@ type Config struct {
 	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
 	Control  console.Config       `toml:"control"`
 	Log      LogConfig            `toml:"log"`
+
+	File string `toml:"-"` // where Load read it; "": it came from no file
 }
 
 // LogConfig is the [log] table.

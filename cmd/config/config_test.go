@@ -23,7 +23,7 @@ func TestTenLinesAreEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := DefaultConfig()
-	want.Hostname, want.DNS.Hostname, want.Mode = "mail.example.org", "mail.example.org", "deliver"
+	want.Hostname, want.DNS.Hostname, want.Mode, want.File = "mail.example.org", "mail.example.org", "deliver", "testdata/ten-lines.toml"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

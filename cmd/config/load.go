@@ -30,7 +30,11 @@ func load(path string) (*Config, *loader, error) {
 	}
 	l := &loader{file: path, hostname: os.Hostname}
 	cfg, err := l.load(text)
-	return cfg, l, err
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.File = path
+	return cfg, l, nil
 }
 
 // readConfig returns the text of the file, or an error with the repair instead of the system's words alone.

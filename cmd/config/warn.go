@@ -13,30 +13,34 @@ import (
 // leastDot is how long a client should wait for the reply to the end of data (RFC 5321 section 4.5.3.2.6).
 const leastDot = 10 * time.Minute
 
-// Check loads the file at path like Load, and returns warnings with their places. It asks this host for its addresses; the
-// rest of the package looks at the text alone.
+// Check returns the mistakes of the file at path as Load does, or its warnings with their places.
 func Check(path string) (warnings Errors, err error) {
+	_, warnings, err = Review(path)
+	return warnings, err
+}
+
+// Review loads the file at path like Load, and returns warnings with their places. It asks this host for its addresses and
+// its memory; the rest of the package looks at the text alone.
+func Review(path string) (cfg *Config, warnings Errors, err error) {
 	cfg, l, err := load(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	own, err := route.LocalAddrs()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	memory, err := ReadMemory(os.DirFS("/"))
 	if err != nil {
-		return nil, err
-	}
-	if _, err := cfg.MemoryFor(memory); err != nil {
-		mistakes := err.(Errors)
-		l.place(mistakes)
-		return nil, mistakes
+		return nil, nil, err
 	}
 	warnings = cfg.Warnings(own)
+	if _, err := cfg.MemoryFor(memory); err != nil {
+		warnings = append(warnings, err.(Errors)...) // the host that the file is for may have more
+	}
 	l.place(warnings)
 	warnings.sort()
-	return warnings, nil
+	return cfg, warnings, nil
 }
 
 // Warnings returns the settings that are allowed and seldom meant on a host with the addresses own. They are no mistakes: a

@@ -42,12 +42,14 @@ const (
 	noticeTime = 3 * time.Second
 )
 
-// Daemon is Millrace: its doors, its heart, its pool and its memory. Start, Reload, Reopen and Stop must not overlap.
+// Daemon is Millrace: its doors, its heart, its pool and its memory. Start, Reopen and Stop must not overlap. Reload may come at
+// any time after Start.
 type Daemon struct {
 	log     hclog.Logger
 	started time.Time
 
 	budget   *relay.Budget
+	alone    bool // LimitProcess was called
 	agent    *snapshot.Agent
 	mail     *mailLog
 	resolver *route.Resolver
@@ -61,6 +63,9 @@ type Daemon struct {
 
 	run    sync.WaitGroup     // every goroutine that Start started
 	cancel context.CancelFunc // ends the goroutines whose part has no Stop
+
+	turn  sync.Mutex // held by whoever changes the configuration, and while Stop begins
+	ready bool       // Start is over, and Stop has not begun; guarded by turn
 
 	mu  sync.Mutex
 	cfg *config.Config // replaced as a whole by Reload, never changed: readers keep it without a lock
@@ -104,9 +109,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	if d.pool, err = d.newPool(cfg, files.channels, log.Named("pool")); err != nil {
-		return nil, err
-	}
+	d.pool = d.newPool(cfg, files.channels, log.Named("pool"))
 	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {
 		return nil, err
 	}
@@ -152,6 +155,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.pool.Run(ctx) })                 // ends with ctx
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.queues.Open()
+	d.setReady(true)
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
 	return nil
 }
@@ -201,6 +205,7 @@ func (d *Daemon) logServing(part string, err error) {
 // then all waiting mail is made durable. When ctx is done first, open connections are cut; their messages stay queued.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
+	d.setReady(false)
 	err := d.stopDoorAndPool(ctx)
 	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx)) // late: "status" answers while the daemon drains
@@ -251,33 +256,6 @@ func (d *Daemon) letGo() error {
 		err = errors.Join(err, d.mail.Close())
 	}
 	return err
-}
-
-// Reload takes over the keys of next that are live. It logs the keys that need a restart and keeps their old values. The
-// rules are compiled first, because only that can fail: after an error nothing has changed.
-func (d *Daemon) Reload(next *config.Config) error {
-	f, err := filter.Compile(next.Bulk, next.Hostname)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	cfg, needRestart := d.cfg.TakeOver(next)
-	for _, key := range needRestart {
-		d.log.Warn("this key changes with a restart only", "key", key)
-	}
-	if own, err := route.LocalAddrs(); err == nil { // without them there is nothing to warn of
-		logWarnings(cfg, own, d.log)
-	}
-	d.intake.Reload(f, cfg.Mode)
-	if n := d.handler.SetPolicy(cfg.Retry, cfg.Handback); n > 0 {
-		d.log.Warn("retry.lifetime is shorter than messages are old that wait: each is returned after its next attempt that fails", "messages", n)
-	}
-	d.pool.SetSMTP(cfg.Wire())
-	d.log.SetLevel(cfg.Log.LogLevel())
-	d.cfg = cfg
-	d.log.Info("reloaded", "mode", cfg.Mode)
-	return nil
 }
 
 // logWarnings writes the warnings of "check" to the log: not every operator runs "check".

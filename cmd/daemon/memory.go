@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"runtime/debug"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -28,12 +29,18 @@ func resolveMemory(cfg *config.Config, log hclog.Logger) (relay.QueueConfig, err
 	return queue, nil
 }
 
-// MemoryLimit is the memory that the Go runtime should keep the process within, in bytes: queue.max_bytes and a tenth of it,
-// at least 64 MiB, for the collector, the stacks and the program. A process that has more than one daemon has no such limit,
-// so whoever made the process sets it.
-func (d *Daemon) MemoryLimit() int64 {
-	limit := d.budget.Limit()
-	return limit + max(limit/10, 64<<20)
+// LimitProcess makes the Go runtime keep the process within queue.max_bytes, and a tenth of that or 64 MiB for the collector,
+// the stacks and the program. It is for the only daemon of its process, before Start.
+func (d *Daemon) LimitProcess() {
+	d.alone = true
+	d.keepToMemory()
+}
+
+// keepToMemory tells the Go runtime the limit, unless the operator has done so by GOMEMLIMIT.
+func (d *Daemon) keepToMemory() {
+	if limit := d.budget.Limit(); d.alone && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit + max(limit/10, 64<<20))
+	}
 }
 
 // memory is the Budget as the console shows it.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,18 +23,25 @@ const injectName = "inject.millrace.invalid"
 // newResolver gives the resolver the routes of the file, the MTA as one route more, and the way to learn this host's
 // addresses: a domain whose MX is this host would be delivered in a circle.
 func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) {
-	routes := map[string]string{injectName: cfg.Bounce.Inject}
-	for domain, hop := range cfg.Route {
-		routes[domain] = hop
-	}
-	table, err := route.ParseTable(routes)
+	table, err := routes(cfg)
 	if err != nil {
 		return nil, err
 	}
+	return route.New(resolverConfig(cfg), table, log)
+}
+
+// routes is the table of the file, with the MTA as one route more.
+func routes(cfg *config.Config) (route.Table, error) {
+	all := map[string]string{injectName: cfg.Bounce.Inject}
+	maps.Copy(all, cfg.Route)
+	return route.ParseTable(all)
+}
+
+func resolverConfig(cfg *config.Config) route.Config {
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
 	dns.Local = route.LocalAddrs
-	return route.New(dns, table, log)
+	return dns
 }
 
 // newBounces makes the bounce server. The server and the queue map need each other: the map tells the server of failures,
@@ -42,8 +50,8 @@ func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) 
 func (d *Daemon) newBounces(cfg *config.Config, log hclog.Logger) *bounce.Server {
 	return bounce.NewServer(cfg.Bounce, bounce.Deps{
 		Hostname: cfg.Hostname, NewID: d.agent.NewID, Log: log,
-		Accept:  d.acceptOwn,
-		Emit:    func(e *relay.Event) { d.queues.Tell(e) },
+		Accept: d.acceptOwn,
+		Emit:   func(e *relay.Event) { d.queues.Tell(e) },
 		Budget: d.budget, Release: func(m *relay.Message) { d.queues.Release(m) },
 		Pending: func(m *relay.Message) bool { return d.queues.Pending(m) },
 	})
@@ -70,17 +78,13 @@ func domainKey(domain string) string {
 
 // newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
 // handler, by queue.order: an operator's choice must not end at the site.
-func (d *Daemon) newPool(cfg *config.Config, channels int, log hclog.Logger) (*pool.Manager, error) {
-	order, err := relay.ParseOrder(cfg.Queue.Order)
-	if err != nil {
-		return nil, err
-	}
+func (d *Daemon) newPool(cfg *config.Config, channels int, log hclog.Logger) *pool.Manager {
 	return pool.New(cfg.Pool, pool.Deps{
 		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: channels, Budget: d.budget,
-		Line: func() *relay.Line { return relay.NewLine(order, cfg.Queue.MaxAge) },
+		Line: d.queues.NewLine,
 		SMTP: cfg.Wire(),
 		Log:  log, Connected: d.mail.Connected,
-	}), nil
+	})
 }
 
 // newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.

@@ -124,3 +124,6 @@ func (o overview) Messages(yield func(relay.Listing) bool) { o.d.handler.Message
 
 // MessagesNamed implements console.Source.
 func (o overview) MessagesNamed(id string) []relay.Listing { return o.d.handler.MessagesNamed(id) }
+
+// ReloadFile implements console.Source.
+func (o overview) ReloadFile() (console.Reloaded, error) { return o.d.reloadFile() }

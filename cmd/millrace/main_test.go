@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -117,6 +118,31 @@ func (f *fakeDaemon) Reload(cfg *config.Config) error {
 	defer f.mu.Unlock()
 	f.cfg = cfg
 	return nil
+}
+
+func (f *fakeDaemon) ReloadFile() (console.Reloaded, error) {
+	f.mu.Lock()
+	old := f.cfg
+	f.mu.Unlock()
+	next, warnings, err := config.Review(old.File)
+	var bad config.Errors
+	if errors.As(err, &bad) {
+		return console.Reloaded{File: old.File, Errors: []console.Mistake{{File: bad[0].File, Line: bad[0].Line, Key: bad[0].Key, Text: bad[0].Text}}}, nil
+	}
+	r := console.Reloaded{File: old.File, Applied: true}
+	for _, w := range warnings {
+		r.Warnings = append(r.Warnings, console.Mistake{File: w.File, Line: w.Line, Key: w.Key, Text: w.Text})
+	}
+	_, changes := old.TakeOver(next)
+	for _, c := range changes {
+		change := console.Change{Key: c.Key, Old: c.Old, New: c.New, Why: c.Restart}
+		if c.Restart != "" {
+			r.Restart = append(r.Restart, change)
+			continue
+		}
+		r.Changed = append(r.Changed, change)
+	}
+	return r, f.Reload(next)
 }
 
 func (f *fakeDaemon) Reopen() error {

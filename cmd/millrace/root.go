@@ -66,7 +66,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 	}
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), queueCommand(), spoolCommand(), versionCommand())
+	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), queueCommand(), spoolCommand(), versionCommand())
 	addDemo(root)
 	return root
 }

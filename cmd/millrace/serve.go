@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -42,25 +41,8 @@ func openDaemon(cfg *config.Config, log hclog.Logger) (service, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := process{d}
-	p.limitMemory()
-	return p, nil
-}
-
-// process is the one daemon of this process.
-type process struct{ *daemon.Daemon }
-
-// Reload also takes over a memory limit that has changed.
-func (p process) Reload(cfg *config.Config) error {
-	defer p.limitMemory()
-	return p.Daemon.Reload(cfg)
-}
-
-// limitMemory tells the Go runtime the limit, unless the operator has done so by GOMEMLIMIT.
-func (p process) limitMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(p.MemoryLimit())
-	}
+	d.LimitProcess()
+	return d, nil
 }
 
 func serveCommand(open func(*config.Config, hclog.Logger) (service, error)) *cobra.Command {

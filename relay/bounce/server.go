@@ -47,7 +47,7 @@ type Deps struct {
 // notification that is not accepted for another reason is tried again, with growing delay, for five days. Then its entries go
 // to the log.
 type Server struct {
-	cfg  Config
+	cfg  atomic.Pointer[Config]
 	deps Deps
 
 	mu      sync.Mutex
@@ -63,7 +63,7 @@ const beat = time.Second
 
 // How many bytes of a receiver's reply are kept for the notification; the second when more memory is used than may be.
 const (
-	mostReply   = 2 << 10
+	mostReply  = 2 << 10
 	leastReply = 80
 )
 
@@ -82,8 +82,13 @@ func NewServer(cfg Config, deps Deps) *Server {
 	if deps.Budget == nil {
 		deps.Budget = relay.NewBudget(0)
 	}
-	return &Server{cfg: cfg, deps: deps, held: make(map[noticeKey]*notice)}
+	s := &Server{deps: deps, held: make(map[noticeKey]*notice)}
+	s.SetConfig(cfg)
+	return s
 }
+
+// SetConfig replaces the configuration, which has been validated. It holds for notifications that are not written yet.
+func (s *Server) SetConfig(cfg Config) { s.cfg.Store(&cfg) }
 
 // Event implements relay.Listener. It runs on the goroutine that settles and never blocks. The node of a settled recipient
 // keeps its message until every listener has returned; Event takes its hold before that.
@@ -224,7 +229,7 @@ func (s *Server) removeDue(now time.Time, all bool) []*notice {
 			kept = append(kept, order[i:]...)
 			break
 		}
-		if all || n.ripe(now, s.cfg.Delay, s.deps.Pending) {
+		if all || n.ripe(now, s.cfg.Load().Delay, s.deps.Pending) {
 			due = append(due, n)
 		} else {
 			kept = append(kept, n)
@@ -332,10 +337,10 @@ func (s *Server) emitReported(m *relay.Message, x entry, name string) {
 
 // compose makes the message that carries n. Each attempt has a new ID: an ID is never used twice, not even after a refusal.
 func (s *Server) compose(n *notice) (*relay.Message, error) {
-	id, now, m := s.deps.NewID(), time.Now(), n.message
+	id, now, m, cfg := s.deps.NewID(), time.Now(), n.message, s.cfg.Load()
 	header, body, err := Compose(Report{
-		Name: id.String(), Hostname: s.deps.Hostname, From: s.cfg.From, Postmaster: s.cfg.Postmaster,
-		Date: now, Message: m, MaxHeader: s.cfg.MaxHeader, Failures: n.failures(),
+		Name: id.String(), Hostname: s.deps.Hostname, From: cfg.From, Postmaster: cfg.Postmaster,
+		Date: now, Message: m, MaxHeader: cfg.MaxHeader, Failures: n.failures(),
 	})
 	if err != nil {
 		return nil, err

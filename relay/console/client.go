@@ -137,11 +137,16 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, ErrNotFound
 	}
+	return nil, refusal(resp)
+}
+
+// refusal is the error that an answer of another status stands for.
+func refusal(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // a text that is cut off still tells more than none
 	if resp.StatusCode == http.StatusServiceUnavailable {
-		return nil, fmt.Errorf("%w: %s", ErrNotNow, strings.TrimSpace(string(text)))
+		return fmt.Errorf("%w: %s", ErrNotNow, strings.TrimSpace(string(text)))
 	}
-	return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	return fmt.Errorf("the daemon answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
 }
 
 func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {

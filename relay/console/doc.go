@@ -1,13 +1,14 @@
 // Package console is the window into a running daemon: a control socket that shows the waiting messages, the reasons why
 // they wait and the counters, and the client that asks.
 //
-// The socket is a unix socket of mode 0660. Every user who may open it may read everything here; nobody can change anything
-// through it. It speaks HTTP with JSON bodies, so that curl --unix-socket works as well as the client:
+// The socket is a unix socket of mode 0660. Every user who may open it may read everything here, and may have the daemon read
+// its configuration file again; nobody can change anything else through it. It speaks HTTP with JSON bodies, so that curl --unix-socket works as well as the client:
 //
 //	GET /v1/status              one Status
 //	GET /v1/queues              one relay.QueueStatus a line
 //	GET /v1/messages            one relay.Listing a line; ?domain= and ?sender= narrow it
 //	GET /v1/messages/{id}       one relay.Listing a line, of each message with this id of ours or of the MTA; 404 if none
+//	POST /v1/reload             one Reloaded; 422 if the file has mistakes, 503 while the daemon starts or stops
 //
 // Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts
 // read the fields. A field is added when it is needed; a field whose word was wrong is renamed only with an entry under

@@ -36,6 +36,8 @@ type Source interface {
 	Messages(yield func(relay.Listing) bool)
 	// MessagesNamed finds messages by our id or by the MTA's queue id, of which there may be several.
 	MessagesNamed(id string) []relay.Listing
+	// ReloadFile reads the configuration file again. An error says why that cannot be done now.
+	ReloadFile() (Reloaded, error)
 }
 
 // Server answers on the control socket.
@@ -69,6 +71,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/queues", s.serveQueues)
 	mux.HandleFunc("GET /v1/messages", s.serveMessages)
 	mux.HandleFunc("GET /v1/messages/{id}", s.serveNamed)
+	mux.HandleFunc("POST /v1/reload", s.serveReload)
 	return mux
 }
 

@@ -14,7 +14,12 @@ type fakeSource struct {
 	ended  chan struct{} // closed when a walk has returned
 	hold   chan struct{} // when set, Status waits for it
 	read   *Progress     // of a recovery that is not over
+
+	reloaded  Reloaded
+	reloadErr error
 }
+
+func (f *fakeSource) ReloadFile() (Reloaded, error) { return f.reloaded, f.reloadErr }
 
 func (f *fakeSource) Status() Status {
 	if f.hold != nil {

@@ -6,6 +6,7 @@
 //	go run ./test/bench -what ack   the milter door with ack = "journal", "written" and "memory"
 //	go run ./test/bench -what recovery -messages 1000000   a restart with 1,000,000 messages waiting
 //	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of 1,000,000 messages, and between
+//	go run ./test/bench -what memory          resident memory of a daemon that is full, for five kinds of mail
 package main
 
 import (
@@ -40,7 +41,7 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery or snapshot")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot or memory")
 	)
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
@@ -70,8 +71,10 @@ func run(what string, c load.Config, rounds int) error {
 		r, err = recovery(filepath.Join(dir, "state"), c.Messages, c.MinSize)
 	case "snapshot":
 		r, err = (&snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}).run()
+	case "memory":
+		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery or snapshot", what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot or memory", what)
 	}
 	if err != nil {
 		return err

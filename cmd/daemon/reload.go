@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+
+	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/route"
+)
+
+// errNotReady is what a reload answers while parts are being started or stopped.
+var errNotReady = errors.New("the daemon is starting or stopping")
+
+// errNoFile is what a reload answers when the configuration came from no file, as in the demonstration.
+var errNoFile = errors.New("the daemon was started without a configuration file")
+
+// setReady says whether the parts are there to be reloaded. It waits for a reload under way.
+func (d *Daemon) setReady(ready bool) {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	d.ready = ready
+}
+
+// Reload takes over the keys of next that are live. It logs the keys that need a restart and keeps their old values. What can
+// fail comes first: after an error nothing has changed.
+func (d *Daemon) Reload(next *config.Config) error {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	_, err := d.takeOver(next)
+	return err
+}
+
+// reloadFile reads the file again that the daemon was started with, and reloads. The answer has every mistake of the file, or
+// every key that has changed. An error says why there was no reload.
+func (d *Daemon) reloadFile() (console.Reloaded, error) {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	file := d.Config().File
+	switch {
+	case !d.ready:
+		return console.Reloaded{}, errNotReady
+	case file == "":
+		return console.Reloaded{}, errNoFile
+	}
+	answer := console.Reloaded{File: file}
+	next, warnings, err := config.Review(file)
+	var changes []config.Change
+	if err == nil {
+		changes, err = d.takeOver(next)
+	}
+	answer.Applied = err == nil
+	answer.Errors, answer.Warnings = mistakes(err), mistakes(warnings)
+	for _, c := range changes {
+		change := console.Change{Key: c.Key, Old: c.Old, New: c.New, Why: c.Restart}
+		if c.Restart == "" {
+			answer.Changed = append(answer.Changed, change)
+		} else {
+			answer.Restart = append(answer.Restart, change)
+		}
+	}
+	d.log.Info("reload by way of the control socket", "applied", answer.Applied, "changed", len(answer.Changed), "restart", len(answer.Restart), "errors", len(answer.Errors))
+	return answer, nil
+}
+
+// mistakes is an error of the configuration, each mistake with its place.
+func mistakes(err error) (list []console.Mistake) {
+	var all config.Errors
+	if !errors.As(err, &all) && err != nil {
+		all = config.Errors{{Text: err.Error()}}
+	}
+	for _, e := range all {
+		list = append(list, console.Mistake{File: e.File, Line: e.Line, Column: e.Column, Key: e.Key, Text: e.Text})
+	}
+	return list
+}
+
+// takeOver is Reload for a caller that holds turn. What can fail comes first: the rules, the routes, the memory, and the file of
+// the mail log.
+func (d *Daemon) takeOver(next *config.Config) ([]config.Change, error) {
+	cfg, changes := d.Config().TakeOver(next)
+	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
+	if err != nil {
+		return nil, err
+	}
+	table, err := routes(cfg)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := resolveMemory(cfg, d.log)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Log.Mail != d.Config().Log.Mail || cfg.Log.Name != d.Config().Log.Name {
+		to, err := openDestination(cfg.Log.Mail)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.mail.redirect(to, cfg.Log.Name); err != nil {
+			d.log.Warn("the old mail log could not be closed", "error", err)
+		}
+	}
+	d.logChanges(changes)
+	if own, err := route.LocalAddrs(); err == nil { // without them there is nothing to warn of
+		logWarnings(cfg, own, d.log)
+	}
+	d.intake.Reload(f, cfg.Mode)
+	d.apply(cfg, queue, table)
+	d.mu.Lock()
+	d.cfg = cfg
+	d.mu.Unlock()
+	d.log.Info("reloaded", "mode", cfg.Mode)
+	return changes, nil
+}
+
+// apply gives each part its table. Nothing here can fail.
+func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.Table) {
+	if n := d.handler.SetPolicy(cfg.Retry, cfg.Handback); n > 0 {
+		d.log.Warn("retry.lifetime is shorter than messages are old that wait: each is returned after its next attempt that fails", "messages", n)
+	}
+	d.bounces.SetConfig(cfg.Bounce)
+	d.queues.SetConfig(queue)
+	d.keepToMemory()
+	before := d.Config()
+	if !sameRoutes(before, cfg) { // else every route would be looked up again for nothing
+		if err := d.resolver.Reload(resolverConfig(cfg), table); err != nil {
+			d.log.Warn("name servers or own addresses stay as they were", "error", err)
+		}
+	}
+	d.pool.SetSMTP(cfg.Wire())
+	d.pool.Reload(cfg.Pool, d.channels(cfg), d.queues.Order)
+	d.log.SetLevel(cfg.Log.LogLevel())
+}
+
+// channels is how many channels the limit of open files allows.
+func (d *Daemon) channels(cfg *config.Config) int {
+	limit, err := openFiles()
+	if err != nil {
+		return cfg.Queue.Channels
+	}
+	files := shareOut(limit, cfg)
+	if cfg.Queue.Channels != d.Config().Queue.Channels {
+		files.tell(limit, cfg, d.log)
+	}
+	return files.channels
+}
+
+// sameRoutes reports whether two configurations lead the same way by the same name servers.
+func sameRoutes(a, b *config.Config) bool {
+	return reflect.DeepEqual(a.DNS, b.DNS) && maps.Equal(a.Route, b.Route) && a.Bounce.Inject == b.Bounce.Inject
+}
+
+// logChanges names each key that has changed, and why those that need a restart do.
+func (d *Daemon) logChanges(changes []config.Change) {
+	for _, c := range changes {
+		if c.Restart != "" {
+			d.log.Warn("this key changes with a restart only", "key", c.Key, "value", c.New, "because", c.Restart)
+		} else {
+			d.log.Info("changed", "key", c.Key, "old", c.Old, "value", c.New)
+		}
+	}
+}
