@@ -64,7 +64,7 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 					t.Errorf("%q does not contain %q", err, want)
 				}
 			}
-			if _, err := Compile(tt.config, "mx.example.org"); err == nil {
+			if _, err := Compile(tt.config, "mx.example.org", nil); err == nil {
 				t.Error("Compile accepts what Validate refuses")
 			}
 		})
@@ -73,7 +73,7 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 
 func TestCompileRefusesHostnames(t *testing.T) {
 	for _, h := range []string{"", "mx example", "mx\r\nX: y", "a;b", "(x)"} {
-		if _, err := Compile(DefaultConfig(), h); err == nil {
+		if _, err := Compile(DefaultConfig(), h, nil); err == nil {
 			t.Errorf("hostname %q was accepted", h)
 		}
 	}
@@ -82,7 +82,7 @@ func TestCompileRefusesHostnames(t *testing.T) {
 func TestRuleWithoutNameGetsOne(t *testing.T) {
 	c := DefaultConfig()
 	c.Rule = []Rule{{Header: "X-Campaign*"}, {Client: "192.0.2.1"}}
-	f, err := Compile(c, "mx.example.org")
+	f, err := Compile(c, "mx.example.org", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

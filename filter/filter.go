@@ -11,6 +11,7 @@ import (
 // may share it.
 type Filter struct {
 	hostname string
+	secret   []byte // keys the seal of our Received fields
 	rules    []*rule
 	byName   map[string][]int // header name in lower case -> indexes of the rules that look at it
 	byPrefix []prefixRule
@@ -31,8 +32,9 @@ type prefixRule struct {
 	rule   int
 }
 
-// Compile makes a Filter for the host of this name. Mail for the host itself is never taken.
-func Compile(c Config, hostname string) (*Filter, error) {
+// Compile makes a Filter for the host of this name. Mail for the host itself is never taken. Mail that bears a seal made with
+// the same secret has been here and is not taken either; without a secret only the host's name tells.
+func Compile(c Config, hostname string, secret []byte) (*Filter, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -40,7 +42,7 @@ func Compile(c Config, hostname string) (*Filter, error) {
 		return nil, fmt.Errorf("hostname %q cannot stand in a Received field", hostname)
 	}
 	f := &Filter{
-		hostname: hostname, byName: make(map[string][]int), limit: c.SizeLimit, maxHops: c.MaxHops,
+		hostname: hostname, secret: secret, byName: make(map[string][]int), limit: c.SizeLimit, maxHops: c.MaxHops,
 		local: []string{lower(hostname), "localhost"},
 	}
 	for _, d := range c.LocalDomains {

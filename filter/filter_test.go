@@ -12,7 +12,7 @@ func compile(t testing.TB, rules ...Rule) *Filter {
 	t.Helper()
 	c := DefaultConfig()
 	c.Rule, c.Defaults = rules, len(rules) == 0
-	f, err := Compile(c, host)
+	f, err := Compile(c, host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestOwnRulesStandBeforeTheDefaults(t *testing.T) {
 	} {
 		c := DefaultConfig()
 		c.Rule, c.Defaults = []Rule{own}, tt.defaults
-		f, err := Compile(c, host)
+		f, err := Compile(c, host, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestHopeless(t *testing.T) {
 func TestTakes(t *testing.T) {
 	c := DefaultConfig()
 	c.LocalDomains = []string{"Example.NET", ".intra.example"}
-	f, err := Compile(c, host)
+	f, err := Compile(c, host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

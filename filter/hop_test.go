@@ -9,7 +9,7 @@ import (
 func TestDetour(t *testing.T) {
 	c := DefaultConfig()
 	c.NextHops = []string{"[Smart.example]:25", "mx.partner.example"}
-	f, err := Compile(c, host)
+	f, err := Compile(c, host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestDetour(t *testing.T) {
 		}
 	}
 	c.WithoutMailer = true
-	if f, err = Compile(c, host); err != nil {
+	if f, err = Compile(c, host, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.detour("x@a.test", Hop{}); got != straight {

@@ -20,7 +20,7 @@ func (f *Filter) read(header []byte) scan {
 		switch {
 		case equalFold(name, "received"):
 			s.hops++
-			s.ours = s.ours || marked(value, f.hostname)
+			s.ours = s.ours || f.marked(value)
 		case equalFold(name, "auto-submitted"):
 			s.noteAuto(value)
 		}

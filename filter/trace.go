@@ -2,13 +2,23 @@ package filter
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
 
-// mark tells our Received fields from those of the MTA, which has the same host name.
-const mark = "(Millrace)"
+// mark begins the comment that tells our Received fields from those of the MTA, which has the same host name. Behind it comes
+// the seal: "(Millrace 0123456789abcdef)".
+const mark = "(Millrace"
+
+// A seal is the beginning of a keyed hash of the queue id and the date in the same field. The key is the secret of the state
+// directory, so mail that was handed back is known after the host's name has changed. Every receiver sees the seal. A stranger can
+// copy a whole field and cannot make one; a copied field does no more than leave the message with the MTA.
+const sealDigits = 16
 
 // Limits for texts of strangers in our Received field, so that none of its lines comes near 998 bytes (RFC 5322 section
 // 2.1.1).
@@ -55,18 +65,35 @@ func (f *Filter) Received(t Trace) []byte {
 	b = appendAddr(b, t.ClientAddr)
 	b = append(b, "])\r\n\tby "...)
 	b = append(b, f.hostname...)
-	b = append(b, " "+mark+" with "...)
+	id, date := appendWord(nil, t.ID), t.Date.Format(traceDate)
+	b = append(b, " "+mark...)
+	if len(f.secret) > 0 {
+		b = append(append(b, ' '), f.seal(id, []byte(date))...)
+	}
+	b = append(b, ") with "...)
 	b = appendWord(b, t.Protocol)
 	b = append(b, " id "...)
-	b = appendWord(b, t.ID)
+	b = append(b, id...)
 	if t.For != "" && len(t.For) <= maxTraceRcpt && !strings.ContainsFunc(t.For, notInPath) {
 		b = append(b, "\r\n\tfor <"...)
 		b = append(b, t.For...)
 		b = append(b, '>')
 	}
 	b = append(b, ";\r\n\t"...)
-	b = t.Date.AppendFormat(b, "Mon, 2 Jan 2006 15:04:05 -0700")
+	b = append(b, date...)
 	return append(b, "\r\n"...)
+}
+
+// traceDate is the form of the date in a Received field (RFC 5322 section 3.3).
+const traceDate = "Mon, 2 Jan 2006 15:04:05 -0700"
+
+// seal is the seal of a field with this id and this date.
+func (f *Filter) seal(id, date []byte) []byte {
+	h := hmac.New(sha256.New, f.secret)
+	h.Write(id)
+	h.Write([]byte{' '}) // no id has one
+	h.Write(date)
+	return hex.AppendEncode(nil, h.Sum(nil)[:sealDigits/2])
 }
 
 // notInPath reports a character that could end a path early in a Received field. A quoted local part may have such
@@ -102,17 +129,42 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return a.WithZone("").AppendTo(b)
 }
 
-// marked reports whether the value of a Received field says "by hostname (Millrace)", however it is folded.
-func marked(value []byte, hostname string) bool {
+// marked reports whether the value of a Received field is one of ours, however it is folded. One with a seal must have the right
+// one, whatever the host is called. One without is of an older program, and counts if it says "by" and the host's name of now.
+func (f *Filter) marked(value []byte) bool {
 	for {
 		i := bytes.Index(value, []byte(mark))
 		if i < 0 {
 			return false
 		}
-		words := bytes.Fields(value[:i])
-		if n := len(words); n >= 2 && bytes.EqualFold(words[n-1], []byte(hostname)) && bytes.EqualFold(words[n-2], []byte("by")) {
+		before, behind := value[:i], value[i+len(mark):]
+		if len(behind) > 0 && behind[0] == ')' && f.named(before) || f.sealed(behind) {
 			return true
 		}
-		value = value[i+len(mark):]
+		value = behind
 	}
+}
+
+// named reports whether what stands before a mark ends in "by" and the host's name.
+func (f *Filter) named(before []byte) bool {
+	words := bytes.Fields(before)
+	n := len(words)
+	return n >= 2 && bytes.EqualFold(words[n-1], []byte(f.hostname)) && bytes.EqualFold(words[n-2], []byte("by"))
+}
+
+// sealed reports whether what stands behind a mark begins with the seal that the id and the date behind it must have.
+func (f *Filter) sealed(behind []byte) bool {
+	comment, rest, closed := bytes.Cut(behind, []byte(")"))
+	seal := bytes.TrimSpace(comment)
+	if !closed || len(seal) != sealDigits || len(f.secret) == 0 {
+		return false
+	}
+	clauses, date, dated := bytes.Cut(rest, []byte(";")) // no clause of ours has a semicolon
+	words := bytes.Fields(clauses)
+	i := slices.IndexFunc(words, func(w []byte) bool { return string(w) == "id" })
+	if !dated || i < 0 || i+1 == len(words) {
+		return false
+	}
+	want := f.seal(words[i+1], bytes.Join(bytes.Fields(date), []byte(" ")))
+	return hmac.Equal(want, seal)
 }

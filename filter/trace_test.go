@@ -33,6 +33,71 @@ func TestReceived(t *testing.T) {
 	}
 }
 
+// named compiles a filter for a host of that name, with a secret.
+func named(t testing.TB, hostname, secret string) *Filter {
+	t.Helper()
+	f, err := Compile(DefaultConfig(), hostname, []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestSealOutlivesTheName: a field of ours is known by the secret of the state directory, however the host is called now and
+// however an MTA has folded the field. What is not ours, or has been changed, is not.
+func TestSealOutlivesTheName(t *testing.T) {
+	date := time.Date(2025, 3, 4, 5, 6, 7, 0, time.FixedZone("", 3600))
+	made := named(t, "old.example.org", "secret")
+	field := string(made.Received(Trace{Helo: "app", ClientName: "app", Protocol: "ESMTP", ID: "4bXyZ1", For: "a@b.example", Date: date}))
+	bare := string(named(t, "old.example.org", "").Received(Trace{Helo: "app", Protocol: "ESMTP", ID: "4bXyZ1", Date: date}))
+	seal := string(made.seal([]byte("4bXyZ1"), []byte("Tue, 4 Mar 2025 05:06:07 +0100")))
+	if !strings.Contains(field, "by old.example.org (Millrace "+seal+") with") {
+		t.Fatalf("field %q", field)
+	}
+	for _, tt := range []struct {
+		name   string
+		header string
+		host   string // that reads it
+		secret string
+		want   bool
+	}{
+		{"same host", field, "old.example.org", "secret", true},
+		{"another name", field, "new.example.org", "secret", true},
+		{"folded anew", strings.NewReplacer("\r\n\t", " ", " with ", "\r\n with ", "(Millrace ", "(Millrace\r\n  ", "2025 ", "2025\r\n ").Replace(field), "new.example.org", "secret", true},
+		{"another state directory", field, "old.example.org", "other", false},
+		{"no secret", field, "old.example.org", "", false},
+		{"another id", strings.Replace(field, "4bXyZ1", "4bXyZ2", 1), "new.example.org", "secret", false},
+		{"another date", strings.Replace(field, "05:06:07", "05:06:08", 1), "new.example.org", "secret", false},
+		{"a guess", strings.Replace(field, seal, "0123456789abcdef", 1), "old.example.org", "secret", false},
+		{"a part of the seal", strings.Replace(field, seal, seal[:8], 1), "old.example.org", "secret", false},
+		{"in another field", "X-" + field, "old.example.org", "secret", false},
+		{"behind a mark that is not ours", "Received: from x by y (Millrace) by z (Millrace zz" + field[strings.Index(field, "(Millrace"):], "new.example.org", "secret", true},
+		{"of an older program", bare, "old.example.org", "secret", true},
+		{"of an older program under another name", bare, "new.example.org", "secret", false},
+	} {
+		if got := named(t, tt.host, tt.secret).read([]byte(tt.header)).ours; got != tt.want {
+			t.Errorf("%s: ours %t, want %t: %q", tt.name, got, tt.want, tt.header)
+		}
+	}
+}
+
+// FuzzMarked holds that no field passes for ours by chance, and that every field of ours is known, whatever strangers put into it.
+func FuzzMarked(f *testing.F) {
+	f.Add("helo", "name", "id", "a@b", "by x (Millrace 0123456789abcdef) with ESMTP id 4; Tue, 4 Mar 2025 05:06:07 +0100")
+	f.Add("(Millrace", "id", "", "", " (Millrace 0123456789abcdef) id")
+	f.Add(") id x", ";", "a b", "\" \"@b>", "(Millrace \r\n 0123456789abcdef\t)id ;")
+	made, other := named(f, "old.example.org", "secret"), named(f, "new.example.org", "secret")
+	f.Fuzz(func(t *testing.T, helo, name, id, rcpt, stranger string) {
+		field := made.Received(Trace{Helo: helo, ClientName: name, ID: id, For: rcpt, Protocol: "ESMTP", Date: time.Unix(1e9, 0)})
+		if !other.read(field).ours {
+			t.Errorf("not known: %q", field)
+		}
+		if other.marked([]byte(stranger)) {
+			t.Errorf("known: %q", stranger)
+		}
+	})
+}
+
 func TestReceivedLinesAreShort(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	got := compile(t).Received(Trace{Helo: long, ClientName: long, Protocol: long, ID: long, For: long})

@@ -35,6 +35,7 @@ type Agent struct {
 	found    atomic.Pointer[survey] // what Open found, until Recover reads it
 	progress progress               // of Recover
 	kept     map[string][]byte      // what the last start kept; never changed
+	secret   []byte                 // Secret
 }
 
 var _ relay.Journal = (*Agent)(nil)

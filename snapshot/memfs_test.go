@@ -86,7 +86,7 @@ func (m *memFS) Create(name string) (file, error) {
 	if m.names[name] != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
-	if d := m.names[path.Dir(name)]; d == nil || !d.dir {
+	if dir := path.Dir(name); dir != "." && (m.names[dir] == nil || !m.names[dir].dir) {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrNotExist}
 	}
 	i := &inode{}

@@ -41,6 +41,7 @@ func Open(dir string, cfg Config, log hclog.Logger) (*Agent, error) {
 		return nil, stateError(dir, err)
 	}
 	a.lock = lock
+	a.establishSecret()
 	return a, nil
 }
 

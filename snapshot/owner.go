@@ -50,7 +50,7 @@ func inspectAll(dir string, top bool, me int) (bad []string, err error) {
 		return nil, nil
 	}
 	for _, e := range entries {
-		if name := e.Name(); top && name != lockName && name != journalDir && name != snapshotDir {
+		if name := e.Name(); top && name != lockName && name != secretName && name != journalDir && name != snapshotDir {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())

@@ -32,7 +32,7 @@ func TestTakeOver(t *testing.T) {
 		{"a default that another package has", func(c *Config) { c.DNS.Timeout = time.Second }, []string{`dns.timeout: the default -> "1s"`}},
 		{"networks", func(c *Config) { c.DNS.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }, []string{`dns.allow: [] -> ["10.0.0.0/8"]`}},
 		{"the log", func(c *Config) { c.Log = LogConfig{"debug", "off", "mail"} },
-			[]string{`log.level: "info" -> "debug"`, `log.mail: "stderr" -> "off"`, `log.name: "postfix/millrace" -> "mail"`}},
+			[]string{`log.level: "info" -> "debug"`, `log.mail: "stderr" -> "off"`, `log.name: "postfix" -> "mail"`}},
 		{"routes", func(c *Config) { c.Route = map[string]string{"*": "[a]", "b.example": "[c]"} },
 			[]string{`route."*":  -> "[a]"`, `route."b.example":  -> "[c]"`}},
 		{"hostname", func(c *Config) { c.Hostname = "other.example.org" }, []string{`!hostname: "" -> "other.example.org"`}},

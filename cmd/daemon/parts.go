@@ -89,7 +89,7 @@ func (d *Daemon) newPool(cfg *config.Config, channels int, log hclog.Logger) *po
 
 // newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.
 func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, b *relay.Budget, log hclog.Logger) (*filter.Intake, error) {
-	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
+	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, a.Secret())
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func mistakes(err error) (list []console.Mistake) {
 // the mail log.
 func (d *Daemon) takeOver(next *config.Config) ([]config.Change, error) {
 	cfg, changes := d.Config().TakeOver(next)
-	f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
+	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, d.agent.Secret())
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func benchmark(b *testing.B, network string, m *standin.Message) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f, err := filter.Compile(filter.DefaultConfig(), "mx.example.org")
+	f, err := filter.Compile(filter.DefaultConfig(), "mx.example.org", nil)
 	if err != nil {
 		b.Fatal(err)
 	}

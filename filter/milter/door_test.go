@@ -339,7 +339,7 @@ func TestNotAcceptedStaysWithTheMTA(t *testing.T) {
 func TestReload(t *testing.T) {
 	r := start(t)
 	c := r.dial(standin.Options{})
-	f, err := filter.Compile(changed(filter.DefaultConfig(), func(c *filter.Config) { c.Rule, c.Defaults = []filter.Rule{{Header: "X-Other"}}, false }), "mx.example.org")
+	f, err := filter.Compile(changed(filter.DefaultConfig(), func(c *filter.Config) { c.Rule, c.Defaults = []filter.Rule{{Header: "X-Other"}}, false }), "mx.example.org", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -149,7 +149,7 @@ func start(t testing.TB, changes ...func(*setup)) *rig {
 	for _, change := range changes {
 		change(&s)
 	}
-	f, err := filter.Compile(s.filter, "mx.example.org")
+	f, err := filter.Compile(s.filter, "mx.example.org", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
