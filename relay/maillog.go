@@ -17,7 +17,7 @@ type MailLogConfig struct {
 	Name     string        // syslog name; "postfix" when empty: the tools for Postfix's log know no other without being told
 	PID      int           // process id in the tag
 	Prefix   bool          // begin lines with syslog's time and host; not wanted where the receiver adds its own
-	Interval time.Duration // longest time a line stays in memory; a second when 0
+	Interval time.Duration // longest time a line stays in memory; 100 ms when 0
 	Buffer   int           // bytes of lines kept in memory; 4 MiB when 0. What does not fit is counted, not written
 }
 
@@ -37,7 +37,8 @@ type MailLogConfig struct {
 //     attempt is a deferral too. pflogsumm does not count it as bounced and postfix_exporter counts it as expired.
 type MailLog struct {
 	cfg        MailLogConfig // Name and Prefix are guarded by mu
-	wake       chan struct{} // the buffer is half full
+	first      chan struct{} // the buffer has a line, and had none
+	half       chan struct{} // the buffer is half full
 	suppressed atomic.Int64  // lines not written since start
 
 	mu     sync.Mutex
@@ -60,13 +61,18 @@ const (
 	maxLogWord    = 300  // relay, client, queue id
 )
 
+const (
+	logInterval = 100 * time.Millisecond // whoever watches the log sees a line at once, and a busy log costs ten writes a second
+	logRetry    = time.Second            // after a write that failed
+)
+
 // NewMailLog returns a mail log that writes nothing until Run or Flush.
 func NewMailLog(cfg MailLogConfig) *MailLog {
 	if cfg.Name == "" {
 		cfg.Name = "postfix"
 	}
 	if cfg.Interval <= 0 {
-		cfg.Interval = time.Second
+		cfg.Interval = logInterval
 	}
 	if cfg.Buffer <= 0 {
 		cfg.Buffer = 4 << 20
@@ -74,24 +80,31 @@ func NewMailLog(cfg MailLogConfig) *MailLog {
 	if cfg.Writer == nil {
 		cfg.Writer = io.Discard
 	}
-	return &MailLog{cfg: cfg, out: cfg.Writer, wake: make(chan struct{}, 1)}
+	return &MailLog{cfg: cfg, out: cfg.Writer, first: make(chan struct{}, 1), half: make(chan struct{}, 1)}
 }
 
-// Run writes what was logged every Interval, or as soon as the buffer is half full, until ctx is done; then it writes
-// the rest. It starts no goroutine.
+// Run writes what was logged within Interval, or as soon as the buffer is half full, until ctx is done; then it writes
+// the rest. It starts no goroutine, and does nothing while nothing is logged.
 func (l *MailLog) Run(ctx context.Context) {
-	tick := time.NewTicker(l.cfg.Interval)
-	defer tick.Stop()
+	var due <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			l.Flush()
 			return
-		case <-tick.C:
-		case <-l.wake:
+		case <-l.first:
+			if due == nil {
+				due = time.After(l.cfg.Interval)
+			}
+			continue
+		case <-due:
+		case <-l.half:
 		}
+		due = nil
 		// Lost lines are counted, and the next line that can be written says how many. There is no better place.
-		l.Flush()
+		if l.Flush() != nil {
+			due = time.After(logRetry)
+		}
 	}
 }
 
@@ -195,6 +208,7 @@ func (l *MailLog) miss(lines, confessed int64) {
 // Event implements Listener.
 func (l *MailLog) Event(e *Event) {
 	l.mu.Lock()
+	defer l.unlock(len(l.buf))
 	switch e.Kind {
 	case EventTaken:
 		l.taken(e)
@@ -211,13 +225,25 @@ func (l *MailLog) Event(e *Event) {
 	case EventRemoved:
 		l.removed(e)
 	}
-	half := len(l.buf) > l.cfg.Buffer/2
+}
+
+// unlock ends the composing of lines, and wakes Run if there is something new for it. before is how many bytes the buffer had.
+func (l *MailLog) unlock(before int) {
+	now := len(l.buf)
 	l.mu.Unlock()
-	if half {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+	if before == 0 && now > 0 {
+		signal(l.first)
+	}
+	if now > l.cfg.Buffer/2 {
+		signal(l.half)
+	}
+}
+
+// signal never waits: one signal that nobody has seen yet is enough.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -339,7 +365,7 @@ func (l *MailLog) Connected(c Connection) {
 		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock(len(l.buf))
 	l.prefix("smtp", c.Time)
 	if c.Fault != "" {
 		l.text("warning: TLS given up at ")

@@ -233,10 +233,17 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 }
 
 // countingWriter counts lines, also while others look.
-type countingWriter struct{ lines atomic.Int64 }
+type countingWriter struct {
+	lines, writes atomic.Int64
+	err           atomic.Pointer[error] // of the next write
+}
 
 func (w *countingWriter) Write(p []byte) (int, error) {
+	if err := w.err.Swap(nil); err != nil {
+		return 0, *err
+	}
 	w.lines.Add(countLines(p))
+	w.writes.Add(1)
 	return len(p), nil
 }
 
@@ -344,7 +351,7 @@ func TestMailLogSetWriter(t *testing.T) {
 func TestMailLogRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out countingWriter
-		l := NewMailLog(MailLogConfig{Writer: &out, Interval: time.Second, Buffer: 200})
+		l := NewMailLog(MailLogConfig{Writer: &out, Buffer: 200})
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { l.Run(ctx) })
@@ -360,17 +367,47 @@ func TestMailLogRun(t *testing.T) {
 				t.Errorf("%s: %d lines are written, want %d", when, got, want)
 			}
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Hour)
 		log(1)
 		written(0, "at once")
-		time.Sleep(time.Second)
-		written(1, "after the interval")
+		time.Sleep(60 * time.Millisecond)
+		log(1)
+		written(0, "still within the interval of the first")
+		time.Sleep(40 * time.Millisecond)
+		written(2, "after the interval")
+		l.Connected(Connection{Relay: "mx[192.0.2.1]:25", Trust: "Trusted", Suite: "x"})
+		time.Sleep(100 * time.Millisecond)
+		written(3, "a connection's line")
 		log(4)
-		written(5, "half full")
+		written(7, "half full")
 		log(1)
 		stop()
 		wg.Wait()
-		written(6, "stopped")
+		written(8, "stopped")
+		if n := out.writes.Load(); n != 4 {
+			t.Errorf("%d writes for 8 lines and an hour of silence, want 4", n)
+		}
+	})
+}
+
+// A write that failed is told of as soon as another can work, also if nothing else happens.
+func TestMailLogRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out countingWriter
+		full := errors.New("no space left on device")
+		out.err.Store(&full)
+		l := NewMailLog(MailLogConfig{Writer: &out})
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { l.Run(ctx) })
+		l.Event(&Event{Kind: EventRemoved, Message: logMessage(), Rcpt: -1})
+		time.Sleep(logInterval + logRetry)
+		synctest.Wait()
+		if out.lines.Load() != 1 || l.Suppressed() != 1 {
+			t.Errorf("%d lines are written, %d suppressed; want the line that says so, and 1", out.lines.Load(), l.Suppressed())
+		}
+		stop()
+		wg.Wait()
 	})
 }
 

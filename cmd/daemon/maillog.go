@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 
@@ -78,10 +79,20 @@ func (l *mailLog) redirect(to destination, name string) error {
 	return old.shut()
 }
 
-// appendTo opens the file without reading or shortening it: another program may append to it at the same time. The mode
-// keeps other users out: the log has every recipient's address.
+// logMode lets the file's group read, whatever the daemon's umask is: systemd's unit has one for the state directory, and the
+// programs that read logs are in the group at best. It keeps all other users out: the log has every recipient's address.
+const logMode = 0o640
+
+// appendTo opens the file without reading or shortening it: another program may append to it at the same time. A file that is
+// there keeps its mode, which somebody may have chosen.
 func appendTo(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	const flags = os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	f, err := os.OpenFile(path, flags|os.O_EXCL, logMode)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, flags, logMode)
+	} else if err == nil {
+		_ = f.Chmod(logMode) // a file system without modes is no reason not to log
+	}
 	if err != nil {
 		return nil, fmt.Errorf("log.mail: %w", err)
 	}
