@@ -85,7 +85,7 @@ func follow(ctx context.Context, dir string, o Options, t *tally) error {
 	fed := make(chan error, 1)
 	go func() { fed <- t.mta.feed(ctx, socketPath(dir)) }() // ends with the campaign or ctx
 	bar := newBar(o)
-	defer bar.Exit()
+	defer func() { _ = bar.Clear() }() // the result begins on a line of its own
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var late <-chan time.Time

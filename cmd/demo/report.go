@@ -1,11 +1,13 @@
 package demo
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 )
 
 // ErrDoesNotAddUp is returned when a message was lost, doubled or altered.
@@ -43,8 +45,27 @@ func printTable(out io.Writer, t *tally, seconds, rate float64) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA. The waiting messages are for the dead domain; each has a reason and a next time.\n",
-		seconds, rate, t.notice)
+	if _, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA.\n", seconds, rate, t.notice); err != nil {
+		return err
+	}
+	for i, dom := range t.net.domains {
+		if err := printHeld(out, dom.name, t.rows[i].Waiting, t.held[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printHeld says why mail of a domain waits: no mail of Millrace's waits without a reason and a next time.
+func printHeld(out io.Writer, domain string, waiting int, h held) error {
+	if waiting == 0 {
+		return nil
+	}
+	next := "as soon as there is a channel"
+	if h.next > 0 {
+		next = "at " + time.Unix(h.next, 0).Format(time.TimeOnly)
+	}
+	_, err := fmt.Fprintf(out, "%d messages for %s wait and are tried again %s: %s\n", waiting, domain, next, cmp.Or(h.reason, "their turn has not come"))
 	return err
 }
 

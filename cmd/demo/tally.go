@@ -20,6 +20,7 @@ type tally struct {
 
 	total  reckoning
 	rows   []reckoning // by domain
+	held   []held      // by domain: the first of its messages that waits
 	notice int         // bounces that reached the MTA
 }
 
@@ -32,6 +33,12 @@ type reckoning struct {
 	Lost       int `json:"lost"`
 	Duplicates int `json:"duplicates"`
 	Altered    int `json:"altered"`
+}
+
+// held is why the mail of a domain waits, in the daemon's words, and when it is tried again.
+type held struct {
+	reason string
+	next   int64 // Unix seconds; 0: as soon as there is a channel
 }
 
 // progress is the live line. It has the daemon's own numbers: the sink's ledger is too large to be counted ten times a
@@ -66,10 +73,10 @@ func (t *tally) onlyDeadLeft() bool {
 // reckon takes the final numbers, each from the party that can know it: messages taken from the MTA's notes, messages
 // arrived from the sink's ledger, messages left from the daemon's queues.
 func (t *tally) reckon() {
-	t.rows = make([]reckoning, len(t.net.domains))
-	place := make(map[string]*reckoning, len(t.rows))
+	t.rows, t.held = make([]reckoning, len(t.net.domains)), make([]held, len(t.net.domains))
+	place := make(map[string]int, len(t.rows))
 	for i, d := range t.net.domains {
-		place[d.name] = &t.rows[i]
+		place[d.name] = i
 	}
 	for i, moved := range t.mta.moved {
 		if moved {
@@ -78,8 +85,12 @@ func (t *tally) reckon() {
 	}
 	for l := range t.queue.Messages {
 		for _, r := range l.Recipients {
-			if p := place[r.Domain]; p != nil {
-				p.Waiting++
+			i, ok := place[r.Domain]
+			if !ok {
+				continue
+			}
+			if t.rows[i].Waiting++; t.held[i].reason == "" {
+				t.held[i] = held{r.DelayReason, r.NextAttempt}
 			}
 		}
 	}
