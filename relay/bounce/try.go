@@ -2,9 +2,11 @@ package bounce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/millrace/millrace/relay/smtp"
 )
@@ -32,11 +34,24 @@ func (c Config) connect(ctx context.Context, host string, wire *smtp.Config) (*s
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "tcp", c.Inject)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connect: %w", fieldWords(err))
 	}
 	peer := smtp.Addr{Host: host}
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		peer.AddrPort = tcp.AddrPort()
 	}
 	return smtp.NewConn(ctx, nc, peer, wire)
+}
+
+// fieldWords leaves Go's own words out of an error of the network: the address stands in front already.
+func fieldWords(err error) error {
+	var errno syscall.Errno
+	var timeout net.Error
+	switch {
+	case errors.As(err, &errno):
+		return errno
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("no answer")
+	}
+	return err
 }
