@@ -43,15 +43,16 @@ func main() {
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
 		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot or memory")
 	)
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
-	if err := run(*what, c, *rounds); err != nil {
+	if err := run(*what, *only, c, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(what string, c load.Config, rounds int) error {
+func run(what, only string, c load.Config, rounds int) error {
 	dir, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func run(what string, c load.Config, rounds int) error {
 	case "snapshot":
 		r, err = (&snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}).run()
 	case "memory":
-		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute}).run()
+		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute, only: only}).run()
 	default:
 		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot or memory", what)
 	}

@@ -76,11 +76,15 @@ type memoryBench struct {
 	conns    int
 	limit    int64
 	patience time.Duration // for one kind
+	only     string        // a part of the name of the kinds to run; "": all
 }
 
 func (b *memoryBench) run() ([]memoryRow, error) {
 	var rows []memoryRow
 	for i, k := range memoryKinds {
+		if !strings.Contains(k.name, b.only) {
+			continue
+		}
 		r, err := b.fill(filepath.Join(b.dir, fmt.Sprint("memory", i)), k)
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", k.name, err)
@@ -130,10 +134,10 @@ func (b *memoryBench) fill(dir string, k memoryKind) (r memoryRow, err error) {
 	return r, err
 }
 
-// offers is how many messages are offered to a daemon that is full.
-const offers = 20_000
+// offers is how many bytes of bodies and recipients are offered to a daemon that is full.
+const offers = 400 << 20
 
-// feed offers mail until so many messages were left with the MTA, and reports whether they were.
+// feed offers mail until so much was left with the MTA, and reports whether it was.
 func (b *memoryBench) feed(addr string, k memoryKind) (full bool, err error) {
 	var next, left atomic.Int64
 	end := time.Now().Add(b.patience)
@@ -148,13 +152,14 @@ func (b *memoryBench) feed(addr string, k memoryKind) (full bool, err error) {
 			}
 			defer c.Close()
 			for left.Load() < offers && time.Now().Before(end) {
-				v, err := c.Send(k.message(next.Add(1)))
+				m := k.message(next.Add(1))
+				v, err := c.Send(m)
 				if err != nil {
 					failed[w] = err
 					return
 				}
 				if !v.Taken() {
-					left.Add(1)
+					left.Add(int64(len(m.Body) + 150*len(m.Rcpts)))
 				}
 			}
 		})
