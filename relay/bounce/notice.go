@@ -55,7 +55,7 @@ func newEntry(e *relay.Event, most int) entry {
 	}
 	return entry{node: e.Node, Failure: Failure{
 		Rcpt: e.Rcpt, Action: actionOf(e.Outcome), Relay: e.Relay, Time: e.Time,
-		Reply: smtp.Reply{Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Lines: lines},
+		Reply: smtp.Reply{Code: e.Reply.Code, Enhanced: strings.Clone(e.Reply.Enhanced), Lines: lines}, // a part of a string keeps the whole
 	}}
 }
 
