@@ -104,7 +104,7 @@ func (c *Config) MemoryFor(m Memory) (int64, error) {
 	if m.Group {
 		where = "the control group of the service has (MemoryMax of its unit, or the container's limit)"
 	}
-	return 0, Errors{{Key: "queue.max_bytes", Text: fmt.Sprintf(
+	return 0, Errors{{File: c.File, Key: "queue.max_bytes", Text: fmt.Sprintf(
 		"%d and a fifth for the rest of the daemon do not fit into the %d bytes that %s; give at most %d, or leave the key out for a share",
 		given, m.Bytes, where, m.Bytes/6*5)}}
 }

@@ -320,7 +320,7 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 
 // Bytes that a site takes with its route, an agent at work with its connection, and an idle connection: measured, rounded up.
 const (
-	siteCost  = 2 << 10
+	siteCost  = 1 << 10
 	agentCost = 32 << 10
 	idleCost  = 16 << 10
 )
