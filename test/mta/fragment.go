@@ -51,6 +51,25 @@ func ReadFragment(dir string) (*Fragment, error) {
 	return &f, nil
 }
 
+// Commands returns the sh blocks below a heading of second level in a page of contrib, in their order. There is at least one.
+func Commands(page, heading string) ([]string, error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return nil, fmt.Errorf("mta: read commands: %w", err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var blocks []string
+	for _, rest := range strings.Split(section, "```sh\n")[1:] {
+		block, _, _ := strings.Cut(rest, "```")
+		blocks = append(blocks, block)
+	}
+	if len(blocks) == 0 {
+		return nil, fmt.Errorf("mta: %s has no commands below %q", page, heading)
+	}
+	return blocks, nil
+}
+
 // sendmailMilter is the address of Millrace's milter door in contrib/sendmail.
 const sendmailMilter = "unix:/run/millrace/milter.sock"
 

@@ -29,22 +29,12 @@ func settings(t *testing.T, p *Postfix) string {
 	return all.String()
 }
 
-// commands returns the sh blocks below a heading of contrib/postfix/README.md, in their order.
+// commands returns the sh blocks below a heading of contrib/postfix/README.md.
 func commands(t *testing.T, heading string) []string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(contrib, "README.md"))
+	blocks, err := Commands(filepath.Join(contrib, "README.md"), heading)
 	if err != nil {
 		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "\n## "+heading+"\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	var blocks []string
-	for _, rest := range strings.Split(section, "```sh\n")[1:] {
-		block, _, _ := strings.Cut(rest, "```")
-		blocks = append(blocks, block)
-	}
-	if len(blocks) == 0 {
-		t.Fatalf("README.md has no commands below %q", heading)
 	}
 	return blocks
 }
