@@ -70,20 +70,28 @@ func Commands(page, heading string) ([]string, error) {
 	return blocks, nil
 }
 
-// sendmailMilter is the address of Millrace's milter door in contrib/sendmail.
-const sendmailMilter = "unix:/run/millrace/milter.sock"
+// What contrib/sendmail calls Millrace's milter door, and its own listener for mail that Millrace hands in.
+const (
+	sendmailMilter = "unix:/run/millrace/milter.sock"
+	sendmailInject = "Addr=127.0.0.1, Port=10026"
+)
 
 // ReadSendmailFragment reads the file millrace.mc in dir, for SendmailConfig.Fragment. The milter is at addr, which is
-// host:port or the path of a unix socket, instead of the documented address.
-func ReadSendmailFragment(dir, addr string) (string, error) {
+// host:port or the path of a unix socket, and the listener at inject, host:port, instead of the documented addresses.
+func ReadSendmailFragment(dir, addr, inject string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "millrace.mc"))
 	if err != nil {
 		return "", fmt.Errorf("mta: read fragment: %w", err)
 	}
-	if !strings.Contains(string(text), sendmailMilter) {
-		return "", fmt.Errorf("mta: millrace.mc does not name %s", sendmailMilter)
+	host, port, _ := strings.Cut(inject, ":")
+	mc := string(text)
+	for old, new := range map[string]string{sendmailMilter: sendmailSocket(addr), sendmailInject: "Addr=" + host + ", Port=" + port} {
+		if !strings.Contains(mc, old) {
+			return "", fmt.Errorf("mta: millrace.mc does not name %s", old)
+		}
+		mc = strings.ReplaceAll(mc, old, new)
 	}
-	return strings.ReplaceAll(string(text), sendmailMilter, sendmailSocket(addr)), nil
+	return mc, nil
 }
 
 // sendmailSocket is host:port or a path in the form of Sendmail's configuration.

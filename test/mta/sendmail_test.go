@@ -2,7 +2,9 @@ package mta
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,7 +47,7 @@ func TestSendmailDelivers(t *testing.T) {
 // millraceMC is contrib/sendmail/millrace.mc with the milter at addr.
 func millraceMC(t *testing.T, addr string) string {
 	t.Helper()
-	text, err := ReadSendmailFragment("../../contrib/sendmail", addr)
+	text, err := ReadSendmailFragment("../../contrib/sendmail", addr, awayAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +82,41 @@ func TestSendmailFragment(t *testing.T) {
 			t.Errorf("%d messages were delivered all the same", far.Count())
 		}
 	})
+}
+
+// TestSendmailListens: the listener of contrib/sendmail comes beside those that Sendmail has, also where sendmail.mc names none.
+func TestSendmailListens(t *testing.T) {
+	for _, tt := range []struct {
+		own  string
+		want string
+	}{
+		{"", "Name=MTA"},
+		{"DAEMON_OPTIONS(`Name=own, Addr=127.0.0.1')dnl\n", "Name=own, Addr=127.0.0.1"},
+	} {
+		s := &Sendmail{Dir: t.TempDir(), Addr: "127.0.0.1:25"}
+		s.config = SendmailConfig{Hostname: "mx.test", Fragment: tt.own + millraceMC(t, "127.0.0.1:8895")}
+		Require(t, SendmailPart)
+		mc, err := s.mc()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(mc, "DAEMON_OPTIONS(`Family=inet, Name=MTA") // the template's own, which a stock file lacks
+		head, _, _ := strings.Cut(mc, "DAEMON_OPTIONS(`Family=inet, Name=MTA")
+		_, rest, _ = strings.Cut(rest, "\n")
+		m4 := exec.Command("m4", "-")
+		m4.Stdin = strings.NewReader(head + rest)
+		cf, err := run(m4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var listeners []string
+		for _, line := range regexp.MustCompile(`(?m)^O DaemonPortOptions=(.*)$`).FindAllStringSubmatch(cf, -1) {
+			listeners = append(listeners, line[1])
+		}
+		if len(listeners) != 2 || listeners[0] != tt.want || !strings.HasSuffix(listeners[1], ", InputMailFilters=") {
+			t.Errorf("%q: it listens by %q", tt.own, listeners)
+		}
+	}
 }
 
 // TestSendmailAsksWhatMillraceNeeds reads the sendmail.cf that m4 makes.

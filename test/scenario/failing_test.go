@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/mta"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -41,6 +42,41 @@ func TestBounceReachesTheSender(t *testing.T) {
 		}
 	}
 	checkMailLog(t, s)
+}
+
+// TestBounceBesideSendmail: a DSN goes through the listener that contrib/sendmail adds.
+func TestBounceBesideSendmail(t *testing.T) {
+	mta.Require(t, mta.SendmailPart)
+	s := newScene(t, Options{Keep: true, Receivers: sink.Character{Refuse: sink.Matching("bad*")}})
+	if err := s.StartSendmail(); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, s.Addr(), "<news+1@sender.test> ENVID=QQ1 RET=HDRS",
+		[]string{"<good@far.test>", "<bad1@far.test> ORCPT=rfc822;Bad1@far.test", "<bad2@other.test>"}, []int{250, 250, 250}, bulkMessage("bounce"))
+	expect(t, s, map[string]int{"bulk good@far.test": 1, "remote news+1@sender.test": 1})
+	for _, d := range s.Sink.Deliveries() {
+		if d.Listener == "remote" {
+			checkDSN(t, d)
+		}
+	}
+}
+
+// TestHandbackBesideSendmail: Sendmail delivers what Millrace hands back, by the same listener.
+func TestHandbackBesideSendmail(t *testing.T) {
+	mta.Require(t, mta.SendmailPart)
+	s := newScene(t, Options{Config: "handback.visits = 1"})
+	if err := s.StartSendmail(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Millrace.Replace(daemon.NextHop(s.Bulk), daemon.NextHop(s.refusing(t))); err != nil {
+		t.Fatal(err)
+	}
+	s.restart(t)
+	submit(t, s.Addr(), "<news@sender.test>", []string{"<a@far.test>"}, []int{250}, bulkMessage("back"))
+	expect(t, s, map[string]int{"remote a@far.test": 1})
+	if st, err := s.Millrace.Status(); err != nil || st.HandedBack != 1 || st.Taken != 1 {
+		t.Errorf("status %+v, %v", st, err)
+	}
 }
 
 func checkDSN(t *testing.T, d sink.Delivery) {

@@ -96,7 +96,7 @@ func TestSendmailRoutes(t *testing.T) {
 			if tt.smart {
 				lines = append(lines, "define(`SMART_HOST', `[127.0.0.1]')dnl")
 			}
-			f, err := mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket())
+			f, err := mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket(), s.Millrace.inject)
 			if err != nil {
 				t.Fatal(err)
 			}

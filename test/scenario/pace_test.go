@@ -37,7 +37,7 @@ func sendmailPace(t *testing.T, socket func(*Scene) string) time.Duration {
 	}
 	c := mta.SendmailConfig{Relay: s.Remote}
 	if at := socket(s); at != "" {
-		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), at); err != nil {
+		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), at, s.Millrace.inject); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -193,7 +193,7 @@ func (s *Scene) StartSendmail() error {
 		c.Milters = append(c.Milters, s.Opendkim.SendmailMilter())
 	}
 	if s.Millrace != nil {
-		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket()); err != nil {
+		if c.Fragment, err = mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket(), s.Millrace.inject); err != nil {
 			return err
 		}
 	}
