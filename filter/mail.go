@@ -57,6 +57,9 @@ type Mail struct {
 // DropContent or Dismiss, for a door that sends it on.
 func (m *Mail) Leave(reason string) { m.leaveFor(CauseOther, reason) }
 
+// LeaveForm leaves the message with the MTA because only the MTA can send it byte for byte. This is counted and logged apart.
+func (m *Mail) LeaveForm(reason string) { m.leaveFor(CauseForm, reason) }
+
 func (m *Mail) leaveFor(c Cause, reason string) {
 	if m.left == "" {
 		m.cause = c

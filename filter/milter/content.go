@@ -13,6 +13,7 @@ import (
 const (
 	leftSome    = "some recipients stay and the MTA lets us delete none"
 	leftHidden  = "the MTA adds a header field that it does not show"
+	leftNoBody  = "no body, and the MTA does not show whether an empty line ends the header" // the receiver must get no other bytes
 	leftRemoved = "the MTA removes a header field on delivery"
 )
 

@@ -28,7 +28,7 @@ func TestContentIsByteExact(t *testing.T) {
 		{"field of 60,000 bytes", list + "X-Long: " + long + "\r\n", "body\r\n"},
 		{"1,000 fields", thousand, "body\r\n"},
 		{"colons in the value", list + "A: b: c::\r\n", "body\r\n"},
-		{"empty body", list, ""},
+		{"empty line only", list, "\r\n"},
 		{"no CRLF at the end", list, "body"},
 		{"leading dots", list, ".\r\n..\r\n.x\r\n"},
 		{"empty lines", list, "\r\n\r\n\r\n"},
@@ -64,6 +64,15 @@ func TestContentIsByteExact(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A header without a body may end in an empty line or not, and a milter is not told: the MTA, which knows, keeps such mail.
+func TestNoBodyStaysWithTheMTA(t *testing.T) {
+	r := start(t)
+	m := edit(bulk(), func(m *standin.Message) { m.Body = nil })
+	if v := r.send(r.dial(standin.Options{}), m); v.Taken() || !strings.Contains(r.log.String(), leftNoBody) {
+		t.Errorf("%+v: %s", v, r.log.String())
 	}
 }
 

@@ -26,6 +26,10 @@ func (s *session) Body(m *lib.Modifier) (resp lib.Response, err error) {
 func (s *session) complete() {
 	m := s.mail
 	m.SetQueueID(s.macros.lookup("i"))
+	if len(m.RawBody()) == 0 {
+		m.LeaveForm(leftNoBody)
+		return
+	}
 	m.Build(filter.Protocol(m.UTF8(), s.macros.lookup("tls_version") != "", s.macros.sentWith('M', "auth_type") != ""))
 	if m.Left() != "" {
 		return
