@@ -79,7 +79,11 @@ func TestComposeGolden(t *testing.T) {
 		"delayed":  report(Failure{Rcpt: 1, Action: Delayed, Until: arrived.Add(48 * time.Hour), Relay: expired.Relay, Reply: expired.Reply}),
 		"global":   report(noSuchUser(2)),
 		"eightbit": report(noSuchUser(2)),
+		"idn":      report(noSuchUser(2)),
+		"sender":   report(noSuchUser(2)),
 	}
+	tests["idn"].Message.From, tests["idn"].Message.Rcpts[2].Addr = "news@bücher.example", "carol+x@bücher.example"
+	tests["sender"].Message.From, tests["sender"].Message.UTF8 = "jürgen+a@sender.example", true
 	tests["full"].Message.Ret = "FULL"
 	tests["global"].Message.From = "jürgen@bücher.example"
 	tests["global"].Message.Rcpts[2].Addr = "用户@gone.example"

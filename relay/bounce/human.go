@@ -14,7 +14,7 @@ func (r *Report) human(s script) part {
 	paragraph(&b, "", verdicts[r.Failures[0].Action]+countNote(len(r.Failures)))
 	for _, f := range r.Failures {
 		b.WriteString("\r\n")
-		paragraph(&b, "  ", "<"+s.clean(r.Message.Rcpts[f.Rcpt].Addr)+">")
+		paragraph(&b, "  ", "<"+s.shown(r.Message.Rcpts[f.Rcpt].Addr)+">")
 		paragraph(&b, "      ", f.introduction())
 		paragraph(&b, "      ", f.words(s))
 	}
@@ -24,11 +24,13 @@ func (r *Report) human(s script) part {
 	return part{"text/plain; charset=" + s.charset(), "Notification", b.Bytes()}
 }
 
-// verdicts open the text. Many readers stop after one sentence, so it says whether the mail must be sent again.
+// verdicts open the text. Many readers stop after one sentence, so it says whether the mail must be sent again. A program that
+// does not know the part for programs searches the text for sentences of other mail systems, and takes any address behind one for
+// the failed one, also an address in a receiver's words: no such sentence may stand here.
 var verdicts = [...]string{
-	Failed:    "Your message could not be delivered. It will not be tried again.",
-	Expired:   "Your message could not be delivered. It will not be tried again.",
-	Delayed:   "Your message could not be delivered yet. It will be tried again; you need not send it again.",
+	Failed:    "Your message was not delivered. It will not be tried again.",
+	Expired:   "Your message was not delivered. It will not be tried again.",
+	Delayed:   "Your message was not delivered yet. It will be tried again; you need not send it again.",
 	Relayed:   "Your message was passed on to a server that sends no further reports.",
 	Delivered: "Your message was delivered.",
 }

@@ -69,17 +69,18 @@ var ErrNoFailure = errors.New("report names no recipient")
 //
 //	multipart/report
 //	  text/plain                what happened, for people
-//	  message/delivery-status   the same for programs (RFC 3464)
+//	  message/delivery-status   the same for programs (RFC 3464); message/global-delivery-status (RFC 6533) only if some
+//	                            recipient has no address in ASCII, because few programs know it
 //	  text/rfc822-headers       the message's header, or
 //	  message/rfc822            all of it, when RET=FULL asked for it and it is small
 func Compose(r Report) (header, body []byte, err error) {
 	if err := r.check(); err != nil {
 		return nil, nil, err
 	}
-	s := r.script()
-	parts := []part{r.human(s), r.status(s), r.original(s)}
+	s, forPrograms := r.script()
+	parts := []part{r.human(s), r.status(forPrograms), r.original(s)}
 	limit := boundary(parts)
-	return r.header(s, limit), assemble(parts, limit), nil
+	return r.header(s, forPrograms, limit), assemble(parts, limit), nil
 }
 
 // check returns the mistake that makes the report impossible, and fills in the fields that may be left out.
@@ -112,16 +113,22 @@ func orElse(s, other string) string {
 }
 
 // script is RFC 6533's when an address or, in an internationalised message, the header needs it. Its sender then reads
-// such notifications; everybody else gets the old form, which more programs know.
-func (r *Report) script() script {
+// such notifications; everybody else gets the old form, which more programs know. The part for programs needs it for a
+// recipient only. A domain needs it nowhere: it has a form in ASCII.
+func (r *Report) script() (s, forPrograms script) {
 	m := r.Message
-	return script(!isASCII(m.From) || m.UTF8 && !isASCII(m.Content.Header) ||
-		slices.ContainsFunc(r.Failures, func(f Failure) bool { return !isASCII(m.Rcpts[f.Rcpt].Addr) }))
+	forPrograms = script(slices.ContainsFunc(r.Failures, func(f Failure) bool { return !hasASCII(m.Rcpts[f.Rcpt].Addr) }))
+	return forPrograms || script(!hasASCII(m.From) || m.UTF8 && !isASCII(m.Content.Header)), forPrograms
+}
+
+func hasASCII(addr string) bool {
+	_, ok := smtp.ASCIIAddress(addr)
+	return ok
 }
 
 // header writes the notification's own header. Auto-Submitted keeps vacation programs from answering it (RFC 3834
 // section 2).
-func (r *Report) header(s script, limit string) []byte {
+func (r *Report) header(s, forPrograms script, limit string) []byte {
 	var b bytes.Buffer
 	field(&b, "Date", r.Date.Format(rfc5322Date))
 	field(&b, "From", "Mail Delivery System <"+s.clean(r.From)+">")
@@ -130,7 +137,7 @@ func (r *Report) header(s script, limit string) []byte {
 	field(&b, "Message-ID", fmt.Sprintf("<%s.%d@%s>", asciiOnly.clean(r.Name), r.Date.Unix(), r.Hostname))
 	field(&b, "Auto-Submitted", "auto-replied")
 	field(&b, "MIME-Version", "1.0")
-	field(&b, "Content-Type", `multipart/report; report-type=`+s.global("delivery-status")+`; boundary="`+limit+`"`)
+	field(&b, "Content-Type", `multipart/report; report-type=`+forPrograms.global("delivery-status")+`; boundary="`+limit+`"`)
 	return b.Bytes()
 }
 
@@ -148,6 +155,9 @@ var subjects = [...]string{
 // addressee is the sender's address for the To field. The envelope may hold an address that is none in a header; the field
 // then names nobody (RFC 5322 section 3.4).
 func addressee(s script, addr string) string {
+	if ascii, ok := smtp.ASCIIAddress(addr); ok {
+		addr = ascii // then the notification needs no SMTPUTF8
+	}
 	addr = "<" + s.clean(addr) + ">"
 	if len(addr) > maxWord {
 		return "undisclosed-recipients:;"

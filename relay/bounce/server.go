@@ -348,7 +348,7 @@ func (s *Server) compose(n *notice) (*relay.Message, error) {
 	return &relay.Message{
 		ID: id,
 		// The MTA needs SMTPUTF8 for the address and the To field; 8BITMIME carries the rest.
-		Envelope: relay.Envelope{UTF8: !isASCII(m.From), Rcpts: []relay.Rcpt{{Addr: m.From}}},
+		Envelope: relay.Envelope{UTF8: !hasASCII(m.From), Rcpts: []relay.Rcpt{{Addr: m.From}}},
 		Content: relay.NewContent(relay.Personal{
 			Trace: trace(s.deps.Hostname, id, now), Header: header, EightBit: !isASCII(header) || !isASCII(body),
 		}, body),

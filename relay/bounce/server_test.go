@@ -424,7 +424,10 @@ func TestServerExtensions(t *testing.T) {
 	}{
 		{"plain", "a@b.example", "c@d.example", false, false},
 		{"recipient", "a@b.example", "ü@d.example", false, true},
+		{"recipient's domain", "a@b.example", "c@ü.example", false, false},
 		{"sender", "ü@b.example", "c@d.example", true, true},
+		{"sender's domain", "a@ü.example", "c@d.example", false, false},
+		{"sender's domain and recipient", "a@ü.example", "ü@d.example", false, true},
 	}
 	for _, tt := range tests {
 		h := newHeart(t)

@@ -2,8 +2,11 @@ package bounce
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // status writes the part for programs: one group of fields about the message and one per recipient (RFC 3464 section 2.1).
@@ -48,12 +51,41 @@ func (r *Report) recipient(b *bytes.Buffer, s script, f Failure) {
 	}
 }
 
-// address writes an address with its type: "utf-8" is RFC 6533's.
+// address writes an address with its type. "utf-8" is RFC 6533's: for programs that know no other type such a recipient is
+// nobody, which is better than somebody else.
 func (s script) address(addr string) string {
-	if s == withUTF8 && !isASCII(addr) {
+	ascii, ok := smtp.ASCIIAddress(addr)
+	switch {
+	case ok:
+		return "rfc822; " + asciiOnly.clean(ascii)
+	case s == withUTF8:
 		return "utf-8; " + s.clean(addr)
 	}
-	return "rfc822; " + s.clean(addr)
+	return "utf-8; " + asciiOnly.clean(embed(addr))
+}
+
+// embed writes an address in the form of RFC 6533 section 3 that needs no UTF-8 (utf-8-addr-xtext): \x{HEX} for each character
+// that is no plain ASCII.
+func embed(addr string) string {
+	var b strings.Builder
+	for _, r := range addr {
+		if r > ' ' && r < 0x7f && r != '+' && r != '=' && r != '\\' {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\x{%X}`, r)
+		}
+	}
+	return b.String()
+}
+
+// shown is an address for people: in ASCII if it must be.
+func (s script) shown(addr string) string {
+	if s == asciiOnly {
+		if ascii, ok := smtp.ASCIIAddress(addr); ok {
+			addr = ascii
+		}
+	}
+	return s.clean(addr)
 }
 
 // original reads an ORCPT parameter, "type;xtext". It returns "" for any other text: the field is optional, and a wrong one

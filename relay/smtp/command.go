@@ -67,6 +67,16 @@ func skipQuoted(addr string) (rest string, ok bool) {
 	return "", false
 }
 
+// ASCIIAddress returns addr as a receiver without SMTPUTF8 gets it: the domain in A-labels. It reports false when only a
+// receiver with SMTPUTF8 can get it.
+func ASCIIAddress(addr string) (string, bool) {
+	if isASCII(addr) {
+		return addr, true
+	}
+	ascii, err := asciiPath(addr)
+	return ascii, err == nil
+}
+
 // asciiPath returns addr with its domain in A-labels (RFC 5891), which every
 // receiver understands. A local part has no such form.
 func asciiPath(addr string) (string, error) {
