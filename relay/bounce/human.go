@@ -24,9 +24,9 @@ func (r *Report) human(s script) part {
 	return part{"text/plain; charset=" + s.charset(), "Notification", b.Bytes()}
 }
 
-// verdicts open the text. Many readers stop after one sentence, so it says whether the mail must be sent again. A program that
-// does not know the part for programs searches the text for sentences of other mail systems, and takes any address behind one for
-// the failed one, also an address in a receiver's words: no such sentence may stand here.
+// verdicts open the text. Many readers stop after one sentence, so it says whether the mail must be sent again. A program
+// that does not know the part for programs searches the text for sentences of other mail systems, and takes any address
+// behind one for the failed one, also an address in a receiver's words: no such sentence may stand here.
 var verdicts = [...]string{
 	Failed:    "Your message was not delivered. It will not be tried again.",
 	Expired:   "Your message was not delivered. It will not be tried again.",
