@@ -3,6 +3,7 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,7 @@ type Intake struct {
 	buffered atomic.Int64 // bytes of Limits.Buffered in use
 	counts   counters
 	quiet    quiet
+	faults   sync.Map // of NotePanic: the texts logged with a stack
 }
 
 // policy is what Reload replaces.
@@ -138,10 +140,14 @@ func (in *Intake) NoteHeard(msg *relay.Message, heard bool) {
 	in.log.Warn("the MTA hung up and may not have heard that a message is taken; it may be delivered twice", "id", msg.Name())
 }
 
-// NotePanic counts and logs a panic in a door's session.
+// NotePanic counts and logs a panic in a door's session, with its stack the first time it is seen.
 func (in *Intake) NotePanic(v any, stack []byte) {
 	in.counts.panics.Add(1)
-	in.log.Error("panic in a door's session", "panic", v, "stack", string(stack))
+	args := []any{"panic", v}
+	if _, seen := in.faults.LoadOrStore(fmt.Sprint(v), true); !seen {
+		args = append(args, "stack", string(stack))
+	}
+	in.log.Error("panic in a door's session", args...)
 }
 
 // NoteBroken counts and logs a connection that was closed for what the MTA sent, or did not send.

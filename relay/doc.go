@@ -28,6 +28,14 @@
 // A node is busy while one goroutine owns it: that of a visit, of the sweep, or of the deferrals. A visit's node comes back by
 // Settle; the deferrals link it or hand it back; the sweep hands it back or settles it as expired.
 //
+// # Faults of our own
+//
+// A panic of an agent, of a lookup, of a door's session, of a listener, of the bounce server or of a console request costs what
+// it had in hand: that is parked, charged and in the end handed back, or told to the log. A message that brings a panic about
+// comes back with every start, so the daemon must not end by it. A panic of the journal, or of the heart's own lists, ends the
+// process: nobody knows what they hold then, and to go on could acknowledge mail that is not on the disk. The next start reads
+// the disk, as after a kill -9.
+//
 // # Imports
 //
 // The heart imports no milter, DNS, TOML, HTTP or file code, so that it can be tested with a clock alone. Its interfaces,

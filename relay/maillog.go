@@ -209,6 +209,26 @@ func (l *MailLog) miss(lines, confessed int64) {
 func (l *MailLog) Event(e *Event) {
 	l.mu.Lock()
 	defer l.unlock(len(l.buf))
+	l.compose(e)
+}
+
+// compose puts the lines about e into the buffer. A fault of our own costs these lines, and not the log: the caller is told of the
+// fault by the panic, and the buffer is left as it was. The mutex is held.
+func (l *MailLog) compose(e *Event) {
+	before, whole := len(l.buf), false
+	defer func() {
+		if !whole {
+			l.buf = l.buf[:before]
+			l.lost++
+			l.suppressed.Add(1)
+		}
+	}()
+	l.lines(e)
+	whole = true
+}
+
+// lines composes the lines about e. The mutex is held.
+func (l *MailLog) lines(e *Event) {
 	switch e.Kind {
 	case EventTaken:
 		l.taken(e)

@@ -314,6 +314,27 @@ func TestMailLogWriteError(t *testing.T) {
 	}
 }
 
+// TestMailLogFault: a fault of our own costs the lines about one event, which are counted, and not the log.
+func TestMailLogFault(t *testing.T) {
+	var out bytes.Buffer
+	l := NewMailLog(MailLogConfig{Writer: &out, Name: "x"})
+	l.Event(&Event{Kind: EventRemoved, Message: &Message{ID: 1}, Rcpt: -1})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the fault is not told to the caller")
+			}
+		}()
+		l.Event(&Event{Kind: EventSettled, Outcome: Sent}) // of no message
+	}()
+	l.Event(&Event{Kind: EventRemoved, Message: &Message{ID: 3}, Rcpt: -1})
+	l.Flush()
+	want := "x/qmgr[0]: 1: removed\nx/qmgr[0]: 3: removed\nx/maillog[0]: warning: suppressed 1 lines\n"
+	if got := out.String(); got != want || l.Suppressed() != 1 {
+		t.Errorf("%q, want %q; %d suppressed", got, want, l.Suppressed())
+	}
+}
+
 // TestMailLogRedirect: lines composed before go to the old writer as they are, later ones to the new writer in the new form.
 func TestMailLogRedirect(t *testing.T) {
 	var before, after bytes.Buffer

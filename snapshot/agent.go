@@ -36,6 +36,7 @@ type Agent struct {
 	progress progress               // of Recover
 	kept     map[string][]byte      // what the last start kept; never changed
 	secret   []byte                 // Secret
+	end      func(fault any)        // crash; tests replace it
 }
 
 var _ relay.Journal = (*Agent)(nil)
@@ -49,6 +50,7 @@ func (a *Agent) NewID() relay.ID { return relay.ID(a.ids.Add(1)) }
 // door's goroutine, writes m's record into the commit in the making, and waits for the writer; doors that wait together share
 // one fsync. While that is overdue, takes are refused with ErrBusy.
 func (a *Agent) Take(m *relay.Message) error {
+	defer a.endOnFault()
 	if err := a.secure(m); err != nil {
 		return fmt.Errorf("take %s: %w", m.ID, err)
 	}
@@ -88,7 +90,10 @@ func fits(m *relay.Message) error {
 
 // Begin implements relay.Journal. The mark is in force until a receiver has said something about the node, or its message is
 // gone. There is nothing to wait for with ack = "memory", and after the state directory was deleted.
-func (a *Agent) Begin(n *relay.Node) relay.Record { return a.book.recordBegun(n) }
+func (a *Agent) Begin(n *relay.Node) relay.Record {
+	defer a.endOnFault()
+	return a.book.recordBegun(n)
+}
 
 // Unwritable implements relay.Journal. With ack = "memory" nothing waits for the disk. After the state directory was deleted
 // nothing waits either: what cannot come back cannot be sent twice, and sending it is all that is left to do.
@@ -105,6 +110,7 @@ const noRelay = "none"
 // Event implements relay.Listener. It records what is decided and does not wait for the disk: a handler that waited for the
 // fsync of each outcome would deliver as slowly as the disk syncs. Events about messages that are not here are ignored.
 func (a *Agent) Event(e *relay.Event) {
+	defer a.endOnFault()
 	switch e.Kind {
 	case relay.EventHeard:
 		a.book.recordHeard(e.Message.ID)

@@ -65,7 +65,7 @@ func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 
 // assemble makes the agent and its parts, each from those below it.
 func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
-	a := &Agent{cfg: cfg, log: log, fs: fs, kept: v.snap.Kept}
+	a := &Agent{cfg: cfg, log: log, fs: fs, kept: v.snap.Kept, end: crash}
 	a.found.Store(v)
 	a.progress.expect(v)
 	a.ids.Store((v.epoch + 1) << epochBits)

@@ -46,6 +46,7 @@ const (
 // any time after Start.
 type Daemon struct {
 	log     hclog.Logger
+	faults  *faults
 	started time.Time
 
 	budget   *relay.Budget
@@ -55,11 +56,13 @@ type Daemon struct {
 	resolver *route.Resolver
 	bounces  *bounce.Server
 	queues   *relay.QueueMap
-	handler  *relay.Handler
-	pool     *pool.Manager
-	intake   *filter.Intake // of the door
-	door     *milter.Door
-	console  *console.Server
+
+	listeners relay.Listeners // of queues, each guarded
+	handler   *relay.Handler
+	pool      *pool.Manager
+	intake    *filter.Intake // of the door
+	door      *milter.Door
+	console   *console.Server
 
 	run    sync.WaitGroup     // every goroutine that Start started
 	cancel context.CancelFunc // ends the goroutines whose part has no Stop
@@ -74,7 +77,7 @@ type Daemon struct {
 // New makes the parts of cfg, each after the parts that it is given. New locks and opens the state directory, but starts
 // nothing.
 func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
-	d := &Daemon{log: log, cfg: cfg, budget: relay.NewBudget(0)}
+	d := &Daemon{log: log, cfg: cfg, budget: relay.NewBudget(0), faults: &faults{log: log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.letGo())
@@ -105,8 +108,9 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
+	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
-		Journal: d.agent, Listener: relay.Listeners{d.mail, d.bounces}, Want: d.resolver.Want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
+		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
 	d.pool = d.newPool(cfg, files.channels, log.Named("pool"))

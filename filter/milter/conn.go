@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -74,17 +75,27 @@ func (c *conn) negotiate() error {
 	return nil
 }
 
-// Read implements net.Conn.
-func (c *conn) Read(p []byte) (int, error) {
+// Read implements net.Conn. It runs on the library's goroutine, which survives no panic: a fault of our own ends the connection,
+// and the MTA keeps what it has not heard of.
+func (c *conn) Read(p []byte) (n int, err error) {
+	defer c.survive(&err)
 	if len(c.rest) == 0 {
 		if err := c.advance(); err != nil {
 			c.complain(err)
 			return 0, io.EOF
 		}
 	}
-	n := copy(p, c.rest)
+	n = copy(p, c.rest)
 	c.rest = c.rest[n:]
 	return n, nil
+}
+
+// survive turns a panic into io.EOF, upon which the library closes the connection.
+func (c *conn) survive(err *error) {
+	if v := recover(); v != nil {
+		c.intake.NotePanic(v, debug.Stack())
+		*err = io.EOF
+	}
 }
 
 // advance reads up to and including the next frame that the library must see.
@@ -181,7 +192,8 @@ const maxPending = 32 << 10
 
 // Write implements net.Conn. A deletion of a recipient waits for the frame behind it, so that a verdict and its
 // deletions are one write. A failure is noted and ends the next Read.
-func (c *conn) Write(p []byte) (int, error) {
+func (c *conn) Write(p []byte) (n int, err error) {
+	defer c.survive(&err)
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	if len(p) >= frameHead && p[4] == byte(lib.ActDelRcpt) && len(c.out) < maxPending {
@@ -245,14 +257,16 @@ func (c *conn) evict() {
 	}
 }
 
-// Close implements net.Conn. The library calls it as the last act of its goroutine.
-func (c *conn) Close() error {
+// Close implements net.Conn. The library calls it as the last act of its goroutine. Whatever happens, the connection is closed
+// and the door forgets it: a stop waits for that.
+func (c *conn) Close() (err error) {
 	c.once.Do(func() {
+		defer c.ended(c)
+		defer c.nc.Close()
+		defer c.survive(&err)
 		c.answerWritten()
 		c.watchHeard(probeTime)
 		c.session.endConnection()
-		c.nc.Close()
-		c.ended(c)
 	})
 	return nil
 }

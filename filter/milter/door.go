@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -90,6 +91,12 @@ func (d *Door) welcome(nc net.Conn) {
 		nc.Close()
 		return
 	}
+	defer func() { // a fault of our own costs the connection, and not the door
+		if v := recover(); v != nil {
+			d.intake.NotePanic(v, debug.Stack())
+			nc.Close()
+		}
+	}()
 	c := newConn(&d.cfg, d.intake, &d.phase, nc, d.forget)
 	d.mu.Lock()
 	n := len(d.conns)
@@ -112,6 +119,12 @@ func (d *Door) welcome(nc net.Conn) {
 // serve negotiates and hands the connection to a server of the library. Each connection has its own server, because
 // what we may ask for depends on what this MTA offers.
 func (d *Door) serve(c *conn) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.intake.NotePanic(v, debug.Stack())
+			c.Close()
+		}
+	}()
 	if err := c.negotiate(); err != nil {
 		c.complain(err)
 		c.Close()

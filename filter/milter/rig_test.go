@@ -35,6 +35,7 @@ type taken struct {
 	heard    []*relay.Message
 	hungUp   []*relay.Message
 	before   func(*relay.Message) error // asked first; may block, fail or panic
+	onHeard  func()                     // called first in Heard; may panic
 }
 
 func (a *taken) Accept(m *relay.Message) error {
@@ -50,6 +51,9 @@ func (a *taken) Accept(m *relay.Message) error {
 }
 
 func (a *taken) Heard(m *relay.Message, heard bool) {
+	if a.onHeard != nil {
+		a.onHeard()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if heard {
@@ -138,6 +142,7 @@ type setup struct {
 	mode   string
 	filter filter.Config
 	before func(*relay.Message) error
+	heard  func() // called in Heard
 	log    hclog.Level
 }
 
@@ -153,7 +158,7 @@ func start(t testing.TB, changes ...func(*setup)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, net: newPipes(), taken: &taken{before: s.before}, log: &lockedBuffer{}, done: make(chan error, 1)}
+	r := &rig{t: t, net: newPipes(), taken: &taken{before: s.before, onHeard: s.heard}, log: &lockedBuffer{}, done: make(chan error, 1)}
 	var id atomic.Uint64
 	r.intake, err = filter.NewIntake(s.config.Limits(), s.mode, filter.Deps{
 		Accept: r.taken, NewID: func() relay.ID { return relay.ID(id.Add(1)) }, Filter: f, Sendable: sendable,
@@ -190,7 +195,7 @@ func (r *rig) stop() {
 
 // panics reports whether the test wanted one.
 func (r *rig) panics() bool {
-	return r.taken.before != nil && strings.Contains(r.log.String(), "wanted panic")
+	return (r.taken.before != nil || r.taken.onHeard != nil) && strings.Contains(r.log.String(), "wanted panic")
 }
 
 // dial connects an MTA.

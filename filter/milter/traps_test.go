@@ -200,6 +200,27 @@ func TestTrap10PanicAfterAcceptKeepsTheMessage(t *testing.T) {
 	}
 }
 
+// TestTrap10PanicOutsideACallback: a fault where the library does not call us, on its goroutine, ends neither the daemon nor the
+// door. The message is taken, the next connection is served, and the stack is logged once.
+func TestTrap10PanicOutsideACallback(t *testing.T) {
+	r := start(t, func(s *setup) {
+		s.heard = func() { panic("wanted panic") }
+	})
+	for range 3 {
+		c := r.dial(standin.Options{})
+		if v := r.send(c, bulk()); !v.Taken() {
+			t.Fatalf("%+v", v)
+		}
+		c.Close()
+		for end := time.Now().Add(10 * time.Second); r.door.Sessions() > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if n := r.intake.Status().Panics; n < 3 || strings.Count(r.log.String(), " [running]") != 1 {
+		t.Errorf("%d panics: %s", n, r.log.String())
+	}
+}
+
 // rescued is the answer of a callback that panics.
 func rescued(s *session) (resp lib.Response) {
 	defer s.rescue(&resp)

@@ -25,8 +25,9 @@ type notice struct {
 	first   time.Time // when the first entry came
 	entries []entry
 
-	tries int       // failed attempts to have the notification accepted
-	retry time.Time // not before, once tries > 0
+	tries  int       // failed attempts to have the notification accepted
+	faults int       // attempts that met a fault of our own
+	retry  time.Time // not before, once tries > 0
 }
 
 // noticeKey has the kind beside the message, because a notification has one subject: success and failure cannot share it.

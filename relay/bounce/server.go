@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,11 +99,23 @@ func (s *Server) Event(e *relay.Event) {
 	}
 	switch e.Outcome {
 	case relay.Bounced, relay.Expired:
+		defer s.keepUntold(e)
 		s.failed(e)
 	case relay.Sent:
 		if m := e.Message; e.Relayed && m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Success {
 			s.noteEvent(e, passed)
 		}
+	}
+}
+
+// keepUntold keeps a message whose failure met a fault of our own. Without it the message would leave as if its sender had been
+// told. It stays in memory and in the journal, and the next start visits the recipient again. The panic goes on to the caller,
+// who logs it.
+func (s *Server) keepUntold(e *relay.Event) {
+	if fault := recover(); fault != nil {
+		e.Message.Hold()
+		s.deps.Log.Error("the sender is told of this failure after the next start only", "message", e.Message.Name(), "reply", e.Reply.String())
+		panic(fault)
 	}
 }
 
@@ -202,7 +215,7 @@ func (s *Server) deliverAll(ctx context.Context, due []*notice) bool {
 				if i >= len(due) {
 					return
 				}
-				if done[i] = s.deliver(due[i]); !done[i] {
+				if done[i] = s.survive(due[i]); !done[i] {
 					stop.Store(true)
 				}
 			}
@@ -259,6 +272,32 @@ func (s *Server) putBack(due []*notice, done []bool) {
 	defer s.mu.Unlock()
 	s.order = append(back, s.order...)
 	s.sending -= len(due)
+}
+
+// maxFaults is how many attempts at a notification may meet a fault of our own.
+const maxFaults = 3
+
+// survive is deliver, and survives a fault of our own: the notice is tried again later. After a few faults nobody can be told, as
+// for one that cannot be written.
+func (s *Server) survive(n *notice) (done bool) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		args := []any{"in", "bounce server", "message", n.message.Name(), "panic", fault}
+		if n.faults++; n.faults == 1 {
+			args = append(args, "stack", string(debug.Stack()))
+		}
+		s.deps.Log.Error("internal error: please report it", args...)
+		if done = n.faults >= maxFaults; !done {
+			n.failed(time.Now())
+			return
+		}
+		s.logEntries(n, "the sender is not told of this failure")
+		s.retire(n, "")
+	}()
+	return s.deliver(n)
 }
 
 // deliver does the job of n and reports whether n is over with. A notice that cannot be written is over too: the same

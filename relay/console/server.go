@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -43,15 +45,17 @@ type Source interface {
 // Server answers on the control socket.
 type Server struct {
 	src  Source
+	log  hclog.Logger
 	http *http.Server
 	// slots holds a token for every request that is being answered. Its capacity is the limit. Stop fills it: when that
 	// has succeeded, no handler is left.
-	slots chan struct{}
+	slots  chan struct{}
+	faults sync.Map // of survive: the texts logged with a stack
 }
 
 // New returns a Server that shows src. It starts nothing.
 func New(src Source, log hclog.Logger) *Server {
-	s := &Server{src: src, slots: make(chan struct{}, maxRequests)}
+	s := &Server{src: src, log: log, slots: make(chan struct{}, maxRequests)}
 	s.http = &http.Server{
 		Handler:           http.MaxBytesHandler(s.limit(s.routes()), maxBodyBytes),
 		ReadHeaderTimeout: readTimeout,
@@ -117,11 +121,49 @@ func (s *Server) limit(next http.Handler) http.Handler {
 		select {
 		case s.slots <- struct{}{}:
 			defer func() { <-s.slots }()
-			next.ServeHTTP(w, r)
+			a := &response{ResponseWriter: w}
+			defer s.survive(a, r)
+			next.ServeHTTP(a, r)
 		default:
 			http.Error(w, "too many requests at once; try again", http.StatusServiceUnavailable)
 		}
 	})
+}
+
+// response knows whether it has begun.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// Write implements http.ResponseWriter.
+func (a *response) Write(p []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *response) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// survive answers for a handler that met a fault of our own, and logs the fault, with its stack the first time it is seen. A list
+// that has begun is broken off: its reader must not take it for complete.
+func (s *Server) survive(a *response, r *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if fault == http.ErrAbortHandler { // no fault: that is how a handler hangs up
+		panic(fault)
+	}
+	args := []any{"in", "console", "request", r.Method + " " + r.URL.Path, "panic", fault}
+	if _, seen := s.faults.LoadOrStore(fmt.Sprint(r.URL.Path, fault), true); !seen {
+		args = append(args, "stack", string(debug.Stack()))
+	}
+	s.log.Error("internal error: please report it", args...)
+	if a.begun {
+		panic(http.ErrAbortHandler)
+	}
+	http.Error(a, "internal error; the daemon's log has it", http.StatusInternalServerError)
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {

@@ -3,7 +3,9 @@ package route
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -39,9 +41,23 @@ func (s *surroundings) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.logTrouble(s.look())
+			s.logTrouble(s.survive())
 		}
 	}
+}
+
+// survive is look, and survives a fault of our own, which some file may bring
+// about.
+func (s *surroundings) survive() (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("internal error, please report it: %v", fault)
+			if !s.r.faulty.Swap(true) {
+				s.r.log.Error("internal error: please report it", "in", "dns", "panic", fault, "stack", string(debug.Stack()))
+			}
+		}
+	}()
+	return s.look()
 }
 
 // logTrouble logs an error when it comes and when it goes. What was known before

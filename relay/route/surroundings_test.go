@@ -1,11 +1,13 @@
 package route
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -135,4 +137,25 @@ func TestOtherNameServers(t *testing.T) {
 	if rt := await(t, r, "b.test"); rt.Err != nil || rt.Site != "192.0.2.2:25" {
 		t.Errorf("asks the old server: %+v", rt)
 	}
+}
+
+// TestFaultOfLooking: a fault of our own while this host is looked at is logged, once, and the host is looked at again.
+func TestFaultOfLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		looks := 0
+		cfg := Config{Local: func() ([]netip.Addr, error) {
+			if looks++; looks < 4 {
+				panic("wanted panic")
+			}
+			return nil, nil
+		}}
+		r := assemble(cfg.withDefaults(), Table{}, hclog.New(&hclog.LoggerOptions{Output: &log}), newWorld())
+		r.Run(t.Context())
+		pass(5 * lookEvery)
+		r.Stop()
+		if looks < 4 || strings.Count(log.String(), "[running") != 1 {
+			t.Errorf("looked %d times: %s", looks, log.String())
+		}
+	})
 }
