@@ -37,6 +37,7 @@ type Config struct {
 	Mailers       []string `toml:"mailers"`        // recipients may be taken when {rcpt_mailer} is one of these
 	NextHops      []string `toml:"next_hops"`      // of the MTA, as it writes them; mail may go to the recipient's domain instead
 	WithoutMailer bool     `toml:"without_mailer"` // take mail of an MTA that does not say where it would send it
+	KeepAdded     bool     `toml:"keep_added"`     // the MTA keeps recipients that it or a milter before us has added to a message that is taken
 	MaxHops       int      `toml:"max_hops"`       // a message with more Received fields loops and stays with the MTA
 }
 

@@ -23,6 +23,7 @@ type Filter struct {
 	maxHops  int
 
 	withoutMailer bool
+	keepAdded     bool
 	told          [detours]atomic.Bool // the log has named this detour
 }
 
@@ -54,7 +55,7 @@ func Compile(c Config, hostname string, secret []byte) (*Filter, error) {
 	for _, hop := range c.NextHops {
 		f.nextHops = append(f.nextHops, lower(trimDot(hop)))
 	}
-	f.withoutMailer = c.WithoutMailer
+	f.withoutMailer, f.keepAdded = c.WithoutMailer, c.KeepAdded
 	for i, r := range c.rules() {
 		if err := f.addRule(r, i); err != nil {
 			return nil, fmt.Errorf("rule[%d].%w", i, err)

@@ -222,8 +222,9 @@ func (m *Mail) Rcpts() iter.Seq2[string, bool] {
 	}
 }
 
-// Partial reports that some recipients stay with the MTA.
-func (m *Mail) Partial() bool { return m.rcpts.ours() < len(m.rcpts) }
+// Partial reports that some recipients stay with the MTA, or may: those that it has added without a word to the door. The door
+// must not end the message for the MTA, but only the recipients that are taken.
+func (m *Mail) Partial() bool { return m.filter.keepAdded || m.rcpts.ours() < len(m.rcpts) }
 
 // SetQueueID notes what the MTA calls the message, which it may not know before the first recipient. An id that would
 // break a log line is ignored.

@@ -40,6 +40,17 @@
 // DISCARD ends the list of milters, so that a milter behind ours (a signer, say) would not see the message. If a milter
 // behind ours rejected what we have taken, the client would send it again. Ours must be the last.
 //
+// # What a milter before us has changed
+//
+// Postfix never tells a milter what the milters before it have done to the envelope at the end of the message, nor whom it has
+// added itself (always_bcc, recipient_bcc_maps). DISCARD ends the message for all of them. With bulk.keep_added each recipient
+// that is taken is deleted instead, and the message accepted: added recipients stay with the MTA. A message to which nobody
+// was added is then a queue file without recipients, which Postfix makes, syncs and removes.
+//
+// A recipient that a milter before us has deleted gets the mail all the same, and a sender that it has changed (SRS, BATV) is
+// not used: no macro and no frame tells of either, and the protocol has no question for it. Only a door behind the queue sees
+// the final envelope.
+//
 // # What the MTA does not show
 //
 // Sendmail hides Date, From and Message-ID when it adds them itself, and shows Bcc and Return-Path, which it removes on

@@ -118,6 +118,19 @@ func TestMixedRecipients(t *testing.T) {
 	}
 }
 
+// TestKeepAdded: the message ends for the recipients that are taken and not for those the MTA has added. An MTA that lets nobody be
+// deleted keeps the message.
+func TestKeepAdded(t *testing.T) {
+	r := start(t, func(s *setup) { s.filter.KeepAdded = true })
+	v := r.send(r.dial(standin.Options{}), bulk())
+	if v.Action != standin.Accept || v.Stage != standin.EndOfBody || len(v.Deleted) != len(bulk().Rcpts) || len(r.taken.all()) != 1 {
+		t.Errorf("%+v, %d taken", v, len(r.taken.all()))
+	}
+	if v := r.send(r.dial(standin.Options{Actions: standin.ActSetSymList}), bulk()); v.Action != standin.Accept || len(v.Deleted) > 0 || len(r.taken.all()) != 1 {
+		t.Errorf("without deletion: %+v, %d taken", v, len(r.taken.all()))
+	}
+}
+
 func TestNobodyToTake(t *testing.T) {
 	r := start(t)
 	c := r.dial(standin.Options{})

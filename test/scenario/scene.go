@@ -46,6 +46,7 @@ type Options struct {
 	Config     string            // more lines for millrace.toml
 	NoMillrace bool              // the MTA alone
 	Main       map[string]string // more settings for main.cf
+	Front      []string          // milters before Millrace, as in smtpd_milters
 
 	Launch func(*exec.Cmd) error // starts Millrace in place of exec.Cmd.Start; may be nil
 }
@@ -166,6 +167,7 @@ func (s *Scene) StartPostfix(o Options) error {
 		return err
 	}
 	c := mta.PostfixConfig{Relay: s.Remote, Local: map[string]string{LocalDomain: s.Local}, Main: o.Main}
+	c.Milters = o.Front
 	if s.Opendkim != nil {
 		c.Milters = append(c.Milters, s.Opendkim.PostfixMilter())
 	}
