@@ -300,7 +300,7 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
-	visits, err := a.handler.Begin(v, a.rcptRoom()-len(v.Node.Rcpts), a.site.companions())
+	visits, err := a.handler.Begin(v, a.rcptRoom()-len(v.Node.Rcpts), a.site.companions(a.conn.Peer().AddrPort))
 	if err != nil {
 		a.pending = v // more tells why nothing is sent now
 		return nil
@@ -365,6 +365,9 @@ func (a *agent) yield() bool {
 // a receiver that turns the transaction away has not refused each of its nodes.
 func (a *agent) done(t *smtp.Transaction) {
 	a.moved()
+	if a.m.hosts.learnDomains(a.conn, time.Now()) {
+		a.m.log.Info("host refuses several domains in one transaction: each domain goes alone there", "host", a.peer, "for", oneDomainFor)
+	}
 	visits := t.Tag.([]*relay.Visit)
 	results := t.Results
 	best, why := nothing, ""

@@ -20,6 +20,7 @@ const (
 	tlsBrokenMax  = 3 * 24 * time.Hour // at most so long when a handshake failed (KumoMTA's figure)
 	tlsRecalled   = 24 * time.Hour     // after the time in clear, the count of failures is kept for so long
 	noAheadFor    = 24 * time.Hour     // a host that loses what stands behind a body is spared it for so long
+	oneDomainFor  = 24 * time.Hour     // a host that refuses several domains in a transaction gets one for so long
 	maxHostStates = 100_000
 	maxFaultText  = 200 // bytes
 )
@@ -39,6 +40,7 @@ type hostState struct {
 	tlsFault  string    // how it failed the last time
 	inClear   int       // connections made since then, because of that
 	noAhead   time.Time // no envelope behind a body until then
+	oneDomain time.Time // one domain in a transaction until then
 }
 
 // order moves addresses that failed a moment ago to the end. Such addresses are the last resort, not forbidden.
@@ -146,6 +148,23 @@ func (h *hosts) review(conn *smtp.Conn) bool {
 	return conn.AheadLost()
 }
 
+// learnDomains remembers that the host of conn has refused several domains in a transaction. It reports true for a new finding.
+func (h *hosts) learnDomains(conn *smtp.Conn, now time.Time) bool {
+	a := conn.Peer().AddrPort
+	if !conn.OneDomain() || !h.takesDomains(a, now) {
+		return false
+	}
+	h.note(a, true, func(s *hostState) { s.oneDomain = now.Add(oneDomainFor) })
+	return true
+}
+
+// takesDomains reports whether a transaction at the address may have several domains.
+func (h *hosts) takesDomains(a netip.AddrPort, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.After(h.state[a].oneDomain)
+}
+
 // note lets learn change the state of an address. An address without a state gets one only when fresh is set and there is room.
 func (h *hosts) note(a netip.AddrPort, fresh bool, learn func(*hostState)) {
 	h.mu.Lock()
@@ -167,7 +186,7 @@ func (h *hosts) tend(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for a, s := range h.state {
-		if now.After(s.dead) && now.After(s.noAhead) && now.After(s.tlsBroken.Add(tlsRecalled)) {
+		if now.After(s.dead) && now.After(s.noAhead) && now.After(s.oneDomain) && now.After(s.tlsBroken.Add(tlsRecalled)) {
 			delete(h.state, a)
 		}
 	}

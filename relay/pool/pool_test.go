@@ -354,3 +354,32 @@ func TestStopWaitsForMessagesThatReceiversHave(t *testing.T) {
 		t.Errorf("%d arrived; %+v; %q", w.sink.Count(), s, w.happened())
 	}
 }
+
+// TestOneDomainIsLearned: a static site that refuses several domains in one transaction gets each alone, at once and uncharged,
+// and is asked no more.
+func TestOneDomainIsLearned(t *testing.T) {
+	const words = "550 5.7.1 Multiple destination domains per transaction is unsupported"
+	for name, faults := range map[string][]sink.Fault{
+		"RCPT": {{Stage: sink.Rcpt, Do: sink.Reply550, Text: words, Match: "@y", Times: 1}, {Stage: sink.Rcpt, Do: sink.Reply550, Text: words, Match: "@z", Times: 1}},
+		"DATA": {{Stage: sink.Data, Do: sink.Reply550, Text: words, Times: 1}},
+		"dot":  {{Stage: sink.Dot, Do: sink.Reply550, Text: words, Times: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, quick(), time.Hour)
+			w.listen("x", sink.Character{Faults: faults})
+			w.alias("x", "y", "z")
+			for range 2 {
+				w.send("a@x", "b@y", "c@z")
+				w.drained()
+			}
+			s := w.handler.Status()
+			if w.sink.Count() != 6 || s.Sent != 6 || s.Deferrals != 0 || s.Bounced != 0 {
+				t.Errorf("%d arrived; %+v; %q", w.sink.Count(), s, w.happened())
+			}
+			if n := w.sink.Counts("x").Messages; n != 6 {
+				t.Errorf("%d transactions for two messages to three domains", n)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -383,11 +384,11 @@ func (s *Site) hold(q *relay.Queue) {
 	}
 }
 
-// companions says which other domains of a message may share a transaction here: nil for none. A site that the admin's table
-// names takes all the mail it is given. Other sites get one domain a transaction, as Postfix does it: large providers refuse
+// companions says which other domains of a message may share a transaction with the host at a: nil for none. A site that the
+// admin's table names takes all the mail it is given, until one of its hosts refuses several domains. Other sites get one domain a transaction, as Postfix does it: large providers refuse
 // several ("multiple destination domains per transaction"), some of them for good, and nobody can know before.
-func (s *Site) companions() func(relay.Key) bool {
-	if !s.current().Static {
+func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
+	if !s.current().Static || !s.m.hosts.takesDomains(a, time.Now()) {
 		return nil
 	}
 	return s.reaches

@@ -42,6 +42,7 @@ type Conn struct {
 	lockstep  bool   // the peer says lines that are no reply, so no command goes out before the last is answered
 	noAhead   bool   // Config.NoLookAhead
 	aheadLost bool   // see AheadLost
+	oneDomain bool   // see OneDomain
 	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
 	closed    atomic.Bool
 	stage     atomic.Uint32 // see GiveUp

@@ -145,6 +145,7 @@ func (c *Conn) turnTo(f *flight) {
 
 // returnTransaction gives the caller its transaction with the results.
 func (d *delivery) returnTransaction(f *flight) {
+	d.c.oneDomain = d.c.oneDomain || f.separate
 	f.conclude(time.Now())
 	tx := f.tx
 	f.tx = nil // an idle connection keeps no message alive

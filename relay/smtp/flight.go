@@ -31,6 +31,7 @@ type flight struct {
 	dotted   bool      // the end of data has left us
 	sent     bool      // the peer has taken the message
 	unknown  bool      // the peer may have taken the message
+	separate bool      // the peer wants each domain in a transaction of its own
 	failed   *Error    // the failure of every recipient without a result of its own
 
 	// A reply whose lines do not belong together may be two replies, or none. Until the last reply that is owed has come
@@ -159,7 +160,7 @@ func (f *flight) hearRcpt(n int, r raw) *Error {
 		e = outOfStep(AtRCPT, r)
 	}
 	res := &f.tx.Results[f.offered[n-numRcpt]]
-	if f.accepted > 0 && tooManyRcpts(e) {
+	if f.accepted > 0 && (f.tooManyDomains(e) || tooManyRcpts(e)) {
 		res.Again, res.Reply = true, e.Reply()
 		return nil
 	}
@@ -187,11 +188,17 @@ func (f *flight) hearData(r raw) *Error {
 	case 2:
 		return outOfStep(AtDATA, r)
 	default:
-		if f.failed == nil {
-			f.failed = refusal(AtDATA, r)
-		}
+		f.refuse(refusal(AtDATA, r))
 	}
 	return nil
+}
+
+// refuse takes e as the peer's refusal of the whole transaction. If it is only about the number of domains, nothing has
+// failed: conclude makes every recipient Again.
+func (f *flight) refuse(e *Error) {
+	if f.failed == nil && !f.tooManyDomains(e) {
+		f.failed = e
+	}
 }
 
 // hearDot takes the reply to the end of data. After a lone dot any reply will do:
@@ -208,7 +215,7 @@ func (f *flight) hearDot(r raw) *Error {
 	case r.class() == 2:
 		f.sent, f.tx.Reply = true, r.reply()
 	default:
-		f.failed = refusal(AtDot, r)
+		f.refuse(refusal(AtDot, r))
 	}
 	return nil
 }

@@ -138,6 +138,9 @@ func (c *Conn) offer(f *flight) {
 		limit = min(limit, m)
 	}
 	domains := domainLimit{max: c.ext.Limits.RcptDomainMax}
+	if c.oneDomain {
+		domains.max = 1
+	}
 	for i := range f.tx.Rcpts {
 		r := &f.tx.Rcpts[i]
 		if e := refuseRcpt(r, f.tx.UTF8); e != nil {
@@ -162,7 +165,7 @@ func (d *domainLimit) admit(addr string) bool {
 	if d.max == 0 {
 		return true
 	}
-	domain := addr[strings.LastIndexByte(addr, '@')+1:]
+	domain := domainOf(addr)
 	for _, s := range d.seen {
 		if strings.EqualFold(s, domain) {
 			return true
