@@ -77,3 +77,47 @@ func BenchmarkTick(b *testing.B) {
 		m.tend(now)
 	}
 }
+
+// dead is a router for which no domain is found. It counts the questions.
+type dead struct{ asked int }
+
+// Lookup implements Router.
+func (d *dead) Lookup(domain string) *route.Route {
+	d.asked++
+	return &route.Route{Domain: domain, Err: &route.Error{Code: 451, Enhanced: "4.4.3", Text: "SERVFAIL"}}
+}
+
+// Await implements Router.
+func (d *dead) Await(domain string, known func(*route.Route)) { known(d.Lookup(domain)) }
+
+// Healthy implements Router.
+func (d *dead) Healthy() bool { return true }
+
+// TestLookingForTheLostIsBounded: mail that waits for domains that DNS cannot tell has them looked for, a few each five seconds and
+// many no more than a hundred times a second.
+func TestLookingForTheLostIsBounded(t *testing.T) {
+	for n, most := range map[int]int{3: 3 * 13, 6000: 60*100 + 6000} { // and each once at the beginning
+		cfg := quick()
+		cfg.ClosedFor = []time.Duration{time.Hour}
+		queues := relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Deps{Journal: relay.NoJournal{}})
+		queues.Open()
+		h := relay.NewHandler(queues, relay.DefaultRetryConfig(), relay.HandbackConfig{})
+		r := &dead{}
+		m := New(cfg, Deps{Handler: h, Router: r, Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
+		for i := range n {
+			msg := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Personal{}, []byte("x\r\n"))}
+			msg.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("a@d%d.example", i)}}
+			if err := queues.Accept(msg); err != nil {
+				t.Fatal(err)
+			}
+			m.await(h.Next(t.Context()))
+		}
+		r.asked = 0
+		for now := time.Now(); now.Before(time.Now().Add(time.Minute)); now = now.Add(tick) {
+			m.tend(now)
+		}
+		if r.asked > most || r.asked < n {
+			t.Errorf("%d domains were looked for %d times in a minute, want %d at most", n, r.asked, most)
+		}
+	}
+}

@@ -63,6 +63,7 @@ type Manager struct {
 	connected func(relay.Connection)
 
 	idle  atomic.Int64 // idle connections, all sites together
+	lost  atomic.Int64 // sites that stand for a failed lookup
 	swept time.Time    // when tend last looked through hosts; touched by the goroutine of Run alone
 
 	mu    sync.Mutex
@@ -314,6 +315,9 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 	if m.sites[s.Key] == s { // another may have come into its place: Reload tends a site that was just forgotten
 		delete(m.sites, s.Key)
 		m.budget.Refund(relay.AccountSites, siteCost)
+		if s.lost {
+			m.lost.Add(-1)
+		}
 	}
 	return true
 }

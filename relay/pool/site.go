@@ -19,7 +19,8 @@ const forgetAfter = 10 * time.Minute
 // Site is one next hop: its hosts, its open connections, the queues that wait for a connection, and whether it can be
 // reached.
 type Site struct {
-	Key string
+	Key  string
+	lost bool // it stands for a failed lookup
 
 	m    *Manager
 	pace Pace
@@ -47,10 +48,12 @@ type lent struct {
 
 func newSite(m *Manager, key string) *Site {
 	kind, who := relay.ReasonSite, key
-	if domain, ok := strings.CutPrefix(key, dnsKey); ok {
+	domain, lost := strings.CutPrefix(key, dnsKey)
+	if lost {
 		kind, who = relay.ReasonDNS, domain
+		m.lost.Add(1)
 	}
-	s := &Site{Key: key, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
+	s := &Site{Key: key, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
 	m.agenda.plan(s, s.used.Add(forgetAfter))
 	return s
 }
@@ -156,7 +159,7 @@ func (s *Site) plan(now time.Time) {
 		sooner(s.opens(now))
 	}
 	if s.route != nil && s.route.Err != nil && s.line.Len() > 0 {
-		sooner(s.looked.Add(lookEvery))
+		sooner(s.looked.Add(s.m.lookEvery()))
 	}
 	if at.Before(now) {
 		at = now
@@ -337,14 +340,18 @@ func (s *Site) tend(now time.Time) {
 	s.plan(now)
 }
 
-// lookEvery is how often a site that stands for a failed lookup asks the resolver whether the domain is found now.
-const lookEvery = 5 * time.Second
+// lookEvery is how often a site that stands for a failed lookup asks the resolver whether the domain is found now: each five
+// seconds, and all such sites together at most a hundred times a second. A list of a million dead domains must not keep us
+// busy; each of them is tried in any case when its time is over.
+func (m *Manager) lookEvery() time.Duration {
+	return max(5*time.Second, time.Duration(m.lost.Load())*10*time.Millisecond)
+}
 
 // found reports whether the domain of a site that stands for a failed lookup has been found since, or is known not to exist
 // or to lead to ourselves.
 // The mutex is held.
 func (s *Site) found(now time.Time) bool {
-	if s.route.Err == nil || s.line.Len() == 0 || now.Sub(s.looked) < lookEvery {
+	if s.route.Err == nil || s.line.Len() == 0 || now.Sub(s.looked) < s.m.lookEvery() {
 		return false
 	}
 	s.looked = now

@@ -7,6 +7,7 @@
 //	go run ./test/bench -what recovery -messages 1000000   a restart with 1,000,000 messages waiting
 //	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of 1,000,000 messages, and between
 //	go run ./test/bench -what memory          resident memory of a daemon that is full, for five kinds of mail
+//	go run ./test/bench -what idle -messages 1000000   a daemon that has nothing to do for mail of 1,000,000 domains
 package main
 
 import (
@@ -41,7 +42,7 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot or memory")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory or idle")
 	)
 	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name")
 	flag.Parse()
@@ -74,8 +75,10 @@ func run(what, only string, c load.Config, rounds int) error {
 		r, err = (&snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}).run()
 	case "memory":
 		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute, only: only}).run()
+	case "idle":
+		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: 30 * time.Second, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot or memory", what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory or idle", what)
 	}
 	if err != nil {
 		return err

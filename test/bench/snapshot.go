@@ -61,7 +61,7 @@ func (b *snapshotBench) run() (*snapshotResult, error) {
 		return nil, err
 	}
 	defer d.far.Close()
-	if err := waiting(d.StateDir(), b.messages, b.size); err != nil {
+	if err := waiting(d.StateDir(), b.messages, 1000, b.size, time.Now().Add(24*time.Hour)); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -81,7 +81,7 @@ func (b *snapshotBench) run() (*snapshotResult, error) {
 }
 
 // waiting fills a state directory with n messages of one campaign. All of them are deferred until tomorrow.
-func waiting(state string, n, size int) error {
+func waiting(state string, n, domains, size int, due time.Time) error {
 	agent, err := snapshot.Open(state, snapshot.DefaultConfig(), nil)
 	if err != nil {
 		return err
@@ -90,17 +90,16 @@ func waiting(state string, n, size int) error {
 		return errors.Join(err, agent.Close())
 	}
 	wrapper := relay.NewWrappers(relay.NewBudget(0)).Wrap(bodyOf("All the news that fits.\r\n", size), relay.AccountMail)
-	tomorrow := time.Now().Add(24 * time.Hour)
 	const doors = 50
 	failed := make([]error, doors)
 	var wg sync.WaitGroup
 	for d := range doors {
 		wg.Go(func() { // ends when its share is taken
 			for i := d; i < n && failed[d] == nil; i += doors {
-				msg := message(agent.NewID(), i, nil)
+				msg := message(agent.NewID(), i, domains, nil)
 				msg.Content = wrapper.Content(msg.Content.Personal)
 				node := &relay.Node{
-					Message: msg, Rcpts: []int{0}, Visits: 3, Due: tomorrow, Reason: "451 4.7.1 Greylisting in action, please come back later",
+					Message: msg, Rcpts: []int{0}, Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later",
 				}
 				msg.Nodes = []*relay.Node{node}
 				failed[d] = agent.Take(msg)

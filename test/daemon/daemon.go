@@ -144,6 +144,9 @@ func (d *Daemon) Stop(limit time.Duration) error {
 	return d.Failure()
 }
 
+// CPU is the processor time that the present process of the daemon has used.
+func (d *Daemon) CPU() (time.Duration, error) { return d.process.CPU() }
+
 // Gone waits for the end of the daemon. A daemon that outlives limit is killed, and that is an error.
 func (d *Daemon) Gone(limit time.Duration) error { return d.process.Gone(limit) }
 
