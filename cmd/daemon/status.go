@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/pool"
 )
 
 // overview is the daemon as a console.Source. It has a type of its own because it reads parts and decides nothing: every
@@ -97,23 +98,30 @@ func (o overview) door() console.Door {
 // pool sums up the sites. A channel that a site holds has a connection that works; an idle connection has no channel.
 func (o overview) pool() console.PoolStatus {
 	var p console.PoolStatus
-	for _, s := range o.d.pool.Sites() {
+	sites := o.d.pool.Sites()
+	p.InClear, p.ClearHosts = inClear(sites)
+	for _, s := range sites {
 		p.Sites++
 		p.Busy += int64(s.Channels)
 		p.Connections += int64(s.Channels + s.Idle)
 		if s.Reason != "" {
 			p.Closed++
 		}
+	}
+	return p
+}
+
+// inClear lists the hosts whose TLS was given up, those with the most connections first, and says how many there are.
+func inClear(sites []pool.Status) (list []console.ClearHost, all int64) {
+	for _, s := range sites {
 		for _, c := range s.InClear {
-			p.InClear = append(p.InClear, console.ClearHost{Site: s.Site, Host: c.Host, Connections: int64(c.Connections), Reason: c.Reason, Until: c.Until})
+			list = append(list, console.ClearHost{Site: s.Site, Host: c.Host, Connections: int64(c.Connections), Reason: c.Reason, Until: c.Until})
 		}
 	}
-	slices.SortFunc(p.InClear, func(a, b console.ClearHost) int {
+	slices.SortFunc(list, func(a, b console.ClearHost) int {
 		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Site, b.Site), cmp.Compare(a.Host, b.Host))
 	})
-	p.ClearHosts = int64(len(p.InClear))
-	p.InClear = p.InClear[:min(len(p.InClear), console.MaxInClear)]
-	return p
+	return list[:min(len(list), console.MaxInClear)], int64(len(list))
 }
 
 // Queues implements console.Source.
