@@ -46,10 +46,16 @@ func (f *Filter) detour(path string, hop Hop) detour {
 		return unsaid
 	case hop.Addr != "" && !sameAddress(hop.Addr, path):
 		return redirected
-	case strings.EqualFold(trimDot(hop.Host), trimDot(relay.Domain(path))), slices.Contains(f.nextHops, lower(trimDot(hop.Host))):
+	case strings.EqualFold(trimDot(hop.Host), trimDot(relay.Domain(path))), f.MayBypass(hop.Host):
 		return straight
 	}
 	return elsewhere
+}
+
+// MayBypass reports whether next_hops lists a next hop of the MTA: mail that the MTA would send there is taken. The
+// configuration's [route] has no part in that.
+func (f *Filter) MayBypass(nextHop string) bool {
+	return slices.Contains(f.nextHops, lower(trimDot(nextHop)))
 }
 
 // smartMailer is Sendmail's mailer for a smart host and Postfix's transport for relay domains. That mail for them stays is

@@ -1,0 +1,263 @@
+package setup
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// notAsked finds an MTA that offers nothing.
+func notAsked(e *exam) []Place {
+	if e.asked {
+		return nil
+	}
+	return []Place{{Setting: "main.cf: smtpd_milters", Value: e.MTA.Postfix.Main["smtpd_milters"]}}
+}
+
+// elsewhere finds a milter that is meant to be Millrace and is at none of its addresses.
+func elsewhere(e *exam) []Place {
+	p := e.MTA.Postfix
+	var found places
+	for i := range p.Services {
+		s := &p.Services[i]
+		for _, name := range []string{"smtpd_milters", "non_smtpd_milters"} {
+			if (s.Command == "smtpd") != (name == "smtpd_milters") || s.Command != "smtpd" && s.Command != "cleanup" {
+				continue
+			}
+			e.astray(p.milters(s, name), &found)
+		}
+	}
+	return found
+}
+
+// astray notes the milters of a list that are meant to be Millrace and are not.
+func (e *exam) astray(list []milterRef, found *places) {
+	for _, m := range list {
+		if e.meant(m) && !m.meets(e.Config.Milter.Listen) {
+			found.note(setting{m.place, m.text}, fmt.Sprintf("the socket is %s; milter.listen is %s", m.address, strings.Join(e.Config.Milter.Listen, ", ")))
+		}
+	}
+}
+
+// meant reports whether an administrator means Millrace by a milter: it has the name, or is the $millrace_milter of
+// contrib/postfix.
+func (e *exam) meant(m milterRef) bool {
+	if strings.Contains(strings.ToLower(m.text+m.address), "millrace") {
+		return true
+	}
+	p := e.MTA.Postfix
+	return p != nil && m.text == p.Main["millrace_milter"]
+}
+
+// milterOption returns a look at an option of Millrace in smtpd_milters, or at the setting of main.cf that holds without it.
+func milterOption(option, main string, wrong func(value string) bool) func(*exam) []Place {
+	return func(e *exam) []Place {
+		var found places
+		for _, l := range e.offering {
+			list := l.milters()
+			i := e.ours(list)
+			if i < 0 {
+				continue
+			}
+			s := l.postfix.of(l.smtpd, main)
+			if own, ok := list[i].options[option]; ok {
+				s = setting{list[i].place + ": " + option, own}
+			}
+			if wrong(s.value) {
+				found.note(s, "")
+			}
+		}
+		return found
+	}
+}
+
+func longer(limit time.Duration) func(string) bool {
+	return func(value string) bool {
+		d, ok := duration(value)
+		return ok && d > limit
+	}
+}
+
+func shorter(limit time.Duration) func(string) bool {
+	return func(value string) bool {
+		d, ok := duration(value)
+		return ok && d < limit
+	}
+}
+
+// notOffered finds listeners that do not offer their mail although others do. That of bounce.inject must not.
+func notOffered(e *exam) []Place {
+	var found places
+	if !e.asked {
+		return nil
+	}
+	for _, l := range e.MTA.Postfix.listeners() {
+		if e.ours(l.milters()) >= 0 || l.port() == e.injectPort() {
+			continue
+		}
+		s := l.postfix.of(l.smtpd, "smtpd_milters")
+		if l.overrides("no_milters") {
+			s = l.postfix.of(l.smtpd, "receive_override_options")
+		}
+		found.note(s, "")
+	}
+	return found
+}
+
+// injectOffers finds a listener of bounce.inject that offers its mail to Millrace.
+func injectOffers(e *exam) []Place {
+	var found places
+	for _, l := range e.MTA.Postfix.listeners() {
+		if l.port() == e.injectPort() && e.ours(l.milters()) >= 0 {
+			found.note(l.postfix.of(l.smtpd, "smtpd_milters"), "bounce.inject is "+e.Config.Bounce.Inject)
+		}
+	}
+	return found
+}
+
+// injectRefuses passes the try of bounce.inject on.
+func injectRefuses(e *exam) []Place {
+	if e.Inject == nil {
+		return nil
+	}
+	return []Place{{Setting: "bounce.inject", Value: e.Config.Bounce.Inject, Detail: e.Inject.Error()}}
+}
+
+// localOffered finds Millrace among the milters of mail that does not come by SMTP.
+func localOffered(e *exam) []Place {
+	p := e.MTA.Postfix
+	var found places
+	for i := range p.Services {
+		s := &p.Services[i]
+		if s.Command == "cleanup" && e.ours(p.milters(s, "non_smtpd_milters")) >= 0 {
+			found.note(p.of(s, "non_smtpd_milters"), "")
+		}
+	}
+	return found
+}
+
+// aliases finds virtual aliases of recipients whose domain is not the MTA's own. Recipients of its own domains are left with
+// the MTA anyway.
+func aliases(e *exam) []Place {
+	var found places
+	for _, l := range e.offering {
+		s := l.postfix.of(l.cleanup, "virtual_alias_maps")
+		e.tables(s, tablesIn(s.value, e.defaultTable()), &found, e.aliasesElsewhere)
+	}
+	return found
+}
+
+// ownDomains are the settings that list domains of which Postfix keeps the mail.
+var ownDomains = []string{"mydestination", "virtual_alias_domains", "virtual_mailbox_domains"}
+
+func (e *exam) aliasesElsewhere(entries []entry) string {
+	n := 0
+	for _, x := range entries {
+		i := strings.LastIndexByte(x.key, '@')
+		if !x.pattern && i < 0 {
+			continue // a domain, or a user of this host
+		}
+		domain := x.key[i+1:]
+		own := slices.ContainsFunc(ownDomains, func(name string) bool {
+			return domainIn(domain, e.MTA.Postfix.Main[name], e.defaultTable(), e.MTA.ReadFile)
+		})
+		if x.pattern || !own {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return count(n, "alias", "aliases") + " for recipients of other hosts"
+}
+
+// srsMarks are the addresses of postsrsd's tables.
+var srsMarks = []string{"tcp:localhost:10001", "tcp:127.0.0.1:10001", "tcp:localhost:10002", "tcp:127.0.0.1:10002", "srs"}
+
+func isSRS(table string) bool {
+	return slices.ContainsFunc(srsMarks, func(mark string) bool { return strings.Contains(strings.ToLower(table), mark) })
+}
+
+// canonical returns a look at the maps that rewrite addresses, those of postsrsd or all others.
+func canonical(srs bool) func(*exam) []Place {
+	return cleaned(func(value string) (string, bool) { return "", value != "" && isSRS(value) == srs },
+		"canonical_maps", "sender_canonical_maps", "recipient_canonical_maps")
+}
+
+// unreadTables is the last look: what others could not read.
+func unreadTables(e *exam) []Place { return e.silent }
+
+// strictTLS finds more than TLS where it is offered.
+func strictTLS(value string) (string, bool) {
+	switch strings.ToLower(value) {
+	case "", "none", "may", "no":
+		return "", false
+	}
+	return "", true
+}
+
+// deferred finds transports that Postfix holds back and Millrace does not.
+func deferredTransports(e *exam) []Place {
+	var found places
+	s := setting{"main.cf: defer_transports", e.MTA.Postfix.Main["defer_transports"]}
+	for _, word := range words(s.value) {
+		if slices.Contains(e.Config.Bulk.Mailers, word) {
+			found.note(s, "")
+		}
+	}
+	return found
+}
+
+// sourceAddress finds a source address of Postfix that is not Millrace's.
+func sourceAddress(e *exam) []Place {
+	found := places(sent(differs(e.Config.SMTP.Local4), "smtp_bind_address")(e))
+	return append(found, sent(differs(e.Config.SMTP.Local6), "smtp_bind_address6")(e)...)
+}
+
+func differs(ours netip.Addr) func(string) (string, bool) {
+	return func(value string) (string, bool) {
+		a, err := netip.ParseAddr(strings.Trim(value, "[]"))
+		return "", err == nil && a != ours
+	}
+}
+
+// ipv4Alone finds a Postfix that does not use IPv6 beside a Millrace that does.
+func ipv4Alone(e *exam) []Place {
+	if e.Config.DNS.IPv4Only {
+		return nil
+	}
+	return sent(is("ipv4"), "inet_protocols")(e)
+}
+
+// tooLarge finds a Postfix that accepts more than Millrace takes. 0 is without limit.
+func tooLarge(e *exam) []Place {
+	return received(func(value string) (string, bool) {
+		n, err := strconv.ParseInt(value, 10, 64)
+		return fmt.Sprintf("bulk.size_limit is %d", e.Config.Bulk.SizeLimit), err == nil && (n == 0 || n > e.Config.Bulk.SizeLimit)
+	}, "message_size_limit")(e)
+}
+
+// slowed finds a delay that Postfix keeps between deliveries.
+func slowed(e *exam) []Place {
+	var found places
+	for _, mailer := range e.Config.Bulk.Mailers {
+		for _, name := range []string{mailer + "_destination_rate_delay", mailer + "_transport_rate_delay"} {
+			s := setting{"main.cf: " + name, e.MTA.Postfix.Main[name]}
+			if d, ok := duration(s.value); ok && d > 0 {
+				found.note(s, "")
+			}
+		}
+	}
+	return found
+}
+
+// withoutMailer finds the key that takes mail without asking where the MTA would send it.
+func withoutMailer(e *exam) []Place {
+	if !e.Config.Bulk.WithoutMailer {
+		return nil
+	}
+	return []Place{{Setting: "bulk.without_mailer", Value: "true"}}
+}
