@@ -63,19 +63,24 @@ func TestPostfixLocalSubmission(t *testing.T) {
 	expect(t, s, map[string]int{"remote x@a.test": 1})
 }
 
-// TestSendmailRoutes: mailertable and virtusertable are obeyed, and a smart host too.
+// TestSendmailRoutes: mailertable and virtusertable are obeyed, and a smart host too. next_hops has Millrace take what goes to a
+// next hop, and not what a virtusertable has given another address.
 func TestSendmailRoutes(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		smart bool
-		want  map[string]int
+		name   string
+		config string
+		smart  bool
+		want   map[string]int
 	}{
-		{"tables", false, map[string]int{"remote x@a.test": 1, "remote real@far.test": 1, "bulk x@c.test": 1}},
-		{"smart host", true, map[string]int{"remote x@a.test": 1, "remote real@far.test": 1, "remote x@c.test": 1}},
+		{"tables", untouched, false, map[string]int{"remote x@a.test": 1, "remote real@far.test": 1, "bulk x@c.test": 1}},
+		{"smart host", untouched, true, map[string]int{"remote x@a.test": 1, "remote real@far.test": 1, "remote x@c.test": 1}},
+		{"tables with next_hops", `bulk.next_hops = ["[127.0.0.1]"]`, false, map[string]int{"bulk x@a.test": 1, "remote real@far.test": 1, "bulk x@c.test": 1}},
+		{"smart host with next_hops", "bulk.next_hops = [\"[127.0.0.1]\"]\nbulk.mailers = [\"esmtp\", \"relay\"]", true,
+			map[string]int{"bulk x@a.test": 1, "remote real@far.test": 1, "bulk x@c.test": 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mta.Require(t, mta.SendmailPart)
-			s := newScene(t, Options{Config: untouched})
+			s := newScene(t, Options{Config: tt.config})
 			dir, err := s.mkdir("sendmail")
 			if err != nil {
 				t.Fatal(err)
