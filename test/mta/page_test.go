@@ -32,7 +32,13 @@ func settings(t *testing.T, p *Postfix) string {
 // commands returns the sh blocks below a heading of contrib/postfix/README.md.
 func commands(t *testing.T, heading string) []string {
 	t.Helper()
-	blocks, err := Commands(filepath.Join(contrib, "README.md"), heading)
+	return blocks(t, "README.md", heading)
+}
+
+// blocks returns the sh blocks below a heading of a page of contrib/postfix.
+func blocks(t *testing.T, page, heading string) []string {
+	t.Helper()
+	blocks, err := Commands(filepath.Join(contrib, page), heading)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +221,28 @@ func TestUndoAfterAChange(t *testing.T) {
 				t.Errorf("undone:\n%s\nwithout Millrace:\n%s", got, want)
 			}
 		})
+	}
+}
+
+// TestUndoOfLayouts: after the commands of FILTERS.md and their undo, and the undo of README.md, Postfix's settings are what
+// they were.
+func TestUndoOfLayouts(t *testing.T) {
+	undo := commands(t, "Take it away again")[1]
+	away := blocks(t, "FILTERS.md", "Take a layout away")
+	for i, layout := range []string{"A listener for bulk", "Behind the content filter"} {
+		for _, options := range []string{"", " -o receive_override_options=no_header_body_checks,no_milters -o smtpd_milters="} {
+			t.Run(layout+options, func(t *testing.T) {
+				p := atSite(t, "smtpd_milters = inet:127.0.0.1:8891\n")
+				appendTo(t, p, "master.cf", "127.0.0.1:10025 inet n - n - - smtpd -o content_filter="+options+"\n")
+				before := settings(t, p)
+				for _, block := range []string{commands(t, "Add it")[0], blocks(t, "FILTERS.md", layout)[0], away[i], undo} {
+					edit(t, p, block)
+				}
+				if after := settings(t, p); after != before {
+					t.Errorf("undone:\n%s\nbefore:\n%s", after, before)
+				}
+			})
+		}
 	}
 }
 

@@ -78,7 +78,7 @@ func steps(t *testing.T, page string, headings ...string) []string {
 	t.Helper()
 	var all []string
 	for _, heading := range headings {
-		blocks, err := mta.Commands(filepath.Join(ContribDir, page, "README.md"), heading)
+		blocks, err := mta.Commands(filepath.Join(ContribDir, page), heading)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,14 +93,14 @@ func steps(t *testing.T, page string, headings ...string) []string {
 func TestInstall(t *testing.T) {
 	need(t, "unshare", "ip", "logrotate", "systemd-analyze", "useradd", "go")
 	mta.Require(t, mta.PostfixPart) // for its group
-	install := steps(t, "systemd", "Install it")
-	away := steps(t, "systemd", "Take it away again")
+	install := steps(t, "systemd/README.md", "Install it")
+	away := steps(t, "systemd/README.md", "Take it away again")
 	out := inWorld(t, strings.Join([]string{
 		install[0],
 		"sed -i 's/mail.example.org/mail.sender.test/; s/^mode .*/mode = \"deliver\"/' /etc/millrace/millrace.toml",
 		"echo verify:; systemd-analyze verify /etc/systemd/system/millrace.service; echo :verify",
 		install[1],
-		steps(t, "postfix", "By a unix socket")[0],
+		steps(t, "postfix/README.md", "By a unix socket")[0],
 		"echo verify:; systemd-analyze verify /etc/systemd/system/millrace.service; echo :verify",
 		"systemctl reload millrace",
 		"setpriv --reuid=nobody --regid=millrace --clear-groups millrace status | head -n 1",
