@@ -15,13 +15,13 @@ func (h *Handler) outlived(n *Node, q *Queue, now time.Time, healthy bool) bool 
 	}
 	from := h.lastChance(n.Message)
 	if !q.tried.Before(from) {
-		return true
+		return h.policy.Load().ration.admits(n.Message, now)
 	}
 	// In a long line at a site not every queue is the one that is tried. The site itself is, soon after its time.
 	if q.until.After(from) {
 		from = q.until
 	}
-	return !now.Before(from.Add(h.retry().longest()))
+	return !now.Before(from.Add(h.retry().longest())) && h.policy.Load().ration.admits(n.Message, now)
 }
 
 // lastChance is from when on a failure at the site counts for the overdue message m. After a restart, or when the lifetime

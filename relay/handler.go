@@ -21,7 +21,8 @@ type Handler struct {
 type policy struct {
 	retry    RetryConfig
 	handback HandbackConfig
-	since    time.Time // when it came into force
+	since    time.Time // when its lifetime came into force
+	ration   *ration   // of what that lifetime has made overdue; may be nil
 }
 
 // NewHandler returns the output handler of m. The configurations have been validated.
@@ -32,15 +33,36 @@ func NewHandler(m *QueueMap, retry RetryConfig, handback HandbackConfig) *Handle
 }
 
 // SetPolicy changes when nodes are visited again, given up and handed back. Nodes that wait already keep their due time. It
-// returns how many messages a shorter lifetime has made overdue: each expires with its next visit that fails.
-func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) (overdue int) {
+// returns how many messages a shorter lifetime has made overdue, and how many of them a minute expire at most: each with a visit
+// that fails.
+func (h *Handler) SetPolicy(retry RetryConfig, handback HandbackConfig) (overdue, perMinute int) {
 	now := time.Now()
-	old := h.policy.Load()
-	if old != nil && retry.Lifetime < old.retry.Lifetime {
-		overdue = h.queues.between(now, old.retry, retry)
+	next := &policy{retry: retry, handback: handback, since: now}
+	if old := h.policy.Load(); old != nil {
+		whole := old.whole()
+		switch {
+		case retry.Lifetime == old.retry.Lifetime:
+			next.since, next.ration = old.since, old.ration
+		case retry.Lifetime < whole.Lifetime:
+			overdue = h.queues.between(now, whole, retry)
+			next.ration = newRation(now, whole, retry, overdue)
+		}
 	}
-	h.policy.Store(&policy{retry: retry, handback: handback, since: now})
-	return overdue
+	h.policy.Store(next)
+	if overdue > 0 {
+		perMinute = next.ration.perMinute
+	}
+	return overdue, perMinute
+}
+
+// whole has the lifetime under which the oldest messages were taken: a lifetime may become shorter in two steps, or longer again
+// by half of a step.
+func (p *policy) whole() RetryConfig {
+	whole := p.retry
+	if p.ration != nil {
+		whole.Lifetime = p.ration.whole
+	}
+	return whole
 }
 
 func (h *Handler) retry() RetryConfig       { return h.policy.Load().retry }

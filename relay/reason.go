@@ -24,9 +24,11 @@ const (
 	ReasonMachine
 	// ReasonMemory: the memory that mail may use is used.
 	ReasonMemory
+	// ReasonRation: more would be done at once than an admin could take back.
+	ReasonRation
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

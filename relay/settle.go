@@ -16,10 +16,11 @@ func (h *Handler) Settle(v *Visit) {
 		v.Ended = time.Now()
 	}
 	h.limitRequeues(v)
+	last := slices.ContainsFunc(v.Fates, Fate.mayExpire) && h.isLast(v)
 	var again, later []int
 	for i := range v.Fates {
 		f := &v.Fates[i]
-		h.decide(v, f)
+		v.decide(f, last)
 		switch f.Outcome {
 		case Again:
 			again = append(again, f.Rcpt)
@@ -58,16 +59,24 @@ func (h *Handler) limitRequeues(v *Visit) {
 func (f Fate) requeued() bool { return f.Outcome == Again && !f.Untried }
 
 // decide corrects the outcome by what the visit cannot know: a message sent to our own MTA is handed back, and a recipient
-// deferred by a visit that began at the end of its life, or later, has expired. A visit that reached nobody while DNS does not
-// answer is no attempt. A recipient that our MTA must have back does not expire here: nobody has tried to deliver it yet.
-func (h *Handler) decide(v *Visit, f *Fate) {
-	n := v.Node
+// deferred by the last visit has expired.
+func (v *Visit) decide(f *Fate, last bool) {
 	switch {
-	case f.Outcome == Sent && n.handback:
+	case f.Outcome == Sent && v.Node.handback:
 		f.Outcome = HandedBack
-	case f.Outcome == Deferred && !f.Unfit && h.overdue(n, v.Began) && (v.Relay != noRelay || h.queues.healthy()):
+	case last && f.mayExpire():
 		f.Outcome = Expired
 	}
+}
+
+// mayExpire reports that the recipient waits on. One that our MTA must have back does not expire here: nobody has tried to deliver it
+// yet.
+func (f Fate) mayExpire() bool { return f.Outcome == Deferred && !f.Unfit }
+
+// isLast reports whether no visit comes behind v: it began at the end of the node's life, or later. A visit that reached nobody
+// while DNS does not answer is no attempt. It is asked once for each visit, because it may use up a ration.
+func (h *Handler) isLast(v *Visit) bool {
+	return h.overdue(v.Node, v.Began) && (v.Relay != noRelay || h.queues.healthy()) && h.policy.Load().ration.admits(v.Node.Message, v.Ended)
 }
 
 // place sends the node where its remaining recipients belong: to the front of its queue, to the deferrals, to our MTA, or away.

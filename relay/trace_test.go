@@ -248,7 +248,8 @@ func (s *stage) doRestore(args string) {
 // doLifetime changes retry.lifetime, as a reload does.
 func (s *stage) doLifetime(args string) {
 	s.retry.Lifetime = s.duration(args)
-	s.say("messages overdue by that: %d", s.h.SetPolicy(s.retry, s.handback))
+	overdue, perMinute := s.h.SetPolicy(s.retry, s.handback)
+	s.say("messages overdue by that: %d, of them expire at most %d a minute", overdue, perMinute)
 }
 
 // doWait lets time pass.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 
@@ -30,7 +31,7 @@ func (d *Daemon) setReady(ready bool) {
 func (d *Daemon) Reload(next *config.Config) error {
 	d.turn.Lock()
 	defer d.turn.Unlock()
-	_, err := d.takeOver(next)
+	_, _, err := d.takeOver(next)
 	return err
 }
 
@@ -49,11 +50,15 @@ func (d *Daemon) reloadFile() (console.Reloaded, error) {
 	answer := console.Reloaded{File: file}
 	next, warnings, err := config.Review(file)
 	var changes []config.Change
+	overdue := ""
 	if err == nil {
-		changes, err = d.takeOver(next)
+		changes, overdue, err = d.takeOver(next)
 	}
 	answer.Applied = err == nil
 	answer.Errors, answer.Warnings = mistakes(err), mistakes(warnings)
+	if overdue != "" {
+		answer.Warnings = append(answer.Warnings, console.Mistake{File: file, Key: "retry.lifetime", Text: overdue})
+	}
 	for _, c := range changes {
 		change := console.Change{Key: c.Key, Old: c.Old, New: c.New, Why: c.Restart}
 		if c.Restart == "" {
@@ -79,25 +84,26 @@ func mistakes(err error) (list []console.Mistake) {
 }
 
 // takeOver is Reload for a caller that holds turn. What can fail comes first: the rules, the routes, the memory, and the file of
-// the mail log.
-func (d *Daemon) takeOver(next *config.Config) ([]config.Change, error) {
-	cfg, changes := d.Config().TakeOver(next)
+// the mail log. overdue is what an admin must know of the new retry.lifetime, or "".
+func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue string, err error) {
+	before := d.Config()
+	cfg, changes := before.TakeOver(next)
 	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, d.agent.Secret())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	table, err := routes(cfg)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	queue, err := resolveMemory(cfg, d.log)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if cfg.Log.Mail != d.Config().Log.Mail || cfg.Log.Name != d.Config().Log.Name {
+	if cfg.Log.Mail != before.Log.Mail || cfg.Log.Name != before.Log.Name {
 		to, err := openDestination(cfg.Log.Mail)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if err := d.mail.redirect(to, cfg.Log.Name); err != nil {
 			d.log.Warn("the old mail log could not be closed", "error", err)
@@ -108,18 +114,20 @@ func (d *Daemon) takeOver(next *config.Config) ([]config.Change, error) {
 		logWarnings(cfg, own, d.log)
 	}
 	d.intake.Reload(f, cfg.Mode)
-	d.apply(cfg, queue, table)
+	overdue = d.apply(cfg, queue, table)
 	d.mu.Lock()
 	d.cfg = cfg
 	d.mu.Unlock()
 	d.log.Info("reloaded", "mode", cfg.Mode)
-	return changes, nil
+	return changes, overdue, nil
 }
 
-// apply gives each part its table. Nothing here can fail.
-func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.Table) {
-	if n := d.handler.SetPolicy(cfg.Retry, cfg.Handback); n > 0 {
-		d.log.Warn("retry.lifetime is shorter than messages are old that wait: each is returned after its next attempt that fails", "messages", n)
+// apply gives each part its table. Nothing here can fail. It returns what an admin must know of the new retry.lifetime, or "".
+func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.Table) (warning string) {
+	overdue, perMinute := d.handler.SetPolicy(cfg.Retry, cfg.Handback)
+	if overdue > 0 {
+		warning = fmt.Sprintf("%d messages that wait are older: each is returned after an attempt that fails, at most %d of them a minute; a longer lifetime keeps the rest", overdue, perMinute)
+		d.log.Warn("retry.lifetime: " + warning)
 	}
 	d.bounces.SetConfig(cfg.Bounce)
 	d.queues.SetConfig(queue)
@@ -133,6 +141,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	d.pool.SetSMTP(cfg.Wire())
 	d.pool.Reload(cfg.Pool, d.channels(cfg), d.queues.Order)
 	d.log.SetLevel(cfg.Log.LogLevel())
+	return warning
 }
 
 // channels is how many channels the limit of open files allows.

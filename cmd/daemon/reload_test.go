@@ -190,3 +190,27 @@ func TestReloadsMeetTheStop(t *testing.T) {
 		t.Errorf("%d delivered", r.far.Count())
 	}
 }
+
+// TestReloadWarnsOfAShorterLifetime: the answer says how many messages it makes overdue and at which rate they are returned.
+func TestReloadWarnsOfAShorterLifetime(t *testing.T) {
+	r := startReloadable(t, sink.Character{Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451}}})
+	defer stop(t, r.Daemon)
+	c := dial(t, r.milter)
+	for i := range 3 {
+		if v, err := c.Send(newsletter(i)); err != nil || !v.Taken() {
+			t.Fatalf("%+v %v", v, err)
+		}
+	}
+	c.Close()
+	time.Sleep(20 * time.Millisecond)
+	got := r.rewrite(t, "[retry]\nlifetime = '10ms'\n")
+	said := ""
+	for _, w := range got.Warnings {
+		if w.Key == "retry.lifetime" {
+			said += w.Text
+		}
+	}
+	if !strings.Contains(said, "3 messages that wait are older") || !strings.Contains(said, "at most 100 of them a minute") {
+		t.Errorf("warnings %+v", got.Warnings)
+	}
+}

@@ -49,6 +49,9 @@ func (o overview) reasons() []relay.ReasonStatus {
 	if !o.d.budget.Room(relay.AccountMail) {
 		note(relay.ReasonMemory, "nothing is taken: queue.max_bytes is reached")
 	}
+	if why := o.d.handler.Rationed(); why.Waits() {
+		all = append(all, why.Status())
+	}
 	if !o.d.resolver.Healthy() {
 		note(relay.ReasonDNS, "the name servers do not answer")
 	}
