@@ -22,7 +22,7 @@ type Subject struct {
 // Examine holds the MTA against Millrace's configuration. The findings stand in the order of the checks, the severest first.
 // The error is that of rules which do not compile; config.Load has refused such a file before.
 func Examine(s Subject) ([]Finding, error) {
-	f, err := filter.Compile(s.Config.Bulk, s.Config.Hostname)
+	f, err := filter.Compile(s.Config.Bulk, s.Config.Hostname, nil) // no mail is marked, so no secret is needed
 	if err != nil {
 		return nil, err
 	}
