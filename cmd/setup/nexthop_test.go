@@ -48,7 +48,7 @@ func TestRoutesAgree(t *testing.T) {
 		for _, listed := range [][]string{nil, {"[smart.example]:25"}, {"b.test"}} {
 			cfg := defaults()
 			cfg.Bulk.NextHops = listed
-			f, err := filter.Compile(cfg.Bulk, cfg.Hostname)
+			f, err := filter.Compile(cfg.Bulk, cfg.Hostname, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -191,7 +191,7 @@ func TestCheckOnRealSendmail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket())
+		f, err := mta.ReadSendmailFragment(filepath.Join(ContribDir, "sendmail"), s.Millrace.MilterSocket(), s.Millrace.inject)
 		if err != nil {
 			t.Fatal(err)
 		}
