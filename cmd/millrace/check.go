@@ -97,7 +97,7 @@ func (f *mtaFlags) check(ctx context.Context, w io.Writer, path string) error {
 	if f.json {
 		err = encodeFindings(w, found)
 	} else {
-		err = printFindings(w, mta, found)
+		err = printFindings(w, mta, cfg.Mode, found)
 	}
 	if err == nil && len(found) > 0 && found[0].Severity == setup.Error { // the severest stands first
 		err = errMTA
@@ -118,9 +118,9 @@ func encodeFindings(w io.Writer, found []setup.Finding) error {
 
 // printFindings writes the findings for people: what, where, what would happen, what helps. The severest stands first, the
 // sum last, next to the prompt.
-func printFindings(w io.Writer, mta *setup.MTA, found []setup.Finding) error {
+func printFindings(w io.Writer, mta *setup.MTA, mode string, found []setup.Finding) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s in %s\n", clean(mta.Name), clean(mta.Dir))
+	fmt.Fprintf(&b, "%s in %s, Millrace in mode %s\n", clean(mta.Name), clean(mta.Dir), mode)
 	counts := make(map[setup.Severity]int)
 	for _, f := range found {
 		counts[f.Severity]++

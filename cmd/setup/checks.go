@@ -44,12 +44,12 @@ func connectionChecks() []check {
 			"Write connect_timeout=2s behind the milter's address in Postfix; T=C:2s in Sendmail.",
 			milterOption("connect_timeout", "milter_connect_timeout", slow), filterTimeout("C", "5m", func(d time.Duration) bool { return d > 10*time.Second })},
 		{"milter-command-timeout", Note, "A Millrace that hangs, and is not dead, holds each SMTP client for this time.",
-			"Write command_timeout=10s behind the milter's address.",
-			milterOption("command_timeout", "milter_command_timeout", slow), nil},
+			"Write command_timeout=10s behind the milter's address; leave T=R:10s in Sendmail.",
+			milterOption("command_timeout", "milter_command_timeout", slow), filterTimeout("R", "10s", func(d time.Duration) bool { return d > 10*time.Second })},
 		{"milter-content-timeout", Warning, "The MTA may give up while Millrace writes a message down. That message then arrives twice.",
-			"Leave content_timeout at 300s in Postfix; write T=R:60s;E:5m in Sendmail.",
+			"Write content_timeout=60s behind the milter's address in Postfix; T=E:1m in Sendmail.",
 			milterOption("content_timeout", "milter_content_timeout", shorter(30*time.Second)),
-			filterTimeout("R", "10s", func(d time.Duration) bool { return d < 30*time.Second })},
+			filterTimeout("E", "5m", func(d time.Duration) bool { return d < 30*time.Second })},
 		{"milter-tcp", Note, "By TCP Sendmail needs more time for each message than by a unix socket.",
 			"Let Millrace listen on a unix socket, as contrib/sendmail does.", nil, byTCP},
 	}
@@ -68,7 +68,7 @@ func serviceChecks() []check {
 			"with bulk.without_mailer it takes it past every route. All local mail waits in one line for Millrace.",
 			"Write the milters of local mail into non_smtpd_milters without Millrace.", localOffered, nil},
 		{"in-flow-delay", Warning, "Postfix slows a campaign that Millrace takes whole to about one message a second on each connection.",
-			"Give the cleanup service -o in_flow_delay=0: postconf -P cleanup/unix/in_flow_delay=0", cleaned(func(value string) (string, bool) {
+			"postconf -e in_flow_delay=0", cleaned(func(value string) (string, bool) {
 				d, ok := duration(value)
 				return "", !ok || d > 0
 			}, "in_flow_delay"), nil},
@@ -91,7 +91,7 @@ func envelopeChecks() []check {
 			"Put the domains into bulk.local_domains, so that their mail stays.", aliases, nil},
 		{"canonical-maps", Warning, "Mail that Millrace takes keeps its envelope addresses as the client gave them: these maps are bypassed.", rule, canonical(false), nil},
 		{"srs", Warning, "Mail that Millrace takes keeps its sender: postsrsd does not rewrite it, and receivers refuse forwarded mail by SPF.",
-			"Keep forwarded mail with the MTA by a [[bulk.rule]] with take = false, or do not offer its listener to Millrace.", canonical(true), nil},
+			"Give Millrace a listener for bulk alone, as contrib/postfix/FILTERS.md does: forwarded mail does not come in there.", canonical(true), nil},
 		{"masquerade", Warning, "Mail that Millrace takes keeps its sender: masquerading is bypassed.", rule,
 			cleaned(nil, "masquerade_domains"), sendmailMasquerade},
 		{"generic-maps", Warning, "Mail that Millrace takes keeps its addresses: the rewriting at delivery is bypassed.", rule,
@@ -107,7 +107,7 @@ func filterChecks() []check {
 	return []check{
 		{"content-filter", Warning, "Mail that Millrace takes does not pass the content filter: it is neither scanned nor signed there.",
 			"Take Millrace from the listeners before the filter and give it to the listener where the filter hands mail back. " +
-				"For amavis: no milter on port 25, Millrace on 127.0.0.1:10025, there without no_milters.",
+				"For amavis: no milter on port 25, Millrace on 127.0.0.1:10025, there without no_milters (contrib/postfix/FILTERS.md).",
 			received(nil, "content_filter"), nil},
 		{"proxy-filter", Warning, "This listener shows milters the envelope and no content, so Millrace takes nothing there.",
 			"Give Millrace to the listener behind the proxy.", received(nil, "smtpd_proxy_filter"), nil},
@@ -116,9 +116,9 @@ func filterChecks() []check {
 		{"access-action", Warning, "Millrace is not told of these actions: bulk mail that Postfix would hold, redirect, copy or filter is sent.",
 			"Refuse such mail with REJECT, or keep it with the MTA by a [[bulk.rule]] with take = false.", accessActions, nil},
 		{"policy-action", Warning, "This policy server may answer HOLD, REDIRECT or FILTER. Millrace is not told: the mail is sent.",
-			"Have the server refuse or defer such mail, or keep it with the MTA by a [[bulk.rule]] with take = false.", policies(true), nil},
+			"Have the server refuse or defer such mail, or give Millrace a listener for bulk alone (contrib/postfix/FILTERS.md).", policies(true), nil},
 		{"front-changes-envelope", Warning, "This milter stands in front and may change sender or recipients. Millrace is not told: mail goes to whom the client named.",
-			"Take the milter's option for that away (spamass-milter: -b, -B), or do not offer its listener to Millrace.", inFront(true), inFront(true)},
+			"Take the milter's option for that away (spamass-milter: -b, -B), or give Millrace a listener for bulk alone (contrib/postfix/FILTERS.md).", inFront(true), inFront(true)},
 		{"milter-behind", Warning, "This milter stands behind Millrace. It never sees a message that Millrace takes, and neither signs nor scans it.",
 			"Put Millrace last.", behind, behind},
 		{"smtp-checks", Warning, "What these checks change at delivery is not changed in mail that Millrace takes.",

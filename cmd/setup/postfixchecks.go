@@ -150,21 +150,26 @@ func aliases(e *exam) []Place {
 	return found
 }
 
-// ownDomains are the settings that list domains of which Postfix keeps the mail.
+// ownDomains are the settings that list domains of which Postfix has the mailboxes.
 var ownDomains = []string{"mydestination", "virtual_alias_domains", "virtual_mailbox_domains"}
+
+// keeps reports whether mail for a domain stays with the MTA anyway.
+func (e *exam) keeps(domain string) bool {
+	in := func(list string) bool {
+		return domainIn(domain, e.MTA.Postfix.Main[list], e.defaultTable(), e.MTA.ReadFile)
+	}
+	return !e.filter.Takes("", domain) || slices.ContainsFunc(ownDomains, in) ||
+		!slices.Contains(e.Config.Bulk.Mailers, "relay") && in("relay_domains")
+}
 
 func (e *exam) aliasesElsewhere(entries []entry) string {
 	n := 0
 	for _, x := range entries {
 		i := strings.LastIndexByte(x.key, '@')
-		if !x.pattern && i < 0 {
-			continue // a domain, or a user of this host
-		}
-		domain := x.key[i+1:]
-		own := slices.ContainsFunc(ownDomains, func(name string) bool {
-			return domainIn(domain, e.MTA.Postfix.Main[name], e.defaultTable(), e.MTA.ReadFile)
-		})
-		if x.pattern || !own {
+		switch {
+		case x.pattern:
+			n++
+		case i >= 0 && !e.keeps(x.key[i+1:]): // without "@" it is a domain, or a user of this host
 			n++
 		}
 	}

@@ -17,7 +17,7 @@ O DaemonPortOptions=Port=10026, Addr=127.0.0.1, Name=inject, InputMailFilters=
 O InputMailFilters=opendkim, millrace
 O MaxMessageSize=0
 Xopendkim, S=inet:8891@localhost
-Xmillrace, S=unix:/run/millrace/milter.sock, T=C:2s;S:30s;R:60s;E:5m
+Xmillrace, S=unix:/run/millrace/milter.sock, T=C:2s;S:10s;R:10s;E:1m
 Mesmtp,		P=[IPC], F=mDFMuXa, S=EnvFromSMTP/HdrFromSMTP,
 		A=TCP $h
 `
@@ -32,7 +32,7 @@ func TestSendmail(t *testing.T) {
 		}
 		return strings.NewReplacer(pairs...).Replace(sendmailCF)
 	}
-	const times = "T=C:2s;S:30s;R:60s;E:5m"
+	const times = "T=C:2s;S:10s;R:10s;E:1m"
 	for _, tt := range []struct {
 		name, cf string
 		config   func(*config.Config)
@@ -43,7 +43,9 @@ func TestSendmail(t *testing.T) {
 		{"another socket", swap("/run/millrace/", "/tmp/millrace/"), nil, "milter-not-asked milter-elsewhere"},
 		{"defined nowhere", swap("Xmillrace", "Xmill"), nil, "milter-not-asked milter-elsewhere"},
 		{"F=T", swap(", "+times, ", F=T, "+times), nil, "milter-default-action"},
-		{"no times", swap(", "+times, ""), nil, "milter-connect-timeout milter-content-timeout"},
+		{"no times", swap(", "+times, ""), nil, "milter-connect-timeout"},
+		{"slow to answer", swap("R:10s", "R:60s"), nil, "milter-command-timeout"},
+		{"impatient", swap("E:1m", "E:5s"), nil, "milter-content-timeout"},
 		{"slow to connect", swap("C:2s", "C:1m"), nil, "milter-connect-timeout"},
 		{"a filter behind", swap("opendkim, millrace", "millrace, opendkim"), nil, "milter-behind"},
 		{"an unknown filter in front", swap("S=inet:8891@localhost", "S=inet:4242@localhost", "opendkim", "other"), nil, "front-milter"},

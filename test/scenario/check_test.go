@@ -81,7 +81,7 @@ func TestCheckFindsEachSetting(t *testing.T) {
 		{"-e", "millrace_milter={ inet:127.0.0.1:1, connect_timeout=2s, default_action=accept }", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s, default_action=accept }", "milter-elsewhere"},
 		{"-e", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s }", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s, default_action=accept }", "milter-default-action"},
 		{"-e", "milter_protocol=4", "milter_protocol=6", "milter-protocol"},
-		{"-e", "milter_content_timeout=5s", "milter_content_timeout=300s", "milter-content-timeout"},
+		{"-e", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s, content_timeout=5s, default_action=accept }", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s, default_action=accept }", "milter-content-timeout"},
 		{"-e", "non_smtpd_milters=$smtpd_milters", "", "sendmail-offered"},
 		{"-P", "cleanup/unix/in_flow_delay=1s", "cleanup/unix/in_flow_delay=0", "in-flow-delay"},
 		{"-e", "smtp_tls_security_level=dane", "", "tls-policy"},
