@@ -18,6 +18,8 @@ type MTA struct {
 	Dir      string    // of its configuration
 	Postfix  *Postfix  // nil if it is Sendmail
 	Sendmail *Sendmail // nil if it is Postfix
+	// Commands are the command lines of the programs that run on this host: some milters decide by their options.
+	Commands [][]string
 	// ReadFile returns the text of a lookup table, or of another file that the configuration names.
 	ReadFile func(path string) (string, error)
 }
@@ -69,7 +71,7 @@ func readPostfix(ctx context.Context, dir string) (*MTA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &MTA{Name: "Postfix " + p.Main["mail_version"], Dir: dir, Postfix: p, ReadFile: readText}, nil
+	return &MTA{Name: "Postfix " + p.Main["mail_version"], Dir: dir, Postfix: p, Commands: running(), ReadFile: readText}, nil
 }
 
 func readSendmail(text, dir string) (*MTA, error) {
@@ -77,7 +79,7 @@ func readSendmail(text, dir string) (*MTA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "sendmail.cf"), err)
 	}
-	return &MTA{Name: "Sendmail " + s.Version, Dir: dir, Sendmail: s, ReadFile: readText}, nil
+	return &MTA{Name: "Sendmail " + s.Version, Dir: dir, Sendmail: s, Commands: running(), ReadFile: readText}, nil
 }
 
 // postconf runs the program of that name. A plain user's PATH often lacks the directory that it is in.
@@ -117,4 +119,18 @@ func readText(path string) (string, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxText))
 	return string(text), err
+}
+
+// running reads the command lines of all processes, as far as the system shows them. Without /proc there are none: what a
+// milter then does is taken from its options in files.
+func running() [][]string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var all [][]string
+	for _, file := range files {
+		line, err := os.ReadFile(file)
+		if args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00"); err == nil && args[0] != "" {
+			all = append(all, args)
+		}
+	}
+	return all
 }

@@ -68,6 +68,7 @@ type layout struct {
 	services string // of postconf -M
 	options  string // of postconf -xP
 	files    map[string]string
+	commands [][]string
 	config   func(*config.Config)
 	want     string // codes with blanks between them
 }
@@ -83,7 +84,7 @@ func (l layout) run(t *testing.T) {
 		if l.config != nil {
 			l.config(cfg)
 		}
-		all := codes(t, Subject{MTA: &MTA{Postfix: p, ReadFile: reader(l.files)}, Config: cfg})
+		all := codes(t, Subject{MTA: &MTA{Postfix: p, Commands: l.commands, ReadFile: reader(l.files)}, Config: cfg})
 		if got := strings.Join(all, " "); got != l.want {
 			t.Errorf("found %q, want %q", got, l.want)
 		}
@@ -280,6 +281,11 @@ func TestPrograms(t *testing.T) {
 		{name: "spamass-milter -B", main: spamass, files: options(" -B spam@example.org"), want: "front-changes-envelope"},
 		{name: "spamass-milter -b", main: spamass, files: options(" -b spam@example.org"), want: "front-changes-envelope"},
 		{name: "spamass-milter without -B", main: spamass, files: options("")},
+		{name: "spamass-milter -B, as it runs", main: spamass, files: options(""), commands: [][]string{{"/usr/sbin/spamass-milter", "-p", "/x", "-B", "spam@example.org"}}, want: "front-changes-envelope"},
+		{name: "spamass-milter without -B, as it runs", main: spamass, files: options(" -B x@y"), commands: [][]string{{"spamass-milter", "-P", "/run/b"}}},
+		{name: "spamass-milter at a port", main: "smtpd_milters = inet:127.0.0.1:4567, " + ours, commands: [][]string{{"sh"}, {"spamass-milter", "-p", "inet:4567@127.0.0.1", "-bx@y"}}, want: "front-changes-envelope"},
+		{name: "spamass-milter at another port", main: "smtpd_milters = inet:127.0.0.1:4567, " + ours, commands: [][]string{{"spamass-milter", "-p", "inet:14567@127.0.0.1", "-bx@y"}}, want: "front-milter"},
+		{name: "signer at a port", main: "smtpd_milters = inet:127.0.0.1:4567, " + ours, commands: [][]string{{"/usr/sbin/opendkim", "-p", "inet:4567@localhost"}}},
 		{name: "spamass-milter, its options cannot be read", main: spamass, want: "front-changes-envelope"},
 		{name: "postsrsd 1", main: "sender_canonical_maps = tcp:localhost:10001\nsender_canonical_classes = envelope_sender\nrecipient_canonical_maps = tcp:localhost:10002\nrecipient_canonical_classes = envelope_recipient,header_recipient", want: "srs"},
 		{name: "postsrsd 2", main: "sender_canonical_maps = socketmap:unix:srs:forward\nrecipient_canonical_maps = socketmap:unix:srs:reverse", want: "srs"},

@@ -82,50 +82,6 @@ func headerChecks(e *exam) []Place {
 	return found
 }
 
-// server is a program beside an MTA: a milter or a policy server.
-type server struct {
-	name    string
-	marks   []string // parts of its socket's name or address
-	decides bool     // it decides what Millrace would undo
-	option  string   // file with its options, and
-	says    []string // what stands in it if it does decide; nothing if nobody can tell
-}
-
-// policyServers are the policy servers that are known here. What PREPEND adds, milters see.
-var policyServers = []server{
-	{name: "postfwd", marks: []string{":10040", "postfwd"}, decides: true, option: "/etc/postfix/postfwd.cf", says: []string{"hold", "redirect", "filter", "bcc"}},
-	{name: "policyd (cluebringer)", marks: []string{":10031", "cluebringer"}, decides: true},
-	{name: "postgrey", marks: []string{":10023", "postgrey"}},
-	{name: "policyd-spf", marks: []string{"spf"}},
-	{name: "policyd-weight", marks: []string{":12525", "policyd-weight"}},
-	{name: "mta-sts-daemon", marks: []string{":8461"}},
-}
-
-// known finds a program by its address, or nil.
-func known(list []server, address string) *server {
-	for i := range list {
-		for _, mark := range list[i].marks {
-			if port, isPort := strings.CutPrefix(mark, ":"); isPort && strings.HasSuffix(address, ":"+port) || !isPort && strings.Contains(strings.ToLower(address), mark) {
-				return &list[i]
-			}
-		}
-	}
-	return nil
-}
-
-// acts reports whether the server decides something, as far as its options say. Options that cannot be read may say it.
-func (s *server) acts(read func(string) (string, error)) bool {
-	if !s.decides || s.option == "" {
-		return s.decides
-	}
-	text, err := read(s.option)
-	if err != nil {
-		return true
-	}
-	text = strings.ToLower(strings.Join(logicalLines(text), "\n"))
-	return slices.ContainsFunc(s.says, func(word string) bool { return strings.Contains(text, strings.ToLower(word)) })
-}
-
 // policies returns a look for policy servers: those that are known to decide, or those that nobody knows here.
 func policies(decide bool) func(*exam) []Place {
 	return func(e *exam) []Place {
@@ -135,11 +91,11 @@ func policies(decide bool) func(*exam) []Place {
 				if r.verb != "check_policy_service" {
 					continue
 				}
-				s := known(policyServers, r.what)
+				s, command := e.MTA.recognize(policyServers(), r.what)
 				switch {
 				case s == nil && !decide:
 					found.note(r.setting, r.what)
-				case s != nil && decide && s.acts(e.MTA.ReadFile):
+				case s != nil && decide && s.acts(command, e.MTA.ReadFile):
 					found.note(r.setting, s.name+" at "+r.what)
 				}
 			}

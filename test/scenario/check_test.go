@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/cmd/setup"
 	"github.com/millrace/millrace/test/mta"
+	"github.com/millrace/millrace/test/process"
 )
 
 // findings runs "millrace check --mta" on a configuration directory, as an administrator would.
@@ -141,6 +143,43 @@ func TestCheckIsTrue(t *testing.T) {
 			submit(t, s.Addr(), "<news@sender.test>", []string{"<x@a.test>"}, []int{250}, bulkMessage("true"))
 			expect(t, s, map[string]int{tt.arrives: 1})
 		})
+	}
+}
+
+// TestCheckKnowsARunningMilter: spamass-milter is known by its command line, wherever its socket is, and is named only if it
+// sends spam to somebody else. Where Debian's program is not installed, a shell with its command line stands in.
+func TestCheckKnowsARunningMilter(t *testing.T) {
+	s := beside(t, Options{Config: untouched, Main: map[string]string{"relayhost": ""}})
+	for _, tt := range []struct {
+		flags []string
+		want  []string
+	}{
+		{[]string{"-u", "nobody"}, nil},
+		{[]string{"-B", "spam@far.test"}, []string{"front-changes-envelope"}},
+		{[]string{"-b", "spam@far.test"}, []string{"front-changes-envelope"}},
+	} {
+		addr, err := process.FreeAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ := strings.Cut(addr, ":")
+		args := append([]string{"-p", "inet:" + port + "@127.0.0.1"}, tt.flags...)
+		cmd := exec.Command("spamass-milter", args...)
+		if cmd.Err != nil {
+			cmd = exec.Command("sh")
+			cmd.Args = append([]string{"spamass-milter", "-c", "kill -STOP $$"}, args...)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Postfix.Postconf("-e", "smtpd_milters=inet:"+addr+", $millrace_milter"); err != nil {
+			t.Fatal(err)
+		}
+		if got := found(findings(t, s, s.Postfix.ConfigDir())); !slices.Equal(got, tt.want) {
+			t.Errorf("spamass-milter %q: found %q, want %q", tt.flags, got, tt.want)
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
 }
 
