@@ -57,6 +57,7 @@ func (p program) rootCommand() *cobra.Command {
 		Long: `Millrace takes bulk mail off a Postfix or Sendmail through the milter protocol, keeps it in memory queues with a
 journal behind them, and delivers it itself. All other mail stays with the MTA.`,
 		Example: `  millrace check -c millrace.toml     find every mistake in a configuration
+  millrace check --mta                see what Millrace would bypass beside this host's MTA
   millrace serve -c millrace.toml     run the daemon
   millrace status                     see doors, queues, connections and journal in numbers
   millrace queue show 4bXyZ1          see why a message waits, by the MTA's queue id`,
