@@ -116,6 +116,16 @@ func TestParsePostfixRefuses(t *testing.T) {
 	}
 }
 
+// TestChroot: what "-" in master.cf means depends on the compatibility level.
+func TestChroot(t *testing.T) {
+	for level, want := range map[string]bool{"0": true, "2": false, "3.6": false} {
+		p, err := ParsePostfix("mail_version = 3.7\ncompatibility_level = "+level+"\n", "smtp inet n - - - - smtpd\n", "")
+		if err != nil || p.Services[0].Chroot != want {
+			t.Errorf("level %s: %+v, %v", level, p, err)
+		}
+	}
+}
+
 // TestEachCodeStands: a script decides by codes. One that is gone, or that means another severity now, breaks the script.
 func TestEachCodeStands(t *testing.T) {
 	const want = `

@@ -33,7 +33,7 @@ func ParsePostfix(main, services, options string) (*Postfix, error) {
 	for line := range strings.Lines(services) {
 		if fields := strings.Fields(line); len(fields) >= 8 && !strings.HasPrefix(line, " ") {
 			p.Services = append(p.Services, Service{
-				Name: fields[0], Type: fields[1], Chroot: fields[4] == "y", Command: filepath.Base(fields[7]), Options: make(map[string]string),
+				Name: fields[0], Type: fields[1], Chroot: p.chroots(fields[4]), Command: filepath.Base(fields[7]), Options: make(map[string]string),
 			})
 		}
 	}
@@ -42,6 +42,11 @@ func ParsePostfix(main, services, options string) (*Postfix, error) {
 	}
 	p.parseOptions(options)
 	return p, nil
+}
+
+// chroots reads the column chroot of master.cf. The default was "y" before Postfix 3.0, and is with its compatibility level.
+func (p *Postfix) chroots(column string) bool {
+	return column == "y" || column == "-" && strings.HasPrefix(p.Main["compatibility_level"], "0")
 }
 
 // parseOptions reads lines like "smtp/inet/smtpd_milters = inet:127.0.0.1:8895".

@@ -129,6 +129,9 @@ func TestConnection(t *testing.T) {
 		{name: "a socket outside of the chroot", main: "smtpd_milters = { unix:/run/millrace/milter.sock, " + options, config: func(c *config.Config) {
 			c.Milter.Listen = []string{"unix:/run/millrace/milter.sock"}
 		}, want: "milter-not-asked milter-elsewhere"},
+		{name: "a socket in the chroot of old", main: "compatibility_level = 0\nsmtpd_milters = { unix:/millrace/milter.sock, " + options, config: func(c *config.Config) {
+			c.Milter.Listen = []string{"unix:/var/spool/postfix/millrace/milter.sock"}
+		}},
 		{name: "no default action", main: "smtpd_milters = { inet:127.0.0.1:8895, connect_timeout=2s, command_timeout=9s }", want: "milter-default-action"},
 		{name: "default action of all", main: "milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:8895, connect_timeout=2s, command_timeout=9s }"},
 		{name: "no braces", main: "milter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8895", want: "milter-connect-timeout milter-command-timeout"},
@@ -239,6 +242,7 @@ func TestRoutes(t *testing.T) {
 		{name: "relay host by sender", main: "sender_dependent_relayhost_maps = hash:/s", files: files, want: "transport-maps"},
 		{name: "relay host by sender, listed", main: "sender_dependent_relayhost_maps = hash:/s", files: files, config: list("[smart.example]"), want: "transport-bypassed"},
 		{name: "transport by sender", main: "sender_dependent_default_transport_maps = inline:{ { @a.test = smtp:[smart.example] } }", want: "transport-maps"},
+		{name: "transport by sender, without effect", main: "sender_dependent_default_transport_maps = inline:{ { @a.test = DUNNO } }\nsender_dependent_relayhost_maps = inline:{ { @a.test = DUNNO } }"},
 		{name: "without mailer", config: func(c *config.Config) { c.Bulk.WithoutMailer = true }, want: "without-mailer"},
 	} {
 		l.run(t)

@@ -130,6 +130,8 @@ func TestCheckIsTrue(t *testing.T) {
 		{"canonical", "recipient_canonical_maps", "inline:{ { x@a.test = y@b.test } }", "canonical-maps", "bulk x@a.test"},
 		{"filter", "content_filter", "discard:", "content-filter", "bulk x@a.test"},
 		{"protocol", "milter_protocol", "4", "milter-protocol", "remote x@a.test"},
+		{"deferred", "defer_transports", "smtp", "defer-transports", "bulk x@a.test"},
+		{"no milters", "receive_override_options", "no_milters", "milter-not-asked no-milters", "remote x@a.test"},
 		{"macros", "milter_rcpt_macros", "i", "", "bulk x@a.test"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
