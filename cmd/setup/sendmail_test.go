@@ -22,16 +22,20 @@ Mesmtp,		P=[IPC], F=mDFMuXa, S=EnvFromSMTP/HdrFromSMTP,
 		A=TCP $h
 `
 
+// changed is sendmailCF with each first of a pair replaced by the second.
+func changed(t *testing.T, pairs ...string) string {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(sendmailCF, pairs[i]) {
+			t.Fatalf("sendmail.cf has no %q", pairs[i])
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(sendmailCF)
+}
+
 // TestSendmail: what sendmail.cf shows.
 func TestSendmail(t *testing.T) {
-	swap := func(pairs ...string) string {
-		for i := 0; i < len(pairs); i += 2 {
-			if !strings.Contains(sendmailCF, pairs[i]) {
-				t.Fatalf("sendmail.cf has no %q", pairs[i])
-			}
-		}
-		return strings.NewReplacer(pairs...).Replace(sendmailCF)
-	}
+	swap := func(pairs ...string) string { return changed(t, pairs...) }
 	const times = "T=C:2s;S:10s;R:10s;E:1m"
 	for _, tt := range []struct {
 		name, cf string
