@@ -18,6 +18,7 @@ import (
 
 	gosmtp "github.com/emersion/go-smtp"
 
+	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/mta"
 	"github.com/millrace/millrace/test/process"
 )
@@ -47,13 +48,19 @@ func laidOut(t *testing.T, c mta.PostfixConfig, places map[string]string, headin
 		todo = append(todo, steps(t, "postfix/FILTERS.md", heading)...)
 	}
 	for _, block := range todo {
-		cmd := exec.Command("sh", "-euc", strings.NewReplacer(pairs...).Replace(block))
-		cmd.Env = append(os.Environ(), "MAIL_CONFIG="+s.Postfix.ConfigDir(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
-		if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning:")) {
-			t.Fatalf("%v: %s", err, out)
-		}
+		s.asRoot(t, strings.NewReplacer(pairs...).Replace(block))
 	}
 	return s
+}
+
+// asRoot runs commands as the administrator of the scene's Postfix.
+func (s *Scene) asRoot(t *testing.T, commands string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-euc", commands)
+	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+s.Postfix.ConfigDir(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
+	if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning:")) {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 // program starts a program of Debian's, which must listen at addr in the end. In CI it must be installed.
@@ -128,6 +135,33 @@ func TestListenerForBulk(t *testing.T) {
 				site.check(t, s)
 			}
 		})
+	}
+}
+
+// TestProgramsThatCallSendmail: with the commands of APPLICATIONS.md Millrace takes bulk mail of sendmail(1), with its DSN
+// parameters, and leaves other mail of sendmail(1).
+func TestProgramsThatCallSendmail(t *testing.T) {
+	bulk := freeAddr(t)
+	places := map[string]string{"127.0.0.1:2525": bulk}
+	s := laidOut(t, mta.PostfixConfig{}, places, "A listener for bulk")
+	pipe := steps(t, "APPLICATIONS.md", "Programs that know only sendmail")[0]
+	s.asRoot(t, strings.ReplaceAll(pipe, "[127.0.0.1]:2525", daemon.NextHop(bulk)))
+	for rcpt, text := range map[string]string{
+		"a@far.test": bulkMessage("sympa"), "b@far.test": "X-Ledger: cron\r\nSubject: cron\r\n\r\nHello.\r\n",
+	} {
+		cmd := exec.Command("sendmail", "-oi", "-odi", "-oem", "-f", "news@own.test", "-N", "success,delay,failure", "-V", "QQ314159", rcpt)
+		cmd.Env = append(os.Environ(), "MAIL_CONFIG="+s.Postfix.ConfigDir())
+		cmd.Stdin = strings.NewReader(strings.ReplaceAll(text, "\r\n", "\n"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	expect(t, s, map[string]int{"bulk a@far.test": 1, "remote b@far.test": 1})
+	for d := range s.Sink.All() {
+		notify, _ := d.Params.Value("NOTIFY")
+		if envid, _ := d.Params.Value("ENVID"); envid != "QQ314159" || !strings.Contains(strings.ToUpper(notify), "SUCCESS") {
+			t.Errorf("%s: DSN arguments did not pass: %+v", d.Rcpt, d.Params)
+		}
 	}
 }
 
