@@ -43,5 +43,9 @@ func (d *Daemon) tryInject(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, injectPatience)
 	defer cancel()
 	cfg := d.Config()
-	return cfg.Bounce.Try(ctx, cfg.Wire())
+	mta, err := cfg.Bounce.Try(ctx, cfg.Wire())
+	if mta != "" {
+		d.pool.NoteMTA(mta)
+	}
+	return err
 }

@@ -40,6 +40,7 @@ func routes(cfg *config.Config) (route.Table, error) {
 func resolverConfig(cfg *config.Config) route.Config {
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
+	dns.Names = []string{cfg.Hostname, cfg.Wire().Hostname}
 	dns.Local = route.LocalAddrs
 	return dns
 }

@@ -159,7 +159,7 @@ func (d *Daemon) channels(cfg *config.Config) int {
 
 // sameRoutes reports whether two configurations lead the same way by the same name servers.
 func sameRoutes(a, b *config.Config) bool {
-	return reflect.DeepEqual(a.DNS, b.DNS) && maps.Equal(a.Route, b.Route) && a.Bounce.Inject == b.Bounce.Inject
+	return reflect.DeepEqual(a.DNS, b.DNS) && maps.Equal(a.Route, b.Route) && a.Bounce.Inject == b.Bounce.Inject && a.Wire().Hostname == b.Wire().Hostname
 }
 
 // logChanges names each key that has changed, and why those that need a restart do.

@@ -12,22 +12,22 @@ import (
 )
 
 // Try opens a session at Inject as a delivery does, with connect, greeting and EHLO, and ends it without a message. The
-// error names Inject and says what happened there. ctx bounds all of it.
+// error names Inject and says what happened there. mta is the name that the MTA gives itself. ctx bounds all of it.
 //
-// A name without brackets stands for the hosts to which its MX records lead. Try does not follow them and returns nil:
+// A name without brackets stands for the hosts to which its MX records lead. Try does not follow them and returns neither:
 // the name servers decide about such a next hop, each time anew.
-func (c Config) Try(ctx context.Context, wire smtp.Config) error {
+func (c Config) Try(ctx context.Context, wire smtp.Config) (mta string, err error) {
 	host, _, err := net.SplitHostPort(c.Inject)
 	if err != nil || !strings.HasPrefix(c.Inject, "[") {
-		return nil // Validate has judged the form
+		return "", nil // Validate has judged the form
 	}
 	wire.TLS = smtp.TLSNone // a handshake would say nothing more: a delivery goes on in clear without it
 	conn, err := c.connect(ctx, host, &wire)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.Inject, err)
+		return "", fmt.Errorf("%s: %w", c.Inject, err)
 	}
 	conn.Quit()
-	return nil
+	return conn.Greeting(), nil
 }
 
 func (c Config) connect(ctx context.Context, host string, wire *smtp.Config) (*smtp.Conn, error) {

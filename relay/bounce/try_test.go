@@ -58,7 +58,7 @@ func TestTry(t *testing.T) {
 	} {
 		hop, commands := greeter(t, tt.lines...)
 		wire := smtp.Config{Hostname: "mail.example.org", Timeouts: smtp.Timeouts{Banner: tt.limit}}
-		err := Config{Inject: hop}.Try(t.Context(), wire)
+		_, err := Config{Inject: hop}.Try(t.Context(), wire)
 		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), hop)) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
@@ -78,15 +78,15 @@ func TestTryRefused(t *testing.T) {
 	hop := "[127.0.0.1]:" + strings.TrimPrefix(ln.Addr().String(), "127.0.0.1:")
 	ln.Close()
 	wire := smtp.Config{Hostname: "mail.example.org"}
-	if err := (Config{Inject: hop}).Try(t.Context(), wire); err == nil || err.Error() != hop+": connect: connection refused" {
+	if _, err := (Config{Inject: hop}).Try(t.Context(), wire); err == nil || err.Error() != hop+": connect: connection refused" {
 		t.Errorf("nobody listens: %v", err)
 	}
-	if err := (Config{Inject: "mta.example.org:25"}).Try(t.Context(), wire); err != nil {
+	if _, err := (Config{Inject: "mta.example.org:25"}).Try(t.Context(), wire); err != nil {
 		t.Errorf("a name that DNS decides about: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (Config{Inject: hop}).Try(ctx, wire); err == nil {
+	if _, err := (Config{Inject: hop}).Try(ctx, wire); err == nil {
 		t.Error("a try without time succeeded")
 	}
 }

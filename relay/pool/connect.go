@@ -36,8 +36,12 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 		if err == nil {
 			s.m.noteTLS(conn, news)
 		}
-		if err == nil && !r.Static {
-			err = loops(conn, addr, s.m.hostname, cfg.Hostname)
+		switch {
+		case err != nil:
+		case r.Domain == s.m.inject:
+			s.m.NoteMTA(conn.Greeting())
+		case !r.Static:
+			err = loops(conn, addr, s.m.hostname, cfg.Hostname, *s.m.mta.Load())
 		}
 		if err == nil {
 			s.m.machine.noteConnected()

@@ -114,11 +114,12 @@ func clearFor(fault *smtp.Error, n int) time.Duration {
 var errOurselves = errors.New("it greets with our own name: mail for this domain loops back to this host")
 
 // loops closes conn with an error when its host, found by DNS, greets with one of our own names (RFC 5321 section 6.3): the
-// name of this host, as our MTA does, or the name we greet with. Another port may well be another server of ours.
+// name of this host, the name we greet with, or the name that our MTA gives itself when mail is handed to it. Behind NAT, where no
+// interface has our public address, this is how a connection to it shows. Another port may well be another server of ours.
 func loops(conn *smtp.Conn, a route.Address, names ...string) error {
 	greeting := strings.TrimSuffix(conn.Greeting(), ".")
 	ours := slices.ContainsFunc(names, func(name string) bool {
-		return strings.EqualFold(greeting, strings.TrimSuffix(name, "."))
+		return name != "" && strings.EqualFold(greeting, strings.TrimSuffix(name, "."))
 	})
 	if a.AddrPort.Port() != 25 || !ours {
 		return nil

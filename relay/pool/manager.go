@@ -44,8 +44,9 @@ type Manager struct {
 	handler  Handler
 	router   Router
 	hostname string
-	inject   string             // Deps.Inject
-	newLine  func() *relay.Line // Deps.Line
+	inject   string                 // Deps.Inject
+	mta      atomic.Pointer[string] // the name that our own MTA gives itself; "" until it is known
+	newLine  func() *relay.Line     // Deps.Line
 	log      hclog.Logger
 	hosts    hosts
 	machine  machine
@@ -105,9 +106,13 @@ func New(cfg Config, deps Deps) *Manager {
 	}
 	m.unsent, m.holdBack = context.WithCancel(ctx)
 	m.cfg.Store(&cfg)
+	m.NoteMTA("")
 	m.SetSMTP(deps.SMTP)
 	return m
 }
+
+// NoteMTA says by which name our own MTA greets. A host that DNS names and that greets so is our MTA.
+func (m *Manager) NoteMTA(name string) { m.mta.Store(&name) }
 
 // SetSMTP replaces the settings of the wire. Connections that are open keep the settings they were made with.
 func (m *Manager) SetSMTP(cfg smtp.Config) { m.smtp.Store(&cfg) }

@@ -141,14 +141,22 @@ func TestLoop(t *testing.T) {
 	for _, tt := range []struct {
 		static bool
 		helo   string
-	}{{true, "millrace.test"}, {false, "millrace.test"}, {false, "news.millrace.test"}, {false, "millrace.test."}} {
+		mta    string // the name that our MTA gives itself, which may be another than ours
+	}{
+		{true, "millrace.test", "inject.test"}, {false, "millrace.test", "inject.test"}, {false, "news.millrace.test", "inject.test"},
+		{false, "millrace.test.", "inject.test"}, {false, "out.other.test", "mx1.other.test"}, {true, "out.other.test", "mx1.other.test"},
+	} {
 		static := tt.static
-		t.Run(fmt.Sprintf("static=%t,%s", static, tt.helo), func(t *testing.T) {
+		t.Run(fmt.Sprintf("static=%t,%s,%s", static, tt.helo, tt.mta), func(t *testing.T) {
 			w := newWorld(t, quick(), time.Hour)
 			cfg := *w.pool.smtp.Load()
 			cfg.Hostname = tt.helo
 			w.pool.SetSMTP(cfg)
-			addr, err := w.sink.Listen("127.0.77.2:25", sink.Character{Name: "millrace.test"})
+			greets := "millrace.test"
+			if tt.mta != "inject.test" {
+				greets = tt.mta
+			}
+			addr, err := w.sink.Listen("127.0.77.2:25", sink.Character{Name: greets})
 			if err != nil && os.Getenv("CI") != "" {
 				t.Fatal(err)
 			}
@@ -156,7 +164,13 @@ func TestLoop(t *testing.T) {
 				t.Skipf("port 25 is needed, which only root may listen on: %v", err)
 			}
 			ap := netip.MustParseAddrPort(addr.String())
-			w.listen("inject", sink.Character{})
+			w.listen("inject", sink.Character{Name: tt.mta})
+			own := w.message("n@inject")
+			own.Class = relay.ClassInject
+			if err := w.queues.Accept(own); err != nil { // a notification, by which the name is learned
+				t.Fatal(err)
+			}
+			w.drained()
 			hosts := []route.Host{{Name: "mx.x", Addrs: []netip.Addr{ap.Addr()}}}
 			for _, d := range []string{"x", "y", "z"} {
 				w.route(d, &route.Route{Domain: d, Site: "x", Port: 25, Static: static, Hosts: hosts})

@@ -67,6 +67,10 @@ type Config struct {
 	// Hostname is the name that this host greets with; an MX of that name is this
 	// host too.
 	Hostname string `toml:"-"`
+	// Names are the names by which this host greets and is known. Their addresses
+	// in DNS are this host's, too: behind NAT no interface has them. They are
+	// looked up by Run and each minute from then on.
+	Names []string `toml:"-"`
 }
 
 // withDefaults fills in the zero fields.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // lookEvery is how often the surroundings are looked at again. A domain of this
@@ -27,6 +29,7 @@ type surroundings struct {
 	mu      sync.Mutex // held while looking: New, Reload and the goroutine of watch look
 	servers []netip.AddrPort
 	local   []netip.Addr // this host's addresses
+	public  []netip.Addr // and those of Config.Names in DNS
 
 	trouble string // the last error, which is logged once; of the goroutine of watch
 }
@@ -37,18 +40,53 @@ func (s *surroundings) watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
+		s.logTrouble(s.survive(ctx))
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.logTrouble(s.survive())
 		}
 	}
 }
 
-// survive is look, and survives a fault of our own, which some file may bring
-// about.
-func (s *surroundings) survive() (err error) {
+// names are the names to look up, in DNS's spelling.
+func (s *surroundings) names() (names []string) {
+	for _, n := range s.r.searcher.rules.Load().Names {
+		if name, err := Domain(n); err == nil && checkName(name) == nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// lookUpNames finds the addresses that this host has in the eyes of others. It
+// asks without a lock, and beside the lookups of domains: these are a few
+// questions a minute. When one has no answer, what was known stays.
+func (s *surroundings) lookUpNames(ctx context.Context) {
+	var qs []question
+	for _, name := range s.names() {
+		qs = append(qs, question{name, dns.TypeA}, question{name, dns.TypeAAAA})
+	}
+	var public []netip.Addr
+	if len(qs) > 0 {
+		wait := s.r.searcher.rules.Load().Timeout
+		for _, a := range s.r.ex.exchange(ctx, qs, patience{total: 2 * wait, try: wait, tries: 2}) {
+			if a.kind.soft() {
+				return
+			}
+			public = append(public, a.addrs...)
+		}
+	}
+	// Some zones give a host the address of its loopback. That would make nothing known.
+	public = slices.DeleteFunc(public, func(a netip.Addr) bool { return neverRemote(a.Unmap()) })
+	s.mu.Lock()
+	s.public = public
+	s.mu.Unlock()
+}
+
+// survive looks up the names and is look then, and survives a fault of our own,
+// which some file or answer may bring about.
+func (s *surroundings) survive(ctx context.Context) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("internal error, please report it: %v", fault)
@@ -57,6 +95,7 @@ func (s *surroundings) survive() (err error) {
 			}
 		}
 	}()
+	s.lookUpNames(ctx)
 	return s.look()
 }
 
@@ -118,14 +157,14 @@ func (s *surroundings) lookAtAddresses(anew bool) (err error) {
 		}
 	}
 	guard := &s.r.searcher.guard
-	now, before := newGuard(cfg, local...), guard.Load()
+	now, before := newGuard(cfg, slices.Concat(local, s.public)...), guard.Load()
 	if !anew && (err != nil || now.sameAs(before)) {
 		return err
 	}
 	s.local = local
 	guard.Store(now)
 	if len(before.own) > 0 && !anew {
-		s.r.log.Info("this host's addresses have changed; routes are looked up again", "addresses", local)
+		s.r.log.Info("this host's addresses have changed; routes are looked up again", "addresses", local, "in_dns", s.public)
 	}
 	return err
 }

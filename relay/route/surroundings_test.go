@@ -159,3 +159,48 @@ func TestFaultOfLooking(t *testing.T) {
 		}
 	})
 }
+
+// TestPublicAddress: behind NAT no interface has our public address. The name that we greet with has it in DNS, so mail whose host
+// has that address is for ourselves. An answer that fails changes nothing, and one that says otherwise does.
+func TestPublicAddress(t *testing.T) {
+	s := dns.Start(t, `
+		out.example.  A 203.0.113.7
+		mx.example.   A 127.0.0.1
+		own.test.     MX 10 public.test.
+		public.test.  A 203.0.113.7
+		far.test.     MX 10 mx.far.test.
+		mx.far.test.  A 192.0.2.9
+	`)
+	cfg := testConfig(s)
+	cfg.MinTTL = time.Hour
+	cfg.Names = []string{"mx.example.", "OUT.example", "no name"}
+	r := startResolver(t, cfg, nil)
+	want := func(when, domain, want string) {
+		t.Helper()
+		got := ""
+		for end := time.Now().Add(10 * time.Second); got != want && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			got = text(await(t, r, domain))
+		}
+		if got != want {
+			t.Errorf("%s: %s is %s, want %s", when, domain, got, want)
+		}
+	}
+	want("at first", "own.test", "451 4.4.6 ourselves")
+	want("at first", "far.test", "mx.far.test:25; 10 mx.far.test [192.0.2.9]")
+	s.Fault("out.example.", dns.Fault{Kind: dns.ServFail})
+	r.around.lookUpNames(t.Context())
+	if err := r.around.look(); err != nil {
+		t.Fatal(err)
+	}
+	want("without an answer", "own.test", "451 4.4.6 ourselves")
+	cfg.Names = []string{"mx.far.test"} // a reload of helo_name
+	if err := r.Reload(cfg, Table{}); err != nil {
+		t.Fatal(err)
+	}
+	r.around.lookUpNames(t.Context())
+	if err := r.around.look(); err != nil {
+		t.Fatal(err)
+	}
+	want("under another name", "own.test", "public.test:25; 10 public.test [203.0.113.7]")
+	want("under another name", "far.test", "451 4.4.6 ourselves")
+}
