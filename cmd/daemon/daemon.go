@@ -113,7 +113,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	d.pool = d.newPool(cfg, files.channels, log.Named("pool"))
+	d.pool = d.newPool(cfg, files, log.Named("pool"))
 	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {
 		return nil, err
 	}

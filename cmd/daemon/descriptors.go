@@ -10,7 +10,7 @@ import (
 )
 
 // perChannel is how many descriptors one of the configured channels may cost: package pool has as many agents with a
-// channel, four times as many on probation, four times as many that are slow, and as many idle connections.
+// channel, four times as many on probation, four times as many that are slow at least, and as many idle connections.
 const perChannel = 1 + 4 + 4 + 1
 
 // shares is how the file descriptors of the process are shared out, so that no part can take them all. A daemon without
@@ -18,7 +18,12 @@ const perChannel = 1 + 4 + 4 + 1
 type shares struct {
 	sessions int // of the milter door; it serves up to twice as many, to say clearly that the rest of their mail passes
 	channels int // of the pool
+	slow     int // agents of the pool whose receivers do not answer
 }
+
+// slowEnough is how many agents may wait for receivers that do not answer, if there are descriptors for them: a thousand sites
+// that hang at once do not take a channel from the others then.
+const slowEnough = 2000
 
 // openFiles is the limit of open files, RLIMIT_NOFILE. The Go runtime has raised the soft limit to the hard one.
 func openFiles() (uint64, error) {
@@ -36,19 +41,20 @@ func shareOut(limit uint64, cfg *config.Config) shares {
 	const others = 192 // control socket 64, DNS 64, journal and logs with room
 	left := int(min(limit, 1<<30))
 	left -= min(others, left/4)
-	asked := shares{cfg.Milter.MaxSessions, cfg.Queue.Channels}
-	if 2*asked.sessions+perChannel*asked.channels <= left {
-		return asked
+	s := shares{sessions: cfg.Milter.MaxSessions, channels: cfg.Queue.Channels}
+	if 2*s.sessions+perChannel*s.channels > left {
+		s.sessions = min(s.sessions, max(left/4/2, 1))
+		s.channels = min(s.channels, max((left-2*s.sessions)/perChannel, 1))
 	}
-	s := shares{sessions: min(asked.sessions, max(left/4/2, 1))}
-	s.channels = min(asked.channels, max((left-2*s.sessions)/perChannel, 1))
+	spare := max(left-2*s.sessions-perChannel*s.channels, 0)
+	s.slow = 4*s.channels + min(spare, max(slowEnough-4*s.channels, 0))
 	return s
 }
 
 // tell logs the shares. It warns, with the repair, if the file asks for more: mail would be slow without a visible cause.
 func (s shares) tell(limit uint64, cfg *config.Config, log hclog.Logger) {
-	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", 4 * s.channels, "idle", s.channels}
-	if s == (shares{cfg.Milter.MaxSessions, cfg.Queue.Channels}) {
+	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", s.slow, "idle", s.channels}
+	if s.sessions == cfg.Milter.MaxSessions && s.channels == cfg.Queue.Channels {
 		log.Info("open files", args...)
 		return
 	}

@@ -14,18 +14,18 @@ func TestShareOut(t *testing.T) {
 		limit uint64
 		want  shares
 	}{
-		{1 << 40, shares{1000, 500}},
-		{7192, shares{1000, 500}}, // exactly enough
-		{7191, shares{874, 500}},
-		{1024, shares{104, 62}},
-		{200, shares{18, 11}},
-		{20, shares{1, 1}},
+		{1 << 40, shares{1000, 500, 2000}},
+		{7192, shares{1000, 500, 2000}}, // exactly enough
+		{7191, shares{874, 500, 2000}},
+		{1024, shares{104, 62, 252}},
+		{200, shares{18, 11, 48}},
+		{20, shares{1, 1, 7}},
 	} {
 		got := shareOut(tt.limit, cfg)
 		if got != tt.want {
 			t.Errorf("limit %d: %+v, want %+v", tt.limit, got, tt.want)
 		}
-		if used := uint64(2*got.sessions + perChannel*got.channels); used > tt.limit {
+		if used := uint64(2*got.sessions + perChannel*got.channels + got.slow - 4*got.channels); used > tt.limit {
 			t.Errorf("limit %d: %d are shared out", tt.limit, used)
 		}
 	}

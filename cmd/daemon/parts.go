@@ -79,9 +79,9 @@ func domainKey(domain string) string {
 
 // newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
 // handler, by queue.order: an operator's choice must not end at the site.
-func (d *Daemon) newPool(cfg *config.Config, channels int, log hclog.Logger) *pool.Manager {
+func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) *pool.Manager {
 	return pool.New(cfg.Pool, pool.Deps{
-		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: channels, Budget: d.budget,
+		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: files.channels, Slow: files.slow, Budget: d.budget,
 		Line: d.queues.NewLine,
 		SMTP: cfg.Wire(),
 		Log:  log, Connected: d.mail.Connected,

@@ -139,22 +139,23 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 		}
 	}
 	d.pool.SetSMTP(cfg.Wire())
-	d.pool.Reload(cfg.Pool, d.channels(cfg), d.queues.Order)
+	files := d.files(cfg)
+	d.pool.Reload(cfg.Pool, files.channels, files.slow, d.queues.Order)
 	d.log.SetLevel(cfg.Log.LogLevel())
 	return warning
 }
 
-// channels is how many channels the limit of open files allows.
-func (d *Daemon) channels(cfg *config.Config) int {
+// files shares out what the limit of open files allows.
+func (d *Daemon) files(cfg *config.Config) shares {
 	limit, err := openFiles()
 	if err != nil {
-		return cfg.Queue.Channels
+		return shares{channels: cfg.Queue.Channels}
 	}
 	files := shareOut(limit, cfg)
 	if cfg.Queue.Channels != d.Config().Queue.Channels {
 		files.tell(limit, cfg, d.log)
 	}
-	return files.channels
+	return files
 }
 
 // sameRoutes reports whether two configurations lead the same way by the same name servers.

@@ -90,7 +90,8 @@ func (f *mtaFlags) check(ctx context.Context, w io.Writer, path string) error {
 	}
 	patient, cancel := context.WithTimeout(ctx, injectPatience)
 	defer cancel()
-	found, err := setup.Examine(setup.Subject{MTA: mta, Config: cfg, Inject: cfg.Bounce.Try(patient, cfg.Wire())})
+	_, refusal := cfg.Bounce.Try(patient, cfg.Wire())
+	found, err := setup.Examine(setup.Subject{MTA: mta, Config: cfg, Inject: refusal})
 	if err != nil {
 		return err
 	}

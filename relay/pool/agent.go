@@ -24,9 +24,10 @@ type agent struct {
 	onTrial bool        // it began on probation
 	watch   *time.Timer // fires when the receiver has not answered for a while; calls slowDown
 
-	mu    sync.Mutex
-	token token // what Manager.launch gave it, or a slowToken
-	ended bool  // token is being given back
+	mu     sync.Mutex
+	token  token // what Manager.launch gave it, or a slowToken
+	ended  bool  // token is being given back
+	silent bool  // the receiver has not answered about a message since the agent began, or for a while
 
 	tooMany bool // it ends because its site may have fewer agents: see Site.asks
 	resigns bool // it ends because there may be fewer channels: see Channels.resign
@@ -44,13 +45,13 @@ type agent struct {
 const slowAfter = 5 * time.Second
 
 func newAgent(s *Site, q *relay.Queue, t token) *agent {
-	return &agent{site: s, m: s.m, handler: s.m.handler, queue: q, token: t, onTrial: t == probationToken}
+	return &agent{site: s, m: s.m, handler: s.m.handler, queue: q, token: t, onTrial: t == probationToken, silent: true}
 }
 
 // run works until the agent ends, and returns the token that must be given back. Manager.launch calls it in the agent's own
 // goroutine, and retire behind it.
 func (a *agent) run() (t token) {
-	a.watch = time.AfterFunc(a.m.slowAfter, a.slowDown)
+	a.watch = time.AfterFunc(a.m.patience(), a.slowDown)
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.m.noteFault("delivery agent", fault)
@@ -107,13 +108,36 @@ func (a *agent) slowDown() {
 		a.m.channels.giveBack(a.token)
 		a.token = slowToken
 		a.site.noteSlow(1)
+		if !a.silent {
+			a.silent = true
+			a.site.noteSilent(1)
+		}
+	}
+}
+
+// patience is how long an agent may be without an answer before it counts as slow. It is short while others wait for a channel.
+func (m *Manager) patience() time.Duration {
+	if m.crowded() {
+		return m.slowAfter / 5
+	}
+	return m.slowAfter
+}
+
+// answered notes that the receiver has answered about a message.
+func (a *agent) answered() {
+	a.mu.Lock()
+	spoke := a.silent
+	a.silent = false
+	a.mu.Unlock()
+	if spoke {
+		a.site.noteSilent(-1)
 	}
 }
 
 // moved notes that the receiver has answered. An agent that was slow ends behind what it has begun, so that its queue waits
 // for a channel like any other.
 func (a *agent) moved() {
-	a.watch.Reset(a.m.slowAfter)
+	a.watch.Reset(a.m.patience())
 	if a.holds() == slowToken {
 		a.over = true
 	}
@@ -133,6 +157,7 @@ func (a *agent) end() token {
 	a.ended = true
 	t := a.token
 	a.mu.Unlock()
+	a.answered() // it is not waited for any more
 	if t == slowToken {
 		a.site.noteSlow(-1)
 	}
@@ -238,7 +263,9 @@ func (a *agent) dial(avoid string) bool {
 	conn, failed := a.site.dialHosts(avoid, func(peer string) {
 		a.queue.Wait(relay.WaitFor(relay.ReasonAnswer, a.site.Key, fmt.Sprintf("connecting to %s since %s", peer, time.Now().Format(time.TimeOnly)), time.Time{}))
 	})
-	a.queue.Resume()
+	if a.queue.State() != relay.QueueLined { // parked since, it waits for something else
+		a.queue.Resume()
+	}
 	switch {
 	case failed == nil:
 		a.conn, a.setup = conn, time.Since(begin)
@@ -365,6 +392,7 @@ func (a *agent) yield() bool {
 // a receiver that turns the transaction away has not refused each of its nodes.
 func (a *agent) done(t *smtp.Transaction) {
 	a.moved()
+	a.answered()
 	if a.m.hosts.learnDomains(a.conn, time.Now()) {
 		a.m.log.Info("host refuses several domains in one transaction: each domain goes alone there", "host", a.peer, "for", oneDomainFor)
 	}

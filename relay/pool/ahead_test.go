@@ -79,6 +79,7 @@ func forgetful(nc net.Conn) {
 func TestAheadLostIsRemembered(t *testing.T) {
 	w := newWorldWith(t, quick(), time.Hour, 1, nil)
 	w.patient()
+	w.pool.slowAfter = time.Minute // the only channel stays with the agent that waits
 	conns := w.scripted("x", forgetful)
 	for range 10 {
 		w.send("a@x")

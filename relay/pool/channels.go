@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// How many agents may be on probation, and slow, as multiples of the channels. Both wait more than they work.
+// How many agents may be on probation, and slow, for each channel. Both wait more than they work.
 const (
 	probationRoom = 4
 	slowRoom      = 4
@@ -37,17 +37,18 @@ type Channels struct {
 	freed   chan struct{} // holds a signal when a channel may be free; Manager.dispatch alone waits for it
 }
 
-func newChannels(channels int) *Channels {
+// newChannels makes so many channels, and tokens for at least so many slow agents.
+func newChannels(channels, slow int) *Channels {
 	c := &Channels{freed: make(chan struct{}, 1)}
-	c.resize(channels)
+	c.resize(channels, slow)
 	return c
 }
 
 // resize changes how many channels there are. Agents with a channel too many end behind their transaction: see resign.
-func (c *Channels) resize(channels int) {
+func (c *Channels) resize(channels, slow int) {
 	n := int64(max(channels, 1))
-	for t, rooms := range [tokens]int64{1, probationRoom, slowRoom} {
-		c.most[t].Store(n * rooms)
+	for t, most := range [tokens]int64{n, n * probationRoom, max(n*slowRoom, int64(slow))} {
+		c.most[t].Store(most)
 	}
 	c.ring()
 }

@@ -9,7 +9,7 @@ import (
 
 func TestChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newChannels(2)
+		c := newChannels(2, 0)
 		for i, want := range []bool{true, true, false} {
 			if got := c.acquire(channelToken); got != want {
 				t.Errorf("channel %d: %t", i+1, got)

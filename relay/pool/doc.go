@@ -14,7 +14,9 @@
 // Agents of a site that has proven itself hold channels: the site answered for some recipient since it was last closed. A new or
 // reopened site has one agent, on probation. Such an agent uses no channel, so dead sites use up no channels; probations are
 // limited too, at four for each channel. An agent whose receiver has not answered for a while exchanges its token for a slow
-// one (agent.slowDown): a channel is for work that moves. Of those there are four for each channel.
+// one (agent.slowDown): a channel is for work that moves. Of those there are four for each channel, or more (Deps.Slow). A site
+// has one or two agents whose receiver has not answered yet, and one more for each whose receiver does (Site.roomy): a
+// thousand sites that hang at once leave the channels to the others.
 //
 // Manager.dispatch is the only goroutine that gives channels out. It waits until one is free before it pulls a queue, so that
 // queues wait in the handler's line, in the admin's order, and not in the sites' lines.

@@ -81,6 +81,7 @@ type Deps struct {
 	Handler  Handler
 	Router   Router
 	Channels int                // agents at work at the same time, at sites that are known to work
+	Slow     int                // agents whose receiver has not answered for a while; at least four for each channel
 	Hostname string             // the name with which our own MTA greets
 	Inject   string             // the name under which Router knows our own MTA, where ClassInject goes
 	Line     func() *relay.Line // makes a line of the configured order
@@ -101,7 +102,7 @@ func New(cfg Config, deps Deps) *Manager {
 	m := &Manager{
 		budget:  deps.Budget,
 		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
-		channels: newChannels(deps.Channels), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
+		channels: newChannels(deps.Channels, deps.Slow), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[string]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,
 	}
 	m.unsent, m.holdBack = context.WithCancel(ctx)
@@ -120,9 +121,9 @@ func (m *Manager) SetSMTP(cfg smtp.Config) { m.smtp.Store(&cfg) }
 // Reload replaces the configuration, which has been validated, and the number of channels. order gives each site's line its
 // order. What is sent just now is sent to its end: agents and connections that are too many end behind it, with QUIT. It
 // walks over all sites.
-func (m *Manager) Reload(cfg Config, channels int, order func(*relay.Line)) {
+func (m *Manager) Reload(cfg Config, channels, slow int, order func(*relay.Line)) {
 	m.cfg.Store(&cfg)
-	m.channels.resize(channels)
+	m.channels.resize(channels, slow)
 	now := time.Now()
 	for _, s := range m.all() {
 		order(s.line)

@@ -30,7 +30,8 @@ type Site struct {
 	route  *route.Route
 	agents int       // at work here
 	slow   int       // agents of them whose receiver has not answered for a while
-	excess int       // agents of them that end because the site may have fewer
+	excess int       // agents that end because the site may have fewer
+	silent int       // slow agents, and agents whose receiver has not answered about a message yet
 	asked  time.Time // when an agent last asked for a visit
 	idle   []*lent   // connections kept for the next queue, the latest used last
 	used   time.Time
@@ -104,9 +105,9 @@ func (s *Site) start(q *relay.Queue) bool {
 	a := newAgent(s, q, t)
 	q.Resume() // the reason may be an old one: q stood in the handler's line since it was parked
 	s.asked = s.used
-	s.agents++
+	s.agents, s.silent = s.agents+1, s.silent+1
 	if !s.m.launch(t, a.run, a.retire) {
-		s.agents--
+		s.agents, s.silent = s.agents-1, s.silent-1
 		return false
 	}
 	return true
@@ -122,16 +123,39 @@ func (s *Site) room(q *relay.Queue, now time.Time) bool {
 	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents && now.Sub(s.asked) < soon {
 		return false
 	}
-	window := s.pace.Window(now)
-	return s.agents < window && s.slow <= window/2
+	return s.roomy(now)
 }
 
-// noteSlow counts an agent that has become slow, or has ended as one. Half of a site's window may hang before no more agents
-// are started: a site that answers slowly keeps working, and one that does not answer holds few connections.
+// few is how many agents of a site may wait for their receiver before it has answered any: one of them may have met a bad host.
+// When half of all that may hang do so, one must do.
+func (c *Channels) few() int {
+	if 2*c.count[slowToken].Load() > c.most[slowToken].Load() {
+		return 1
+	}
+	return 2
+}
+
+// roomy reports whether the site may have another agent. At first it has few, and one more for each whose receiver answers: a site
+// that hangs holds few connections, and one that answers soon has its window. The mutex is held.
+func (s *Site) roomy(now time.Time) bool {
+	return s.agents < s.pace.Window(now) && (s.silent < s.m.channels.few() || 2*s.silent <= s.agents)
+}
+
+// noteSlow counts an agent that has become slow, or has ended as one.
 func (s *Site) noteSlow(n int) {
 	s.mu.Lock()
 	s.slow += n
 	s.mu.Unlock()
+}
+
+// noteSilent counts an agent whose receiver has become silent, or has spoken.
+func (s *Site) noteSilent(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent += n
+	if n < 0 && s.line.Len() > 0 {
+		s.admit(time.Now())
+	}
 }
 
 // park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
@@ -257,7 +281,7 @@ func (s *Site) retire(c *smtp.Conn, excess bool) {
 
 // admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if window := s.pace.Window(now); s.agents >= window || s.slow > window/2 || s.m.handler.Unwritable() != nil || s.m.machine.held(now) || s.m.channels.full(probationToken) && !s.pace.Proven() {
+	if !s.roomy(now) || s.m.handler.Unwritable() != nil || s.m.machine.held(now) || s.m.channels.full(probationToken) && !s.pace.Proven() {
 		return
 	}
 	if q := s.nextQueue(); q != nil {
