@@ -418,3 +418,39 @@ func TestStatusOfTheRecovery(t *testing.T) {
 		m = m.killed()
 	}
 }
+
+// TestIdleAgentWritesNoSnapshots: when nothing has happened since the newest snapshot, another one is not written; whatever
+// happens has one written.
+func TestIdleAgentWritesNoSnapshots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		cfg := testConfig()
+		a, _, _ := mustStart(t, m, cfg)
+		intervals := func(n int) int64 {
+			before := a.Status().Snapshots
+			time.Sleep(time.Duration(n) * cfg.Snapshot.Interval)
+			synctest.Wait()
+			return a.Status().Snapshots - before
+		}
+		w := newWorld()
+		msg := message(a.NewID(), "b", "x@a.example", "y@b.example")
+		must(t, w.take(a, msg))
+		if n := intervals(10); n == 0 || n > 3 {
+			t.Errorf("%d snapshots after a message was taken", n)
+		}
+		if n := intervals(10); n != 0 {
+			t.Errorf("%d snapshots of an idle agent", n)
+		}
+		w.visit(a, msg.Nodes[0], true)
+		if n := intervals(10); n == 0 || n > 3 {
+			t.Errorf("%d snapshots after a node was deferred", n)
+		}
+		w.settle(a, msg.ID, 1)
+		if n := intervals(10); n == 0 || n > 3 {
+			t.Errorf("%d snapshots after a recipient was done", n)
+		}
+		_, saved, _ := mustStart(t, m.killed(), cfg)
+		must(t, w.check(saved))
+		must(t, a.Close())
+	})
+}

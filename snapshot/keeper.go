@@ -36,6 +36,7 @@ type keeper struct {
 	// The rest belongs to the goroutine; stop writes clean before the goroutine can read it, and reads err after its end.
 	generation uint64       // of the newest snapshot that was begun
 	valid      uint64       // of the newest that is durable
+	saw        news         // what had happened when the newest that is durable was begun
 	retired    []retired    // segments nobody needs, whose files are still there
 	room       snapshotRoom // of the next snapshot
 	clean      bool         // everything is durable
@@ -56,7 +57,9 @@ func (k *keeper) run() {
 	for {
 		select {
 		case <-tick.C:
-			k.maintain()
+			if !k.needless() {
+				k.maintain()
+			}
 		case <-k.crowded:
 			k.maintain()
 		case reply := <-k.kick:
@@ -121,6 +124,14 @@ func (k *keeper) maintain() error {
 	return err
 }
 
+// needless reports whether a snapshot would say nothing that the newest one does not. With a million messages that wait, each
+// costs a part of a second, and an idle daemon must not spend it twice a minute.
+func (k *keeper) needless() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.valid > 0 && k.saw == k.count.news() && len(k.retired) == 0 && len(k.parts) == 0
+}
+
 // forward copies what is left of nearly finished segments into the active one, so that they can be deleted. One message that
 // waits for five days would otherwise keep a segment of 64 MB.
 func (k *keeper) forward() error {
@@ -144,6 +155,7 @@ func (k *keeper) snapshot(clean bool) error {
 		return nil
 	}
 	k.generation++
+	saw := k.count.news()
 	p := k.book.plan(k.generation, clean)
 	k.mu.Lock()
 	for name, save := range k.parts {
@@ -158,7 +170,7 @@ func (k *keeper) snapshot(clean bool) error {
 		return err
 	}
 	previous := k.valid
-	k.valid = p.head.Number
+	k.valid, k.saw = p.head.Number, saw
 	k.count.snapshots.Add(1)
 	if err := k.deleteSnapshots(previous); err != nil {
 		return err

@@ -39,7 +39,15 @@ type ledger struct {
 
 // counts are the counters behind Status.
 type counts struct {
-	takes, rcpts, dones, bytes, commits, syncs, snapshots atomic.Int64
+	takes, rcpts, dones, waits, bytes, commits, syncs, snapshots atomic.Int64
+}
+
+// news is what a snapshot may have to tell: equal news are no news. Whatever else the journal learns is written to it, and
+// counts among the bytes.
+type news struct{ takes, dones, waits, bytes int64 }
+
+func (c *counts) news() news {
+	return news{c.takes.Load(), c.dones.Load(), c.waits.Load(), c.bytes.Load()}
 }
 
 // record puts m into the commit in the making and returns that. When the commit is full, it returns it with false, and m must
@@ -168,6 +176,7 @@ func (l *ledger) recordWait(n *relay.Node, reached bool) {
 	}
 	e.waits = true
 	l.waits.learn(k, w)
+	l.count.waits.Add(1)
 	if len(l.next.marks) < maxWaitMarks {
 		l.next.marks = format.AppendWait(l.next.marks, k, w)
 		l.bell.ringLater()

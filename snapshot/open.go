@@ -80,7 +80,8 @@ func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
 		flushes: make(chan chan error), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	a.keeper = &keeper{
-		fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count, writer: a.writer,
+		saw: news{takes: -1}, // the first is always written
+		fs:  fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count, writer: a.writer,
 		kick: make(chan chan error), crowded: make(chan struct{}, 1), halt: make(chan struct{}), done: make(chan struct{}), parts: make(map[string]func() []byte),
 		generation: v.generation, valid: v.snap.Head.Number, retired: v.leftovers,
 	}
