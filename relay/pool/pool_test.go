@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,7 +158,9 @@ func TestDomainThatTakesNoMail(t *testing.T) {
 // TestMailToOurselvesGoesBack: only our own MTA knows what becomes of it, so it neither bounces nor waits, and is not
 // delivered to ourselves either.
 func TestMailToOurselvesGoesBack(t *testing.T) {
-	w := newWorld(t, quick(), time.Hour)
+	cfg := quick()
+	cfg.ClosedFor = []time.Duration{time.Hour}
+	w := newWorld(t, cfg, time.Hour)
 	w.listen("inject", sink.Character{Name: "mta"})
 	ours := &route.Route{Domain: "own", Err: &route.Error{Code: 451, Enhanced: "4.4.6", Text: "loops back", Cause: route.Ourselves}}
 	w.route("own", ours)
@@ -170,6 +173,11 @@ func TestMailToOurselvesGoesBack(t *testing.T) {
 	w.drained()
 	if s := w.handler.Status(); w.count("handedback a@late") != 1 || s.HandedBack != 21 || s.Bounced != 0 || w.sink.Counts("mta").Messages != 21 {
 		t.Errorf("status %+v, events %q", s, w.happened())
+	}
+	for _, s := range w.pool.Sites() {
+		if strings.HasPrefix(s.Site, dnsKey) {
+			t.Errorf("a closed site was made of it: %+v", s)
+		}
 	}
 }
 

@@ -1,8 +1,11 @@
 package pool
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,6 +108,45 @@ func TestSlowReceiverIsServed(t *testing.T) {
 		c := w.pool.channels
 		return c.working(channelToken)+c.working(probationToken)+c.working(slowToken) == 0 && w.pool.Sites()[0].Slow == 0
 	})
+}
+
+// dozing is a connection whose receiver takes a while over each answer.
+type dozing struct {
+	net.Conn
+	nap *atomic.Int64
+}
+
+func (d dozing) Read(p []byte) (int, error) {
+	time.Sleep(time.Duration(d.nap.Load()))
+	return d.Conn.Read(p)
+}
+
+// TestSlowAgentEndsWithTheAnswer: when its receiver answers again, a slow agent ends behind what it has begun, although there is
+// more to send: its queue waits for a channel like any other.
+func TestSlowAgentEndsWithTheAnswer(t *testing.T) {
+	cfg := quick()
+	cfg.ConnectionsPerSite = 1
+	w := newWorldWith(t, cfg, time.Hour, 2, nil)
+	w.pool.slowAfter = 20 * time.Millisecond
+	var nap atomic.Int64
+	var d net.Dialer
+	w.dialing(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := d.DialContext(ctx, network, addr)
+		return dozing{nc, &nap}, err
+	})
+	w.listen("x", sink.Character{})
+	w.send("prove@x")
+	w.drained()
+	nap.Store(int64(200 * time.Millisecond))
+	for i := range 1000 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	w.eventually("the agent has become slow", func() bool { return w.pool.channels.working(slowToken) == 1 })
+	nap.Store(int64(time.Millisecond))
+	w.eventually("the agent has ended", func() bool { return w.pool.channels.working(slowToken) == 0 })
+	if w.handler.Status().Messages == 0 {
+		t.Error("it went on until all was sent")
+	}
 }
 
 // TestHangingSitesDoNotFillProbation: sites that never answer leave probation to others.
