@@ -61,7 +61,7 @@ func TestManyHangingSitesLeaveChannels(t *testing.T) {
 	for _, channels := range []int{20, 500} {
 		t.Run(fmt.Sprint(channels), func(t *testing.T) {
 			w := newWorldWith(t, quick(), time.Hour, channels, nil)
-			w.pool.channels.most[slowToken].Store(2000)                                  // as the daemon does
+			w.pool.channels.most[slowToken].Store(2000)                             // as the daemon does
 			w.retime(func(t *smtp.Timeouts) { *t = smtp.Timeouts{Dot: time.Hour} }) // the others are smtp's own
 			t.Cleanup(w.pool.cutAll)                                                // a stop would wait for what hangs
 			for i := range sites {
@@ -87,6 +87,30 @@ func TestManyHangingSitesLeaveChannels(t *testing.T) {
 			}
 			w.eventually("the healthy site has more mail", func() bool { return w.sink.Counts("fast").Messages == 200 })
 		})
+	}
+}
+
+// TestSlowAgentsOfASiteAreFew: a site that hangs holds as many connections as a site may have, and not one more for each token
+// that an agent gives back.
+func TestSlowAgentsOfASiteAreFew(t *testing.T) {
+	cfg := quick()
+	cfg.ConnectionsPerSite = 4
+	w := newWorldWith(t, cfg, time.Hour, 20, nil)
+	w.pool.slowAfter = 50 * time.Millisecond
+	w.retime(func(t *smtp.Timeouts) { t.Mail = time.Minute })
+	w.listen("x", sink.Character{Faults: []sink.Fault{{Stage: sink.Mail, Do: sink.Silence, After: 1}}})
+	w.send("prove@x")
+	w.drained()
+	for i := range 100 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	slow := func() int { return w.pool.channels.working(slowToken) }
+	w.eventually("agents have become slow", func() bool { return slow() > 1 })
+	for range 20 {
+		time.Sleep(w.pool.slowAfter)
+		if s := w.pool.Sites()[0]; s.Slow > cfg.ConnectionsPerSite || s.Channels > cfg.ConnectionsPerSite {
+			t.Fatalf("%d slow agents of %d", s.Slow, s.Channels)
+		}
 	}
 }
 
