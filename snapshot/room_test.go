@@ -85,6 +85,37 @@ func TestFullDiskFreesItself(t *testing.T) {
 	}
 }
 
+// unmeasured is a disk that does not say how much is free, as under a quota.
+type unmeasured struct{ *memFS }
+
+func (unmeasured) Free() (int64, error) { return 0, errors.ErrUnsupported }
+
+// TestFailedReservationGivesBack: a reservation that is too large for the disk takes nothing of it, whether or not the disk can
+// say before how much is free.
+func TestFailedReservationGivesBack(t *testing.T) {
+	for name, fs := range map[string]func(*memFS) fileSystem{
+		"measured": func(m *memFS) fileSystem { return m }, "unmeasured": func(m *memFS) fileSystem { return unmeasured{m} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMemFS()
+			m.size = 64 << 10
+			must(t, m.Mkdir(journalDir))
+			f, err := m.Create(segmentName(1))
+			must(t, err)
+			must(t, allocate(fs(m), f, 0, 16<<10))
+			if err := allocate(fs(m), f, 16<<10, 128<<10); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("the error is: %v", err)
+			}
+			if size, _ := f.Size(); size != 16<<10 {
+				t.Errorf("the file has kept %d bytes", size)
+			}
+			if free, _ := m.Free(); free != 48<<10 {
+				t.Errorf("%d bytes are free", free)
+			}
+		})
+	}
+}
+
 // TestOthersFillTheDisk: another program takes all that the disk has left, while segments are full of mail. The room that is
 // kept for the snapshot is enough to delete them.
 func TestOthersFillTheDisk(t *testing.T) {
