@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/relay"
+	"golang.org/x/net/idna"
 )
 
 // Longest parts of an address (RFC 5321 section 4.5.3.1). A sender's local part has no limit of its own: under VERP it holds
@@ -149,11 +150,16 @@ func canonicalDomain(domain string) (string, string) {
 		return "", faultDomain
 	case domain[0] == '[':
 		return "", faultLiteral
-	case len(domain) > maxDomain:
+	}
+	ascii, ok := asciiDomain(domain)
+	if !ok {
+		return "", faultSyntax
+	}
+	if len(ascii) > maxDomain {
 		return "", faultLong
 	}
 	last := ""
-	for label := range strings.SplitSeq(domain, ".") {
+	for label := range strings.SplitSeq(ascii, ".") {
 		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
 			return "", faultSyntax
 		}
@@ -165,6 +171,16 @@ func canonicalDomain(domain string) (string, string) {
 	return domain, ""
 }
 
+// asciiDomain returns a domain in A-labels (RFC 5891), the form that DNS is asked for. It is false when some label has none.
+func asciiDomain(domain string) (string, bool) {
+	if !hasEightBit([]byte(domain)) {
+		return domain, true
+	}
+	p := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
+	ascii, err := p.ToASCII(domain)
+	return strings.TrimSuffix(ascii, "."), err == nil
+}
+
 func notInLabel(c rune) bool {
-	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c >= utf8.RuneSelf)
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
 }

@@ -60,6 +60,14 @@ func TestCanonical(t *testing.T) {
 		{"a@" + strings.Repeat("x.", 130) + "example", false, "!address too long"},
 		{"ä@b", false, "!address in UTF-8 without SMTPUTF8"},
 		{"ä@bücher.example", true, "ä@bücher.example"},
+		{"a@例え。テスト。", true, "a@例え。テスト。"},
+		{"a@xn--a.example", true, "a@xn--a.example"},
+		{"a@b\u200dc.example", true, "!malformed address"},
+		{"a@\u0301b.example", true, "!malformed address"},
+		{"a@" + strings.Repeat("ü", 40) + ".example", true, "a@" + strings.Repeat("ü", 40) + ".example"}, // 80 bytes, but 46 as an A-label
+		{"a@" + strings.Repeat("x", 58) + "üü.example", true, "!malformed address"},                      // 62 bytes, but 67 as an A-label
+		{"a@b。。example", true, "!malformed address"},
+		{"a@１２７.０.０.１", true, "!address literal"},
 		{"\xe4@b", true, "!address that is not UTF-8"},
 	} {
 		got, fault := (&Command{Path: tt.path}).Canonical(tt.utf8)
