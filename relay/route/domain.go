@@ -36,16 +36,17 @@ func Domain(s string) (string, error) {
 	return name, nil
 }
 
-// needsIDNA reports whether a name has labels beyond plain ASCII. Names
-// without go past the library, which is slower and refuses hyphens in places
-// where living domains have them.
+// needsIDNA reports whether a name is not plain ASCII. ASCII names go past the
+// library, which is slower and refuses what DNS may have all the same: hyphens in
+// places where living domains have them, and A-labels that stand for nothing. DNS
+// knows whether such a domain exists.
 func needsIDNA(name string) bool {
 	for i := range len(name) {
 		if name[i] >= 0x80 {
 			return true
 		}
 	}
-	return strings.HasPrefix(name, "xn--") || strings.Contains(name, ".xn--")
+	return false
 }
 
 // toASCII maps a name to A-labels as a client does for a lookup.

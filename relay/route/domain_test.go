@@ -15,6 +15,8 @@ func TestDomain(t *testing.T) {
 		{"BÜCHER.example", "xn--bcher-kva.example"},
 		{"straße.example", "xn--strae-oqa.example"}, // not transitional: not "strasse"
 		{"xn--bcher-kva.example", "xn--bcher-kva.example"},
+		{"xn--a.example", "xn--a.example"}, // stands for nothing, but DNS may have it
+		{"XN--zzzzzzzzz99999.example", "xn--zzzzzzzzz99999.example"},
 		{"例え。テスト", "xn--r8jz45g.xn--zckzah"},
 		{"_dmarc.example.com", "_dmarc.example.com"},
 		{"r3---sn-abc.example", "r3---sn-abc.example"},
@@ -43,7 +45,8 @@ func TestDomainRefuses(t *testing.T) {
 	bad := []string{
 		"", ".", "..", "a..b", "a..", "[].", "[192.0.2.1]..", ".a", "a b", "a@b", "a\r\nb", "a\x00", "a/b", "[", "[]", "[1.2.3]",
 		"[::1]", "[IPv6:192.0.2.1]", "[IPv6:fe80::1%eth0]", "[192.0.2.1", "[192.0.2.1]x",
-		label + ".example", strings.Repeat("abcdefgh.", 32) + "com", "xn--\x80", "xn--zzzzzzzzz99999.example",
+		label + ".example", strings.Repeat("abcdefgh.", 32) + "com", "xn--\x80", "ü.xn--zzzzzzzzz99999.example",
+		"a\u200db.example", "\u0301a.example", strings.Repeat("ü", 60) + ".example",
 	}
 	for _, in := range bad {
 		if got, err := Domain(in); !errors.Is(err, ErrDomain) {
