@@ -10,7 +10,7 @@ package filter
 //  1. what the sender asked for
 //  2. notices that say they are notices
 //  3. headers that only campaigns have, and List-Post and VERP, which only a distributed message has
-//  4. generated mail without any of these: alerts, tickets, confirmations. An alert may say "Precedence: bulk" too, to keep
+//  4. generated mail without any of these: alerts, tickets, confirmations, replies of older programs. An alert may say "Precedence: bulk" too, to keep
 //     vacation programs quiet, and Redmine gives each of its messages a List-Id
 //  5. headers that may also stand in a notice
 func DefaultRules() []Rule {
@@ -25,6 +25,7 @@ func DefaultRules() []Rule {
 		{Name: "mlmmj-probe", Sender: "*bounces-probe-*=*@*", Take: &no},
 
 		{Name: "listmonk", Header: "X-Listmonk-Campaign"},
+		{Name: "listmonk-optin", Header: "X-Listmonk-Subscriber", Take: &no}, // has the campaign's headers but for the campaign
 		{Name: "phplist", Header: "X-ListMember"},
 		{Name: "civimail", Header: "X-CiviMail-Bounce"},
 		{Name: "newsletter", Header: "X-Newsletter-Email-Id"},
@@ -36,6 +37,10 @@ func DefaultRules() []Rule {
 		{Name: "verp-ezmlm", Sender: "*?-return-?*-*?=?*.*@*"},
 
 		{Name: "auto-generated", Header: "Auto-Submitted", Value: `^auto-generated\b`, Take: &no},
+		{Name: "mediawiki", Header: "X-Mailer", Value: `^MediaWiki mailer\b`, Take: &no}, // List-Unsubscribe stands in each of its messages
+		{Name: "auto-reply", Header: "X-Autoreply*", Take: &no},
+		{Name: "auto-respond", Header: "X-Autorespond*", Take: &no},
+		{Name: "report", Header: "Content-Type", Value: `^multipart/report\b`, Take: &no}, // about one message (RFC 6522)
 
 		// Mailman 3 gives its welcome all list headers but List-Post, and "Precedence: bulk". A post says "list".
 		{Name: "precedence-list", Header: "Precedence", Value: `^list$`},
@@ -43,6 +48,6 @@ func DefaultRules() []Rule {
 		{Name: "list-unsubscribe", Header: "List-Unsubscribe"},
 		{Name: "feedback-id", Header: "Feedback-ID"},
 		{Name: "list-id", Header: "List-Id"},
-		{Name: "precedence", Header: "Precedence", Value: `^(bulk|junk)$`},
+		{Name: "precedence", Header: "Precedence", Value: `^bulk$`}, // not junk, which is the word of those who write out-of-office replies
 	}
 }

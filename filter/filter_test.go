@@ -49,7 +49,7 @@ func TestDefaultRules(t *testing.T) {
 		{"mailman", lines("Precedence: list", "List-Id: <l.example.com>"), Take, "precedence-list"},
 		{"feedback id", lines("Feedback-ID: a:b:c:d"), Take, "feedback-id"},
 		{"sympa says Precedence twice", lines("Precedence: first-class", "Precedence: bulk"), Take, "precedence"},
-		{"precedence junk, folded", lines("Precedence:", "\tJunk"), Take, "precedence"},
+		{"precedence bulk, folded", lines("Precedence:", "\tBulk"), Take, "precedence"},
 		{"precedence in another word", lines("Precedence: unlisted"), Pass, ""},
 		{"alert", lines("Precedence: bulk", "Auto-Submitted: auto-generated"), Pass, "auto-generated"},
 		{"generated, and posted to a list", lines("Auto-Submitted: auto-generated", "List-Id: <l.example.com>", "List-Post: <mailto:l@example.com>"), Take, "list-post"},
