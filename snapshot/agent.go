@@ -25,7 +25,7 @@ const (
 type Agent struct {
 	cfg      Config
 	log      hclog.Logger
-	fs       fileSystem
+	fs       FileSystem
 	lock     *dirLock
 	ids      atomic.Uint64
 	count    counts

@@ -19,7 +19,7 @@ var states = flag.Int("states", 4000, "crashed states TestCrashModel recovers")
 var errPower = errors.New("the power is off")
 
 // script does random work until the power goes: it returns at the first error, or after its steps.
-func script(w *world, sys fileSystem, cfg Config, rng *rand.Rand) error {
+func script(w *world, sys FileSystem, cfg Config, rng *rand.Rand) error {
 	a, saved, err := scriptStart(w, sys, cfg)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func script(w *world, sys fileSystem, cfg Config, rng *rand.Rand) error {
 	return nil
 }
 
-func scriptStart(w *world, sys fileSystem, cfg Config) (*Agent, []relay.Saved, error) {
+func scriptStart(w *world, sys FileSystem, cfg Config) (*Agent, []relay.Saved, error) {
 	a, saved, _, err := start(sys, cfg)
 	if err != nil && a != nil {
 		a.Close()

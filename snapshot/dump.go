@@ -93,7 +93,7 @@ func (r Record) line() string {
 func Verify(dir string) error { return verify(osFS{dir}) }
 
 // verify is Verify on any file system. A missing file is no record, so the survey of a start is asked as well.
-func verify(sys fileSystem) error {
+func verify(sys FileSystem) error {
 	var faults []error
 	err := walk(sys, func(r Record) error {
 		if r.Kind == "damage" {
@@ -108,7 +108,7 @@ func verify(sys fileSystem) error {
 }
 
 // walk gives out each record of each file. It goes on after damage, as Salvage would: a human wants to see what is left.
-func walk(sys fileSystem, out func(Record) error) error {
+func walk(sys FileSystem, out func(Record) error) error {
 	v, err := look(sys, true)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ type dumper struct {
 }
 
 // dumpFile gives out a record for the file and then those in it. A file that cannot be read is one record of damage.
-func (d *dumper) dumpFile(sys fileSystem) error {
+func (d *dumper) dumpFile(sys FileSystem) error {
 	data, err := readFile(sys, d.name, nil, maxSnapshot)
 	if err != nil {
 		return d.out(Record{File: d.name, Kind: "damage", Text: fmt.Sprintf("%s: %v", d.name, err)})

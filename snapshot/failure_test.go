@@ -381,7 +381,7 @@ type unreadable struct {
 	name string
 }
 
-func (u *unreadable) OpenRead(name string) (file, error) {
+func (u *unreadable) OpenRead(name string) (File, error) {
 	f, err := u.memFS.OpenRead(name)
 	if err == nil && name == u.name {
 		f = unreadableFile{f}
@@ -389,13 +389,13 @@ func (u *unreadable) OpenRead(name string) (file, error) {
 	return f, err
 }
 
-type unreadableFile struct{ file }
+type unreadableFile struct{ File }
 
 func (f unreadableFile) ReadAt(b []byte, at int64) (int, error) {
 	if len(b) > format.BlockSize {
 		return 0, syscall.EIO
 	}
-	return f.file.ReadAt(b, at)
+	return f.File.ReadAt(b, at)
 }
 
 // TestErrorsNameTheFile as it is called now, and not as it was called while it was made. os.File keeps that name.

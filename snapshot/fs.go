@@ -9,15 +9,16 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// fileSystem is the part of a file system that the agent needs, under one state directory. It is an interface so that tests
-// can make every call fail and can cut the power between any two calls. Names are relative, with slashes.
-type fileSystem interface {
+// FileSystem is the part of a file system that the agent needs, under one state directory. It is an interface so that tests
+// can make every call fail and can cut the power between any two calls, and so that a daemon can be simulated on a disk in
+// memory. Names are relative, with slashes.
+type FileSystem interface {
 	// Open opens an existing file to read and write.
-	Open(name string) (file, error)
+	Open(name string) (File, error)
 	// OpenRead opens an existing file to read only.
-	OpenRead(name string) (file, error)
+	OpenRead(name string) (File, error)
 	// Create makes a file that must not exist yet. Neither the file nor its name is durable until synced.
-	Create(name string) (file, error)
+	Create(name string) (File, error)
 	// Rename gives a file another name, and replaces a file of that name. A crash leaves one of the two names.
 	Rename(from, to string) error
 	// Remove takes a file's name away.
@@ -32,8 +33,8 @@ type fileSystem interface {
 	Free() (int64, error)
 }
 
-// file is an open file.
-type file interface {
+// File is an open file of a FileSystem.
+type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
@@ -50,7 +51,7 @@ type file interface {
 
 // writeFile makes name with data as its content. The content is durable afterwards, the name is not: the caller syncs the
 // directory if that matters.
-func writeFile(sys fileSystem, name string, data []byte) error {
+func writeFile(sys FileSystem, name string, data []byte) error {
 	f, err := sys.Create(name)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func writeFile(sys fileSystem, name string, data []byte) error {
 
 // readFile returns the content of name in buf, which it replaces by a larger one when that is too small. A file of more than
 // limit bytes is damage.
-func readFile(sys fileSystem, name string, buf []byte, limit int64) ([]byte, error) {
+func readFile(sys FileSystem, name string, buf []byte, limit int64) ([]byte, error) {
 	f, err := sys.OpenRead(name)
 	if err != nil {
 		return buf[:0], err

@@ -14,7 +14,7 @@ const forwardBytes = 8 << 20
 // keeper is the goroutine that writes snapshots, copies nearly finished segments forward, and deletes what a snapshot makes
 // needless. It stands above the writer: it asks the writer to make its copies durable, and the writer knows nothing of it.
 type keeper struct {
-	fs     fileSystem
+	fs     FileSystem
 	cfg    *Config
 	log    hclog.Logger
 	book   *ledger

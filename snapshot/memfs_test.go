@@ -64,10 +64,10 @@ func (m *memFS) step(op, name string) error {
 	return m.hook(m.ops, op, name)
 }
 
-func (m *memFS) Open(name string) (file, error)     { return m.open(name) }
-func (m *memFS) OpenRead(name string) (file, error) { return m.open(name) }
+func (m *memFS) Open(name string) (File, error)     { return m.open(name) }
+func (m *memFS) OpenRead(name string) (File, error) { return m.open(name) }
 
-func (m *memFS) open(name string) (file, error) {
+func (m *memFS) open(name string) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.names[name]
@@ -77,7 +77,7 @@ func (m *memFS) open(name string) (file, error) {
 	return &memFile{m, i, name, false}, nil
 }
 
-func (m *memFS) Create(name string) (file, error) {
+func (m *memFS) Create(name string) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.step("create", name); err != nil {
@@ -159,7 +159,7 @@ func (m *memFS) Mkdir(dir string) error {
 	return nil
 }
 
-// Free implements fileSystem. What is in use is what the names reach, reserved space included.
+// Free implements FileSystem. What is in use is what the names reach, reserved space included.
 func (m *memFS) Free() (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -35,18 +35,34 @@ func Open(dir string, cfg Config, log hclog.Logger) (*Agent, error) {
 	if kind := volatile(dir); kind != "" {
 		log.Warn("state directory is on a file system that does not keep the journal's promises: a reboot or a lost server loses mail", "dir", dir, "filesystem", kind)
 	}
-	a, err := open(osFS{dir}, cfg, log)
+	a, err := OpenOn(osFS{dir}, cfg, log)
 	if err != nil {
 		lock.Close()
 		return nil, stateError(dir, err)
 	}
 	a.lock = lock
+	return a, nil
+}
+
+// OpenOn is Open on any file system. There is nothing to lock on it and it has no owner: the caller makes sure that one agent at
+// a time uses it.
+func OpenOn(fs FileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a, err := open(fs, cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	a.establishSecret()
 	return a, nil
 }
 
-// open is Open without the lock, on any file system.
-func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
+// open is OpenOn for a valid cfg, and without a secret.
+func open(fs FileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 	v, err := look(fs, cfg.salvage)
 	if err != nil {
 		return nil, err
@@ -64,7 +80,7 @@ func open(fs fileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 }
 
 // assemble makes the agent and its parts, each from those below it.
-func assemble(fs fileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
+func assemble(fs FileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
 	a := &Agent{cfg: cfg, log: log, fs: fs, kept: v.snap.Kept, end: crash}
 	a.found.Store(v)
 	a.progress.expect(v)
@@ -152,7 +168,7 @@ func (a *Agent) makeDirs(fresh bool) error {
 }
 
 // makeDir makes a part of the state directory, with its name durable.
-func makeDir(fs fileSystem, dir string) error {
+func makeDir(fs FileSystem, dir string) error {
 	if err := fs.Mkdir(dir); err != nil {
 		return err
 	}
@@ -160,7 +176,7 @@ func makeDir(fs fileSystem, dir string) error {
 }
 
 // sweep removes files that were never finished: a crash came before their rename, and nobody was told of what is in them.
-func sweep(fs fileSystem, unfinished []string) error {
+func sweep(fs FileSystem, unfinished []string) error {
 	for _, name := range unfinished {
 		if err := fs.Remove(name); err != nil && !isNotExist(err) {
 			return err

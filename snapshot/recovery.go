@@ -20,7 +20,7 @@ import (
 // later segment. The second pass gives out the messages, one by one and in their order. The rejected way, one pass that keeps
 // every message until the end, would need the memory of the whole backlog twice.
 type recovery struct {
-	fs   fileSystem
+	fs   FileSystem
 	log  hclog.Logger
 	book *ledger
 	// segs are those of earlier starts, a copy of the ledger's map: that map changes while mail is taken. Until the second
@@ -50,7 +50,7 @@ type bodiless struct {
 }
 
 // newRecovery is called before the first message is given out, and while mail may be taken already.
-func newRecovery(fs fileSystem, log hclog.Logger, book *ledger, salvage bool) *recovery {
+func newRecovery(fs FileSystem, log hclog.Logger, book *ledger, salvage bool) *recovery {
 	book.mu.Lock()
 	defer book.mu.Unlock()
 	return &recovery{

@@ -36,7 +36,7 @@ func (c JournalConfig) outcomeSizes(need int64) []int64 {
 // allocate reserves the space of f from have, which is reserved, to size. A reservation that fails keeps the space it has
 // got, on ext4 all that the disk had left: that is given back, or nothing else would find any. A disk that has too little
 // is not asked at all, so that nobody else meets a full disk meanwhile.
-func allocate(fs fileSystem, f file, have, size int64) error {
+func allocate(fs FileSystem, f File, have, size int64) error {
 	if free, err := fs.Free(); err == nil && free < size-have {
 		return syscall.ENOSPC
 	}
@@ -48,7 +48,7 @@ func allocate(fs fileSystem, f file, have, size int64) error {
 }
 
 // reserve reserves the first of sizes for which there is room in f, which is empty, and returns it.
-func (t *tape) reserve(f file, sizes []int64) (size int64, err error) {
+func (t *tape) reserve(f File, sizes []int64) (size int64, err error) {
 	for _, size = range sizes {
 		if err = allocate(t.fs, f, 0, size); !isFull(err) {
 			break

@@ -93,8 +93,8 @@ func (unmeasured) Free() (int64, error) { return 0, errors.ErrUnsupported }
 // TestFailedReservationGivesBack: a reservation that is too large for the disk takes nothing of it, whether or not the disk can
 // say before how much is free.
 func TestFailedReservationGivesBack(t *testing.T) {
-	for name, fs := range map[string]func(*memFS) fileSystem{
-		"measured": func(m *memFS) fileSystem { return m }, "unmeasured": func(m *memFS) fileSystem { return unmeasured{m} },
+	for name, fs := range map[string]func(*memFS) FileSystem{
+		"measured": func(m *memFS) FileSystem { return m }, "unmeasured": func(m *memFS) FileSystem { return unmeasured{m} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemFS()

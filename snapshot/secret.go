@@ -41,7 +41,7 @@ func (a *Agent) establishSecret() {
 }
 
 // readSecret returns what the file holds.
-func readSecret(fs fileSystem) ([]byte, error) {
+func readSecret(fs FileSystem) ([]byte, error) {
 	text, err := readFile(fs, secretName, nil, 4*secretBytes)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func readSecret(fs fileSystem) ([]byte, error) {
 }
 
 // writeSecret makes the file, complete or not at all.
-func writeSecret(fs fileSystem, secret []byte) error {
+func writeSecret(fs FileSystem, secret []byte) error {
 	const unfinished = secretName + temporaryExt
 	if err := fs.Remove(unfinished); err != nil && !isNotExist(err) {
 		return err

@@ -56,7 +56,7 @@ func TestSecretLasts(t *testing.T) {
 }
 
 // secretOf is the secret of a start on a file system that may fail.
-func secretOf(fs fileSystem) []byte {
+func secretOf(fs FileSystem) []byte {
 	a := &Agent{fs: fs, log: hclog.NewNullLogger()}
 	a.establishSecret()
 	return a.Secret()

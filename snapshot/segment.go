@@ -22,7 +22,7 @@ type segment struct {
 	commits uint32
 
 	// The rest belongs to the writer goroutine, and needs no lock.
-	file file
+	file File
 	// durable ≤ written ≤ allocated, but after a write beyond the reservation of a file system that cannot reserve.
 	allocated int64 // bytes reserved on the disk
 	written   int64 // bytes the operating system has

@@ -24,7 +24,7 @@ const (
 // writeSnapshot writes p into the file of r under another name, syncs it, renames it, and syncs the directory. A crash before
 // the rename leaves the snapshot before in force. On a full disk p is written without what w has learned, and bare is true.
 // When hurry is closed, it does not rest: the daemon is stopping.
-func writeSnapshot(fs fileSystem, r snapshotRoom, p *plan, w *waits, hurry <-chan struct{}) (bare bool, err error) {
+func writeSnapshot(fs FileSystem, r snapshotRoom, p *plan, w *waits, hurry <-chan struct{}) (bare bool, err error) {
 	name, tmp := numbered(snapshotDir, p.head.Number, snapshotExt), numbered(snapshotDir, p.head.Number, temporaryExt)
 	s := newSnapshotWriter(r, p, hurry)
 	s.writeAll(p, w)
@@ -49,7 +49,7 @@ func writeSnapshot(fs fileSystem, r snapshotRoom, p *plan, w *waits, hurry <-cha
 
 // snapshotWriter writes the frames of a snapshot. After the first error it does nothing.
 type snapshotWriter struct {
-	file   file
+	file   File
 	room   int64 // reserved in file
 	at     int64
 	stamp  format.Stamp
@@ -171,7 +171,7 @@ func (s *snapshotWriter) sync() {
 }
 
 // readSnapshot reads the snapshot called name, whole.
-func readSnapshot(fs fileSystem, name string) (*format.Snapshot, error) {
+func readSnapshot(fs FileSystem, name string) (*format.Snapshot, error) {
 	data, err := readFile(fs, name, nil, maxSnapshot)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const (
 // the file under its temporary name, and the next start removes it like any file that was never finished: the start itself
 // then has that space.
 type snapshotRoom struct {
-	file       file
+	file       File
 	generation uint64
 	size       int64
 }

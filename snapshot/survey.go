@@ -47,7 +47,7 @@ type found struct {
 }
 
 // look surveys the directory. It changes nothing. For Salvage it goes on where a start would be refused, and notes why.
-func look(fs fileSystem, salvage bool) (*survey, error) {
+func look(fs FileSystem, salvage bool) (*survey, error) {
 	v := &survey{snap: &format.Snapshot{}}
 	segments, err := v.numbersIn(fs, journalDir, segmentExt)
 	if err != nil {
@@ -77,7 +77,7 @@ func look(fs fileSystem, salvage bool) (*survey, error) {
 
 // numbersIn returns the numbers of the files with extension ext in dir, in order, and notes unfinished files. A directory that
 // does not exist is empty: the first start has none.
-func (v *survey) numbersIn(fs fileSystem, dir, ext string) ([]uint64, error) {
+func (v *survey) numbersIn(fs FileSystem, dir, ext string) ([]uint64, error) {
 	names, err := fs.List(dir)
 	if isNotExist(err) {
 		return nil, nil
@@ -99,7 +99,7 @@ func (v *survey) numbersIn(fs fileSystem, dir, ext string) ([]uint64, error) {
 
 // heads reads the header of each segment. A newer version ends it at once, also for Salvage: setting such a file aside would
 // throw away mail that a newer program can read.
-func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
+func (v *survey) heads(fs FileSystem, numbers []uint64, salvage bool) error {
 	for _, n := range numbers {
 		f, err := readFound(fs, n)
 		if err != nil {
@@ -121,7 +121,7 @@ func (v *survey) heads(fs fileSystem, numbers []uint64, salvage bool) error {
 
 // readFound reads the header block of a segment. An error that is no damage, such as one of the disk, refuses the start as
 // well: a segment that cannot be read is not an empty one.
-func readFound(fs fileSystem, number uint64) (found, error) {
+func readFound(fs FileSystem, number uint64) (found, error) {
 	name := segmentName(number)
 	f, err := fs.OpenRead(name)
 	if err != nil {
@@ -146,7 +146,7 @@ func readFound(fs fileSystem, number uint64) (found, error) {
 
 // newestSnapshot reads the newest snapshot that is whole. An older one does as well, because its segments are still there.
 // With a journal and no snapshot the start is refused: recipients who are done would get their mail again.
-func (v *survey) newestSnapshot(fs fileSystem, numbers []uint64, salvage bool) error {
+func (v *survey) newestSnapshot(fs FileSystem, numbers []uint64, salvage bool) error {
 	var bad error
 	for _, n := range slices.Backward(numbers) {
 		v.generation = max(v.generation, n)
@@ -286,7 +286,7 @@ const knownInPart = "the journal knows only in part who has received his message
 
 // setAsideBad is the first change that Salvage makes. It gives segments and snapshots that cannot be read other names, notes
 // what follows from that, and returns the numbers of the segments.
-func (v *survey) setAsideBad(fs fileSystem) ([]uint64, error) {
+func (v *survey) setAsideBad(fs FileSystem) ([]uint64, error) {
 	var numbers []uint64
 	for i := range v.segments {
 		s := &v.segments[i]
@@ -315,7 +315,7 @@ func (v *survey) setAsideBad(fs fileSystem) ([]uint64, error) {
 }
 
 // setAside gives a segment that cannot be read another name, and returns what to say of it.
-func (s *found) setAside(fs fileSystem) (string, error) {
+func (s *found) setAside(fs FileSystem) (string, error) {
 	name, aside := segmentName(s.head.Number), numbered(journalDir, s.head.Number, asideExt)
 	if err := fs.Rename(name, aside); err != nil {
 		return "", err

@@ -25,7 +25,7 @@ const (
 // the writer goroutine touches it, and Open before that goroutine runs, so it has no lock. It knows nothing of why it is
 // asked to write; after an error its caller decides what is lost.
 type tape struct {
-	fs    fileSystem
+	fs    FileSystem
 	cfg   *Config
 	log   hclog.Logger
 	book  *ledger

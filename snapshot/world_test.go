@@ -234,7 +234,7 @@ func smallConfig() Config {
 }
 
 // start opens and recovers. What is done and only told of it leaves out: see TestDoneAndUnheard.
-func start(sys fileSystem, cfg Config) (*Agent, []relay.Saved, Report, error) {
+func start(sys FileSystem, cfg Config) (*Agent, []relay.Saved, Report, error) {
 	a, err := open(sys, cfg, hclog.NewNullLogger())
 	if err != nil {
 		return nil, nil, Report{}, err
@@ -249,7 +249,7 @@ func start(sys fileSystem, cfg Config) (*Agent, []relay.Saved, Report, error) {
 	return a, saved, r, err
 }
 
-func mustStart(t *testing.T, sys fileSystem, cfg Config) (*Agent, []relay.Saved, Report) {
+func mustStart(t *testing.T, sys FileSystem, cfg Config) (*Agent, []relay.Saved, Report) {
 	t.Helper()
 	a, saved, r, err := start(sys, cfg)
 	if err != nil {
