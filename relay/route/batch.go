@@ -121,22 +121,6 @@ func (b *batch) count(s state) int {
 	return n
 }
 
-// dial connects for this try; the end of the context or of the try ends every
-// wait on the connection.
-func (b *batch) dial(ctx context.Context, network string, server netip.AddrPort) (*line, error) {
-	d := net.Dialer{Deadline: b.deadline}
-	conn, err := d.DialContext(ctx, network, server.String())
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.SetDeadline(b.deadline); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	return &line{conn, stop}, nil
-}
-
 // packed is the query for question i, with a length in front for TCP.
 func (b *batch) packed(i int, tcp bool) []byte {
 	m := new(dns.Msg)

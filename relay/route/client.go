@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -25,9 +26,13 @@ type patience struct {
 // maxTCP bounds the connections for answers that came truncated.
 const maxTCP = 16
 
+// dialer is Config.Dial.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // client asks name servers. It is the exchanger of the real world.
 type client struct {
 	list    atomic.Pointer[serverList]
+	dial    dialer
 	metre   metre
 	tcps    chan struct{} // holds a token for each TCP connection
 	buffers sync.Pool     // *[]byte, for replies over TCP
@@ -42,6 +47,7 @@ type serverList struct {
 
 func newClient(servers []netip.AddrPort) *client {
 	c := &client{
+		dial:    new(net.Dialer).DialContext,
 		tcps:    make(chan struct{}, maxTCP),
 		buffers: sync.Pool{New: func() any { b := make([]byte, dns.MaxMsgSize); return &b }},
 	}
@@ -101,7 +107,7 @@ func (l *serverList) judge(n int, heard bool) {
 // udp makes one try over UDP.
 func (c *client) udp(ctx context.Context, b *batch, s *server) {
 	c.metre.wait(ctx, b.count(asking), b.deadline)
-	p, err := s.join(ctx, b)
+	p, err := s.join(ctx, b, c.dial)
 	if err != nil {
 		b.give(err)
 		return
@@ -125,7 +131,7 @@ func (c *client) tcp(ctx context.Context, b *batch, s *server) {
 	case <-time.After(time.Until(b.deadline)):
 		return
 	}
-	conn, err := b.dial(ctx, "tcp", s.addr)
+	conn, err := c.line(ctx, b, s.addr)
 	if err != nil {
 		b.blameTCP(err)
 		return
@@ -141,4 +147,21 @@ func (c *client) tcp(ctx context.Context, b *batch, s *server) {
 			}
 		}
 	}
+}
+
+// line connects over TCP for the present try of b; the end of ctx or of the try ends every
+// wait on the connection.
+func (c *client) line(ctx context.Context, b *batch, server netip.AddrPort) (*line, error) {
+	within, done := context.WithDeadline(ctx, b.deadline)
+	defer done()
+	conn, err := c.dial(within, "tcp", server.String())
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(b.deadline); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	return &line{conn, stop}, nil
 }

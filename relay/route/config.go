@@ -1,8 +1,10 @@
 package route
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -64,6 +66,9 @@ type Config struct {
 	// daemon. It is called by New, and each minute from then on: a floating
 	// address moves between hosts while they run. Nil means none.
 	Local func() ([]netip.Addr, error) `toml:"-"`
+	// Dial opens a UDP socket or a TCP connection to a name server; nil for the net
+	// package's. It must honour ctx, and must not wait for a UDP socket.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error) `toml:"-"`
 	// Hostname is the name that this host greets with; an MX of that name is this
 	// host too.
 	Hostname string `toml:"-"`

@@ -57,11 +57,11 @@ type server struct {
 func (s *server) heardSince(t time.Time) bool { return s.heard.Load() >= t.UnixNano() }
 
 // join gives a batch a port, and the ids of its open questions a meaning there.
-func (s *server) join(ctx context.Context, b *batch) (*port, error) {
+func (s *server) join(ctx context.Context, b *batch, dial dialer) (*port, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		p, err := s.pick(ctx)
+		p, err := s.pick(ctx, dial)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (s *server) join(ctx context.Context, b *batch) (*port, error) {
 // pick finds a port with life left, or opens one. When there are as many as
 // there may be, or descriptors have run out, any open one will do. The mutex is
 // held: a UDP socket is opened without waiting.
-func (s *server) pick(ctx context.Context) (*port, error) {
+func (s *server) pick(ctx context.Context, dial dialer) (*port, error) {
 	for _, p := range s.ports {
 		if p.taken < portLife {
 			return p, nil
@@ -91,8 +91,7 @@ func (s *server) pick(ctx context.Context) (*port, error) {
 	if len(s.ports) >= maxPorts {
 		return s.ports[rand.IntN(len(s.ports))], nil
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "udp", s.addr.String())
+	conn, err := dial(ctx, "udp", s.addr.String())
 	switch {
 	case err == nil:
 	case len(s.ports) > 0 && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)):

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -48,7 +49,7 @@ func TestPortsDoNotLast(t *testing.T) {
 	ask := func() (*port, *batch) {
 		b := newBatch([]question{{"x.test", mdns.TypeA}})
 		b.begin(addr.addr, time.Second)
-		p, err := addr.join(t.Context(), b)
+		p, err := addr.join(t.Context(), b, new(net.Dialer).DialContext)
 		if err != nil {
 			t.Fatal(err)
 		}

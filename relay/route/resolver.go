@@ -68,6 +68,9 @@ func New(cfg Config, table Table, log hclog.Logger) (*Resolver, error) {
 // newFrom makes a Resolver that finds its name servers in a file.
 func newFrom(file string, cfg Config, table Table, log hclog.Logger) (*Resolver, error) {
 	c := newClient(nil)
+	if cfg.Dial != nil {
+		c.dial = cfg.Dial
+	}
 	r := assemble(cfg.withDefaults(), table, log, c)
 	r.around = &surroundings{r: r, client: c, file: file}
 	if err := r.around.look(); err != nil {
