@@ -31,8 +31,7 @@ func (c Config) Try(ctx context.Context, wire smtp.Config) (mta string, err erro
 }
 
 func (c Config) connect(ctx context.Context, host string, wire *smtp.Config) (*smtp.Conn, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", c.Inject)
+	nc, err := wire.Connect(ctx, new(net.Dialer), c.Inject)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", fieldWords(err))
 	}

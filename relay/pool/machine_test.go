@@ -21,10 +21,14 @@ import (
 	"github.com/millrace/millrace/test/sink"
 )
 
-// dialing makes connections by f from now on.
+// dialing makes connections by f from now on; nil: the usual way.
 func (w *world) dialing(f func(ctx context.Context, network, addr string) (net.Conn, error)) {
 	cfg := *w.pool.smtp.Load()
-	cfg.Dial = f
+	if cfg.Dial = nil; f != nil {
+		cfg.Dial = func(ctx context.Context, _ *net.Dialer, network, addr string) (net.Conn, error) {
+			return f(ctx, network, addr)
+		}
+	}
 	w.pool.SetSMTP(cfg)
 }
 

@@ -155,9 +155,9 @@ type Config struct {
 	// stands behind the end of a body: Conn.AheadLost tells which.
 	NoLookAhead bool `toml:"-"`
 
-	// Dial opens the TCP connection; nil for the net package's. It must honour
-	// ctx, which ends after Timeouts.Connect. It does not get the source addresses.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error) `toml:"-"`
+	// Dial opens the TCP connection; nil for the DialContext method of d. It must
+	// honour ctx, which ends after Timeouts.Connect. The source address stands in d.
+	Dial func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) `toml:"-"`
 }
 
 // DefaultConfig is the [smtp] table of an empty file. The name in EHLO is left

@@ -97,7 +97,7 @@ func TestHeloName(t *testing.T) {
 func TestConnectTimeout(t *testing.T) {
 	cfg := testConfig()
 	cfg.Timeouts.Connect = 20 * time.Millisecond
-	cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+	cfg.Dial = func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}

@@ -47,15 +47,19 @@ func dialOnce(ctx context.Context, to Addr, cfg *Config, mode TLSMode) (*Conn, e
 func connect(ctx context.Context, to Addr, cfg *Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.withDefaults().Connect)
 	defer cancel()
-	dial := cfg.Dial
-	if dial == nil {
-		var d net.Dialer
-		if local := cfg.localFor(to.AddrPort.Addr()); local != nil {
-			d.LocalAddr, d.Control = local, bindLate
-		}
-		dial = d.DialContext
+	var d net.Dialer
+	if local := cfg.localFor(to.AddrPort.Addr()); local != nil {
+		d.LocalAddr, d.Control = local, bindLate
 	}
-	return dial(ctx, "tcp", to.AddrPort.String())
+	return cfg.Connect(ctx, &d, to.AddrPort.String())
+}
+
+// Connect opens the TCP connection by Dial, or by d without it.
+func (c *Config) Connect(ctx context.Context, d *net.Dialer, addr string) (net.Conn, error) {
+	if c.Dial != nil {
+		return c.Dial(ctx, d, "tcp", addr)
+	}
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 // NewConn opens the session over a connection that exists already. It owns nc

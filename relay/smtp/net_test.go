@@ -111,7 +111,7 @@ func TestDialCanceled(t *testing.T) {
 func TestDialHook(t *testing.T) {
 	cfg := testConfig()
 	var network, addr string
-	cfg.Dial = func(ctx context.Context, n, a string) (net.Conn, error) {
+	cfg.Dial = func(ctx context.Context, _ *net.Dialer, n, a string) (net.Conn, error) {
 		if _, ok := ctx.Deadline(); !ok {
 			t.Error("no deadline")
 		}
