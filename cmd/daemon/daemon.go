@@ -47,6 +47,7 @@ const (
 type Daemon struct {
 	log     hclog.Logger
 	faults  *faults
+	machine Machine
 	started time.Time
 
 	budget   *relay.Budget
@@ -76,35 +77,39 @@ type Daemon struct {
 
 // New makes the parts of cfg, each after the parts that it is given. New locks and opens the state directory, but starts
 // nothing.
-func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
-	d := &Daemon{log: log, cfg: cfg, budget: relay.NewBudget(0), faults: &faults{log: log}}
+func New(cfg *config.Config, log hclog.Logger) (*Daemon, error) { return NewOn(Machine{}, cfg, log) }
+
+// NewOn is New on another machine than this one.
+func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
+	m = m.withDefaults()
+	d := &Daemon{log: log, machine: m, cfg: cfg, budget: relay.NewBudget(0), faults: &faults{log: log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.letGo())
 		}
 	}()
-	if d.mail, err = openMailLog(cfg); err != nil {
+	if d.mail, err = openMailLog(cfg, m.Append); err != nil {
 		return nil, err
 	}
-	if d.agent, err = snapshot.Open(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
+	if d.agent, err = m.OpenState(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
 		return nil, err
 	}
-	queue, err := resolveMemory(cfg, log)
+	queue, err := m.resolveMemory(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	limit, err := openFiles()
+	limit, err := m.OpenFiles()
 	if err != nil {
 		return nil, err
 	}
 	files := shareOut(limit, cfg)
 	files.tell(limit, cfg, log)
-	own, err := route.LocalAddrs()
+	own, err := m.Addrs()
 	if err != nil {
 		return nil, fmt.Errorf("addresses of this host: %w", err)
 	}
 	logWarnings(cfg, own, log)
-	if d.resolver, err = newResolver(cfg, log.Named("dns")); err != nil {
+	if d.resolver, err = m.newResolver(cfg, log.Named("dns")); err != nil {
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
@@ -131,7 +136,7 @@ func New(cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 // error nothing is left running.
 func (d *Daemon) Start() error {
 	d.started = time.Now()
-	s, err := openSockets(d.cfg)
+	s, err := d.machine.openSockets(d.cfg)
 	if err != nil {
 		return errors.Join(err, d.letGo())
 	}

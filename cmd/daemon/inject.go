@@ -43,7 +43,7 @@ func (d *Daemon) tryInject(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, injectPatience)
 	defer cancel()
 	cfg := d.Config()
-	mta, err := cfg.Bounce.Try(ctx, cfg.Wire())
+	mta, err := cfg.Bounce.Try(ctx, d.machine.wire(cfg))
 	if mta != "" {
 		d.pool.NoteMTA(mta)
 	}

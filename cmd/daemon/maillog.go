@@ -16,6 +16,7 @@ import (
 // has no file code.
 type mailLog struct {
 	*relay.MailLog
+	append func(path string) (io.WriteCloser, error) // Machine.Append
 
 	mu sync.Mutex // held by all that replace or close the destination: none may be closed twice
 	to destination
@@ -30,18 +31,20 @@ type destination struct {
 }
 
 // openMailLog opens the destination that log.mail names.
-func openMailLog(cfg *config.Config) (*mailLog, error) {
-	to, err := openDestination(cfg.Log.Mail)
+func openMailLog(cfg *config.Config, appendTo func(path string) (io.WriteCloser, error)) (*mailLog, error) {
+	l := &mailLog{append: appendTo}
+	to, err := l.openDestination(cfg.Log.Mail)
 	if err != nil {
 		return nil, err
 	}
-	return &mailLog{to: to, MailLog: relay.NewMailLog(relay.MailLogConfig{
+	l.to, l.MailLog = to, relay.NewMailLog(relay.MailLogConfig{
 		Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid(), Writer: to.writer, Prefix: to.prefix,
-	})}, nil
+	})
+	return l, nil
 }
 
 // openDestination opens "stderr", "syslog", "off", or a file.
-func openDestination(name string) (destination, error) {
+func (l *mailLog) openDestination(name string) (destination, error) {
 	switch name {
 	case "off":
 		return destination{}, nil
@@ -54,9 +57,9 @@ func openDestination(name string) (destination, error) {
 		}
 		return destination{writer: s, closer: s}, nil
 	}
-	f, err := appendTo(name)
+	f, err := l.append(name)
 	if err != nil {
-		return destination{}, err
+		return destination{}, fmt.Errorf("log.mail: %w", err)
 	}
 	return destination{writer: f, closer: f, path: name, prefix: true}, nil
 }
@@ -85,7 +88,7 @@ const logMode = 0o640
 
 // appendTo opens the file without reading or shortening it: another program may append to it at the same time. A file that is
 // there keeps its mode, which somebody may have chosen.
-func appendTo(path string) (*os.File, error) {
+func appendTo(path string) (io.WriteCloser, error) {
 	const flags = os.O_CREATE | os.O_APPEND | os.O_WRONLY
 	f, err := os.OpenFile(path, flags|os.O_EXCL, logMode)
 	if errors.Is(err, fs.ErrExist) {
@@ -94,7 +97,7 @@ func appendTo(path string) (*os.File, error) {
 		_ = f.Chmod(logMode) // a file system without modes is no reason not to log
 	}
 	if err != nil {
-		return nil, fmt.Errorf("log.mail: %w", err)
+		return nil, err
 	}
 	return f, nil
 }
@@ -107,9 +110,9 @@ func (l *mailLog) Reopen() error {
 	if l.to.path == "" {
 		return nil
 	}
-	f, err := appendTo(l.to.path)
+	f, err := l.append(l.to.path)
 	if err != nil {
-		return err
+		return fmt.Errorf("log.mail: %w", err)
 	}
 	l.SetWriter(f)
 	old := l.to

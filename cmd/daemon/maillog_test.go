@@ -24,7 +24,7 @@ func TestMailLogMode(t *testing.T) {
 			t.Errorf("%s: mode %o, want %o", when, got, want)
 		}
 	}
-	l, err := openMailLog(cfg)
+	l, err := openMailLog(cfg, appendTo)
 	if err != nil {
 		t.Fatal(err)
 	}

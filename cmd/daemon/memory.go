@@ -12,9 +12,9 @@ import (
 )
 
 // resolveMemory sets queue.max_bytes of cfg to a number if the file has none.
-func resolveMemory(cfg *config.Config, log hclog.Logger) (relay.QueueConfig, error) {
+func (m Machine) resolveMemory(cfg *config.Config, log hclog.Logger) (relay.QueueConfig, error) {
 	queue := cfg.Queue
-	memory, err := config.ReadMemory(os.DirFS("/"))
+	memory, err := m.Memory()
 	if err != nil {
 		if queue.MaxBytes == 0 {
 			queue.MaxBytes = 1 << 30

@@ -22,12 +22,12 @@ const injectName = "inject.millrace.invalid"
 
 // newResolver gives the resolver the routes of the file, the MTA as one route more, and the way to learn this host's
 // addresses: a domain whose MX is this host would be delivered in a circle.
-func newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) {
+func (m Machine) newResolver(cfg *config.Config, log hclog.Logger) (*route.Resolver, error) {
 	table, err := routes(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return route.New(resolverConfig(cfg), table, log)
+	return route.New(m.resolverConfig(cfg), table, log)
 }
 
 // routes is the table of the file, with the MTA as one route more.
@@ -37,11 +37,11 @@ func routes(cfg *config.Config) (route.Table, error) {
 	return route.ParseTable(all)
 }
 
-func resolverConfig(cfg *config.Config) route.Config {
+func (m Machine) resolverConfig(cfg *config.Config) route.Config {
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
 	dns.Names = []string{cfg.Hostname, cfg.Wire().Hostname}
-	dns.Local = route.LocalAddrs
+	dns.Local, dns.Dial = m.Addrs, m.DialDNS
 	return dns
 }
 
@@ -83,7 +83,7 @@ func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) *po
 	return pool.New(cfg.Pool, pool.Deps{
 		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: files.channels, Slow: files.slow, Budget: d.budget,
 		Line: d.queues.NewLine,
-		SMTP: cfg.Wire(),
+		SMTP: d.machine.wire(cfg),
 		Log:  log, Connected: d.mail.Connected,
 	})
 }

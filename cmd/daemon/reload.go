@@ -96,12 +96,12 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 	if err != nil {
 		return nil, "", err
 	}
-	queue, err := resolveMemory(cfg, d.log)
+	queue, err := d.machine.resolveMemory(cfg, d.log)
 	if err != nil {
 		return nil, "", err
 	}
 	if cfg.Log.Mail != before.Log.Mail || cfg.Log.Name != before.Log.Name {
-		to, err := openDestination(cfg.Log.Mail)
+		to, err := d.mail.openDestination(cfg.Log.Mail)
 		if err != nil {
 			return nil, "", err
 		}
@@ -110,7 +110,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 		}
 	}
 	d.logChanges(changes)
-	if own, err := route.LocalAddrs(); err == nil { // without them there is nothing to warn of
+	if own, err := d.machine.Addrs(); err == nil { // without them there is nothing to warn of
 		logWarnings(cfg, own, d.log)
 	}
 	d.intake.Reload(f, cfg.Mode)
@@ -134,11 +134,11 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	d.keepToMemory()
 	before := d.Config()
 	if !sameRoutes(before, cfg) { // else every route would be looked up again for nothing
-		if err := d.resolver.Reload(resolverConfig(cfg), table); err != nil {
+		if err := d.resolver.Reload(d.machine.resolverConfig(cfg), table); err != nil {
 			d.log.Warn("name servers or own addresses stay as they were", "error", err)
 		}
 	}
-	d.pool.SetSMTP(cfg.Wire())
+	d.pool.SetSMTP(d.machine.wire(cfg))
 	files := d.files(cfg)
 	d.pool.Reload(cfg.Pool, files.channels, files.slow, d.queues.Order)
 	d.log.SetLevel(cfg.Log.LogLevel())
@@ -147,7 +147,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 
 // files shares out what the limit of open files allows.
 func (d *Daemon) files(cfg *config.Config) shares {
-	limit, err := openFiles()
+	limit, err := d.machine.OpenFiles()
 	if err != nil {
 		return shares{channels: cfg.Queue.Channels}
 	}

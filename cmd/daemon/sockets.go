@@ -5,7 +5,6 @@ import (
 	"net"
 
 	"github.com/millrace/millrace/cmd/config"
-	"github.com/millrace/millrace/relay/console"
 )
 
 // sockets are the open listeners of a daemon that is about to start. All are opened before anything runs, so that a port
@@ -16,17 +15,17 @@ type sockets struct {
 }
 
 // openSockets opens all or none.
-func openSockets(cfg *config.Config) (*sockets, error) {
+func (m Machine) openSockets(cfg *config.Config) (*sockets, error) {
 	s := &sockets{}
 	for _, spec := range cfg.Milter.Listen {
-		ln, err := cfg.Milter.Bind(spec)
+		ln, err := m.ListenDoor(&cfg.Milter, spec)
 		if err != nil {
 			s.closeAll()
 			return nil, fmt.Errorf("milter.listen: %w", err)
 		}
 		s.doors = append(s.doors, ln)
 	}
-	ln, err := console.Listen(cfg.Control)
+	ln, err := m.ListenControl(cfg.Control)
 	if err != nil {
 		s.closeAll()
 		return nil, err
