@@ -37,6 +37,7 @@ func ParseOrder(s string) (Order, error) {
 type Line struct {
 	ranked atomic.Bool   // the order is not RoundRobin: byLen is kept
 	signal chan struct{} // holds a token when a queue was pushed
+	why    atomic.Pointer[Reason]
 
 	mu     sync.Mutex
 	order  Order
@@ -103,6 +104,10 @@ func (l *Line) Park(q *Queue, why Reason) bool {
 	q.Wait(why)
 	return l.Push(q)
 }
+
+// Explain says why all queues of the line wait now. It is shown in place of what Park said, which may be an old reason: a line may
+// hold a million queues, so that nobody tells each of them.
+func (l *Line) Explain(why Reason) { l.why.Store(&why) }
 
 // Signal delivers a token after a Push; one token may stand for several.
 func (l *Line) Signal() <-chan struct{} { return l.signal }

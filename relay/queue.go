@@ -117,6 +117,16 @@ func (q *Queue) Wait(why Reason) {
 	}
 }
 
+// waits is why the nodes of q wait, for whoever asks. The shard's mutex is held.
+func (q *Queue) waits() Reason {
+	if l := q.line.Load(); l != nil {
+		if why := l.why.Load(); why != nil {
+			return *why
+		}
+	}
+	return q.reason
+}
+
 // Resume says that nothing keeps the nodes of q waiting.
 func (q *Queue) Resume() { q.Wait(Reason{}) }
 

@@ -30,7 +30,7 @@ func (s *shard) sum(st *Status) {
 	for _, siblings := range s.queues {
 		st.Queues += int64(len(siblings))
 		for _, q := range siblings {
-			if q.reason.Holds() {
+			if q.waits().Holds() {
 				st.Held += int64(q.Len())
 			} else {
 				st.Active += int64(q.Len())
@@ -77,8 +77,8 @@ func (s *shard) list(all []QueueStatus) []QueueStatus {
 func (st *QueueStatus) include(q *Queue) {
 	st.Active += q.Len()
 	st.Busy += q.busy
-	if q.reason.Waits() {
-		st.ReasonStatus = q.reason.Status()
+	if why := q.waits(); why.Waits() {
+		st.ReasonStatus = why.Status()
 	}
 	if q.head != nil {
 		if t := q.head.Message.Arrived.Unix(); st.Oldest == 0 || t < st.Oldest {
@@ -180,8 +180,8 @@ func (n *Node) waitsFor() Reason {
 	switch {
 	case n.state == stateDeferred:
 		own.Until = n.Due
-	case n.state == stateActive && n.queue != nil && n.queue.reason.Waits():
-		return n.queue.reason
+	case n.state == stateActive && n.queue != nil && n.queue.waits().Waits():
+		return n.queue.waits()
 	case own.Waits():
 		own.Kind = ReasonNone // it waited for that, and does no more
 	}

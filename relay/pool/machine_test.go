@@ -59,7 +59,7 @@ func TestShortageDoesNotSpin(t *testing.T) {
 	}
 	w.eventually("every queue says why it waits, and until when", func() bool {
 		return !slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool { // but for the one that goes ahead
-			return q.Kind != relay.ReasonMachine || !strings.Contains(q.Reason, "too many open files") || q.Next == 0
+			return q.Kind != relay.ReasonMachine || !strings.Contains(q.Reason, "too many open files") || q.Next < time.Now().Unix()
 		})
 	})
 	if n := len(w.happened()); n > 0 {
@@ -243,5 +243,40 @@ func TestShortageOfDNSDoesNotSpin(t *testing.T) {
 	w.drained()
 	if w.sink.Count() != 20 {
 		t.Errorf("%d of 20 arrived", w.sink.Count())
+	}
+}
+
+// TestShownTimesAreToCome: queues in a site's line show when they are tried next, also when that has changed since they were put
+// there, and no time that is over.
+func TestShownTimesAreToCome(t *testing.T) {
+	queues := relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Deps{Journal: relay.NoJournal{}})
+	queues.Open()
+	h := relay.NewHandler(queues, relay.DefaultRetryConfig(), relay.HandbackConfig{})
+	m := New(quick(), Deps{Handler: h, Router: &dead{}, Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
+	msg := &relay.Message{ID: 1, Content: relay.NewContent(relay.Personal{}, []byte("x\r\n"))}
+	msg.Rcpts = []relay.Rcpt{{Addr: "a@x"}}
+	if err := queues.Accept(msg); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s := m.site(&route.Route{Domain: "x", Site: "x"})
+	m.machine.noteShortage(now, "no files")
+	s.hold(h.Next(t.Context()))
+	next := func() int64 { return queues.Queues()[0].Next }
+	if got := next(); got != now.Add(shortageFirst).Unix() {
+		t.Errorf("it shows %d, want a second from %d", got, now.Unix())
+	}
+	later := now.Add(shortageFirst)
+	m.machine.goAhead(later)
+	m.machine.noteShortage(later, "no files") // of the one that went ahead
+	s.tend(later)
+	if got := next(); got != later.Add(2*shortageFirst).Unix() {
+		t.Errorf("it shows %d, want two seconds from %d", got, later.Unix())
+	}
+	s.mu.Lock()
+	s.explain(later.Add(time.Minute)) // the shortage is over, and nobody knows yet
+	s.mu.Unlock()
+	if got := next(); got != 0 {
+		t.Errorf("it shows a time that is over, %d", got)
 	}
 }

@@ -189,6 +189,19 @@ func (s *Site) plan(now time.Time) {
 		at = now
 	}
 	s.m.agenda.plan(s, at)
+	s.explain(now)
+}
+
+// explain tells the line why it waits. A time that is over is none: the site is being tried now. The mutex is held.
+func (s *Site) explain(now time.Time) {
+	if s.line.Len() == 0 {
+		return
+	}
+	why := s.waits()
+	if !why.Until.After(now) {
+		why.Until = time.Time{}
+	}
+	s.line.Explain(why)
 }
 
 // opens is when a queue in line may be let in: when the site's time is over, when this machine can connect again, or, for all
