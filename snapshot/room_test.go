@@ -141,6 +141,35 @@ func TestOthersFillTheDisk(t *testing.T) {
 	})
 }
 
+// TestBrokenSegmentOnAFullDisk: a segment breaks, and the disk has no room for another one that takes mail. Outcomes go into a
+// smaller one, so that what waits can leave.
+func TestBrokenSegmentOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w, f := newMemFS(), newWorld(), &failing{}
+		m.hook, m.size = f.hook, 1<<30
+		a, _, _, err := start(m, smallDisk())
+		must(t, err)
+		defer a.Close()
+		w.campaign(t, a, 20)
+		must(t, w.flush(a))
+		m.mu.Lock()
+		m.size = m.used() + 8<<10
+		m.mu.Unlock()
+		f.set("sync", syscall.EIO)
+		if err := a.Take(message(a.NewID(), "b", "x@a.example")); !errors.Is(err, syscall.EIO) {
+			t.Errorf("take: %v", err)
+		}
+		f.set("sync", nil)
+		time.Sleep(2 * pulseInterval)
+		synctest.Wait()
+		must(t, a.Unwritable())
+		if err := a.Take(message(a.NewID(), "b", "x@a.example")); err == nil || !errors.Is(err, a.Blocked()) {
+			t.Errorf("take: %v, blocked: %v", err, a.Blocked())
+		}
+		wait(t, a.Begin(w.offered[w.order[1]].Nodes[0]))
+	})
+}
+
 // TestStartWithoutRoom: a daemon that was killed on a full disk starts, however little there is, gives out what waits, and
 // frees itself.
 func TestStartWithoutRoom(t *testing.T) {
