@@ -20,6 +20,8 @@ type MTA struct {
 	Sendmail *Sendmail // nil if it is Postfix
 	// Commands are the command lines of the programs that run on this host: some milters decide by their options.
 	Commands [][]string
+	// Connect says why the MTA may not connect to the unix socket at a path; nil if that is not known.
+	Connect func(path string) error
 	// ReadFile returns the text of a lookup table, or of another file that the configuration names.
 	ReadFile func(path string) (string, error)
 }
@@ -71,7 +73,11 @@ func readPostfix(ctx context.Context, dir string) (*MTA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &MTA{Name: "Postfix " + p.Main["mail_version"], Dir: dir, Postfix: p, Commands: running(), ReadFile: readText}, nil
+	m := &MTA{Name: "Postfix " + p.Main["mail_version"], Dir: dir, Postfix: p, Commands: running(), ReadFile: readText}
+	if id, err := lookUser(p.Main["mail_owner"]); err == nil { // Postfix refuses to start without that user, and says why
+		m.Connect = id.connect
+	}
+	return m, nil
 }
 
 func readSendmail(text, dir string) (*MTA, error) {

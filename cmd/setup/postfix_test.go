@@ -152,6 +152,28 @@ func TestConnection(t *testing.T) {
 	}
 }
 
+// TestClosedSocket: the way to a unix socket is looked at, that to a port is not.
+func TestClosedSocket(t *testing.T) {
+	main, services, opts := stock(t)
+	for milter, want := range map[string]string{"unix:millrace/milter.sock": "milter-socket", "inet:127.0.0.1:8895": ""} {
+		p, err := ParsePostfix(main+"smtpd_milters = { "+milter+", "+options+"\n", services, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := defaults()
+		cfg.Milter.Listen = append(cfg.Milter.Listen, "unix:/var/spool/postfix/millrace/milter.sock")
+		m := &MTA{Postfix: p, ReadFile: reader(nil), Connect: func(path string) error {
+			if path == "/var/spool/postfix/millrace/milter.sock" {
+				return errors.New("mode 0600")
+			}
+			return nil
+		}}
+		if got := strings.Join(codes(t, Subject{MTA: m, Config: cfg}), " "); got != want {
+			t.Errorf("%s: found %q, want %q", milter, got, want)
+		}
+	}
+}
+
 // TestEnvelope: what Postfix decides about addresses and tells no milter.
 func TestEnvelope(t *testing.T) {
 	virtual := map[string]string{"/etc/postfix/virtual": "# c\nv.test anything\ninfo@v.test ann@far.test\nroot ann\nsales@mail.example.org bob\n"}

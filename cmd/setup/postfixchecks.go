@@ -52,6 +52,26 @@ func (e *exam) meant(m milterRef) bool {
 	return p != nil && m.text == p.Main["millrace_milter"]
 }
 
+// closedSocket finds a socket of Millrace that Postfix may not open.
+func closedSocket(e *exam) []Place {
+	var found places
+	if e.MTA.Connect == nil {
+		return nil
+	}
+	for _, list := range e.lists() {
+		i := e.ours(list)
+		if i < 0 {
+			continue
+		}
+		if path, ok := strings.CutPrefix(list[i].address, "unix:"); ok {
+			if err := e.MTA.Connect(path); err != nil {
+				found.note(setting{list[i].place, list[i].text}, err.Error())
+			}
+		}
+	}
+	return found
+}
+
 // milterOption returns a look at an option of Millrace in smtpd_milters, or at the setting of main.cf that holds without it.
 func milterOption(option, main string, wrong func(value string) bool) func(*exam) []Place {
 	return func(e *exam) []Place {

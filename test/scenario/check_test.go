@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -182,6 +183,26 @@ func TestCheckKnowsARunningMilter(t *testing.T) {
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+	}
+}
+
+// TestCheckOfTheSocket: Postfix works as a user who may not open a socket of root's, and the check says so.
+func TestCheckOfTheSocket(t *testing.T) {
+	s := beside(t, Options{Config: untouched, Main: map[string]string{"relayhost": ""}})
+	path := s.Millrace.MilterSocket()
+	if _, err := s.Postfix.Postconf("-e", "millrace_milter={ unix:"+path+", connect_timeout=2s, default_action=accept }"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		mode os.FileMode
+		want []string
+	}{{0o660, []string{"milter-socket"}}, {0o666, nil}} {
+		if err := os.Chmod(path, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := found(findings(t, s, s.Postfix.ConfigDir())); !slices.Equal(got, tt.want) {
+			t.Errorf("mode %o: found %q, want %q", tt.mode, got, tt.want)
+		}
 	}
 }
 
