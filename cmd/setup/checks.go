@@ -168,6 +168,8 @@ func deliveryChecks() []check {
 		{"fallback-relay", Note, "Postfix sends there what it cannot deliver. Millrace tries again, and hands mail back to the MTA as [handback] says.",
 			"Set handback.after or handback.visits if the relay must get it.", sent(nil, "smtp_fallback_relay"), nil},
 		{"rate-delay", Note, "Millrace does not keep this pause between deliveries.", "Keep mail for slow receivers with the MTA by bulk.local_domains.", slowed, nil},
+		{"helo-name", Note, "Millrace greets receivers by another name than Postfix. They distrust a name to which the address does not lead back.",
+			"Set smtp.helo_name to the name of Postfix, unless Millrace sends from an address of its own.", otherGreeting, nil},
 		{"ipv4-only", Note, "Postfix sends over IPv4 alone. Millrace uses IPv6 too where this host has it.", "Set dns.ipv4_only = true.", ipv4Alone, nil},
 	}
 }

@@ -281,6 +281,8 @@ func TestDelivery(t *testing.T) {
 		{name: "source address", main: "smtp_bind_address = 192.0.2.1", want: "source-address"},
 		{name: "source address that is ours", main: "smtp_bind_address = 192.0.2.1", config: func(c *config.Config) { c.SMTP.Local4 = netip.MustParseAddr("192.0.2.1") }},
 		{name: "source address, IPv6", main: "smtp_bind_address6 = [2001:db8::1]", want: "source-address"},
+		{name: "greeting", main: "smtp_helo_name = out.example.org", want: "helo-name"},
+		{name: "greeting of the service, and ours", options: "smtp/unix/smtp_helo_name = OUT.example.org\n", config: func(c *config.Config) { c.SMTP.Hostname = "out.example.org" }},
 		{name: "soft bounce", main: "soft_bounce = yes", want: "soft-bounce"},
 		{name: "held transport", main: "defer_transports = hold, smtp", want: "defer-transports"},
 		{name: "held transport of others", main: "defer_transports = uucp"},

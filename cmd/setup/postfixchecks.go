@@ -257,6 +257,14 @@ func ipv4Alone(e *exam) []Place {
 	return sent(is("ipv4"), "inet_protocols")(e)
 }
 
+// otherGreeting finds a name in EHLO that is not Millrace's.
+func otherGreeting(e *exam) []Place {
+	wire := e.Config.Wire()
+	return sent(func(value string) (string, bool) {
+		return "Millrace's is " + wire.Hostname, !strings.EqualFold(value, wire.Hostname)
+	}, "smtp_helo_name")(e)
+}
+
 // tooLarge finds a Postfix that accepts more than Millrace takes. 0 is without limit.
 func tooLarge(e *exam) []Place {
 	return received(func(value string) (string, bool) {

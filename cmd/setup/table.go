@@ -142,8 +142,8 @@ func cutPattern(line string) (pattern, action string) {
 	return "", ""
 }
 
-// hidden are the actions of access(5) and header_checks(5) that a milter is not told of. PREPEND is one of them in header
-// checks of an smtp client only: what it adds while mail is received, milters see.
+// hidden are the actions of access(5) and header_checks(5) that a milter is not told of. The others do no harm: Postfix
+// obeys REJECT, DEFER and DISCARD before it asks the milters for a message, and a milter sees what PREPEND and REPLACE make.
 var hidden = []string{"HOLD", "REDIRECT", "BCC", "FILTER"}
 
 // firstWord is the action of a table's value, in capitals.
