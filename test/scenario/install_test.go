@@ -88,8 +88,8 @@ func steps(t *testing.T, page string, headings ...string) []string {
 }
 
 // TestInstall follows contrib/systemd, with the socket of contrib/postfix, and takes everything away again. The unit has no
-// word that systemd does not know, the service can write where it must, logs rotate, and a member of the group sees the
-// status.
+// word that systemd does not know, the service can write where it must, logs rotate, a reload of a broken file fails, and a
+// member of the group sees the status.
 func TestInstall(t *testing.T) {
 	need(t, "unshare", "ip", "logrotate", "systemd-analyze", "useradd", "go")
 	mta.Require(t, mta.PostfixPart) // for its group
@@ -103,7 +103,9 @@ func TestInstall(t *testing.T) {
 		steps(t, "postfix/README.md", "By a unix socket")[0],
 		"echo verify:; systemd-analyze verify /etc/systemd/system/millrace.service; echo :verify",
 		"systemctl reload millrace",
-		"setpriv --reuid=nobody --regid=millrace --clear-groups millrace status | head -n 1",
+		"echo 'mdoe = 1' >>/etc/millrace/millrace.toml; if systemctl reload millrace; then echo a broken file is no error; exit 1; fi",
+		"sed -i '$d' /etc/millrace/millrace.toml",
+		"setpriv --reuid=nobody --regid=millrace --clear-groups millrace status >/dev/null",
 		"echo line >>/var/log/millrace/mail.log; logrotate -f /etc/logrotate.d/millrace",
 		"until [ -e /var/log/millrace/mail.log ]; do sleep 0.1; done",
 		"stat -c '%n %U:%G %a' /etc/millrace/millrace.toml /var/lib/millrace /run/millrace/control.sock /var/log/millrace/mail.log*",
