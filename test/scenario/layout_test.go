@@ -25,10 +25,11 @@ import (
 
 // laidOut starts a scene whose Postfix follows contrib/postfix: first README.md, then these headings of FILTERS.md. The port
 // of each documented address in places is replaced.
-func laidOut(t *testing.T, c mta.PostfixConfig, places map[string]string, headings ...string) *Scene {
+func laidOut(t *testing.T, c mta.PostfixConfig, o Options, places map[string]string, headings ...string) *Scene {
 	t.Helper()
 	mta.Require(t, mta.PostfixPart)
-	s := newScene(t, Options{Keep: true})
+	o.Keep = true
+	s := newScene(t, o)
 	dir, err := s.mkdir("postfix")
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +126,7 @@ func TestListenerForBulk(t *testing.T) {
 			var c mta.PostfixConfig
 			site.setUp(t, &c)
 			bulk := freeAddr(t)
-			s := laidOut(t, c, map[string]string{"127.0.0.1:2525": bulk}, "A listener for bulk")
+			s := laidOut(t, c, Options{}, map[string]string{"127.0.0.1:2525": bulk}, "A listener for bulk")
 			submit(t, s.Postfix.Addr, "<news@sender.test>", []string{"<a@far.test>"}, []int{250}, bulkMessage("port"))
 			submit(t, bulk, "<news@own.test>", []string{"<b@far.test>"}, []int{250}, bulkMessage("bulk"))
 			want := maps.Clone(site.port)
@@ -138,12 +139,21 @@ func TestListenerForBulk(t *testing.T) {
 	}
 }
 
+// TestSpamassMilterInFront: with bulk.keep_added spamass-milter -B may stand before Millrace, and sender_bcc_maps too.
+func TestSpamassMilterInFront(t *testing.T) {
+	c := mta.PostfixConfig{Main: map[string]string{"sender_bcc_maps": "inline:{ { news@sender.test = copy@far.test } }"}}
+	spamassMilter(t, &c)
+	s := laidOut(t, c, Options{Config: "bulk.keep_added = true"}, map[string]string{})
+	submit(t, s.Postfix.Addr, "<news@sender.test>", []string{"<a@far.test>"}, []int{250}, bulkMessage("front"))
+	expect(t, s, map[string]int{"bulk a@far.test": 1, "remote spam@far.test": 1, "remote copy@far.test": 1})
+}
+
 // TestProgramsThatCallSendmail: with the commands of APPLICATIONS.md Millrace takes bulk mail of sendmail(1), with its DSN
 // parameters, and leaves other mail of sendmail(1).
 func TestProgramsThatCallSendmail(t *testing.T) {
 	bulk := freeAddr(t)
 	places := map[string]string{"127.0.0.1:2525": bulk}
-	s := laidOut(t, mta.PostfixConfig{}, places, "A listener for bulk")
+	s := laidOut(t, mta.PostfixConfig{}, Options{}, places, "A listener for bulk")
 	pipe := steps(t, "APPLICATIONS.md", "Programs that know only sendmail")[0]
 	s.asRoot(t, strings.ReplaceAll(pipe, "[127.0.0.1]:2525", daemon.NextHop(bulk)))
 	for rcpt, text := range map[string]string{
@@ -258,7 +268,7 @@ func TestBehindContentFilter(t *testing.T) {
     -o smtpd_client_restrictions=permit_mynetworks,reject
     -o smtpd_recipient_restrictions=permit_mynetworks,reject
     -o receive_override_options=no_header_body_checks,no_unknown_recipient_checks,no_milters`},
-	}, map[string]string{"127.0.0.1:10025": back}, "Behind the content filter")
+	}, Options{}, map[string]string{"127.0.0.1:10025": back}, "Behind the content filter")
 	submit(t, s.Postfix.Addr, "<news@sender.test>", []string{"<a@far.test>", "<b@" + LocalDomain + ">"}, []int{250, 250}, bulkMessage("bulk"))
 	submit(t, s.Postfix.Addr, "<ann@sender.test>", []string{"<c@far.test>"}, []int{250}, "X-Ledger: plain\r\nFrom: <ann@sender.test>\r\nSubject: hello\r\n\r\nHello.\r\n")
 	expect(t, s, map[string]int{"bulk a@far.test": 1, "local b@" + LocalDomain: 1, "remote c@far.test": 1})
