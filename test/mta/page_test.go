@@ -45,35 +45,18 @@ func blocks(t *testing.T, page, heading string) []string {
 	return blocks
 }
 
-// shell runs commands as an administrator of p would. Directories in path come before the system's.
-func shell(t *testing.T, p *Postfix, commands string, path ...string) {
+// shell runs commands as an administrator of p would.
+func shell(t *testing.T, p *Postfix, commands string) {
 	t.Helper()
-	cmd := exec.Command("sh", "-eu", "-c", commands)
-	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.ConfigDir(), "PATH="+strings.Join(append(path, os.Getenv("PATH"), "/usr/sbin"), ":"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	} else if strings.Contains(string(out), "warning:") {
-		t.Errorf("commands warn: %s", out)
+	if err := p.Shell(commands); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// edit runs commands on the configuration of a Postfix that does not run: its reload succeeds. Postfix reads a file only
-// when it is two seconds old, so each postconf leaves files that are.
+// edit is shell for a Postfix that does not run: its reload succeeds.
 func edit(t *testing.T, p *Postfix, commands string) {
 	t.Helper()
-	bin := filepath.Join(p.Dir, "bin")
-	if err := os.MkdirAll(bin, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for name, script := range map[string]string{
-		"postfix":  "[ \"$1\" = reload ]",
-		"postconf": lookup("postconf") + " \"$@\"\nstatus=$?\ntouch -d '1 minute ago' \"$MAIL_CONFIG/main.cf\" \"$MAIL_CONFIG/master.cf\"\nexit $status",
-	} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	shell(t, p, commands, bin)
+	shell(t, p, "postfix() { [ \"$1\" = reload ]; }\n"+commands)
 }
 
 // TestReadmeIsTheFragment follows README.md on one Postfix and applies the files to another: the settings must be the

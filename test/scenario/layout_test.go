@@ -49,19 +49,11 @@ func laidOut(t *testing.T, c mta.PostfixConfig, o Options, places map[string]str
 		todo = append(todo, steps(t, "postfix/FILTERS.md", heading)...)
 	}
 	for _, block := range todo {
-		s.asRoot(t, strings.NewReplacer(pairs...).Replace(block))
+		if err := s.Postfix.Shell(strings.NewReplacer(pairs...).Replace(block)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s
-}
-
-// asRoot runs commands as the administrator of the scene's Postfix.
-func (s *Scene) asRoot(t *testing.T, commands string) {
-	t.Helper()
-	cmd := exec.Command("sh", "-euc", commands)
-	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+s.Postfix.ConfigDir(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
-	if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning:")) {
-		t.Fatalf("%v: %s", err, out)
-	}
 }
 
 // program starts a program of Debian's, which must listen at addr in the end. In CI it must be installed.
@@ -155,7 +147,9 @@ func TestProgramsThatCallSendmail(t *testing.T) {
 	places := map[string]string{"127.0.0.1:2525": bulk}
 	s := laidOut(t, mta.PostfixConfig{}, Options{}, places, "A listener for bulk")
 	pipe := steps(t, "APPLICATIONS.md", "Programs that know only sendmail")[0]
-	s.asRoot(t, strings.ReplaceAll(pipe, "[127.0.0.1]:2525", daemon.NextHop(bulk)))
+	if err := s.Postfix.Shell(strings.ReplaceAll(pipe, "[127.0.0.1]:2525", daemon.NextHop(bulk))); err != nil {
+		t.Fatal(err)
+	}
 	for rcpt, text := range map[string]string{
 		"a@far.test": bulkMessage("sympa"), "b@far.test": "X-Ledger: cron\r\nSubject: cron\r\n\r\nHello.\r\n",
 	} {
