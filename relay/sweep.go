@@ -44,18 +44,18 @@ func (h *Handler) sweep(now time.Time) {
 
 // sweepSome does so for a few nodes of a shard. It returns at how many it has looked. healthy says that DNS answers.
 func (h *Handler) sweepSome(s *shard, now time.Time, healthy bool) int {
-	looks := looks{h: h, s: s, now: now, healthy: healthy}
+	r := round{h: h, s: s, now: now, healthy: healthy}
 	s.mu.Lock()
-	looks.class(ClassRemote)
-	looks.class(ClassInject)
+	r.inspect(ClassRemote)
+	r.inspect(ClassInject)
 	s.mu.Unlock()
-	for _, n := range looks.expired {
+	for _, n := range r.expired {
 		h.giveUp(n)
 	}
-	for _, n := range looks.back {
+	for _, n := range r.back {
 		h.handBack(n)
 	}
-	return looks.n
+	return r.looks
 }
 
 // patience is the age at which a node of the class, waiting in a queue, is looked at.
@@ -67,37 +67,37 @@ func (h *Handler) patience(class string) time.Duration {
 	return d
 }
 
-// looks is a sweep over a few nodes of a shard, under its lock. Nodes that it takes out of their queues are busy.
-type looks struct {
+// round is a sweep over a few nodes of a shard, under its lock. Nodes that it takes out of their queues are busy.
+type round struct {
 	h       *Handler
 	s       *shard
 	now     time.Time
 	healthy bool
 
-	n             int // nodes looked at
+	looks         int // nodes looked at
 	expired, back []*Node
 }
 
-// class looks at old nodes of a class.
-func (l *looks) class(class string) {
-	ages, patience := l.s.ages[class], l.h.patience(class)
-	for ; l.n < mostAtOnce; l.n++ {
-		n := ages.oldest(l.now.Add(-patience))
+// inspect looks at old nodes of a class.
+func (r *round) inspect(class string) {
+	ages, patience := r.s.ages[class], r.h.patience(class)
+	for ; r.looks < mostAtOnce; r.looks++ {
+		n := ages.oldest(r.now.Add(-patience))
 		if n == nil {
 			return
 		}
 		switch q := n.queue; {
-		case l.h.outlived(n, q, l.now, l.healthy):
+		case r.h.outlived(n, q, r.now, r.healthy):
 			n.noteReason(q)
 			q.unlink(n)
-			l.expired = append(l.expired, n)
-		case l.h.handback().After > 0 && l.h.handback().reached(n, l.now):
+			r.expired = append(r.expired, n)
+		case r.h.handback().After > 0 && r.h.handback().reached(n, r.now):
 			q.unlink(n)
-			l.back = append(l.back, n)
+			r.back = append(r.back, n)
 		default:
 			// Its time has not come. By the new age the next sweep finds it, and this one does not.
 			ages.drop(n)
-			ages.add(n, l.now.Add(l.h.sweepPeriod()-time.Second-patience))
+			ages.add(n, r.now.Add(r.h.sweepPeriod()-time.Second-patience))
 		}
 	}
 }

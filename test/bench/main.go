@@ -76,7 +76,7 @@ func run(what, only string, c load.Config, rounds int) error {
 	case "memory":
 		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute, only: only}).run()
 	case "idle":
-		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: 30 * time.Second, patience: 10 * time.Minute}).run()
+		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
 		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory or idle", what)
 	}
