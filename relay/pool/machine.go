@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -49,9 +50,15 @@ var shortages = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall
 // short reports whether err is a shortage of this machine.
 func short(err error) bool { return isAny(err, shortages) }
 
-// familyless reports whether err says that this machine has no address of a's family to connect from. Without a route for
-// IPv6 the kernel calls every network unreachable; for IPv4 the same words are about one network.
+// familyless reports whether err says that this machine has no address of a's family to connect from. For IPv6 the kernel
+// says so in several ways. For IPv4 the words of two of them are about one destination: without a route they are about a
+// network, and behind a source address that exists about the ports to one host, all of which are in use. That costs the mail
+// for that host, and no other.
 func familyless(err error, a netip.Addr) bool {
+	if a.Unmap().Is4() && errors.Is(err, syscall.EADDRNOTAVAIL) {
+		var call *os.SyscallError
+		return errors.As(err, &call) && call.Syscall == "bind"
+	}
 	return isAny(err, []error{syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT}) || a.Is6() && errors.Is(err, syscall.ENETUNREACH)
 }
 

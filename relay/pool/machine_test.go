@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -122,6 +123,43 @@ func TestFamilyThatThisMachineLacks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPortsToOneHostRunOut: the kernel has "cannot assign requested address" also for a destination to which every local port is
+// in use. The mail for other hosts goes on; that for this one waits, and goes when ports are free.
+func TestPortsToOneHostRunOut(t *testing.T) {
+	w := newWorld(t, quick(), 100*time.Millisecond)
+	w.listen("busy", sink.Character{})
+	w.listen("other", sink.Character{})
+	busy := w.Lookup("busy").Hosts[0].Addrs[0].String()
+	var free atomic.Bool
+	var d net.Dialer
+	w.dialing(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if host, _, _ := net.SplitHostPort(addr); host == busy && !free.Load() {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}
+		}
+		return d.DialContext(ctx, network, addr)
+	})
+	w.send("a@busy")
+	w.eventually("the host is tried", func() bool { return w.count("deferred a@busy") > 0 })
+	w.send("b@other")
+	w.eventually("other mail goes on", func() bool { return w.count("sent b@other") == 1 })
+	free.Store(true)
+	w.drained()
+	if w.count("sent a@busy") != 1 {
+		t.Errorf("%q", w.happened())
+	}
+}
+
+// TestSourceAddressIsMissing: without the source address of IPv4 no host can be reached over IPv4.
+func TestSourceAddressIsMissing(t *testing.T) {
+	a := netip.MustParseAddr("192.0.2.1")
+	for call, want := range map[string]bool{"bind": true, "connect": false} {
+		err := &net.OpError{Op: "dial", Err: os.NewSyscallError(call, syscall.EADDRNOTAVAIL)}
+		if familyless(err, a) != want || !familyless(err, netip.MustParseAddr("2001:db8::1")) {
+			t.Errorf("%s: not %v", call, want)
+		}
 	}
 }
 
