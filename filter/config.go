@@ -150,6 +150,9 @@ func (r Rule) validatePatterns() error {
 	if _, port, err := net.SplitHostPort(r.Listener); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
 		return fmt.Errorf("listener: %q is an address; the MTA tells the port alone, so write %q", r.Listener, port)
 	}
+	if strings.ContainsAny(r.Listener, ", \t") {
+		return fmt.Errorf("listener: %q: no listener has a blank or a comma in its name; write a rule for each", r.Listener)
+	}
 	if name, _ := splitMacro(r.Macro); strings.HasPrefix(name, "rcpt_") {
 		return fmt.Errorf("macro: %q is not known before the first recipient, and a rule is asked before; use another condition", name)
 	}
@@ -162,6 +165,8 @@ func (r Rule) validatePatterns() error {
 // validateSender finds patterns that no sender can meet.
 func validateSender(s string) error {
 	switch bare := strings.Trim(s, "<>"); {
+	case s == "<>":
+		return fmt.Errorf("%q: mail from the null sender is never taken; leave the rule out", s)
 	case bare != s:
 		return fmt.Errorf("%q has angle brackets, which are no part of the address; write %q", s, bare)
 	case strings.ContainsAny(s, " \t,") && !strings.Contains(s, `"`):

@@ -51,6 +51,8 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 		{"half an address", rule(Rule{Client: "10.0.0"}), []string{`rule[1].client: "10.0.0"`}},
 		{"regular expression for a sender", rule(Rule{Sender: `@billing\.example\.org$`}), []string{"rule[1].sender: ", "*@news.example.com"}},
 		{"regular expression for a login", rule(Rule{SASLUser: "^news"}), []string{`rule[1].sasl_user: "^news"`}},
+		{"two listeners in one", rule(Rule{Listener: "smtp,submission"}), []string{`rule[1].listener: "smtp,submission"`, "a rule for each"}},
+		{"the null sender", rule(Rule{Sender: "<>"}), []string{`rule[1].sender: "<>"`, "never taken"}},
 		{"regular expression for a listener", rule(Rule{Listener: "bulk$"}), []string{`rule[1].listener: "bulk$"`}},
 		{"macro without name", rule(Rule{Macro: "=news"}), []string{"rule[1].macro: "}},
 	} {

@@ -142,6 +142,9 @@ func parseBracketed(s string) (hop, error) {
 	}
 	text, _ := cutTag(inner)
 	if a, err := netip.ParseAddr(text); err == nil {
+		if a.IsUnspecified() || a.IsMulticast() || a.Unmap() == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+			return hop{}, errors.New(`is no address of one host; write the host's own, like "[192.0.2.1]:25"`)
+		}
 		return hop{addr: a.Unmap(), port: port}, nil
 	}
 	name, err := Domain(inner)
