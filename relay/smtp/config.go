@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -174,7 +175,18 @@ func (c *Config) validateName() error {
 	if c.Hostname == "" || len(c.Hostname) > maxParam || !isParam(c.Hostname, false) {
 		return fmt.Errorf("helo_name: %q cannot be sent in EHLO", c.Hostname)
 	}
+	if strings.HasPrefix(c.Hostname, "[") && !isLiteral(c.Hostname) {
+		return fmt.Errorf(`helo_name: %q is no address literal; write it like "[192.0.2.1]" or "[IPv6:2001:db8::1]"`, c.Hostname)
+	}
 	return nil
+}
+
+// isLiteral reports whether s is an address as it stands in EHLO (RFC 5321, 4.1.3).
+func isLiteral(s string) bool {
+	inner, closed := strings.CutSuffix(strings.TrimPrefix(s, "["), "]")
+	six, tagged := strings.CutPrefix(inner, "IPv6:")
+	a, err := netip.ParseAddr(six)
+	return closed && err == nil && a.Zone() == "" && a.Is6() == tagged
 }
 
 // validateLocal wants each source address in its family. A packet must be able to

@@ -21,6 +21,10 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Timeouts = Timeouts{} }, ""}, // each zero stands for its default
 		{func(c *Config) { c.Timeouts = DefaultTimeouts() }, ""},
 		{func(c *Config) { c.Hostname = "" }, `helo_name: "" cannot be sent in EHLO`},
+		{func(c *Config) { c.Hostname = "[192.0.2.1" }, `helo_name: "[192.0.2.1" is no address literal; write it like "[192.0.2.1]" or "[IPv6:2001:db8::1]"`},
+		{func(c *Config) { c.Hostname = "[2001:db8::1]" }, `helo_name: "[2001:db8::1]" is no address literal; write it like "[192.0.2.1]" or "[IPv6:2001:db8::1]"`},
+		{func(c *Config) { c.Hostname = "[IPv6:2001:db8::1]" }, ""},
+		{func(c *Config) { c.Hostname = "[mx.example]" }, `helo_name: "[mx.example]" is no address literal; write it like "[192.0.2.1]" or "[IPv6:2001:db8::1]"`},
 		{func(c *Config) { c.Hostname = "a b" }, `helo_name: "a b" cannot be sent in EHLO`},
 		{func(c *Config) { c.Hostname = "[192.0.2.1]" }, ""},
 		{func(c *Config) { c.Local4, c.Local6 = addr("192.0.2.1"), addr("2001:db8::1") }, ""},
