@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -21,6 +22,9 @@ const (
 	// aheadSilence is the silence after which a connection that ends at such a MAIL ended because of it: the peer saw no
 	// command and grew tired of waiting.
 	aheadSilence = 20 * time.Second
+	// closingPatience is how long to wait for each reply of a peer that has said 421 to a RCPT before. It should have
+	// closed the connection.
+	closingPatience = 10 * time.Second
 )
 
 // delivery is one call of Deliver.
@@ -55,7 +59,7 @@ func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error 
 		}
 		broken := d.perform(f)
 		if broken != nil {
-			broken = c.givenUp(broken)
+			broken = c.givenUp(f.explain(broken))
 			f.breakOff(broken)
 			c.Close()
 		}
@@ -127,9 +131,9 @@ func (d *delivery) perform(f *flight) *Error {
 	}
 	if !f.proceed {
 		c.aborted = f.mailed
-		return c.quiet()
+		return cmp.Or(f.closing, c.quiet())
 	}
-	return d.writeMessage(f)
+	return cmp.Or(d.writeMessage(f), f.closing)
 }
 
 // turnTo makes f the transaction that the peer is at work with. confirm may have done so already.
@@ -233,6 +237,14 @@ func (c *Conn) hear(f *flight) *Error {
 
 // patience is how long to wait for the next reply f is owed.
 func (c *Conn) patience(f *flight) time.Duration {
+	wait := c.usualPatience(f)
+	if f.closing != nil {
+		return min(wait, closingPatience)
+	}
+	return wait
+}
+
+func (c *Conn) usualPatience(f *flight) time.Duration {
 	switch f.commandName(f.heard) {
 	case AtRSET:
 		return c.timeouts.Reset
@@ -266,7 +278,7 @@ func (d *delivery) writeMessage(f *flight) *Error {
 		return c.early(f)
 	}
 	c.out = append(c.out[:0], ".\r\n"...)
-	if g := d.lookAhead(); g != nil {
+	if g := d.lookAhead(f); g != nil {
 		c.out = c.group(g, c.out)
 	}
 	if err := f.clear(); err != nil {
@@ -320,10 +332,10 @@ func (d *delivery) confirm(f *flight, broken *Error) *Error {
 	return &Error{Command: AtDot, Enhanced: "4.5.0", Err: fmt.Errorf("%w: %w, and the replies behind it do not count: %w", errProtocol, errOdd, broken)}
 }
 
-// lookAhead takes the transaction whose envelope goes out behind the next body;
-// nil when there is none.
-func (d *delivery) lookAhead() *flight {
-	if !d.c.pipelining() || d.c.noAhead || d.over || d.c.spent() {
+// lookAhead takes the transaction whose envelope goes out behind f's body; nil when
+// there is none.
+func (d *delivery) lookAhead(f *flight) *flight {
+	if !d.c.pipelining() || d.c.noAhead || d.over || d.c.spent() || f.closing != nil {
 		return nil
 	}
 	d.ahead = d.prepare()

@@ -33,6 +33,7 @@ type flight struct {
 	unknown  bool      // the peer may have taken the message
 	separate bool      // the peer wants each domain in a transaction of its own
 	failed   *Error    // the failure of every recipient without a result of its own
+	closing  *Error    // a 421 to a RCPT: the connection ends with this transaction, if it lasts so long
 
 	// A reply whose lines do not belong together may be two replies, or none. Until the last reply that is owed has come
 	// in its place, every reply from there on may be another command's.
@@ -104,7 +105,7 @@ func (f *flight) accuse(n int) {
 
 // understand takes r as the reply to the command with number n.
 func (f *flight) understand(n int, r raw) *Error {
-	if r.code == 421 {
+	if r.code == 421 && f.commandName(n) != AtRCPT {
 		return refusal(f.commandName(n), r)
 	}
 	switch f.commandName(n) {
@@ -142,7 +143,8 @@ func (f *flight) hearMail(r raw) *Error {
 
 // hearRcpt takes the reply to the RCPT with number n. Every 2xx is a yes, also 251
 // and 252. A 3xx is the reply to DATA in the wrong place, unless DATA has not been
-// written; then it is this recipient's alone, as is a code of no known class.
+// written; then it is this recipient's alone, as is a code of no known class. So is a
+// 421 as long as the peer goes on: some peers say it to one recipient that gets too much.
 func (f *flight) hearRcpt(n int, r raw) *Error {
 	if r.class() == 3 && f.owed() {
 		f.accuse(n)
@@ -156,6 +158,9 @@ func (f *flight) hearRcpt(n int, r raw) *Error {
 		return nil
 	}
 	e := refusal(AtRCPT, r)
+	if r.code == 421 {
+		f.closing = e
+	}
 	if r.class() != 4 && r.class() != 5 {
 		e = outOfStep(AtRCPT, r)
 	}
@@ -264,6 +269,15 @@ func (f *flight) breakOff(e *Error) {
 		return // conclude makes every recipient Again
 	}
 	f.failed = e
+}
+
+// explain is why the dialogue ended with e: the 421 before it says more than the lost connection that follows. When the
+// end of data has left us, the loss alone says that nobody knows what became of the message.
+func (f *flight) explain(e *Error) *Error {
+	if f.closing == nil || f.dotted || e.Code != 0 || errors.Is(e, errProtocol) || errors.Is(e, errHeld) {
+		return e
+	}
+	return f.closing
 }
 
 // doubt marks the recipients to whom the message may be delivered a second time: those that were not refused, when the
