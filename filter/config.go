@@ -80,6 +80,7 @@ func (c Config) Validate() error {
 	}
 	for i, r := range c.Rule {
 		note(fmt.Sprintf("rule[%d].", i), r.validate())
+		note(fmt.Sprintf("rule[%d].", i), validateOnce(c.Rule[:i], r.Name))
 	}
 	return errors.Join(errs...)
 }
@@ -96,6 +97,14 @@ func (c Config) validateNumbers() error {
 		return fmt.Errorf("defaults: is false and there is no [[bulk.rule]], so nothing would be taken; give a rule, or true")
 	case len(c.rules()) > MaxRules:
 		return fmt.Errorf("rule: %d rules, the default ones included, are more than %d; join patterns with |", len(c.rules()), MaxRules)
+	}
+	return nil
+}
+
+// validateOnce finds a name that an earlier rule has too: log and counters could not tell the two apart.
+func validateOnce(earlier []Rule, name string) error {
+	if name != "" && slices.ContainsFunc(earlier, func(r Rule) bool { return r.Name == name }) {
+		return fmt.Errorf("name: %q is the name of a rule above; give each its own", name)
 	}
 	return nil
 }

@@ -51,6 +51,9 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 		{"half an address", rule(Rule{Client: "10.0.0"}), []string{`rule[1].client: "10.0.0"`}},
 		{"regular expression for a sender", rule(Rule{Sender: `@billing\.example\.org$`}), []string{"rule[1].sender: ", "*@news.example.com"}},
 		{"regular expression for a login", rule(Rule{SASLUser: "^news"}), []string{`rule[1].sasl_user: "^news"`}},
+		{"a name twice", with(func(c *Config) {
+			c.Rule = []Rule{{Name: "news", Header: "X-A"}, {Header: "X-B"}, {Header: "X-B"}, {Name: "news", Header: "X-C"}}
+		}), []string{`rule[3].name: "news"`}},
 		{"two listeners in one", rule(Rule{Listener: "smtp,submission"}), []string{`rule[1].listener: "smtp,submission"`, "a rule for each"}},
 		{"the null sender", rule(Rule{Sender: "<>"}), []string{`rule[1].sender: "<>"`, "never taken"}},
 		{"regular expression for a listener", rule(Rule{Listener: "bulk$"}), []string{`rule[1].listener: "bulk$"`}},
