@@ -38,6 +38,12 @@ func DefaultRules() []Rule {
 
 		{Name: "auto-generated", Header: "Auto-Submitted", Value: `^auto-generated\b`, Take: &no},
 		{Name: "mediawiki", Header: "X-Mailer", Value: `^MediaWiki mailer\b`, Take: &no}, // List-Unsubscribe stands in each of its messages
+		// Notices for those who work on something, or of one person's post, under a List-Id.
+		{Name: "forge", Header: "X-GitHub-Reason", Take: &no},
+		{Name: "gerrit", Header: "X-Gerrit-MessageType", Take: &no},
+		{Name: "jenkins", Header: "X-Jenkins-Job", Take: &no},
+		{Name: "sentry", Header: "X-Sentry-Project", Take: &no},
+		{Name: "friendica", Header: "X-Friendica-Host", Take: &no},
 		{Name: "auto-reply", Header: "X-Autoreply*", Take: &no},
 		{Name: "auto-respond", Header: "X-Autorespond*", Take: &no},
 		{Name: "report", Header: "Content-Type", Value: `^multipart/report\b`, Take: &no}, // about one message (RFC 6522)
