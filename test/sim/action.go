@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/test/dns"
+)
+
+// act does what a line "at" says:
+//
+//	SITE mood...        the receiver has another mood
+//	SITE cut | heal     no packet passes between it and the world; they pass again
+//	SITE reset          its connections are lost
+//	dns down | servfail | up
+//	crash power|kill D  the daemon's machine dies; the next daemon starts after D
+//	restart D           the daemon is stopped, and started after D
+//	reload key = value  the configuration with one more line is loaded
+func (w *World) act(words []string) error {
+	switch words[0] {
+	case "dns":
+		return w.breakNames(words[1])
+	case "crash", "restart":
+		return w.interrupt(words)
+	case "reload":
+		cfg, err := w.configuration([]string{strings.Join(words[1:], " ")})
+		if err != nil {
+			return err
+		}
+		return w.machine.daemon.Reload(cfg)
+	}
+	r, host := w.receivers[words[0]], w.hosts[words[0]]
+	if r == nil || len(words) < 2 {
+		return fmt.Errorf("nothing can be done: %s", strings.Join(words, " "))
+	}
+	switch words[1] {
+	case "cut":
+		w.net.Cut(host.Addrs()[0])
+	case "heal":
+		w.net.Heal(host.Addrs()[0])
+	case "reset":
+		host.ResetAll()
+	default:
+		mood, err := parseMood(words[1:])
+		if err != nil {
+			return err
+		}
+		r.change(mood)
+	}
+	return nil
+}
+
+func (w *World) breakNames(how string) error {
+	kinds := map[string]dns.Kind{"down": dns.Timeout, "servfail": dns.ServFail}
+	w.names.Heal("*.")
+	if kind, found := kinds[how]; found {
+		w.names.Fault("*.", dns.Fault{Kind: kind})
+	} else if how != "up" {
+		return fmt.Errorf("dns %q is none of down, servfail, up", how)
+	}
+	return nil
+}
+
+// interrupt ends the daemon and starts the next one. The scenario goes on meanwhile: the MTA delivers its mail itself.
+func (w *World) interrupt(words []string) error {
+	down, err := time.ParseDuration(words[len(words)-1])
+	if err != nil {
+		return err
+	}
+	old := w.machine
+	if old == nil {
+		return fmt.Errorf("the daemon does not run")
+	}
+	w.machine = nil
+	next := old.disk
+	if words[0] == "crash" {
+		next = old.crash(words[1] == "power", w.rng)
+		w.ending.Go(func() { // ends soon: the daemon has neither a network nor a disk any more
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = old.daemon.Stop(ctx) // its complaints reach nobody
+		})
+	} else {
+		ctx, done := context.WithTimeout(context.Background(), stopTime)
+		defer done()
+		if err := old.daemon.Stop(ctx); err != nil {
+			return fmt.Errorf("stop: %w", err)
+		}
+		old.host.Crash()
+	}
+	time.Sleep(down)
+	return w.boot(next)
+}

@@ -1,0 +1,29 @@
+// Command sim runs the whole daemon in virtual time: the real daemon.New, Start, Reload and Stop, on a network, a disk and a DNS
+// that are in memory, in a bubble of testing/synctest. An hour passes in about a second, because the bubble's clock jumps to the
+// next timer whenever every goroutine waits.
+//
+//	go run ./test/sim -scenario test/sim/scenarios/five.txt -trace
+//	go run ./test/sim -all -json
+//
+// A scenario is a text file (see Scenario): receivers with moods, sources, what happens when, and what must hold. In every run
+// this must hold besides:
+//
+//   - nothing that was taken is lost, and everything arrives once but for those whom the mail log names (Ledger);
+//   - whatever waits has a reason and a time, and the memory ledger is under its limit (audit.go);
+//   - when the daemon has stopped no goroutine is left (the bubble).
+//
+// The parts: package wire is the network, package disk the disk with its crashes; test/dns answers for the name servers, and
+// test/standin is the MTA. daemon.Machine is the only door through which they come into the daemon.
+//
+// # What the simulation does not show
+//
+// Work takes no time here: a daemon that needs a second of CPU needs none of the bubble's. The wall time in the results is the
+// only trace of it. Sockets are connections in memory, so what the daemon does to a socket itself (source ports, TCP options, a
+// look whether an idle connection was closed) does not happen. A clock that is set back or forward cannot be shown: the bubble has
+// one clock, for the daemon and for the world. TLS is not offered.
+//
+// # What a seed decides
+//
+// All that the world leaves to chance: what a power cut leaves of the disk. It does not decide in which order goroutines run, nor
+// what the daemon itself leaves to chance (jitter, the choice among equal hosts): two runs with one seed differ in details.
+package main

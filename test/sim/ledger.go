@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Ledger knows what became of every recipient, by the word of everybody but Millrace: the MTA notes what it offered and what it was
+// told, the receivers note what they took. Of Millrace's own words only two count: "may be delivered twice" in the mail log
+// excuses a second copy, and the list of waiting mail.
+type Ledger struct {
+	mu    sync.Mutex
+	of    map[string]*fate // by the recipient's address, which no other message has
+	order []string
+	stray []string // recipients who got mail that nobody offered
+	lines []byte   // an unfinished line of the mail log
+}
+
+// fate is what became of one recipient.
+type fate struct {
+	site       *Site
+	offered    time.Time
+	verdict    verdict
+	received   []time.Time // copies that the receiver has taken
+	returned   int         // notifications of failure that reached the MTA
+	handedBack int         // copies that went back to the MTA
+	named      bool        // the mail log says that the message may be delivered twice
+}
+
+// verdict is what the MTA heard of an offer.
+type verdict int
+
+const (
+	unanswered verdict = iota // the connection to the door was lost before the answer
+	taken
+	left // with the MTA
+)
+
+var verdicts = [...]string{unanswered: "has no answer for", taken: "is rid of", left: "keeps"}
+
+func newLedger() *Ledger { return &Ledger{of: make(map[string]*fate)} }
+
+func (l *Ledger) offer(rcpt string, site *Site) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of[rcpt] = &fate{site: site, offered: time.Now()}
+	l.order = append(l.order, rcpt)
+}
+
+func (l *Ledger) hear(rcpt string, v verdict) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of[rcpt].verdict = v
+}
+
+// receive notes a copy at its receiver.
+func (l *Ledger) receive(rcpt string) {
+	l.note(rcpt, func(f *fate) { f.received = append(f.received, time.Now()) })
+}
+
+// give notes what reached the MTA by bounce.inject: a notification of failures, or a message that was handed back.
+func (l *Ledger) give(rcpts []string, body string) {
+	failed := false
+	for line := range strings.Lines(body) {
+		if addr, found := strings.CutPrefix(strings.TrimSpace(line), "Final-Recipient: rfc822; "); found {
+			l.note(addr, func(f *fate) { f.returned++ })
+			failed = true
+		}
+	}
+	if failed {
+		return
+	}
+	for _, r := range rcpts {
+		l.note(r, func(f *fate) { f.handedBack++ })
+	}
+}
+
+func (l *Ledger) note(rcpt string, change func(*fate)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.of[rcpt]
+	if f == nil {
+		l.stray = append(l.stray, rcpt)
+		return
+	}
+	change(f)
+}
+
+// readLog reads a piece of the mail log.
+func (l *Ledger) readLog(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, b...)
+	text := string(l.lines)
+	end := strings.LastIndexByte(text, '\n') + 1
+	l.lines = append(l.lines[:0], text[end:]...)
+	for lines := bufio.NewScanner(strings.NewReader(text[:end])); lines.Scan(); {
+		_, rest, found := strings.Cut(lines.Text(), ": to=<")
+		if !found || !strings.Contains(rest, "may be delivered twice") {
+			continue
+		}
+		rcpt, _, _ := strings.Cut(rest, ">")
+		if f := l.of[rcpt]; f != nil {
+			f.named = true
+		}
+	}
+}
+
+// judge holds every recipient against the promises; waiting are those whom Millrace says that it still has. It adds up what
+// became of each site's mail.
+func (l *Ledger) judge(waiting map[string]bool) (violations []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.stray {
+		violations = append(violations, "nobody offered it: "+r)
+	}
+	for _, rcpt := range l.order {
+		f := l.of[rcpt]
+		f.site.sum(f, waiting[rcpt])
+		if what := f.wrong(waiting[rcpt]); what != "" {
+			violations = append(violations, what+": "+rcpt)
+		}
+	}
+	return summary(violations, 20)
+}
+
+// wrong says which promise is broken; "" none. The MTA delivers a message itself if it got no answer, so Millrace may then have it
+// or not; but a copy by Millrace is one too many, and has to be named.
+func (f *fate) wrong(waits bool) string {
+	copies := len(f.received) + f.handedBack
+	ends := copies + f.returned
+	switch {
+	case f.verdict == left && ends > 0:
+		return "delivered although it was left with the MTA"
+	case f.verdict == taken && ends == 0 && !waits:
+		return "lost"
+	case f.verdict == unanswered && copies > 0 && !f.named:
+		return "delivered beside the MTA's own copy, and not named"
+	case copies > 1 && !f.named:
+		return fmt.Sprintf("delivered %d times and not named", copies)
+	case f.returned > 1 && !f.named:
+		return fmt.Sprintf("returned %d times", f.returned)
+	case copies > 0 && f.returned > 0 && !f.named:
+		return "delivered and returned"
+	case f.verdict == taken && ends > 0 && waits && !f.named:
+		return "delivered, and still waiting"
+	}
+	return ""
+}
+
+// summary is the first violations, and how many more there are.
+func summary(all []string, most int) []string {
+	if len(all) <= most {
+		return all
+	}
+	return append(slices.Clone(all[:most]), fmt.Sprintf("and %d more", len(all)-most))
+}
+
+// Site is one receiver in the table.
+type Site struct {
+	name    string
+	domains []string
+
+	mu       sync.Mutex
+	attempts int // connections
+	turned   int // connections and messages that a limit turned away
+	putOff   int // recipients that got a 4xx
+	peak     int // connections that were greeted, at once
+	open     int
+	began    time.Time // of the first connection
+	changed  time.Time
+	openTime time.Duration // connections times time
+
+	offered, taken, left, received, twice, returned, handedBack, waiting int // recipients
+	first, last                                                          time.Time
+	delays                                                               []time.Duration
+}
+
+func (s *Site) connected(admitted bool, open int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts++
+	if !admitted {
+		s.turned++
+	}
+	s.peak = max(s.peak, open)
+	s.count(open)
+}
+
+func (s *Site) disconnected(open int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(open)
+}
+
+// count keeps the sum of connections over time.
+func (s *Site) count(open int) {
+	now := time.Now()
+	if s.changed.IsZero() {
+		s.began = now
+	} else {
+		s.openTime += time.Duration(s.open) * now.Sub(s.changed)
+	}
+	s.open, s.changed = open, now
+}
+
+func (s *Site) refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turned++
+}
+
+func (s *Site) deferred() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putOff++
+}
+
+// sum adds a recipient to the table.
+func (s *Site) sum(f *fate, waits bool) {
+	s.offered++
+	switch f.verdict {
+	case taken:
+		s.taken++
+	case left:
+		s.left++
+	}
+	s.returned += min(f.returned, 1)
+	s.handedBack += min(f.handedBack, 1)
+	if waits {
+		s.waiting++
+	}
+	if len(f.received) == 0 {
+		return
+	}
+	at := f.received[0]
+	s.received++
+	s.twice += len(f.received) - 1
+	s.delays = append(s.delays, at.Sub(f.offered))
+	if s.first.IsZero() || at.Before(s.first) {
+		s.first = at
+	}
+	if at.After(s.last) {
+		s.last = at
+	}
+}
+
+// figures are the numbers of the site, in messages, connections and seconds.
+func (s *Site) figures(start time.Time) map[string]float64 {
+	slices.Sort(s.delays)
+	quantile := func(q float64) float64 {
+		if len(s.delays) == 0 {
+			return 0
+		}
+		return s.delays[int(q*float64(len(s.delays)-1))].Seconds()
+	}
+	f := map[string]float64{
+		"offered": float64(s.offered), "taken": float64(s.taken), "left": float64(s.left), "received": float64(s.received),
+		"twice": float64(s.twice), "returned": float64(s.returned), "handedback": float64(s.handedBack), "waiting": float64(s.waiting),
+		"attempts": float64(s.attempts), "refused": float64(s.turned), "deferred": float64(s.putOff), "peak": float64(s.peak),
+		"p50": quantile(0.5), "p99": quantile(0.99), "first": 0, "last": 0, "rate": 0, "connections": 0,
+	}
+	if s.received > 0 {
+		f["first"], f["last"] = s.first.Sub(start).Seconds(), s.last.Sub(start).Seconds()
+		if d := s.last.Sub(start).Seconds(); d > 0 {
+			f["rate"] = float64(s.received) / d
+		}
+	}
+	if d := s.changed.Sub(s.began).Seconds(); d > 0 {
+		f["connections"] = s.openTime.Seconds() / d
+	}
+	return f
+}

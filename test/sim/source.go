@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/test/standin"
+)
+
+// Source is a client of the MTA that sends a campaign: the MTA offers each of its messages to the milter door. The MTA behaves as
+// Postfix with milter_default_action = accept: what the door does not answer it delivers itself.
+type Source struct {
+	name     string
+	to       []string // names of sites
+	count    int      // messages
+	rate     float64  // a second; 0: as fast as the door answers
+	sessions int
+	rcpts    int // of each message, all in one domain
+	size     int // bytes of the body, which all messages share
+	start    time.Duration
+}
+
+// parseSource reads the words of a source.
+func parseSource(words []string) (s Source, err error) {
+	s = Source{name: words[0], count: 1, sessions: 4, rcpts: 1, size: 2000}
+	for _, w := range words[1:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "to":
+			s.to = strings.Split(value, ",")
+		case "count":
+			err = setNumber(&s.count, value)
+		case "sessions":
+			err = setNumber(&s.sessions, value)
+		case "rcpts":
+			err = setNumber(&s.rcpts, value)
+		case "size":
+			err = setNumber(&s.size, value)
+		case "rate":
+			_, err = fmt.Sscanf(value, "%g", &s.rate)
+		case "start":
+			err = setDuration(&s.start, value)
+		default:
+			err = fmt.Errorf("%q is nothing that a source has", w)
+		}
+		if err != nil {
+			return s, fmt.Errorf("source %s: %w", w, err)
+		}
+	}
+	return s, nil
+}
+
+// campaign is a source at work.
+type campaign struct {
+	Source
+	book  *Ledger
+	tell  func(format string, args ...any) // into the trace
+	sites []*Site
+	dial  func(ctx context.Context) (net.Conn, error)
+	next  atomic.Int64
+	text  []byte
+}
+
+// run sends everything, or as much as goes before ctx is done.
+func (c *campaign) run(ctx context.Context) {
+	begin := time.Now().Add(c.start)
+	c.text = []byte(strings.Repeat("A line of the newsletter that everybody gets.\r\n", c.size/47+1))
+	var clients sync.WaitGroup
+	for range c.sessions {
+		clients.Go(func() { c.client(ctx, begin) }) // ends with the campaign or ctx
+	}
+	clients.Wait()
+}
+
+// client offers one message after another over one connection to the door, until the connection is lost.
+func (c *campaign) client(ctx context.Context, begin time.Time) {
+	var door *standin.Conn
+	defer func() {
+		if door != nil {
+			door.Close()
+		}
+	}()
+	for {
+		i := int(c.next.Add(1)) - 1
+		if i >= c.count || !waitUntil(ctx, c.due(begin, i)) {
+			return
+		}
+		if door == nil {
+			door = c.open(ctx)
+		}
+		if door != nil && !c.offer(door, i) {
+			door.NetConn().Close()
+			door = nil
+		} else if door == nil {
+			c.keep(i)
+		}
+	}
+}
+
+// due is when message i is sent.
+func (c *campaign) due(begin time.Time, i int) time.Time {
+	if c.rate == 0 {
+		return begin
+	}
+	return begin.Add(time.Duration(float64(i) / c.rate * float64(time.Second)))
+}
+
+func waitUntil(ctx context.Context, t time.Time) bool {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// open connects to the door; nil: the MTA goes on without it.
+func (c *campaign) open(ctx context.Context) *standin.Conn {
+	nc, err := c.dial(ctx)
+	if err != nil {
+		return nil
+	}
+	door, err := standin.New(nc, standin.Options{ClientName: "listmonk.test", ClientAddr: "192.0.2.80"})
+	if err != nil {
+		nc.Close()
+		return nil
+	}
+	return door
+}
+
+// rcptsOf are the recipients of message i. No other message has one of them.
+func (c *campaign) rcptsOf(i int) (*Site, []string) {
+	site := c.sites[i%len(c.sites)]
+	domain := site.domains[i/len(c.sites)%len(site.domains)]
+	var list []string
+	for k := range c.rcpts {
+		list = append(list, fmt.Sprintf("%s-%d-%d@%s", c.name, i, k, domain))
+	}
+	return site, list
+}
+
+// keep notes a message that never came to the door.
+func (c *campaign) keep(i int) {
+	site, rcpts := c.rcptsOf(i)
+	for _, r := range rcpts {
+		c.book.offer(r, site)
+	}
+	c.hearAll(rcpts, left)
+}
+
+// offer offers message i. It reports whether the connection is still of use.
+func (c *campaign) offer(door *standin.Conn, i int) bool {
+	site, rcpts := c.rcptsOf(i)
+	for _, r := range rcpts {
+		c.book.offer(r, site)
+	}
+	m := &standin.Message{QueueID: fmt.Sprintf("4%s%07d", strings.ToUpper(c.name[:1]), i), From: fmt.Sprintf("%s+%d@sender.test", c.name, i), Rcpts: standin.To(rcpts...)}
+	m.Header, m.Body = standin.Parse(fmt.Appendf(nil, "From: News <news@sender.test>\r\nTo: <%s>\r\nSubject: News\r\nList-Id: <%s.sender.test>\r\n"+
+		"List-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\nDear reader %d,\r\n%s", rcpts[0], c.name, i, i, c.text))
+	v, err := door.Send(m)
+	switch {
+	case err != nil:
+		c.hearAll(rcpts, unanswered)
+		return false
+	case v.Taken():
+		c.hearAll(rcpts, taken)
+	default:
+		c.hearAll(rcpts, left)
+	}
+	return true
+}
+
+func (c *campaign) hearAll(rcpts []string, v verdict) {
+	c.tell("%-20s %s: %s", c.name, verdicts[v], strings.Join(rcpts, " "))
+	for _, r := range rcpts {
+		c.book.hear(r, v)
+	}
+}

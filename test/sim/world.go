@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/test/dns"
+	"github.com/millrace/millrace/test/sim/disk"
+	"github.com/millrace/millrace/test/sim/wire"
+)
+
+// World is one run of a scenario. It lives in a bubble of testing/synctest: everything in it sees the bubble's clock.
+type World struct {
+	scenario *Scenario
+	dir      string
+	rng      *rand.Rand
+	start    time.Time
+	log      hclog.Logger
+	trace    io.Writer // nil: none
+	liar     bool      // options.liar
+
+	net       *wire.Network
+	names     *dns.Server
+	book      *Ledger
+	sites     []*Site
+	receivers map[string]*Receiver
+	hosts     map[string]*wire.Host
+	inject    *Receiver
+	mta       *wire.Host
+	machine   *machine // nil while it is down
+
+	ctx    context.Context // of receivers and sources
+	cancel context.CancelFunc
+	run    sync.WaitGroup // receivers and sources
+	ending sync.WaitGroup // daemons of machines that have crashed
+
+	mu         sync.Mutex
+	sending    int // sources that have not ended
+	violations []string
+	vague      map[string]time.Time // since when a recipient was seen to wait without a time; of the goroutine of live
+}
+
+// newWorld makes the world of a scenario, with the receivers running and without the daemon.
+func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
+	w := &World{
+		scenario: s, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), start: time.Now(), trace: o.trace, liar: o.liar,
+		net: wire.New(), book: newLedger(), receivers: make(map[string]*Receiver), hosts: make(map[string]*wire.Host),
+		log: hclog.NewNullLogger(),
+	}
+	if o.log {
+		w.log = hclog.New(&hclog.LoggerOptions{Name: "millrace", Level: hclog.Info, Output: os.Stderr})
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	var zone strings.Builder
+	for i, l := range s.sites {
+		w.join(l, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), &zone)
+	}
+	w.mta = w.net.Join(nearby, mtaAddr)
+	w.inject = newReceiver("inject", w.book, &Site{name: "mta"}, Mood{}, w.tell)
+	w.inject.took = func(_ string, rcpts []string, body string) {
+		w.tell("%-20s gets a notification or a message back for %s", "mta", strings.Join(rcpts, " "))
+		w.book.give(rcpts, body)
+	}
+	w.run.Go(func() { w.check(w.inject.live(w.ctx, w.mta, injectPort)) }) // ends with ctx
+	w.net.Join(5*time.Millisecond, dnsAddr)
+	var err error
+	if w.names, err = dns.Offline(zone.String()); err != nil {
+		return nil, err
+	}
+	w.net.ListenUDP(netip.AddrPortFrom(dnsAddr, 53), func(packet []byte) ([][]byte, time.Duration) {
+		packets, after, err := w.names.Answer(packet, true)
+		w.check(err)
+		return packets, after
+	})
+	return w, nil
+}
+
+// join adds a receiver and its domains.
+func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
+	site := &Site{name: l.name, domains: []string{l.name}}
+	for i := 1; i < l.domains; i++ {
+		site.domains = append(site.domains, fmt.Sprintf("d%d.%s", i, l.name))
+	}
+	for _, d := range site.domains {
+		fmt.Fprintf(zone, "%s. MX 10 mx.%s.\n", d, l.name)
+	}
+	fmt.Fprintf(zone, "mx.%s. A %s\n", l.name, addr)
+	r := newReceiver("mx."+l.name, w.book, site, l.mood, w.tell)
+	r.took = func(_ string, rcpts []string, _ string) {
+		for _, rcpt := range rcpts {
+			w.tell("%-20s takes %s", l.name, rcpt)
+			w.book.receive(rcpt)
+		}
+	}
+	host := w.net.Join(l.latency, addr)
+	w.sites, w.receivers[l.name], w.hosts[l.name] = append(w.sites, site), r, host
+	w.run.Go(func() { w.check(r.live(w.ctx, host, addr.String()+":25")) }) // ends with ctx
+}
+
+// campaigns starts the sources.
+func (w *World) campaigns() error {
+	for _, s := range w.scenario.sources {
+		c := &campaign{Source: s, book: w.book, tell: w.tell, dial: func(ctx context.Context) (net.Conn, error) {
+			soon, done := context.WithTimeout(ctx, 5*time.Second)
+			defer done()
+			return w.mta.Dial(soon, netip.Addr{}, "tcp", doorPort)
+		}}
+		for _, name := range s.to {
+			i := slices.IndexFunc(w.sites, func(site *Site) bool { return site.name == name })
+			if i < 0 {
+				return fmt.Errorf("source %s: there is no site %s", s.name, name)
+			}
+			c.sites = append(c.sites, w.sites[i])
+		}
+		w.sending++
+		w.run.Go(func() {
+			c.run(w.ctx)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.sending--
+		})
+	}
+	return nil
+}
+
+// tell writes a line of the trace.
+func (w *World) tell(format string, args ...any) {
+	if w.trace == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fmt.Fprintf(w.trace, "%-16s %s\n", time.Since(w.start).Round(time.Millisecond), fmt.Sprintf(format, args...))
+}
+
+// check notes an error as a violation.
+func (w *World) check(err error) {
+	if err != nil {
+		w.violate("%v", err)
+	}
+}
+
+// violate notes that something does not hold.
+func (w *World) violate(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	w.tell("VIOLATION %s", text)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Contains(w.violations, text) {
+		w.violations = append(w.violations, text)
+	}
+}
+
+const (
+	look       = 10 * time.Second // how often the run is looked at: whether it is over, and whether memory is in bounds
+	auditEvery = 6                // looks: how often each recipient who waits is looked at
+)
+
+// live runs the scenario to its end.
+func (w *World) live() {
+	d := disk.New(diskTime)
+	d.Lie(w.liar)
+	w.check(w.boot(d))
+	w.check(w.campaigns())
+	actions := slices.Clone(w.scenario.actions)
+	slices.SortStableFunc(actions, func(a, b action) int { return int(a.at - b.at) })
+	end := w.start.Add(w.scenario.length)
+	for n := 0; time.Now().Before(end); n++ {
+		next := min(look, time.Until(end))
+		if len(actions) > 0 {
+			next = min(next, time.Until(w.start.Add(actions[0].at)))
+		}
+		time.Sleep(next)
+		for len(actions) > 0 && time.Since(w.start) >= actions[0].at {
+			w.tell("%s", strings.Join(actions[0].words, " "))
+			w.check(w.act(actions[0].words))
+			actions = actions[1:]
+		}
+		w.weigh()
+		if n%auditEvery == 0 {
+			w.audit()
+		}
+		if len(actions) == 0 && !w.scenario.whole && w.idle() {
+			break
+		}
+	}
+}
+
+// idle reports whether nothing is left to happen.
+func (w *World) idle() bool {
+	w.mu.Lock()
+	sending := w.sending
+	w.mu.Unlock()
+	return sending == 0 && (w.machine == nil || w.machine.daemon.Overview().Status().Messages == 0 && !w.machine.daemon.Reporting())
+}
+
+// stopTime is what a stop of the daemon may take.
+const stopTime = time.Minute
+
+// finish stops everything and judges.
+func (w *World) finish() map[string]map[string]float64 {
+	waiting := make(map[string]bool)
+	if w.machine != nil {
+		ctx, done := context.WithTimeout(context.Background(), stopTime)
+		w.check(w.machine.daemon.Stop(ctx))
+		done()
+		for l := range w.machine.daemon.Overview().Messages {
+			for _, r := range l.Recipients {
+				waiting[r.Address] = true
+			}
+		}
+	}
+	simulated := time.Since(w.start)
+	w.cancel()
+	w.run.Wait()
+	w.ending.Wait()
+	for _, v := range w.book.judge(waiting) {
+		w.violate("%s", v)
+	}
+	return w.figures(simulated)
+}
+
+// figures are the numbers of each site, and their sums under "all".
+func (w *World) figures(simulated time.Duration) map[string]map[string]float64 {
+	all := map[string]float64{"seconds": simulated.Seconds()}
+	table := map[string]map[string]float64{"all": all}
+	for _, s := range w.sites {
+		table[s.name] = s.figures(w.start)
+		for _, sum := range []string{"offered", "taken", "left", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "deferred"} {
+			all[sum] += table[s.name][sum]
+		}
+	}
+	return table
+}
