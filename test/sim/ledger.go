@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type Ledger struct {
 type fate struct {
 	site       *Site
 	offered    time.Time
+	content    *content // of the message
+	altered    bool     // a copy was not what was offered
 	verdict    verdict
 	received   []time.Time // copies that the receiver has taken
 	returned   int         // notifications of failure that reached the MTA
@@ -44,10 +47,22 @@ var verdicts = [...]string{unanswered: "has no answer for", taken: "is rid of", 
 
 func newLedger() *Ledger { return &Ledger{of: make(map[string]*fate)} }
 
-func (l *Ledger) offer(rcpt string, site *Site) {
+// content is a message as the MTA offered it: its length and its sum.
+type content struct {
+	size int
+	sum  [sha256.Size]byte
+}
+
+// same reports whether body is the message, behind the trace lines that were put in front.
+func (c *content) same(body string) bool {
+	at := len(body) - c.size
+	return at >= 0 && strings.HasPrefix(body, "Received: ") == (at > 0) && sha256.Sum256([]byte(body[at:])) == c.sum
+}
+
+func (l *Ledger) offer(rcpt string, site *Site, c *content) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of[rcpt] = &fate{site: site, offered: time.Now()}
+	l.of[rcpt] = &fate{site: site, offered: time.Now(), content: c}
 	l.order = append(l.order, rcpt)
 }
 
@@ -58,8 +73,11 @@ func (l *Ledger) hear(rcpt string, v verdict) {
 }
 
 // receive notes a copy at its receiver.
-func (l *Ledger) receive(rcpt string) {
-	l.note(rcpt, func(f *fate) { f.received = append(f.received, time.Now()) })
+func (l *Ledger) receive(rcpt, body string) {
+	l.note(rcpt, func(f *fate) {
+		f.received = append(f.received, time.Now())
+		f.altered = f.altered || !f.content.same(body)
+	})
 }
 
 // give notes what reached the MTA by bounce.inject: a notification of failures, or a message that was handed back.
@@ -134,6 +152,8 @@ func (f *fate) wrong(waits bool) string {
 	copies := len(f.received) + f.handedBack
 	ends := copies + f.returned
 	switch {
+	case f.altered:
+		return "altered"
 	case f.verdict == left && ends > 0:
 		return "delivered although it was left with the MTA"
 	case f.verdict == taken && ends == 0 && !waits:

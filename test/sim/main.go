@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 type flags struct {
 	scenario, dir string
 	all           bool
+	random, show  bool
+	days          int
 	seed          uint64
 	asJSON        bool
 	trace, log    bool
@@ -23,6 +26,9 @@ func main() {
 	set := flag.NewFlagSet("sim", flag.ExitOnError)
 	set.StringVar(&f.scenario, "scenario", "", "a `file` of test/sim/scenarios")
 	set.BoolVar(&f.all, "all", false, "every scenario of -dir")
+	set.BoolVar(&f.random, "random", false, "random days, each made from a seed of its own: -seed and those behind it")
+	set.IntVar(&f.days, "days", 5, "how many random days")
+	set.BoolVar(&f.show, "show", false, "print the scenarios and do not run them")
 	set.StringVar(&f.dir, "dir", "test/sim/scenarios", "`directory` of the scenarios")
 	set.Uint64Var(&f.seed, "seed", 1, "decides what chance decides in the world")
 	set.BoolVar(&f.asJSON, "json", false, "one JSON object for each scenario")
@@ -34,6 +40,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(2)
 	}
+	if f.show {
+		for _, s := range list {
+			fmt.Printf("# %s\n%s\n", s.name, s.text)
+		}
+		return
+	}
 	f.runAll(list)
 }
 
@@ -43,10 +55,12 @@ func (f *flags) scenarios() ([]*Scenario, error) {
 	switch {
 	case f.all:
 		paths, _ = filepath.Glob(filepath.Join(f.dir, "*.txt"))
+	case f.random:
+		paths = nil
 	case f.scenario == "":
-		return nil, fmt.Errorf("give -scenario FILE or -all")
+		return nil, fmt.Errorf("give -scenario FILE, -all or -random")
 	}
-	var list []*Scenario
+	list := f.randomDays()
 	for _, path := range paths {
 		s, err := readScenario(path)
 		if err != nil {
@@ -55,6 +69,23 @@ func (f *flags) scenarios() ([]*Scenario, error) {
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// randomDays makes the days that -random asks for.
+func (f *flags) randomDays() (list []*Scenario) {
+	if !f.random {
+		return nil
+	}
+	for i := range f.days {
+		seed := f.seed + uint64(i)
+		s, err := parseScenario(randomDay(seed))
+		if err != nil {
+			panic(err) // randomDay has made a mistake
+		}
+		s.seed = seed
+		list = append(list, s)
+	}
+	return list
 }
 
 // runAll plays the scenarios and ends the program: with 1 if one of them did not hold. A bubble needs a *testing.T, and package
@@ -74,7 +105,7 @@ func (f *flags) runAll(list []*Scenario) {
 	var tests []testing.InternalTest
 	for _, s := range list {
 		tests = append(tests, testing.InternalTest{Name: s.name, F: func(t *testing.T) {
-			r := play(t, s, f.seed, o)
+			r := play(t, s, cmp.Or(s.seed, f.seed), o)
 			if f.asJSON {
 				_ = json.NewEncoder(out).Encode(r)
 			} else {

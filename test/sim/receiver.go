@@ -32,13 +32,14 @@ type Receiver struct {
 	site     *Site
 	sessions map[net.Conn]struct{}
 
-	run sync.WaitGroup
+	moved chan struct{} // the mood has changed
+	run   sync.WaitGroup
 }
 
 func newReceiver(name string, book *Ledger, site *Site, mood Mood, tell func(string, ...any)) *Receiver {
 	return &Receiver{
 		name: name, book: book, tell: tell, site: site, mood: mood, since: time.Now(),
-		first: make(map[string]time.Time), sessions: make(map[net.Conn]struct{}),
+		first: make(map[string]time.Time), sessions: make(map[net.Conn]struct{}), moved: make(chan struct{}, 1),
 	}
 }
 
@@ -72,6 +73,8 @@ func (r *Receiver) live(ctx context.Context, host *wire.Host, address string) er
 			t.Stop()
 			return nil
 		case <-t.C:
+		case <-r.moved:
+			t.Stop()
 		}
 	}
 }
@@ -82,13 +85,13 @@ func (r *Receiver) up(now time.Time) (bool, time.Duration) {
 	defer r.mu.Unlock()
 	m := r.mood
 	if m.Dead || m.On == 0 {
-		return !m.Dead, time.Second
+		return !m.Dead, 24 * time.Hour
 	}
 	in := now.Sub(r.since) % (m.On + m.Away)
 	if in < m.On {
-		return true, min(m.On-in, time.Second)
+		return true, m.On - in
 	}
-	return false, min(m.On+m.Away-in, time.Second)
+	return false, m.On + m.Away - in
 }
 
 // change gives the receiver another mood.
@@ -96,6 +99,10 @@ func (r *Receiver) change(m Mood) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mood, r.since, r.filled = m, time.Now(), time.Time{}
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
 }
 
 // now is the mood.
@@ -209,6 +216,7 @@ type session struct {
 	nc    net.Conn
 	in    *bufio.Reader
 	out   []byte // replies that wait until the client waits
+	open  bool   // MAIL was accepted
 	from  string
 	rcpts []string
 	taken int
@@ -323,7 +331,7 @@ func (s *session) command(line string) error {
 	case "DATA":
 		return s.data()
 	case "RSET":
-		s.from, s.rcpts = "", nil
+		s.open, s.rcpts = false, nil
 		return s.reply("250 2.0.0 ok")
 	case "NOOP":
 		return s.reply("250 2.0.0 ok")
@@ -342,7 +350,7 @@ func address(path string) string {
 
 func (s *session) mail(from string) error {
 	m := s.r.now()
-	s.from, s.rcpts = "", nil
+	s.open, s.rcpts = false, nil
 	if m.PerConn > 0 && s.taken >= m.PerConn {
 		return s.last("421 4.7.0 %s enough messages for one connection", s.r.name)
 	}
@@ -353,13 +361,15 @@ func (s *session) mail(from string) error {
 		}
 		return s.no("451 4.7.28 your host sends too fast")
 	}
-	s.from = from
+	s.open, s.from = true, from
 	return s.reply("250 2.1.0 ok")
 }
 
 func (s *session) rcpt(rcpt string) error {
 	m := s.r.now()
 	switch {
+	case !s.open: // the client was faster than the reply to its MAIL
+		return s.no("503 5.5.1 no MAIL before")
 	case m.Rcpts > 0 && len(s.rcpts) >= m.Rcpts:
 		s.r.site.deferred()
 		return s.last("421 4.5.3 %s too many recipients", s.r.name)
@@ -400,6 +410,6 @@ func (s *session) data() error {
 	}
 	s.taken++
 	s.r.took(s.from, s.rcpts, body.String())
-	s.from, s.rcpts = "", nil
+	s.open, s.rcpts = false, nil
 	return s.reply("250 2.0.0 taken")
 }

@@ -21,6 +21,8 @@ import (
 //	expect  NAME figure OP number      NAME is a site, or "all"; a duration counts in seconds
 type Scenario struct {
 	name    string
+	text    string
+	seed    uint64 // of a random day; else 0
 	title   string
 	config  []string
 	sites   []siteLine
@@ -62,7 +64,7 @@ func readScenario(path string) (*Scenario, error) {
 
 // parseScenario reads a scenario. Its errors name the line.
 func parseScenario(name, text string) (*Scenario, error) {
-	s := &Scenario{name: name, length: time.Hour}
+	s := &Scenario{name: name, text: text, length: time.Hour}
 	n := 0
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		n++

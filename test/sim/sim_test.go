@@ -99,6 +99,7 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"received", fate{verdict: taken, received: once}, false, ""},
 		{"returned", fate{verdict: taken, returned: 1}, false, ""},
+		{"altered", fate{verdict: taken, received: once, altered: true}, false, "altered"},
 		{"handed back", fate{verdict: taken, handedBack: 1}, false, ""},
 		{"waits", fate{verdict: taken}, true, ""},
 		{"lost", fate{verdict: taken}, false, "lost"},

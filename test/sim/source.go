@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"strings"
@@ -146,24 +147,29 @@ func (c *campaign) rcptsOf(i int) (*Site, []string) {
 	return site, list
 }
 
+// note writes message i into the ledger.
+func (c *campaign) note(i int) (rcpts []string, raw []byte) {
+	site, rcpts := c.rcptsOf(i)
+	raw = fmt.Appendf(nil, "From: News <news@sender.test>\r\nTo: <%s>\r\nSubject: News\r\nList-Id: <%s.sender.test>\r\n"+
+		"List-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\nDear reader %d,\r\n%s", rcpts[0], c.name, i, i, c.text)
+	of := &content{len(raw), sha256.Sum256(raw)}
+	for _, r := range rcpts {
+		c.book.offer(r, site, of)
+	}
+	return rcpts, raw
+}
+
 // keep notes a message that never came to the door.
 func (c *campaign) keep(i int) {
-	site, rcpts := c.rcptsOf(i)
-	for _, r := range rcpts {
-		c.book.offer(r, site)
-	}
+	rcpts, _ := c.note(i)
 	c.hearAll(rcpts, left)
 }
 
 // offer offers message i. It reports whether the connection is still of use.
 func (c *campaign) offer(door *standin.Conn, i int) bool {
-	site, rcpts := c.rcptsOf(i)
-	for _, r := range rcpts {
-		c.book.offer(r, site)
-	}
+	rcpts, raw := c.note(i)
 	m := &standin.Message{QueueID: fmt.Sprintf("4%s%07d", strings.ToUpper(c.name[:1]), i), From: fmt.Sprintf("%s+%d@sender.test", c.name, i), Rcpts: standin.To(rcpts...)}
-	m.Header, m.Body = standin.Parse(fmt.Appendf(nil, "From: News <news@sender.test>\r\nTo: <%s>\r\nSubject: News\r\nList-Id: <%s.sender.test>\r\n"+
-		"List-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\nDear reader %d,\r\n%s", rcpts[0], c.name, i, i, c.text))
+	m.Header, m.Body = standin.Parse(raw)
 	v, err := door.Send(m)
 	switch {
 	case err != nil:

@@ -97,10 +97,10 @@ func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
 	}
 	fmt.Fprintf(zone, "mx.%s. A %s\n", l.name, addr)
 	r := newReceiver("mx."+l.name, w.book, site, l.mood, w.tell)
-	r.took = func(_ string, rcpts []string, _ string) {
+	r.took = func(_ string, rcpts []string, body string) {
 		for _, rcpt := range rcpts {
 			w.tell("%-20s takes %s", l.name, rcpt)
-			w.book.receive(rcpt)
+			w.book.receive(rcpt, body)
 		}
 	}
 	host := w.net.Join(l.latency, addr)
