@@ -88,6 +88,7 @@ func (h *Handler) place(v *Visit, again, later []int) {
 		h.queues.unbind(n, stateNew, func() {
 			n.Rcpts, n.later = again, append(n.later, later...)
 			n.Avoid = v.Avoid
+			h.queues.noteReason(n, v.reason(n.Reason)) // the visit that ends the wait of the others may have only good news
 		})
 		if v.begun && len(again) == len(v.Fates) {
 			h.queues.Tell(&Event{Kind: EventPutBack, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1})

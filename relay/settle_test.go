@@ -88,3 +88,27 @@ func TestHandedBackDoesNotExpire(t *testing.T) {
 		t.Errorf("class %q, handed back %v, %+v", n.Class, n.handback, h.Status())
 	}
 }
+
+// TestReasonOfThoseWhoWait: one recipient is deferred, the other is visited again at once and gets the message. The first one
+// waits for the reason that it was told, although the last visit of the node had none.
+func TestReasonOfThoseWhoWait(t *testing.T) {
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}})
+	m.Open()
+	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
+	if err := m.Accept(testMessage("a@x", "b@x")); err != nil {
+		t.Fatal(err)
+	}
+	v := h.Visit(m.line.Pick())
+	v.Fates = []Fate{
+		{Rcpt: 0, Outcome: Deferred, Reply: smtp.Reply{Code: 450, Enhanced: "4.2.1", Lines: []string{"later"}}},
+		{Rcpt: 1, Outcome: Again, Reply: smtp.Reply{Code: 421}},
+	}
+	h.Settle(v)
+	v = h.Visit(m.line.Pick())
+	v.FailAll(Sent, smtp.Reply{Code: 250})
+	n := v.Node
+	h.Settle(v)
+	if n.state != stateDeferred || n.Reason != "450 4.2.1 later" || n.Due.IsZero() {
+		t.Errorf("%s until %s because of %q", n.state, n.Due, n.Reason)
+	}
+}
