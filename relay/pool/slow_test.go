@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -106,6 +107,17 @@ func TestSlowAgentsOfASiteAreFew(t *testing.T) {
 	}
 	slow := func() int { return w.pool.channels.working(slowToken) }
 	w.eventually("agents have become slow", func() bool { return slow() > 1 })
+	why := func(domain string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool {
+				return q.Domain == domain && q.Kind == relay.ReasonConnection && strings.HasPrefix(q.Reason, "waiting for a connection to the site: ")
+			})
+		}
+	}
+	w.eventually("the mail behind them says so", why("x"))
+	w.alias("x", "y")
+	w.send("a@y")
+	w.eventually("later mail does, too", why("y"))
 	for range 20 {
 		time.Sleep(w.pool.slowAfter)
 		if s := w.pool.Sites()[0]; s.Slow > cfg.ConnectionsPerSite || s.Channels > cfg.ConnectionsPerSite {
