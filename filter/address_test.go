@@ -148,8 +148,12 @@ func TestAskingForUTF8IsNoNeed(t *testing.T) {
 		s := newSite(t, Deliver, wideLimits())
 		script := strings.Replace(newsletter(end...), "SIZE=500", "SMTPUTF8", 1)
 		(&lineDoor{in: s.in}).send(strings.Replace(script, tt.old, tt.new, 1))
-		if m := s.heart.taken[0]; m.UTF8 != tt.want {
+		m := s.heart.taken[0]
+		if m.UTF8 != tt.want {
 			t.Errorf("%s: need %v", tt.name, m.UTF8)
+		}
+		if trace := m.Content.Trace; !tt.want && hasEightBit(trace) {
+			t.Errorf("%s: our own field makes the header 8-bit: %q", tt.name, trace)
 		}
 	}
 }

@@ -38,14 +38,15 @@ func localInUTF8(addr string) bool {
 	return hasEightBit([]byte(addr[:len(addr)-len(relay.Domain(addr))]))
 }
 
-// trace is what our Received field says. It names a recipient only when the message has no other.
+// trace is what our Received field says. It names a recipient only when the message has no other, and only in ASCII unless the
+// message needs SMTPUTF8 anyway: the field must not be what makes a header 8-bit.
 func (m *Mail) trace(msg *relay.Message, protocol string) Trace {
 	t := Trace{
 		Helo: m.offer.Helo, ClientName: m.offer.ClientName, ClientAddr: m.offer.ClientAddr,
 		Protocol: protocol, ID: msg.Name(), Date: m.arrived,
 	}
-	if len(m.rcpts) == 1 {
-		t.For = m.rcpts[0].Addr
+	if addr := m.rcpts[0].Addr; len(m.rcpts) == 1 && (msg.UTF8 || !hasEightBit([]byte(addr))) {
+		t.For = addr
 	}
 	return t
 }
