@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,10 +20,10 @@ import (
 	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/cmd/daemon"
 	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/snapshot"
 	"github.com/millrace/millrace/test/sim/disk"
-	"github.com/millrace/millrace/test/sim/wire"
 )
 
 // Addresses of the simulated internet. Receivers have those of RFC 2544, which the resolver does not refuse.
@@ -42,7 +43,7 @@ const (
 // machine is one life of the machine that the daemon runs on, from its start to a stop or a crash. After a crash nothing that the
 // daemon of this life does reaches anybody, so that it can be ended while the next life runs.
 type machine struct {
-	host   *wire.Host
+	host   host
 	disk   *disk.Disk
 	daemon *daemon.Daemon
 	book   *Ledger
@@ -116,6 +117,29 @@ func (m *machine) crash(power bool, rng *rand.Rand) *disk.Disk {
 	m.dead.Store(true)
 	m.host.Crash()
 	return next
+}
+
+// recoverable is whom the next start would find on the disk, and how many messages it would name as doubtful.
+func (m *machine) recoverable() (found map[string]bool, doubts int, err error) {
+	found = make(map[string]bool)
+	agent, err := snapshot.OpenOn(m.disk, snapshot.DefaultConfig(), nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	_, err = agent.Recover(func(s relay.Saved) error {
+		doubtful := s.Unheard
+		for _, n := range s.Nodes {
+			doubtful = doubtful || n.Begun
+			for _, r := range n.Rcpts {
+				found[s.Message.Rcpts[r].Addr] = true
+			}
+		}
+		if doubtful {
+			doubts++
+		}
+		return nil
+	})
+	return found, doubts, errors.Join(err, agent.Close())
 }
 
 // configuration loads the daemon's configuration with more lines at its end. It goes by way of a file, as every operator's does.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,6 +16,7 @@ type flags struct {
 	scenario, dir string
 	all           bool
 	random, show  bool
+	real          bool
 	days          int
 	seed          uint64
 	asJSON        bool
@@ -28,6 +30,7 @@ func main() {
 	set.BoolVar(&f.all, "all", false, "every scenario of -dir")
 	set.BoolVar(&f.random, "random", false, "random days, each made from a seed of its own: -seed and those behind it")
 	set.IntVar(&f.days, "days", 5, "how many random days")
+	set.BoolVar(&f.real, "real", false, "run each scenario on this machine's sockets and clock too, and print the difference")
 	set.BoolVar(&f.show, "show", false, "print the scenarios and do not run them")
 	set.StringVar(&f.dir, "dir", "test/sim/scenarios", "`directory` of the scenarios")
 	set.Uint64Var(&f.seed, "seed", 1, "decides what chance decides in the world")
@@ -106,15 +109,31 @@ func (f *flags) runAll(list []*Scenario) {
 	for _, s := range list {
 		tests = append(tests, testing.InternalTest{Name: s.name, F: func(t *testing.T) {
 			r := play(t, s, cmp.Or(s.seed, f.seed), o)
-			if f.asJSON {
-				_ = json.NewEncoder(out).Encode(r)
-			} else {
-				r.print(out)
-			}
-			if !r.OK {
-				t.Fail()
+			f.report(t, r, out)
+			if f.real {
+				on := o
+				on.real = &sockets{ports: make(map[string]string)}
+				defer on.real.close()
+				real := play(t, s, r.Seed, on)
+				real.Scenario += " on sockets"
+				f.report(t, real, out)
+				if !f.asJSON {
+					r.compare(real, out)
+				}
 			}
 		}})
 	}
 	testing.Main(func(string, string) (bool, error) { return true, nil }, tests, nil, nil)
+}
+
+// report prints a result, and makes the program end with 1 if something did not hold.
+func (f *flags) report(t *testing.T, r Result, out io.Writer) {
+	if f.asJSON {
+		_ = json.NewEncoder(out).Encode(r)
+	} else {
+		r.print(out)
+	}
+	if !r.OK {
+		t.Fail()
+	}
 }

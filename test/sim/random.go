@@ -72,8 +72,8 @@ func (d *day) source(i, sites int) {
 			to = append(to, fmt.Sprintf("s%d.test", s))
 		}
 	}
-	d.line("source src%d to=%s count=%d rate=%g rcpts=%d size=%d start=%s sessions=%d", i, strings.Join(to, ","), 20+d.rng.IntN(300),
-		pick(d.rng, 0.02, 0.2, 2, 50), pick(d.rng, 1, 1, 1, 2, 15), pick(d.rng, 100, 2000, 100_000), d.when(), pick(d.rng, 1, 4, 20))
+	d.line("source src%d to=%s count=%d rate=%g rcpts=%d size=%d start=%s sessions=%d", i, strings.Join(to, ","), 20+d.rng.IntN(150),
+		pick(d.rng, 0.02, 0.2, 2, 50), pick(d.rng, 1, 1, 1, 2, 15), pick(d.rng, 100, 2000, 40_000), d.when(), pick(d.rng, 1, 4, 20))
 }
 
 // trouble is one thing that goes wrong; what does not end by itself ends after a while.

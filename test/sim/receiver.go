@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/millrace/millrace/test/sim/wire"
 )
 
 // Receiver is a mail server with a mood. It serves any net.Listener, and believes nothing of what Millrace says about itself: what
@@ -44,7 +42,7 @@ func newReceiver(name string, book *Ledger, site *Site, mood Mood, tell func(str
 }
 
 // live keeps the receiver's port open while its mood wants that, until ctx is done. Each receiver has one goroutine for it.
-func (r *Receiver) live(ctx context.Context, host *wire.Host, address string) error {
+func (r *Receiver) live(ctx context.Context, host host, address string) error {
 	var ln net.Listener
 	defer func() {
 		if ln != nil {

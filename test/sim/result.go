@@ -16,6 +16,7 @@ import (
 type options struct {
 	trace io.Writer // nil: no trace
 	log   bool      // the daemon's technical log goes to the standard error
+	real  *sockets  // the world stands on this machine's sockets and clock; nil: on those in memory
 	liar  bool      // the disk forgets at a power cut what it was told to sync: the ledger must find the loss
 }
 
@@ -45,18 +46,46 @@ func play(t *testing.T, s *Scenario, seed uint64, o options) (r Result) {
 		}
 		r.OK, r.Wall = len(r.Violations) == 0, time.Since(began).Seconds()
 	}()
-	synctest.Test(t, func(t *testing.T) {
-		w, err := newWorld(s, seed, dir, o)
-		if err != nil {
-			r.Violations = append(r.Violations, err.Error())
-			return
-		}
-		w.live()
-		r.Figures = w.finish()
-		r.Simulated = r.Figures["all"]["seconds"]
-		r.Violations = append(append(r.Violations, w.violations...), s.judge(r.Figures)...)
-	})
+	if o.real != nil {
+		r.stage(s, dir, o)
+	} else {
+		synctest.Test(t, func(*testing.T) { r.stage(s, dir, o) })
+	}
 	return r
+}
+
+// stage is one run, from the first moment of its world to the last.
+func (r *Result) stage(s *Scenario, dir string, o options) {
+	w, err := newWorld(s, r.Seed, dir, o)
+	if err != nil {
+		r.Violations = append(r.Violations, err.Error())
+		return
+	}
+	w.live()
+	r.Figures = w.finish()
+	r.Simulated = r.Figures["all"]["seconds"]
+	r.Violations = append(append(r.Violations, w.violations...), s.judge(r.Figures)...)
+}
+
+// compared are the figures in which a run in memory and one on sockets must agree.
+var compared = []string{"received", "deferred", "refused", "attempts", "peak", "connections", "rate", "p50", "p99"}
+
+// compare prints how far a run on sockets is from the one in memory.
+func (r Result) compare(real Result, out io.Writer) {
+	fmt.Fprintf(out, "%s: in memory and on sockets\n", r.Scenario)
+	for _, name := range slices.Sorted(maps.Keys(r.Figures)) {
+		if name == "all" {
+			continue
+		}
+		for _, c := range compared {
+			a, b := r.Figures[name][c], real.Figures[name][c]
+			difference := "-"
+			if b != 0 {
+				difference = fmt.Sprintf("%+.1f %%", (a/b-1)*100)
+			}
+			fmt.Fprintf(out, "  %-20s %-12s %12.6g %12.6g %10s\n", name, c, a, b, difference)
+		}
+	}
 }
 
 // columns of the table.

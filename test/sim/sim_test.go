@@ -25,12 +25,48 @@ func TestScenarios(t *testing.T) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			var text bytes.Buffer
 			r := play(t, s, 1, options{})
 			if r.print(&text); !r.OK {
 				t.Errorf("%s", text.String())
 			}
 		})
+	}
+}
+
+// TestRandomDays: five days of all that can go wrong. A day that fails can be looked at by "-random -days 1 -seed N -trace", and
+// kept as a scenario by "-show".
+func TestRandomDays(t *testing.T) {
+	days := uint64(5)
+	if underRace {
+		days = 1 // each needs five times as long
+	}
+	for seed := uint64(1); seed <= days; seed++ {
+		name, text := randomDay(seed)
+		s := parsed(t, name, text)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if r := play(t, s, seed, options{}); !r.OK {
+				t.Errorf("%q in\n%s", r.Violations, text)
+			}
+		})
+	}
+}
+
+// TestSockets: the same world stands on this machine's sockets too. Whether the figures agree is for a human: a busy machine is
+// slow, and a test must not fail for that.
+func TestSockets(t *testing.T) {
+	s := parsed(t, "sockets", `
+		site   five.test conns=5 delay=20ms
+		site   fast.test
+		source news to=five.test,fast.test count=60 rate=40
+		run    1m
+		expect all received = 60`)
+	real := &sockets{ports: make(map[string]string)}
+	defer real.close()
+	if r := play(t, s, 1, options{real: real}); !r.OK {
+		t.Errorf("%q", r.Violations)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -29,15 +30,16 @@ type World struct {
 	log      hclog.Logger
 	trace    io.Writer // nil: none
 	liar     bool      // options.liar
+	look     time.Duration
 
-	net       *wire.Network
+	net       ground
 	names     *dns.Server
 	book      *Ledger
 	sites     []*Site
 	receivers map[string]*Receiver
-	hosts     map[string]*wire.Host
+	hosts     map[string]host
 	inject    *Receiver
-	mta       *wire.Host
+	mta       host
 	machine   *machine // nil while it is down
 
 	ctx    context.Context // of receivers and sources
@@ -55,8 +57,11 @@ type World struct {
 func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	w := &World{
 		scenario: s, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), start: time.Now(), trace: o.trace, liar: o.liar,
-		net: wire.New(), book: newLedger(), receivers: make(map[string]*Receiver), hosts: make(map[string]*wire.Host),
+		look: look, net: memory{wire.New()}, book: newLedger(), receivers: make(map[string]*Receiver), hosts: make(map[string]host),
 		log: hclog.NewNullLogger(),
+	}
+	if o.real != nil {
+		w.net, w.look = o.real, look/50 // a human waits for its end
 	}
 	if o.log {
 		w.log = hclog.New(&hclog.LoggerOptions{Name: "millrace", Level: hclog.Info, Output: os.Stderr})
@@ -177,7 +182,7 @@ func (w *World) live() {
 	slices.SortStableFunc(actions, func(a, b action) int { return int(a.at - b.at) })
 	end := w.start.Add(w.scenario.length)
 	for n := 0; time.Now().Before(end); n++ {
-		next := min(look, time.Until(end))
+		next := min(w.look, time.Until(end))
 		if len(actions) > 0 {
 			next = min(next, time.Until(w.start.Add(actions[0].at)))
 		}
@@ -210,18 +215,11 @@ const stopTime = time.Minute
 
 // finish stops everything and judges.
 func (w *World) finish() map[string]map[string]float64 {
-	waiting := make(map[string]bool)
-	if w.machine != nil {
-		ctx, done := context.WithTimeout(context.Background(), stopTime)
-		w.check(w.machine.daemon.Stop(ctx))
-		done()
-		for l := range w.machine.daemon.Overview().Messages {
-			for _, r := range l.Recipients {
-				waiting[r.Address] = true
-			}
-		}
-	}
+	var waiting map[string]bool
 	simulated := time.Since(w.start)
+	if w.machine != nil {
+		waiting = w.putDown()
+	}
 	w.cancel()
 	w.run.Wait()
 	w.ending.Wait()
@@ -229,6 +227,30 @@ func (w *World) finish() map[string]map[string]float64 {
 		w.violate("%s", v)
 	}
 	return w.figures(simulated)
+}
+
+// putDown stops the daemon and returns who still waits. Who waits must be who the next start finds.
+func (w *World) putDown() map[string]bool {
+	ctx, done := context.WithTimeout(context.Background(), stopTime)
+	defer done()
+	began := time.Now()
+	w.check(w.machine.daemon.Stop(ctx))
+	hurried := time.Since(began) >= stopTime/2 // a delivery may have been cut off then
+	waiting := make(map[string]bool)
+	for l := range w.machine.daemon.Overview().Messages {
+		for _, r := range l.Recipients {
+			waiting[r.Address] = true
+		}
+	}
+	found, doubts, err := w.machine.recoverable()
+	w.check(err)
+	if !maps.Equal(waiting, found) {
+		w.violate("%d recipients wait at the stop, and the next start finds %d", len(waiting), len(found))
+	}
+	if doubts > 0 && !hurried {
+		w.violate("after a clean stop %d messages may be delivered twice", doubts)
+	}
+	return waiting
 }
 
 // figures are the numbers of each site, and their sums under "all".
