@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func (w *World) boot(d *disk.Disk) error {
 		return err
 	}
 	m := &machine{host: w.net.Join(nearby, daemonAddr), disk: d, book: w.book}
-	if m.daemon, err = daemon.NewOn(m.parts(), cfg, w.log); err != nil {
+	if m.daemon, err = daemon.NewOn(m.parts(), cfg, w.newLog(m)); err != nil {
 		return fmt.Errorf("new daemon: %w", err)
 	}
 	if err := m.daemon.Start(); err != nil {
@@ -65,6 +66,30 @@ func (w *World) boot(d *disk.Disk) error {
 	}
 	w.machine = m
 	return nil
+}
+
+// newLog is the technical log of a life of the machine. An error in it is a violation, as long as the machine lives: the world does
+// nothing that should make the daemon complain so loudly.
+func (w *World) newLog(m *machine) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "millrace", Level: hclog.Info, Output: complaints{w, m}, TimeFn: time.Now})
+}
+
+// complaints reads the technical log.
+type complaints struct {
+	world   *World
+	machine *machine
+}
+
+// Write implements io.Writer.
+func (c complaints) Write(b []byte) (int, error) {
+	if c.world.logs {
+		_, _ = os.Stderr.Write(b)
+	}
+	if !c.machine.dead.Load() && bytes.Contains(b, []byte("[ERROR]")) {
+		_, text, _ := bytes.Cut(b, []byte("[ERROR]"))
+		c.world.violate("the daemon's log says:%s", bytes.TrimRight(text, "\n"))
+	}
+	return len(b), nil
 }
 
 // parts is the machine as the daemon is given it.

@@ -8,13 +8,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/test/dns"
 	"github.com/millrace/millrace/test/sim/disk"
@@ -27,9 +24,9 @@ type World struct {
 	dir      string
 	rng      *rand.Rand
 	start    time.Time
-	log      hclog.Logger
 	trace    io.Writer // nil: none
 	liar     bool      // options.liar
+	logs     bool      // options.log
 	look     time.Duration
 
 	net       ground
@@ -58,13 +55,10 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	w := &World{
 		scenario: s, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), start: time.Now(), trace: o.trace, liar: o.liar,
 		look: look, net: memory{wire.New()}, book: newLedger(), receivers: make(map[string]*Receiver), hosts: make(map[string]host),
-		log: hclog.NewNullLogger(),
+		logs: o.log,
 	}
 	if o.real != nil {
 		w.net, w.look = o.real, look/50 // a human waits for its end
-	}
-	if o.log {
-		w.log = hclog.New(&hclog.LoggerOptions{Name: "millrace", Level: hclog.Info, Output: os.Stderr})
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	var zone strings.Builder
