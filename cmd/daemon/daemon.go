@@ -165,7 +165,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.queues.Open()
 	d.setReady(true)
-	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname)
+	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
 	return nil
 }
 

@@ -25,7 +25,6 @@ func (m Machine) resolveMemory(cfg *config.Config, log hclog.Logger) (relay.Queu
 	if queue.MaxBytes, err = cfg.MemoryFor(memory); err != nil {
 		return queue, err
 	}
-	log.Info("memory", "max_bytes", queue.MaxBytes, "of", memory.Bytes, "control_group", memory.Group)
 	return queue, nil
 }
 
