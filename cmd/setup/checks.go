@@ -100,8 +100,7 @@ func envelopeChecks() []check {
 		{"generic-maps", Warning, "Mail that Millrace takes keeps its addresses: the rewriting at delivery is bypassed.", rule,
 			sent(nil, "smtp_generic_maps"), sendmailTable("generics")},
 		{"bcc", Warning, "No copy is made of mail that Millrace takes.",
-			"Keep that mail with the MTA by a [[bulk.rule]] with take = false, or have the copy made by the program that sends.",
-			cleaned(nil, "always_bcc", "sender_bcc_maps", "recipient_bcc_maps"), nil},
+			"Set bulk.keep_added = true: recipients that Postfix adds then get the message from Postfix.", copies, nil},
 	}
 }
 
@@ -121,7 +120,7 @@ func filterChecks() []check {
 		{"policy-action", Warning, "This policy server may answer HOLD, REDIRECT or FILTER. Millrace is not told: the mail is sent.",
 			"Have the server refuse or defer such mail, or give Millrace a listener for bulk alone (contrib/postfix/FILTERS.md).", policies(true), nil},
 		{"front-changes-envelope", Warning, "This milter stands in front and may change sender or recipients. Millrace is not told: mail goes to whom the client named.",
-			"Take the milter's option for that away (spamass-milter: -b, -B), or give Millrace a listener for bulk alone (contrib/postfix/FILTERS.md).", inFront(true), inFront(true)},
+			"Take the milter's option for that away (spamass-milter: -b), let it add recipients only and set bulk.keep_added = true (-B), or give Millrace a listener for bulk alone (contrib/postfix/FILTERS.md).", inFront(true), inFront(true)},
 		{"milter-behind", Warning, "This milter stands behind Millrace. It never sees a message that Millrace takes, and neither signs nor scans it.",
 			"Put Millrace last.", behind, behind},
 		{"smtp-checks", Warning, "What these checks change at delivery is not changed in mail that Millrace takes.",

@@ -25,7 +25,7 @@ func inFront(changing bool) func(*exam) []Place {
 				if e.meant(m) {
 					continue // check milter-elsewhere has it
 				}
-				s, command := e.MTA.recognize(milterServers(), m.address, m.text)
+				s, command := e.MTA.recognize(milterServers(e.Config.Bulk.KeepAdded), m.address, m.text)
 				switch {
 				case s == nil && !changing:
 					found.note(setting{place: m.place, value: m.text}, "")

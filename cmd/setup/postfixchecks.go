@@ -212,6 +212,14 @@ func canonical(srs bool) func(*exam) []Place {
 		"canonical_maps", "sender_canonical_maps", "recipient_canonical_maps")
 }
 
+// copies finds bcc settings. With bulk.keep_added Postfix makes the copies.
+func copies(e *exam) []Place {
+	if e.Config.Bulk.KeepAdded {
+		return nil
+	}
+	return cleaned(nil, "always_bcc", "sender_bcc_maps", "recipient_bcc_maps")(e)
+}
+
 // unreadTables is the last look: what others could not read.
 func unreadTables(e *exam) []Place { return e.silent }
 

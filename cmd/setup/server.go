@@ -22,11 +22,17 @@ type server struct {
 
 // milterServers are milters. Those that do not decide change headers and bodies at most, refuse or quarantine, and a milter
 // behind them sees that.
-func milterServers() []server {
+//
+// keepsAdded says that recipients which a milter adds get their mail from the MTA (bulk.keep_added).
+func milterServers(keepsAdded bool) []server {
+	// -b and -B send spam to another recipient; -b takes it from the one that the client named.
+	spamass := server{name: "spamass-milter", command: "spamass-milter", marks: []string{"spamass"}, decides: true, flags: []string{"-b", "-B"},
+		option: "/etc/default/spamass-milter", words: []string{" -b", "\"-b", " -B", "\"-B"}}
+	if keepsAdded {
+		spamass.flags, spamass.words = spamass.flags[:1], spamass.words[:2]
+	}
 	return []server{
-		// -b and -B send spam to another recipient; -b takes it from the one that the client named.
-		{name: "spamass-milter", command: "spamass-milter", marks: []string{"spamass"}, decides: true, flags: []string{"-b", "-B"},
-			option: "/etc/default/spamass-milter", words: []string{" -b", "\"-b"}},
+		spamass,
 		{name: "MIMEDefang", marks: []string{"mimedefang"}, decides: true},
 		{name: "mailfromd", marks: []string{"mailfrom"}, decides: true},
 		{name: "amavisd-milter", command: "amavisd-milter", marks: []string{"amavis"}, decides: true},
@@ -44,7 +50,7 @@ func milterServers() []server {
 // policyServers are policy servers. What PREPEND adds, milters see.
 func policyServers() []server {
 	return []server{
-		{name: "postfwd", marks: []string{":10040", "postfwd"}, decides: true, option: "/etc/postfix/postfwd.cf", words: []string{"HOLD", "REDIRECT", "FILTER", "BCC"}},
+		{name: "postfwd", marks: []string{":10040", "postfwd"}, decides: true, option: "/etc/postfix/postfwd.cf", words: []string{"HOLD", "REDIRECT", "FILTER", "BCC", "hold", "redirect", "filter", "bcc"}},
 		{name: "policyd (cluebringer)", marks: []string{":10031", "cluebringer"}, decides: true},
 		{name: "postgrey", marks: []string{":10023", "postgrey"}},
 		{name: "policyd-spf", marks: []string{"spf"}},
@@ -129,6 +135,6 @@ func (s *server) acts(command []string, read func(string) (string, error)) bool 
 	if s.option == "" || err != nil {
 		return true
 	}
-	text = strings.ToLower(strings.Join(logicalLines(text), "\n"))
-	return slices.ContainsFunc(s.words, func(word string) bool { return strings.Contains(text, strings.ToLower(word)) })
+	text = strings.Join(logicalLines(text), "\n")
+	return slices.ContainsFunc(s.words, func(word string) bool { return strings.Contains(text, word) })
 }

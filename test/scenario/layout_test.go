@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,6 +139,24 @@ func TestSpamassMilterInFront(t *testing.T) {
 	s := laidOut(t, c, Options{Config: "bulk.keep_added = true"}, map[string]string{})
 	submit(t, s.Postfix.Addr, "<news@sender.test>", []string{"<a@far.test>"}, []int{250}, bulkMessage("front"))
 	expect(t, s, map[string]int{"bulk a@far.test": 1, "remote spam@far.test": 1, "remote copy@far.test": 1})
+	nothingBypassed(t, s)
+	if err := s.Millrace.Replace("keep_added = true", "keep_added = false"); err != nil {
+		t.Fatal(err)
+	}
+	got := found(findings(t, s, s.Postfix.ConfigDir()))
+	for _, code := range []string{"bcc", "front-changes-envelope"} {
+		if !slices.Contains(got, code) {
+			t.Errorf("without keep_added: found %q, want %s", got, code)
+		}
+	}
+}
+
+// nothingBypassed: the check agrees that the layout is right. The relay host is the scene's own.
+func nothingBypassed(t *testing.T, s *Scene) {
+	t.Helper()
+	if got := found(findings(t, s, s.Postfix.ConfigDir())); !slices.Equal(got, []string{"route-bypassed"}) {
+		t.Errorf("found %q", got)
+	}
 }
 
 // TestProgramsThatCallSendmail: with the commands of APPLICATIONS.md Millrace takes bulk mail of sendmail(1), with its DSN
@@ -266,6 +285,7 @@ func TestBehindContentFilter(t *testing.T) {
 	submit(t, s.Postfix.Addr, "<news@sender.test>", []string{"<a@far.test>", "<b@" + LocalDomain + ">"}, []int{250, 250}, bulkMessage("bulk"))
 	submit(t, s.Postfix.Addr, "<ann@sender.test>", []string{"<c@far.test>"}, []int{250}, "X-Ledger: plain\r\nFrom: <ann@sender.test>\r\nSubject: hello\r\n\r\nHello.\r\n")
 	expect(t, s, map[string]int{"bulk a@far.test": 1, "local b@" + LocalDomain: 1, "remote c@far.test": 1})
+	nothingBypassed(t, s)
 	for d := range s.Sink.All() {
 		if bytes.Count(d.Raw, []byte("X-Scanned: yes")) != 1 {
 			t.Errorf("%s was not scanned once:\n%s", d.Rcpt, d.Raw)
