@@ -190,7 +190,7 @@ func TestRepliesAsPostfix(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/pipelining=%v", c.name, pipelining), func(t *testing.T) {
 				t.Parallel()
 				o := &oddReceiver{stage: c.receiver.stage, reply: c.receiver.reply, pipelining: pipelining}
-				ours := overOurWire(t, o.listen(t), c.domain)
+				ours := overOurWire(t, o.listen(t), c.domain, oddRcpts)
 				taken := o.copies.Load() > 0
 				for _, rcpt := range oddRcpts {
 					their, our := theirs[rcpt+"@"+c.domain], ours[rcpt]
@@ -217,13 +217,13 @@ func answered(c *oddCase) bool {
 }
 
 // overOurWire delivers one message, again as long as the wire asks for it at once, and says what became of each recipient.
-func overOurWire(t *testing.T, addr, domain string) map[string]string {
+func overOurWire(t *testing.T, addr, domain string, rcpts []string) map[string]string {
 	cfg := &smtp.Config{Hostname: "client.test", TLS: smtp.TLSNone}
 	for _, d := range []*time.Duration{&cfg.Timeouts.Banner, &cfg.Timeouts.EHLO, &cfg.Timeouts.Mail, &cfg.Timeouts.Rcpt, &cfg.Timeouts.Data, &cfg.Timeouts.Dot} {
 		*d = 2 * time.Second
 	}
 	out := make(map[string]string)
-	left := slices.Clone(oddRcpts)
+	left := slices.Clone(rcpts)
 	for range 3 {
 		tx := &smtp.Transaction{From: "s@sender.test", Content: [][]byte{[]byte("Subject: x\r\n\r\nhello\r\n")}}
 		for _, r := range left {
