@@ -21,6 +21,7 @@ type flags struct {
 	seed          uint64
 	asJSON        bool
 	trace, log    bool
+	minutes       bool
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	set.Uint64Var(&f.seed, "seed", 1, "decides what chance decides in the world")
 	set.BoolVar(&f.asJSON, "json", false, "one JSON object for each scenario")
 	set.BoolVar(&f.trace, "trace", false, "tell what happens, on the standard error")
+	set.BoolVar(&f.minutes, "minutes", false, "tell of each minute at each site")
 	set.BoolVar(&f.log, "log", false, "show the daemon's technical log, on the standard error")
 	_ = set.Parse(os.Args[1:]) // it exits
 	list, err := f.scenarios()
@@ -101,7 +103,7 @@ func (f *flags) runAll(list []*Scenario) {
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 		os.Stdout = null
 	}
-	o := options{log: f.log}
+	o := options{log: f.log, minutes: f.minutes}
 	if f.trace {
 		o.trace = os.Stderr
 	}

@@ -14,10 +14,11 @@ import (
 
 // options are how a run is shown.
 type options struct {
-	trace io.Writer // nil: no trace
-	log   bool      // the daemon's technical log goes to the standard error
-	real  *sockets  // the world stands on this machine's sockets and clock; nil: on those in memory
-	liar  bool      // the disk forgets at a power cut what it was told to sync: the ledger must find the loss
+	trace   io.Writer // nil: no trace
+	log     bool      // the daemon's technical log goes to the standard error
+	minutes bool      // the result tells of each minute
+	real    *sockets  // the world stands on this machine's sockets and clock; nil: on those in memory
+	liar    bool      // the disk forgets at a power cut what it was told to sync: the ledger must find the loss
 }
 
 // Result is what a run showed.
@@ -29,6 +30,7 @@ type Result struct {
 	Simulated  float64                       `json:"simulated_s"`
 	Wall       float64                       `json:"wall_s"`
 	Figures    map[string]map[string]float64 `json:"figures"`
+	Minutes    map[string][]minute           `json:"minutes,omitempty"` // by site, with -minutes
 }
 
 // play runs a scenario in a bubble of its own. A goroutine that is left at the end is a violation: the bubble finds it.
@@ -63,6 +65,12 @@ func (r *Result) stage(s *Scenario, dir string, o options) {
 	}
 	w.live()
 	r.Figures = w.finish()
+	if o.minutes {
+		r.Minutes = make(map[string][]minute)
+		for _, s := range w.sites {
+			r.Minutes[s.name] = s.minutes
+		}
+	}
 	r.Simulated = r.Figures["all"]["seconds"]
 	r.Violations = append(append(r.Violations, w.violations...), s.judge(r.Figures)...)
 }
@@ -84,6 +92,16 @@ func (r Result) compare(real Result, out io.Writer) {
 				difference = fmt.Sprintf("%+.1f %%", (a/b-1)*100)
 			}
 			fmt.Fprintf(out, "  %-20s %-12s %12.6g %12.6g %10s\n", name, c, a, b, difference)
+		}
+	}
+}
+
+// printMinutes writes what happened in each minute.
+func (r Result) printMinutes(out io.Writer) {
+	for _, name := range slices.Sorted(maps.Keys(r.Minutes)) {
+		fmt.Fprintf(out, "%-20s %11s %11s %11s %11s\n", name, "received", "attempts", "refused", "peak")
+		for i, m := range r.Minutes[name] {
+			fmt.Fprintf(out, "  minute %-11d %11d %11d %11d %11d\n", i, m.Received, m.Attempts, m.Refused, m.Peak)
 		}
 	}
 }
@@ -118,6 +136,7 @@ func (r Result) print(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 	}
+	r.printMinutes(out)
 	for _, v := range r.Violations {
 		fmt.Fprintln(out, "  violated:", v)
 	}

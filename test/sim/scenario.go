@@ -12,6 +12,7 @@ import (
 
 // Scenario is one file of test/sim/scenarios. Each line is a statement; the first word says of which kind. "#" begins a comment.
 //
+//	slow                               it takes seconds: see Scenario.slow
 //	title   words                      what is shown
 //	config  key = value                a line of millrace.toml, as "retry.lifetime = \"24h\""
 //	site    NAME mood...               a receiver: its name is its domain; domains=N gives it N, latency=D sets its distance
@@ -30,6 +31,7 @@ type Scenario struct {
 	actions []action
 	length  time.Duration
 	whole   bool
+	slow    bool // takes seconds: the tests leave it out under the race detector
 	expects []expect
 }
 
@@ -86,6 +88,9 @@ func parseScenario(name, text string) (*Scenario, error) {
 func (s *Scenario) statement(word, rest string) (err error) {
 	words := strings.Fields(rest)
 	switch word {
+	case "slow":
+		s.slow = true
+		return nil
 	case "title":
 		s.title = rest
 		return nil

@@ -26,6 +26,9 @@ func TestScenarios(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
+			if underRace && s.slow {
+				t.Skip("the race detector makes it take minutes, and the other scenarios go the same ways")
+			}
 			var text bytes.Buffer
 			r := play(t, s, 1, options{})
 			if r.print(&text); !r.OK {

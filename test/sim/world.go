@@ -66,7 +66,7 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 		w.join(l, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), &zone)
 	}
 	w.mta = w.net.Join(nearby, mtaAddr)
-	w.inject = newReceiver("inject", w.book, &Site{name: "mta"}, Mood{}, w.tell)
+	w.inject = newReceiver("inject", w.book, &Site{name: "mta", start: w.start}, Mood{}, w.tell)
 	w.inject.took = func(_ string, rcpts []string, body string) {
 		w.tell("%-20s gets a notification or a message back for %s", "mta", strings.Join(rcpts, " "))
 		w.book.give(rcpts, body)
@@ -87,7 +87,7 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 
 // join adds a receiver and its domains.
 func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
-	site := &Site{name: l.name, domains: []string{l.name}}
+	site := &Site{name: l.name, start: w.start, domains: []string{l.name}}
 	for i := 1; i < l.domains; i++ {
 		site.domains = append(site.domains, fmt.Sprintf("d%d.%s", i, l.name))
 	}
@@ -97,6 +97,7 @@ func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
 	fmt.Fprintf(zone, "mx.%s. A %s\n", l.name, addr)
 	r := newReceiver("mx."+l.name, w.book, site, l.mood, w.tell)
 	r.took = func(_ string, rcpts []string, body string) {
+		site.served(len(rcpts))
 		for _, rcpt := range rcpts {
 			w.tell("%-20s takes %s", l.name, rcpt)
 			w.book.receive(rcpt, body)
@@ -252,7 +253,7 @@ func (w *World) figures(simulated time.Duration) map[string]map[string]float64 {
 	all := map[string]float64{"seconds": simulated.Seconds()}
 	table := map[string]map[string]float64{"all": all}
 	for _, s := range w.sites {
-		table[s.name] = s.figures(w.start)
+		table[s.name] = s.figures()
 		for _, sum := range []string{"offered", "taken", "left", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "deferred"} {
 			all[sum] += table[s.name][sum]
 		}
