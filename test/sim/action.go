@@ -73,7 +73,7 @@ func (w *World) interrupt(words []string) error {
 	if old == nil {
 		return fmt.Errorf("the daemon does not run")
 	}
-	w.machine = nil
+	w.machine, w.vague = nil, nil
 	next := old.disk
 	if words[0] == "crash" {
 		next = old.crash(words[1] == "power", w.rng)

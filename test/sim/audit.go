@@ -27,14 +27,15 @@ func (w *World) audit() {
 			if what := silent(r, now); what != "" {
 				w.violate("%s waits as %s %s: %q", r.Address, r.State, what, r.DelayReason)
 			}
-			if r.NextAttempt > 0 || r.State != "held" {
+			if r.NextAttempt > 0 || r.State != "held" || r.DelayKind == relay.ReasonConnection {
 				continue
 			}
-			since, before := w.vague[r.Address]
+			key := r.Address + " " + r.DelayReason
+			since, before := w.vague[key]
 			if !before {
 				since = now
 			}
-			vague[r.Address] = since
+			vague[key] = since
 			if now.Sub(since) > vagueFor {
 				w.violate("%s is held without a time since %s: %q", r.Address, since.Sub(w.start), r.DelayReason)
 			}
@@ -46,7 +47,8 @@ func (w *World) audit() {
 const (
 	// late is how long after its time a recipient may still wait to be looked at.
 	late = time.Minute
-	// vagueFor is how long a recipient may be held without a time. There is none to tell while a lookup or a connection is under
+	// vagueFor is how long a recipient may be held for one reason without a time. A site's own connections are a reason that needs
+	// none: they have the mail in hand. There is none to tell while a lookup or a connection is under
 	// way, and these end by their timeouts, the longest of which is five minutes for each host of a site.
 	vagueFor = 20 * time.Minute
 )

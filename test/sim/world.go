@@ -47,7 +47,7 @@ type World struct {
 	mu         sync.Mutex
 	sending    int // sources that have not ended
 	violations []string
-	vague      map[string]time.Time // since when a recipient was seen to wait without a time; of the goroutine of live
+	vague      map[string]time.Time // since when a recipient waits for a reason without a time; of the goroutine of live
 }
 
 // newWorld makes the world of a scenario, with the receivers running and without the daemon.
