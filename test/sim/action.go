@@ -14,6 +14,7 @@ import (
 //	SITE mood...        the receiver has another mood
 //	SITE cut | heal     no packet passes between it and the world; they pass again
 //	SITE reset          its connections are lost
+//	mta ...             the same for the MTA, with its connections to the door and its listener for bounce.inject
 //	dns down | servfail | up
 //	crash power|kill D  the daemon's machine dies; the next daemon starts after D
 //	restart D           the daemon is stopped, and started after D

@@ -81,7 +81,7 @@ func (d *day) trouble(sites int) {
 	at, site := d.when(), fmt.Sprintf("s%d.test", d.rng.IntN(sites))
 	after := at + time.Duration(d.rng.Int64N(int64(2*time.Hour)))
 	pause := pick(d.rng, "0s", "1s", "1m", "20m")
-	switch n := d.rng.IntN(12); {
+	switch n := d.rng.IntN(15); {
 	case n < 3:
 		d.line("at %s %s %s", at, site, d.mood())
 	case n < 5:
@@ -94,6 +94,12 @@ func (d *day) trouble(sites int) {
 	case n == 8:
 		d.line("at %s %s reset", at, site)
 	case n == 9:
+		d.line("at %s mta reset", at)
+	case n == 10:
+		d.line("at %s mta %s", at, pick(d.rng, "defer", "dead", "silent", "cut"))
+		d.line("at %s mta heal", after)
+		d.line("at %s mta fast", after)
+	case n == 11:
 		d.line("at %s %s cut", at, site)
 		d.line("at %s %s heal", after, site)
 	default:
@@ -111,6 +117,8 @@ func (d *day) death() string {
 // repair ends all trouble.
 func (d *day) repair(sites int) {
 	d.line("at %s dns up", calm+2*time.Hour)
+	d.line("at %s mta heal", calm+2*time.Hour)
+	d.line("at %s mta fast", calm+2*time.Hour)
 	for s := range sites {
 		d.line("at %s s%d.test heal", calm+2*time.Hour, s)
 		d.line("at %s s%d.test fast", calm+2*time.Hour, s)

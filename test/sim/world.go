@@ -71,6 +71,7 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 		w.tell("%-20s gets a notification or a message back for %s", "mta", strings.Join(rcpts, " "))
 		w.book.give(rcpts, body)
 	}
+	w.receivers["mta"], w.hosts["mta"] = w.inject, w.mta
 	w.run.Go(func() { w.check(w.inject.live(w.ctx, w.mta, injectPort)) }) // ends with ctx
 	w.net.Join(5*time.Millisecond, dnsAddr)
 	var err error
