@@ -26,6 +26,11 @@ type Mood struct {
 	On, Away time.Duration // it takes mail for On, and then resets and refuses all connections for Away, in turn
 }
 
+// limits reports whether the receiver takes so much and no more, all the time.
+func (m Mood) limits() bool {
+	return (m.Conns > 0 || m.Rate > 0) && !m.Dead && !m.Silent && !m.Defer && !m.Refuse && m.On == 0 && m.Grey == 0
+}
+
 // moods are the words for a mood, without and with a value.
 var (
 	plainMoods = map[string]func(*Mood){

@@ -107,7 +107,7 @@ func (r Result) printMinutes(out io.Writer) {
 }
 
 // columns of the table.
-var columns = []string{"offered", "taken", "left", "received", "twice", "returned", "waiting", "attempts", "refused", "deferred", "peak", "connections", "rate", "p50", "p99", "last"}
+var columns = []string{"offered", "taken", "left", "received", "twice", "returned", "waiting", "attempts", "refused", "deferred", "peak", "connections", "rate", "p50", "p99", "last", "capacity", "share"}
 
 // print writes the result for a human.
 func (r Result) print(out io.Writer) {

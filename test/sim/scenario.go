@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,6 +160,11 @@ func (s *Scenario) expect(words []string) error {
 	}
 	s.expects = append(s.expects, e)
 	return nil
+}
+
+// disturbs reports whether something happens to a site.
+func (s *Scenario) disturbs(site string) bool {
+	return slices.ContainsFunc(s.actions, func(a action) bool { return a.words[0] == site })
 }
 
 // judge compares the figures with what was expected.

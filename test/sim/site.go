@@ -12,6 +12,8 @@ type Site struct {
 	domains []string
 	start   time.Time // of the run
 
+	capacity float64 // messages a second that its mood at the start allows at most; 0: not measured. Set when the run is over
+
 	mu       sync.Mutex
 	attempts int // connections
 	turned   int // connections and messages that a limit turned away
@@ -125,7 +127,8 @@ func (s *Site) sum(f *fate, waits bool) {
 }
 
 // figures are the numbers of the site, in recipients, connections and seconds. Those that begin with "late_" are of the second half
-// of the time in which something happened there: what the daemon can learn it has learned by then.
+// of the time in which something happened there: what the daemon can learn it has learned by then. "share" is what came then of
+// what the receiver could have taken, for a scenario in which there was always mail, with one recipient each.
 func (s *Site) figures() map[string]float64 {
 	start := s.start
 	slices.Sort(s.delays)
@@ -145,6 +148,12 @@ func (s *Site) figures() map[string]float64 {
 		f["first"], f["last"] = s.first.Sub(start).Seconds(), s.last.Sub(start).Seconds()
 		if d := s.last.Sub(start).Seconds(); d > 0 {
 			f["rate"] = float64(s.received) / d
+		}
+	}
+	if d := float64(len(s.minutes)/2) * 60; s.capacity > 0 && d > 0 {
+		f["capacity"] = s.capacity
+		for _, m := range s.minutes[len(s.minutes)/2 : len(s.minutes)/2*2] {
+			f["share"] += float64(m.Received) / (s.capacity * d)
 		}
 	}
 	settled := s.minutes[len(s.minutes)/2:]

@@ -27,6 +27,7 @@ type World struct {
 	trace    io.Writer // nil: none
 	liar     bool      // options.liar
 	logs     bool      // options.log
+	real     bool      // it stands on sockets
 	look     time.Duration
 
 	net       ground
@@ -58,7 +59,7 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 		logs: o.log,
 	}
 	if o.real != nil {
-		w.net, w.look = o.real, look/50 // a human waits for its end
+		w.net, w.real, w.look = o.real, true, look/50 // a human waits for its end
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	var zone strings.Builder
@@ -105,6 +106,9 @@ func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
 		}
 	}
 	host := w.net.Join(l.latency, addr)
+	if l.mood.limits() && !w.real && !w.scenario.disturbs(l.name) {
+		w.run.Go(func() { site.capacity = measure(l) }) // ends after minutes
+	}
 	w.sites, w.receivers[l.name], w.hosts[l.name] = append(w.sites, site), r, host
 	w.run.Go(func() { w.check(r.live(w.ctx, host, addr.String()+":25")) }) // ends with ctx
 }
