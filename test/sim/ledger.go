@@ -19,6 +19,7 @@ type Ledger struct {
 	order []string
 	stray []string // recipients who got mail that nobody offered
 	lines []byte   // an unfinished line of the mail log
+	deaf  bool     // options.deaf
 }
 
 // fate is what became of one recipient.
@@ -122,7 +123,7 @@ func (l *Ledger) readLog(b []byte) {
 			continue
 		}
 		rcpt, _, _ := strings.Cut(rest, ">")
-		if f := l.of[rcpt]; f != nil {
+		if f := l.of[rcpt]; f != nil && !l.deaf {
 			f.named = true
 		}
 	}

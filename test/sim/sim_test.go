@@ -127,6 +127,23 @@ func TestLyingDiskIsFound(t *testing.T) {
 	t.Error("no loss was found in three runs")
 }
 
+// TestUnnamedDuplicatesAreFound: a crash in the middle of deliveries leaves duplicates, which the mail log names. The ledger of a
+// world that does not read the log must complain of them.
+func TestUnnamedDuplicatesAreFound(t *testing.T) {
+	s := parsed(t, "unnamed", `
+		site   slow.test dot=10s
+		source news to=slow.test count=50 rate=50
+		at     15s crash kill 1s
+		run    3h
+		expect slow.test received = 50`)
+	if r := play(t, s, 1, options{}); !r.OK || r.Figures["slow.test"]["twice"] == 0 {
+		t.Fatalf("%q, %v delivered twice", r.Violations, r.Figures["slow.test"]["twice"])
+	}
+	if r := play(t, s, 1, options{deaf: true}); !strings.Contains(strings.Join(r.Violations, " "), "not named: ") {
+		t.Errorf("only %q was found", r.Violations)
+	}
+}
+
 // TestVerdicts: the ledger's judgement about one recipient.
 func TestVerdicts(t *testing.T) {
 	once, two := []time.Time{{}}, []time.Time{{}, {}}

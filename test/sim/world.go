@@ -61,6 +61,7 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	if o.real != nil {
 		w.net, w.real, w.look = o.real, true, look/50 // a human waits for its end
 	}
+	w.book.deaf = o.deaf
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	var zone strings.Builder
 	for i, l := range s.sites {
