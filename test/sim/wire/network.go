@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -154,6 +155,9 @@ func (h *Host) Dial(ctx context.Context, from netip.Addr, network, address strin
 	}
 	if !from.IsValid() {
 		from = h.addrs[0]
+	}
+	if !slices.Contains(h.addrs, from) {
+		return nil, fault("dial", network, syscall.EADDRNOTAVAIL)
 	}
 	if network == "udp" {
 		return h.dialUDP(from, to)

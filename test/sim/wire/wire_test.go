@@ -150,6 +150,9 @@ func TestDial(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		if _, err := near.Dial(ctx, there, "tcp", "192.0.2.2:25"); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("from another's address: %v", err)
+		}
 		n.Cut(there)
 		took(t, 30*time.Second-20*time.Millisecond, func() {
 			var late net.Error
