@@ -18,6 +18,7 @@ type options struct {
 	log     bool      // the daemon's technical log goes to the standard error
 	minutes bool      // the result tells of each minute
 	real    *sockets  // the world stands on this machine's sockets and clock; nil: on those in memory
+	last    func()    // the last thing that happens; nil: nothing. A test leaves something behind by it
 	deaf    bool      // nobody reads the mail log: the ledger must find the duplicates that nobody names
 	liar    bool      // the disk forgets at a power cut what it was told to sync: the ledger must find the loss
 }
@@ -66,6 +67,9 @@ func (r *Result) stage(s *Scenario, dir string, o options) {
 	}
 	w.live()
 	r.Figures = w.finish()
+	if o.last != nil {
+		o.last()
+	}
 	if o.minutes {
 		r.Minutes = make(map[string][]minute)
 		for _, s := range w.sites {

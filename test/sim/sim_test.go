@@ -144,6 +144,18 @@ func TestUnnamedDuplicatesAreFound(t *testing.T) {
 	}
 }
 
+// TestLeftGoroutineIsFound: the bubble sees who is left, and the run says so and goes on.
+func TestLeftGoroutineIsFound(t *testing.T) {
+	s := parsed(t, "leak", "site healthy.test\nsource news to=healthy.test\nrun 1m")
+	r := play(t, s, 1, options{last: func() {
+		forever := make(chan int)
+		go func() { <-forever }()
+	}})
+	if !strings.Contains(strings.Join(r.Violations, " "), "blocked goroutines remain") {
+		t.Errorf("%q", r.Violations)
+	}
+}
+
 // TestVerdicts: the ledger's judgement about one recipient.
 func TestVerdicts(t *testing.T) {
 	once, two := []time.Time{{}}, []time.Time{{}, {}}
