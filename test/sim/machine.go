@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -169,6 +170,10 @@ func (m *machine) recoverable() (found map[string]bool, doubts int, err error) {
 
 // configuration loads the daemon's configuration with more lines at its end. It goes by way of a file, as every operator's does.
 func (w *World) configuration(more []string) (*config.Config, error) {
+	segments := "journal.segment_bytes = 4194304" // a scenario of hours fills some of them
+	if slices.ContainsFunc(w.scenario.config, func(line string) bool { return strings.HasPrefix(line, "journal.segment_bytes") }) {
+		segments = ""
+	}
 	text := fmt.Sprintf(`hostname = "mail.sim.test"
 state_dir = "/state"
 mode = "deliver"
@@ -178,10 +183,10 @@ bounce.inject = "[192.0.2.20]:10026"
 control.socket = "/control.sock"
 log.mail = "/mail.log"
 dns.servers = ["%s"]
-journal.segment_bytes = 4194304
 %s
 %s
-`, doorPort, dnsAddr, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"))
+%s
+`, doorPort, dnsAddr, segments, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"))
 	path := filepath.Join(w.dir, "millrace.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
