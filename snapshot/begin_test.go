@@ -221,6 +221,38 @@ func TestDoneAndUnheard(t *testing.T) {
 	}
 }
 
+// TestHungUpAndStopped: a clean stop leaves no doubt about a message whose MTA hung up, done or not, although its take record stands
+// in the last segment without a mark that the MTA has heard.
+func TestHungUpAndStopped(t *testing.T) {
+	for _, done := range []bool{false, true} {
+		m, w := newMemFS(), newWorld()
+		a, _, _ := mustStart(t, m, smallConfig())
+		msg := message(a.NewID(), "b", "x@a.example")
+		must(t, a.Take(msg))
+		w.offered[msg.ID], w.done[msg.ID] = msg, make(map[int]bool)
+		a.Event(&relay.Event{Kind: relay.EventHungUp, Message: msg, Rcpt: -1})
+		if done {
+			w.settle(a, msg.ID, 0)
+		}
+		must(t, a.Close())
+		b, err := open(m.killed(), smallConfig(), hclog.NewNullLogger())
+		must(t, err)
+		given := 0
+		r, err := b.Recover(func(s relay.Saved) error {
+			given++
+			if s.Unheard {
+				t.Errorf("done %v: unheard after a clean stop", done)
+			}
+			return nil
+		})
+		must(t, err)
+		must(t, b.Close())
+		if (given == 0) != done || r.MaybeTwice > 0 {
+			t.Errorf("done %v: %d given out, %s", done, given, &r)
+		}
+	}
+}
+
 // TestLostReply: a deferral because the reply was lost does not end the doubt whether the receiver has the message; the
 // next outcome does.
 func TestLostReply(t *testing.T) {

@@ -37,6 +37,7 @@ type recovery struct {
 	buf     []byte                   // the segment that is being read
 	take    format.TakeRecord        // the record that is being read
 	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
+	told    uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
 	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken
 	done    map[relay.ID]relay.Saved // of the unheard messages, those that are done
 
@@ -65,7 +66,10 @@ func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) 
 	r.give = f
 	head := &v.snap.Head
 	r.report.Notes, r.report.Missing = v.notes, v.missing
-	r.report.Clean = head.Flags&format.FlagClean != 0 && head.PrevEnd == v.newest
+	if head.Flags&format.FlagClean != 0 {
+		r.told = head.PrevEnd
+	}
+	r.report.Clean = r.told > 0 && r.told == v.newest
 	if err := r.outcomes(v); err != nil {
 		return r.report, err
 	}
@@ -165,19 +169,20 @@ func (r *recovery) marksOf(from uint64) format.Marks {
 		Heard: func(id uint64, heard bool) {
 			if heard {
 				delete(r.unheard, relay.ID(id))
-			} else {
+			} else if from == 0 || from > r.told {
 				r.unheard[relay.ID(id)] = true
 			}
 		},
 	}
 }
 
-// meet is called for each take of the first pass. A new message is unheard until a mark says otherwise. A copy whose body is
+// meet is called for each take of the first pass. A new message is unheard until a mark says otherwise, or the snapshot of a clean
+// stop, which leaves out those whose MTA hung up: the door's log line has told of them, and no mark 4 ever comes. A copy whose body is
 // there takes the place of what it was made from; a copy without its body is ignored, and the message stays where it was.
 func (r *recovery) meet(in *found, t *format.TakeRecord, bodies map[uint32]bool) {
 	switch {
 	case !t.Copied:
-		if in.head.Version >= format.VersionHeard {
+		if in.head.Version >= format.VersionHeard && in.head.Number > r.told {
 			r.unheard[relay.ID(t.ID)] = true
 		}
 	case bodies[t.Body] && t.Origin.Segment < in.head.Number:
