@@ -233,13 +233,13 @@ func TestSlowSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemFS()
 		cfg := smallConfig()
-		cfg.Journal.CommitBytes = 4096
+		cfg.Journal.CommitBytes = 16 << 10 // several commits end within the time, so that some of those who wait are in one of them
 		a, _, _, err := start(m, cfg)
 		must(t, err)
 		m.hook = func(_ int, op, _ string) error {
 			if op == "sync" {
 				m.mu.Unlock()
-				time.Sleep(8 * time.Second)
+				time.Sleep(3 * time.Second)
 				m.mu.Lock()
 			}
 			return nil
