@@ -54,6 +54,7 @@ func found(all []setup.Finding) []string {
 // TestCheckFindsEachSetting: a real Postfix with contrib/postfix has nothing but notes. With each of these settings it has
 // a finding more, and without them none.
 func TestCheckFindsEachSetting(t *testing.T) {
+	t.Parallel() // it waits for Postfix more than it works
 	s := beside(t, Options{Config: untouched, Main: map[string]string{"relayhost": ""}})
 	p := s.Postfix
 	if got := found(findings(t, s, p.ConfigDir())); len(got) > 0 {
@@ -115,6 +116,7 @@ func TestCheckFindsEachSetting(t *testing.T) {
 // TestCheckIsTrue: what the check says of a setting is what happens to a message. "bulk" is what Millrace sends, "remote" what
 // Postfix sends.
 func TestCheckIsTrue(t *testing.T) {
+	t.Parallel() // it waits for Postfix more than it works
 	policy := answering(t, "action=HOLD later\n\n")
 	// Each process of Postfix serves once, so that none of them works by an older setting.
 	s := beside(t, Options{Main: map[string]string{"max_use": "1"}})

@@ -88,6 +88,7 @@ func (f *front) answer(command byte) []byte {
 // get their copy from Postfix. Postfix tells nobody of deleted recipients and of a changed sender: such a change is not obeyed,
 // with the key and without. The last row of each is what contrib's pages say.
 func TestFrontMilter(t *testing.T) {
+	t.Parallel() // it waits for Postfix more than it works
 	mta.Require(t, mta.PostfixPart)
 	for _, tt := range []struct {
 		name    string
