@@ -17,11 +17,6 @@ const (
 	numAccounts
 )
 
-var accountNames = [numAccounts]string{"doors", "mail", "notices", "sites"}
-
-// String names the account for the status.
-func (a Account) String() string { return accountNames[a] }
-
 // noticeShare is the part of the limit that is kept for notifications. Each lets a failed message leave, so that they must
 // find room when mail has used up its own.
 const noticeShare = 8

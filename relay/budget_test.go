@@ -93,7 +93,7 @@ func TestAcceptRedeems(t *testing.T) {
 	h.Settle(v)
 	for a := range numAccounts {
 		if n := b.Used(a); n != 0 {
-			t.Errorf("%s has %d bytes when all is gone", a, n)
+			t.Errorf("account %d has %d bytes when all is gone", a, n)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (m *Message) weigh() int64 {
 	return n
 }
 
-// heapSize is about what the runtime takes for an allocation of n bytes: its size classes are an eighth apart, and what is
+// heapSize is about the memory that the runtime takes for an allocation of n bytes: its size classes are an eighth apart, and what is
 // larger than 32 KiB takes whole pages.
 func heapSize(n int) int64 {
 	const page, large = 8 << 10, 32 << 10

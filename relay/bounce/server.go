@@ -188,7 +188,9 @@ func (s *Server) Flush(ctx context.Context) error {
 }
 
 // Crowded reports whether notifications wait because the others have used their share of memory.
-func (s *Server) Crowded() bool { return s.crowded.Load() }
+func (s *Server) Crowded() bool {
+	return s.Held() > 0 && (s.crowded.Load() || !s.deps.Budget.Room(relay.AccountNotices))
+}
 
 // sweep sends the notices that are due, or all, as long as there is room for them. Only one sweep runs at a time: Run and
 // Flush never overlap.
