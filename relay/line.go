@@ -138,6 +138,45 @@ func (l *Line) pick() *Queue {
 	return q
 }
 
+// Serve gives the queue whose node must go next, by the line's order, and leaves it in line, where others may be served with it at
+// the same time. It takes queues out of the line that were emptied. It returns nil when no queue has a node.
+func (l *Line) Serve() *Queue {
+	l.mu.Lock()
+	q := l.choose()
+	l.mu.Unlock()
+	for q != nil && q.Len() == 0 {
+		if l.remove(q) {
+			q.dropIfEmpty()
+		}
+		l.mu.Lock()
+		q = l.choose()
+		l.mu.Unlock()
+	}
+	return q
+}
+
+// remove takes q out of the line if it still stands there.
+func (l *Line) remove(q *Queue) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q.line.Load() != l {
+		return false
+	}
+	l.unlink(q)
+	q.enter(QueueLoose) // loose before anybody looks at its nodes, see pick
+	return true
+}
+
+// AtLeast reports whether n nodes or more wait in the line. It looks at n queues at most.
+func (l *Line) AtLeast(n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for q := l.first; q != nil && n > 0; q = q.behind {
+		n -= q.Len()
+	}
+	return n <= 0
+}
+
 // Len is how many queues stand in line.
 func (l *Line) Len() int {
 	l.mu.Lock()

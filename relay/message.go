@@ -67,6 +67,7 @@ type Message struct {
 	Reserved int64
 
 	Class   string    // routing class: ClassRemote or ClassInject
+	Flow    FlowName  // the mail with which it takes turns
 	Rule    string    // the bulk rule that took it
 	Client  string    // who gave it to the MTA, "name[address]"
 	Arrived time.Time // when its MAIL command came
