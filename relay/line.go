@@ -146,7 +146,9 @@ func (l *Line) Serve() *Queue {
 	l.mu.Unlock()
 	for q != nil && q.Len() == 0 {
 		if l.remove(q) {
-			q.dropIfEmpty()
+			if q.dropIfEmpty(); q.Len() > 0 { // a node came between the two looks
+				l.Push(q)
+			}
 		}
 		l.mu.Lock()
 		q = l.choose()
