@@ -20,6 +20,7 @@ type Pace struct {
 	cfg  *atomic.Pointer[Config]
 
 	mu       sync.Mutex
+	limits   Limits
 	proven   bool      // the site has done its work since it was last closed
 	failures int       // in a row, each of which closed the site
 	troubles int       // transactions in a row that the site turned away as a whole
@@ -37,7 +38,7 @@ func (p *Pace) Window(now time.Time) int {
 	defer p.mu.Unlock()
 	switch {
 	case p.proven:
-		return p.cfg.Load().ConnectionsPerSite
+		return p.most()
 	case now.Before(p.until):
 		return 0
 	}
