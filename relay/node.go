@@ -33,6 +33,9 @@ type Node struct {
 // Requeues is how often the node went straight back to the front of its queue since its last charged visit.
 func (n *Node) Requeues() int { return n.requeues }
 
+// key is the key of the queue that n belongs in.
+func (n *Node) key() Key { return Key{Domain: n.Domain, Class: n.Class} }
+
 // state is where a node is.
 type state uint8
 

@@ -9,6 +9,7 @@ import (
 type Key struct {
 	Domain string // lower-case A-label
 	Class  string // ClassRemote or ClassInject
+	Flow   *Flow  // with whose mail it takes turns; nil: nobody's in particular
 }
 
 // QueueState is where a queue stands on its way to a channel. Exactly one holds at a time, and only these changes happen:

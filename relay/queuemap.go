@@ -44,11 +44,12 @@ type QueueMap struct {
 // Deps are what the queue map works with.
 type Deps struct {
 	Journal  Journal
-	Listener Listener            // is told of every event, after the journal
-	Want     func(domain string) // told of each domain that gets a node, to look it up ahead of time; may be nil
-	Healthy  func() bool         // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
-	Domain   func(string) string // the queue's name for a recipient's domain; nil: the domain as it is spelled
-	Budget   *Budget             // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own
+	Listener Listener                // is told of every event, after the journal
+	Want     func(domain string)     // told of each domain that gets a node, to look it up ahead of time; may be nil
+	Healthy  func() bool             // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
+	Domain   func(string) string     // the queue's name for a recipient's domain; nil: the domain as it is spelled
+	Flow     func(*Message) FlowName // the flow of a message that is restored; nil: the one that the message names
+	Budget   *Budget                 // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own
 }
 
 type shard struct {
@@ -108,6 +109,9 @@ func (m *QueueMap) NewLine() *Line {
 	m.Order(l)
 	return l
 }
+
+// SetTenants replaces the tenants, which have been validated. Mail that waits keeps the tenant that it has.
+func (m *QueueMap) SetTenants(tenants []TenantConfig) {}
 
 // Order gives l the order of the configuration.
 func (m *QueueMap) Order(l *Line) {
@@ -254,7 +258,7 @@ func (m *QueueMap) domain(addr string) string {
 func (m *QueueMap) link(n *Node) { m.enqueue(n, (*Queue).pushBack) }
 
 func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
-	key := Key{n.Domain, n.Class}
+	key := n.key()
 	if m.deps.Want != nil && key.Class == ClassRemote {
 		m.deps.Want(key.Domain)
 	}
@@ -331,7 +335,7 @@ func (m *QueueMap) deferUntil(n *Node, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.Due, n.state = due, stateDeferred
-	s.deferred[Key{n.Domain, n.Class}]++
+	s.deferred[n.key()]++
 }
 
 // undefer counts n out again; it is busy from now on.
@@ -339,7 +343,7 @@ func (m *QueueMap) undefer(n *Node) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := Key{n.Domain, n.Class}
+	key := n.key()
 	if s.deferred[key]--; s.deferred[key] <= 0 {
 		delete(s.deferred, key)
 	}

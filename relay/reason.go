@@ -26,9 +26,11 @@ const (
 	ReasonMemory
 	// ReasonRation: more would be done at once than an admin could take back.
 	ReasonRation
+	// ReasonTenant: a tenant has as many transactions under way, or as many messages a second, as it is given.
+	ReasonTenant
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

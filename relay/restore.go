@@ -10,6 +10,9 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 		m.doubt(s)
 		return
 	}
+	if m.deps.Flow != nil {
+		msg.Flow = m.deps.Flow(msg)
+	}
 	msg.Content.wrap(m.wrappers, msg.account())
 	m.divide(msg)
 	live := m.restoreNodes(msg, s.Nodes)

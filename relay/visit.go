@@ -37,6 +37,17 @@ func (h *Handler) Visit(q *Queue) *Visit {
 	return newVisit(n)
 }
 
+// Serve makes a visit of the node that must go next from l, by the line's order. It counts against its tenant's limits until Settle. Serve
+// returns nil when nothing may go now: l.Opens tells when something may, if it is time that holds mail back.
+func (h *Handler) Serve(l *Line, now time.Time) *Visit {
+	for q := l.Serve(); q != nil; q = l.Serve() {
+		if v := h.Visit(q); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
 func newVisit(n *Node) *Visit {
 	return &Visit{Node: n, Began: time.Now(), Relay: noRelay}
 }
@@ -85,7 +96,7 @@ func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Vis
 			break
 		}
 		// Whether it waits is asked first: it is cheaper than to look a route up.
-		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(Key{n.Domain, m.Class}) || !h.queues.pullFrom(n, m.Class) {
+		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(n.key()) || !h.queues.pullFrom(n, m.Class) {
 			continue
 		}
 		more = append(more, newVisit(n))
