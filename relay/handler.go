@@ -158,3 +158,26 @@ func (h *Handler) handBack(n *Node) {
 	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: noRelay})
 	h.queues.link(n)
 }
+
+// Reroute puts the node of v, which is one that Serve made of line l, back into its queue, and the queue into the line for a channel:
+// its mail does not go where the mail of l goes.
+func (h *Handler) Reroute(l *Line, v *Visit) {
+	q := v.Node.queue
+	v.PutBack()
+	h.Settle(v)
+	if l.remove(q) {
+		q.Resume()
+		h.Ready(q)
+		q.dropIfEmpty()
+	}
+}
+
+// Postpone makes the node of v wait until a time, uncharged, because nothing of its kind may be sent before.
+func (h *Handler) Postpone(v *Visit, why Reason) {
+	n := v.Node
+	h.queues.unbind(n, stateNew, func() {
+		h.queues.noteReason(n, why.Text)
+		n.Due = why.Until
+	})
+	h.postpone(n)
+}

@@ -33,8 +33,8 @@ type Node struct {
 // Requeues is how often the node went straight back to the front of its queue since its last charged visit.
 func (n *Node) Requeues() int { return n.requeues }
 
-// key is the key of the queue that n belongs in.
-func (n *Node) key() Key { return Key{Domain: n.Domain, Class: n.Class} }
+// Key is the key of the queue in which n belongs.
+func (n *Node) Key() Key { return Key{Domain: n.Domain, Class: n.Class} }
 
 // state is where a node is.
 type state uint8

@@ -258,7 +258,7 @@ func (m *QueueMap) domain(addr string) string {
 func (m *QueueMap) link(n *Node) { m.enqueue(n, (*Queue).pushBack) }
 
 func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
-	key := n.key()
+	key := n.Key()
 	if m.deps.Want != nil && key.Class == ClassRemote {
 		m.deps.Want(key.Domain)
 	}
@@ -335,7 +335,7 @@ func (m *QueueMap) deferUntil(n *Node, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.Due, n.state = due, stateDeferred
-	s.deferred[n.key()]++
+	s.deferred[n.Key()]++
 }
 
 // undefer counts n out again; it is busy from now on.
@@ -343,7 +343,7 @@ func (m *QueueMap) undefer(n *Node) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := n.key()
+	key := n.Key()
 	if s.deferred[key]--; s.deferred[key] <= 0 {
 		delete(s.deferred, key)
 	}

@@ -28,9 +28,11 @@ const (
 	ReasonRation
 	// ReasonTenant: a tenant has as many transactions under way, or as many messages a second, as it is given.
 	ReasonTenant
+	// ReasonRate: the site gets as many messages a second as it takes, or as a rule allows.
+	ReasonRate
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

@@ -96,7 +96,7 @@ func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Vis
 			break
 		}
 		// Whether it waits is asked first: it is cheaper than to look a route up.
-		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(n.key()) || !h.queues.pullFrom(n, m.Class) {
+		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(n.Key()) || !h.queues.pullFrom(n, m.Class) {
 			continue
 		}
 		more = append(more, newVisit(n))

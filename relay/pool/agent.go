@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,14 +12,13 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// agent is a delivery agent: it empties queues of one site over one connection after the other, in a goroutine of its own.
-// The package comment says when it ends. All fields but those under mu belong to that goroutine: the site knows only how many
-// agents it has.
+// agent is a delivery agent: it serves the line of one site over one connection after the other, in a goroutine of its own. It
+// asks the site for each visit. The package comment says when it ends. All fields but those under mu belong to that goroutine:
+// the site knows only how many agents it has.
 type agent struct {
 	site    *Site
 	m       *Manager
 	handler Handler
-	queue   *relay.Queue
 	onTrial bool        // it began on probation
 	watch   *time.Timer // fires when the receiver has not answered for a while; calls slowDown
 
@@ -34,18 +32,27 @@ type agent struct {
 	conn    *smtp.Conn
 	peer    string         // how the mail log names conn's host
 	setup   time.Duration  // what making conn took; charged to its first visit
-	turn    int            // visits of queue since its turn began
+	turn    int            // visits since its turn with a channel began
+	began   time.Time      // when that was
+	pause   time.Duration  // no node may go before so long
 	out     []*relay.Visit // handed to the connection and not settled
 	pending *relay.Visit   // the visit in hand: not for this connection's host, or it cannot be recorded now
-	over    bool           // it ends although there may be work left: the queue goes back to the handler's line
+	over    bool           // it ends although there may be work left
 }
 
 // slowAfter is how long a receiver may be without an answer before its agent gives its channel back. Receivers that check
 // content take a second or two over a message; one that takes longer must not keep others from theirs.
 const slowAfter = 5 * time.Second
 
-func newAgent(s *Site, q *relay.Queue, t token) *agent {
-	return &agent{site: s, m: s.m, handler: s.m.handler, queue: q, token: t, onTrial: t == probationToken, silent: true}
+// turnTime is how long an agent keeps its channel while others wait for one, if its messages are slow.
+const turnTime = 250 * time.Millisecond
+
+// breath is how long an agent that is alone at its site waits for the site's rate with its connection in hand. Where the wait is
+// longer it ends, because a channel is for work that moves.
+const breath = 100 * time.Millisecond
+
+func newAgent(s *Site, t token) *agent {
+	return &agent{site: s, m: s.m, handler: s.m.handler, token: t, onTrial: t == probationToken, silent: true}
 }
 
 // run works until the agent ends, and returns the token that must be given back. Manager.launch calls it in the agent's own
@@ -59,6 +66,7 @@ func (a *agent) run() (t token) {
 			t = a.end()
 		}
 	}()
+	a.began = time.Now()
 	for !a.over && a.more() {
 		if !a.connect() {
 			break
@@ -75,13 +83,14 @@ func (a *agent) run() (t token) {
 func (a *agent) breakDown(fault any) {
 	if a.conn != nil {
 		a.conn.Close()
+		a.site.noteOpen(-1)
 		a.conn = nil
 	}
 	if a.pending != nil {
 		a.out, a.pending = append(a.out, a.pending), nil
 	}
 	if len(a.out) == 0 { // somebody must be charged, or the same queue would bring the fault about again at once
-		if v := a.handler.Visit(a.queue); v != nil {
+		if v := a.site.serve(time.Now()); v != nil {
 			a.out = append(a.out, v)
 		}
 	}
@@ -91,7 +100,7 @@ func (a *agent) breakDown(fault any) {
 		a.handler.Settle(v)
 	}
 	a.out = nil
-	a.over = true // what waits in the queue goes on with another agent
+	a.over = true // what waits in the line goes on with another agent
 }
 
 // slowDown exchanges the agent's token for a slow one, because its receiver has not answered for a while. When there is none,
@@ -134,7 +143,7 @@ func (a *agent) answered() {
 	}
 }
 
-// moved notes that the receiver has answered. An agent that was slow ends behind what it has begun, so that its queue waits
+// moved notes that the receiver has answered. An agent that was slow ends behind what it has begun, so that its site's mail waits
 // for a channel like any other.
 func (a *agent) moved() {
 	a.watch.Reset(a.m.patience())
@@ -164,14 +173,11 @@ func (a *agent) end() token {
 	return t
 }
 
-// retire gives the connection to the site, and the queue to the handler's line if there may be work left in it.
+// retire gives the connection to the site, which sees to it that its line moves on.
 func (a *agent) retire() {
 	a.site.retire(a.conn, a.tooMany)
 	if a.resigns {
 		a.m.channels.resigned()
-	}
-	if a.over && !a.m.ending() {
-		a.handler.Ready(a.queue)
 	}
 }
 
@@ -179,7 +185,7 @@ func (a *agent) retire() {
 func (a *agent) deliver() error {
 	conn := a.conn
 	a.peer = relayName(conn.Peer())
-	conn.Limit(a.m.cfg.Load().MessagesPerConnection)
+	conn.Limit(a.site.perConnection())
 	stop := context.AfterFunc(a.m.cut, func() { conn.Close() })
 	defer stop()
 	spare := context.AfterFunc(a.m.unsent, conn.GiveUp)
@@ -193,29 +199,34 @@ func (a *agent) putBack() {
 		a.pending = nil
 		v.PutBack()
 		a.handler.Settle(v)
+		a.site.pace.Unask(time.Now())
 	}
 }
 
-// more reports whether there is something to do. It moves on to the site's next queue when this one is empty.
+// more reports whether there is something to do. An agent that is alone waits for the site's rate for a moment.
 func (a *agent) more() bool {
-	if a.m.ending() {
+	switch {
+	case a.m.ending(), a.handler.Unwritable() != nil:
 		return false
-	}
-	if a.handler.Unwritable() != nil {
-		a.site.hold(a.queue)
+	case a.pending != nil:
+		return true
+	case a.pause > breath, a.pause > 0 && !a.site.alone():
 		return false
+	case a.pause > 0:
+		a.wait(a.pause)
+		a.pause = 0
 	}
-	return a.pending != nil || a.queue.Len() > 0 || a.advance()
+	return a.site.line.AtLeast(1)
 }
 
-// advance moves on to the site's next queue. It reports false when no queue stands in line.
-func (a *agent) advance() bool {
-	q := a.site.nextQueue()
-	if q == nil {
-		return false
+// wait waits so long, or until the manager stops.
+func (a *agent) wait(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-a.m.stopped:
 	}
-	a.queue, a.turn = q, 0
-	return true
 }
 
 // drop gives the connection up. Only one that has reached its limit of messages ends with QUIT: after any other error the
@@ -229,6 +240,7 @@ func (a *agent) drop(err error) {
 	if a.m.hosts.review(a.conn) {
 		a.m.log.Info("host loses what is pipelined behind a message, which is no longer done there", "host", a.peer, "for", noAheadFor)
 	}
+	a.site.noteOpen(-1)
 	a.conn = nil
 }
 
@@ -244,73 +256,74 @@ func (a *agent) connect() bool {
 	}
 	if a.conn != nil {
 		a.conn.Quit()
+		a.site.noteOpen(-1)
 	}
 	if a.conn = a.site.borrow(avoid); a.conn != nil {
 		return true
 	}
-	if a.site.pace.Window(time.Now()) == 0 {
-		a.site.hold(a.queue)
-		return false
-	}
-	return a.dial(avoid)
+	return a.site.window(time.Now()) > 0 && a.dial(avoid)
 }
 
 // dial makes a new connection. When no host of the site can be reached, the site is closed and one visit is charged: its
 // recipients see the reason, and its message expires some day even if the site never comes back. All other mail for the
-// site waits on, uncharged. An error of this machine says nothing about the site, and charges nobody.
+// site waits on, uncharged. An error of this machine says nothing about the site, and charges nobody. Nor does it when other
+// connections to the site are open: then the site takes no more of them, and is not down.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
-	conn, failed := a.site.dialHosts(avoid, func(peer string) {
-		a.queue.Wait(relay.WaitFor(relay.ReasonAnswer, a.site.Key, fmt.Sprintf("connecting to %s since %s", peer, time.Now().Format(time.TimeOnly)), time.Time{}))
-	})
-	if a.queue.State() != relay.QueueLined { // parked since, it waits for something else
-		a.queue.Resume()
-	}
-	switch {
+	conn, failed := a.site.dialHosts(avoid, a.site.noteTrying)
+	a.site.noteTrying("")
+	switch now := time.Now(); {
 	case failed == nil:
-		a.conn, a.setup = conn, time.Since(begin)
+		a.conn, a.setup = conn, now.Sub(begin)
+		a.site.noteOpen(1)
+		a.site.pace.Connected(now)
 		a.moved()
 		return true
-	case a.m.ending():
-		return false // the connection was given up, not refused: nobody is charged
-	case failed.ourselves && a.queue.Class == relay.ClassRemote:
+	case a.m.ending(): // the connection was given up, not refused: nobody is charged
+	case failed.ourselves && !a.site.injects():
 		a.returnAll(failed)
-		return false
 	case failed.ours:
-		a.site.hold(a.queue)
-		return false
+	case a.site.others() > 0 && avoid == "":
+		a.site.pace.TurnedAway(now, a.site.others(), failed.text())
+	default:
+		return a.charge(avoid, failed, now.Sub(begin)) && a.more() && a.connect()
 	}
+	return false
+}
+
+// charge notes that the site cannot be reached. It reports true when only the visit in hand may not go to the hosts that can be.
+func (a *agent) charge(avoid string, failed *failure, setup time.Duration) bool {
 	v := a.visit()
 	if avoid == "" {
 		a.site.pace.Failed(time.Now(), failed.text())
-		a.site.hold(a.queue)
 	}
 	if v != nil {
-		v.Setup, v.Relay = time.Since(begin), cmp.Or(failed.peer, "none")
+		v.Setup, v.Relay = setup, cmp.Or(failed.peer, "none")
 		v.FailAll(relay.Deferred, failed.reply)
 		a.handler.Settle(v)
 	}
-	return avoid != "" && a.more() && a.connect()
+	return avoid != ""
 }
 
 // returnAll gives everything that waits for this site back to our MTA: the site has turned out to be ourselves.
 func (a *agent) returnAll(why *failure) {
-	for ok := true; ok && !a.m.ending(); ok = a.advance() {
-		for v := a.visit(); v != nil; v = a.visit() {
-			v.Relay = why.peer
-			v.HandBack(why.reply)
-			a.handler.Settle(v)
+	for v := a.visit(); v != nil; v = a.visit() {
+		v.Relay = why.peer
+		v.HandBack(why.reply)
+		a.handler.Settle(v)
+		if a.m.ending() {
+			return
 		}
 	}
 }
 
-// visit gives the visit in hand, or makes one of the queue's next node.
+// visit gives the visit in hand, or makes one of the node that must go next.
 func (a *agent) visit() *relay.Visit {
 	if v := a.pending; v != nil {
 		a.pending = nil
 		return v
 	}
-	return a.handler.Visit(a.queue)
+	return a.site.serve(time.Now())
 }
 
 // nextTransaction hands the connection its next message; nil ends the conversation for now. A visit that cannot go out
@@ -340,135 +353,52 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 
 // rcptRoom is how many recipients one transaction may have here.
 func (a *agent) rcptRoom() int {
-	const guaranteed = 100 // RFC 5321 section 4.5.3.1.8
+	most := a.site.perTransaction()
+	a.conn.LimitRcpts(most)
 	if n := a.conn.Extensions().Limits.RcptMax; n > 0 {
-		return min(n, guaranteed)
+		return min(n, most)
 	}
-	return guaranteed
+	return most
 }
 
-// nextVisit visits the next node of the queue, or of the next queue in the site's line when this one is empty or has had its
-// turn: one queue with much mail must not keep the others of its site waiting.
+// nextVisit visits the node that must go next at this site, if pace lets one go now.
 func (a *agent) nextVisit() *relay.Visit {
 	if a.pending != nil {
 		return a.visit()
 	}
-	a.tooMany = a.site.asks()
-	a.resigns = !a.tooMany && a.holds() == channelToken && a.m.channels.resign()
-	if a.tooMany || a.resigns {
+	now := time.Now()
+	if a.tooMany = a.site.asks(now); a.tooMany || a.resign() || a.turnEnds(now) {
 		a.over = true
 		return nil
 	}
-	if a.turn >= a.m.cfg.Load().Slice && !a.yield() {
+	if a.pause = a.site.pace.Ask(now); a.pause > 0 {
+		a.site.rest(now.Add(a.pause))
 		return nil
 	}
-	for {
-		if v := a.visit(); v != nil {
-			a.turn++
-			return v
+	v := a.site.serve(now)
+	if v == nil {
+		a.site.pace.Unask(now)
+		if opens := a.site.line.Opens(now); !opens.IsZero() {
+			a.pause = max(opens.Sub(now), time.Millisecond)
 		}
-		if !a.advance() {
-			return nil
-		}
+		return nil
 	}
+	a.turn++
+	return v
 }
 
-// yield ends this queue's turn. The agent ends if other queues wait for a channel or this queue's route has changed;
-// otherwise it continues with the next queue in the site's line. yield reports false when the agent must end.
-func (a *agent) yield() bool {
-	a.turn = 0
-	if a.m.crowded() || !a.site.serves(a.queue) {
-		a.over = true
+// resign reports whether the agent must end because there may be fewer channels.
+func (a *agent) resign() bool {
+	a.resigns = a.holds() == channelToken && a.m.channels.resign()
+	return a.resigns
+}
+
+// turnEnds reports whether the agent must leave its channel to others who wait for one: it has had its turn, in messages or in
+// time.
+func (a *agent) turnEnds(now time.Time) bool {
+	if a.turn < a.m.cfg.Load().Slice && now.Sub(a.began) < turnTime {
 		return false
 	}
-	old := a.queue
-	if a.advance() && old.Len() > 0 {
-		a.site.line.Push(old) // without a reason: it waits for its next turn only
-	}
-	return true
-}
-
-// done settles the visits that a transaction carried, and tells the site what the transaction showed about it: once, because
-// a receiver that turns the transaction away has not refused each of its nodes.
-func (a *agent) done(t *smtp.Transaction) {
-	a.moved()
-	a.answered()
-	if a.m.hosts.learnDomains(a.conn, time.Now()) {
-		a.m.log.Info("host refuses several domains in one transaction: each domain goes alone there", "host", a.peer, "for", oneDomainFor)
-	}
-	visits := t.Tag.([]*relay.Visit)
-	results := t.Results
-	best, why := nothing, ""
-	for i, v := range visits {
-		n := len(v.Node.Rcpts)
-		v.Relay, v.ConnUse, v.Ended = a.peer, t.ConnUse, t.Done
-		if i == 0 && t.ConnUse == 1 {
-			v.Setup = a.setup
-		}
-		if shown, words := a.judge(v, t, results[:n]); shown > best {
-			best, why = shown, words
-		}
-		results = results[n:]
-		a.out = slices.DeleteFunc(a.out, func(o *relay.Visit) bool { return o == v })
-		a.handler.Settle(v)
-	}
-	if a.site.learn(best, why) && a.onTrial {
-		a.prove()
-	}
-}
-
-// prove ends an agent on probation whose site works, as soon as the transactions that it has begun are settled. Agents with a
-// channel go on from here, over its connection. The agent does not take a channel itself: tokens would change hands in a
-// third place, and it would overtake queues that have waited for a channel longer.
-func (a *agent) prove() {
-	if !a.over {
-		a.over = true
-		a.handler.Ready(a.queue)
-	}
-}
-
-// judge turns the results for one node into fates. It returns what they show about the site.
-func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) (news, string) {
-	c := classifier{
-		node: v.Node, peer: a.peer, dsn: a.conn.Extensions().DSN, first: t.ConnUse == 1,
-		otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
-	}
-	for i, r := range results {
-		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts[i], r))
-	}
-	if c.elsewhere {
-		v.Avoid = a.conn.Peer().Host
-	}
-	return c.news, c.why
-}
-
-// relayName is how the mail log names a host.
-func relayName(p smtp.Addr) string {
-	return fmt.Sprintf("%s[%s]:%d", p.Host, p.AddrPort.Addr(), p.AddrPort.Port())
-}
-
-// transaction puts the visits' nodes, all of one message, into one SMTP transaction.
-func transaction(visits []*relay.Visit) *smtp.Transaction {
-	m := visits[0].Node.Message
-	t := &smtp.Transaction{
-		From: m.From, Size: m.Content.Size(), EightBit: m.Content.EightBit, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
-		Content: m.Content.Pieces(), Tag: visits,
-	}
-	for _, v := range visits {
-		for _, i := range v.Node.Rcpts {
-			r := m.Rcpts[i]
-			t.Rcpts = append(t.Rcpts, smtp.Rcpt{Addr: r.Addr, Notify: r.Notify, ORcpt: r.ORcpt})
-		}
-	}
-	return t
-}
-
-// recorded waits until it is on record that the visits were begun, or until ctx is done.
-func recorded(ctx context.Context, visits []*relay.Visit) error {
-	for _, v := range visits {
-		if err := v.Recorded(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	a.turn, a.began = 0, now
+	return a.m.crowded()
 }

@@ -29,6 +29,9 @@ type Router interface {
 type Handler interface {
 	Next(ctx context.Context) *relay.Queue
 	Visit(*relay.Queue) *relay.Visit
+	Serve(*relay.Line, time.Time) *relay.Visit
+	Reroute(*relay.Line, *relay.Visit)
+	Postpone(*relay.Visit, relay.Reason)
 	Begin(v *relay.Visit, room int, sameSite func(relay.Key) bool) ([]*relay.Visit, error)
 	Settle(*relay.Visit)
 	Ready(*relay.Queue)

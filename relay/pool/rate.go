@@ -8,3 +8,6 @@ func (p *Pace) Ask(now time.Time) time.Duration { return 0 }
 
 // Unask gives the message back that Ask took: its visit never was.
 func (p *Pace) Unask(now time.Time) {}
+
+// rateWords says how fast the site may be fed, and who said so.
+func (p *Pace) rateWords(now time.Time) string { return "" }

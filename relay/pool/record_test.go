@@ -232,6 +232,10 @@ func TestEachVisitIsBegun(t *testing.T) {
 	j.hush(nil)
 	w.drained()
 	w.once(4)
+	if len(j.log) == 6 { // which of the queues comes first is for the line to say
+		slices.Sort(j.log[:3])
+		slices.Sort(j.log[3:])
+	}
 	if got := strings.Join(j.log, ", "); got != "begin x, begin y, begin z, wait x, wait y, wait z" || w.sink.Counts("x").Messages != 1 {
 		t.Errorf("%s, and %d transactions", got, w.sink.Counts("x").Messages)
 	}

@@ -3,7 +3,6 @@ package pool
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,15 +15,14 @@ import (
 // forgetAfter is how long a site without connections, queues or a closed door is remembered.
 const forgetAfter = 10 * time.Minute
 
-// Site is one next hop: its hosts, its open connections, the queues that wait for a connection, and whether it can be
-// reached.
+// Site is one next hop: its hosts, its open connections, the queues whose mail goes there, and how fast it may be fed.
 type Site struct {
 	Key  string
 	lost bool // it stands for a failed lookup
 
 	m    *Manager
 	pace Pace
-	line *relay.Line // queues that wait for an agent here
+	line *relay.Line // the queues that have nodes for this site; agents serve them there
 
 	mu     sync.Mutex
 	route  *route.Route
@@ -33,18 +31,16 @@ type Site struct {
 	excess int       // agents that end because the site may have fewer
 	silent int       // slow agents, and agents whose receiver has not answered about a message yet
 	asked  time.Time // when an agent last asked for a visit
-	idle   []*lent   // connections kept for the next queue, the latest used last
+	trying string    // what the agent that makes the first connection does now; "": there is none
+	idle   []*lent   // connections kept for the next agent, the latest used last
+	open   int       // connections open, the idle ones included
+	bounds bounds
+	again  time.Time // no agent is of use before, because of the site's rate
 	used   time.Time
 	looked time.Time // when a site without a route last asked for one
 
 	due   time.Time // when it must be looked after; guarded by the manager's agenda, as is
 	place int       // in that agenda; -1: in none
-}
-
-// lent is a connection and since when it has been idle.
-type lent struct {
-	*smtp.Conn
-	since time.Time
 }
 
 func newSite(m *Manager, key string) *Site {
@@ -77,34 +73,38 @@ func (s *Site) update(r *route.Route) {
 	s.mu.Unlock()
 }
 
-// carry starts an agent for q when the site has room for one more agent and q has enough work for it. Else q waits in the
-// site's line, where an agent that has nothing left to do finds it. Only the dispatcher calls carry.
+// carry puts q into the site's line, and starts an agent when the site may have one more and has work for it. Only the dispatcher
+// calls carry: it has seen that a channel is free.
 func (s *Site) carry(q *relay.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used = time.Now()
+	now := time.Now()
+	s.used = now
 	if q.Len() == 0 {
-		s.admit(s.used)
+		s.admit(now)
 		return
 	}
-	if s.m.handler.Unwritable() != nil || !s.room(q, s.used) || !s.m.machine.goAhead(s.used) || !s.start(q) {
-		s.park(q)
-		return
+	q.Resume() // the reason may be an old one: q stood in the handler's line since it was parked
+	s.line.Push(q)
+	if s.works(now) && s.room(now) && s.m.machine.goAhead(now) {
+		s.start(now)
 	}
-	if s.pace.Proven() && q.Len() > 1 {
-		s.m.handler.Ready(q) // q may have work for a second agent; room decides when its turn comes
-	}
+	s.plan(now)
 }
 
-// start starts an agent for q. It reports false when there is no token for it. The mutex is held.
-func (s *Site) start(q *relay.Queue) bool {
+// works reports whether an agent could do something here now.
+func (s *Site) works(now time.Time) bool {
+	return s.m.handler.Unwritable() == nil && !now.Before(s.again)
+}
+
+// start starts an agent. It reports false when there is no token for it. The mutex is held.
+func (s *Site) start(now time.Time) bool {
 	t := channelToken
 	if !s.pace.Proven() {
 		t = probationToken
 	}
-	a := newAgent(s, q, t)
-	q.Resume() // the reason may be an old one: q stood in the handler's line since it was parked
-	s.asked = s.used
+	a := newAgent(s, t)
+	s.asked = now
 	s.agents, s.silent = s.agents+1, s.silent+1
 	if !s.m.launch(t, a.run, a.retire) {
 		s.agents, s.silent = s.agents-1, s.silent-1
@@ -117,13 +117,21 @@ func (s *Site) start(q *relay.Queue) bool {
 // up by its receiver, and the queue must not wait for it.
 const soon = 200 * time.Millisecond
 
-// room reports whether another agent would help q now. If fewer nodes wait than agents run here, and an agent asked for
+// room reports whether another agent would help now. If no more nodes wait than agents run here, and an agent asked for
 // work in the last 200 ms, the agents will take these nodes too: do not start another. The mutex is held.
-func (s *Site) room(q *relay.Queue, now time.Time) bool {
-	if s.agents > 0 && q.Len()+s.line.Len() <= s.agents && now.Sub(s.asked) < soon {
+func (s *Site) room(now time.Time) bool {
+	if s.agents > 0 && now.Sub(s.asked) < soon && !s.line.AtLeast(s.agents+1) {
 		return false
 	}
 	return s.roomy(now)
+}
+
+// enlist starts one more agent, with a channel, when the site may have it and has work for it. While queues wait for a channel
+// it starts none: they come first. The mutex is held.
+func (s *Site) enlist(now time.Time) {
+	if s.pace.Proven() && s.room(now) && s.line.AtLeast(1) && s.works(now) && !s.m.crowded() && s.m.machine.goAhead(now) {
+		s.start(now)
+	}
 }
 
 // few is how many agents of a site may wait for their receiver before it has answered any: one of them may have met a bad host.
@@ -138,8 +146,11 @@ func (c *Channels) few() int {
 // roomy reports whether the site may have another agent. At first it has few, and one more for each whose receiver answers: a site
 // that hangs holds few connections, and one that answers soon has its window. The mutex is held.
 func (s *Site) roomy(now time.Time) bool {
-	return s.agents < s.pace.Window(now) && (s.silent < s.m.channels.few() || 2*s.silent <= s.agents)
+	return s.agents < s.window(now) && (s.silent < s.m.channels.few() || 2*s.silent <= s.agents)
 }
+
+// window is how many agents may be at work now.
+func (s *Site) window(now time.Time) int { return s.pace.Window(now) }
 
 // noteSlow counts an agent that has become slow, or has ended as one.
 func (s *Site) noteSlow(n int) {
@@ -156,12 +167,6 @@ func (s *Site) noteSilent(n int) {
 	if n < 0 && s.line.Len() > 0 {
 		s.admit(time.Now())
 	}
-}
-
-// park lets q wait in the site's line, with the reason for everyone to see. The mutex is held.
-func (s *Site) park(q *relay.Queue) {
-	s.line.Park(q, s.waits())
-	s.plan(time.Now())
 }
 
 // plan puts the site into the manager's agenda for the time when there is next something to do: a queue to let in, an idle
@@ -197,7 +202,7 @@ func (s *Site) explain(now time.Time) {
 	if s.line.Len() == 0 {
 		return
 	}
-	why := s.waits()
+	why := s.waits(now)
 	if !why.Until.After(now) {
 		why.Until = time.Time{}
 	}
@@ -213,34 +218,43 @@ func (s *Site) opens(now time.Time) time.Time {
 			at = why.Until
 		}
 	}
+	if s.again.After(now) && s.again.Before(at) {
+		return s.again
+	}
 	return at
 }
 
 // waits is why a queue cannot be carried here now. The journal and this machine come first: while the one is unwritable or
 // the other cannot connect, no site is worked with, whatever the site is like.
-func (s *Site) waits() relay.Reason {
+func (s *Site) waits(now time.Time) relay.Reason {
 	if err := s.m.handler.Unwritable(); err != nil {
 		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
 	}
 	if why := s.m.machine.waits(); why.Waits() {
 		return why
 	}
-	if why := s.pace.Closed(); why.Waits() {
+	switch why := s.pace.Closed(); {
+	case s.trying != "" && !why.Until.After(now):
+		return relay.WaitFor(relay.ReasonAnswer, s.Key, s.trying, time.Time{})
+	case why.Waits():
 		return why
-	}
-	if s.slow > 0 {
+	case s.again.After(now):
+		return relay.WaitFor(relay.ReasonRate, s.Key, "waiting for its turn: "+s.pace.rateWords(now), s.again)
+	case s.roomy(now):
+		return relay.Reason{} // its mail is under way
+	case s.slow > 0:
 		return relay.WaitFor(relay.ReasonConnection, s.Key, fmt.Sprintf("waiting for a connection to the site: %d of %d have had no answer for more than %s",
 			s.slow, s.agents, s.m.slowAfter), time.Time{})
 	}
 	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
 }
 
-// nextQueue takes the next queue in line whose mail goes here, for an agent whose queue is empty or has had its turn. It
-// returns nil when there is none. Queues whose route has changed go back to the handler's line.
+// nextQueue takes the next queue whose mail goes here out of the line. It returns nil when there is none. Queues whose route has
+// changed go back to the handler's line.
 func (s *Site) nextQueue() *relay.Queue {
 	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
 		q.Resume()
-		if s.serves(q) {
+		if s.serves(q.Key) {
 			return q
 		}
 		s.m.handler.Ready(q)
@@ -248,24 +262,100 @@ func (s *Site) nextQueue() *relay.Queue {
 	return nil
 }
 
-// serves reports whether q's mail still goes to this site, because routes change while queues wait. A route that is not
+// serves reports whether mail with this key still goes to this site, because routes change while queues wait. A route that is not
 // known now counts as unchanged.
-func (s *Site) serves(q *relay.Queue) bool {
-	r := s.m.router.Lookup(s.m.destination(q.Key))
+func (s *Site) serves(k relay.Key) bool {
+	r := s.m.router.Lookup(s.m.destination(k))
 	return r == nil || siteKey(r) == s.Key
 }
 
-// asks notes that an agent gets on with its work. It reports true when the agent must end instead, because the site may have
-// fewer agents now: only as many are told so as are too many.
-func (s *Site) asks() (end bool) {
+// serve makes a visit of the node that must go next. It returns nil when none may.
+func (s *Site) serve(now time.Time) *relay.Visit {
+	for v := s.m.handler.Serve(s.line, now); v != nil; v = s.m.handler.Serve(s.line, now) {
+		if s.serves(v.Node.Key()) {
+			return v
+		}
+		s.m.handler.Reroute(s.line, v)
+	}
+	return nil
+}
+
+// asks notes that an agent gets on with its work, and starts another if there is work for it. It reports true when the agent must
+// end instead, because the site may have fewer agents now: only as many are told so as are too many.
+func (s *Site) asks(now time.Time) (end bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = time.Now()
-	if s.agents-s.excess <= s.m.cfg.Load().ConnectionsPerSite {
-		return false
+	s.asked = now
+	if s.agents-s.excess > s.window(now) {
+		s.excess++
+		return true
 	}
-	s.excess++
-	return true
+	s.enlist(now)
+	return false
+}
+
+// rest notes that no node may go for a while.
+func (s *Site) rest(until time.Time) {
+	s.mu.Lock()
+	s.again = until
+	s.mu.Unlock()
+}
+
+// busy is how many agents are at work here.
+func (s *Site) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.agents
+}
+
+// others is how many connections to the site are open, besides one that is being made.
+func (s *Site) others() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// noteTrying says for everyone to see which host is being connected to; "" for none.
+func (s *Site) noteTrying(peer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.trying = ""; peer != "" && s.open == 0 {
+		s.trying = fmt.Sprintf("connecting to %s since %s", peer, now.Format(time.TimeOnly))
+	}
+	s.explain(now)
+}
+
+// learnBounds learns what the site takes at a time. It reports true when t was turned away for that alone.
+func (s *Site) learnBounds(t *smtp.Transaction, slowed *smtp.Error, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bounds.learn(t, slowed, now)
+}
+
+// perTransaction is how many recipients a transaction may have here. Every server must take a hundred (RFC 5321 section
+// 4.5.3.1.8).
+func (s *Site) perTransaction() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bounds.perTransaction(100, time.Now())
+}
+
+// perConnection is how many messages a connection may carry here.
+func (s *Site) perConnection() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bounds.perConnection(s.m.cfg.Load().MessagesPerConnection, time.Now())
+}
+
+// injects reports whether the site is our own MTA.
+func (s *Site) injects() bool { return s.current().Domain == s.m.inject }
+
+// alone reports whether one agent at most is at work here.
+func (s *Site) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.agents <= 1
 }
 
 // retire ends an agent: the site keeps its connection for the next agent, unless all sites together keep one for each
@@ -276,6 +366,7 @@ func (s *Site) retire(c *smtp.Conn, excess bool) {
 			s.m.countIdle(-1)
 		}
 		c.Quit()
+		s.noteOpen(-1)
 		c = nil
 	}
 	s.mu.Lock()
@@ -292,75 +383,18 @@ func (s *Site) retire(c *smtp.Conn, excess bool) {
 	s.plan(s.used)
 }
 
-// admit sends the first queue in line back to the output handler when the site has room. The mutex is held.
+// admit gets the line on when the site may have an agent. While none is at work, the first queue goes to the output handler's line,
+// where it waits for a channel. The mutex is held.
 func (s *Site) admit(now time.Time) {
-	if !s.roomy(now) || s.m.handler.Unwritable() != nil || s.m.machine.held(now) || s.m.channels.full(probationToken) && !s.pace.Proven() {
-		return
-	}
-	if q := s.nextQueue(); q != nil {
-		s.m.handler.Ready(q)
-	}
-}
-
-// borrow takes an idle connection that still lives, and none to the host named avoid. It returns nil when there is none.
-func (s *Site) borrow(avoid string) *smtp.Conn {
-	for c := s.lastIdle(avoid); c != nil; c = s.lastIdle(avoid) {
-		if c.Alive() {
-			return c
+	switch {
+	case s.m.ending() || !s.works(now) || !s.roomy(now) || s.m.machine.held(now):
+	case s.agents > 0:
+		s.enlist(now)
+	case s.m.channels.full(probationToken) && !s.pace.Proven():
+	default:
+		if q := s.nextQueue(); q != nil {
+			s.m.handler.Ready(q)
 		}
-		c.Close()
-	}
-	return nil
-}
-
-// lastIdle takes the idle connection that was used last, because the peer is least likely to have closed it, and none to the
-// host named avoid.
-func (s *Site) lastIdle(avoid string) *smtp.Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, c := range slices.Backward(s.idle) {
-		if avoid == "" || c.Peer().Host != avoid {
-			s.idle = slices.Delete(s.idle, i, i+1)
-			s.m.countIdle(-1)
-			return c.Conn
-		}
-	}
-	return nil
-}
-
-// stale takes out the connections that have been idle since before. The caller ends them, outside of the lock: a QUIT is
-// I/O.
-func (s *Site) stale(before time.Time) (old []*lent) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.idle = slices.DeleteFunc(s.idle, func(c *lent) bool {
-		if c.since.After(before) {
-			return false
-		}
-		old = append(old, c)
-		return true
-	})
-	s.m.countIdle(-len(old))
-	return old
-}
-
-// shed ends idle connections until no more than most are open.
-func (s *Site) shed(most int) {
-	s.mu.Lock()
-	n := min(max(s.agents+len(s.idle)-most, 0), len(s.idle))
-	old := slices.Clone(s.idle[:n]) // those that have been idle for longest
-	s.idle = slices.Delete(s.idle, 0, n)
-	s.m.countIdle(-n)
-	s.mu.Unlock()
-	for _, c := range old {
-		c.Quit()
-	}
-}
-
-// closeIdle ends the connections that have been idle since before.
-func (s *Site) closeIdle(before time.Time) {
-	for _, c := range s.stale(before) {
-		c.Quit()
 	}
 }
 
@@ -418,13 +452,13 @@ func (s *Site) current() *route.Route {
 	return s.route
 }
 
-// hold parks q here because the site has just been closed or the journal became unwritable. A queue in line or claimed stays
-// where it is.
+// hold puts q into the line although nothing can be done for it now. A queue in line or claimed stays where it is.
 func (s *Site) hold(q *relay.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q.Len() > 0 {
-		s.park(q)
+		s.line.Push(q)
+		s.plan(time.Now())
 	}
 }
 
@@ -452,15 +486,4 @@ func (s *Site) hasOther(host string) bool {
 		}
 	}
 	return false
-}
-
-// learn tells the pace what a visit showed about the site. It reports true when the site does its work.
-func (s *Site) learn(n news, why string) bool {
-	switch n {
-	case works:
-		s.pace.Answered()
-	case trouble:
-		s.pace.Trouble(time.Now(), why)
-	}
-	return n == works
 }

@@ -39,6 +39,7 @@ type Conn struct {
 	greeting  string // the peer's name for itself
 	uses      int    // transactions begun
 	limit     int    // most transactions; 0 for no limit
+	rcptLimit int    // recipients that a transaction may name; 0: as many as the standard allows
 	lockstep  bool   // the peer says lines that are no reply, so no command goes out before the last is answered
 	noAhead   bool   // Config.NoLookAhead
 	aheadLost bool   // see AheadLost
@@ -110,6 +111,10 @@ func (c *Conn) Uses() int { return c.uses }
 // Limit makes Deliver stop after n transactions on this connection, counted from
 // its beginning; 0 is no limit. The peer's own limit (MAILMAX) holds in any case.
 func (c *Conn) Limit(n int) { c.limit = n }
+
+// LimitRcpts sets how many recipients a transaction names to the peer, besides the limits of the standard and of the peer; 0 for no
+// limit of our own. The others of a transaction are Again.
+func (c *Conn) LimitRcpts(n int) { c.rcptLimit = n }
 
 // spent reports whether no other transaction may be begun.
 func (c *Conn) spent() bool {

@@ -137,6 +137,9 @@ func (c *Conn) offer(f *flight) {
 	if m := c.ext.Limits.RcptMax; m > 0 {
 		limit = min(limit, m)
 	}
+	if c.rcptLimit > 0 {
+		limit = min(limit, c.rcptLimit)
+	}
 	domains := domainLimit{max: c.ext.Limits.RcptDomainMax}
 	if c.oneDomain {
 		domains.max = 1
