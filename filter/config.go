@@ -26,7 +26,14 @@ type Rule struct {
 	Listener string `toml:"listener"`  // {daemon_name}, or the port the client connected to
 	Macro    string `toml:"macro"`     // "name" or "name=pattern"; the MTA must send it at MAIL or before
 	Take     *bool  `toml:"take"`      // false leaves matching messages with the MTA; true when not given
+	Lane     string `toml:"lane"`      // LaneUrgent: what it takes goes before all other mail to the same site
 }
+
+// The lanes of a Rule. A rule without one has LaneBulk.
+const (
+	LaneBulk   = "bulk"
+	LaneUrgent = "urgent"
+)
 
 // Config is the [bulk] table.
 type Config struct {
@@ -134,8 +141,24 @@ func (r Rule) validate() error {
 	case strings.HasPrefix(strings.TrimSpace(r.Macro), "="):
 		return fmt.Errorf(`macro: %q names no macro; write "name" or "name=pattern"`, r.Macro)
 	}
+	if err := r.validateLane(); err != nil {
+		return err
+	}
 	return r.validatePatterns()
 }
+
+func (r Rule) validateLane() error {
+	switch {
+	case r.Lane != "" && r.Lane != LaneBulk && r.Lane != LaneUrgent:
+		return fmt.Errorf("lane: %q is not known; use %q or %q", r.Lane, LaneBulk, LaneUrgent)
+	case r.Lane != "" && !r.takes():
+		return fmt.Errorf("lane: the rule has take = false, and the MTA knows no lane; leave lane out")
+	}
+	return nil
+}
+
+// takes reports whether the messages that the rule matches are taken.
+func (r Rule) takes() bool { return r.Take == nil || *r.Take }
 
 // validatePatterns finds patterns that are wrong, or right and never met. Nobody would notice the latter.
 func (r Rule) validatePatterns() error {

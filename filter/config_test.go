@@ -57,6 +57,8 @@ func TestValidateNamesRuleAndKey(t *testing.T) {
 		{"two listeners in one", rule(Rule{Listener: "smtp,submission"}), []string{`rule[1].listener: "smtp,submission"`, "a rule for each"}},
 		{"the null sender", rule(Rule{Sender: "<>"}), []string{`rule[1].sender: "<>"`, "never taken"}},
 		{"regular expression for a listener", rule(Rule{Listener: "bulk$"}), []string{`rule[1].listener: "bulk$"`}},
+		{"an unknown lane", rule(Rule{Header: "X", Lane: "fast"}), []string{`rule[1].lane: "fast"`, `use "bulk" or "urgent"`}},
+		{"a lane for mail that is not taken", rule(Rule{Header: "X", Lane: LaneUrgent, Take: new(bool)}), []string{"rule[1].lane: ", "leave lane out"}},
 		{"macro without name", rule(Rule{Macro: "=news"}), []string{"rule[1].macro: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

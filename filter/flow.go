@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/millrace/millrace/relay"
 )
@@ -49,14 +50,21 @@ var flowFields = []flowField{
 }
 
 // Flow tells with which mail a message takes turns that was brought back after a restart. The tenant is the one it was taken
-// for. Name and sender are read again. Messages of our own take turns with nobody in particular.
+// for. Its lane is that of the rule that has the name of the one that took it. Name and sender are read again. Messages of our
+// own take turns with nobody in particular.
 func (in *Intake) Flow(m *relay.Message) relay.FlowName {
 	if m.Class == relay.ClassInject || m.From == "" {
 		return relay.FlowName{}
 	}
 	flow := flowOf(m.Content.Header, m.From)
-	flow.Tenant = m.Flow.Tenant
+	flow.Tenant, flow.Urgent = m.Flow.Tenant, in.Filter().isUrgent(m.Rule)
 	return flow
+}
+
+// isUrgent reports whether the rule of this name has the urgent lane. Of rules with one name the first counts.
+func (f *Filter) isUrgent(name string) bool {
+	i := slices.IndexFunc(f.rules, func(r *rule) bool { return r.name == name })
+	return i >= 0 && f.rules[i].urgent
 }
 
 // flowOf is what the message itself says of its flow: neither tenant nor lane.

@@ -172,3 +172,25 @@ func TestFlowOfATakenMessage(t *testing.T) {
 		t.Errorf("a message of our own: %+v", got)
 	}
 }
+
+// TestLane: the lane of the rule that takes a message is the message's, and after a restart that of the rule of its name.
+func TestLane(t *testing.T) {
+	for _, tt := range []struct {
+		lane      string
+		now, then bool
+	}{{"", false, false}, {LaneBulk, false, false}, {LaneUrgent, true, true}} {
+		s := newSite(t, Deliver, wideLimits(),
+			Rule{Name: "resets", Header: "List-Id", Lane: tt.lane}, Rule{Name: "other", Header: "List-Id", Lane: LaneUrgent})
+		if got := (&lineDoor{in: s.in}).send(newsletter(end...)); got != "taken 1" {
+			t.Fatal(got)
+		}
+		m := s.heart.taken[0]
+		if again := s.in.Flow(m); m.Flow.Urgent != tt.now || again.Urgent != tt.then {
+			t.Errorf("lane %q: %+v, restored %+v", tt.lane, m.Flow, again)
+		}
+		m.Rule = "gone"
+		if s.in.Flow(m).Urgent {
+			t.Errorf("lane %q: urgent by a rule that is gone", tt.lane)
+		}
+	}
+}

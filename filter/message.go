@@ -13,6 +13,7 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 		Rule: m.verdict.Rule, Client: m.offer.Client(), Arrived: m.arrived,
 	}
 	msg.Flow = flowOf(m.content.header, m.envelope.From)
+	msg.Flow.Urgent = m.verdict.rule.urgent
 	msg.Rcpts = m.rcpts.envelope()
 	msg.Distinct()
 	msg.UTF8 = m.envelope.UTF8 && needsUTF8(msg, m.content.header)

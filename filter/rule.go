@@ -14,6 +14,7 @@ type test func(*Offer) bool
 type rule struct {
 	name    string
 	take    bool
+	urgent  bool
 	reason  string // why what it matches passes, when take is false
 	connect []test // decided once for the connection
 	mail    []test // decided at MAIL
@@ -47,7 +48,7 @@ func (r *rule) verdict() Verdict {
 }
 
 func compileRule(c Rule, index int) (*rule, error) {
-	r := &rule{name: c.Name, take: c.Take == nil || *c.Take}
+	r := &rule{name: c.Name, take: c.takes(), urgent: c.Lane == LaneUrgent}
 	if r.name == "" {
 		r.name = nameFor(c, index)
 	}

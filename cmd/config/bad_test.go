@@ -146,6 +146,8 @@ var badConfigs = []badConfig{
 	{"sender as Postfix writes local parts", "[[bulk.rule]]\nsender = 'news@'\n", 2, "bulk.rule[0].sender", `write "news@*"`},
 	{"client as Postfix writes subdomains", "[[bulk.rule]]\nclient = '.example.org'\n", 2, "bulk.rule[0].client", "write *.example.com"},
 	{"port with a colon", "[[bulk.rule]]\nlistener = ':10025'\n", 2, "bulk.rule[0].listener", `write "10025"`},
+	{"lane", "[[bulk.rule]]\nheader = 'X'\nlane = 'fast'\n", 3, "bulk.rule[0].lane", `use "bulk" or "urgent"`},
+	{"lane of mail that stays", "[[bulk.rule]]\nheader = 'X'\ntake = false\nlane = 'urgent'\n", 4, "bulk.rule[0].lane", "leave lane out"},
 	{"macro of the recipients", "[[bulk.rule]]\nmacro = '{rcpt_host}=x'\n", 2, "bulk.rule[0].macro", "before the first recipient"},
 	{"domain routed twice", "[route]\n'a.example' = '[127.0.0.1]:25'\n'A.example' = '[127.0.0.1]:26'\n", 1, "route", "given twice"},
 	{"inject", "[bounce]\ninject = 'localhost'\n", 2, "bounce.inject", "is not a next hop"},
