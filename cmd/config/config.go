@@ -43,6 +43,7 @@ type Config struct {
 	DNS      route.Config         `toml:"dns"`
 	Pool     pool.Config          `toml:"pool"`
 	SMTP     smtp.Config          `toml:"smtp"`
+	Source   []pool.SourceConfig  `toml:"source"`  // none: mail goes as [smtp] says
 	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
 	Control  console.Config       `toml:"control"`
 	Log      LogConfig            `toml:"log"`

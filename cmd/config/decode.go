@@ -65,6 +65,9 @@ func (l *loader) value(path string, given any, into reflect.Value) {
 	switch into.Kind() {
 	case reflect.Struct:
 		if t, ok := given.(map[string]any); ok {
+			if d, ok := into.Addr().Interface().(interface{ SetDefaults() }); ok { // an element of a list, for which no default stands
+				d.SetDefaults()
+			}
 			l.table(path, t, into)
 			return
 		}

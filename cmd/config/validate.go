@@ -39,6 +39,7 @@ func (c *Config) Validate() error {
 	v.table("dns", c.DNS.Validate())
 	v.table("pool", c.Pool.Validate())
 	v.smtp(c.SMTP)
+	v.sources(c.Source)
 	v.table("", c.Snapshot.Validate())
 	v.table("control", c.Control.Validate())
 	v.table("log", c.Log.Validate())

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/millrace/millrace/relay/route"
@@ -34,7 +33,7 @@ func Review(path string) (cfg *Config, warnings Errors, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	warnings = cfg.Warnings(own)
+	warnings = append(cfg.Warnings(own), cfg.SourceErrors(own)...)
 	if _, err := cfg.MemoryFor(memory); err != nil {
 		warnings = append(warnings, err.(Errors)...) // the host that the file is for may have more
 	}
@@ -48,11 +47,12 @@ func Review(path string) (cfg *Config, warnings Errors, err error) {
 // own.
 func (c *Config) Warnings(own []netip.Addr) Errors {
 	var v verdict
+	v.sourceWarnings(c)
 	for _, source := range []struct {
 		key  string
 		addr netip.Addr
 	}{{"smtp.bind_address", c.SMTP.Local4}, {"smtp.bind_address6", c.SMTP.Local6}} {
-		if a := source.addr; a.IsValid() && !a.IsLoopback() && !slices.Contains(own, a.WithZone("")) {
+		if a := source.addr; a.IsValid() && !ofThisHost(a, own) {
 			v.of(source.key, fmt.Errorf("%s is none of this host's addresses; nothing can be sent until it is", a))
 		}
 	}
