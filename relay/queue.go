@@ -74,6 +74,16 @@ type Queue struct {
 // Len is the number of nodes that wait in q now.
 func (q *Queue) Len() int { return int(q.active.Load()) }
 
+// FirstRcpts is how many recipients the node has that goes next; 0 when there is none.
+func (q *Queue) FirstRcpts() int {
+	q.shard.mu.Lock()
+	defer q.shard.mu.Unlock()
+	if q.head == nil {
+		return 0
+	}
+	return len(q.head.Rcpts)
+}
+
 // State is where q stands now.
 func (q *Queue) State() QueueState { return QueueState(q.state.Load()) }
 

@@ -60,6 +60,7 @@ type Daemon struct {
 
 	listeners relay.Listeners // of queues, each guarded
 	handler   *relay.Handler
+	sources   *pool.Sources
 	pool      *pool.Manager
 	intake    *filter.Intake // of the door
 	door      *milter.Door
@@ -118,7 +119,12 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget,
 	})
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	d.pool = d.newPool(cfg, files, log.Named("pool"))
+	if d.sources, err = pool.CompileSources(cfg.Source, m.wire(cfg)); err != nil {
+		return nil, err
+	}
+	if d.pool, err = d.newPool(cfg, files, log.Named("pool")); err != nil {
+		return nil, err
+	}
 	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {
 		return nil, err
 	}

@@ -79,13 +79,27 @@ func domainKey(domain string) string {
 
 // newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
 // handler, by queue.order: an operator's choice must not end at the site.
-func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) *pool.Manager {
+func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*pool.Manager, error) {
+	policy, err := newPolicy(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return pool.New(cfg.Pool, pool.Deps{
 		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: files.channels, Slow: files.slow, Budget: d.budget,
 		Line: d.queues.NewLine,
-		SMTP: d.machine.wire(cfg),
-		Log:  log, Connected: d.mail.Connected,
-	})
+		SMTP: d.machine.wire(cfg), Policy: policy, Sources: d.sources,
+		Log: log, Connected: d.mail.Connected,
+	}), nil
+}
+
+// newPolicy makes the tables about receivers and tenants ready.
+func newPolicy(cfg *config.Config) (pool.Policy, error) {
+	rules, err := pool.CompileRules(nil, cfg.Pool)
+	if err != nil {
+		return pool.Policy{}, err
+	}
+	replies, err := pool.CompileReplies(nil)
+	return pool.Policy{Rules: rules, Replies: replies}, err
 }
 
 // newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.

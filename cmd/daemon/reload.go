@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 )
 
@@ -100,6 +101,13 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 	if err != nil {
 		return nil, "", err
 	}
+	policy, err := newPolicy(cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := d.sources.Reload(cfg.Source); err != nil {
+		return nil, "", err
+	}
 	if cfg.Log.Mail != before.Log.Mail || cfg.Log.Name != before.Log.Name {
 		to, err := d.mail.openDestination(cfg.Log.Mail)
 		if err != nil {
@@ -114,7 +122,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 		logWarnings(cfg, own, d.log)
 	}
 	d.intake.Reload(f, cfg.Mode)
-	overdue = d.apply(cfg, queue, table)
+	overdue = d.apply(cfg, queue, table, policy)
 	d.mu.Lock()
 	d.cfg = cfg
 	d.mu.Unlock()
@@ -123,7 +131,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 }
 
 // apply gives each part its table. Nothing here can fail. It returns what an admin must know of the new retry.lifetime, or "".
-func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.Table) (warning string) {
+func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.Table, policy pool.Policy) (warning string) {
 	overdue, perMinute := d.handler.SetPolicy(cfg.Retry, cfg.Handback)
 	if overdue > 0 {
 		warning = fmt.Sprintf("%d messages that wait are older: each is returned after an attempt that fails, at most %d of them a minute; a longer lifetime keeps the rest", overdue, perMinute)
@@ -140,7 +148,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	}
 	d.pool.SetSMTP(d.machine.wire(cfg))
 	files := d.files(cfg)
-	d.pool.Reload(cfg.Pool, files.channels, files.slow, d.queues.Order)
+	d.pool.Reload(cfg.Pool, policy, files.channels, files.slow, d.queues.Order)
 	d.log.SetLevel(cfg.Log.LogLevel())
 	return warning
 }

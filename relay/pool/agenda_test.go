@@ -18,7 +18,7 @@ func known(n int) *Manager {
 	m := New(quick(), Deps{Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
 	for i := range n {
 		d := fmt.Sprintf("d%d.example", i)
-		m.site(&route.Route{Domain: d, Site: d})
+		siteFor(m, &route.Route{Domain: d, Site: d})
 	}
 	return m
 }

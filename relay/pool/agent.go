@@ -197,6 +197,7 @@ func (a *agent) deliver() error {
 func (a *agent) putBack() {
 	if v := a.pending; v != nil {
 		a.pending = nil
+		a.site.unspend(v)
 		v.PutBack()
 		a.handler.Settle(v)
 		a.site.pace.Unask(time.Now())
@@ -261,7 +262,7 @@ func (a *agent) connect() bool {
 	if a.conn = a.site.borrow(avoid); a.conn != nil {
 		return true
 	}
-	return a.site.window(time.Now()) > 0 && a.dial(avoid)
+	return a.site.admits(time.Now()) && a.dial(avoid)
 }
 
 // dial makes a new connection. When no host of the site can be reached, the site is closed and one visit is charged: its
@@ -279,6 +280,7 @@ func (a *agent) dial(avoid string) bool {
 		a.site.pace.Connected(now)
 		a.moved()
 		return true
+	case failed.refusal != nil && a.site.obey(failed.refusal, "", now) && !a.site.admits(now): // a rule has closed the site
 	case a.m.ending(): // the connection was given up, not refused: nobody is charged
 	case failed.ourselves && !a.site.injects():
 		a.returnAll(failed)

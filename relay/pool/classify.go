@@ -24,6 +24,7 @@ type classifier struct {
 	peer      string // how the mail log names the receiver
 	dsn       bool   // the peer passes DSN requests on
 	otherHost bool   // another host of the site may be tried
+	patient   bool   // the site works: when it asks us to slow down, the same message may go again soon
 	first     bool   // nothing else had been sent over the connection
 
 	elsewhere bool   // set by fate: another host of the site must be tried
@@ -109,6 +110,8 @@ func (c *classifier) failure(r smtp.Result) relay.Outcome {
 		return relay.Deferred
 	case r.Bystander:
 		return relay.Again // without the recipient that broke the dialogue; Settle limits how often
+	case c.patient && !err.Local && err.Throttle():
+		return relay.Again // that says nothing of the message: pace sees to it that it goes slower
 	case c.node.Requeues() == 0 && (err.Closing() || err.Code == 0):
 		return relay.Again // another connection, at once but only once
 	case c.otherHost && !err.Throttle():

@@ -24,7 +24,7 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 	ctx, cancel := context.WithCancel(s.m.unsent)
 	defer cancel()
 	for _, addr := range plan {
-		if addr.Host == avoid {
+		if addr.Host == avoid || s.source != nil && !s.source.Reaches(addr.AddrPort.Addr()) {
 			continue
 		}
 		if why := s.m.machine.without(time.Now(), addr.AddrPort.Addr()); why != "" {
@@ -47,7 +47,7 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 			s.m.machine.noteConnected()
 			return conn, nil
 		}
-		last = &failure{peer: peerOf(addr), reply: errorReply(peerOf(addr), err)}
+		last = &failure{peer: peerOf(addr), reply: errorReply(peerOf(addr), err), refusal: refusalOf(err)}
 		switch {
 		case ctx.Err() != nil:
 			return nil, last
@@ -58,6 +58,8 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 			s.m.machine.noteShortage(time.Now(), happened(err))
 			last.ours = true
 			return nil, last
+		case last.throttles() && s.others() > 0:
+			return nil, last // the other hosts are the same site's, and would turn us away too
 		case familyless(err, addr.AddrPort.Addr()):
 			s.m.machine.noteFamily(time.Now(), addr.AddrPort.Addr(), err)
 		}
@@ -81,12 +83,25 @@ func (m *Manager) noteTLS(conn *smtp.Conn, news bool) {
 
 // failure is why no connection to a site could be made.
 type failure struct {
-	peer  string     // the host tried last, as the mail log names it; "" for none
-	reply smtp.Reply // what to say in place of a reply
-	ours  bool       // this machine's own trouble: nothing is known about the site
+	peer    string      // the host tried last, as the mail log names it; "" for none
+	reply   smtp.Reply  // what to say in place of a reply
+	ours    bool        // this machine's own trouble: nothing is known about the site
+	refusal *smtp.Error // what the receiver said; nil: nothing
 	// ourselves says that the site is this host, which our MTA alone may decide about.
 	ourselves bool
 }
+
+// refusalOf is the receiver's reply in err, or nil.
+func refusalOf(err error) *smtp.Error {
+	var e *smtp.Error
+	if errors.As(err, &e) && e.Code != 0 && !e.Local {
+		return e
+	}
+	return nil
+}
+
+// throttles reports whether the receiver has asked us to slow down.
+func (f *failure) throttles() bool { return f.refusal != nil && f.refusal.Throttle() }
 
 // peerOf is how the mail log names an address.
 func peerOf(a route.Address) string { return relayName(smtp.Addr{Host: a.Host, AddrPort: a.AddrPort}) }
@@ -98,12 +113,23 @@ func (f *failure) text() string { return f.reply.String() }
 // A site that needs longer has its turn when there is less to do.
 const hurried = 5 * time.Second
 
+// wire is the settings of the site's connections.
+func (s *Site) wire() *smtp.Config {
+	s.mu.Lock()
+	t := s.terms
+	s.mu.Unlock()
+	if s.source == nil {
+		return s.m.wire(t)
+	}
+	return s.source.Wire(s.m.wire(t))
+}
+
 // patience gives the addresses to try, those that failed lately last, and the timeouts to allow them. While many unknown
 // sites are tried, each has two addresses and short timeouts: a list with thousands of dead domains must not hold up the
 // living ones behind them. A site from the admin's table is never hurried: there is a reason why it stands there.
 func (s *Site) patience(r *route.Route) ([]route.Address, *smtp.Config) {
 	plan := s.m.hosts.order(r.Plan())
-	cfg := s.m.smtp.Load()
+	cfg := s.wire()
 	if r.Static || s.pace.Proven() || !s.m.channels.hurried() {
 		return plan, cfg
 	}

@@ -297,7 +297,7 @@ func TestShownTimesAreToCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	s := m.site(&route.Route{Domain: "x", Site: "x"})
+	s := siteFor(m, &route.Route{Domain: "x", Site: "x"})
 	m.machine.noteShortage(now, "no files")
 	s.hold(h.Next(t.Context()))
 	next := func() int64 { return queues.Queues()[0].Next }

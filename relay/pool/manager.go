@@ -44,6 +44,9 @@ type Handler interface {
 type Manager struct {
 	cfg      atomic.Pointer[Config]
 	smtp     atomic.Pointer[smtp.Config]
+	inClear  atomic.Pointer[smtp.Config] // the same without TLS
+	policy   atomic.Pointer[Policy]
+	sources  *Sources
 	handler  Handler
 	router   Router
 	hostname string
@@ -71,7 +74,7 @@ type Manager struct {
 	swept time.Time    // when tend last looked through hosts; touched by the goroutine of Run alone
 
 	mu    sync.Mutex
-	sites map[string]*Site
+	sites map[siteID]*Site
 
 	faults sync.Map // of noteFault: the texts logged with a stack
 
@@ -90,6 +93,8 @@ type Deps struct {
 	Line     func() *relay.Line // makes a line of the configured order
 	SMTP     smtp.Config
 	Log      hclog.Logger
+	Policy   Policy
+	Sources  *Sources      // nil: mail leaves as SMTP says
 	Budget   *relay.Budget // charged for sites and connections; nil: as much memory as there is
 
 	// Connected is told of each connection made, on the goroutine that made it, which it must not block.
@@ -102,14 +107,18 @@ func New(cfg Config, deps Deps) *Manager {
 	if deps.Budget == nil {
 		deps.Budget = relay.NewBudget(0)
 	}
+	if deps.Sources == nil {
+		deps.Sources, _ = CompileSources(nil, deps.SMTP) // no tables have no mistakes
+	}
 	m := &Manager{
-		budget:  deps.Budget,
+		budget: deps.Budget, sources: deps.Sources,
 		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels, deps.Slow), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
-		sites: make(map[string]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,
+		sites: make(map[siteID]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,
 	}
 	m.unsent, m.holdBack = context.WithCancel(ctx)
 	m.cfg.Store(&cfg)
+	m.policy.Store(deps.Policy.withDefaults(cfg))
 	m.NoteMTA("")
 	m.SetSMTP(deps.SMTP)
 	return m
@@ -119,19 +128,33 @@ func New(cfg Config, deps Deps) *Manager {
 func (m *Manager) NoteMTA(name string) { m.mta.Store(&name) }
 
 // SetSMTP replaces the settings of the wire. Connections that are open keep the settings they were made with.
-func (m *Manager) SetSMTP(cfg smtp.Config) { m.smtp.Store(&cfg) }
+func (m *Manager) SetSMTP(cfg smtp.Config) {
+	plain := cfg
+	plain.TLS = smtp.TLSNone
+	m.inClear.Store(&plain)
+	m.smtp.Store(&cfg)
+}
 
-// Reload replaces the configuration, which has been validated, and the number of channels. order gives each site's line its
-// order. What is sent just now is sent to its end: agents and connections that are too many end behind it, with QUIT. It
+// wire is the settings of a connection on these terms.
+func (m *Manager) wire(t Terms) *smtp.Config {
+	if t.TLS == "none" {
+		return m.inClear.Load()
+	}
+	return m.smtp.Load()
+}
+
+// Reload replaces the configuration and the policy, which have been validated, and the number of channels. order gives each site's
+// line its order. What is sent just now is sent to its end: agents and connections that are too many end behind it, with QUIT. It
 // walks over all sites.
-func (m *Manager) Reload(cfg Config, channels, slow int, order func(*relay.Line)) {
+func (m *Manager) Reload(cfg Config, policy Policy, channels, slow int, order func(*relay.Line)) {
 	m.cfg.Store(&cfg)
+	m.policy.Store(policy.withDefaults(cfg))
 	m.channels.resize(channels, slow)
 	now := time.Now()
 	for _, s := range m.all() {
 		order(s.line)
 		s.pace.shorten(now)
-		s.shed(cfg.ConnectionsPerSite)
+		s.agree(now)
 		s.tend(now)
 	}
 }
@@ -190,16 +213,29 @@ func (m *Manager) carry(q *relay.Queue) {
 	r := m.router.Lookup(m.destination(q.Key))
 	switch {
 	case r == nil && !m.machine.goAhead(time.Now()):
-		m.site(unasked(m.destination(q.Key))).hold(q)
+		m.lostSite(unasked(m.destination(q.Key))).hold(q)
 	case r == nil:
 		m.await(q)
 	case leadsBack(q, r):
-		m.launch(channelToken, func() token { m.returnQueue(q, r); return channelToken }, func() {})
+		m.launch(channelToken, func() token { m.returnQueue(q, routeReply(r.Err)); return channelToken }, func() {})
 	case r.Err != nil && r.Err.Permanent && m.router.Healthy():
 		m.launch(channelToken, func() token { m.refuse(q, r); return channelToken }, func() {})
 	default:
-		m.site(r).carry(q)
+		m.send(q, r)
 	}
+}
+
+// send gives q to the site to which r leads, from the source whose turn it is. Mail that no source may send today goes back to our
+// MTA: nothing waits for a warm-up plan.
+func (m *Manager) send(q *relay.Queue, r *route.Route) {
+	now := time.Now()
+	p, ok := m.pathOf(q, r, now)
+	if !ok {
+		why := m.lacking(q, p, r, now)
+		m.launch(channelToken, func() token { m.returnQueue(q, why); return channelToken }, func() {})
+		return
+	}
+	m.site(p, r).carry(q)
 }
 
 // destination is the name to look up for a queue.
@@ -221,14 +257,14 @@ func (m *Manager) await(q *relay.Queue) {
 		switch lacks := r.Err != nil && r.Err.Cause == route.Shortage; {
 		case lacks:
 			m.machine.noteShortage(time.Now(), r.Err.Text)
-			m.site(r).hold(q)
+			m.lostSite(r).hold(q)
 			return
 		case ahead:
 			m.machine.noteConnected()
 		}
 		if r.Err != nil && !r.Err.Permanent && !leadsBack(q, r) {
 			// The failure may be of the moment and not be kept: without a pause we would ask again at once.
-			s := m.site(r)
+			s := m.lostSite(r)
 			s.pace.Failed(time.Now(), r.Err.Error())
 			s.hold(q)
 			return
@@ -274,26 +310,30 @@ func leadsBack(q *relay.Queue, r *route.Route) bool {
 }
 
 // returnQueue gives the nodes of a queue back to our MTA.
-func (m *Manager) returnQueue(q *relay.Queue, r *route.Route) {
+func (m *Manager) returnQueue(q *relay.Queue, why smtp.Reply) {
 	for v := m.handler.Visit(q); v != nil; v = m.handler.Visit(q) {
-		v.HandBack(routeReply(r.Err))
+		v.HandBack(why)
 		m.handler.Settle(v)
 	}
 }
 
-// site finds or makes the site to which a route leads. A route that failed for now leads to a site of its own that cannot
-// be reached, so that a domain without DNS is treated like one whose hosts are down.
-func (m *Manager) site(r *route.Route) *Site {
-	key := siteKey(r)
+// lostSite is the site of a route that failed for now: one of its own that cannot be reached, so that a domain without DNS is
+// treated like one whose hosts are down.
+func (m *Manager) lostSite(r *route.Route) *Site {
+	return m.site(path{siteID{key: siteKey(r)}, m.policy.Load().Rules.general()}, r)
+}
+
+// site finds or makes the site of a path.
+func (m *Manager) site(p path, r *route.Route) *Site {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.sites[key]
+	s := m.sites[p.siteID]
 	if s == nil {
-		s = newSite(m, key)
-		m.sites[key] = s
+		s = newSite(m, p)
+		m.sites[p.siteID] = s
 		m.budget.Charge(relay.AccountSites, siteCost)
 	}
-	s.update(r)
+	s.update(r, p.terms)
 	return s
 }
 
@@ -321,8 +361,8 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 	if !s.forgettable(now) {
 		return false
 	}
-	if m.sites[s.Key] == s { // another may have come into its place: Reload tends a site that was just forgotten
-		delete(m.sites, s.Key)
+	if m.sites[s.id()] == s { // another may have come into its place: Reload tends a site that was just forgotten
+		delete(m.sites, s.id())
 		m.budget.Refund(relay.AccountSites, siteCost)
 		if s.lost {
 			m.lost.Add(-1)

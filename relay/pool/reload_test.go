@@ -21,7 +21,7 @@ func configured(cfg Config) *atomic.Pointer[Config] {
 func (w *world) reload(channels int, change func(*Config)) {
 	cfg := *w.pool.cfg.Load()
 	change(&cfg)
-	w.pool.Reload(cfg, channels, 0, w.queues.Order)
+	w.pool.Reload(cfg, Policy{}, channels, 0, w.queues.Order)
 }
 
 // open is how many connections the only site has.
@@ -147,7 +147,7 @@ func TestOrderFollowsAReload(t *testing.T) {
 	queue.Order = "longest"
 	w.queues.SetConfig(queue)
 	var lines []*relay.Line
-	w.pool.Reload(quick(), 20, 0, func(l *relay.Line) { lines = append(lines, l) })
+	w.pool.Reload(quick(), Policy{}, 20, 0, func(l *relay.Line) { lines = append(lines, l) })
 	if len(lines) != 1 || lines[0] != w.pool.all()[0].line {
 		t.Errorf("%d lines have been ordered", len(lines))
 	}

@@ -61,7 +61,7 @@ func TestOddAnswerToOneRecipient(t *testing.T) {
 				if w.count("deferred odd@x") != 1 || len(w.sink.Deliveries()) != 6 {
 					t.Errorf("%d copies arrived; events %q", len(w.sink.Deliveries()), w.happened())
 				}
-				if why := w.pool.site(w.Lookup("x")).pace.Closed(); why.Waits() {
+				if why := siteFor(w.pool, w.Lookup("x")).pace.Closed(); why.Waits() {
 					t.Errorf("the site is closed: %v", why)
 				}
 			})

@@ -67,3 +67,11 @@ func (r *Rules) Provider(to *route.Route) string { return "" }
 // ClosedAt reports whether nothing may be sent at now because of quiet hours, and until when. The hours are those of now's
 // location.
 func (t Terms) ClosedAt(now time.Time) (until time.Time, quiet bool) { return time.Time{}, false }
+
+// general is the terms of sites for which no rule is asked: our own MTA, and domains that DNS does not find.
+func (r *Rules) general() Terms {
+	return Terms{Connections: r.base.ConnectionsPerSite, MessagesPerConnection: r.base.MessagesPerConnection, TLS: r.base.TLS}
+}
+
+// sourceNames is Source as a list.
+func (t *Terms) sourceNames() []string { return []string{t.Source} }

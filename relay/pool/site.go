@@ -15,42 +15,46 @@ import (
 // forgetAfter is how long a site without connections, queues or a closed door is remembered.
 const forgetAfter = 10 * time.Minute
 
-// Site is one next hop: its hosts, its open connections, the queues whose mail goes there, and how fast it may be fed.
+// Site is one next hop as one source address sees it: its hosts, the connections from there, the queues whose mail goes there, and
+// how fast it may be fed. A receiver's limits are for an address, so another source has a site of its own there.
 type Site struct {
-	Key  string
-	lost bool // it stands for a failed lookup
+	Key    string
+	source *Source // nil: mail leaves as [smtp] says
+	lost   bool    // it stands for a failed lookup
 
 	m    *Manager
 	pace Pace
 	line *relay.Line // the queues that have nodes for this site; agents serve them there
 
-	mu     sync.Mutex
-	route  *route.Route
-	agents int       // at work here
-	slow   int       // agents of them whose receiver has not answered for a while
-	excess int       // agents that end because the site may have fewer
-	silent int       // slow agents, and agents whose receiver has not answered about a message yet
-	asked  time.Time // when an agent last asked for a visit
-	trying string    // what the agent that makes the first connection does now; "": there is none
-	idle   []*lent   // connections kept for the next agent, the latest used last
-	open   int       // connections open, the idle ones included
-	bounds bounds
-	again  time.Time // no agent is of use before, because of the site's rate
-	used   time.Time
-	looked time.Time // when a site without a route last asked for one
+	mu        sync.Mutex
+	route     *route.Route
+	terms     Terms
+	agents    int       // at work here
+	slow      int       // agents of them whose receiver has not answered for a while
+	excess    int       // agents that end because the site may have fewer
+	silent    int       // slow agents, and agents whose receiver has not answered about a message yet
+	asked     time.Time // when an agent last asked for a visit
+	trying    string    // what the agent that makes the first connection does now; "": there is none
+	idle      []*lent   // connections kept for the next agent, the latest used last
+	open      int       // connections open, the idle ones included
+	bounds    bounds
+	suspended map[string]relay.Reason // by the sender's domain: a [[reply]] rule lets its mail wait
+	again     time.Time               // no agent is of use before, because of the site's rate
+	used      time.Time
+	looked    time.Time // when a site without a route last asked for one
 
 	due   time.Time // when it must be looked after; guarded by the manager's agenda, as is
 	place int       // in that agenda; -1: in none
 }
 
-func newSite(m *Manager, key string) *Site {
-	kind, who := relay.ReasonSite, key
-	domain, lost := strings.CutPrefix(key, dnsKey)
+func newSite(m *Manager, p path) *Site {
+	kind, who := relay.ReasonSite, p.key
+	domain, lost := strings.CutPrefix(p.key, dnsKey)
 	if lost {
 		kind, who = relay.ReasonDNS, domain
 		m.lost.Add(1)
 	}
-	s := &Site{Key: key, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
+	s := &Site{Key: p.key, source: p.source, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
 	m.agenda.plan(s, s.used.Add(forgetAfter))
 	return s
 }
@@ -66,11 +70,39 @@ func siteKey(r *route.Route) string {
 	return r.Site
 }
 
-// update keeps the newest route: hosts and addresses may change while the site stays.
-func (s *Site) update(r *route.Route) {
+func (s *Site) id() siteID { return siteID{s.Key, s.source} }
+
+// update keeps the newest route and terms: hosts, addresses and rules may change while the site stays.
+func (s *Site) update(r *route.Route, t Terms) {
 	s.mu.Lock()
-	s.route, s.used = r, time.Now()
+	s.route, s.terms, s.used = r, t, time.Now()
 	s.mu.Unlock()
+	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
+}
+
+// agree takes over rules that have changed, and ends idle connections that are too many.
+func (s *Site) agree(now time.Time) {
+	s.mu.Lock()
+	r := s.route
+	domain := r.Domain
+	s.mu.Unlock()
+	t := s.m.policy.Load().Rules.general()
+	if r.Err == nil && domain != s.m.inject {
+		t = s.m.policy.Load().Rules.For(r, domain)
+	}
+	s.mu.Lock()
+	s.terms = t
+	s.mu.Unlock()
+	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
+	s.shed(t.Connections)
+}
+
+// hours is why the rules let nothing be sent now, or the zero Reason. The mutex is held.
+func (s *Site) hours(now time.Time) relay.Reason {
+	if until, quiet := s.terms.ClosedAt(now); quiet {
+		return relay.WaitFor(relay.ReasonSite, s.Key, "quiet hours by rule "+s.terms.Rule, until)
+	}
+	return relay.Reason{}
 }
 
 // carry puts q into the site's line, and starts an agent when the site may have one more and has work for it. Only the dispatcher
@@ -149,8 +181,20 @@ func (s *Site) roomy(now time.Time) bool {
 	return s.agents < s.window(now) && (s.silent < s.m.channels.few() || 2*s.silent <= s.agents)
 }
 
-// window is how many agents may be at work now.
-func (s *Site) window(now time.Time) int { return s.pace.Window(now) }
+// window is how many agents may be at work now. The mutex is held.
+func (s *Site) window(now time.Time) int {
+	if s.hours(now).Waits() {
+		return 0
+	}
+	return s.pace.Window(now)
+}
+
+// admits reports whether a connection may be made now.
+func (s *Site) admits(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.window(now) > 0
+}
 
 // noteSlow counts an agent that has become slow, or has ended as one.
 func (s *Site) noteSlow(n int) {
@@ -213,7 +257,7 @@ func (s *Site) explain(now time.Time) {
 // that is signalled and not timed, soon.
 func (s *Site) opens(now time.Time) time.Time {
 	at := now.Add(tick)
-	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed()} {
+	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed(), s.hours(now)} {
 		if why.Until.After(at) {
 			at = why.Until
 		}
@@ -231,6 +275,9 @@ func (s *Site) waits(now time.Time) relay.Reason {
 		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
 	}
 	if why := s.m.machine.waits(); why.Waits() {
+		return why
+	}
+	if why := s.hours(now); why.Waits() {
 		return why
 	}
 	switch why := s.pace.Closed(); {
@@ -262,22 +309,51 @@ func (s *Site) nextQueue() *relay.Queue {
 	return nil
 }
 
-// serves reports whether mail with this key still goes to this site, because routes change while queues wait. A route that is not
-// known now counts as unchanged.
+// serves reports whether mail with this key still goes to this site and may go by its source, because routes and rules change while
+// queues wait. A route that is not known now counts as unchanged.
 func (s *Site) serves(k relay.Key) bool {
 	r := s.m.router.Lookup(s.m.destination(k))
-	return r == nil || siteKey(r) == s.Key
+	if r == nil {
+		return true
+	}
+	p := s.m.siteOf(k, r)
+	return p.key == s.Key && (s.source == nil || s.source.isDefault() || s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow)))
 }
 
 // serve makes a visit of the node that must go next. It returns nil when none may.
 func (s *Site) serve(now time.Time) *relay.Visit {
 	for v := s.m.handler.Serve(s.line, now); v != nil; v = s.m.handler.Serve(s.line, now) {
-		if s.serves(v.Node.Key()) {
+		switch {
+		case !s.serves(v.Node.Key()):
+			s.m.handler.Reroute(s.line, v)
+		case s.suspends(v.Node.Message.Flow.Sender, now).Waits():
+			s.m.handler.Postpone(v, s.suspends(v.Node.Message.Flow.Sender, now))
+		case !s.spend(v, now):
+			s.m.handler.Reroute(s.line, v)
+		default:
 			return v
 		}
-		s.m.handler.Reroute(s.line, v)
 	}
 	return nil
+}
+
+// spend counts the recipients of v against the warm-up plan of the source. It reports false when the plan has no room for them.
+func (s *Site) spend(v *relay.Visit, now time.Time) bool {
+	return s.source == nil || s.source.Spend(s.provider(), len(v.Node.Rcpts), now)
+}
+
+// unspend takes back what spend counted for a visit that never was.
+func (s *Site) unspend(v *relay.Visit) {
+	if s.source != nil {
+		s.source.Unspend(s.provider(), len(v.Node.Rcpts), v.Began)
+	}
+}
+
+// provider is the name by which warm-up plans count the site.
+func (s *Site) provider() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return warmKey(s.terms, s.route)
 }
 
 // asks notes that an agent gets on with its work, and starts another if there is work for it. It reports true when the agent must
@@ -338,14 +414,18 @@ func (s *Site) learnBounds(t *smtp.Transaction, slowed *smtp.Error, now time.Tim
 func (s *Site) perTransaction() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bounds.perTransaction(100, time.Now())
+	most := 100
+	if n := s.terms.Recipients; n > 0 {
+		most = n
+	}
+	return s.bounds.perTransaction(most, time.Now())
 }
 
 // perConnection is how many messages a connection may carry here.
 func (s *Site) perConnection() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bounds.perConnection(s.m.cfg.Load().MessagesPerConnection, time.Now())
+	return s.bounds.perConnection(s.terms.MessagesPerConnection, time.Now())
 }
 
 // injects reports whether the site is our own MTA.
@@ -466,7 +546,7 @@ func (s *Site) hold(q *relay.Queue) {
 // admin's table names takes all the mail it is given, until one of its hosts refuses several domains. Other sites get one domain a transaction, as Postfix does it: large providers refuse
 // several ("multiple destination domains per transaction"), some of them for good, and nobody can know before.
 func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
-	if !s.current().Static || !s.m.hosts.takesDomains(a, time.Now()) {
+	if !s.current().Static || s.source != nil && !s.source.isDefault() || !s.m.hosts.takesDomains(a, time.Now()) {
 		return nil
 	}
 	return s.reaches
@@ -475,7 +555,7 @@ func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
 // reaches reports whether mail with this key goes to this site too.
 func (s *Site) reaches(k relay.Key) bool {
 	r := s.m.router.Lookup(s.m.destination(k))
-	return r != nil && r.Err == nil && r.Site == s.Key
+	return r != nil && r.Err == nil && s.m.siteOf(k, r).key == s.Key
 }
 
 // hasOther reports whether the site has a host with an address besides the named host.

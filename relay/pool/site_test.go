@@ -274,7 +274,7 @@ func TestQueueFollowsItsRoute(t *testing.T) {
 
 func TestClosedSiteIsNotForgotten(t *testing.T) {
 	w := newWorld(t, quick(), time.Hour)
-	s := newSite(w.pool, "k")
+	s := newSite(w.pool, path{siteID: siteID{key: "k"}})
 	s.route = &route.Route{}
 	w.reload(20, func(c *Config) { c.ClosedFor = []time.Duration{30 * time.Minute} })
 	now := time.Now()

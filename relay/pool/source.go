@@ -191,6 +191,13 @@ func (s *Sources) ChooseFor(names []string, provider string, has4, has6 bool, re
 	return chosen, true
 }
 
+// each lists the sources in force.
+func (s *Sources) each() []*Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
+}
+
 // Allowed reports whether mail with these names may still go by src: after a reload it may not.
 func (s *Sources) Allowed(src *Source, names []string) bool {
 	s.mu.Lock()

@@ -40,11 +40,13 @@ func (a *agent) done(t *smtp.Transaction) {
 	}
 }
 
-// learn tells pace and bounds what a transaction showed about the site.
+// learn tells pace and bounds what a transaction showed about the site. What a [[reply]] rule says takes the place of what we would
+// make of the reply.
 func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	now := time.Now()
 	slowed := throttled(t)
 	switch {
+	case a.site.obeys(t, now):
 	case a.site.learnBounds(t, slowed, now):
 	case slowed != nil:
 		a.site.pace.Slowed(now, t.Started, a.site.busy(), errorReply(a.peer, slowed).String())
@@ -69,7 +71,7 @@ func throttled(t *smtp.Transaction) *smtp.Error {
 func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) (news, string) {
 	c := classifier{
 		node: v.Node, peer: a.peer, dsn: a.conn.Extensions().DSN, first: t.ConnUse == 1,
-		otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
+		patient: a.site.pace.Proven(), otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
 	}
 	for i, r := range results {
 		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts[i], r))

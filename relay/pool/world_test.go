@@ -268,3 +268,8 @@ func (w *world) count(event string) (n int) {
 	}
 	return n
 }
+
+// siteFor is the site of a route, as the manager finds it for a queue of no rule and no source.
+func siteFor(m *Manager, r *route.Route) *Site {
+	return m.site(path{siteID{key: siteKey(r), source: m.sources.each()[0]}, m.siteOf(relay.Key{Domain: r.Domain}, r).terms}, r)
+}
