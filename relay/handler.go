@@ -85,10 +85,7 @@ func (h *Handler) Next(ctx context.Context) *Queue {
 		if q := line.Pick(); q != nil {
 			return q
 		}
-		select {
-		case <-ctx.Done():
-		case <-line.Signal():
-		}
+		line.await(ctx)
 	}
 	return nil
 }
@@ -175,6 +172,7 @@ func (h *Handler) Reroute(l *Line, v *Visit) {
 // Postpone makes the node of v wait until a time, uncharged, because nothing of its kind may be sent before.
 func (h *Handler) Postpone(v *Visit, why Reason) {
 	n := v.Node
+	h.discount(v)
 	h.queues.unbind(n, stateNew, func() {
 		h.queues.noteReason(n, why.Text)
 		n.Due = why.Until

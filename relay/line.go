@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -33,25 +34,38 @@ func ParseOrder(s string) (Order, error) {
 }
 
 // Line is queues that wait: in the handler's line for a channel, in a site's line for an agent. A queue stands in at most one line at a time; a second Push does nothing, so
-// that whoever adds a node may push without asking. A line is linked through its queues: Push allocates nothing.
+// that whoever adds a node may push without asking. turns.go says who has the next turn. A line is linked through its queues: Push
+// allocates nothing for a flow that waits in the line already.
 type Line struct {
-	ranked atomic.Bool   // the order is not RoundRobin: byLen is kept
+	ranked atomic.Bool   // the order is not RoundRobin
 	signal chan struct{} // holds a token when a queue was pushed
 	why    atomic.Pointer[Reason]
 
-	mu     sync.Mutex
-	order  Order
-	maxAge time.Duration
-	first  *Queue // by arrival
-	last   *Queue
-	byLen  *Heap[*Queue] // the longest first, the earlier one among equals; nil when the order is RoundRobin
-	n      int
-	seq    uint64 // of the latest Push
+	mu        sync.Mutex
+	order     Order
+	maxAge    time.Duration
+	slice     int
+	strands   map[*Flow]*strand
+	most      int // flows since strands was made
+	lanes     [2]lane
+	urgentRun int // turns in a row that urgent mail had while other mail waited
+
+	held   []*share  // whose tenants are at a limit
+	again  time.Time // when to ask them again
+	opened uint64    // flows.opened when they were asked last
+
+	spare      *strand // for the next flow
+	spareShare *share
+	n          int
+	seq        uint64 // of the latest Push
 }
 
 // NewLine returns an empty line. maxAge counts for LongestAged only.
 func NewLine(order Order, maxAge time.Duration) *Line {
 	l := &Line{signal: make(chan struct{}, 1)}
+	for i := range l.lanes {
+		l.lanes[i].ready = NewHeap(func(a, b *share) bool { return a.pass < b.pass }, func(s *share) *int { return &s.place })
+	}
 	l.Reorder(order, maxAge)
 	return l
 }
@@ -65,23 +79,16 @@ func (l *Line) Reorder(order Order, maxAge time.Duration) {
 	if was == (order != RoundRobin) {
 		return
 	}
-	l.byLen = nil
-	if was {
-		return
-	}
-	l.byLen = NewHeap(
-		func(a, b *Queue) bool { return a.rank > b.rank || a.rank == b.rank && a.turn < b.turn },
-		func(q *Queue) *int { return &q.rankIndex },
-	)
-	for q := l.first; q != nil; q = q.behind {
-		l.rank(q)
+	for _, st := range l.strands {
+		st.rankBy(order)
 	}
 }
 
-// rank puts q among the others by its length. The mutex is held.
-func (l *Line) rank(q *Queue) {
-	q.rank = q.Len()
-	l.byLen.Insert(q)
+// SetSlice says how many nodes of a queue are served before the next queue of its flow has its turn; less than 1 counts as 1.
+func (l *Line) SetSlice(nodes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slice = nodes
 }
 
 // Push puts q at the end. It reports false when q stands in a line already, is claimed or gone.
@@ -92,11 +99,16 @@ func (l *Line) Push(q *Queue) bool {
 	l.mu.Lock()
 	l.link(q)
 	l.mu.Unlock()
+	l.wake()
+	return true
+}
+
+// wake puts a token into signal.
+func (l *Line) wake() {
 	select {
 	case l.signal <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // Park puts q at the end, as Push does, and says why it waits there.
@@ -112,59 +124,81 @@ func (l *Line) Explain(why Reason) { l.why.Store(&why) }
 // Signal delivers a token after a Push; one token may stand for several.
 func (l *Line) Signal() <-chan struct{} { return l.signal }
 
-// Pick takes the next queue that has nodes out of the line, by the line's order. It returns nil when there is none. A
-// queue that was emptied while it stood in line leaves the map here.
+// Pick takes the next queue that has nodes out of the line, by the line's order. It returns nil when there is none, or none
+// whose tenant may go. A queue that was emptied while it stood in line leaves the map here.
 func (l *Line) Pick() *Queue {
-	for q := l.pick(); q != nil; q = l.pick() {
-		if q.Len() > 0 {
+	for {
+		q, full := l.pick(time.Now())
+		if q == nil || full {
 			return q
 		}
-		q.dropIfEmpty()
+		l.expel(q)
 	}
-	return nil
 }
 
-// pick takes the next queue out of the line, empty or not.
-func (l *Line) pick() *Queue {
+// pick takes the next queue out of the line. It reports whether the queue has nodes, and had its turn.
+func (l *Line) pick(now time.Time) (q *Queue, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q := l.choose()
-	if q == nil {
-		return nil
+	q, full = l.choose(now, (*Tenant).look)
+	if q != nil {
+		l.unlink(q)
+		// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
+		q.enter(QueueLoose)
 	}
-	l.unlink(q)
-	// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
-	q.enter(QueueLoose)
-	return q
+	return q, full
 }
 
-// Serve gives the queue whose node must go next, by the line's order, and leaves it in line, where others may be served with it at
-// the same time. It takes queues out of the line that were emptied. It returns nil when no queue has a node.
-func (l *Line) Serve() *Queue {
-	l.mu.Lock()
-	q := l.choose()
-	l.mu.Unlock()
-	for q != nil && q.Len() == 0 {
-		if l.remove(q) {
-			if q.dropIfEmpty(); q.Len() > 0 { // a node came between the two looks
-				l.Push(q)
-			}
-		}
+// serve gives the queue whose node must go next, and leaves it in line, where others may be served with it at the same time. Its
+// tenant has granted a transaction. serve takes queues out of the line that were emptied. It returns nil when no queue has a node
+// that may go.
+func (l *Line) serve(now time.Time) *Queue {
+	for {
 		l.mu.Lock()
-		q = l.choose()
+		q, full := l.choose(now, (*Tenant).grant)
+		if full {
+			l.served(q, now)
+		}
 		l.mu.Unlock()
+		if q == nil || full {
+			return q
+		}
+		l.dismiss(q)
 	}
-	return q
 }
 
-// SetSlice says how many nodes of a queue are served before the next queue of its flow has its turn; less than 1 counts as 1.
-func (l *Line) SetSlice(nodes int) {}
+// choose finds the queue whose turn it is, and whose tenant is granted it. If that queue has nodes the turn is charged; if not, the
+// queue must leave the line and somebody else has the turn.
+func (l *Line) choose(now time.Time, grant func(*Tenant, time.Time) (time.Time, bool)) (q *Queue, full bool) {
+	l.readmit(now)
+	for s := l.turnOf(); s != nil; s = l.turnOf() {
+		q := s.next.choose(l.order, l.maxAge, now)
+		if q.Len() == 0 {
+			return q, false
+		}
+		again, ok := grant(s.tenant, now)
+		if ok {
+			l.charge(s)
+			return q, true
+		}
+		l.hold(s, again)
+	}
+	return nil, false
+}
 
-// Opens is when a tenant that Serve and Pick have passed over may go again; the zero time: they passed over nobody.
-func (l *Line) Opens(now time.Time) time.Time { return time.Time{} }
+// dismiss takes q out of the line, and out of the map, unless it has nodes.
+func (l *Line) dismiss(q *Queue) {
+	if l.remove(q) {
+		l.expel(q)
+	}
+}
 
-// Holds says why Serve and Pick pass over the mail of a tenant; the zero Reason: they pass over nobody.
-func (l *Line) Holds() Reason { return Reason{} }
+// expel lets q, which has just left the line because it was empty, leave the map.
+func (l *Line) expel(q *Queue) {
+	if q.dropIfEmpty(); q.Len() > 0 { // a node came between the two looks
+		l.Push(q)
+	}
+}
 
 // remove takes q out of the line if it still stands there.
 func (l *Line) remove(q *Queue) bool {
@@ -178,12 +212,61 @@ func (l *Line) remove(q *Queue) bool {
 	return true
 }
 
-// AtLeast reports whether n nodes or more wait in the line. It looks at n queues at most.
+// Opens is when to ask again for the mail of a tenant that was passed over because it is at a limit; the zero time: nobody was
+// passed over. The time may have come already.
+func (l *Line) Opens(now time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.held) == 0:
+		return time.Time{}
+	case l.opened != l.held[0].tenant.opened.Load():
+		return now
+	}
+	return l.again
+}
+
+// Holds says why the mail of a tenant is passed over now; the zero Reason: nobody's is.
+func (l *Line) Holds() Reason {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for _, s := range l.held {
+		if why := s.tenant.holds(now); why.Waits() {
+			return why
+		}
+	}
+	return Reason{}
+}
+
+// await waits for a Push, for the time of a tenant that was passed over, or for ctx.
+func (l *Line) await(ctx context.Context) {
+	var opens <-chan time.Time
+	if again := l.Opens(time.Now()); !again.IsZero() {
+		timer := time.NewTimer(time.Until(again))
+		defer timer.Stop()
+		opens = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.signal:
+	case <-opens:
+	}
+}
+
+// AtLeast reports whether n nodes or more wait in the line that may go. It looks at n queues at most.
 func (l *Line) AtLeast(n int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for q := l.first; q != nil && n > 0; q = q.behind {
-		n -= q.Len()
+	if len(l.held) > 0 {
+		l.readmit(time.Now())
+	}
+	for i := range l.lanes {
+		for _, s := range l.lanes[i].ready.all {
+			if n -= s.atMost(n); n <= 0 {
+				return true
+			}
+		}
 	}
 	return n <= 0
 }
@@ -204,52 +287,33 @@ func (l *Line) grown(q *Queue) {
 	defer l.mu.Unlock()
 	if l.order != RoundRobin && q.line.Load() == l {
 		q.rank = q.Len()
-		l.byLen.Moved(q)
+		q.strand.byLen.Moved(q)
 	}
-}
-
-func (l *Line) choose() *Queue {
-	switch {
-	case l.first == nil || l.order == RoundRobin:
-		return l.first
-	case l.order == LongestAged && time.Since(l.first.inLine) > l.maxAge:
-		return l.first
-	}
-	return l.byLen.First()
 }
 
 func (l *Line) link(q *Queue) {
+	st := l.strandOf(q.Flow)
 	q.line.Store(l)
 	l.seq++
-	q.inLine, q.turn = time.Now(), l.seq
-	q.ahead, q.behind = l.last, nil
-	if l.last != nil {
-		l.last.behind = q
-	} else {
-		l.first = q
-	}
-	l.last = q
+	q.strand, q.inLine, q.turn, q.served = st, time.Now(), l.seq, 0
+	st.link(q)
 	l.n++
-	if l.order != RoundRobin {
-		l.rank(q)
+	if st.byLen != nil {
+		q.rank = q.Len()
+		st.byLen.Insert(q)
 	}
 }
 
 func (l *Line) unlink(q *Queue) {
-	if q.ahead != nil {
-		q.ahead.behind = q.behind
-	} else {
-		l.first = q.behind
-	}
-	if q.behind != nil {
-		q.behind.ahead = q.ahead
-	} else {
-		l.last = q.ahead
-	}
-	q.ahead, q.behind = nil, nil
+	st := q.strand
+	st.unlink(q)
 	l.n--
-	if l.order != RoundRobin {
-		l.byLen.Remove(q)
+	if st.byLen != nil {
+		st.byLen.Remove(q)
 	}
+	q.strand = nil
 	q.line.Store(nil)
+	if st.first == nil {
+		l.drop(st)
+	}
 }

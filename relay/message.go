@@ -78,6 +78,7 @@ type Message struct {
 	restored time.Time     // when this start brought it back; zero: it was taken in this start
 	age      time.Duration // how old it was then
 
+	flow *Flow        // of Flow, while the message is in the map
 	cost int64        // the bytes that it takes in memory, the shared part apart
 	open atomic.Int32 // nodes that still have recipients, and holds
 }

@@ -33,9 +33,6 @@ type Node struct {
 // Requeues is how often the node went straight back to the front of its queue since its last charged visit.
 func (n *Node) Requeues() int { return n.requeues }
 
-// Key is the key of the queue in which n belongs.
-func (n *Node) Key() Key { return Key{Domain: n.Domain, Class: n.Class} }
-
 // state is where a node is.
 type state uint8
 

@@ -64,7 +64,9 @@ type Queue struct {
 	line  atomic.Pointer[Line] // the line it stands in; changed under that line's mutex
 
 	// Guarded by the mutex of line.
-	ahead, behind *Queue
+	strand        *strand
+	ahead, behind *Queue // of strand
+	served        int    // nodes since its turn among the queues of strand began
 	inLine        time.Time
 	turn          uint64 // order of arrival
 	rank          int
@@ -134,6 +136,9 @@ func (q *Queue) waits() Reason {
 		if why := l.why.Load(); why != nil {
 			return *why
 		}
+	}
+	if !q.reason.Waits() && q.State() == QueueLined {
+		return q.Flow.holds(time.Now())
 	}
 	return q.reason
 }

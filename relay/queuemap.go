@@ -33,6 +33,7 @@ type QueueMap struct {
 	reasons  reasons
 	line     *Line
 	wrappers *Wrappers
+	flows    *flows
 	counts   counts
 	open     atomic.Bool
 	seed     maphash.Seed
@@ -55,6 +56,7 @@ type Deps struct {
 type shard struct {
 	healthy func() bool // QueueMap.healthy
 	budget  *Budget
+	flows   *flows
 
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
@@ -80,13 +82,13 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		deps.Budget = NewBudget(0)
 	}
 	m := &QueueMap{
-		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), seed: maphash.MakeSeed(),
-		epoch: time.Now(),
+		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), flows: newFlows(deps.Budget),
+		seed: maphash.MakeSeed(), epoch: time.Now(),
 	}
 	m.reasons.seed = m.seed
 	m.SetConfig(cfg)
 	for i := range m.shards {
-		m.shards[i].healthy, m.shards[i].budget = m.healthy, m.budget
+		m.shards[i].healthy, m.shards[i].budget, m.shards[i].flows = m.healthy, m.budget, m.flows
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
 		m.shards[i].ages = map[string]*ages{ClassRemote: newAges(m.epoch), ClassInject: newAges(m.epoch)}
@@ -111,7 +113,10 @@ func (m *QueueMap) NewLine() *Line {
 }
 
 // SetTenants replaces the tenants, which have been validated. Mail that waits keeps the tenant that it has.
-func (m *QueueMap) SetTenants(tenants []TenantConfig) {}
+func (m *QueueMap) SetTenants(tenants []TenantConfig) {
+	m.flows.configure(tenants)
+	m.line.wake()
+}
 
 // Order gives l the order of the configuration.
 func (m *QueueMap) Order(l *Line) {
@@ -200,8 +205,12 @@ func (m *QueueMap) divide(msg *Message) {
 	msg.open.Store(int32(len(msg.Nodes)))
 }
 
-// index puts msg into the index and counts it.
+// index puts msg into the index, and among the messages of its flow, and counts it.
 func (m *QueueMap) index(msg *Message) {
+	if msg.flow = m.flows.own; msg.Class != ClassInject {
+		msg.flow = m.flows.intern(msg.Flow)
+	}
+	msg.Flow = msg.flow.Name()
 	s := &m.messages[msg.ID%shards]
 	s.mu.Lock()
 	s.byID[msg.ID] = msg
@@ -218,6 +227,7 @@ func (m *QueueMap) discard(msg *Message) {
 	m.counts.messages.Add(-1)
 	m.budget.Refund(msg.account(), msg.cost)
 	msg.Content.unwrap(m.wrappers)
+	m.flows.disown(msg.flow)
 }
 
 // split makes one node per domain, in order of first mention.
@@ -258,7 +268,7 @@ func (m *QueueMap) domain(addr string) string {
 func (m *QueueMap) link(n *Node) { m.enqueue(n, (*Queue).pushBack) }
 
 func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
-	key := n.Key()
+	key := m.key(n)
 	if m.deps.Want != nil && key.Class == ClassRemote {
 		m.deps.Want(key.Domain)
 	}
@@ -268,6 +278,14 @@ func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
 	push(q, n)
 	s.mu.Unlock()
 	m.ready(q)
+}
+
+// key is the key of the queue that n belongs in.
+func (m *QueueMap) key(n *Node) Key {
+	if n.Class == ClassInject {
+		return Key{n.Domain, n.Class, m.flows.own}
+	}
+	return Key{n.Domain, n.Class, n.Message.flow}
 }
 
 // ready puts q in line. If q stands in a line already, ready tells the line that q has grown, at powers of two only: the
@@ -335,7 +353,7 @@ func (m *QueueMap) deferUntil(n *Node, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.Due, n.state = due, stateDeferred
-	s.deferred[n.Key()]++
+	s.deferred[m.key(n)]++
 }
 
 // undefer counts n out again; it is busy from now on.
@@ -343,7 +361,7 @@ func (m *QueueMap) undefer(n *Node) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := n.Key()
+	key := m.key(n)
 	if s.deferred[key]--; s.deferred[key] <= 0 {
 		delete(s.deferred, key)
 	}
@@ -364,6 +382,7 @@ func (s *shard) queueFor(key Key, maxLength int) *Queue {
 		}
 	}
 	q := &Queue{Key: key, shard: s}
+	s.flows.retain(key.Flow)
 	s.budget.Charge(AccountMail, queueCost)
 	s.queues[key] = append(siblings, q)
 	return q
@@ -376,6 +395,7 @@ func (s *shard) drop(q *Queue) {
 		return
 	}
 	s.budget.Refund(AccountMail, queueCost)
+	s.flows.disown(q.Flow)
 	siblings := s.queues[q.Key]
 	for i, x := range siblings {
 		if x == q {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/relay/smtp"
@@ -24,9 +25,13 @@ type Visit struct {
 	Fates   []Fate // one for each of Node.Rcpts
 	Avoid   string // with Again: do not visit this host next, another of the site may take it
 
+	tenant *Tenant // against whose limits the visit counts until Settle; nil: nobody's
 	begun  bool
 	record Record // that the visit was begun; nil: nothing to wait for
 }
+
+// Key is the key of the queue that the node of v comes from; it holds until Settle.
+func (v *Visit) Key() Key { return v.Node.queue.Key }
 
 // Visit takes the next node of q, or returns nil when q is empty.
 func (h *Handler) Visit(q *Queue) *Visit {
@@ -40,12 +45,38 @@ func (h *Handler) Visit(q *Queue) *Visit {
 // Serve makes a visit of the node that must go next from l, by the line's order. It counts against its tenant's limits until Settle. Serve
 // returns nil when nothing may go now: l.Opens tells when something may, if it is time that holds mail back.
 func (h *Handler) Serve(l *Line, now time.Time) *Visit {
-	for q := l.Serve(); q != nil; q = l.Serve() {
-		if v := h.Visit(q); v != nil {
-			return v
+	for q := l.serve(now); q != nil; q = l.serve(now) {
+		v := h.Visit(q)
+		if v == nil { // another agent was faster
+			l.giveBack(q)
+			h.discharge(q.Flow.owner(), (*Tenant).refund)
+			continue
 		}
+		v.tenant = q.Flow.owner()
+		if q.Len() == 0 {
+			l.dismiss(q)
+		}
+		return v
 	}
 	return nil
+}
+
+// discharge ends a transaction of t, by conclude or refund. What waits in the handler's line for t to come below its limit need not
+// wait until it is asked again.
+func (h *Handler) discharge(t *Tenant, end func(*Tenant) bool) {
+	if t != nil && end(t) {
+		h.queues.line.wake()
+	}
+}
+
+// discount ends what the visit counts against its tenant's limits.
+func (h *Handler) discount(v *Visit) {
+	end := (*Tenant).conclude
+	if !slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome != Again || !f.Untried }) {
+		end = (*Tenant).refund
+	}
+	h.discharge(v.tenant, end)
+	v.tenant = nil
 }
 
 func newVisit(n *Node) *Visit {
@@ -54,11 +85,15 @@ func newVisit(n *Node) *Visit {
 
 // Begin makes the journal record that v is about to be sent, and with it its companions: the nodes of the same message
 // that wait in other queues whose key sameSite accepts (nil: none), as long as they have no more than room recipients, so that one
-// transaction carries all recipients at a site (RFC 5321 section 4.5.4.1). It returns all of them, v first, and does not
+// transaction carries all recipients at a site (RFC 5321 section 4.5.4.1). For the limits of a tenant they are one. It returns all of them, v first, and does not
 // wait for the record: that is what Visit.Recorded is for. On an error, that of Unwritable, nothing was begun.
 func (h *Handler) Begin(v *Visit, room int, sameSite func(Key) bool) ([]*Visit, error) {
 	if err := h.Unwritable(); err != nil {
 		return nil, err
+	}
+	if t := h.queues.key(v.Node).Flow.owner(); t != nil && v.tenant == nil { // it is not from Serve
+		t.force(v.Began)
+		v.tenant = t
 	}
 	visits := append([]*Visit{v}, h.companions(v, room, sameSite)...)
 	for _, v := range visits {
@@ -96,7 +131,7 @@ func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Vis
 			break
 		}
 		// Whether it waits is asked first: it is cheaper than to look a route up.
-		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(n.Key()) || !h.queues.pullFrom(n, m.Class) {
+		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(h.queues.key(n)) || !h.queues.pullFrom(n, m.Class) {
 			continue
 		}
 		more = append(more, newVisit(n))

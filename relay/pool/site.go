@@ -324,7 +324,7 @@ func (s *Site) serves(k relay.Key) bool {
 func (s *Site) serve(now time.Time) *relay.Visit {
 	for v := s.m.handler.Serve(s.line, now); v != nil; v = s.m.handler.Serve(s.line, now) {
 		switch {
-		case !s.serves(v.Node.Key()):
+		case !s.serves(v.Key()):
 			s.m.handler.Reroute(s.line, v)
 		case s.suspends(v.Node.Message.Flow.Sender, now).Waits():
 			s.m.handler.Postpone(v, s.suspends(v.Node.Message.Flow.Sender, now))
