@@ -3,8 +3,6 @@ package filter
 import (
 	"errors"
 	"fmt"
-	"net"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -132,19 +130,17 @@ func (r Rule) validate() error {
 	switch {
 	case strings.ContainsFunc(r.Name, notInName):
 		return fmt.Errorf("name: %q has characters that do not fit in a log line; write it like %q", r.Name, fitName(r.Name))
-	case !r.conditional():
+	case r.condition().empty():
 		return fmt.Errorf("header: the rule has no condition; give one of header, sender, client, sasl_user, listener, macro")
-	case strings.ContainsFunc(strings.TrimSuffix(r.Header, "*"), notInField):
-		return fmt.Errorf("header: %q is not a field name; write it without colon, with a * at the end at most", r.Header)
-	case r.Value != "" && r.Header == "":
-		return fmt.Errorf("value: needs a header to look in; give header too")
-	case strings.HasPrefix(strings.TrimSpace(r.Macro), "="):
-		return fmt.Errorf(`macro: %q names no macro; write "name" or "name=pattern"`, r.Macro)
 	}
 	if err := r.validateLane(); err != nil {
 		return err
 	}
-	return r.validatePatterns()
+	return r.condition().validate()
+}
+
+func (r Rule) condition() condition {
+	return condition{"rule", r.Header, r.Value, r.Sender, r.Client, r.SASLUser, r.Listener, r.Macro}
 }
 
 func (r Rule) validateLane() error {
@@ -160,80 +156,6 @@ func (r Rule) validateLane() error {
 // takes reports whether the messages that the rule matches are taken.
 func (r Rule) takes() bool { return r.Take == nil || *r.Take }
 
-// validatePatterns finds patterns that are wrong, or right and never met. Nobody would notice the latter.
-func (r Rule) validatePatterns() error {
-	if _, err := regexp.Compile(r.Value); err != nil {
-		return fmt.Errorf("value: %w; the syntax is RE2, see https://golang.org/s/re2syntax", err)
-	}
-	if inner, ok := betweenSlashes(r.Value); ok {
-		return fmt.Errorf("value: %q has the slashes of Perl, which would be looked for; write it without them: %q. Case never matters", r.Value, inner)
-	}
-	for _, p := range []struct{ key, value string }{{"sender", r.Sender}, {"sasl_user", r.SASLUser}, {"listener", r.Listener}, {"macro", r.Macro}} {
-		if looksLikeRegexp(p.value) {
-			return fmt.Errorf("%s: %q looks like a regular expression; the pattern here is of the shell's kind, like *@news.example.com", p.key, p.value)
-		}
-	}
-	if named := lower(strings.TrimSuffix(r.Header, "*")) + ":"; strings.HasPrefix(strings.TrimPrefix(lower(r.Value), "^"), named) {
-		return fmt.Errorf("value: %q begins with the name of the field, which is no part of its value; leave the name out", r.Value)
-	}
-	if err := validateSender(r.Sender); err != nil {
-		return fmt.Errorf("sender: %w", err)
-	}
-	if _, port, err := net.SplitHostPort(r.Listener); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
-		return fmt.Errorf("listener: %q is an address; the MTA tells the port alone, so write %q", r.Listener, port)
-	}
-	if strings.ContainsAny(r.Listener, ", \t") {
-		return fmt.Errorf("listener: %q: no listener has a blank or a comma in its name; write a rule for each", r.Listener)
-	}
-	if name, _ := splitMacro(r.Macro); strings.HasPrefix(name, "rcpt_") {
-		return fmt.Errorf("macro: %q is not known before the first recipient, and a rule is asked before; use another condition", name)
-	}
-	if _, err := parseClient(r.Client); r.Client != "" && err != nil {
-		return fmt.Errorf("client: %w", err)
-	}
-	return nil
-}
-
-// validateSender finds patterns that no sender can meet.
-func validateSender(s string) error {
-	switch bare := strings.Trim(s, "<>"); {
-	case s == "<>":
-		return fmt.Errorf("%q: mail from the null sender is never taken; leave the rule out", s)
-	case bare != s:
-		return fmt.Errorf("%q has angle brackets, which are no part of the address; write %q", s, bare)
-	case strings.ContainsAny(s, " \t,") && !strings.Contains(s, `"`):
-		return fmt.Errorf("%q: no sender has a blank or a comma; write a rule for each", s)
-	case strings.HasPrefix(s, "."):
-		return fmt.Errorf("%q: no sender begins with a dot; write %q", s, "*"+s)
-	case strings.HasSuffix(s, "."):
-		return fmt.Errorf("%q: a sender has no dot at its end; write %q", s, strings.TrimSuffix(s, "."))
-	case strings.HasSuffix(s, "@"):
-		return fmt.Errorf("%q: no sender ends with @; write %q for any domain", s, s+"*")
-	}
-	return nil
-}
-
-// betweenSlashes returns the pattern in "/^pattern/" or "/pattern/i". It lets "/pattern/" pass, which may be a part of a URL.
-func betweenSlashes(value string) (inner string, ok bool) {
-	end := strings.LastIndexByte(value, '/')
-	if end < 2 || value[0] != '/' {
-		return "", false
-	}
-	inner, flags := value[1:end], value[end+1:]
-	return inner, flags == "i" || flags == "" && (inner[0] == '^' || strings.HasSuffix(inner, "$"))
-}
-
-// looksLikeRegexp finds regular expressions where shell patterns are wanted. Such a rule would never match, and nobody
-// would notice: no sender, login, listener or macro begins with "^" or ".", ends with "$" or has a backslash.
-func looksLikeRegexp(s string) bool {
-	return strings.HasPrefix(s, "^") || strings.HasPrefix(s, ".*") || strings.HasSuffix(s, "$") || strings.Contains(s, `\`)
-}
-
-// conditional reports whether the rule has a condition at all: a rule without one would take every message.
-func (r Rule) conditional() bool {
-	return r.Header+r.Sender+r.Client+r.SASLUser+r.Listener+r.Macro != ""
-}
-
 func notInName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.+", c))
 }
@@ -246,7 +168,3 @@ func fitName(name string) string {
 	}
 	return fit
 }
-
-// notInField reports a character that the name of a header field cannot have (RFC 5322 section 2.2). "*" is legal in a
-// name, but here it can only be a mistake.
-func notInField(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' || c == '*' }

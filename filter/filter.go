@@ -13,9 +13,8 @@ type Filter struct {
 	hostname string
 	secret   []byte // keys the seal of our Received fields
 	rules    []*rule
-	byName   map[string][]int // header name in lower case -> indexes of the rules that look at it
-	byPrefix []prefixRule
-	local    []string // domains in lower case; a leading dot covers all domains below
+	byField  fieldIndex // the rules that look at a header field
+	local    []string   // domains in lower case; a leading dot covers all domains below
 	mailers  []string
 	macros   []string // the names that rules look at
 	nextHops []string // in lower case, without a dot at the end
@@ -25,12 +24,6 @@ type Filter struct {
 	withoutMailer bool
 	keepAdded     bool
 	told          [detours]atomic.Bool // the log has named this detour
-}
-
-// prefixRule is a rule whose header ends in "*".
-type prefixRule struct {
-	prefix string
-	rule   int
 }
 
 // Compile makes a Filter for the host of this name. Mail for the host itself is never taken. Mail that bears a seal made with
@@ -43,7 +36,7 @@ func Compile(c Config, hostname string, secret []byte) (*Filter, error) {
 		return nil, fmt.Errorf("hostname %q cannot stand in a Received field", hostname)
 	}
 	f := &Filter{
-		hostname: hostname, secret: secret, byName: make(map[string][]int), limit: c.SizeLimit, maxHops: c.MaxHops,
+		hostname: hostname, secret: secret, limit: c.SizeLimit, maxHops: c.MaxHops,
 		local: []string{lower(hostname), "localhost"},
 	}
 	for _, d := range c.LocalDomains {
@@ -73,14 +66,7 @@ func (f *Filter) addRule(c Rule, i int) error {
 	if name, _ := splitMacro(c.Macro); name != "" && !slices.Contains(f.macros, name) {
 		f.macros = append(f.macros, name)
 	}
-	if r.header == nil {
-		return nil
-	}
-	if prefix, wild := strings.CutSuffix(r.header.name, "*"); wild {
-		f.byPrefix = append(f.byPrefix, prefixRule{prefix, i})
-	} else {
-		f.byName[r.header.name] = append(f.byName[r.header.name], i)
-	}
+	f.byField.add(r.header, i)
 	return nil
 }
 
@@ -113,7 +99,7 @@ func (f *Filter) Early(o *Offer) Verdict {
 	undecided := false // an earlier rule may pass the message once it sees the header
 	for _, r := range f.rules {
 		switch {
-		case !holds(r.connect, o) || !holds(r.mail, o):
+		case !r.offered(o):
 		case r.header != nil && r.take:
 			return Verdict{}
 		case r.header != nil:
@@ -168,7 +154,7 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 // first returns the first rule that matches, or nil.
 func (f *Filter) first(o *Offer, s *scan) *rule {
 	for i, r := range f.rules {
-		if (r.header == nil || s.has(i)) && holds(r.connect, o) && holds(r.mail, o) {
+		if (r.header == nil || s.has(i)) && r.offered(o) {
 			return r
 		}
 	}

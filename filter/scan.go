@@ -32,34 +32,16 @@ func (f *Filter) read(header []byte) scan {
 // tryRules marks the rules whose header condition this field meets.
 func (f *Filter) tryRules(s *scan, name, value []byte) {
 	var flat []byte
-	try := func(i int) {
+	for i := range f.byField.lookingAt(name) {
 		if s.has(i) {
-			return
+			continue
 		}
 		re := f.rules[i].header.value
-		if re == nil {
-			s.set(i)
-			return
-		}
-		if flat == nil {
+		if re != nil && flat == nil {
 			flat = unfold(value)
 		}
-		if re.Match(flat) {
+		if re == nil || re.Match(flat) {
 			s.set(i)
-		}
-	}
-	var buf [64]byte
-	if len(name) <= len(buf) {
-		for k, c := range name {
-			buf[k] = lowerByte(c)
-		}
-		for _, i := range f.byName[string(buf[:len(name)])] {
-			try(i)
-		}
-	}
-	for _, p := range f.byPrefix {
-		if hasPrefixFold(name, p.prefix) {
-			try(p.rule)
 		}
 	}
 }
