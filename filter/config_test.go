@@ -88,13 +88,13 @@ func TestCompileRefusesHostnames(t *testing.T) {
 
 func TestRuleWithoutNameGetsOne(t *testing.T) {
 	c := DefaultConfig()
-	c.Rule = []Rule{{Header: "X-Campaign*"}, {Client: "192.0.2.1"}}
+	c.Rule = []Rule{{Header: "X-Campaign*"}, {Client: "192.0.2.1"}, {Header: "X/Class"}}
 	f, err := Compile(c, "mx.example.org", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := f.Status()
-	if got[0].Rule != "x-campaign" || got[1].Rule != "rule-2" {
-		t.Errorf("names %q and %q", got[0].Rule, got[1].Rule)
+	if got[0].Rule != "x-campaign" || got[1].Rule != "rule-2" || got[2].Rule != "x-class" {
+		t.Errorf("names %q, %q and %q", got[0].Rule, got[1].Rule, got[2].Rule)
 	}
 }

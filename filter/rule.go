@@ -42,7 +42,7 @@ func compileRule(c Rule, index int) (*rule, error) {
 // nameFor makes a name for a rule that has none in the configuration.
 func nameFor(c Rule, index int) string {
 	if c.Header != "" {
-		return strings.TrimSuffix(lower(c.Header), "*")
+		return fitName(strings.TrimSuffix(lower(c.Header), "*"))
 	}
 	return fmt.Sprintf("rule-%d", index+1)
 }
