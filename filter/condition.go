@@ -30,6 +30,9 @@ type headerTest struct {
 	value *regexp.Regexp
 }
 
+// fits reports whether a value as Fields yields it is one that the condition wants.
+func (t *headerTest) fits(value []byte) bool { return t.value == nil || t.value.Match(unfold(value)) }
+
 // offered reports whether everything holds but for the header.
 func (m *matcher) offered(o *Offer) bool { return holds(m.connect, o) && holds(m.mail, o) }
 

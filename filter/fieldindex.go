@@ -32,6 +32,9 @@ func (x *fieldIndex) add(t *headerTest, i int) {
 	x.byName[t.name] = append(x.byName[t.name], i)
 }
 
+// empty reports that no condition looks at a field.
+func (x *fieldIndex) empty() bool { return x.byName == nil && x.byPrefix == nil }
+
 // lookingAt yields the conditions that look at a field of this name. It does not allocate, because it runs for every field of
 // every message.
 func (x *fieldIndex) lookingAt(name []byte) iter.Seq[int] {

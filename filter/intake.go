@@ -32,6 +32,7 @@ type Deps struct {
 	Accept   Accepter
 	NewID    func() relay.ID
 	Filter   *Filter
+	Tenants  *Tenants                     // nil: nobody's mail is told apart
 	Sendable func(content [][]byte) error // says why content cannot be sent byte for byte
 	Log      hclog.Logger
 	Budget   *relay.Budget // the memory that all parts share; nil: as much as there is
@@ -61,6 +62,7 @@ type Intake struct {
 // policy is what Reload replaces.
 type policy struct {
 	filter  *Filter
+	tenants *Tenants
 	observe bool
 }
 
@@ -78,13 +80,14 @@ func NewIntake(limits Limits, mode string, deps Deps) (*Intake, error) {
 		deps.Budget = relay.NewBudget(0)
 	}
 	in := &Intake{limits: limits, deps: deps, log: deps.Log}
-	in.Reload(deps.Filter, mode)
+	in.Reload(deps.Filter, deps.Tenants, mode)
 	return in, nil
 }
 
-// Reload replaces the filter and the mode. A message under way is decided by the filter it began with.
-func (in *Intake) Reload(f *Filter, mode string) {
-	in.policy.Store(&policy{filter: f, observe: mode == Observe})
+// Reload replaces the filter, the tenants and the mode. A message under way is decided by the filter and the tenants it began
+// with.
+func (in *Intake) Reload(f *Filter, tenants *Tenants, mode string) {
+	in.policy.Store(&policy{filter: f, tenants: tenants, observe: mode == Observe})
 }
 
 // Filter returns the filter in use.
@@ -105,7 +108,8 @@ func (in *Intake) Hopeless(client *Offer) bool {
 
 // Begin opens a message of this client. The header is collected in the buffer lent, which Dismiss gives back.
 func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
-	m := &Mail{intake: in, filter: in.Filter(), offer: client, arrived: time.Now(), content: content{header: buffer[:0]}}
+	now := in.policy.Load()
+	m := &Mail{intake: in, filter: now.filter, tenants: now.tenants, offer: client, arrived: time.Now(), content: content{header: buffer[:0]}}
 	if client.Barred != "" {
 		m.Leave(client.Barred)
 	}

@@ -43,7 +43,7 @@ func TestReload(t *testing.T) {
 	s := newSite(t, Deliver, wideLimits())
 	d := &lineDoor{in: s.in}
 	m := s.in.Begin(d.client, nil)
-	s.in.Reload(compile(t, Rule{Header: "X-Other"}), Deliver)
+	s.in.Reload(compile(t, Rule{Header: "X-Other"}), nil, Deliver)
 	for line := range strings.SplitSeq(newsletter(end...), "\n") {
 		d.digest(m, line)
 	}

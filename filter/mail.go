@@ -34,6 +34,7 @@ const (
 type Mail struct {
 	intake   *Intake
 	filter   *Filter // the one in use when the message began
+	tenants  *Tenants
 	offer    Offer
 	arrived  time.Time
 	envelope relay.Envelope // without the recipients
@@ -269,8 +270,9 @@ func (m *Mail) observe() {
 	rule := m.verdict.rule
 	rule.observed.Add(1)
 	m.leaveAs(leftObserve, &m.intake.counts.observed)
+	flow := m.flow()
 	m.intake.log.Info("would take", "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
-		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.offer.Client())
+		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.offer.Client(), "tenant", flow.Tenant, "flow", flow.Name)
 }
 
 // Take asks the heart to make the message recoverable, and returns it when it is taken: from then on the door must

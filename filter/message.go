@@ -12,8 +12,7 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 		ID: m.intake.deps.NewID(), QueueID: m.queueID, Envelope: m.envelope,
 		Rule: m.verdict.Rule, Client: m.offer.Client(), Arrived: m.arrived,
 	}
-	msg.Flow = flowOf(m.content.header, m.envelope.From)
-	msg.Flow.Urgent = m.verdict.rule.urgent
+	msg.Flow = m.flow()
 	msg.Rcpts = m.rcpts.envelope()
 	msg.Distinct()
 	msg.UTF8 = m.envelope.UTF8 && needsUTF8(msg, m.content.header)
@@ -26,6 +25,13 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 		Trace: head[:len(trace):len(trace)], Header: head[len(trace):], EightBit: hasEightBit(header) || hasEightBit(body),
 	}, body)
 	return msg
+}
+
+// flow is with which mail the message takes turns, once a rule takes it.
+func (m *Mail) flow() relay.FlowName {
+	flow := flowOf(m.content.header, m.envelope.From)
+	flow.Tenant, flow.Urgent = m.tenants.owner(&m.offer, m.content.header), m.verdict.rule.urgent
+	return flow
 }
 
 // needsUTF8 reports whether only a receiver with SMTPUTF8 can take the message (RFC 6531 section 3.2, as Postfix decides).

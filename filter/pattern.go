@@ -60,16 +60,29 @@ func senderPattern(s string) pattern {
 	return newPattern(s)
 }
 
+// network is the network that s names, or the address as a network of its own. An IPv4 address may be written as IPv6.
+func network(s string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, false
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p, true
+}
+
 // parseClient makes a test from an address, a network or a pattern for the client's name.
 func parseClient(s string) (test, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		a = a.Unmap()
 		return func(o *Offer) bool { return o.ClientAddr.Unmap() == a }, nil
 	}
-	if p, err := netip.ParsePrefix(s); err == nil {
-		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-		}
+	if p, ok := network(s); ok {
 		return func(o *Offer) bool { return p.Contains(o.ClientAddr.Unmap()) }, nil
 	}
 	if bare := strings.Trim(s, "[]"); bare != s {

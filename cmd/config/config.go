@@ -48,6 +48,8 @@ type Config struct {
 	Control  console.Config       `toml:"control"`
 	Log      LogConfig            `toml:"log"`
 
+	Tenant []filter.TenantConfig `toml:"tenant"` // first match wins; mail of no tenant shares one part
+
 	File string `toml:"-"` // where Load read it; "": it came from no file
 }
 

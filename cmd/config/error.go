@@ -13,6 +13,7 @@ type Error struct {
 	Line   int    // from 1; 0 when it is about no line
 	Column int    // of the value, in characters from 1; 0 when the whole line is meant
 	Key    string // as "bulk.rule[1].value", elements counted from 0; empty when it is about no key
+	Other  string // another key that it is about; empty when there is none
 	Text   string // the mistake and its repair
 }
 

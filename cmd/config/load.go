@@ -115,10 +115,14 @@ func (l *loader) check(cfg *Config) {
 	l.errs = append(l.errs, errs...)
 }
 
-// place gives errors about keys the places of these keys. An error about a missing key gets the place of its table.
+// place gives errors about keys the places of these keys, and names the line of another key that an error is about. An error
+// about a missing key gets the place of its table.
 func (l *loader) place(errs Errors) {
 	for _, e := range errs {
 		e.File = l.file
 		e.Line, _ = l.places.position(e.Key)
+		if other, _ := l.places.position(e.Other); other > 0 {
+			e.Text += fmt.Sprintf(" (the other is in line %d)", other)
+		}
 	}
 }

@@ -25,6 +25,7 @@ func (c *Config) Validate() error {
 	v.of("mode", oneOf(c.Mode, filter.Observe, filter.Deliver))
 	v.table("milter", c.Milter.Validate())
 	v.table("bulk", c.Bulk.Validate())
+	v.tenants(c)
 	v.table("queue", c.Queue.Validate())
 	v.table("retry", c.Retry.Validate())
 	v.table("handback", c.Handback.Validate())
@@ -74,6 +75,11 @@ func (v *verdict) of(key string, err error) {
 	if err != nil {
 		v.errs = append(v.errs, &Error{Key: key, Text: err.Error()})
 	}
+}
+
+// ofTwo notes an error about a key and another one, whose line the error names.
+func (v *verdict) ofTwo(key, other string, err error) {
+	v.errs = append(v.errs, &Error{Key: key, Other: other, Text: err.Error()})
 }
 
 // table notes the error of a part's Validate. A joined error is taken apart, so that each mistake gets a line. By

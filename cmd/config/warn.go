@@ -48,6 +48,7 @@ func Review(path string) (cfg *Config, warnings Errors, err error) {
 func (c *Config) Warnings(own []netip.Addr) Errors {
 	var v verdict
 	v.sourceWarnings(c)
+	v.tenantWarnings(c)
 	for _, source := range []struct {
 		key  string
 		addr netip.Addr

@@ -1,11 +1,27 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/filter"
 )
+
+// tenants are tenants of these senders.
+func tenants(senders ...string) (list []filter.TenantConfig) {
+	for i, sender := range senders {
+		t := filter.TenantConfig{Sender: sender}
+		t.Name = fmt.Sprint("t", i)
+		list = append(list, t)
+	}
+	return list
+}
 
 func TestWarnings(t *testing.T) {
 	addr := netip.MustParseAddr
@@ -25,6 +41,9 @@ func TestWarnings(t *testing.T) {
 		{"tried once", func(c *Config) { c.Retry.Lifetime = time.Second }, []string{"retry.lifetime"}},
 		{"handed back too late", func(c *Config) { c.Handback.After = c.Retry.Lifetime }, []string{"handback.after"}},
 		{"impatient", func(c *Config) { c.SMTP.Timeouts.Dot = leastDot - time.Second }, []string{"smtp.data_done_timeout"}},
+		{"tenants", func(c *Config) { c.Tenant = tenants("*@a.example", "*@b.example", "*") }, nil},
+		{"a tenant behind everybody", func(c *Config) { c.Tenant = tenants("*@a.example", "*", "*@b.example") }, []string{"tenant[2].name"}},
+		{"a tenant behind its equal", func(c *Config) { c.Tenant = tenants("*@a.example", "A.example") }, []string{"tenant[1].name"}},
 		{"patient", func(c *Config) { c.SMTP.Timeouts.Dot = leastDot }, nil},
 	} {
 		c := DefaultConfig()
@@ -57,5 +76,18 @@ func TestWire(t *testing.T) {
 		if err := wire.Validate(); err != nil {
 			t.Errorf("%q: %v", test.text, err)
 		}
+	}
+}
+
+// TestCheckNamesATenantWithoutMail: the warning has the lines of both tables.
+func TestCheckNamesATenantWithoutMail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.toml")
+	text := "hostname = 'mail.example.org'\n[[tenant]]\nname = 'all'\nsender = '*'\n[[tenant]]\nname = 'acme'\nsasl_user = 'acme'\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	warnings, err := Check(path)
+	if err != nil || len(warnings) != 1 || warnings[0].Line != 6 || !strings.HasSuffix(warnings[0].Text, "move it up (the other is in line 3)") {
+		t.Errorf("%v %v", warnings, err)
 	}
 }

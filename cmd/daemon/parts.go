@@ -77,6 +77,9 @@ func domainKey(domain string) string {
 	return strings.ToLower(domain)
 }
 
+// flow is the flow of a message that is restored. The queue map is made before the intake, and restores after it.
+func (d *Daemon) flow(m *relay.Message) relay.FlowName { return d.intake.Flow(m) }
+
 // newPool makes the pool. It carries for the handler and asks the resolver for routes. Each site orders its queues like the
 // handler, by queue.order: an operator's choice must not end at the site.
 func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*pool.Manager, error) {
@@ -108,7 +111,11 @@ func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, b *rela
 	if err != nil {
 		return nil, err
 	}
+	tenants, err := filter.CompileTenants(cfg.Tenant)
+	if err != nil {
+		return nil, err
+	}
 	return filter.NewIntake(cfg.Milter.Limits(), cfg.Mode, filter.Deps{
-		Accept: q, NewID: a.NewID, Filter: f, Sendable: smtp.Sendable, Log: log, Budget: b,
+		Accept: q, NewID: a.NewID, Filter: f, Tenants: tenants, Sendable: smtp.Sendable, Log: log, Budget: b,
 	})
 }

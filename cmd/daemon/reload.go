@@ -84,12 +84,16 @@ func mistakes(err error) (list []console.Mistake) {
 	return list
 }
 
-// takeOver is Reload for a caller that holds turn. What can fail comes first: the rules, the routes, the memory, and the file of
+// takeOver is Reload for a caller that holds turn. What can fail comes first: the rules, the tenants, the routes, the memory, and the file of
 // the mail log. overdue is what an admin must know of the new retry.lifetime, or "".
 func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue string, err error) {
 	before := d.Config()
 	cfg, changes := before.TakeOver(next)
 	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, d.agent.Secret())
+	if err != nil {
+		return nil, "", err
+	}
+	tenants, err := filter.CompileTenants(cfg.Tenant)
 	if err != nil {
 		return nil, "", err
 	}
@@ -121,7 +125,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 	if own, err := d.machine.Addrs(); err == nil { // without them there is nothing to warn of
 		logWarnings(cfg, own, d.log)
 	}
-	d.intake.Reload(f, cfg.Mode)
+	d.intake.Reload(f, tenants, cfg.Mode)
 	overdue = d.apply(cfg, queue, table, policy)
 	d.mu.Lock()
 	d.cfg = cfg
@@ -139,6 +143,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	}
 	d.bounces.SetConfig(cfg.Bounce)
 	d.queues.SetConfig(queue)
+	d.queues.SetTenants(cfg.TenantLimits())
 	d.keepToMemory()
 	before := d.Config()
 	if !sameRoutes(before, cfg) { // else every route would be looked up again for nothing

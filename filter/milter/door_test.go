@@ -359,7 +359,7 @@ func TestReload(t *testing.T) {
 	if v := r.send(c, bulk()); !v.Taken() {
 		t.Errorf("before: %+v", v)
 	}
-	r.intake.Reload(f, filter.Deliver)
+	r.intake.Reload(f, nil, filter.Deliver)
 	if v := r.send(c, bulk()); v.Action != standin.Accept {
 		t.Errorf("after, old rule: %+v", v)
 	}
