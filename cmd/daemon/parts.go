@@ -102,7 +102,11 @@ func newPolicy(cfg *config.Config) (pool.Policy, error) {
 		return pool.Policy{}, err
 	}
 	replies, err := pool.CompileReplies(nil)
-	return pool.Policy{Rules: rules, Replies: replies}, err
+	sources := make(map[string][]string)
+	for _, t := range cfg.TenantLimits() {
+		sources[t.Name] = t.Sources
+	}
+	return pool.Policy{Rules: rules, Replies: replies, Sources: sources}, err
 }
 
 // newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.

@@ -320,7 +320,7 @@ func (m *Manager) returnQueue(q *relay.Queue, why smtp.Reply) {
 // lostSite is the site of a route that failed for now: one of its own that cannot be reached, so that a domain without DNS is
 // treated like one whose hosts are down.
 func (m *Manager) lostSite(r *route.Route) *Site {
-	return m.site(path{siteID{key: siteKey(r)}, m.policy.Load().Rules.general()}, r)
+	return m.site(path{siteID{key: siteKey(r)}, m.general()}, r)
 }
 
 // site finds or makes the site of a path.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -10,7 +11,7 @@ import (
 // "600/m", "5000/h" or "100000/d". 0 stands for no limit.
 type MessageRate float64
 
-// rateUnits is how many seconds each unit has.
+// rateUnits are the units, the shortest first.
 var rateUnits = []struct {
 	name    string
 	seconds float64
@@ -21,12 +22,26 @@ var errRate = errors.New(`write a number and its unit, like "50/s", "600/m", "50
 // UnmarshalText reads a rate as the file has it.
 func (r *MessageRate) UnmarshalText(b []byte) error {
 	number, unit, _ := strings.Cut(string(b), "/")
+	if strings.Trim(number, "0123456789.") != "" {
+		return errRate // no signs, exponents and infinities
+	}
 	n, err := strconv.ParseFloat(number, 64)
 	for _, u := range rateUnits {
-		if u.name == unit && err == nil && n > 0 {
-			*r = MessageRate(n / u.seconds)
+		if rate := n / u.seconds; u.name == unit && err == nil && rate > 0 {
+			*r = MessageRate(rate)
 			return nil
 		}
 	}
 	return errRate
+}
+
+// String writes the rate with the shortest unit in which it is a whole number, and else with three digits a day.
+func (r MessageRate) String() string {
+	for _, u := range rateUnits {
+		n := float64(r) * u.seconds
+		if whole := math.Round(n); whole >= 1 && math.Abs(n-whole) < 1e-9*whole {
+			return strconv.FormatFloat(whole, 'f', -1, 64) + "/" + u.name
+		}
+	}
+	return strconv.FormatFloat(float64(r)*86400, 'g', 3, 64) + "/d"
 }

@@ -54,7 +54,7 @@ func (m *Manager) pathOf(q *relay.Queue, r *route.Route, now time.Time) (path, b
 // siteOf is the path for mail with this key, without its source.
 func (m *Manager) siteOf(k relay.Key, r *route.Route) path {
 	if r.Err != nil || k.Class == relay.ClassInject {
-		return path{siteID: siteID{key: siteKey(r)}, terms: m.policy.Load().Rules.general()}
+		return path{siteID: siteID{key: siteKey(r)}, terms: m.general()}
 	}
 	terms := m.policy.Load().Rules.For(r, k.Domain)
 	return path{siteID{key: siteKey(r) + terms.Split}, terms}
@@ -69,9 +69,15 @@ func (m *Manager) sourceNames(t Terms, f *relay.Flow) []string {
 		return names
 	}
 	if t.Source != "" {
-		return t.sourceNames()
+		return []string{t.Source}
 	}
 	return nil
+}
+
+// general is the terms of sites for which no rule is asked: our own MTA, and domains that DNS does not find.
+func (m *Manager) general() Terms {
+	cfg := m.cfg.Load()
+	return Terms{Connections: cfg.ConnectionsPerSite, MessagesPerConnection: cfg.MessagesPerConnection, TLS: cfg.TLS}
 }
 
 // familiesOf says of which families the addresses of r are.

@@ -86,7 +86,7 @@ func (s *Site) agree(now time.Time) {
 	r := s.route
 	domain := r.Domain
 	s.mu.Unlock()
-	t := s.m.policy.Load().Rules.general()
+	t := s.m.general()
 	if r.Err == nil && domain != s.m.inject {
 		t = s.m.policy.Load().Rules.For(r, domain)
 	}
