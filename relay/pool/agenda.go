@@ -14,12 +14,13 @@ const mostAtOnce = 5000
 // agenda says which site must be looked after next, by time. With it a tick costs as much as there is to do, however many
 // sites are known: a list has a million domains, and most of them wait for nothing.
 type agenda struct {
-	mu    sync.Mutex         // behind a site's; it guards due and place of each site
-	sites *relay.Heap[*Site] // the earliest due first
+	mu     sync.Mutex         // behind a site's; it guards due and place of each site
+	sites  *relay.Heap[*Site] // the earliest due first
+	sooner chan struct{}      // holds a signal when the first site became due earlier
 }
 
 func newAgenda() agenda {
-	return agenda{sites: relay.NewHeap(func(a, b *Site) bool { return a.due.Before(b.due) }, func(s *Site) *int { return &s.place })}
+	return agenda{sooner: make(chan struct{}, 1), sites: relay.NewHeap(func(a, b *Site) bool { return a.due.Before(b.due) }, func(s *Site) *int { return &s.place })}
 }
 
 // plan sees to it that s is looked after at the given time, or before if that was planned.
@@ -34,6 +35,23 @@ func (g *agenda) plan(s *Site, at time.Time) {
 		s.due = at
 		g.sites.Moved(s)
 	}
+	if s.place == 0 {
+		select {
+		case g.sooner <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait is how long there is nothing to do at now. It is bounded on both sides: a clock that is corrected is noticed, and many sites
+// that are due one after the other are looked after together.
+func (g *agenda) wait(now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.sites.Len() == 0 {
+		return tick
+	}
+	return min(max(g.sites.First().due.Sub(now), leastTick), tick)
 }
 
 // dueAt takes out the sites that are due at now, the longest due first.

@@ -22,8 +22,8 @@ const boundsFor = 24 * time.Hour
 
 // learn notes what transaction t showed. It reports true when the refusal was about a bound: then it says nothing about the pace.
 func (b *bounds) learn(t *smtp.Transaction, slowed *smtp.Error, now time.Time) bool {
-	if n := acceptedBefore(t); n > 0 {
-		b.rcpts, b.rcptsUntil = n, now.Add(boundsFor)
+	if t.Full > 0 && tooMany(t) {
+		b.rcpts, b.rcptsUntil = t.Full, now.Add(boundsFor)
 		return true
 	}
 	return slowed != nil && slowed.Closing() && slowed.Command == smtp.AtMAIL && b.learnUse(t.ConnUse, now)
@@ -40,19 +40,17 @@ func (b *bounds) learnUse(use int, now time.Time) bool {
 	return known
 }
 
-// acceptedBefore is how many recipients the receiver took in a transaction that it broke off, or refused for too many of them, at
-// the next one; 0 when it did neither.
-func acceptedBefore(t *smtp.Transaction) int {
-	taken := 0
+// tooMany reports whether t failed for the number of its recipients, and not because of the one whom the receiver refused: it took
+// the message for nobody, or wants the others in another transaction.
+func tooMany(t *smtp.Transaction) bool {
+	sent := false
 	for _, r := range t.Results {
-		switch e := r.Err; {
-		case e == nil, r.Bystander:
-			taken++
-		case e.Command == smtp.AtRCPT && (e.Closing() || e.Code == 452 && e.Enhanced == "4.5.3"):
-			return taken
+		if r.Again && r.Reply.Code != 0 {
+			return true
 		}
+		sent = sent || r.Sent()
 	}
-	return 0
+	return !sent
 }
 
 // perTransaction is how many recipients a transaction may have.

@@ -164,15 +164,17 @@ func (m *Manager) Run(ctx context.Context) {
 	var dispatcher sync.WaitGroup
 	dispatcher.Go(func() { m.dispatch(ctx) }) // ends with ctx
 	defer dispatcher.Wait()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-m.agenda.sooner:
+		case <-timer.C:
 			m.guard("site keeper", func() { m.tend(time.Now()) })
 		}
+		timer.Reset(m.agenda.wait(time.Now()))
 	}
 }
 
@@ -337,8 +339,11 @@ func (m *Manager) site(p path, r *route.Route) *Site {
 	return s
 }
 
-// tick is how often the manager looks into its agenda.
-const tick = 250 * time.Millisecond
+// How often the manager looks into its agenda: at least, and at most.
+const (
+	tick      = 250 * time.Millisecond
+	leastTick = 5 * time.Millisecond
+)
 
 // tend looks after the sites that are due. A site that has been of no use for a while is forgotten, because most domains of a
 // list are seen once.

@@ -161,6 +161,9 @@ func (f *flight) hearRcpt(n int, r raw) *Error {
 	if r.code == 421 {
 		f.closing = e
 	}
+	if f.tx.Full == 0 && (r.code == 421 || tooManyRcpts(e)) {
+		f.tx.Full = f.accepted
+	}
 	if r.class() != 4 && r.class() != 5 {
 		e = outOfStep(AtRCPT, r)
 	}
@@ -262,8 +265,8 @@ func (f *flight) breakOff(e *Error) {
 			return
 		}
 	}
-	if f.failed != nil {
-		return
+	if f.failed != nil || f.closing != nil && e == f.closing && f.tx.Full > 0 && tooManyRcpts(e) {
+		return // a transaction with fewer recipients is another matter
 	}
 	if f.use != 1 && (!f.mailed || f.shaky && f.suspect == 0) {
 		return // conclude makes every recipient Again

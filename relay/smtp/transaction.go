@@ -32,6 +32,7 @@ type Transaction struct {
 
 	Results  []Result  // one for each of Rcpts
 	Reply    Reply     // the reply to the body when it was taken
+	Full     int       // recipients that the peer had taken when it refused the next one as one too many, or closed; 0: it did neither
 	Started  time.Time // when the peer was free to begin with it; zero if it never was
 	Accepted time.Time // when the last reply to RCPT was in
 	Done     time.Time // when the last reply was in, or the failure
@@ -67,7 +68,7 @@ func (r *Result) Sent() bool { return r.Err == nil && !r.Again }
 func (t *Transaction) clear() {
 	t.Results = slices.Grow(t.Results[:0], len(t.Rcpts))[:len(t.Rcpts)]
 	clear(t.Results)
-	t.Reply, t.ConnUse = Reply{}, 0
+	t.Reply, t.ConnUse, t.Full = Reply{}, 0, 0
 	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
 }
 
