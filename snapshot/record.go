@@ -10,7 +10,7 @@ import (
 func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
 		ID: uint64(m.ID), EightBit: m.Content.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
-		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Client: m.Client,
+		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Tenant: m.Flow.Tenant, Client: m.Client,
 		Nodes: nodeOf, Trace: m.Content.Trace, Header: m.Content.Header,
 	}
 	t.Rcpts = buf[:0]
@@ -26,7 +26,7 @@ func messageOf(t *format.TakeRecord) *relay.Message {
 		ID: relay.ID(t.ID), QueueID: t.QueueID,
 		Content:  relay.NewContent(relay.Personal{Trace: t.Trace, Header: t.Header, EightBit: t.EightBit}, nil),
 		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
-		Class:    t.Class, Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
+		Class:    t.Class, Flow: relay.FlowName{Tenant: t.Tenant}, Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
 	}
 	for i, r := range t.Rcpts {
 		m.Rcpts[i] = relay.Rcpt(r)

@@ -43,6 +43,9 @@ func message(id relay.ID, body string, rcpts ...string) *relay.Message {
 		Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
 		Arrived: time.Unix(1700000000, 5), Taken: time.Unix(1700000001, 6),
 	}
+	if id%2 == 1 {
+		m.Flow.Tenant = "acme"
+	}
 	wrapper := &relay.Wrapper{Body: []byte(body), Sum: sha256.Sum256([]byte(body))}
 	m.Content = wrapper.Content(relay.Personal{
 		Trace: []byte("Received: by here\r\n"), Header: fmt.Appendf(nil, "Subject: %d\r\nX-One: two\r\n", id), EightBit: id%2 == 0,
@@ -218,6 +221,7 @@ func sameMessage(want, got *relay.Message) error {
 	case !reflect.DeepEqual(want.Envelope, got.Envelope):
 		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
 	case want.QueueID != got.QueueID, want.Content.EightBit != got.Content.EightBit, want.Class != got.Class, want.Rule != got.Rule,
+		want.Flow.Tenant != got.Flow.Tenant,
 		want.Client != got.Client, !want.Arrived.Equal(got.Arrived), !want.Taken.Equal(got.Taken):
 		return fmt.Errorf("particulars altered: %+v, not %+v", got, want)
 	}

@@ -168,6 +168,8 @@ func TestKnownBytes(t *testing.T) {
 		Rcpts: []Rcpt{{"a@b", "N", "o"}, {"c@d", "", ""}}, Nodes: []uint32{0, 1}, Copied: true, Origin: Origin{4, 5}, Done: []int{1},
 		Trace: []byte("T"), Header: []byte("H"),
 	}
+	tenant := *take
+	tenant.Tenant = "t"
 	sum := [32]byte{1, 31: 2}
 	for name, tt := range map[string]struct {
 		got  []byte
@@ -184,6 +186,7 @@ func TestKnownBytes(t *testing.T) {
 		"kept":     {AppendKept(nil, "n", []byte("k")), "016e6b"},
 		"end":      {AppendEnd(nil, 300), "ac02"},
 		"take":     {take.Append(nil), "0000002c818080808020ac02020d02000151016600000001720163040501010203614062014e016f0003634064000001015448"},
+		"tenant":   {tenant.Append(nil), "0000002e818080808020ac02020d02000151016600000003722f740163040501010203614062014e016f0003634064000001015448"},
 		"frame":    {appendFrame(nil, KindEnd, []byte{1}, Stamp{Seed: 1, Commit: 2}), "4d52090000000001000000020000000001"},
 	} {
 		if name == "frame" {

@@ -19,6 +19,9 @@ func sample(i int) *TakeRecord {
 		t.Rcpts = append(t.Rcpts, Rcpt{Addr: "v@b.example"}, Rcpt{Addr: "w@a.example"})
 		t.Nodes = []uint32{0, 1, 0}
 	}
+	if i%3 == 2 {
+		t.Tenant = "acme"
+	}
 	if t.Copied = i%2 == 1; t.Copied {
 		t.Origin, t.Done = Origin{3, 4}, []int{0}
 	}

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -23,7 +24,7 @@ const MaxPosition = 1 << 28
 //
 //	4  length of the envelope: everything up to and including the recipients
 //	uvarint id · uvarint base · uvarint body · byte flags · varint arrived · varint taken (Unix nanoseconds, 0 not known)
-//	string queue id, from, ret, envid, class, rule, client
+//	string queue id, from, ret, envid, class, rule (with a tenant: rule, slash, tenant), client
 //	takeCopied: uvarint segment · uvarint base · uvarint count · count × uvarint recipient
 //	uvarint count · count × (string address, notify, orcpt · takeNodes: uvarint node)
 //	bytes trace · rest header
@@ -38,7 +39,7 @@ type TakeRecord struct {
 	Arrived  time.Time
 	Taken    time.Time
 
-	QueueID, From, Ret, EnvID, Class, Rule, Client string
+	QueueID, From, Ret, EnvID, Class, Rule, Tenant, Client string
 
 	Copied bool
 	Origin Origin // when Copied
@@ -77,9 +78,10 @@ func (t *TakeRecord) appendEnvelope(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.Body))
 	b = append(b, t.flags())
 	b = appendTime(appendTime(b, t.Arrived), t.Taken)
-	for _, s := range [...]string{t.QueueID, t.From, t.Ret, t.EnvID, t.Class, t.Rule, t.Client} {
+	for _, s := range [...]string{t.QueueID, t.From, t.Ret, t.EnvID, t.Class} {
 		b = appendString(b, s)
 	}
+	b = appendString(t.appendRule(b), t.Client)
 	if !t.Copied {
 		return b
 	}
@@ -90,6 +92,16 @@ func (t *TakeRecord) appendEnvelope(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(i))
 	}
 	return b
+}
+
+// appendRule writes the rule and the tenant as one string, because version 2 has no place of its own for the tenant. No name of a
+// rule has a slash.
+func (t *TakeRecord) appendRule(b []byte) []byte {
+	if t.Tenant == "" {
+		return appendString(b, t.Rule)
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.Rule)+1+len(t.Tenant)))
+	return append(append(append(b, t.Rule...), '/'), t.Tenant...)
 }
 
 func (t *TakeRecord) appendRcpts(b []byte) []byte {
@@ -154,9 +166,11 @@ func (t *TakeRecord) decodeEnvelope(d *decoder, names *Names) (flags byte) {
 	t.EightBit, t.UTF8, t.Copied = flags&takeEightBit != 0, flags&takeUTF8 != 0, flags&takeCopied != 0
 	t.Arrived, t.Taken = d.time(), d.time()
 	t.QueueID = d.text()
-	for _, s := range [...]*string{&t.From, &t.Ret, &t.EnvID, &t.Class, &t.Rule, &t.Client} {
+	for _, s := range [...]*string{&t.From, &t.Ret, &t.EnvID, &t.Class} {
 		*s = names.Intern(d.bytes())
 	}
+	rule, tenant, _ := bytes.Cut(d.bytes(), []byte("/"))
+	t.Rule, t.Tenant, t.Client = names.Intern(rule), names.Intern(tenant), names.Intern(d.bytes())
 	if t.Copied {
 		t.decodeOrigin(d)
 	}
