@@ -85,7 +85,10 @@ func (h *Handler) Next(ctx context.Context) *Queue {
 		if q := line.Pick(); q != nil {
 			return q
 		}
-		line.await(ctx)
+		select {
+		case <-ctx.Done():
+		case <-line.Signal():
+		}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -33,9 +32,9 @@ func ParseOrder(s string) (Order, error) {
 	return 0, fmt.Errorf(`%q is not an order; use "round-robin", "longest" or "longest-aged"`, s)
 }
 
-// Line is queues that wait: in the handler's line for a channel, in a site's line for an agent. A queue stands in at most one line at a time; a second Push does nothing, so
-// that whoever adds a node may push without asking. turns.go says who has the next turn. A line is linked through its queues: Push
-// allocates nothing for a flow that waits in the line already.
+// Line is queues that wait: in the handler's line for a channel, in a site's line for an agent. A queue stands in at most one line
+// at a time; a second Push does nothing, so that whoever adds a node may push without asking. turns.go says who has the next turn.
+// A line is linked through its queues: Push allocates nothing for a flow that waits in the line already.
 type Line struct {
 	ranked atomic.Bool   // the order is not RoundRobin
 	signal chan struct{} // holds a token when a queue was pushed
@@ -45,8 +44,8 @@ type Line struct {
 	order     Order
 	maxAge    time.Duration
 	slice     int
-	strands   map[*Flow]*strand
-	most      int // flows since strands was made
+	strands   map[*Flow]*strand // nil while there are few
+	flows     int
 	lanes     [2]lane
 	urgentRun int // turns in a row that urgent mail had while other mail waited
 
@@ -54,17 +53,15 @@ type Line struct {
 	again  time.Time // when to ask them again
 	opened uint64    // flows.opened when they were asked last
 
-	spare      *strand // for the next flow
-	spareShare *share
-	n          int
-	seq        uint64 // of the latest Push
+	n   int
+	seq uint64 // of the latest Push
 }
 
 // NewLine returns an empty line. maxAge counts for LongestAged only.
 func NewLine(order Order, maxAge time.Duration) *Line {
 	l := &Line{signal: make(chan struct{}, 1)}
 	for i := range l.lanes {
-		l.lanes[i].ready = NewHeap(func(a, b *share) bool { return a.pass < b.pass }, func(s *share) *int { return &s.place })
+		l.lanes[i].ready = *NewHeap(func(a, b *share) bool { return a.pass < b.pass }, func(s *share) *int { return &s.place })
 	}
 	l.Reorder(order, maxAge)
 	return l
@@ -79,7 +76,7 @@ func (l *Line) Reorder(order Order, maxAge time.Duration) {
 	if was == (order != RoundRobin) {
 		return
 	}
-	for _, st := range l.strands {
+	for st := range l.everyStrand {
 		st.rankBy(order)
 	}
 }
@@ -99,16 +96,11 @@ func (l *Line) Push(q *Queue) bool {
 	l.mu.Lock()
 	l.link(q)
 	l.mu.Unlock()
-	l.wake()
-	return true
-}
-
-// wake puts a token into signal.
-func (l *Line) wake() {
 	select {
 	case l.signal <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // Park puts q at the end, as Push does, and says why it waits there.
@@ -124,8 +116,8 @@ func (l *Line) Explain(why Reason) { l.why.Store(&why) }
 // Signal delivers a token after a Push; one token may stand for several.
 func (l *Line) Signal() <-chan struct{} { return l.signal }
 
-// Pick takes the next queue that has nodes out of the line, by the line's order. It returns nil when there is none, or none
-// whose tenant may go. A queue that was emptied while it stood in line leaves the map here.
+// Pick takes the next queue that has nodes out of the line, by the line's order. It returns nil when there is none. A queue that was
+// emptied while it stood in line leaves the map here. Pick asks for no limits of tenants: they are asked for each node, by Serve.
 func (l *Line) Pick() *Queue {
 	for {
 		q, full := l.pick(time.Now())
@@ -140,7 +132,7 @@ func (l *Line) Pick() *Queue {
 func (l *Line) pick(now time.Time) (q *Queue, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q, full = l.choose(now, (*Tenant).look)
+	q, full = l.choose(now, false)
 	if q != nil {
 		l.unlink(q)
 		// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
@@ -155,7 +147,7 @@ func (l *Line) pick(now time.Time) (q *Queue, full bool) {
 func (l *Line) serve(now time.Time) *Queue {
 	for {
 		l.mu.Lock()
-		q, full := l.choose(now, (*Tenant).grant)
+		q, full := l.choose(now, true)
 		if full {
 			l.served(q, now)
 		}
@@ -167,21 +159,20 @@ func (l *Line) serve(now time.Time) *Queue {
 	}
 }
 
-// choose finds the queue whose turn it is, and whose tenant is granted it. If that queue has nodes the turn is charged; if not, the
-// queue must leave the line and somebody else has the turn.
-func (l *Line) choose(now time.Time, grant func(*Tenant, time.Time) (time.Time, bool)) (q *Queue, full bool) {
+// choose finds the queue whose turn it is. With limits, its tenant must grant it. If that queue has nodes the turn is charged; if
+// not, the queue must leave the line and somebody else has the turn.
+func (l *Line) choose(now time.Time, limits bool) (q *Queue, full bool) {
 	l.readmit(now)
 	for s := l.turnOf(); s != nil; s = l.turnOf() {
 		q := s.next.choose(l.order, l.maxAge, now)
 		if q.Len() == 0 {
 			return q, false
 		}
-		again, ok := grant(s.tenant, now)
-		if ok {
-			l.charge(s)
-			return q, true
+		if limits && s.tenant != nil && !l.granted(s, now) {
+			continue
 		}
-		l.hold(s, again)
+		l.charge(s)
+		return q, true
 	}
 	return nil, false
 }
@@ -212,8 +203,8 @@ func (l *Line) remove(q *Queue) bool {
 	return true
 }
 
-// Opens is when to ask again for the mail of a tenant that was passed over because it is at a limit; the zero time: nobody was
-// passed over. The time may have come already.
+// Opens is when to ask again for the mail of a tenant that Handler.Serve has passed over because it is at a limit; the zero time:
+// nobody was passed over. The time may have come already.
 func (l *Line) Opens(now time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -226,32 +217,18 @@ func (l *Line) Opens(now time.Time) time.Time {
 	return l.again
 }
 
-// Holds says why the mail of a tenant is passed over now; the zero Reason: nobody's is.
+// Holds says why Handler.Serve passes over the mail of a tenant; the zero Reason: nobody's is.
 func (l *Line) Holds() Reason {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	for _, s := range l.held {
-		if why := s.tenant.holds(now); why.Waits() {
-			return why
-		}
+	if len(l.held) == 0 {
+		return Reason{}
 	}
-	return Reason{}
-}
-
-// await waits for a Push, for the time of a tenant that was passed over, or for ctx.
-func (l *Line) await(ctx context.Context) {
-	var opens <-chan time.Time
-	if again := l.Opens(time.Now()); !again.IsZero() {
-		timer := time.NewTimer(time.Until(again))
-		defer timer.Stop()
-		opens = timer.C
+	t := l.held[0].tenant
+	if why := t.holds(time.Now()); why.Waits() {
+		return why
 	}
-	select {
-	case <-ctx.Done():
-	case <-l.signal:
-	case <-opens:
-	}
+	return WaitFor(ReasonTenant, t.name, "tenant "+t.name+" gives its next turn to mail that has waited longer", l.again)
 }
 
 // AtLeast reports whether n nodes or more wait in the line that may go. It looks at n queues at most.
@@ -314,6 +291,6 @@ func (l *Line) unlink(q *Queue) {
 	q.strand = nil
 	q.line.Store(nil)
 	if st.first == nil {
-		l.drop(st)
+		l.dropStrand(st)
 	}
 }

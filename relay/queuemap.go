@@ -113,10 +113,7 @@ func (m *QueueMap) NewLine() *Line {
 }
 
 // SetTenants replaces the tenants, which have been validated. Mail that waits keeps the tenant that it has.
-func (m *QueueMap) SetTenants(tenants []TenantConfig) {
-	m.flows.configure(tenants)
-	m.line.wake()
-}
+func (m *QueueMap) SetTenants(tenants []TenantConfig) { m.flows.configure(tenants) }
 
 // Order gives l the order of the configuration.
 func (m *QueueMap) Order(l *Line) {

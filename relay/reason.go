@@ -70,8 +70,10 @@ func WaitFor(kind ReasonKind, who, text string, until time.Time) Reason {
 func (r Reason) Waits() bool { return r.Kind != ReasonNone }
 
 // Holds reports whether r keeps mail from being sent, so that it must not be shown as active. Mail that waits for its turn at
-// a site that works is not held.
-func (r Reason) Holds() bool { return r.Waits() && r.Kind != ReasonConnection }
+// a site that works, or for that of its tenant, is not held.
+func (r Reason) Holds() bool {
+	return r.Waits() && r.Kind != ReasonConnection && r.Kind != ReasonTenant
+}
 
 // UnixNext is Until in Unix seconds; 0 when there is no such time.
 func (r Reason) UnixNext() int64 { return unix(r.Until) }

@@ -15,7 +15,7 @@ func (h *Handler) Settle(v *Visit) {
 	if v.Ended.IsZero() {
 		v.Ended = time.Now()
 	}
-	h.discount(v)
+	v.discount()
 	h.limitRequeues(v)
 	last := slices.ContainsFunc(v.Fates, Fate.mayExpire) && h.isLast(v)
 	var again, later []int

@@ -54,6 +54,8 @@ type Tenant struct {
 	cfg    TenantConfig
 	busy   int       // transactions under way
 	spaced time.Time // when the next message was due if messages were spaced evenly by the rate (GCRA's theoretical arrival time)
+
+	waiting, latest *share // of all lines, whose mail was passed over; the one that has waited longest first
 }
 
 func newTenant(name string, opened *atomic.Uint64) *Tenant {
@@ -80,50 +82,116 @@ const rateSlack = 100 * time.Millisecond
 // lookAgain is when a tenant is asked again that has all its transactions under way, if nobody says before that one has ended.
 const lookAgain = 100 * time.Millisecond
 
-// grant begins a transaction if no limit is reached: it counts until conclude or refund. Else grant says when to ask again.
-func (t *Tenant) grant(now time.Time) (again time.Time, ok bool) {
-	if t == nil {
-		return time.Time{}, true
-	}
+// A tenant's limits are for all sites together, and each site asks for itself, some after each transaction and some four times a
+// second. Those that ask often would have every turn. So a share that has waited for longWait has the next one, unless it has not
+// asked for gone: its site may be closed.
+const (
+	longWait = 2 * time.Second
+	gone     = 600 * time.Millisecond
+)
+
+// grant begins a transaction for s if no limit is reached: it counts until conclude or refund. Else grant says when to ask again.
+func (t *Tenant) grant(s *share, now time.Time) (again time.Time, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if again, ok = t.asked(now); ok {
-		t.charge(now)
+	if again, ok = t.asked(s, now); ok {
+		t.delist(s)
+		t.book(now)
 	}
 	return again, ok
 }
 
 // look says what grant would say, and begins nothing.
-func (t *Tenant) look(now time.Time) (again time.Time, ok bool) {
-	if t == nil {
-		return time.Time{}, true
-	}
+func (t *Tenant) look(s *share, now time.Time) (again time.Time, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.asked(now)
+	return t.asked(s, now)
 }
 
 // force begins a transaction whatever the limits are.
 func (t *Tenant) force(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.charge(now)
+	t.book(now)
+}
+
+// withdraw says that s does not wait any more.
+func (t *Tenant) withdraw(s *share) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.delist(s)
 }
 
 // asked is look under the mutex.
-func (t *Tenant) asked(now time.Time) (again time.Time, ok bool) {
+func (t *Tenant) asked(s *share, now time.Time) (again time.Time, ok bool) {
+	again = t.limited(now)
+	if again.IsZero() && t.kept(s, now) {
+		again = now.Add(lookAgain)
+	}
+	if again.IsZero() {
+		return again, true
+	}
+	if s.since.IsZero() {
+		t.enlist(s, now)
+	}
+	s.asked = now
+	return again, false
+}
+
+// limited is when to ask again because a limit is reached; the zero time: none is.
+func (t *Tenant) limited(now time.Time) time.Time {
 	if t.full() {
-		return now.Add(lookAgain), false
+		return now.Add(lookAgain)
 	}
-	if early := t.spaced.Sub(now) - rateSlack; t.cfg.Rate > 0 && early > 0 {
-		return now.Add(early), false
+	if due := t.spaced.Add(-rateSlack); t.cfg.Rate > 0 && due.After(now) {
+		return due
 	}
-	return time.Time{}, true
+	return time.Time{}
+}
+
+// kept reports whether the next turn is kept from s, for a share that has waited long.
+func (t *Tenant) kept(s *share, now time.Time) bool {
+	for t.waiting != nil && now.Sub(t.waiting.asked) > gone {
+		t.delist(t.waiting)
+	}
+	long := func(w *share) bool { return !w.since.IsZero() && now.Sub(w.since) >= longWait }
+	return t.waiting != nil && long(t.waiting) && !long(s)
+}
+
+// enlist puts s at the end of those that wait.
+func (t *Tenant) enlist(s *share, now time.Time) {
+	s.since, s.before, s.after = now, t.latest, nil
+	if t.latest != nil {
+		t.latest.after = s
+	} else {
+		t.waiting = s
+	}
+	t.latest = s
+}
+
+func (t *Tenant) delist(s *share) {
+	if s.since.IsZero() {
+		return
+	}
+	if s.before != nil {
+		s.before.after = s.after
+	} else {
+		t.waiting = s.after
+	}
+	if s.after != nil {
+		s.after.before = s.before
+	} else {
+		t.latest = s.before
+	}
+	s.since, s.before, s.after = time.Time{}, nil, nil
 }
 
 func (t *Tenant) full() bool { return t.cfg.Connections > 0 && t.busy >= t.cfg.Connections }
 
-func (t *Tenant) charge(now time.Time) {
+func (t *Tenant) book(now time.Time) {
 	t.busy++
 	if t.spaced.Before(now) {
 		t.spaced = now
@@ -139,37 +207,41 @@ func (t *Tenant) spacing() time.Duration {
 	return time.Duration(float64(time.Second) / t.cfg.Rate)
 }
 
-// conclude ends a transaction. It reports whether the tenant may have another one now and could not have it before.
-func (t *Tenant) conclude() (opened bool) {
+// conclude ends a transaction.
+func (t *Tenant) conclude() {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.discharge()
+	t.discharge()
 }
 
 // refund ends a transaction that never was: its message does not count for the rate.
-func (t *Tenant) refund() (opened bool) {
+func (t *Tenant) refund() {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.spaced = t.spaced.Add(-t.spacing())
-	return t.discharge()
+	t.discharge()
 }
 
-func (t *Tenant) discharge() (opened bool) {
+func (t *Tenant) discharge() {
 	full := t.full()
-	t.busy--
-	if opened = full && !t.full(); opened {
+	if t.busy--; full && !t.full() {
 		t.opened.Add(1)
 	}
-	return opened
 }
 
 // holds says which limit is reached at now, and when to ask again; the zero Reason for none.
 func (t *Tenant) holds(now time.Time) Reason {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	again, ok := t.asked(now)
+	again := t.limited(now)
 	switch {
-	case ok:
+	case again.IsZero():
 		return Reason{}
 	case t.full():
 		return WaitFor(ReasonTenant, t.name, fmt.Sprintf("tenant %s has its %d connections", t.name, t.cfg.Connections), time.Time{})

@@ -17,9 +17,10 @@ const (
 
 // lane is the waiting queues of one urgency.
 type lane struct {
-	shares map[*Tenant]*share
-	ready  *Heap[*share] // those whose tenant may go, the smallest pass first
-	passed uint64        // the pass of the latest turn
+	shares map[*Tenant]*share // nil while there are few
+	ready  Heap[*share]       // those whose tenant may go, the smallest pass first
+	n      int                // shares
+	passed uint64             // the pass of the latest turn
 }
 
 // share is the queues of one tenant in a lane.
@@ -28,9 +29,13 @@ type share struct {
 	lane   *lane
 	next   *strand // whose turn is next; the ring goes on from there
 	pass   uint64
-	place  int       // in lane.ready; -1: the tenant is at a limit
-	held   int       // in Line.held, while place is -1
-	again  time.Time // when to ask its tenant again
+	place  int // in lane.ready; -1: the tenant is at a limit
+	held   int // in Line.held, while place is -1
+
+	// While its tenant passes it over, guarded by the tenant's mutex.
+	since         time.Time // when it was passed over first; zero: it is not
+	asked         time.Time
+	before, after *share // of Tenant.waiting
 }
 
 // strand is the queues of one flow in a line.
@@ -59,7 +64,7 @@ const urgentTurns = 19
 
 // turnOf is the share whose turn it is, or nil.
 func (l *Line) turnOf() *share {
-	first, other := l.lanes[urgent].ready, l.lanes[bulk].ready
+	first, other := &l.lanes[urgent].ready, &l.lanes[bulk].ready
 	switch {
 	case other.Len() > 0 && (first.Len() == 0 || l.urgentRun >= urgentTurns):
 		return other.First()
@@ -116,17 +121,25 @@ func (l *Line) giveBack(q *Queue) {
 	q.served = max(q.served-1, 0)
 }
 
-// hold takes s out of the turns until its tenant may go again.
-func (l *Line) hold(s *share, again time.Time) {
-	s.lane.ready.Remove(s)
-	s.again, s.held = again, len(l.held)
-	l.held = append(l.held, s)
-	if len(l.held) == 1 || again.Before(l.again) {
+// granted asks the tenant of s for a transaction. If a limit is reached, s is taken out of the turns until its tenant may go again.
+func (l *Line) granted(s *share, now time.Time) bool {
+	opened := s.tenant.opened.Load() // before it is asked, so that nothing that opens meanwhile is missed
+	again, ok := s.tenant.grant(s, now)
+	if ok {
+		return true
+	}
+	if len(l.held) == 0 {
+		l.again, l.opened = again, opened
+	} else if again.Before(l.again) {
 		l.again = again
 	}
+	s.lane.ready.Remove(s)
+	s.held = len(l.held)
+	l.held = append(l.held, s)
+	return false
 }
 
-// unhold is the end of hold.
+// unhold takes s out of those that are held.
 func (l *Line) unhold(s *share) {
 	last := l.held[len(l.held)-1]
 	l.held[s.held], last.held = last, s.held
@@ -148,7 +161,7 @@ func (l *Line) readmit(now time.Time) {
 	var next time.Time
 	for i := len(l.held) - 1; i >= 0; i-- {
 		s := l.held[i]
-		again, ok := s.tenant.look(now)
+		again, ok := s.tenant.look(s, now)
 		switch {
 		case ok:
 			l.unhold(s)
@@ -157,65 +170,132 @@ func (l *Line) readmit(now time.Time) {
 		case next.IsZero() || again.Before(next):
 			next = again
 		}
-		s.again = again
 	}
 	l.again = next
 }
 
+// few is how many flows of a line, or tenants of a lane, are looked through one by one. Most lines never have more: they need no map.
+const few = 8
+
 // strandOf finds or makes the strand of f.
 func (l *Line) strandOf(f *Flow) *strand {
-	if st := l.strands[f]; st != nil {
-		return st
+	if l.strands != nil {
+		if st := l.strands[f]; st != nil {
+			return st
+		}
 	}
-	st := l.spare
-	if st == nil {
-		st = &strand{}
+	ln := &l.lanes[f.lane()]
+	s := l.shareOf(ln, f.owner())
+	if s != nil && l.strands == nil {
+		for st := range s.ring {
+			if st.flow == f {
+				return st
+			}
+		}
 	}
-	l.spare = nil
-	*st = strand{flow: f, byLen: st.byLen}
-	if (st.byLen != nil) != (l.order != RoundRobin) {
-		st.rankBy(l.order)
+	if s == nil {
+		s = l.openShare(ln, f.owner())
 	}
-	if l.strands == nil {
-		l.strands = make(map[*Flow]*strand)
-	}
-	l.strands[f] = st
-	l.most = max(l.most, len(l.strands))
-	l.shareOf(f).join(st)
+	st := &strand{flow: f}
+	st.rankBy(l.order)
+	s.join(st)
+	l.noteStrand(st)
 	return st
 }
 
-// shareOf finds or makes the share of the tenant of f in the lane of f.
-func (l *Line) shareOf(f *Flow) *share {
-	ln := &l.lanes[f.lane()]
-	t := f.owner()
-	s := ln.shares[t]
-	if s == nil {
-		if s = l.spareShare; s == nil {
-			s = &share{}
+// noteStrand notes a new strand.
+func (l *Line) noteStrand(st *strand) {
+	l.flows++
+	switch {
+	case l.strands != nil:
+		l.strands[st.flow] = st
+	case l.flows > few:
+		l.strands = make(map[*Flow]*strand)
+		for st := range l.everyStrand {
+			l.strands[st.flow] = st
 		}
-		l.spareShare = nil
-		*s = share{tenant: t, lane: ln}
-		s.pass = ln.passed + s.step() // as if it had just had a turn
-		if ln.shares == nil {
-			ln.shares = make(map[*Tenant]*share)
+	}
+}
+
+// shareOf finds the share of t in ln, or nil.
+func (l *Line) shareOf(ln *lane, t *Tenant) *share {
+	if ln.shares != nil {
+		return ln.shares[t]
+	}
+	for s := range l.sharesOf(ln) {
+		if s.tenant == t {
+			return s
 		}
+	}
+	return nil
+}
+
+// openShare makes the share of t in ln.
+func (l *Line) openShare(ln *lane, t *Tenant) *share {
+	s := &share{tenant: t, lane: ln}
+	s.pass = ln.passed + s.step() // as if it had just had a turn
+	ln.ready.Insert(s)
+	switch ln.n++; {
+	case ln.shares != nil:
 		ln.shares[t] = s
-		ln.ready.Insert(s)
+	case ln.n > few:
+		ln.shares = make(map[*Tenant]*share)
+		for s := range l.sharesOf(ln) {
+			ln.shares[s.tenant] = s
+		}
 	}
 	return s
 }
 
+// sharesOf yields the shares of ln, those that are held included.
+func (l *Line) sharesOf(ln *lane) func(yield func(*share) bool) {
+	return func(yield func(*share) bool) {
+		for _, s := range ln.ready.all {
+			if !yield(s) {
+				return
+			}
+		}
+		for _, s := range l.held {
+			if s.lane == ln && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// everyStrand yields the strands of the line.
+func (l *Line) everyStrand(yield func(*strand) bool) {
+	for i := range l.lanes {
+		for s := range l.sharesOf(&l.lanes[i]) {
+			for st := range s.ring {
+				if !yield(st) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ring yields the strands of the share.
+func (s *share) ring(yield func(*strand) bool) {
+	for st := s.next; st != nil; st = st.behind {
+		if !yield(st) || st.behind == s.next {
+			return
+		}
+	}
+}
+
 // atMost counts the nodes of s, n of them or a few more.
 func (s *share) atMost(n int) (nodes int) {
-	for st := s.next; ; st = st.behind {
+	for st := range s.ring {
 		for q := st.first; q != nil && nodes < n; q = q.behind {
 			nodes += q.Len()
 		}
-		if nodes >= n || st.behind == s.next {
-			return nodes
+		if nodes >= n {
+			break
 		}
 	}
+	return nodes
 }
 
 // join puts st at the end of the ring.
@@ -229,30 +309,36 @@ func (s *share) join(st *strand) {
 	st.ahead.behind, st.behind.ahead = st, st
 }
 
-// keptRoom is the number of flows for which an empty line keeps room.
-const keptRoom = 64
-
-// drop forgets st, which has no queues any more, and its share with its last strand.
-func (l *Line) drop(st *strand) {
-	if delete(l.strands, st.flow); len(l.strands) == 0 && l.most > keptRoom {
-		l.strands, l.most = nil, 0 // a map does not shrink
+// dropStrand forgets st, which has no queues any more, and its share with its last strand.
+func (l *Line) dropStrand(st *strand) {
+	if delete(l.strands, st.flow); l.flows == 1 {
+		l.strands = nil // a map does not shrink
 	}
-	l.spare = st
+	l.flows--
 	s := st.share
-	if st.behind != st {
-		st.ahead.behind, st.behind.ahead = st.behind, st.ahead
-		if s.next == st {
-			s.next = st.behind
-		}
+	if st.behind == st {
+		l.closeShare(s)
 		return
 	}
-	delete(s.lane.shares, s.tenant)
-	l.spareShare, s.next = s, nil
+	st.ahead.behind, st.behind.ahead = st.behind, st.ahead
+	if s.next == st {
+		s.next = st.behind
+	}
+}
+
+// closeShare forgets s.
+func (l *Line) closeShare(s *share) {
+	ln := s.lane
+	if delete(ln.shares, s.tenant); ln.n == 1 {
+		ln.shares = nil
+	}
+	ln.n--
 	if s.place >= 0 {
-		s.lane.ready.Remove(s)
+		ln.ready.Remove(s)
 	} else {
 		l.unhold(s)
 	}
+	s.tenant.withdraw(s)
 }
 
 // choose is the queue whose turn it is, by the order of the line. There is one.

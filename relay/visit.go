@@ -49,7 +49,7 @@ func (h *Handler) Serve(l *Line, now time.Time) *Visit {
 		v := h.Visit(q)
 		if v == nil { // another agent was faster
 			l.giveBack(q)
-			h.discharge(q.Flow.owner(), (*Tenant).refund)
+			q.Flow.owner().refund()
 			continue
 		}
 		v.tenant = q.Flow.owner()
@@ -61,21 +61,13 @@ func (h *Handler) Serve(l *Line, now time.Time) *Visit {
 	return nil
 }
 
-// discharge ends a transaction of t, by conclude or refund. What waits in the handler's line for t to come below its limit need not
-// wait until it is asked again.
-func (h *Handler) discharge(t *Tenant, end func(*Tenant) bool) {
-	if t != nil && end(t) {
-		h.queues.line.wake()
-	}
-}
-
 // discount ends what the visit counts against its tenant's limits.
-func (h *Handler) discount(v *Visit) {
-	end := (*Tenant).conclude
-	if !slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome != Again || !f.Untried }) {
-		end = (*Tenant).refund
+func (v *Visit) discount() {
+	if slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome != Again || !f.Untried }) {
+		v.tenant.conclude()
+	} else {
+		v.tenant.refund()
 	}
-	h.discharge(v.tenant, end)
 	v.tenant = nil
 }
 
