@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,12 @@ type Sources struct {
 	list  []*Source // in force, in the order of the file
 	phase turn      // of a provider that is seen for the first time
 	turns map[string]turn
-	books map[identity]*book // of the sources in force, of those a reload took out, and of those the file named before the last restart
+	books map[identity]*book // of the sources in force, and of those that a file named lately
+
+	write     func() error // KeepWith
+	flying    *flight      // the write under way
+	concluded bool         // Conclude was called
+	lost      Day          // what was spent on that day is not known; 0: on no day
 }
 
 // turn is what each source is owed, by Source.place: smooth weighted round robin. The sum is 0.
@@ -100,10 +106,7 @@ func (s *Sources) source(before []*Source, c *SourceConfig) *Source {
 	if i := slices.IndexFunc(before, func(src *Source) bool { return src.identity == id }); i >= 0 {
 		return before[i]
 	}
-	if s.books[id] == nil {
-		s.books[id] = new(book)
-	}
-	return &Source{identity: id, all: s, book: s.books[id]}
+	return &Source{identity: id, all: s, book: s.book(id)}
 }
 
 // Name is the source's name, "" for the default.
@@ -216,6 +219,49 @@ func (s *Source) allowed(names []string) bool {
 	return slices.Contains(names, s.name)
 }
 
+// Lacking says why Choose named no source, in a few words for the log and the admin.
+func (s *Sources) Lacking(names []string, provider string, has4, has6 bool, now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	day := dayOf(now, s.zone)
+	var why []string
+	more := 0
+	for _, src := range s.list {
+		switch lack := src.lacks(provider, has4, has6, day); {
+		case !src.allowed(names) || lack == "":
+		case len(why) == maxLacking:
+			more++
+		default:
+			why = append(why, src.name+" "+lack)
+		}
+	}
+	if more > 0 {
+		why = append(why, fmt.Sprintf("and %d more", more))
+	}
+	if len(why) == 0 {
+		return "no source may send this mail"
+	}
+	return "no source can send to " + provider + " now: " + strings.Join(why, ", ")
+}
+
+// maxLacking is how many sources Lacking names.
+const maxLacking = 4
+
+// lacks is why the source does not send to the provider, "" when it does. Sources.mu is held.
+func (s *Source) lacks(provider string, has4, has6 bool, day Day) string {
+	w := planFor(s.terms.Load().Warmup, provider)
+	switch {
+	case !s.reaches(has4, has6):
+		return "has no address of the receiver's family"
+	case w == nil || w.limit(day) == noLimit:
+		return ""
+	case w.limit(day) == 0:
+		return "begins its warm-up on " + w.Start.String()
+	}
+	spent := min(w.limit(day)-s.room(provider, day), w.limit(day))
+	return fmt.Sprintf("has spent %d of the %d recipients of its warm-up until midnight", spent, w.limit(day))
+}
+
 // SourceView is a source, as the admin sees it.
 type SourceView struct {
 	Name     string        `json:"name"`
@@ -265,24 +311,24 @@ func written(a netip.Addr) string {
 // warming is View's part of one source. The mutex is held.
 func (s *Source) warming(day Day) (list []WarmingView) {
 	plans := s.terms.Load().Warmup
-	known := make(map[string]bool)
+	today := s.book.find(day)
+	if today == nil {
+		today = new(page)
+	}
+	names := slices.Collect(maps.Keys(today.counts))
 	for _, w := range plans {
-		for _, name := range w.Providers {
-			known[name] = true
-		}
+		names = append(names, w.Providers...)
 		if len(w.Providers) == 0 {
-			known[""] = true
+			names = append(names, "")
 		}
 	}
-	for name := range s.book.page(day).counts {
-		known[name] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(known)) {
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		w := planFor(plans, name)
 		if w == nil || w.limit(day) == noLimit || len(list) == maxWarming {
 			continue
 		}
-		list = append(list, WarmingView{name, w.limit(day), s.book.page(day).spent(name)})
+		list = append(list, WarmingView{name, w.limit(day), min(today.spent(name), w.limit(day))})
 	}
 	return list
 }

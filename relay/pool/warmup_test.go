@@ -1,0 +1,610 @@
+package pool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// day reads a day.
+func day(t testing.TB, text string) (d Day) {
+	t.Helper()
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// warmingOf is a source with the address 192.0.2.n and a plan for every provider by itself.
+func warmingOf(name string, n byte, start Day, plan ...int) SourceConfig {
+	c := sourceOf(name, n)
+	c.Warmup = []Warmup{{Start: start, Plan: plan}}
+	return c
+}
+
+// plant is a daemon as far as sources are concerned: sources, a state on a disk, and the receivers, who count by themselves.
+type plant struct {
+	t       testing.TB
+	cfg     []SourceConfig
+	zone    *time.Location
+	now     time.Time
+	sources *Sources
+
+	mu     sync.Mutex
+	disk   []byte
+	broken bool           // the disk takes nothing
+	moody  func() bool    // a write fails; nil: never
+	writes int            // that Spend waited for
+	sent   map[string]int // "a gmail 2026-12-01": recipients that the provider has seen
+}
+
+func newPlant(t testing.TB, zone *time.Location, now time.Time, cfg ...SourceConfig) *plant {
+	p := &plant{t: t, cfg: cfg, zone: zone, now: now, sent: make(map[string]int)}
+	p.start()
+	return p
+}
+
+// start makes the sources from the file and from the disk.
+func (p *plant) start() {
+	p.t.Helper()
+	s, err := CompileSources(p.cfg, smtp.Config{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	s.zone = p.zone
+	if err := s.Recall(p.disk, p.now); err != nil {
+		p.t.Fatal(err)
+	}
+	s.KeepWith(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.writes++
+		return p.keep(s)
+	})
+	p.sources = s
+}
+
+// keep is a snapshot. The mutex is held.
+func (p *plant) keep(s *Sources) error {
+	state := s.Learned(p.now)
+	if p.broken || p.moody != nil && p.moody() {
+		return errors.New("no space left")
+	}
+	p.disk = state
+	return nil
+}
+
+// periodic is a snapshot that nobody waits for.
+func (p *plant) periodic() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.keep(p.sources) // a failure is one of the cases
+}
+
+// kill is kill -9 and the next start.
+func (p *plant) kill() { p.start() }
+
+// stop is a clean stop and the next start.
+func (p *plant) stop() {
+	p.sources.Conclude()
+	p.periodic()
+	p.start()
+}
+
+// send has recipients tried at the provider, and returns the source: "" when the MTA gets the mail.
+func (p *plant) send(provider string, recipients int) string {
+	src, ok := p.sources.ChooseFor(nil, provider, true, true, recipients, p.now)
+	if !ok || !src.Spend(provider, recipients, p.now) {
+		return ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent[fmt.Sprintf("%s %s %s", src.Name(), provider, p.now.In(p.zone).Format(time.DateOnly))] += recipients
+	return src.Name()
+}
+
+// from counts by which source each of n single recipients goes.
+func (p *plant) from(provider string, n int) map[string]int {
+	count := make(map[string]int)
+	for range n {
+		count[p.send(provider, 1)]++
+	}
+	return count
+}
+
+// TestWarmupForTenDays: the plan is used to its last recipient and never above, over clean restarts; the rest goes by the
+// warm source at once.
+func TestWarmupForTenDays(t *testing.T) {
+	plan := []int{50, 100, 200, 400, 800, 1600, 3200, 6400}
+	start := day(t, "2026-12-01")
+	p := newPlant(t, time.UTC, noon.AddDate(0, 0, -1), warmingOf("new", 1, start, plan...), sourceOf("warm", 2))
+	for i := -1; i < 9; i++ {
+		want := map[string]int{"warm": 10_000}
+		switch {
+		case i >= len(plan):
+			want = map[string]int{"warm": 5000, "new": 5000}
+		case i >= 0:
+			want = map[string]int{"warm": 10_000 - min(plan[i], 5000), "new": min(plan[i], 5000)}
+		}
+		got := p.from("gmail", 100)
+		p.stop()
+		for name, n := range p.from("gmail", 9_900) {
+			got[name] += n
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("day %d: %v, want %v", i+1, got, want)
+		}
+		p.stop()
+		p.now = p.now.AddDate(0, 0, 1)
+	}
+}
+
+// TestWarmupOverKills: a kill never lets a plan be exceeded, and wastes at most a block. Nothing waits: what the plan has no
+// room for goes to the MTA at once.
+func TestWarmupOverKills(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80))
+	const block = 80 / blocksPerDay
+	for i := range 3 {
+		if got := p.from("gmail", 10)["new"]; got != 10 {
+			t.Errorf("after %d kills: %d of 10", i, got)
+		}
+		p.kill()
+	}
+	total := 30 + p.from("gmail", 1000)["new"]
+	if total > 80 || total < 80-3*block {
+		t.Errorf("%d recipients in a day of 80, with three kills", total)
+	}
+	p.kill()
+	if got := p.from("gmail", 100); !reflect.DeepEqual(got, map[string]int{"": 100}) {
+		t.Errorf("after the plan was used up: %v", got)
+	}
+	// A provider of whom the state says nothing may have had a block before each kill.
+	if got := p.from("yahoo", 100)["new"]; got > 80 || got < 80-4*block {
+		t.Errorf("another provider had %d", got)
+	}
+}
+
+// TestKillBehindMidnight: what the new day has used before its first write counts after a kill.
+func TestKillBehindMidnight(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80, 80))
+	p.from("gmail", 1)
+	p.now = noon.Add(12 * time.Hour)
+	used := p.from("gmail", 10)["new"]
+	if p.writes > 1 || used != 10 {
+		t.Fatalf("%d used, %d writes: the test tests nothing", used, p.writes)
+	}
+	p.kill()
+	if used += p.from("gmail", 100)["new"]; used > 80 {
+		t.Errorf("%d in a day of 80", used)
+	}
+}
+
+// TestKillBehindReload: a smaller plan for a while does not make the kept state say less than what may be spent by a larger
+// one that comes back.
+func TestKillBehindReload(t *testing.T) {
+	large, small := warmingOf("new", 1, day(t, "2026-12-01"), 80, 80), warmingOf("new", 1, day(t, "2026-12-01"), 5, 5)
+	for _, tomorrow := range []bool{false, true} {
+		p := newPlant(t, time.UTC, noon, large)
+		p.from("gmail", 1)
+		if tomorrow {
+			p.now = noon.Add(12 * time.Hour)
+		}
+		used := make(map[string]int)
+		use := func(cfg SourceConfig, providers ...string) {
+			t.Helper()
+			if err := p.sources.Reload([]SourceConfig{cfg}); err != nil {
+				t.Fatal(err)
+			}
+			for _, provider := range providers {
+				used[provider] += p.from(provider, 3)["new"]
+			}
+		}
+		use(small, "yahoo")
+		p.periodic()
+		use(large, "yahoo", "yahoo", "web", "web", "web")
+		if p.writes > 1 {
+			t.Fatal("the test tests nothing")
+		}
+		p.kill()
+		for provider, n := range used {
+			if n += p.from(provider, 100)["new"]; n > 80 {
+				t.Errorf("tomorrow %t: %s had %d in a day of 80", tomorrow, provider, n)
+			}
+		}
+	}
+}
+
+// TestSnapshotBehindTheWrite: a snapshot that begins before Spend knows of its write, and then fails, gives no block.
+func TestSnapshotBehindTheWrite(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80))
+	src := p.sources.list[0]
+	p.sources.KeepWith(func() error {
+		p.disk = p.sources.Learned(noon)
+		src.spend("yahoo", 30, day(t, "2026-12-01")) // another connection, which waits
+		p.sources.Learned(noon)                      // for the snapshot that fails
+		return nil
+	})
+	if !src.Spend("gmail", 1, noon) {
+		t.Fatal("refused")
+	}
+	p.sources.KeepWith(func() error { return errors.New("no space left") })
+	if src.Spend("yahoo", 30, noon) {
+		t.Errorf("30 were spent, and the disk says %s", p.disk)
+	}
+}
+
+// TestWarmupWritesSeldom: a write for each block, and none for each recipient or provider.
+func TestWarmupWritesSeldom(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 800))
+	p.from("gmail", 800)
+	if p.writes > blocksPerDay {
+		t.Errorf("%d writes for a day's plan", p.writes)
+	}
+	p.writes = 0
+	for i := range 1000 {
+		p.from(fmt.Sprint("site", i), 100)
+	}
+	if p.writes > 1 {
+		t.Errorf("%d writes for the first block of 1000 providers", p.writes)
+	}
+}
+
+// TestUnkeptIsNotSpent: without a durable state there is no block, and a disk that works again gives one.
+func TestUnkeptIsNotSpent(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80))
+	p.broken = true
+	if got := p.send("gmail", 1); got != "" {
+		t.Errorf("sent by %q", got)
+	}
+	p.broken = false
+	if got := p.send("gmail", 1); got != "new" {
+		t.Errorf("sent by %q", got)
+	}
+	p.sources.KeepWith(func() error { return nil }) // as before the recovery is complete: no error, and nothing is kept
+	if got := p.from("gmail", 79)["new"]; got != 10 {
+		t.Errorf("%d of the 10 of a block", got)
+	}
+}
+
+// TestMidnight: the day is the calendar's, by this host's clock, in winter and when the clock changes.
+func TestMidnight(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := day(t, "2026-10-25") // has 25 hours in Berlin
+	p := newPlant(t, berlin, time.Date(2026, 10, 24, 23, 59, 59, 0, berlin), warmingOf("new", 1, start, 10, 20))
+	use := func(at time.Time) int {
+		p.now = at
+		return p.from("gmail", 100)["new"]
+	}
+	for _, test := range []struct {
+		at   time.Time
+		want int
+	}{
+		{p.now, 0}, // the plan begins tomorrow
+		{time.Date(2026, 10, 25, 0, 0, 0, 0, berlin), 10},
+		{time.Date(2026, 10, 25, 0, 0, 0, 0, berlin).Add(24*time.Hour + 59*time.Minute), 0}, // 23:59, the 25th hour
+		{time.Date(2026, 10, 26, 0, 0, 0, 0, berlin), 20},
+		{time.Date(2026, 10, 26, 22, 59, 59, 0, time.UTC), 0}, // 23:59:59 in Berlin, whatever zone the time is given in
+		{time.Date(2026, 10, 26, 23, 0, 0, 0, time.UTC), 100}, // midnight: the plan is over
+		{time.Date(2026, 10, 26, 23, 59, 0, 0, berlin), 0},    // a clock that is set back over midnight
+		{time.Date(2026, 10, 25, 12, 0, 0, 0, berlin), 0},     // and further
+		{time.Date(2026, 10, 26, 23, 0, 0, 0, time.UTC), 100}, // and right again
+	} {
+		if got := use(test.at); got != test.want {
+			t.Errorf("at %s: %d, want %d", test.at, got, test.want)
+		}
+	}
+}
+
+// TestSpendAndUnspend: what was not tried does not count, on the day of Spend.
+func TestSpendAndUnspend(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 50, 50))
+	src, _ := p.sources.Choose(nil, "gmail", true, true, noon)
+	tomorrow := noon.AddDate(0, 0, 1)
+	if src.Spend("gmail", 51, noon) || !src.Spend("gmail", 50, noon) || src.Spend("gmail", 1, noon) {
+		t.Error("a plan of 50")
+	}
+	if _, ok := p.sources.Choose(nil, "gmail", true, true, noon); ok {
+		t.Error("chosen with nothing left")
+	}
+	src.Unspend("gmail", 20, noon)
+	if _, ok := p.sources.ChooseFor(nil, "gmail", true, true, 21, noon); ok {
+		t.Error("chosen for more than is left")
+	}
+	if src.Spend("gmail", 21, noon) || !src.Spend("gmail", 20, noon) || !src.Spend("gmail", 50, tomorrow) {
+		t.Error("20 of them were not tried")
+	}
+	src.Unspend("gmail", 50, noon) // put back behind midnight
+	if src.Spend("gmail", 1, tomorrow) {
+		t.Error("what was put back yesterday counts today")
+	}
+	src.Unspend("gmail", 5, noon.AddDate(0, 0, -9))
+	src.Unspend("nobody", 5, noon)
+}
+
+// TestPlansByProvider: each provider is counted by itself, those with a plan of their own by that.
+func TestPlansByProvider(t *testing.T) {
+	c := warmingOf("new", 1, day(t, "2026-12-01"), 50)
+	c.Warmup = append(c.Warmup, Warmup{Start: c.Warmup[0].Start, Plan: []int{10}, Providers: []string{"gmail", "yahoo"}})
+	p := newPlant(t, time.UTC, noon, c)
+	got := make(map[string]int)
+	for _, provider := range []string{"gmail", "yahoo", "mx.example", "mx2.example"} {
+		got[provider] = p.from(provider, 100)["new"]
+	}
+	if want := map[string]int{"gmail": 10, "yahoo": 10, "mx.example": 50, "mx2.example": 50}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	c.Warmup = c.Warmup[1:]
+	p = newPlant(t, time.UTC, noon, c)
+	if got := p.from("mx.example", 1000)["new"]; got != 1000 {
+		t.Errorf("a provider that no plan names had %d", got)
+	}
+}
+
+// TestCountersOverReload: a source that goes and comes back the same day has spent what it has. With another address it is
+// another source.
+func TestCountersOverReload(t *testing.T) {
+	warming := warmingOf("new", 1, day(t, "2026-12-01"), 50)
+	p := newPlant(t, time.UTC, noon, warming)
+	p.from("gmail", 30)
+	reload := func(list ...SourceConfig) {
+		t.Helper()
+		if err := p.sources.Reload(list); err != nil {
+			t.Fatal(err)
+		}
+		p.cfg = list
+	}
+	reload(sourceOf("warm", 2))
+	p.periodic()
+	p.kill()
+	p.periodic()
+	p.stop()
+	reload(warming)
+	if got := p.from("gmail", 50)["new"]; got > 20 || got < 20-7 {
+		t.Errorf("%d of the 20 that are left", got)
+	}
+	moved := warming
+	moved.Address = sourceOf("", 9).Address
+	reload(moved)
+	if got := p.from("gmail", 100)["new"]; got != 50 {
+		t.Errorf("from a new address: %d", got)
+	}
+	raised := moved
+	raised.Warmup = []Warmup{{Start: warming.Warmup[0].Start, Plan: []int{70}}}
+	reload(raised)
+	if got := p.from("gmail", 100)["new"]; got != 20 {
+		t.Errorf("a plan raised by 20 at noon: %d", got)
+	}
+}
+
+// TestRecallOfGarbage: with a state that cannot be read, nobody knows what was spent today.
+func TestRecallOfGarbage(t *testing.T) {
+	for _, kept := range []string{"{", `{"version":2}`, `[]`} {
+		p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 50, 50))
+		if err := p.sources.Recall([]byte(kept), noon); err == nil {
+			t.Errorf("%s: no error", kept)
+		}
+		if err := p.sources.Reload([]SourceConfig{warmingOf("newer", 2, day(t, "2026-12-01"), 50, 50)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.from("gmail", 10); got[""] != 10 {
+			t.Errorf("%s: %v", kept, got)
+		}
+		p.now = noon.AddDate(0, 0, 1)
+		if got := p.from("gmail", 100); got["newer"] != 50 {
+			t.Errorf("%s: the next day %v", kept, got)
+		}
+	}
+}
+
+// TestProvidersAreBounded: the memory for providers has an end, and the plan holds beyond it.
+func TestProvidersAreBounded(t *testing.T) {
+	s := compiled(t, warmingOf("new", 1, day(t, "2026-12-01"), 5))
+	src, _ := s.Choose(nil, "gmail", true, true, noon)
+	for i := range maxCounts {
+		if !src.Spend(fmt.Sprint("site", i), 1, noon) {
+			t.Fatal("refused", i)
+		}
+	}
+	if src.Spend("one more", 1, noon) || !src.Spend("site7", 1, noon) {
+		t.Error("beyond the bound")
+	}
+}
+
+func TestSourcesView(t *testing.T) {
+	c := warmingOf("new", 1, day(t, "2026-12-01"), 50)
+	c.Warmup = append(c.Warmup, Warmup{Start: c.Warmup[0].Start + 4, Plan: []int{10}, Providers: []string{"yahoo"}})
+	p := newPlant(t, time.UTC, noon, c, sourceOf("warm", 2))
+	src, _ := p.sources.Choose([]string{"new"}, "gmail", true, true, noon)
+	src.Spend("gmail", 50, noon)
+	got, err := json.Marshal(p.sources.View(noon))
+	want := `[{"name":"new","address":"192.0.2.1","weight":1,"warming":[` +
+		`{"provider":"","plan":50,"spent":0},{"provider":"gmail","plan":50,"spent":50},{"provider":"yahoo","plan":0,"spent":0}]},` +
+		`{"name":"warm","address":"192.0.2.2","weight":1}]`
+	if err != nil || string(got) != want {
+		t.Errorf("%s %v", got, err)
+	}
+	for _, test := range []struct {
+		names      []string
+		provider   string
+		has4, has6 bool
+		want       string
+	}{
+		{[]string{"new"}, "gmail", true, true, "no source can send to gmail now: new has spent 50 of the 50 recipients of its warm-up until midnight"},
+		{[]string{"new"}, "yahoo", true, true, "no source can send to yahoo now: new begins its warm-up on 2026-12-05"},
+		{nil, "yahoo", false, true, "no source can send to yahoo now: new has no address of the receiver's family, warm has no address of the receiver's family"},
+		{[]string{"gone"}, "yahoo", true, true, "no source may send this mail"},
+	} {
+		if got := p.sources.Lacking(test.names, test.provider, test.has4, test.has6, noon); got != test.want {
+			t.Errorf("%q\nwant %q", got, test.want)
+		}
+	}
+}
+
+// TestNeverAbovePlan: over two weeks with random mail, kills, clean stops, snapshots that fail, clock steps, reloads and visits
+// put back, no provider ever sees more in a day than the plan says, and every message goes somewhere at once.
+func TestNeverAbovePlan(t *testing.T) {
+	newYork, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := day(t, "2026-03-05") // the clock goes forward on the 8th
+	general, gmail := []int{8, 50, 100, 200, 400, 800}, []int{1, 3, 40, 40, 500}
+	limits := map[string]Warmup{"gmail": {Start: start, Plan: gmail}, "yahoo": {Start: start, Plan: general}, "web": {Start: start, Plan: general}}
+	warming := warmingOf("new", 1, start, general...)
+	warming.Warmup = append(warming.Warmup, Warmup{Start: start, Plan: gmail, Providers: []string{"gmail"}})
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		p := newPlant(t, newYork, time.Date(2026, 3, 4, 20, 0, 0, 0, newYork), warming, sourceOf("warm", 2))
+		p.moody = func() bool { return rng.IntN(4) == 0 }
+		for range 400 {
+			p.step(rng, warming)
+		}
+		for key, n := range p.sent {
+			part := strings.Fields(key)
+			w := limits[part[1]]
+			if limit := w.limit(day(t, part[2])); part[0] == "new" && n > limit {
+				t.Fatalf("seed %d: %s had %d, the plan is %d", seed, key, n, limit)
+			}
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.sent)), func(key string) bool { return strings.HasPrefix(key, "new ") }) {
+			t.Fatalf("seed %d: the source in warm-up never sent: %v", seed, p.sent)
+		}
+	}
+}
+
+// step is one random thing.
+func (p *plant) step(rng *rand.Rand, warming SourceConfig) {
+	provider := []string{"gmail", "yahoo", "web"}[rng.IntN(3)]
+	switch rng.IntN(16) {
+	case 0:
+		p.kill()
+	case 1:
+		p.moody, p.broken = nil, false // a clean stop has its last snapshot
+		p.stop()
+		p.moody = func() bool { return rng.IntN(4) == 0 }
+	case 2, 3:
+		p.periodic()
+	case 4, 5:
+		p.now = p.now.Add(time.Duration(rng.IntN(300)) * time.Minute)
+	case 6:
+		p.now = p.now.Add(-time.Duration(rng.IntN(120)) * time.Minute)
+	case 7:
+		p.cfg = [][]SourceConfig{{warming, sourceOf("warm", 2)}, {sourceOf("warm", 2)}}[rng.IntN(2)]
+		if err := p.sources.Reload(p.cfg); err != nil {
+			p.t.Fatal(err)
+		}
+	case 8:
+		if src, ok := p.sources.Choose([]string{"new"}, provider, true, true, p.now); ok && src.Spend(provider, 1, p.now) {
+			src.Unspend(provider, 1, p.now)
+		}
+	default:
+		for range rng.IntN(30) {
+			p.send(provider, 1+rng.IntN(5))
+		}
+	}
+}
+
+// TestSpendTogether: many connections spend one plan, with snapshots that come between and fail, and the state on the disk
+// is never behind them.
+func TestSpendTogether(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 200))
+	n := 0
+	p.moody = func() bool { n++; return n%5 == 4 }
+	var agents sync.WaitGroup
+	for range 8 {
+		agents.Go(func() {
+			for range 50 {
+				if p.send("gmail", 1) == "" {
+					continue
+				}
+				p.mu.Lock()
+				var state keptState
+				err := json.Unmarshal(p.disk, &state)
+				if sent := p.sent["new gmail 2026-12-01"]; err != nil || len(state.Books) == 0 || sent > state.upTo("gmail", day(t, "2026-12-01")) {
+					t.Errorf("%d sent, and the disk says %s %v", sent, p.disk, err)
+				}
+				p.mu.Unlock()
+			}
+		})
+	}
+	agents.Go(func() {
+		for range 20 {
+			p.periodic()
+		}
+	})
+	agents.Wait()
+	if sent := p.sent["new gmail 2026-12-01"]; sent > 200 || sent == 0 {
+		t.Errorf("%d sent", sent)
+	}
+	if c := p.sources.list[0].book.page(day(t, "2026-12-01")).count("gmail"); c.waiting != 0 {
+		t.Errorf("%d recipients wait for a block that nobody wants", c.waiting)
+	}
+}
+
+// upTo is what a start would take for spent by the first source.
+func (k *keptState) upTo(provider string, day Day) int {
+	for _, p := range k.Books[0].Pages {
+		if n, ok := p.Spent[provider]; ok && p.Day == day {
+			return n
+		}
+		if p.Day == day {
+			return p.Others
+		}
+	}
+	return k.Books[0].Ahead
+}
+
+// FuzzRecall: whatever stands in the state, nothing is spent above the plan.
+func FuzzRecall(f *testing.F) {
+	f.Add([]byte(`{"version":1,"books":[{"name":"new","address":"192.0.2.1","ahead":7,"pages":[{"day":"2026-12-01","others":7,"spent":{"gmail":9}}]}]}`))
+	f.Add([]byte(`{"version":1,"books":[{"name":"new","address":"192.0.2.1","ahead":-7,"pages":[{"day":"2026-12-01","others":9223372036854775807,"spent":{"gmail":-9}}]}]}`))
+	f.Add([]byte(`{"version":1,"books":[{"pages":[{},{"day":"2026-12-01"},{"day":"2026-12-02"},{"day":"2026-12-03"}]}]}`))
+	f.Fuzz(func(t *testing.T, kept []byte) {
+		s, err := CompileSources([]SourceConfig{warmingOf("new", 1, day(t, "2026-12-01"), 50)}, smtp.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.zone = time.UTC
+		_ = s.Recall(kept, noon) // a refusal is one of the cases
+		s.KeepWith(func() error {
+			s.Learned(noon)
+			return nil
+		})
+		n := 0
+		for range 60 {
+			if src, ok := s.Choose(nil, "gmail", true, true, noon); ok && src.Spend("gmail", 1, noon) {
+				n++
+			}
+		}
+		if n > 50 {
+			t.Errorf("%d of 50", n)
+		}
+		s.View(noon)
+	})
+}
+
+// FuzzDay: a day is read as it is written.
+func FuzzDay(f *testing.F) {
+	for _, text := range []string{"2026-12-01", "1969-12-31", "0000-02-29", "2026-12-1", "2026-02-30", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var d Day
+		if err := d.UnmarshalText([]byte(text)); err == nil && d.String() != text {
+			t.Errorf("%q is %s", text, d)
+		}
+	})
+}
