@@ -49,6 +49,8 @@ type Config struct {
 	Log      LogConfig            `toml:"log"`
 
 	Tenant []filter.TenantConfig `toml:"tenant"` // first match wins; mail of no tenant shares one part
+	Site   []pool.Rule           `toml:"site"`   // the narrowest wins, key by key
+	Reply  []pool.ReplyRule      `toml:"reply"`  // the first that matches wins
 
 	File string `toml:"-"` // where Load read it; "": it came from no file
 }

@@ -41,6 +41,7 @@ func (c *Config) Validate() error {
 	v.table("pool", c.Pool.Validate())
 	v.smtp(c.SMTP)
 	v.sources(c.Source)
+	v.sites(c)
 	v.table("", c.Snapshot.Validate())
 	v.table("control", c.Control.Validate())
 	v.table("log", c.Log.Validate())

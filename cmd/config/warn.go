@@ -49,6 +49,7 @@ func (c *Config) Warnings(own []netip.Addr) Errors {
 	var v verdict
 	v.sourceWarnings(c)
 	v.tenantWarnings(c)
+	v.siteWarnings(c)
 	for _, source := range []struct {
 		key  string
 		addr netip.Addr

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay/pool"
 )
 
 // tenants are tenants of these senders.
@@ -19,6 +20,14 @@ func tenants(senders ...string) (list []filter.TenantConfig) {
 		t := filter.TenantConfig{Sender: sender}
 		t.Name = fmt.Sprint("t", i)
 		list = append(list, t)
+	}
+	return list
+}
+
+// sites are rules for these hosts.
+func sites(mx ...string) (list []pool.Rule) {
+	for _, suffix := range mx {
+		list = append(list, pool.Rule{MX: []string{suffix}, Connections: 5})
 	}
 	return list
 }
@@ -44,6 +53,9 @@ func TestWarnings(t *testing.T) {
 		{"tenants", func(c *Config) { c.Tenant = tenants("*@a.example", "*@b.example", "*") }, nil},
 		{"a tenant behind everybody", func(c *Config) { c.Tenant = tenants("*@a.example", "*", "*@b.example") }, []string{"tenant[2].name"}},
 		{"a tenant behind its equal", func(c *Config) { c.Tenant = tenants("*@a.example", "A.example") }, []string{"tenant[1].name"}},
+		{"sites apart", func(c *Config) { c.Site = sites("a.example", "b.example") }, nil},
+		{"a site that never decides", func(c *Config) { c.Site = sites("a.example", "a.example") }, []string{"site[1].mx[0]"}},
+		{"a site within another", func(c *Config) { c.Site = sites("a.example", "example") }, []string{"site[0].mx[0]"}},
 		{"patient", func(c *Config) { c.SMTP.Timeouts.Dot = leastDot }, nil},
 	} {
 		c := DefaultConfig()

@@ -97,11 +97,11 @@ func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*p
 
 // newPolicy makes the tables about receivers and tenants ready.
 func newPolicy(cfg *config.Config) (pool.Policy, error) {
-	rules, err := pool.CompileRules(nil, cfg.Pool)
+	rules, err := pool.CompileRules(cfg.Site, cfg.Pool)
 	if err != nil {
 		return pool.Policy{}, err
 	}
-	replies, err := pool.CompileReplies(nil)
+	replies, err := pool.CompileReplies(cfg.Reply)
 	sources := make(map[string][]string)
 	for _, t := range cfg.TenantLimits() {
 		sources[t.Name] = t.Sources
