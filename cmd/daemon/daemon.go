@@ -291,6 +291,9 @@ func (d *Daemon) Config() *config.Config {
 	return d.cfg
 }
 
+// Sites lists the sites in use, with the pace of each.
+func (d *Daemon) Sites() []pool.Status { return d.pool.Sites() }
+
 // Overview is the daemon as the console shows it. The demonstration reads it without a socket.
 func (d *Daemon) Overview() console.Source { return overview{d} }
 

@@ -32,11 +32,24 @@ func (w *World) act(words []string) error {
 		}
 		return w.machine.daemon.Reload(cfg)
 	}
-	r, host := w.receivers[words[0]], w.hosts[words[0]]
-	if r == nil || len(words) < 2 {
+	names := w.scenario.named(words[0])
+	if words[0] == "mta" {
+		names = words[:1]
+	}
+	if len(names) == 0 || len(words) < 2 {
 		return fmt.Errorf("nothing can be done: %s", strings.Join(words, " "))
 	}
-	switch words[1] {
+	for _, name := range names {
+		if err := w.trouble(w.receivers[name], w.hosts[name], words[1:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trouble does something to a receiver.
+func (w *World) trouble(r *Receiver, host host, words []string) error {
+	switch words[0] {
 	case "cut":
 		w.net.Cut(host.Addrs()[0])
 	case "heal":
@@ -44,7 +57,7 @@ func (w *World) act(words []string) error {
 	case "reset":
 		host.ResetAll()
 	default:
-		mood, err := parseMood(words[1:])
+		mood, err := parseMood(words)
 		if err != nil {
 			return err
 		}

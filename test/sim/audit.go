@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/pool"
 )
 
 // weigh holds the daemon's memory ledger against its limit (P8).
@@ -13,6 +14,24 @@ func (w *World) weigh() {
 	}
 	if m := w.machine.daemon.Overview().Status().Memory; m.Used > m.Limit {
 		w.violate("the memory ledger has %d bytes, and its limit is %d", m.Used, m.Limit)
+	}
+}
+
+// sample notes what the daemon says about its sites: how many paces there are for each receiver, and what they are.
+func (w *World) sample() {
+	if w.machine == nil {
+		return
+	}
+	of := make(map[string][]pool.Status)
+	for _, st := range w.machine.daemon.Sites() {
+		for _, host := range st.Hosts {
+			of[host] = append(of[host], st)
+		}
+	}
+	for _, site := range w.sites {
+		if paces := of["mx."+site.name]; len(paces) > 0 {
+			site.sampled(paces)
+		}
 	}
 }
 

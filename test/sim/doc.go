@@ -12,6 +12,11 @@
 //   - whatever waits has a reason and a time, and the memory ledger is under its limit (audit.go);
 //   - when the daemon has stopped no goroutine is left (the bubble).
 //
+// What must hold stands in the scenario: "expect" for what holds, "goal" for what is promised and may still be missed, which the
+// table and the JSON tell. A goal is best measured against what the receiver could have taken (capacity.go), or against the same
+// run without the trouble ("baseline"). A scenario whose name ends in -large has the numbers that were promised, and takes minutes;
+// a small one beside it runs with the tests.
+//
 // The parts: package wire is the network, package disk the disk with its crashes; test/dns answers for the name servers, and
 // test/standin is the MTA. daemon.Machine is the only door through which they come into the daemon.
 //

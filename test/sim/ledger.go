@@ -16,6 +16,7 @@ import (
 type Ledger struct {
 	mu    sync.Mutex
 	of    map[string]*fate // by the recipient's address, which no other message has
+	by    map[string]*Sender
 	order []string
 	stray []string // recipients who got mail that nobody offered
 	lines []byte   // an unfinished line of the mail log
@@ -25,6 +26,8 @@ type Ledger struct {
 // fate is what became of one recipient.
 type fate struct {
 	site       *Site
+	sender     *Sender
+	before     int // recipients of other senders whom the site had taken when this one was offered
 	offered    time.Time
 	content    *content // of the message
 	altered    bool     // a copy was not what was offered
@@ -46,7 +49,13 @@ const (
 
 var verdicts = [...]string{unanswered: "has no answer for", taken: "is rid of", left: "keeps"}
 
-func newLedger() *Ledger { return &Ledger{of: make(map[string]*fate)} }
+func newLedger() *Ledger { return &Ledger{of: make(map[string]*fate), by: make(map[string]*Sender)} }
+
+// senderOf is the source whose message has this envelope sender; nil: it is none of theirs.
+func (l *Ledger) senderOf(from string) *Sender {
+	name, _, _ := strings.Cut(from, "+")
+	return l.by[name]
+}
 
 // content is a message as the MTA offered it: its length and its sum.
 type content struct {
@@ -60,11 +69,13 @@ func (c *content) same(body string) bool {
 	return at >= 0 && strings.HasPrefix(body, "Received: ") == (at > 0) && sha256.Sum256([]byte(body[at:])) == c.sum
 }
 
-func (l *Ledger) offer(rcpt string, site *Site, c *content) {
+func (l *Ledger) offer(rcpt string, by *Sender, site *Site, c *content) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of[rcpt] = &fate{site: site, offered: time.Now(), content: c}
+	l.of[rcpt] = &fate{site: site, sender: by, before: by.others(site), offered: time.Now(), content: c}
 	l.order = append(l.order, rcpt)
+	by.series.present().offered++
+	site.offer()
 }
 
 func (l *Ledger) hear(rcpt string, v verdict) {
@@ -78,6 +89,10 @@ func (l *Ledger) receive(rcpt, body string) {
 	l.note(rcpt, func(f *fate) {
 		f.received = append(f.received, time.Now())
 		f.altered = f.altered || !f.content.same(body)
+		f.site.came++
+		f.sender.came[f.site]++
+		f.sender.series.present().received++
+		f.sender.ahead = max(f.sender.ahead, f.sender.others(f.site)-f.before)
 	})
 }
 
@@ -130,8 +145,8 @@ func (l *Ledger) readLog(b []byte) {
 }
 
 // judge holds every recipient against the promises; waiting are those whom Millrace says that it still has. It adds up what
-// became of each site's mail.
-func (l *Ledger) judge(waiting map[string]bool) (violations []string) {
+// became of each site's mail and of each source's. end is when the run was over.
+func (l *Ledger) judge(waiting map[string]bool, end time.Time) (violations []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.stray {
@@ -139,7 +154,11 @@ func (l *Ledger) judge(waiting map[string]bool) (violations []string) {
 	}
 	for _, rcpt := range l.order {
 		f := l.of[rcpt]
-		f.site.sum(f, waiting[rcpt])
+		f.site.record(f, waiting[rcpt], end)
+		f.sender.record(f, waiting[rcpt], end)
+		if waiting[rcpt] {
+			f.sender.ahead = max(f.sender.ahead, f.sender.others(f.site)-f.before)
+		}
 		if what := f.wrong(waiting[rcpt]); what != "" {
 			violations = append(violations, what+": "+rcpt)
 		}

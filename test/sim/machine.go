@@ -58,7 +58,7 @@ func (w *World) boot(d *disk.Disk) error {
 	if err != nil {
 		return err
 	}
-	m := &machine{host: w.net.Join(nearby, daemonAddr), disk: d, book: w.book}
+	m := &machine{host: w.net.Join(nearby, append([]netip.Addr{daemonAddr}, w.scenario.addresses...)...), disk: d, book: w.book}
 	if m.daemon, err = daemon.NewOn(m.parts(), cfg, w.newLog(m)); err != nil {
 		return fmt.Errorf("new daemon: %w", err)
 	}
@@ -186,7 +186,8 @@ dns.servers = ["%s"]
 %s
 %s
 %s
-`, doorPort, dnsAddr, segments, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"))
+%s
+`, doorPort, dnsAddr, segments, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"), strings.Join(w.scenario.toml, "\n"))
 	path := filepath.Join(w.dir, "millrace.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type Mood struct {
 	Grey     time.Duration // a sender and recipient are told 451 until so long after their first attempt
 	Rcpts    int           // recipients of one message; the next one gets 421, and the connection is closed
 	PerConn  int           // messages of one connection; the next MAIL gets 421
+	Each     bool          // Conns and Rate are of each address that connects
 	Defer    bool          // each recipient gets 451
 	Refuse   bool          // each recipient gets 550
 	Silent   bool          // connections are accepted, and nothing is said
@@ -26,10 +27,11 @@ type Mood struct {
 	On, Away time.Duration // it takes mail for On, and then resets and refuses all connections for Away, in turn
 }
 
-// limits reports whether the receiver takes so much and no more, all the time.
-func (m Mood) limits() bool {
-	return (m.Conns > 0 || m.Rate > 0) && !m.Dead && !m.Silent && !m.Defer && !m.Refuse && m.On == 0 && m.Grey == 0
-}
+// takes reports whether the receiver takes mail at all.
+func (m Mood) takes() bool { return !m.Dead && !m.Silent && !m.Defer && !m.Refuse }
+
+// limits reports whether the receiver takes so much and no more.
+func (m Mood) limits() bool { return (m.Conns > 0 || m.Rate > 0) && m.takes() }
 
 // moods are the words for a mood, without and with a value.
 var (
@@ -37,7 +39,7 @@ var (
 		"fast": func(*Mood) {}, "defer": func(m *Mood) { m.Defer = true }, "refuse": func(m *Mood) { m.Refuse = true },
 		"silent": func(m *Mood) { m.Silent = true }, "dead": func(m *Mood) { m.Dead = true }, "hang": func(m *Mood) { m.Hang = true },
 		"slow": func(m *Mood) { m.Delay = time.Second }, "tarpit": func(m *Mood) { m.Delay = 20 * time.Second },
-		"dribble": func(m *Mood) { m.Dribble = time.Second },
+		"dribble": func(m *Mood) { m.Dribble = time.Second }, "each": func(m *Mood) { m.Each = true },
 	}
 	valueMoods = map[string]func(*Mood, string) error{
 		"delay":   func(m *Mood, v string) error { return setDuration(&m.Delay, v) },

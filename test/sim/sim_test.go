@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -26,6 +30,9 @@ func TestScenarios(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
+			if s.large {
+				t.Skip("it takes minutes; a small one beside it shows the same")
+			}
 			if underRace && s.slow {
 				t.Skip("the race detector makes it take minutes, and the other scenarios go the same ways")
 			}
@@ -192,11 +199,79 @@ func TestVerdicts(t *testing.T) {
 func TestScenarioErrors(t *testing.T) {
 	for _, text := range []string{
 		"site a.test sleepy", "site a.test conns=many", "site a.test fast\nsource", "site a.test\nsource n colour=red", "sight a.test",
-		"site a.test\nat noon crash", "site a.test\nexpect a.test received = lots", "title nothing happens",
+		"site a.test\nat noon crash", "site a.test\nexpect a.test received = lots",
+		"site a.test\ngoal a.test received > 1", "site a.test\naddress home", "site a.test copies=two", "title nothing happens",
 	} {
 		if _, err := parseScenario("wrong", text); err == nil || !strings.HasPrefix(err.Error(), "wrong:") {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// TestPhases: what a receiver could have taken, how much came, and how long it took to learn what it takes.
+func TestPhases(t *testing.T) {
+	s := parsed(t, "phases", "site a.test conns=5\nsite copy.test copies=2\nat 5m a.test cut\nat 6m a.test rate=1\nat 8m copy.test defer\nrun 10m")
+	var got []string
+	for _, l := range s.sites {
+		for _, p := range s.phases(l) {
+			got = append(got, fmt.Sprintf("%s %v-%v %v", l.name, p.from, p.to, p.mood.takes()))
+		}
+	}
+	want := []string{"a.test 0s-6m0s true", "a.test 6m0s-10m0s true", "0.copy.test 0s-8m0s true", "0.copy.test 8m0s-10m0s false", "1.copy.test 0s-8m0s true", "1.copy.test 8m0s-10m0s false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for _, c := range []struct {
+		name     string
+		rate     func(i int) int32 // received in second i, of ten that are offered
+		capacity float64
+		share    float64
+		learned  time.Duration
+	}{
+		{"at once", func(int) int32 { return 5 }, 5, 1, 0},
+		{"half", func(int) int32 { return 5 }, 0, 0.5, 10 * time.Minute},
+		{"after three minutes", func(i int) int32 { return int32(min(i/180, 1)) * 5 }, 5, 1, 3 * time.Minute},
+		{"lost again", func(i int) int32 { return int32(1-i/540) * 5 }, 5, 0.8, 10 * time.Minute},
+	} {
+		p := phase{to: 10 * time.Minute, capacity: c.capacity}
+		var x series
+		for i := range 600 {
+			x.of = append(x.of, second{offered: 10, received: c.rate(i)})
+		}
+		if !p.trim(&x, time.Hour) || p.share(&x) != c.share || p.learned(&x).Round(time.Minute) != c.learned {
+			t.Errorf("%s: share %v, learned in %v", c.name, p.share(&x), p.learned(&x))
+		}
+	}
+}
+
+// TestCapacity: an ideal client brings what can be computed by hand.
+func TestCapacity(t *testing.T) {
+	for mood, want := range map[string]float64{
+		"fast": 0, "rate=50": 50, "conns=5 delay=1s": 5.0 / 4, "conns=5 delay=1s rate=1": 1, "conns=4 delay=1s flap=1m/1m": 0.5, "conns=5 defer": 0,
+	} {
+		m, err := parseMood(strings.Fields(mood))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			if got := (&World{scenario: &Scenario{}}).measure(m, time.Microsecond); math.Abs(got-want) > want/100 {
+				t.Errorf("%s: %v", mood, got)
+			}
+		})
+	}
+}
+
+// TestGoals: what is met, what is missed, and what makes a run fail.
+func TestGoals(t *testing.T) {
+	s := parsed(t, "goals", "row 2\nsite a.test\nexpect a.test share >= 95%\ngoal a.test refused <= 5%\nexpect a.test learned <= 2m\ngoal a.test nonsense = 0")
+	goals, violations := s.judge(map[string]map[string]float64{"a.test": {"share": 0.94, "refused": 17, "refused_share": 0.05, "learned": 120}})
+	want := "missed  a.test share >= 95%: 94.00%\nmet     a.test refused_share <= 5%: 5.00%\nmet     a.test learned <= 2m: 120\nmissed  a.test nonsense = 0: 0\n"
+	got := ""
+	for _, g := range goals {
+		got += g.String() + "\n"
+	}
+	if got != want || len(violations) != 1 || goals[0].Row != 2 {
+		t.Errorf("%s%q", got, violations)
 	}
 }
 

@@ -60,6 +60,7 @@ func parseSource(words []string) (s Source, err error) {
 type campaign struct {
 	Source
 	book  *Ledger
+	by    *Sender
 	tell  func(format string, args ...any) // into the trace
 	sites []*Site
 	dial  func(ctx context.Context) (net.Conn, error)
@@ -154,7 +155,7 @@ func (c *campaign) note(i int) (rcpts []string, raw []byte) {
 		"List-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\nDear reader %d,\r\n%s", rcpts[0], c.name, i, i, c.text)
 	of := &content{len(raw), sha256.Sum256(raw)}
 	for _, r := range rcpts {
-		c.book.offer(r, site, of)
+		c.book.offer(r, c.by, site, of)
 	}
 	return rcpts, raw
 }

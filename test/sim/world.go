@@ -34,6 +34,7 @@ type World struct {
 	names     *dns.Server
 	book      *Ledger
 	sites     []*Site
+	senders   []*Sender
 	receivers map[string]*Receiver
 	hosts     map[string]host
 	inject    *Receiver
@@ -67,9 +68,13 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	for i, l := range s.sites {
 		w.join(l, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), &zone)
 	}
+	for _, src := range s.sources {
+		by := newSender(src.name, w.start)
+		w.senders, w.book.by[src.name] = append(w.senders, by), by
+	}
 	w.mta = w.net.Join(nearby, mtaAddr)
-	w.inject = newReceiver("inject", w.book, &Site{name: "mta", start: w.start}, Mood{}, w.tell)
-	w.inject.took = func(_ string, rcpts []string, body string) {
+	w.inject = newReceiver("inject", w.book, newSite("mta", w.start), Mood{}, w.tell)
+	w.inject.took = func(_ netip.Addr, rcpts []string, body string) {
 		w.tell("%-20s gets a notification or a message back for %s", "mta", strings.Join(rcpts, " "))
 		w.book.give(rcpts, body)
 	}
@@ -90,7 +95,8 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 
 // join adds a receiver and its domains.
 func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
-	site := &Site{name: l.name, start: w.start, domains: []string{l.name}}
+	site := newSite(l.name, w.start)
+	site.of = l.of
 	for i := 1; i < l.domains; i++ {
 		site.domains = append(site.domains, fmt.Sprintf("d%d.%s", i, l.name))
 	}
@@ -99,16 +105,20 @@ func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
 	}
 	fmt.Fprintf(zone, "mx.%s. A %s\n", l.name, addr)
 	r := newReceiver("mx."+l.name, w.book, site, l.mood, w.tell)
-	r.took = func(_ string, rcpts []string, body string) {
-		site.served(len(rcpts))
+	r.took = func(client netip.Addr, rcpts []string, body string) {
+		site.served(client, len(rcpts))
 		for _, rcpt := range rcpts {
 			w.tell("%-20s takes %s", l.name, rcpt)
 			w.book.receive(rcpt, body)
 		}
 	}
 	host := w.net.Join(l.latency, addr)
-	if l.mood.limits() && !w.real && !w.scenario.disturbs(l.name) {
-		w.run.Go(func() { site.capacity = measure(l) }) // ends after minutes
+	site.phases = w.scenario.phases(l)
+	if w.scenario.seed == 0 && !w.real { // on sockets the time does not pass by itself, and nobody judges a random day by it
+		for i := range site.phases {
+			p := &site.phases[i]
+			w.run.Go(func() { p.capacity = w.measure(p.mood, l.latency) }) // ends after minutes
+		}
 	}
 	w.sites, w.receivers[l.name], w.hosts[l.name] = append(w.sites, site), r, host
 	w.run.Go(func() { w.check(r.live(w.ctx, host, addr.String()+":25")) }) // ends with ctx
@@ -117,17 +127,20 @@ func (w *World) join(l siteLine, addr netip.Addr, zone *strings.Builder) {
 // campaigns starts the sources.
 func (w *World) campaigns() error {
 	for _, s := range w.scenario.sources {
-		c := &campaign{Source: s, book: w.book, tell: w.tell, dial: func(ctx context.Context) (net.Conn, error) {
+		c := &campaign{Source: s, book: w.book, by: w.book.by[s.name], tell: w.tell, dial: func(ctx context.Context) (net.Conn, error) {
 			soon, done := context.WithTimeout(ctx, 5*time.Second)
 			defer done()
 			return w.mta.Dial(soon, netip.Addr{}, "tcp", doorPort)
 		}}
 		for _, name := range s.to {
-			i := slices.IndexFunc(w.sites, func(site *Site) bool { return site.name == name })
-			if i < 0 {
+			all := w.scenario.named(name)
+			if len(all) == 0 {
 				return fmt.Errorf("source %s: there is no site %s", s.name, name)
 			}
-			c.sites = append(c.sites, w.sites[i])
+			for _, n := range all {
+				i := slices.IndexFunc(w.sites, func(site *Site) bool { return site.name == n })
+				c.sites = append(c.sites, w.sites[i])
+			}
 		}
 		w.sending++
 		w.run.Go(func() {
@@ -194,6 +207,7 @@ func (w *World) live() {
 			actions = actions[1:]
 		}
 		w.weigh()
+		w.sample()
 		if n%auditEvery == 0 {
 			w.audit()
 		}
@@ -224,7 +238,7 @@ func (w *World) finish() map[string]map[string]float64 {
 	w.cancel()
 	w.run.Wait()
 	w.ending.Wait()
-	for _, v := range w.book.judge(waiting) {
+	for _, v := range w.book.judge(waiting, w.start.Add(simulated)) {
 		w.violate("%s", v)
 	}
 	return w.figures(simulated)
@@ -254,15 +268,33 @@ func (w *World) putDown() map[string]bool {
 	return waiting
 }
 
-// figures are the numbers of each site, and their sums under "all".
+// summed are the figures that sites share with the rows that sum them up.
+var summed = []string{"offered", "taken", "left", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "limited", "deferred"}
+
+// figures are the numbers of each site and of each source, the sums of copies under their common name, and the sums of all sites
+// under "all".
 func (w *World) figures(simulated time.Duration) map[string]map[string]float64 {
 	all := map[string]float64{"seconds": simulated.Seconds()}
 	table := map[string]map[string]float64{"all": all}
 	for _, s := range w.sites {
-		table[s.name] = s.figures()
-		for _, sum := range []string{"offered", "taken", "left", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "deferred"} {
-			all[sum] += table[s.name][sum]
+		f := s.figures(simulated)
+		if s.of == "" {
+			table[s.name] = f
+		} else if table[s.of] == nil {
+			table[s.of] = make(map[string]float64)
 		}
+		for _, sum := range summed {
+			all[sum] += f[sum]
+			if s.of != "" {
+				table[s.of][sum] += f[sum]
+			}
+		}
+		if len(w.scenario.addresses) > 0 {
+			maps.Copy(table, s.byAddress())
+		}
+	}
+	for _, s := range w.senders {
+		table[s.name] = s.figures(w.start, simulated)
 	}
 	return table
 }
