@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // flags of the command line.
@@ -25,6 +26,7 @@ type flags struct {
 }
 
 func main() {
+	time.Local = time.UTC // the bubble's first midnight is that of UTC: days begin with the run
 	var f flags
 	set := flag.NewFlagSet("sim", flag.ExitOnError)
 	set.StringVar(&f.scenario, "scenario", "", "a `file` of test/sim/scenarios")

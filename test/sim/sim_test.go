@@ -16,6 +16,22 @@ import (
 
 var update = flag.Bool("update", false, "write the golden trace anew")
 
+// TestMain gives the tests the days of package main.
+func TestMain(m *testing.M) {
+	time.Local = time.UTC
+	os.Exit(m.Run())
+}
+
+// TestNextScenarios: those that wait for what they show can be read.
+func TestNextScenarios(t *testing.T) {
+	paths, _ := filepath.Glob("scenarios/next/*.txt")
+	for _, path := range paths {
+		if _, err := readScenario(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestScenarios runs every scenario. CI runs it; each takes seconds.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("scenarios/*.txt")

@@ -14,7 +14,9 @@ import (
 )
 
 // Source is a client of the MTA that sends a campaign: the MTA offers each of its messages to the milter door. The MTA behaves as
-// Postfix with milter_default_action = accept: what the door does not answer it delivers itself.
+// Postfix with milter_default_action = accept: what the door does not answer it delivers itself. In a scenario it is
+//
+//	source NAME to=SITE,SITE count=N rate=N sessions=N rcpts=N size=BYTES start=D sender=DOMAIN header=NAME:VALUE
 type Source struct {
 	name     string
 	to       []string // names of sites
@@ -24,11 +26,13 @@ type Source struct {
 	rcpts    int // of each message, all in one domain
 	size     int // bytes of the body, which all messages share
 	start    time.Duration
+	sender   string // domain of the envelope sender
+	header   string // one more line of the header, "Name: value"; "": none
 }
 
 // parseSource reads the words of a source.
 func parseSource(words []string) (s Source, err error) {
-	s = Source{name: words[0], count: 1, sessions: 4, rcpts: 1, size: 2000}
+	s = Source{name: words[0], count: 1, sessions: 4, rcpts: 1, size: 2000, sender: "sender.test"}
 	for _, w := range words[1:] {
 		name, value, _ := strings.Cut(w, "=")
 		switch name {
@@ -46,6 +50,10 @@ func parseSource(words []string) (s Source, err error) {
 			_, err = fmt.Sscanf(value, "%g", &s.rate)
 		case "start":
 			err = setDuration(&s.start, value)
+		case "sender":
+			s.sender = value
+		case "header":
+			s.header = strings.Replace(value, ":", ": ", 1) + "\r\n"
 		default:
 			err = fmt.Errorf("%q is nothing that a source has", w)
 		}
@@ -152,7 +160,7 @@ func (c *campaign) rcptsOf(i int) (*Site, []string) {
 func (c *campaign) note(i int) (rcpts []string, raw []byte) {
 	site, rcpts := c.rcptsOf(i)
 	raw = fmt.Appendf(nil, "From: News <news@sender.test>\r\nTo: <%s>\r\nSubject: News\r\nList-Id: <%s.sender.test>\r\n"+
-		"List-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n\r\nDear reader %d,\r\n%s", rcpts[0], c.name, i, i, c.text)
+		"List-Unsubscribe: <https://sender.test/off/%d>\r\nPrecedence: bulk\r\n%s\r\nDear reader %d,\r\n%s", rcpts[0], c.name, i, c.header, i, c.text)
 	of := &content{len(raw), sha256.Sum256(raw)}
 	for _, r := range rcpts {
 		c.book.offer(r, c.by, site, of)
@@ -169,7 +177,7 @@ func (c *campaign) keep(i int) {
 // offer offers message i. It reports whether the connection is still of use.
 func (c *campaign) offer(door *standin.Conn, i int) bool {
 	rcpts, raw := c.note(i)
-	m := &standin.Message{QueueID: fmt.Sprintf("4%s%07d", strings.ToUpper(c.name[:1]), i), From: fmt.Sprintf("%s+%d@sender.test", c.name, i), Rcpts: standin.To(rcpts...)}
+	m := &standin.Message{QueueID: fmt.Sprintf("4%s%07d", strings.ToUpper(c.name[:1]), i), From: fmt.Sprintf("%s+%d@%s", c.name, i, c.sender), Rcpts: standin.To(rcpts...)}
 	m.Header, m.Body = standin.Parse(raw)
 	v, err := door.Send(m)
 	switch {
