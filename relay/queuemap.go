@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ type Deps struct {
 	Healthy  func() bool             // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
 	Domain   func(string) string     // the queue's name for a recipient's domain; nil: the domain as it is spelled
 	Flow     func(*Message) FlowName // the flow of a message that is restored; nil: the one that the message names
+	Chance   func(n int) int         // a number below n, for RetryConfig.Jitter; nil: math/rand's
 	Budget   *Budget                 // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own
 }
 
@@ -80,6 +82,9 @@ type counts struct {
 func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	if deps.Budget == nil {
 		deps.Budget = NewBudget(0)
+	}
+	if deps.Chance == nil {
+		deps.Chance = rand.IntN
 	}
 	m := &QueueMap{
 		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), flows: newFlows(deps.Budget),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -267,9 +268,13 @@ func TestRetryWait(t *testing.T) {
 	c := RetryConfig{Schedule: []time.Duration{time.Minute, time.Hour}, Jitter: 0.2}
 	for visits, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 2: time.Hour, 9: time.Hour} {
 		for range 100 {
-			if d := c.Wait(visits); d < want*8/10 || d > want*12/10 {
+			if d := c.Wait(visits, rand.IntN); d < want*8/10 || d > want*12/10 {
 				t.Fatalf("Wait(%d) = %s, want %s within a fifth", visits, d, want)
 			}
+		}
+		least, most := c.Wait(visits, func(int) int { return 0 }), c.Wait(visits, func(n int) int { return n - 1 })
+		if least != want*8/10 || most.Round(time.Second) != want*12/10 {
+			t.Errorf("Wait(%d) is between %s and %s, want %s and a fifth", visits, least, most, want)
 		}
 	}
 }

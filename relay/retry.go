@@ -1,18 +1,20 @@
 package relay
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 )
 
 // Wait is how long a node waits after its visits-th failed visit: the schedule's entry (the last one repeats), made
-// shorter or longer at random so that what failed together does not come back together.
-func (c RetryConfig) Wait(visits int) time.Duration {
+// shorter or longer by chance (Deps.Chance) so that what failed together does not come back together.
+func (c RetryConfig) Wait(visits int, chance func(n int) int) time.Duration {
 	i := min(max(visits-1, 0), len(c.Schedule)-1)
 	d := float64(c.Schedule[i])
-	return time.Duration(d * (1 + c.Jitter*(2*rand.Float64()-1)))
+	return time.Duration(d * (1 + c.Jitter*(2*float64(chance(fineness))/fineness-1)))
 }
+
+// fineness is how many waits there are between the shortest and the longest.
+const fineness = 1 << 30
 
 // longest is the longest wait that Wait returns.
 func (c RetryConfig) longest() time.Duration {

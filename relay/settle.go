@@ -111,7 +111,7 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
 		n.Visits++
 		h.queues.noteReason(n, v.reason(n.Reason))
-		n.Due = v.Ended.Add(h.retry().Wait(n.Visits))
+		n.Due = v.Ended.Add(h.retry().Wait(n.Visits, h.queues.deps.Chance))
 		if h.handback().reached(n, v.Ended) || v.unfit() {
 			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}
 		}

@@ -116,7 +116,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
 	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
-		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget, Flow: d.flow,
+		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
 	})
 	d.queues.SetTenants(cfg.TenantLimits())
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)

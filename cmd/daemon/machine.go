@@ -37,11 +37,14 @@ type Machine struct {
 	Addrs func() ([]netip.Addr, error)
 	// Memory is how much of it the process may have.
 	Memory func() (config.Memory, error)
+	// Chance gives a number below n, for what the daemon leaves to chance: how far waits are spread, and which of equally good
+	// hosts comes first.
+	Chance func(n int) int
 	// OpenFiles is how many descriptors the process may have.
 	OpenFiles func() (uint64, error)
 }
 
-// withDefaults fills in the real machine. Dial and DialDNS stay nil: the packages behind them know the real one.
+// withDefaults fills in the real machine. Dial, DialDNS and Chance stay nil: the packages behind them know the real one.
 func (m Machine) withDefaults() Machine {
 	if m.ListenDoor == nil {
 		m.ListenDoor = (*milter.Config).Bind

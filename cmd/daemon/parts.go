@@ -41,7 +41,7 @@ func (m Machine) resolverConfig(cfg *config.Config) route.Config {
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
 	dns.Names = []string{cfg.Hostname, cfg.Wire().Hostname}
-	dns.Local, dns.Dial = m.Addrs, m.DialDNS
+	dns.Local, dns.Dial, dns.Chance = m.Addrs, m.DialDNS, m.Chance
 	return dns
 }
 

@@ -34,7 +34,7 @@ func (x *search) resolve(ctx context.Context, records []mxRecord) finding {
 		return x.none(list, kept)
 	}
 	x.shorten(kept)
-	rt := &Route{Domain: x.domain, Port: x.port, Hosts: hosts}
+	rt := &Route{Domain: x.domain, Port: x.port, Hosts: hosts, chance: x.cfg.Chance}
 	if x.static != nil {
 		rt.Site = unique.Make(x.static.site(x.port)).Value()
 	} else {

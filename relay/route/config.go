@@ -69,6 +69,9 @@ type Config struct {
 	// Dial opens a UDP socket or a TCP connection to a name server; nil for the net
 	// package's. It must honour ctx, and must not wait for a UDP socket.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) `toml:"-"`
+	// Chance gives a number below n, which decides among hosts that are equally
+	// good; nil for math/rand's. A simulation repeats its choices with it.
+	Chance func(n int) int `toml:"-"`
 	// Hostname is the name that this host greets with; an MX of that name is this
 	// host too.
 	Hostname string `toml:"-"`

@@ -79,7 +79,7 @@ func TestConfigServers(t *testing.T) {
 // TestConfigKeys keeps the keys of the configuration file in place.
 func TestConfigKeys(t *testing.T) {
 	want := "servers timeout quick min_ttl max_ttl max_stale entries waiting parallel port ipv4_only " +
-		"literals allow_private allow prohibited own - - - -"
+		"literals allow_private allow prohibited own - - - - -"
 	var keys []string
 	for f := range reflect.TypeFor[Config]().Fields() {
 		keys = append(keys, f.Tag.Get("toml"))

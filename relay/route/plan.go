@@ -64,11 +64,18 @@ func (rt *Route) level(hosts []Host) []Address {
 			total++
 		}
 	}
+	chance := rt.chance
+	if chance == nil {
+		chance = rand.IntN
+	}
 	for _, f := range families {
-		rand.Shuffle(len(f), func(i, j int) { f[i], f[j] = f[j], f[i] })
+		for i := len(f) - 1; i > 0; i-- {
+			j := chance(i + 1)
+			f[i], f[j] = f[j], f[i]
+		}
 	}
 	out := make([]Address, 0, total)
-	for turn := rand.IntN(2); len(out) < total; turn = 1 - turn {
+	for turn := chance(2); len(out) < total; turn = 1 - turn {
 		if f := families[turn]; len(f) > 0 {
 			out, families[turn] = append(out, f[0]), f[1:]
 		}

@@ -3,7 +3,9 @@ package route
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -88,6 +90,30 @@ func TestPlanSpreadsOverEquals(t *testing.T) {
 	// One in 2^400 to fail by chance.
 	if len(first) != 2 {
 		t.Errorf("always the same host first: %v", first)
+	}
+}
+
+// TestPlanByChance: Config.Chance decides among equals, so that a simulation can repeat it.
+func TestPlanByChance(t *testing.T) {
+	for low, want := range map[bool]string{true: "mx2.test mx3.test mx1.test", false: "mx1.test mx2.test mx3.test"} {
+		chance := func(n int) int {
+			if low {
+				return 0
+			}
+			return n - 1
+		}
+		bubble(t, Config{Chance: chance}, func(t *testing.T, w *world, r *Resolver) {
+			w.put("a.test", answer{kind: found, mx: []mxRecord{{host: "mx1.test"}, {host: "mx2.test"}, {host: "mx3.test"}}, ttl: time.Hour})
+			r.Want("a.test")
+			pass(time.Second)
+			var hosts []string
+			for _, a := range r.Lookup("a.test").Plan() {
+				hosts = append(hosts, a.Host)
+			}
+			if got := strings.Join(hosts, " "); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
 	}
 }
 

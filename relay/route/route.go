@@ -32,6 +32,8 @@ type Route struct {
 	Err *Error
 	// Expires is the time when the Route ends.
 	Expires time.Time
+
+	chance func(n int) int // Config.Chance; nil: math/rand's
 }
 
 // MaxHosts bounds Route.Hosts: of more MX records the best ones are kept.

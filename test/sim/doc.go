@@ -29,6 +29,9 @@
 //
 // # What a seed decides
 //
-// All that the world leaves to chance: what a power cut leaves of the disk. It does not decide in which order goroutines run, nor
-// what the daemon itself leaves to chance (jitter, the choice among equal hosts): two runs with one seed differ in details.
+// All that the world leaves to chance, as what a power cut leaves of the disk, and all that the daemon leaves to chance
+// (daemon.Machine.Chance: how far waits are spread, which of equally good hosts comes first). What it does not decide: in which
+// order goroutines run that the same moment wakes, which ready case a select takes, the order of a map, and the ids of DNS
+// questions and messages. So two runs with one seed differ in details where two things happen at once, and then in all that
+// follows from it. One processor and no preemption (GOMAXPROCS=1 GODEBUG=asyncpreemptoff=1) leave only the last three.
 package main

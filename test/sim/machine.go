@@ -49,6 +49,7 @@ type machine struct {
 	disk   *disk.Disk
 	daemon *daemon.Daemon
 	book   *Ledger
+	luck   *luck
 	dead   atomic.Bool
 }
 
@@ -58,7 +59,7 @@ func (w *World) boot(d *disk.Disk) error {
 	if err != nil {
 		return err
 	}
-	m := &machine{host: w.net.Join(nearby, append([]netip.Addr{daemonAddr}, w.scenario.addresses...)...), disk: d, book: w.book}
+	m := &machine{host: w.net.Join(nearby, append([]netip.Addr{daemonAddr}, w.scenario.addresses...)...), disk: d, book: w.book, luck: w.luck}
 	if m.daemon, err = daemon.NewOn(m.parts(), cfg, w.newLog(m)); err != nil {
 		return fmt.Errorf("new daemon: %w", err)
 	}
@@ -120,6 +121,7 @@ func (m *machine) parts() daemon.Machine {
 		Append:    func(string) (io.WriteCloser, error) { return m, nil },
 		Addrs:     func() ([]netip.Addr, error) { return m.host.Addrs(), nil },
 		Memory:    func() (config.Memory, error) { return config.Memory{Bytes: 4 << 30}, nil },
+		Chance:    m.luck.draw,
 		OpenFiles: func() (uint64, error) { return 1 << 16, nil },
 	}
 }

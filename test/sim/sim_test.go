@@ -133,6 +133,20 @@ func TestGoldenTrace(t *testing.T) {
 	}
 }
 
+// TestSeed: what the daemon leaves to chance, here by how much each wait is shorter or longer, is decided by the seed.
+func TestSeed(t *testing.T) {
+	s := parsed(t, "seed", "site a.test defer\nsource news to=a.test\nat 1h a.test fast\nrun 3h\nexpect a.test received = 1")
+	var traces [3]bytes.Buffer
+	for i, seed := range []uint64{1, 1, 2} {
+		if r := play(t, s, seed, options{trace: &traces[i]}); !r.OK {
+			t.Fatalf("%q", r.Violations)
+		}
+	}
+	if traces[0].String() != traces[1].String() || traces[0].String() == traces[2].String() {
+		t.Errorf("seed 1:\n%s\nagain:\n%s\nseed 2:\n%s", traces[0].String(), traces[1].String(), traces[2].String())
+	}
+}
+
 // TestLyingDiskIsFound: on a disk that keeps nothing of what it was told to sync, mail that was taken is lost at a power cut. The
 // ledger must say so, or it would not find a fault of the daemon's either.
 func TestLyingDiskIsFound(t *testing.T) {

@@ -23,6 +23,7 @@ type World struct {
 	scenario *Scenario
 	dir      string
 	rng      *rand.Rand
+	luck     *luck
 	start    time.Time
 	trace    io.Writer // nil: none
 	liar     bool      // options.liar
@@ -55,7 +56,7 @@ type World struct {
 // newWorld makes the world of a scenario, with the receivers running and without the daemon.
 func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	w := &World{
-		scenario: s, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), start: time.Now(), trace: o.trace, liar: o.liar,
+		scenario: s, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), luck: &luck{rng: rand.New(rand.NewPCG(seed, 3))}, start: time.Now(), trace: o.trace, liar: o.liar,
 		look: look, net: memory{wire.New()}, book: newLedger(), receivers: make(map[string]*Receiver), hosts: make(map[string]host),
 		logs: o.log,
 	}
@@ -151,6 +152,19 @@ func (w *World) campaigns() error {
 		})
 	}
 	return nil
+}
+
+// luck is what the daemon leaves to chance. Its goroutines ask in an order that no seed decides.
+type luck struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+// draw is daemon.Machine.Chance.
+func (l *luck) draw(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rng.IntN(n)
 }
 
 // tell writes a line of the trace.
