@@ -23,6 +23,10 @@ type Character struct {
 
 	// Delay is waited before every reply.
 	Delay time.Duration
+	// DotDelay is waited before the reply to a message, in addition.
+	DotDelay time.Duration
+	// Dribble is the time between two bytes of a reply.
+	Dribble time.Duration
 	// Greylist answers 451 4.7.1 at RCPT until so long after the first attempt of this sender for this recipient.
 	Greylist time.Duration
 	// Refuse names the recipients that get 550 5.1.1; see Share and Matching.
@@ -32,10 +36,14 @@ type Character struct {
 	// MessagesPerConn is how many messages a connection may bring; the next MAIL gets 421 4.7.0 and the connection
 	// is closed. Zero: no limit.
 	MessagesPerConn int
-	// MaxConns is how many connections may be open; more get the banner 421 4.7.0. Zero: 10,000.
+	// MaxConns is how many connections may be open that were greeted; more get the banner 421 4.7.0. Zero: 10,000.
 	MaxConns int
 	// PerSecond is how many messages the listener takes a second in all; the next MAIL gets 451 4.7.28. Zero: no limit.
 	PerSecond int
+	// HangUp answers 421 and closes the connection where MaxRecipients or PerSecond is exceeded.
+	HangUp bool
+	// Transaction is told of the begin and of the end of each transaction of a sender, if set. It must not block.
+	Transaction func(from string, begun bool)
 	// Faults are played in addition. Of several that are due at a stage, the first one acts.
 	Faults []Fault
 }

@@ -5,8 +5,9 @@ import "sync/atomic"
 // Counts are the counters of a listener.
 type Counts struct {
 	Connections int64 // accepted in all
-	Open        int64 // open now
-	MaxOpen     int64 // most that were open at one time
+	TurnedAway  int64 // of these, the ones that MaxConns did not allow
+	Open        int64 // open now, those turned away included
+	MaxOpen     int64 // most that were open at one time, since Listen, or the last Change or Reopen
 	Messages    int64 // accepted messages
 	Deliveries  int64 // accepted recipients of accepted messages
 	Bytes       int64 // bytes of accepted messages
@@ -18,6 +19,7 @@ type Counts struct {
 func (c Counts) plus(o Counts) Counts {
 	return Counts{
 		Connections: c.Connections + o.Connections,
+		TurnedAway:  c.TurnedAway + o.TurnedAway,
 		Open:        c.Open + o.Open,
 		MaxOpen:     c.MaxOpen + o.MaxOpen,
 		Messages:    c.Messages + o.Messages,
@@ -31,7 +33,8 @@ func (c Counts) plus(o Counts) Counts {
 
 // counters is the live form of Counts.
 type counters struct {
-	connections, open, maxOpen  atomic.Int64
+	connections, turnedAway     atomic.Int64
+	open, maxOpen               atomic.Int64
 	messages, deliveries, bytes atomic.Int64
 	refused, deferred, faults   atomic.Int64
 }
@@ -68,6 +71,7 @@ func (c *counters) replied(text string) {
 func (c *counters) read() Counts {
 	return Counts{
 		Connections: c.connections.Load(),
+		TurnedAway:  c.turnedAway.Load(),
 		Open:        c.open.Load(),
 		MaxOpen:     c.maxOpen.Load(),
 		Messages:    c.messages.Load(),

@@ -4,49 +4,82 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // acceptPause is how long a listener waits after a failed accept, for instance when descriptors have run out.
 const acceptPause = 50 * time.Millisecond
 
-// listener is one address with one Character.
+// listener is one address with one Character at a time.
 type listener struct {
-	sink      *Sink
-	character Character
-	name      string
-	number    uint16 // the ledger's short form of name
-	net       net.Listener
-	plan      plan
-	greylist  *greylist // nil when the Character does not greylist
-	pace      *bucket   // nil when the Character has no rate
-	counters  counters
+	sink     *Sink
+	name     string
+	number   uint16 // the ledger's short form of name
+	counters counters
+	mood     atomic.Pointer[mood]
 
-	mu     sync.Mutex
-	closed bool
-	conns  map[net.Conn]struct{}
+	mu      sync.Mutex
+	addr    string       // as it listens
+	net     net.Listener // nil while shut
+	conns   map[net.Conn]struct{}
+	greeted int // of conns
 }
 
-func newListener(s *Sink, ch Character) (*listener, error) {
-	ch = ch.withDefaults(s.config.MaxSize)
+// mood is a Character with what its limits remember.
+type mood struct {
+	Character
+	plan     plan
+	greylist *greylist // nil when the Character does not greylist
+	pace     *bucket   // nil when the Character has no rate
+}
+
+func newMood(ch Character, maxSize int) (*mood, error) {
+	ch = ch.withDefaults(maxSize)
 	p, err := newPlan(ch.Faults)
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{sink: s, character: ch, name: ch.Name, plan: p, conns: make(map[net.Conn]struct{})}
+	m := &mood{Character: ch, plan: p}
 	if ch.Greylist > 0 {
-		l.greylist = newGreylist(ch.Greylist)
+		m.greylist = newGreylist(ch.Greylist)
 	}
 	if ch.PerSecond > 0 {
-		l.pace = newBucket(ch.PerSecond)
+		m.pace = newBucket(ch.PerSecond)
 	}
+	return m, nil
+}
+
+func newListener(s *Sink, ch Character) (*listener, error) {
+	m, err := newMood(ch, s.config.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{sink: s, name: ch.Name, conns: make(map[net.Conn]struct{})}
+	l.mood.Store(m)
 	return l, nil
 }
 
-// serve accepts until the listener is closed; it is the body of the goroutine Sink.Listen starts.
-func (l *listener) serve() {
+// open receives at ln. The caller holds the Sink's lock, and the Sink is not closed.
+func (l *listener) open(ln net.Listener) {
+	l.mu.Lock()
+	l.net, l.addr = ln, ln.Addr().String()
+	l.mu.Unlock()
+	l.forgetPeak()
+	l.sink.wg.Go(func() { l.serve(ln) }) // ends when shut closes ln
+}
+
+// forgetPeak begins MaxOpen anew.
+func (l *listener) forgetPeak() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counters.maxOpen.Store(int64(len(l.conns)))
+}
+
+// serve accepts until ln is closed.
+func (l *listener) serve(ln net.Listener) {
 	for {
-		conn, err := l.net.Accept()
+		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -54,44 +87,67 @@ func (l *listener) serve() {
 			l.sink.pause(acceptPause)
 			continue
 		}
-		if open, ok := l.admit(conn); ok {
-			s := newSession(l, conn, open)
-			l.sink.wg.Go(s.serve) // ends with its connection, which Close cuts
+		if l.admit(conn) {
+			s := newSession(l, conn)
+			l.sink.wg.Go(s.serve) // ends with its connection, which shut cuts
 		}
 	}
 }
 
-// admit registers conn and returns how many connections are open, conn included. When the listener is closed already,
-// admit closes conn and reports false.
-func (l *listener) admit(conn net.Conn) (open int, ok bool) {
+// admit registers conn. When the listener is shut already, admit closes conn and reports false.
+func (l *listener) admit(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.net == nil {
 		_ = conn.Close()
-		return 0, false
+		return false
 	}
 	l.conns[conn] = struct{}{}
 	l.counters.opened(len(l.conns))
-	return len(l.conns), true
+	return true
 }
 
-// release closes conn and forgets it.
-func (l *listener) release(conn net.Conn) {
-	l.mu.Lock()
-	delete(l.conns, conn)
-	l.counters.open.Store(int64(len(l.conns)))
-	l.mu.Unlock()
-	_ = conn.Close()
-}
-
-func (l *listener) close() error {
+// greets reports whether the session is one of those that MaxConns allows.
+func (l *listener) greets(s *session) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
+	if l.greeted >= s.mood.MaxConns {
+		l.counters.turnedAway.Add(1)
+		return false
+	}
+	l.greeted++
+	s.greeted = true
+	return true
+}
+
+// release closes the session's connection and forgets it.
+func (l *listener) release(s *session) {
+	l.mu.Lock()
+	delete(l.conns, s.raw)
+	if s.greeted {
+		l.greeted--
+	}
+	l.counters.open.Store(int64(len(l.conns)))
+	l.mu.Unlock()
+	_ = s.raw.Close()
+}
+
+// shut stops listening and resets every connection.
+func (l *listener) shut() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.net == nil {
+		return nil
+	}
 	for conn := range l.conns {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
 		_ = conn.Close()
 	}
-	return l.net.Close()
+	err := l.net.Close()
+	l.net = nil
+	return err
 }
 
 // pause waits for d or until the Sink closes; it reports whether the Sink is still open.

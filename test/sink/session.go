@@ -13,31 +13,34 @@ import (
 // session is one connection. Replies are collected in out and sent in one write before the session waits for input: one
 // write for each pipelined group.
 type session struct {
-	l      *listener
-	sink   *Sink
-	raw    net.Conn // as accepted, and as registered with the listener
-	conn   net.Conn // raw, or TLS over it
-	secure bool
-	open   int // open connections of the listener when this one was accepted
-	in     *input
-	out    []byte
-	hello  string // the client's name; "" until it said HELO or EHLO
-	taken  int    // messages accepted here
-	tx     transaction
+	l       *listener
+	sink    *Sink
+	raw     net.Conn // as accepted, and as registered with the listener
+	conn    net.Conn // raw, or TLS over it
+	secure  bool
+	greeted bool // MaxConns allowed it; the listener's lock guards this
+	in      *input
+	out     []byte
+	hello   string // the client's name; "" until it said HELO or EHLO
+	taken   int    // messages accepted here
+	tx      transaction
+	mood    *mood  // of the listener when the last command came
+	ended   func() // tells Character.Transaction of the end of tx; nil when tx is not open
 
 	timeout time.Duration // of one read
 	abrupt  bool          // the session ends without waiting for the client
 }
 
-func newSession(l *listener, conn net.Conn, open int) *session {
-	s := &session{l: l, sink: l.sink, raw: conn, conn: conn, open: open, timeout: l.sink.config.Timeout}
+func newSession(l *listener, conn net.Conn) *session {
+	s := &session{l: l, sink: l.sink, raw: conn, conn: conn, mood: l.mood.Load(), timeout: l.sink.config.Timeout}
 	s.in = newInput(s)
 	return s
 }
 
 // serve conducts the whole dialogue; it is the body of the goroutine that listener.serve starts.
 func (s *session) serve() {
-	defer s.l.release(s.raw)
+	defer s.l.release(s)
+	defer s.reset()
 	alive := s.greet()
 	for alive {
 		line, err := s.in.line()
@@ -48,6 +51,7 @@ func (s *session) serve() {
 		if err != nil {
 			return
 		}
+		s.mood = s.l.mood.Load()
 		alive = s.command(line)
 	}
 	s.linger()
@@ -86,14 +90,42 @@ func (s *session) flush() error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.sink.config.Timeout)); err != nil {
 		return err
 	}
+	if s.mood.Dribble > 0 {
+		return s.dribble()
+	}
 	_, err := s.conn.Write(s.out)
 	s.out = s.out[:0]
 	return err
 }
 
+// dribble is flush for a Character that dribbles.
+func (s *session) dribble() error {
+	out := s.out
+	s.out = s.out[:0]
+	for i := range out {
+		s.sink.pause(s.mood.Dribble)
+		if err := s.conn.SetWriteDeadline(time.Now().Add(s.sink.config.Timeout)); err != nil {
+			return err
+		}
+		if _, err := s.conn.Write(out[i : i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reset forgets the transaction.
+func (s *session) reset() {
+	if s.ended != nil {
+		s.ended()
+		s.ended = nil
+	}
+	s.tx.reset()
+}
+
 // reply puts text into out and returns true: the session goes on. text may be several reply lines separated by CRLF.
 func (s *session) reply(text string) bool {
-	if d := s.l.character.Delay; d > 0 {
+	if d := s.mood.Delay; d > 0 {
 		_ = s.flush()
 		s.sink.pause(d)
 	}
@@ -109,17 +141,17 @@ func (s *session) last(text string) bool {
 }
 
 func (s *session) greet() bool {
-	if f := s.l.plan.due(Banner); f != nil {
+	if f := s.mood.plan.due(Banner); f != nil {
 		return s.play(f)
 	}
-	if s.open > s.l.character.MaxConns {
+	if !s.l.greets(s) {
 		return s.last("421 4.7.0 " + s.l.name + " Too many connections")
 	}
 	return s.reply("220 " + s.l.name + " sink " + s.protocol())
 }
 
 func (s *session) protocol() string {
-	if s.l.character.LMTP {
+	if s.mood.LMTP {
 		return "LMTP"
 	}
 	return "ESMTP"
@@ -138,7 +170,7 @@ func (s *session) command(line []byte) bool {
 	case is(verb, "BDAT"):
 		return s.bdat(args)
 	case is(verb, "RSET"):
-		s.tx.reset()
+		s.reset()
 		return s.reply("250 2.0.0 Ok")
 	case is(verb, "EHLO"), is(verb, "LHLO"), is(verb, "HELO"):
 		return s.ehlo(strings.ToUpper(string(verb)), string(bytes.TrimSpace(args)))
@@ -158,17 +190,17 @@ func (s *session) command(line []byte) bool {
 func is(verb []byte, name string) bool { return bytes.EqualFold(verb, []byte(name)) }
 
 func (s *session) ehlo(verb, name string) bool {
-	if f := s.l.plan.due(EHLO, name); f != nil {
+	if f := s.mood.plan.due(EHLO, name); f != nil {
 		return s.play(f)
 	}
-	if (verb == "LHLO") != s.l.character.LMTP {
+	if (verb == "LHLO") != s.mood.LMTP {
 		return s.reply("500 5.5.1 This is " + s.protocol())
 	}
 	if name == "" {
 		return s.reply("501 5.5.4 Name of the client required")
 	}
 	s.hello = name
-	s.tx.reset()
+	s.reset()
 	if verb == "HELO" {
 		return s.reply("250 " + s.l.name)
 	}
@@ -176,8 +208,8 @@ func (s *session) ehlo(verb, name string) bool {
 }
 
 func (s *session) capabilities() string {
-	lines := append([]string{s.l.name}, s.l.character.Extensions...)
-	if s.l.character.TLS && !s.secure {
+	lines := append([]string{s.l.name}, s.mood.Extensions...)
+	if s.mood.TLS && !s.secure {
 		lines = append(lines, "STARTTLS")
 	}
 	for i := range lines[:len(lines)-1] {
@@ -188,10 +220,10 @@ func (s *session) capabilities() string {
 }
 
 func (s *session) startTLS() bool {
-	if f := s.l.plan.due(StartTLS, s.hello); f != nil {
+	if f := s.mood.plan.due(StartTLS, s.hello); f != nil {
 		return s.play(f)
 	}
-	if !s.l.character.TLS || s.secure {
+	if !s.mood.TLS || s.secure {
 		return s.reply("502 5.5.1 STARTTLS not available")
 	}
 	s.reply("220 2.0.0 Ready to start TLS")
@@ -207,13 +239,13 @@ func (s *session) startTLS() bool {
 	}
 	s.conn, s.secure, s.hello = conn, true, ""
 	s.in.reset(s)
-	s.tx.reset()
+	s.reset()
 	return true
 }
 
 func (s *session) mail(args []byte) bool {
 	from, params, ok := parsePath(args, "FROM")
-	if f := s.l.plan.due(Mail, from); f != nil {
+	if f := s.mood.plan.due(Mail, from); f != nil {
 		return s.play(f)
 	}
 	switch {
@@ -223,35 +255,47 @@ func (s *session) mail(args []byte) bool {
 		return s.reply("503 5.5.1 Sender already given")
 	case !ok:
 		return s.reply("501 5.5.4 Syntax: MAIL FROM:<address>")
-	case s.l.character.MessagesPerConn > 0 && s.taken >= s.l.character.MessagesPerConn:
+	case s.mood.MessagesPerConn > 0 && s.taken >= s.mood.MessagesPerConn:
 		return s.last("421 4.7.0 " + s.l.name + " Too many messages on this connection")
-	case s.l.pace != nil && !s.l.pace.take(time.Now()):
-		return s.reply("451 4.7.28 Rate limit exceeded, slow down")
+	case s.mood.pace != nil && !s.mood.pace.take(time.Now()):
+		return s.limit("451", "4.7.28 Rate limit exceeded, slow down")
 	}
 	s.tx.open, s.tx.from, s.tx.params = true, from, params
+	if tell := s.mood.Transaction; tell != nil {
+		tell(from, true)
+		s.ended = func() { tell(from, false) }
+	}
 	return s.reply("250 2.1.0 Ok")
 }
 
 func (s *session) rcpt(args []byte) bool {
 	to, params, ok := parsePath(args, "TO")
-	if f := s.l.plan.due(Rcpt, to); f != nil {
+	if f := s.mood.plan.due(Rcpt, to); f != nil {
 		return s.play(f)
 	}
-	ch := &s.l.character
+	ch := &s.mood.Character
 	switch {
 	case !s.tx.open:
 		return s.reply("503 5.5.1 Need MAIL command")
 	case !ok || to == "":
 		return s.reply("501 5.5.4 Syntax: RCPT TO:<address>")
 	case len(s.tx.rcpts) >= ch.MaxRecipients:
-		return s.reply("452 4.5.3 Too many recipients")
+		return s.limit("452", "4.5.3 Too many recipients")
 	case ch.Refuse != nil && ch.Refuse(to):
 		return s.reply("550 5.1.1 <" + to + ">: Recipient address rejected: User unknown")
-	case s.l.greylist != nil && !s.l.greylist.passes(s.tx.from, to, time.Now()):
+	case s.mood.greylist != nil && !s.mood.greylist.passes(s.tx.from, to, time.Now()):
 		return s.reply("451 4.7.1 <" + to + ">: Greylisted, try again later")
 	}
 	s.tx.rcpts = append(s.tx.rcpts, recipient{to, params})
 	return s.reply("250 2.1.5 Ok")
+}
+
+// limit replies that a limit is reached: with code, or with 421 and the end of the session from a Character that hangs up.
+func (s *session) limit(code, text string) bool {
+	if s.mood.HangUp {
+		return s.last("421 " + text)
+	}
+	return s.reply(code + " " + text)
 }
 
 func (s *session) data() bool {
@@ -287,7 +331,7 @@ func (s *session) bdat(args []byte) bool {
 		return false
 	}
 	switch {
-	case !s.l.character.announces("CHUNKING"):
+	case !s.mood.announces("CHUNKING"):
 		return s.reply("502 5.5.1 BDAT not available")
 	case !s.tx.open || len(s.tx.rcpts) == 0:
 		return s.reply("554 5.5.1 No valid recipients")
@@ -302,19 +346,21 @@ func (s *session) bdat(args []byte) bool {
 
 // dueForMessage is plan.due with the sender and all recipients as subjects.
 func (s *session) dueForMessage(stage Stage) *Fault {
-	if len(s.l.plan[stage]) == 0 {
+	if len(s.mood.plan[stage]) == 0 {
 		return nil
 	}
-	return s.l.plan.due(stage, s.tx.subjects()...)
+	return s.mood.plan.due(stage, s.tx.subjects()...)
 }
 
 // dot answers for the whole message, which is in s.tx.
 func (s *session) dot() bool {
-	defer s.tx.reset()
+	defer s.reset()
 	switch {
 	case s.tx.tooBig:
 		return s.eachRecipient("552 5.3.4 Message size exceeds fixed limit")
-	case s.l.character.LMTP:
+	case !s.think():
+		return false
+	case s.mood.LMTP:
 		return s.dotLMTP()
 	}
 	if f := s.dueForMessage(Dot); f != nil {
@@ -328,6 +374,12 @@ func (s *session) dot() bool {
 	return s.between()
 }
 
+// think waits for the Character's DotDelay. It reports false when the Sink closes meanwhile: then the message is not taken.
+func (s *session) think() bool {
+	d := s.mood.DotDelay
+	return d == 0 || s.flush() == nil && s.sink.pause(d)
+}
+
 // between plays the fault that is due after an accepted message.
 func (s *session) between() bool {
 	if f := s.dueForMessage(Between); f != nil {
@@ -339,7 +391,7 @@ func (s *session) between() bool {
 // eachRecipient replies as often as the protocol demands after a dot: once, or in LMTP once for each recipient.
 func (s *session) eachRecipient(text string) bool {
 	n := 1
-	if s.l.character.LMTP {
+	if s.mood.LMTP {
 		n = len(s.tx.rcpts)
 	}
 	for range n {
@@ -355,7 +407,7 @@ func (s *session) dotLMTP() bool {
 	all := s.tx.rcpts
 	s.tx.rcpts = nil
 	for i, r := range all {
-		faults[i] = s.l.plan.due(Dot, r.addr)
+		faults[i] = s.mood.plan.due(Dot, r.addr)
 		if faults[i] == nil || faults[i].Take {
 			s.tx.rcpts = append(s.tx.rcpts, r)
 		}

@@ -303,7 +303,7 @@ func TestOneWritePerGroup(t *testing.T) {
 	l := sink.listeners[0]
 	client, server := net.Pipe()
 	conn := &oneWrite{Conn: server}
-	s := newSession(l, conn, 1)
+	s := newSession(l, conn)
 	go func() { // ends with the session, which closes the pipe
 		_, _ = io.WriteString(client, "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nRCPT TO:<b@b>\r\nDATA\r\n")
 		_, _ = io.WriteString(client, ".\r\nQUIT\r\n")
@@ -334,7 +334,7 @@ func TestMaxConns(t *testing.T) {
 	p := dial(t, addr)
 	p.expect("421 4.7.0")
 	p.expectEnd()
-	if c := s.Counts("one.test"); c.Connections != 2 || c.MaxOpen != 2 || c.Deferred != 1 {
+	if c := s.Counts("one.test"); c.Connections != 2 || c.MaxOpen != 2 || c.TurnedAway != 1 || c.Deferred != 1 {
 		t.Errorf("counts %+v", c)
 	}
 }

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -78,16 +79,71 @@ func (s *Sink) Listen(addr string, ch Character) (net.Addr, error) {
 	if s.closed {
 		return nil, ErrClosed
 	}
-	if l.net, err = net.Listen("tcp", addr); err != nil {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
 		return nil, fmt.Errorf("sink: listen: %w", err)
 	}
-	if l.name == "" {
-		l.name = l.net.Addr().String()
-	}
+	l.name = cmp.Or(l.name, ln.Addr().String())
 	l.number = s.ledger.addListener(l.name)
 	s.listeners = append(s.listeners, l)
-	s.wg.Go(l.serve) // ends when Close closes l.net
-	return l.net.Addr(), nil
+	l.open(ln)
+	return ln.Addr(), nil
+}
+
+// Change gives the listeners with this name the Character ch, at once and on open connections too. They keep their names. A
+// greylist of the same length remembers whom it has seen.
+func (s *Sink) Change(name string, ch Character) error {
+	for _, l := range s.named(name) {
+		m, err := newMood(ch, s.config.MaxSize)
+		if err != nil {
+			return err
+		}
+		if was := l.mood.Load(); was.Greylist == ch.Greylist {
+			m.greylist = was.greylist
+		}
+		l.mood.Store(m)
+		l.forgetPeak()
+	}
+	return nil
+}
+
+// Shut stops the listeners with this name: connections are reset, and new ones are refused, until Reopen.
+func (s *Sink) Shut(name string) error {
+	var errs []error
+	for _, l := range s.named(name) {
+		errs = append(errs, l.shut())
+	}
+	return errors.Join(errs...)
+}
+
+// Reopen ends what Shut has begun.
+func (s *Sink) Reopen(name string) error {
+	list := s.named(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	for _, l := range list {
+		ln, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			return fmt.Errorf("sink: listen again: %w", err)
+		}
+		l.open(ln)
+	}
+	return nil
+}
+
+// named is the listeners with this name.
+func (s *Sink) named(name string) (list []*listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if l.name == name {
+			list = append(list, l)
+		}
+	}
+	return list
 }
 
 // Close stops listening, cuts every connection and waits until all of them have ended. The ledger stays readable.
@@ -101,7 +157,7 @@ func (s *Sink) Close() error {
 	close(s.done)
 	var errs []error
 	for _, l := range s.listeners {
-		errs = append(errs, l.close())
+		errs = append(errs, l.shut())
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
@@ -150,13 +206,9 @@ func (s *Sink) Wait(ctx context.Context, n int) error {
 
 // Counts returns the counters of the listener with this name, summed when several share it.
 func (s *Sink) Counts(name string) Counts {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var sum Counts
-	for _, l := range s.listeners {
-		if l.name == name {
-			sum = sum.plus(l.counters.read())
-		}
+	for _, l := range s.named(name) {
+		sum = sum.plus(l.counters.read())
 	}
 	return sum
 }
