@@ -1,4 +1,4 @@
-// Command bench measures Millrace and prints one JSON object. Where two ways are compared, they take turns in the same
+// Command bench measures Millrace and prints one JSON object, or figures that have a goal. Where two ways are compared, they take turns in the same
 // run on the same machine, and the figure is the ratio of their rates: the rates themselves mean little on a shared
 // machine.
 //
@@ -8,6 +8,11 @@
 //	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of 1,000,000 messages, and between
 //	go run ./test/bench -what memory          resident memory of a daemon that is full, for five kinds of mail
 //	go run ./test/bench -what idle -messages 1000000   a daemon that has nothing to do for mail of 1,000,000 domains
+//	go run ./test/bench -what pace        receivers with limits, each beside a twin that an ideal client feeds; with -quick in a minute
+//	go run ./test/bench -what isolation   healthy mail, alone and beside mail for receivers that are dead, slow or deferring
+//	go run ./test/bench -what fair        a message behind another sender's campaign; tenants; limits
+//
+// The last three print figures that have a goal, a line each; with -json each line is an object.
 package main
 
 import (
@@ -42,18 +47,21 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory or idle")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation or fair")
+		quick    = flag.Bool("quick", false, "with -what pace, isolation and fair: so short that the figures mean nothing, to see that the command works")
+		objects  = flag.Bool("json", false, "with -what pace, isolation and fair: print objects")
 	)
 	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
-	if err := run(*what, *only, c, *rounds); err != nil {
+	out := &sheet{out: os.Stdout, json: *objects}
+	if err := run(*what, *only, c, *rounds, *quick, out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(what, only string, c load.Config, rounds int) error {
+func run(what, only string, c load.Config, rounds int, quick bool, out *sheet) error {
 	dir, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return err
@@ -62,6 +70,9 @@ func run(what, only string, c load.Config, rounds int) error {
 	bin, err := daemon.Build(dir)
 	if err != nil {
 		return err
+	}
+	if show := figures(what, bin, dir, quick); show != nil {
+		return show(out.write)
 	}
 	var r any
 	switch what {
@@ -78,12 +89,34 @@ func run(what, only string, c load.Config, rounds int) error {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory or idle", what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation or fair", what)
 	}
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// figures is the measurement whose result is figures; nil: what is another one.
+func figures(what, bin, dir string, quick bool) func(write func(figure) error) error {
+	switch what {
+	case "pace":
+		b := &paceBench{bin: bin, dir: dir, lasts: fullPace, domains: 100_000, drains: 60 * time.Second}
+		if quick {
+			b.lasts, b.domains, b.drains = 20*time.Second, 5000, 6*time.Second
+		}
+		return b.run
+	case "isolation":
+		b := &isolationBench{
+			bin: bin, dir: dir, channels: []int{500, 20}, perSecond: 300, messages: 100_000, sites: 1000,
+			warm: 8 * time.Second, alone: 30 * time.Second, beside: 75 * time.Second, think: 30 * time.Second, dribble: time.Second,
+		}
+		if quick {
+			b.messages, b.sites, b.warm, b.alone, b.beside, b.think = 2000, 40, time.Second, 3*time.Second, 5*time.Second, time.Second
+		}
+		return b.run
+	}
+	return nil
 }
 
 // besidePostfix compares a Postfix alone with one that has a Millrace beside it.
