@@ -175,7 +175,7 @@ func (h *Handler) Reroute(l *Line, v *Visit) {
 // Postpone makes the node of v wait until a time, uncharged, because nothing of its kind may be sent before.
 func (h *Handler) Postpone(v *Visit, why Reason) {
 	n := v.Node
-	h.discount(v)
+	v.discount()
 	h.queues.unbind(n, stateNew, func() {
 		h.queues.noteReason(n, why.Text)
 		n.Due = why.Until

@@ -126,6 +126,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	if d.pool, err = d.newPool(cfg, files, log.Named("pool")); err != nil {
 		return nil, err
 	}
+	d.keepLessons()
 	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {
 		return nil, err
 	}
@@ -223,6 +224,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	d.setReady(false)
 	err := d.stopDoorAndPool(ctx)
+	d.sources.Conclude()
 	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx)) // late: "status" answers while the daemon drains
 	d.cancel()

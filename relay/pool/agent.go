@@ -286,6 +286,7 @@ func (a *agent) dial(avoid string) bool {
 		a.returnAll(failed)
 	case failed.ours:
 	case a.site.others() > 0 && avoid == "":
+		a.m.lessons.taught(a.site)
 		a.site.pace.TurnedAway(now, a.site.others(), failed.text())
 	default:
 		return a.charge(avoid, failed, now.Sub(begin)) && a.more() && a.connect()

@@ -10,11 +10,11 @@ import (
 // connection. Such a refusal says nothing about how fast the site may be fed. What was learned is forgotten after a day, because
 // limits are raised too.
 type bounds struct {
-	rcpts      int // recipients of a transaction; 0: nothing learned
-	rcptsUntil time.Time
-	uses       int // messages of a connection; 0: nothing learned
-	usesUntil  time.Time
-	lastUse    int // the message of its connection that was turned away the last time
+	Rcpts      int   `json:"rcpts,omitempty"`       // recipients of a transaction; 0: nothing learned
+	RcptsUntil int64 `json:"rcpts_until,omitempty"` // Unix seconds
+	Uses       int   `json:"uses,omitempty"`        // messages of a connection; 0: nothing learned
+	UsesUntil  int64 `json:"uses_until,omitempty"`  // Unix seconds
+	lastUse    int   // the message of its connection that was turned away the last time
 }
 
 // boundsFor is how long a learned bound is kept.
@@ -22,8 +22,8 @@ const boundsFor = 24 * time.Hour
 
 // learn notes what transaction t showed. It reports true when the refusal was about a bound: then it says nothing about the pace.
 func (b *bounds) learn(t *smtp.Transaction, slowed *smtp.Error, now time.Time) bool {
-	if t.Full > 0 && tooMany(t) {
-		b.rcpts, b.rcptsUntil = t.Full, now.Add(boundsFor)
+	if t.Full > 0 && overfull(t) {
+		b.Rcpts, b.RcptsUntil = t.Full, now.Add(boundsFor).Unix()
 		return true
 	}
 	return slowed != nil && slowed.Closing() && slowed.Command == smtp.AtMAIL && b.learnUse(t.ConnUse, now)
@@ -35,14 +35,14 @@ func (b *bounds) learnUse(use int, now time.Time) bool {
 	known := use > 1 && use == b.lastUse
 	b.lastUse = use
 	if known {
-		b.uses, b.usesUntil = use-1, now.Add(boundsFor)
+		b.Uses, b.UsesUntil = use-1, now.Add(boundsFor).Unix()
 	}
 	return known
 }
 
-// tooMany reports whether t failed for the number of its recipients, and not because of the one whom the receiver refused: it took
+// overfull reports whether t failed for the number of its recipients, and not because of the one whom the receiver refused: it took
 // the message for nobody, or wants the others in another transaction.
-func tooMany(t *smtp.Transaction) bool {
+func overfull(t *smtp.Transaction) bool {
 	sent := false
 	for _, r := range t.Results {
 		if r.Again && r.Reply.Code != 0 {
@@ -53,18 +53,29 @@ func tooMany(t *smtp.Transaction) bool {
 	return !sent
 }
 
+// inForce is what still holds.
+func (b *bounds) inForce(now time.Time) (left bounds) {
+	if b.Rcpts > 0 && now.Unix() < b.RcptsUntil {
+		left.Rcpts, left.RcptsUntil = b.Rcpts, b.RcptsUntil
+	}
+	if b.Uses > 0 && now.Unix() < b.UsesUntil {
+		left.Uses, left.UsesUntil = b.Uses, b.UsesUntil
+	}
+	return left
+}
+
 // perTransaction is how many recipients a transaction may have.
 func (b *bounds) perTransaction(most int, now time.Time) int {
-	if b.rcpts > 0 && now.Before(b.rcptsUntil) {
-		return min(b.rcpts, most)
+	if n := b.inForce(now).Rcpts; n > 0 {
+		return min(n, most)
 	}
 	return most
 }
 
 // perConnection is how many messages a connection may carry.
 func (b *bounds) perConnection(most int, now time.Time) int {
-	if b.uses > 0 && now.Before(b.usesUntil) {
-		return min(b.uses, most)
+	if n := b.inForce(now).Uses; n > 0 {
+		return min(n, most)
 	}
 	return most
 }

@@ -57,6 +57,7 @@ type Manager struct {
 	hosts    hosts
 	machine  machine
 	budget   *relay.Budget
+	lessons  lessons
 	agenda   agenda
 	channels *Channels
 	agents   sync.WaitGroup
@@ -332,6 +333,7 @@ func (m *Manager) site(p path, r *route.Route) *Site {
 	s := m.sites[p.siteID]
 	if s == nil {
 		s = newSite(m, p)
+		m.lessons.recall(s, time.Now())
 		m.sites[p.siteID] = s
 		m.budget.Charge(relay.AccountSites, siteCost)
 	}
@@ -356,6 +358,7 @@ func (m *Manager) tend(now time.Time) {
 	if now.Sub(m.swept) > time.Minute {
 		m.swept = now
 		m.hosts.tend(now)
+		m.lessons.tend(now)
 	}
 }
 
@@ -367,6 +370,7 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 		return false
 	}
 	if m.sites[s.id()] == s { // another may have come into its place: Reload tends a site that was just forgotten
+		m.lessons.shelve(s, now)
 		delete(m.sites, s.id())
 		m.budget.Refund(relay.AccountSites, siteCost)
 		if s.lost {

@@ -60,7 +60,7 @@ func (s *Site) override(act ReplyAction, words string, now time.Time) {
 	})
 	if act.MessagesPerConnection > 0 {
 		s.mu.Lock()
-		s.bounds.uses, s.bounds.usesUntil = act.MessagesPerConnection, now.Add(act.For)
+		s.bounds.Uses, s.bounds.UsesUntil = act.MessagesPerConnection, now.Add(act.For).Unix()
 		s.mu.Unlock()
 	}
 }

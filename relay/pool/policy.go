@@ -96,6 +96,7 @@ func familiesOf(r *route.Route) (has4, has6 bool) {
 
 // lacking is why mail that no source may send today goes back to our MTA.
 func (m *Manager) lacking(q *relay.Queue, p path, r *route.Route, now time.Time) smtp.Reply {
-	why := m.sources.Lacking(m.sourceNames(p.terms, q.Flow), warmKey(p.terms, r), now)
+	has4, has6 := familiesOf(r)
+	why := m.sources.Lacking(m.sourceNames(p.terms, q.Flow), warmKey(p.terms, r), has4, has6, now)
 	return smtp.Reply{Code: 451, Enhanced: "4.7.0", Lines: []string{cmp.Or(why, "no source address may send to this site now")}}
 }

@@ -45,6 +45,9 @@ func (a *agent) done(t *smtp.Transaction) {
 func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	now := time.Now()
 	slowed := throttled(t)
+	if slowed != nil || t.Full > 0 {
+		defer a.m.lessons.taught(a.site)
+	}
 	switch {
 	case a.site.obeys(t, now):
 	case a.site.learnBounds(t, slowed, now):
