@@ -8,12 +8,18 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// Pace says how many agents may work at a site: one until the site has answered, then a fixed window, none while the site
-// is closed, and one that probes when the site may be open again. Everything else that a site teaches us about its limits
-// belongs here too.
+// Pace says how fast one site may be fed from one source address: how many agents may be at work (Window), and when the next
+// message may go out (Ask). It learns both from what agents tell: Done, Slowed, TurnedAway, Connected, Trouble, Failed. The
+// Pace starts nothing itself, asks no clock and has no goroutine.
 //
-// Agents tell the Pace what happened (Answered, Trouble, Failed), and the site asks it before it starts an agent (Window).
-// The Pace starts nothing itself and has no goroutine: Site.tend looks at the clock.
+// The first limit is the reply: the next body goes out when the last one was answered. Over it stand
+//
+//   - the window (window.go). It grows while every agent is busy and each further one brings more messages a second
+//     (goodput.go), and shrinks when the site asks us to slow down.
+//   - the ceiling (ceiling.go): the connections that the site allows, once it has refused one while others worked.
+//   - the rate (rate.go): messages a second, once the site has asked us to slow down, or a rule sets one.
+//   - the breaker: a site that cannot be reached, or that refuses everything, is closed for a while. Then one agent finds
+//     out whether it is open, and the window grows again from two.
 type Pace struct {
 	kind relay.ReasonKind // of Closed
 	who  string           // whom Closed is about: the site, or the domain that DNS could not find
@@ -23,26 +29,40 @@ type Pace struct {
 	limits   Limits
 	proven   bool      // the site has done its work since it was last closed
 	failures int       // in a row, each of which closed the site
-	troubles int       // transactions in a row that the site turned away as a whole
+	troubles int       // transactions in a row that the site turned away as a whole, or refused with a request to slow down
 	until    time.Time // closed until then
 	reason   string
+
+	told    bool // Done was called: before, nobody counts agents, and the window is what the configuration allows
+	spacing spacing
+	waited  time.Time // until then the rate counts as what limits, because Ask made somebody wait
+	rule    *ruling   // nil: no rule about replies is in force
+	course  *course   // nil until there is more to know than that the site works: most sites get a message or two
 }
 
 func newPace(cfg *atomic.Pointer[Config], kind relay.ReasonKind, who string) Pace {
 	return Pace{kind: kind, who: who, cfg: cfg}
 }
 
-// Window is how many agents may be at work now.
-func (p *Pace) Window(now time.Time) int {
+// Limits is the most that configuration and rules allow at one site from one source address.
+type Limits struct {
+	Connections int     // agents at work at the same time; 0: connections_per_site
+	Rate        float64 // messages a second; 0: no limit
+}
+
+// Limit replaces the most that configuration allows. It holds from the next question on.
+func (p *Pace) Limit(l Limits) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.proven:
-		return p.most()
-	case now.Before(p.until):
-		return 0
+	p.limits = l
+}
+
+// most is the configured limit of connections. The mutex is held.
+func (p *Pace) most() int {
+	if n := p.limits.Connections; n > 0 {
+		return n
 	}
-	return 1 // new, or closed until a moment ago: one agent finds out, so that a dead site costs one connection at a time
+	return p.cfg.Load().ConnectionsPerSite
 }
 
 // Proven reports whether the site has done its work since it was last closed. Until then the site is on probation, because
@@ -58,16 +78,23 @@ func (p *Pace) Proven() bool {
 func (p *Pace) Closed() relay.Reason {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failures == 0 {
+	switch {
+	case p.rule != nil && !p.rule.suspended.IsZero():
+		return relay.WaitFor(p.kind, p.who, p.rule.suspension, p.rule.suspended)
+	case p.failures == 0:
 		return relay.Reason{}
 	}
 	return relay.WaitFor(p.kind, p.who, p.reason, p.until)
 }
 
-// Answered notes that the site does its work.
+// Answered notes that the site does its work. Done includes it.
 func (p *Pace) Answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.answered()
+}
+
+func (p *Pace) answered() {
 	p.failures, p.troubles, p.reason, p.proven = 0, 0, "", true
 	p.until = time.Time{} // Failed ignores failures while the site is closed; from here on a failure counts again
 }
@@ -76,19 +103,18 @@ func (p *Pace) Answered() {
 // may be about the message, a busy moment, or one host behind a load balancer.
 const maxTroubles = 5
 
-// Trouble notes that a transaction brought no word about any recipient.
+// Trouble notes that a transaction brought no word about any recipient. A request to slow down is Slowed instead.
 func (p *Pace) Trouble(now time.Time, reason string) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.troubles++
-	closes := p.troubles >= maxTroubles
-	p.mu.Unlock()
-	if closes {
-		p.Failed(now, reason)
+	if p.troubles >= maxTroubles {
+		p.failed(now, reason)
 	}
 }
 
-// Forgettable reports that the Pace has learned nothing that would be missed at now. A closed site is remembered for a while
-// beyond its time, because the next failure must close it for longer.
+// Forgettable reports that nothing would be missed at now that Learned does not tell. A closed site is remembered for a
+// while beyond its time, because the next failure must close it for longer.
 func (p *Pace) Forgettable(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,12 +126,19 @@ func (p *Pace) Forgettable(now time.Time) bool {
 func (p *Pace) Failed(now time.Time, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.failed(now, reason)
+}
+
+func (p *Pace) failed(now time.Time, reason string) {
 	if now.Before(p.until) {
 		return
 	}
 	p.until = now.Add(p.closedFor(p.failures))
 	p.failures++
 	p.reason, p.proven = reason, false
+	if p.course != nil {
+		p.course.restart(now)
+	}
 }
 
 // closedFor is how long a site is left alone that failed after so many failures in a row.
@@ -124,4 +157,69 @@ func (p *Pace) shorten(now time.Time) {
 	if until := now.Add(p.closedFor(p.failures - 1)); until.Before(p.until) {
 		p.until = until
 	}
+}
+
+// Override is what a rule about replies ([[reply]]) demands. A zero field demands nothing.
+type Override struct {
+	Window  int           // the most agents at work
+	Rate    float64       // the most messages a second
+	Suspend bool          // nothing at all
+	For     time.Duration // how long; 0: ten minutes
+	Why     string        // the rule and the reply, for status
+}
+
+// ruling is what rules about replies have set. A rule that sets the same thing later replaces it.
+type ruling struct {
+	window     int
+	rate       float64
+	until      time.Time // of window and rate
+	why        string
+	suspended  time.Time // until then; zero: not suspended
+	suspension string    // why
+}
+
+// ruledFor is how long a rule is in force that does not say.
+const ruledFor = 10 * time.Minute
+
+// Override does what a rule about replies demands.
+func (p *Pace) Override(now time.Time, o Override) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rule == nil {
+		p.rule = &ruling{}
+	}
+	if o.For <= 0 {
+		o.For = ruledFor
+	}
+	r, end := p.rule, now.Add(o.For)
+	if o.Suspend {
+		r.suspended, r.suspension = end, "a rule suspends the site: "+o.Why
+	}
+	if !r.until.After(now) {
+		r.window, r.rate = 0, 0
+	}
+	if o.Window > 0 {
+		r.window, r.until, r.why = o.Window, end, o.Why
+	}
+	if o.Rate > 0 {
+		r.rate, r.until, r.why = o.Rate, end, o.Why
+	}
+}
+
+// ruled is what rules about replies demand at now; the zero ruling when there is none. The mutex is held.
+func (p *Pace) ruled(now time.Time) ruling {
+	if p.rule == nil {
+		return ruling{}
+	}
+	if !p.rule.suspended.After(now) {
+		p.rule.suspended = time.Time{}
+	}
+	if p.rule.until.After(now) {
+		return *p.rule
+	}
+	r := ruling{suspended: p.rule.suspended, suspension: p.rule.suspension}
+	if r.suspended.IsZero() {
+		p.rule = nil
+	}
+	return r
 }

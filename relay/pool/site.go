@@ -286,7 +286,7 @@ func (s *Site) waits(now time.Time) relay.Reason {
 	case why.Waits():
 		return why
 	case s.again.After(now):
-		return relay.WaitFor(relay.ReasonRate, s.Key, "waiting for its turn: "+s.pace.rateWords(now), s.again)
+		return relay.WaitFor(relay.ReasonRate, s.Key, rateWords(s.pace.View(now)), s.again)
 	case s.roomy(now):
 		return relay.Reason{} // its mail is under way
 	case s.slow > 0:
@@ -294,6 +294,11 @@ func (s *Site) waits(now time.Time) relay.Reason {
 			s.slow, s.agents, s.m.slowAfter), time.Time{})
 	}
 	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
+}
+
+// rateWords says how fast a site is fed, and who wants it so.
+func rateWords(v View) string {
+	return fmt.Sprintf("waiting for its turn: the site gets %.3g messages a second (%s)", v.Rate, v.RateBy)
 }
 
 // nextQueue takes the next queue whose mail goes here out of the line. It returns nil when there is none. Queues whose route has

@@ -195,14 +195,14 @@ func (s *Sources) book(id identity) *book {
 
 // recall takes over what was kept. On a day that the state does not have, the process may have spent what it had ahead.
 func (b *book) recall(kept *keptBook, today Day) {
-	b.ahead = clamp(kept.Ahead)
+	b.ahead = bounded(kept.Ahead)
 	b.offered = b.ahead
 	for _, k := range kept.Pages {
 		p := b.page(k.Day)
-		p.kept, p.floor = true, clamp(k.Others)
+		p.kept, p.floor = true, bounded(k.Others)
 		p.others, p.offered = p.floor, p.floor
 		for provider, n := range k.Spent {
-			n = clamp(n)
+			n = bounded(n)
 			p.counts[provider] = &count{spent: n, kept: true, block: n, offered: n}
 		}
 	}
@@ -212,5 +212,5 @@ func (b *book) recall(kept *keptBook, today Day) {
 	}
 }
 
-// clamp keeps figures of a damaged state from overflow.
-func clamp(n int) int { return min(max(n, 0), allSpent) }
+// bounded keeps figures of a damaged state from overflow.
+func bounded(n int) int { return min(max(n, 0), allSpent) }
