@@ -48,7 +48,8 @@ type Terms struct {
 	TLS                   string      // a mode of pool.tls
 	Source                string      // the name of a [[source]]; "": no rule says
 
-	quiet []quietHours
+	QuietBy string // who set the quiet hours, for status; "": nobody
+	quiet   []quietHours
 }
 
 // Rules is all that is configured about sites, made ready. It is immutable; a reload makes another one.
@@ -391,7 +392,7 @@ func (t *Terms) fill(c *siteRule) {
 	t.Domains = cmp.Or(t.Domains, c.DomainsPerTransaction)
 	t.TLS = cmp.Or(t.TLS, c.TLS)
 	t.Source = cmp.Or(t.Source, c.Source)
-	if t.quiet == nil {
-		t.quiet = c.quiet
+	if t.quiet == nil && c.quiet != nil {
+		t.quiet, t.QuietBy = c.quiet, c.by
 	}
 }

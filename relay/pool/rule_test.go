@@ -3,9 +3,11 @@ package pool
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/relay/route"
 )
@@ -119,6 +121,37 @@ func TestProviderTable(t *testing.T) {
 	}
 }
 
+// TestProvidersDocument: contrib/PROVIDERS.md has every provider, host and figure of the table.
+func TestProvidersDocument(t *testing.T) {
+	text, err := os.ReadFile("../../contrib/PROVIDERS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range providers {
+		row := ""
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "| `") && strings.Contains(line, "`"+p.name+"`") {
+				row = line
+				break
+			}
+		}
+		want := slices.Clone(p.mx)
+		for _, f := range []struct {
+			n    int
+			what string
+		}{{p.connections, "connections"}, {p.messagesPerConnection, "messages a connection"}, {p.recipients, "recipients a message"}, {p.domains, "domain a transaction"}} {
+			if f.n > 0 {
+				want = append(want, fmt.Sprintf("%d %s", f.n, f.what))
+			}
+		}
+		for _, w := range want {
+			if !strings.Contains(row, w) {
+				t.Errorf("%s: %q is not in the row %q", p.name, w, row)
+			}
+		}
+	}
+}
+
 // summary is what a test looks at.
 func summary(t Terms) string {
 	return fmt.Sprintf("rule=%s split=%s conns=%d (%s) rate=%v msgs=%d rcpts=%d domains=%d tls=%s source=%s",
@@ -184,6 +217,15 @@ func TestWhoWins(t *testing.T) {
 		if got := summary(compiled(t, test.rules...).For(test.to, test.domain)); !strings.HasPrefix(got, test.want) && !strings.Contains(got, test.want) {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
 		}
+	}
+}
+
+// TestQuietByTheWiderRule: status names the rule that has the quiet hours, not the narrowest one.
+func TestQuietByTheWiderRule(t *testing.T) {
+	terms := compiled(t, Rule{Name: "narrow", MX: []string{"mx.example.net"}, Connections: 5}, Rule{Name: "wide", MX: []string{"example.net"}, Quiet: []string{"00:00-23:59"}}).
+		For(routeTo("mx.example.net"), "example.com")
+	if _, quiet := terms.ClosedAt(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)); !quiet || terms.Rule != "narrow" || terms.QuietBy != "[[site]] wide" {
+		t.Errorf("%+v", terms)
 	}
 }
 
