@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 )
 
 // figure is one line of what pace, isolation and fair show.
@@ -19,12 +20,22 @@ type figure struct {
 
 // atLeast is a figure that has its goal at goal and above.
 func atLeast(row int, name string, value, goal float64, note string) figure {
-	return figure{Row: row, Figure: name, Value: &value, Goal: fmt.Sprintf(">= %g", goal), Met: value >= goal, Note: note}
+	return measured(figure{Row: row, Figure: name, Goal: fmt.Sprintf("at least %.3g", goal), Met: value >= goal, Note: note}, value)
 }
 
 // atMost is a figure that has its goal at goal and below.
 func atMost(row int, name string, value, goal float64, note string) figure {
-	return figure{Row: row, Figure: name, Value: &value, Goal: fmt.Sprintf("<= %g", goal), Met: value <= goal, Note: note}
+	return measured(figure{Row: row, Figure: name, Goal: fmt.Sprintf("at most %.3g", goal), Met: value <= goal, Note: note}, value)
+}
+
+// measured gives f its value. The ratio to nothing is none.
+func measured(f figure, value float64) figure {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		f.Met, f.Reason = false, "nothing was measured"
+		return f
+	}
+	f.Value = &value
+	return f
 }
 
 // unmeasured is a figure without a value.
@@ -49,6 +60,6 @@ func (s *sheet) write(f figure) error {
 	if f.Met {
 		verdict = "met"
 	}
-	_, err := fmt.Fprintf(s.out, "%d  %-66s %9s  %-8s %-6s  %s%s\n", f.Row, f.Figure, value, f.Goal, verdict, f.Note, f.Reason)
+	_, err := fmt.Fprintf(s.out, "%d  %-66s %9s  %-23s %-6s  %s%s\n", f.Row, f.Figure, value, f.Goal, verdict, f.Note, f.Reason)
 	return err
 }

@@ -103,7 +103,7 @@ func figures(what, bin, dir string, quick bool) func(write func(figure) error) e
 	case "pace":
 		b := &paceBench{bin: bin, dir: dir, lasts: fullPace, domains: 100_000, drains: 60 * time.Second}
 		if quick {
-			b.lasts, b.domains, b.drains = 20*time.Second, 5000, 6*time.Second
+			b.lasts, b.domains, b.drains = 12*time.Second, 5000, 4*time.Second
 		}
 		return b.run
 	case "isolation":
@@ -113,6 +113,15 @@ func figures(what, bin, dir string, quick bool) func(write func(figure) error) e
 		}
 		if quick {
 			b.messages, b.sites, b.warm, b.alone, b.beside, b.think = 2000, 40, time.Second, 3*time.Second, 5*time.Second, time.Second
+		}
+		return b.run
+	case "fair":
+		b := &fairBench{
+			bin: bin, dir: dir, idle: 15 * time.Second, intake: 60 * time.Second, alone: 15 * time.Second, others: 20,
+			urgent: 30 * time.Second, shares: 30 * time.Second,
+		}
+		if quick {
+			b.idle, b.intake, b.alone, b.others, b.urgent, b.shares = 2*time.Second, 2*time.Second, 2*time.Second, 2, 2*time.Second, 5*time.Second
 		}
 		return b.run
 	}

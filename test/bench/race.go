@@ -184,5 +184,5 @@ func (r *race) learnedAt(limit, window, end time.Duration) figure {
 			return atMost(r.row, name, s.at.Seconds(), limit.Seconds(), "")
 		}
 	}
-	return unmeasured(r.row, name, fmt.Sprintf("<= %g", limit.Seconds()), fmt.Sprintf("not in %.0f s", end.Seconds()))
+	return unmeasured(r.row, name, fmt.Sprintf("at most %.3g", limit.Seconds()), fmt.Sprintf("not in %.0f s", end.Seconds()))
 }
