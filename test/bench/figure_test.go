@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -21,7 +20,7 @@ func TestQuick(t *testing.T) {
 	if err := os.Chdir("../.."); err != nil { // as "go run ./test/bench" is started
 		t.Fatal(err)
 	}
-	if err := run("pace", "", load.Config{}, 0, true, &sheet{out: &out, json: true}); err != nil {
+	if err := (&request{what: "pace", quick: true, figures: &sheet{out: &out, json: true}}).run(); err != nil {
 		t.Fatal(err)
 	}
 	rows := make(map[int]int)

@@ -1,6 +1,6 @@
-// Command bench measures Millrace and prints one JSON object, or figures that have a goal. Where two ways are compared, they take turns in the same
-// run on the same machine, and the figure is the ratio of their rates: the rates themselves mean little on a shared
-// machine.
+// Command bench measures Millrace and prints one JSON object, or figures that have a goal. Where two ways are compared, they
+// take turns in the same run on the same machine, and the figure is the ratio of their rates: the rates themselves mean little
+// on a shared machine.
 //
 //	go run ./test/bench             a campaign of bulk through a real Postfix, alone and with Millrace beside it
 //	go run ./test/bench -what ack   the milter door with ack = "journal", "written" and "memory"
@@ -54,14 +54,23 @@ func main() {
 	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
-	out := &sheet{out: os.Stdout, json: *objects}
-	if err := run(*what, *only, c, *rounds, *quick, out); err != nil {
+	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, figures: &sheet{out: os.Stdout, json: *objects}}
+	if err := q.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(what, only string, c load.Config, rounds int, quick bool, out *sheet) error {
+// request is what the command line asks for.
+type request struct {
+	what, only string
+	load       load.Config
+	rounds     int
+	quick      bool
+	figures    *sheet
+}
+
+func (q *request) run() error {
 	dir, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return err
@@ -71,30 +80,36 @@ func run(what, only string, c load.Config, rounds int, quick bool, out *sheet) e
 	if err != nil {
 		return err
 	}
-	if show := figures(what, bin, dir, quick); show != nil {
-		return show(out.write)
+	if show := figures(q.what, bin, dir, q.quick); show != nil {
+		return show(q.figures.write)
 	}
-	var r any
-	switch what {
+	r, err := q.measure(bin, dir)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// measure is a measurement whose result is one object.
+func (q *request) measure(bin, dir string) (r any, err error) {
+	c := q.load
+	switch q.what {
 	case "postfix":
-		r, err = besidePostfix(dir, bin, c, rounds)
+		r, err = besidePostfix(dir, bin, c, q.rounds)
 	case "ack":
-		r, err = (&ackBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, rounds: rounds, bin: bin, dir: dir}).run()
+		r, err = (&ackBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, rounds: q.rounds, bin: bin, dir: dir}).run()
 	case "recovery":
 		r, err = recovery(filepath.Join(dir, "state"), c.Messages, c.MinSize)
 	case "snapshot":
 		r, err = (&snapshotBench{messages: c.Messages, size: c.MinSize, conns: c.Conns, bin: bin, dir: dir, lasts: 2 * time.Minute}).run()
 	case "memory":
-		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute, only: only}).run()
+		r, err = (&memoryBench{bin: bin, dir: dir, conns: c.Conns, limit: 400 << 20, patience: 5 * time.Minute, only: q.only}).run()
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation or fair", what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation or fair", q.what)
 	}
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(r)
+	return r, err
 }
 
 // figures is the measurement whose result is figures; nil: what is another one.
