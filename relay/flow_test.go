@@ -101,3 +101,22 @@ func TestOwnMailHasAFlow(t *testing.T) {
 		t.Error("the tenant exceeds its rate")
 	}
 }
+
+// TestListedFlow: lists say with whose mail a message and a queue take turns.
+func TestListedFlow(t *testing.T) {
+	x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+	x.offer(t, 2, FlowName{Tenant: "gold", Name: "<news.n.example>", Sender: "n.example", Urgent: true}, "a@x")
+	x.offer(t, 1, FlowName{Sender: "m.example"}, "a@x")
+	want := []FlowListing{{Tenant: "gold", Flow: "<news.n.example>", Urgent: true}, {Flow: "m.example"}}
+	qs := x.Queues()
+	if len(qs) != 2 || qs[0].FlowListing != want[0] || qs[1].FlowListing != want[1] {
+		t.Errorf("queues %+v", qs)
+	}
+	listed := make(map[FlowListing]int)
+	for l := range x.h.Messages {
+		listed[l.FlowListing]++
+	}
+	if listed[want[0]] != 2 || listed[want[1]] != 1 {
+		t.Errorf("messages %v", listed)
+	}
+}

@@ -1,5 +1,7 @@
 package relay
 
+import "cmp"
+
 // Listing is one waiting message, in the keys of "postqueue -j", with ours at the end.
 type Listing struct {
 	QueueName    string       `json:"queue_name"` // "active" or, when nothing of it can be sent now, "deferred"
@@ -11,7 +13,20 @@ type Listing struct {
 	Recipients   []ListedRcpt `json:"recipients"`
 	ID           string       `json:"id"` // our own, never reused
 	Rule         string       `json:"rule,omitempty"`
+	FlowListing
 	Expires      int64        `json:"expires"` // Unix seconds
+}
+
+// FlowListing is with whose mail a message or a queue takes turns.
+type FlowListing struct {
+	Tenant string `json:"tenant,omitempty"`
+	Flow   string `json:"flow,omitempty"`   // the campaign, list or sender; of mail that names none, the domain of its sender
+	Urgent bool   `json:"urgent,omitempty"` // it goes first
+}
+
+// listing is the name in lists.
+func (n FlowName) listing() FlowListing {
+	return FlowListing{Tenant: n.Tenant, Flow: cmp.Or(n.Name, n.Sender), Urgent: n.Urgent}
 }
 
 // ListedRcpt is one recipient still to be settled.
@@ -54,10 +69,11 @@ type Status struct {
 	NoticesLost int64 `json:"notices_lost"` // refused by it for good, or expired
 }
 
-// QueueStatus is one queue (or the deferred nodes of a domain without one).
+// QueueStatus is the queue of one domain, class and flow, its siblings included (or the deferred nodes of one that has no queue).
 type QueueStatus struct {
 	Domain   string `json:"domain"`
 	Class    string `json:"class,omitempty"`
+	FlowListing
 	Siblings int    `json:"siblings"`
 	Active   int    `json:"active"` // linked, also when the queue is held
 	Busy     int    `json:"busy"`

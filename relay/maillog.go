@@ -277,6 +277,10 @@ func (l *MailLog) taken(e *Event) {
 		l.field(m.Rule)
 		l.text(", client=")
 		l.field(m.Client)
+		if m.Flow.Tenant != "" {
+			l.text(", tenant=")
+			l.field(m.Flow.Tenant)
+		}
 		l.text(" (taken)")
 		l.endLine()
 	}

@@ -27,6 +27,13 @@ func logMessage() *Message {
 	}
 }
 
+// logTenant is a message of a tenant.
+func logTenant() *Message {
+	m := logMessage()
+	m.Flow = FlowName{Tenant: "gold,plus"}
+	return m
+}
+
 // logNotice is a notification on its way to the MTA.
 func logNotice() *Message {
 	return &Message{ID: 29791, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Personal{Header: make([]byte, 898)}, nil)}
@@ -45,6 +52,9 @@ func TestMailLogLines(t *testing.T) {
 	}{
 		{"taken", Event{Kind: EventTaken, Rcpt: -1}, []string{
 			"milter[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2, rule=list-unsubscribe, client=app[2001:db8::5] (taken)",
+			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2 (queue active)"}},
+		{"taken for a tenant", Event{Kind: EventTaken, Rcpt: -1, Message: logTenant()}, []string{
+			"milter[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2, rule=list-unsubscribe, client=app[2001:db8::5], tenant=gold?plus (taken)",
 			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2 (queue active)"}},
 		{"restored", Event{Kind: EventRestored, Rcpt: -1}, []string{
 			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, size=18230, nrcpt=2 (queue active)"}},

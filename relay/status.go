@@ -49,7 +49,7 @@ func (m *QueueMap) Queues() []QueueStatus {
 	slices.SortFunc(all, func(a, b QueueStatus) int {
 		return cmp.Or(
 			cmp.Compare(b.Active+b.Busy+b.Deferred, a.Active+a.Busy+a.Deferred),
-			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Class, b.Class))
+			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Flow, b.Flow))
 	})
 	return all
 }
@@ -58,7 +58,7 @@ func (s *shard) list(all []QueueStatus) []QueueStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, siblings := range s.queues {
-		st := QueueStatus{Domain: key.Domain, Class: key.Class, Siblings: len(siblings), Deferred: s.deferred[key]}
+		st := QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Siblings: len(siblings), Deferred: s.deferred[key]}
 		for _, q := range siblings {
 			st.include(q)
 		}
@@ -68,7 +68,7 @@ func (s *shard) list(all []QueueStatus) []QueueStatus {
 	}
 	for key, n := range s.deferred {
 		if s.queues[key] == nil {
-			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, Deferred: n})
+			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Deferred: n})
 		}
 	}
 	return all
@@ -140,7 +140,7 @@ func (h *Handler) MessagesNamed(name string) []Listing {
 func (h *Handler) listing(msg *Message) Listing {
 	l := Listing{
 		QueueName: "deferred", QueueID: msg.Name(), ID: msg.ID.String(), ArrivalTime: msg.Arrived.Unix(),
-		MessageSize: msg.Content.Size(), Sender: msg.From, Rule: msg.Rule, Expires: h.retry().expires(msg).Unix(),
+		MessageSize: msg.Content.Size(), Sender: msg.From, Rule: msg.Rule, FlowListing: msg.Flow.listing(), Expires: h.retry().expires(msg).Unix(),
 	}
 	for _, n := range msg.Nodes {
 		h.listNode(&l, n)

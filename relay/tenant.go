@@ -243,6 +243,8 @@ func (t *Tenant) holds(now time.Time) Reason {
 	switch {
 	case again.IsZero():
 		return Reason{}
+	case t.full() && t.cfg.Connections == 1:
+		return WaitFor(ReasonTenant, t.name, fmt.Sprintf("tenant %s has its one connection", t.name), time.Time{})
 	case t.full():
 		return WaitFor(ReasonTenant, t.name, fmt.Sprintf("tenant %s has its %d connections", t.name, t.cfg.Connections), time.Time{})
 	}

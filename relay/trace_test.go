@@ -81,6 +81,8 @@ type stage struct {
 	queue     QueueConfig
 	retry     RetryConfig
 	handback  HandbackConfig
+	tenants   []TenantConfig
+	open      []*Visit  // begun by serve
 	heart     *QueueMap // made by the first command that needs it
 	h         *Handler
 	stop      func()
@@ -102,6 +104,7 @@ func (s *stage) do(command string) string {
 	name, rest, _ := strings.Cut(command, " ")
 	commands := map[string]func(string){
 		"config": s.doConfig, "receiver": s.doReceiver, "close": s.doClose, "open": s.doOpen,
+		"tenant": s.doTenant, "serve": s.doServe, "settle": s.doSettle,
 		"offer": s.doOffer, "restore": s.doRestore, "lifetime": s.doLifetime, "wait": s.doWait, "show": s.doShow,
 	}
 	run, ok := commands[name]
@@ -221,10 +224,71 @@ func (s *stage) doOpen(domain string) {
 	}
 }
 
-// doOffer has a door accept a message: offer A a@x b@y.
+// doTenant adds a tenant with weight and limits: tenant gold weight=3 connections=2 rate=10.
+func (s *stage) doTenant(args string) {
+	f := strings.Fields(args)
+	cfg := TenantConfig{Name: f[0]}
+	for _, arg := range f[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "weight":
+			cfg.Weight = s.number(value)
+		case "connections":
+			cfg.Connections = s.number(value)
+		case "rate":
+			cfg.Rate = float64(s.number(value))
+		default:
+			s.t.Fatalf("no key %q", key)
+		}
+	}
+	s.tenants = append(s.tenants, cfg)
+	s.heart.SetTenants(s.tenants)
+}
+
+// doServe visits nodes from the line of a closed site, so many or until nothing may go, and settles them: serve x 8.
+func (s *stage) doServe(args string) {
+	name, number, _ := strings.Cut(args, " ")
+	r := s.site(name)
+	for range s.number(number) {
+		v := s.h.Serve(r.line, time.Now())
+		if v == nil {
+			s.say("nothing may go%s", s.because(r.line.Holds().Text, unix(r.line.Opens(time.Now()))))
+			return
+		}
+		s.say("visit %s", v.Node.Message.Name())
+		s.open = append(s.open, v)
+	}
+}
+
+// doSettle ends the visits that serve has begun, as sent.
+func (s *stage) doSettle(string) {
+	for _, v := range s.open {
+		v.FailAll(Sent, smtp.Reply{Code: 250, Lines: []string{"ok"}})
+		s.h.Settle(v)
+	}
+	s.open = nil
+}
+
+// doOffer has a door accept a message: offer A a@x b@y. What stands before the recipients may name its flow: tenant=gold flow=news
+// urgent.
 func (s *stage) doOffer(args string) {
 	f := strings.Fields(args)
-	m := testMessage(f[1:]...)
+	var flow FlowName
+	rcpts := slices.DeleteFunc(f[1:], func(word string) bool {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "tenant":
+			flow.Tenant = value
+		case "flow":
+			flow.Name = value
+		case "urgent":
+			flow.Urgent = true
+		default:
+			return false
+		}
+		return true
+	})
+	m := flowMessage(flow, rcpts...)
 	m.QueueID = f[0]
 	s.names[f[0]] = m
 	if err := s.heart.Accept(m); err != nil {
@@ -272,7 +336,7 @@ func (s *stage) doShow(what string) {
 	}()
 	if what == "queues" {
 		for _, q := range s.heart.Queues() {
-			s.say("queue %s: %d active, %d busy, %d deferred, in %d queues%s", q.Domain, q.Active, q.Busy, q.Deferred, q.Siblings, s.because(q.Reason, q.Next))
+			s.say("queue %s%s: %d active, %d busy, %d deferred, in %d queues%s", q.Domain, flowWords(q.FlowListing), q.Active, q.Busy, q.Deferred, q.Siblings, s.because(q.Reason, q.Next))
 		}
 		return
 	}
@@ -283,6 +347,20 @@ func (s *stage) doShow(what string) {
 			s.say("message %s: %s is %s, visits: %d%s", l.QueueID, r.Address, r.State, r.Attempts, s.because(r.DelayReason, r.NextAttempt))
 		}
 	}
+}
+
+// flowWords is what a list says of a flow.
+func flowWords(f FlowListing) (text string) {
+	if f.Tenant != "" {
+		text += " of tenant " + f.Tenant
+	}
+	if f.Flow != "" {
+		text += " in flow " + f.Flow
+	}
+	if f.Urgent {
+		text += ", urgent"
+	}
+	return text
 }
 
 func (s *stage) because(reason string, next int64) string {

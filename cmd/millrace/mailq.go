@@ -81,6 +81,12 @@ func printMessage(w *bufio.Writer, l *relay.Listing) {
 	if l.Rule != "" {
 		fmt.Fprintf(w, "Rule       %s\n", clean(l.Rule))
 	}
+	if l.Tenant != "" {
+		fmt.Fprintf(w, "Tenant     %s\n", clean(l.Tenant))
+	}
+	if l.Flow != "" {
+		fmt.Fprintf(w, "Flow       %s\n", clean(l.Flow))
+	}
 	fmt.Fprintf(w, "Arrived    %s\n", clock(l.ArrivalTime))
 	fmt.Fprintf(w, "Expires    %s\n", clock(l.Expires))
 	for i := range l.Recipients {
