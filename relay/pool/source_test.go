@@ -19,8 +19,8 @@ func sourceOf(name string, n byte) SourceConfig {
 	return SourceConfig{Name: name, Weight: 1, Address: netip.AddrFrom4([4]byte{192, 0, 2, n})}
 }
 
-// compiled is the sources of the tables, with UTC's midnight.
-func compiledSources(t testing.TB, list ...SourceConfig) *Sources {
+// sourcesFrom is the sources of the tables, with UTC's midnight.
+func sourcesFrom(t testing.TB, list ...SourceConfig) *Sources {
 	t.Helper()
 	s, err := CompileSources(list, smtp.Config{})
 	if err != nil {
@@ -44,7 +44,7 @@ var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 func TestChooseByWeight(t *testing.T) {
 	a, b := sourceOf("a", 1), sourceOf("b", 2)
 	a.Weight = 3
-	s := compiledSources(t, a, b)
+	s := sourcesFrom(t, a, b)
 	count := make(map[string]int)
 	for range 400 {
 		count[chosen(s, nil, "gmail", true, true, noon)]++
@@ -57,7 +57,7 @@ func TestChooseByWeight(t *testing.T) {
 // TestChooseIsFairToEachProvider: two providers whose mail alternates must not get one source each. Providers with one message
 // each share the sources like one provider with many.
 func TestChooseIsFairToEachProvider(t *testing.T) {
-	s := compiledSources(t, sourceOf("a", 1), sourceOf("b", 2))
+	s := sourcesFrom(t, sourceOf("a", 1), sourceOf("b", 2))
 	count := make(map[string]int)
 	for range 100 {
 		for _, provider := range []string{"gmail", "yahoo"} {
@@ -95,7 +95,7 @@ func TestChooseWho(t *testing.T) {
 		{[]string{"kept", "six"}, true, true, "six kept six kept"},
 		{[]string{"gone"}, true, true, "- - - -"},
 	} {
-		s := compiledSources(t, both, six, kept)
+		s := sourcesFrom(t, both, six, kept)
 		var got []string
 		for range 4 {
 			got = append(got, chosen(s, test.names, "gmail", test.has4, test.has6, noon))
@@ -108,7 +108,7 @@ func TestChooseWho(t *testing.T) {
 
 // TestTheDefaultSource: without a table there is one source, which sends as [smtp] says.
 func TestTheDefaultSource(t *testing.T) {
-	s := compiledSources(t)
+	s := sourcesFrom(t)
 	src, ok := s.Choose(nil, "gmail", false, true, noon)
 	cfg := &smtp.Config{Local4: netip.MustParseAddr("192.0.2.1")}
 	if !ok || src.Name() != "" || src.Wire(cfg) != cfg || !src.Reaches(netip.MustParseAddr("::1")) || !src.Spend("gmail", 1000, noon) || !s.Allowed(src, nil) {
@@ -148,7 +148,7 @@ func hear(t *testing.T, network, addr string) (netip.AddrPort, <-chan string) {
 func TestSourcesOnTheWire(t *testing.T) {
 	one := SourceConfig{Name: "one", Address: netip.MustParseAddr("127.0.0.2"), Helo: "one.example.org"}
 	two := SourceConfig{Name: "two", Address: netip.MustParseAddr("127.0.0.3")}
-	s := compiledSources(t, one, two)
+	s := sourcesFrom(t, one, two)
 	to, heard := hear(t, "tcp4", "127.0.0.1:0")
 	cfg := &smtp.Config{Hostname: "mail.example.org", TLS: smtp.TLSNone}
 	for range 2 {
@@ -170,7 +170,7 @@ func TestSourcesOnTheWire(t *testing.T) {
 
 // TestNoOtherAddress: over a family that a source lacks, nothing goes from an address that the system chooses.
 func TestNoOtherAddress(t *testing.T) {
-	s := compiledSources(t, SourceConfig{Name: "four", Address: netip.MustParseAddr("127.0.0.2")})
+	s := sourcesFrom(t, SourceConfig{Name: "four", Address: netip.MustParseAddr("127.0.0.2")})
 	src, _ := s.Choose(nil, "sink", true, false, noon)
 	to, heard := hear(t, "tcp6", "[::1]:0")
 	if src.Reaches(to.Addr()) || !src.Reaches(netip.MustParseAddr("::ffff:127.0.0.1")) {
@@ -188,7 +188,7 @@ func TestNoOtherAddress(t *testing.T) {
 // TestWireIsKept: a connection costs no copy of the settings, and a new name in EHLO is in force at once.
 func TestWireIsKept(t *testing.T) {
 	c := SourceConfig{Name: "a", Address: netip.MustParseAddr("192.0.2.1"), Address6: netip.MustParseAddr("2001:db8::1"), Helo: "old.example.org"}
-	s := compiledSources(t, c)
+	s := sourcesFrom(t, c)
 	src, _ := s.Choose(nil, "gmail", true, true, noon)
 	cfg := &smtp.Config{Hostname: "mail.example.org"}
 	first := src.Wire(cfg)
@@ -210,7 +210,7 @@ func TestWireIsKept(t *testing.T) {
 // TestReloadSources: a source is the same while its name and its addresses are. One that is gone serves nobody.
 func TestReloadSources(t *testing.T) {
 	a, b := sourceOf("a", 1), sourceOf("b", 2)
-	s := compiledSources(t, a, b)
+	s := sourcesFrom(t, a, b)
 	find := func(name string) *Source {
 		src, _ := s.Choose([]string{name}, "gmail", true, false, noon)
 		return src

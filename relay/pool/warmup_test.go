@@ -411,7 +411,7 @@ func TestRecallOfGarbage(t *testing.T) {
 
 // TestProvidersAreBounded: the memory for providers has an end, and the plan holds beyond it.
 func TestProvidersAreBounded(t *testing.T) {
-	s := compiledSources(t, warmingOf("new", 1, day(t, "2026-12-01"), 5))
+	s := sourcesFrom(t, warmingOf("new", 1, day(t, "2026-12-01"), 5))
 	src, _ := s.Choose(nil, "gmail", true, true, noon)
 	for i := range maxCounts {
 		if !src.Spend(fmt.Sprint("site", i), 1, noon) {
