@@ -14,7 +14,7 @@ type Listing struct {
 	ID           string       `json:"id"` // our own, never reused
 	Rule         string       `json:"rule,omitempty"`
 	FlowListing
-	Expires      int64        `json:"expires"` // Unix seconds
+	Expires int64 `json:"expires"` // Unix seconds
 }
 
 // FlowListing is with whose mail a message or a queue takes turns.
@@ -71,14 +71,14 @@ type Status struct {
 
 // QueueStatus is the queue of one domain, class and flow, its siblings included (or the deferred nodes of one that has no queue).
 type QueueStatus struct {
-	Domain   string `json:"domain"`
-	Class    string `json:"class,omitempty"`
+	Domain string `json:"domain"`
+	Class  string `json:"class,omitempty"`
 	FlowListing
-	Siblings int    `json:"siblings"`
-	Active   int    `json:"active"` // linked, also when the queue is held
-	Busy     int    `json:"busy"`
-	Deferred int    `json:"deferred"`
-	Oldest   int64  `json:"oldest"` // Unix seconds of the oldest waiting message's arrival
+	Siblings int   `json:"siblings"`
+	Active   int   `json:"active"` // linked, also when the queue is held
+	Busy     int   `json:"busy"`
+	Deferred int   `json:"deferred"`
+	Oldest   int64 `json:"oldest"` // Unix seconds of the oldest waiting message's arrival
 
 	ReasonStatus // what holds the queue up
 }
