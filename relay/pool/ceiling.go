@@ -35,6 +35,7 @@ const (
 	softMost   = 5 * time.Minute
 	dipFor     = 5 * time.Second // the first time, then three times as long
 	maxDips    = 2
+	mostVain   = 10
 	cohortTime = 2 * time.Second // connections that are being made at the same time end within it
 )
 
@@ -74,7 +75,7 @@ func (l *ceiling) dip(open, window int) {
 
 // set makes n the ceiling. Near the last one, what was in vain before still counts.
 func (l *ceiling) set(n, window int) {
-	l.vain++
+	l.vain = min(l.vain+1, mostVain)
 	if n < l.last-1 || n > l.last+1 {
 		l.vain = 0
 	}

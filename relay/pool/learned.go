@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Learned is what a restart must know of a Pace, and what must be kept of one that is forgotten. Times are Unix seconds; 0: not
 // learned.
@@ -12,7 +15,7 @@ type Learned struct {
 	Capped  int64   `json:"capped,omitempty"`  // when the last was
 	Rate    float64 `json:"rate,omitempty"`    // messages a second after the last cut
 	Peak    float64 `json:"peak,omitempty"`    // messages a second before it
-	Grown   float64 `json:"grown,omitempty"`   // seconds since the cut in which the rate limited
+	Grown   int64   `json:"grown,omitempty"`   // seconds since the cut in which the rate limited
 	Slowed  int64   `json:"slowed,omitempty"`  // when the rate was last of use
 	Words   string  `json:"words,omitempty"`   // the last request to slow down
 	Heard   int64   `json:"heard,omitempty"`   // when
@@ -43,7 +46,7 @@ func (p *Pace) Learned(now time.Time) (Learned, bool) {
 			l.Ceiling, l.Vain, l.Capped = n, c.ceiling.vain, unixAt(now, c.ceiling.at)
 		}
 		if c.rate.set() && !c.rate.stale(now) {
-			l.Rate, l.Peak, l.Grown, l.Slowed = c.rate.start, c.rate.peak, c.rate.grown.Seconds(), unixAt(now, c.rate.used)
+			l.Rate, l.Peak, l.Grown, l.Slowed = c.rate.start, c.rate.peak, int64(c.rate.grown/time.Second), unixAt(now, c.rate.used)
 		}
 		if c.words != "" && now.Sub(c.heard) < learnedOn {
 			l.Words, l.Heard = c.words, unixAt(now, c.heard)
@@ -52,10 +55,10 @@ func (p *Pace) Learned(now time.Time) (Learned, bool) {
 	return l, l.Window > firstWindow || l.Ceiling > 0 || l.Rate > 0 || l.RuleUntil > 0 || l.Suspended > 0
 }
 
-// unixAt is t in Unix seconds as the clock shows them now: t was taken by the monotonic clock, and the other may have been set
-// since.
+// unixAt is t in Unix seconds as the clock shows them now, rounded up: t was taken by the monotonic clock, and the other may have
+// been set since.
 func unixAt(now, t time.Time) int64 {
-	return now.Unix() + int64(t.Sub(now).Round(time.Second)/time.Second)
+	return now.Unix() + int64(math.Ceil(t.Sub(now).Seconds()))
 }
 
 // Recall takes back what was learned before a restart. What is older than a day is forgotten. The window shrinks by its age
@@ -68,7 +71,7 @@ func (p *Pace) Recall(now time.Time, l Learned) {
 	}
 	fresh := func(unix int64) bool { return unix > 0 && now.Unix()-unix < int64(learnedOn/time.Second) }
 	p.recallRule(now, l)
-	if !fresh(l.At) {
+	if !fresh(l.At) || l.Window < 1 {
 		return
 	}
 	p.told = true
@@ -77,12 +80,12 @@ func (p *Pace) Recall(now time.Time, l Learned) {
 	c.w = max(1, firstWindow+(float64(l.Window)-firstWindow)*(1-age))
 	c.climbing = l.Ceiling == 0 && l.Rate == 0
 	if l.Ceiling > 0 && fresh(l.Capped) {
-		c.ceiling = ceiling{vain: clamp(l.Vain, 0, 10) - 1, last: l.Ceiling}
+		c.ceiling = ceiling{vain: clamp(l.Vain, 0, mostVain) - 1, last: l.Ceiling}
 		c.ceiling.refused(ago(l.Capped), l.Ceiling, l.Ceiling)
 	}
 	if l.Rate > 0 && l.Peak >= l.Rate && fresh(l.Slowed) {
 		at := ago(l.Slowed)
-		c.rate = throttle{start: max(l.Rate, lowest), peak: max(l.Peak, lowest), grown: seconds(max(0, l.Grown)), at: at, used: at, seen: at}
+		c.rate = throttle{start: clamp(l.Rate, lowest, highest), peak: clamp(l.Peak, lowest, highest), grown: seconds(float64(max(0, l.Grown))), at: at, used: at, seen: at}
 	}
 	if fresh(l.Heard) {
 		c.words, c.heard = l.Words, ago(l.Heard)

@@ -20,7 +20,7 @@ func (s *spacing) next(now time.Time, rate, burst float64) time.Duration {
 		s.base = now
 	}
 	t := now.Sub(s.base)
-	step := time.Duration(math.Ceil(1e9 / rate))
+	step := time.Duration(math.Ceil(math.Min(1e9/rate, 1e15)))
 	if early := s.tat - time.Duration((burst-1)*float64(step)) - t; early > 0 {
 		return early
 	}
@@ -29,7 +29,7 @@ func (s *spacing) next(now time.Time, rate, burst float64) time.Duration {
 }
 
 // Ask takes one message of the site's rate, for the visit that begins now. 0: the visit may begin. Anything else: nothing was
-// taken, and the caller asks again after so long.
+// taken, and the caller asks again after so long, which is ten seconds at most: what limits may change meanwhile.
 func (p *Pace) Ask(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *Pace) Ask(now time.Time) time.Duration {
 	if c := p.course; c != nil && c.rate.set() {
 		c.rate.asked(now, by == byLearning && now.Before(p.waited))
 	}
-	return wait
+	return min(wait, askAgain)
 }
 
 // Unask gives the message back that Ask took: its visit never was.
@@ -86,12 +86,14 @@ func (p *Pace) allowed(now time.Time) (rate float64, by string) {
 
 const (
 	burstTime = 250 * time.Millisecond // a learned rate lets as much out at once as goes out in this time
-	limitsFor = 2 * time.Second        // so long behind its wait the rate counts as what limits
-	plateau   = 30 * time.Second       // back to the peak after a cut
-	lowest    = 1.0 / 60               // of all rates learned
-	longIdle  = 10 * time.Minute       // without mail: the peak is old news, and growth goes on behind it
-	freeFor   = 5 * time.Minute        // of full work that the rate did not limit, and it goes
-	learnedOn = 24 * time.Hour         // and so long after it was last of use
+	askAgain  = 10 * time.Second
+	limitsFor = 2 * time.Second  // so long behind its wait the rate counts as what limits
+	plateau   = 30 * time.Second // back to the peak after a cut
+	lowest    = 1.0 / 60         // of all rates learned
+	highest   = 1e6
+	longIdle  = 10 * time.Minute // without mail: the peak is old news, and growth goes on behind it
+	freeFor   = 5 * time.Minute  // of full work that the rate did not limit, and it goes
+	learnedOn = 24 * time.Hour   // and so long after it was last of use
 )
 
 // throttle is the rate that a site was found to take, once it has asked us to slow down. Its course is that of CUBIC

@@ -186,7 +186,7 @@ func (c *course) slow(now time.Time, busy int, limits bool) {
 func (p *Pace) TurnedAway(now time.Time, open int, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if open <= 0 || !p.proven {
+	if open <= 0 {
 		p.failed(now, why)
 		return
 	}
