@@ -382,11 +382,11 @@ func (s *Site) rest(until time.Time) {
 	s.mu.Unlock()
 }
 
-// busy is how many agents are at work here.
+// busy is how many agents have their receiver's answers: one that is still connecting adds nothing yet.
 func (s *Site) busy() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.agents
+	return s.agents - s.silent
 }
 
 // others is how many connections to the site are open, besides one that is being made.

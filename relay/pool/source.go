@@ -32,6 +32,7 @@ type Sources struct {
 
 	write     func() error // KeepWith
 	flying    *flight      // the write under way
+	asked     bool         // somebody has wanted a block: Learned offers some
 	concluded bool         // Conclude was called
 	lost      Day          // what was spent on that day is not known; 0: on no day
 }

@@ -238,6 +238,7 @@ func (s *Sources) KeepWith(write func() error) {
 
 // secure returns the write that is under way, or begins one. The mutex is held.
 func (s *Sources) secure() *flight {
+	s.asked = true
 	if s.flying == nil {
 		s.flying = &flight{done: make(chan struct{})}
 		go s.fly(s.flying, s.write) // ends with the write, which the owner of the state ends when it closes

@@ -70,7 +70,7 @@ func (s *Sources) offer(today Day) *keptState {
 			delete(s.books, id)
 			continue
 		}
-		kept := b.offer(owner[b], today, s.concluded)
+		kept := b.offer(owner[b], today, s.concluded || !s.asked)
 		kept.Name, kept.Address, kept.Address6 = id.name, written(id.four), written(id.six)
 		if kept.Ahead > 0 || len(kept.Pages) > 0 {
 			state.Books = append(state.Books, kept)
@@ -195,8 +195,6 @@ func (s *Sources) book(id identity) *book {
 
 // recall takes over what was kept. On a day that the state does not have, the process may have spent what it had ahead.
 func (b *book) recall(kept *keptBook, today Day) {
-	b.ahead = bounded(kept.Ahead)
-	b.offered = b.ahead
 	for _, k := range kept.Pages {
 		p := b.page(k.Day)
 		p.kept, p.floor = true, bounded(k.Others)
@@ -206,9 +204,9 @@ func (b *book) recall(kept *keptBook, today Day) {
 			p.counts[provider] = &count{spent: n, kept: true, block: n, offered: n}
 		}
 	}
-	if b.ahead > 0 && b.find(today) == nil {
+	if ahead := bounded(kept.Ahead); ahead > 0 && b.find(today) == nil {
 		p := b.page(today)
-		p.floor, p.offered = b.ahead, b.ahead
+		p.floor, p.offered = ahead, ahead
 	}
 }
 

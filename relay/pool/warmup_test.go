@@ -184,6 +184,21 @@ func TestKillBehindMidnight(t *testing.T) {
 		t.Fatalf("%d used, %d writes: the test tests nothing", used, p.writes)
 	}
 	p.kill()
+	p.periodic()
+	if used += p.from("gmail", 100)["new"]; used > 80 {
+		t.Errorf("%d in a day of 80", used)
+	}
+}
+
+// TestKillOfTheNextDay: what an earlier process had ahead is not for the days of this one.
+func TestKillOfTheNextDay(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80, 80))
+	p.from("gmail", 1)
+	p.kill()
+	p.periodic()
+	p.now = noon.AddDate(0, 0, 1)
+	used := p.from("gmail", 10)["new"]
+	p.kill()
 	if used += p.from("gmail", 100)["new"]; used > 80 {
 		t.Errorf("%d in a day of 80", used)
 	}
@@ -221,6 +236,20 @@ func TestKillBehindReload(t *testing.T) {
 				t.Errorf("tomorrow %t: %s had %d in a day of 80", tomorrow, provider, n)
 			}
 		}
+	}
+}
+
+// TestStartsWasteNothing: a daemon that is killed before it sends, however often, does not use up the plan.
+func TestStartsWasteNothing(t *testing.T) {
+	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80))
+	used := p.from("gmail", 10)["new"]
+	p.kill()
+	for range 50 {
+		p.periodic()
+		p.kill()
+	}
+	if used += p.from("gmail", 100)["new"]; used > 80 || used < 70 {
+		t.Errorf("%d in a day of 80", used)
 	}
 }
 
