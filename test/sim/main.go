@@ -121,9 +121,7 @@ func (f *flags) runAll(list []*Scenario) {
 				real := play(t, s, r.Seed, on)
 				real.Scenario += " on sockets"
 				f.report(t, real, out)
-				if !f.asJSON {
-					r.compare(real, out)
-				}
+				f.report(t, r.compare(real), out)
 			}
 		}})
 	}

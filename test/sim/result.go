@@ -115,27 +115,6 @@ func (r *Result) stage(s *Scenario, dir string, o options) {
 	r.Violations = append(r.Violations, w.violations...)
 }
 
-// compared are the figures in which a run in memory and one on sockets must agree.
-var compared = []string{"received", "deferred", "refused", "attempts", "peak", "connections", "rate", "p50", "p99"}
-
-// compare prints how far a run on sockets is from the one in memory.
-func (r Result) compare(real Result, out io.Writer) {
-	fmt.Fprintf(out, "%s: in memory and on sockets\n", r.Scenario)
-	for _, name := range slices.Sorted(maps.Keys(r.Figures)) {
-		if _, site := r.Figures[name]["peak"]; !site {
-			continue
-		}
-		for _, c := range compared {
-			a, b := r.Figures[name][c], real.Figures[name][c]
-			difference := "-"
-			if b != 0 {
-				difference = fmt.Sprintf("%+.1f %%", (a/b-1)*100)
-			}
-			fmt.Fprintf(out, "  %-20s %-12s %12.6g %12.6g %10s\n", name, c, a, b, difference)
-		}
-	}
-}
-
 var minuteColumns = []string{"offered", "received", "deferred", "attempts", "refused", "limited", "peak", "agents", "waiting", "window", "rate"}
 
 // printMinutes writes what happened in each minute.
@@ -161,7 +140,21 @@ func (r Result) print(out io.Writer) {
 	if !r.OK {
 		verdict = "VIOLATED"
 	}
-	fmt.Fprintf(out, "%s, seed %d: %s; %s simulated in %.1f s\n%-20s", r.Scenario, r.Seed, verdict, time.Duration(r.Simulated*float64(time.Second)).Round(time.Second), r.Wall, "site")
+	fmt.Fprintf(out, "%s, seed %d: %s; %s simulated in %.1f s\n", r.Scenario, r.Seed, verdict, time.Duration(r.Simulated*float64(time.Second)).Round(time.Second), r.Wall)
+	r.printFigures(out)
+	r.printMinutes(out)
+	r.printGoals(out)
+	for _, v := range r.Violations {
+		fmt.Fprintln(out, "  violated:", v)
+	}
+}
+
+// printFigures writes the table.
+func (r Result) printFigures(out io.Writer) {
+	if len(r.Figures) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "%-20s", "site")
 	for _, c := range columns {
 		fmt.Fprintf(out, " %11s", c)
 	}
@@ -176,13 +169,6 @@ func (r Result) print(out io.Writer) {
 			}
 		}
 		fmt.Fprintln(out)
-	}
-	r.printMinutes(out)
-	for _, g := range r.Goals {
-		fmt.Fprintln(out, " ", g)
-	}
-	for _, v := range r.Violations {
-		fmt.Fprintln(out, "  violated:", v)
 	}
 }
 

@@ -291,6 +291,17 @@ func TestCapacity(t *testing.T) {
 	}
 }
 
+// TestCompare: figures that are far apart are found, but for those that are too small to say anything.
+func TestCompare(t *testing.T) {
+	memory := Result{Figures: map[string]map[string]float64{"a.test": {"attempts": 100, "received": 1000, "p99": 0.9}, "news": {"received": 1}}}
+	real := Result{Figures: map[string]map[string]float64{"a.test": {"attempts": 109, "received": 1200, "p99": 0.1}, "news": {"received": 9}}}
+	for _, g := range memory.compare(real).Goals {
+		if missed := strings.HasPrefix(g.Figure, "a.test received "); g.Met == missed {
+			t.Error(g)
+		}
+	}
+}
+
 // TestGoals: what is met, what is missed, and what makes a run fail.
 func TestGoals(t *testing.T) {
 	s := parsed(t, "goals", "row 2\nsite a.test\nexpect a.test share >= 95%\ngoal a.test refused <= 5%\nexpect a.test learned <= 2m\ngoal a.test nonsense = 0")
