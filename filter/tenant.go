@@ -61,12 +61,11 @@ func (c TenantConfig) validate() error {
 		return fmt.Errorf("name: has %d characters; write at most %d", len(c.Name), maxTenantName)
 	case c.condition().empty():
 		return fmt.Errorf("sasl_user: the tenant has no condition; give one of sasl_user, sender, header, client, listener")
-	case c.Weight < 1:
-		return fmt.Errorf("weight: %d is less than 1; a tenant of weight 2 has two turns where one of weight 1 has one", c.Weight)
-	case c.Connections < 0:
-		return fmt.Errorf("connections: %d is less than 0; leave the key out for as many as there may be", c.Connections)
-	case c.Rate < 0:
-		return fmt.Errorf("rate: %v is less than 0; give messages a second, or leave the key out for as fast as may be", c.Rate)
+	case c.Weight == 0: // the heart takes it for 1, and nobody who writes it means that
+		return fmt.Errorf("weight: is 0, and each tenant has turns; write 1 or more")
+	}
+	if err := c.TenantConfig.Validate(); err != nil {
+		return err
 	}
 	return c.condition().validate()
 }

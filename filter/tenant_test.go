@@ -123,7 +123,7 @@ func TestValidateTenants(t *testing.T) {
 		{"null sender", called("x", TenantConfig{Sender: "<>"}), "leave the tenant out"},
 		{"half an address", called("x", TenantConfig{Client: "10.0.0"}), `tenant[1].client: "10.0.0"`},
 		{"listener with its address", called("x", TenantConfig{Listener: "127.0.0.1:25"}), `tenant[1].listener: "127.0.0.1:25"`},
-		{"weight", TenantConfig{TenantConfig: relay.TenantConfig{Name: "x"}, Sender: "a@b.example"}, "tenant[1].weight: 0"},
+		{"weight", TenantConfig{TenantConfig: relay.TenantConfig{Name: "x"}, Sender: "a@b.example"}, "tenant[1].weight: is 0"},
 		{"connections", TenantConfig{TenantConfig: relay.TenantConfig{Name: "x", Weight: 1, Connections: -1}, Sender: "a@b.example"}, "tenant[1].connections: -1"},
 		{"rate", TenantConfig{TenantConfig: relay.TenantConfig{Name: "x", Weight: 1, Rate: -0.5}, Sender: "a@b.example"}, "tenant[1].rate: -0.5"},
 	} {
