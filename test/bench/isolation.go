@@ -20,7 +20,8 @@ type isolationBench struct {
 	bin, dir  string
 	channels  []int // queue.channels, one daemon each
 	perSecond float64
-	messages  int           // for receivers that are not healthy
+	messages  int           // for receivers that are not healthy, at most
+	fill      time.Duration // in which these are offered, at most
 	sites     int           // of these receivers
 	warm      time.Duration // before the first measurement
 	alone     time.Duration
@@ -133,7 +134,7 @@ func (b *isolationBench) measure(d *scenario.Millrace, h *healthyMail, bad []str
 	t.alone.begin = time.Now()
 	time.Sleep(b.alone)
 	t.alone.end = time.Now()
-	for i := range b.messages {
+	for i := 0; i < b.messages && time.Since(t.alone.end) < b.fill; i++ {
 		other.post(letter(fmt.Sprintf("bad%07d", i), "news@sender.test", fmt.Sprintf("u%d@%s", i, bad[i%len(bad)])))
 	}
 	err = other.close()

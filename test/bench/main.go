@@ -123,7 +123,7 @@ func figures(what, bin, dir string, quick bool) func(write func(figure) error) e
 		return b.run
 	case "isolation":
 		b := &isolationBench{
-			bin: bin, dir: dir, channels: []int{500, 20}, perSecond: 300, messages: 100_000, sites: 1000,
+			bin: bin, dir: dir, channels: []int{500, 20}, perSecond: 300, messages: 100_000, fill: 40 * time.Second, sites: 1000,
 			warm: 8 * time.Second, alone: 30 * time.Second, beside: 75 * time.Second, think: 30 * time.Second, dribble: time.Second,
 		}
 		if quick {
