@@ -234,7 +234,7 @@ func (a *agent) wait(d time.Duration) {
 // dialogue may be out of step.
 func (a *agent) drop(err error) {
 	if errors.Is(err, smtp.ErrLimit) {
-		a.conn.Quit()
+		a.conn.Part(a.m.unsent) // the next connection must not be refused because this one still counts
 	} else {
 		a.conn.Close()
 	}

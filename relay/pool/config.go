@@ -25,7 +25,7 @@ type Config struct {
 func DefaultConfig() Config {
 	m := time.Minute
 	return Config{
-		ConnectionsPerSite: 10, MessagesPerConnection: 100, Idle: 30 * time.Second,
+		ConnectionsPerSite: 20, MessagesPerConnection: 100, Idle: 30 * time.Second,
 		ClosedFor: []time.Duration{m, 2 * m, 5 * m, 10 * m, 30 * m},
 		TLS:       "opportunistic", Slice: 50,
 	}

@@ -1,8 +1,10 @@
 package smtp
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -11,6 +13,12 @@ import (
 
 // quitPatience bounds the writing of QUIT, which nobody waits for.
 const quitPatience = 1 * time.Second
+
+// partPatience bounds how long Part waits for the peer, and maxParting how much it reads of it.
+const (
+	partPatience = 2 * time.Second
+	maxParting   = 4096
+)
 
 // Addr is one address of one host that takes mail.
 type Addr struct {
@@ -140,6 +148,23 @@ func (c *Conn) Quit() {
 		_, _ = c.nc.Write([]byte("QUIT\r\n"))
 	}
 	_ = c.nc.Close()
+}
+
+// Part ends the session as Quit does, and waits until the peer has closed its side too, but not longer than ctx allows. A peer that
+// counts connections counts this one until then.
+func (c *Conn) Part(ctx context.Context) {
+	if c.closed.Swap(true) {
+		return
+	}
+	defer c.sock.Close()
+	defer context.AfterFunc(ctx, func() { c.sock.Close() })()
+	if c.nc.SetWriteDeadline(time.Now().Add(quitPatience)) != nil {
+		return
+	}
+	if _, err := c.nc.Write([]byte("QUIT\r\n")); err != nil || c.nc.SetReadDeadline(time.Now().Add(partPatience)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, maxParting)) // 221, and the end
 }
 
 // Close ends the connection at once. Another goroutine may call it to break off
