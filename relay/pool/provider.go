@@ -76,11 +76,15 @@ var providers = []provider{
 	{name: "qq", mx: []string{"qq.com"}},                      // service.mail.qq.com: limits for address, domain and sender, by minute, hour and day; the numbers are secret
 }
 
-// rule is what the table says about a provider's sites, in the form of a [[site]].
-func (p *provider) rule() Rule {
-	return Rule{
-		Name: p.name, Provider: p.name,
-		Connections: p.connections, MessagesPerConnection: p.messagesPerConnection,
-		RecipientsPerMessage: p.recipients, DomainsPerTransaction: p.domains,
+// rule is what the table says about a provider's sites, in the form of a [[site]]. It never allows more than [pool] does: an admin
+// who lowers a limit for all sites means the large ones too.
+func (p *provider) rule(base Config) Rule {
+	r := Rule{Name: p.name, Provider: p.name, RecipientsPerMessage: p.recipients, DomainsPerTransaction: p.domains}
+	if p.connections < base.ConnectionsPerSite {
+		r.Connections = p.connections
 	}
+	if p.messagesPerConnection < base.MessagesPerConnection {
+		r.MessagesPerConnection = p.messagesPerConnection
+	}
+	return r
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Rule is one [[site]] table: what the admin says about the sites that it names. A key that is not given falls through to the
-// next wider rule, then to the table of providers (provider.go), then to [pool].
+// next wider rule, then to [pool], whose limits the table of providers (provider.go) may lower.
 //
 // A rule has one or more of the conditions mx, domain and provider. If it has several, all must hold; of the elements of a
 // list, one must.
@@ -124,7 +124,7 @@ func CompileRules(rules []Rule, base Config) (*Rules, error) {
 		for _, suffix := range p.mx {
 			r.host(suffix).provider = i + 1
 		}
-		r.index(siteRule{Rule: p.rule(), index: -1, by: "provider " + p.name})
+		r.index(siteRule{Rule: p.rule(base), index: -1, by: "provider " + p.name})
 	}
 	r.rules = append(r.rules, siteRule{index: -1, by: "[pool]", Rule: Rule{
 		Connections: base.ConnectionsPerSite, MessagesPerConnection: base.MessagesPerConnection, TLS: base.TLS,

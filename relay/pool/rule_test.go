@@ -110,9 +110,9 @@ func TestProviderTable(t *testing.T) {
 				t.Errorf("%s: hosts below %s are of %q", p.name, suffix, got)
 			}
 		}
-		for _, n := range p.rule().numbers() {
-			if n.value < 0 || n.value > 1000 {
-				t.Errorf("%s: %s %d", p.name, n.key, n.value)
+		for _, n := range []int{p.connections, p.messagesPerConnection, p.recipients, p.domains} {
+			if n < 0 || n > 1000 {
+				t.Errorf("%s: %d", p.name, n)
 			}
 		}
 	}
@@ -172,6 +172,8 @@ func TestWhoWins(t *testing.T) {
 		{"[pool] alone", nil, own, "example.com", "rule= split= conns=10 ([pool]) rate=0/d msgs=100 rcpts=0 domains=0 tls=opportunistic source="},
 		{"the table of providers", nil, gmail, "gmail.com", "rule= split= conns=10 ([pool]) rate=0/d msgs=50 rcpts=0 domains=1"},
 		{"a provider's connections", nil, routeTo("smtp-in.orange.fr"), "orange.fr", "conns=3 (provider orange)"},
+		{"a provider that takes more than [pool] allows", nil, routeTo("mx1h1.comcast.net"), "comcast.net", "conns=10 ([pool]) rate=0/d msgs=100 rcpts=100"},
+		{"a rule that allows it", []Rule{{Name: "c", Provider: "comcast", Connections: 25}}, routeTo("mx1h1.comcast.net"), "comcast.net", "conns=25 ([[site]] c)"},
 		{"no route", nil, nil, "example.com", "conns=10"},
 
 		{"a rule before the table", []Rule{{Name: "g", Provider: "gmail", MessagesPerConnection: 7}}, gmail, "gmail.com", "rule=g split= conns=10 ([pool]) rate=0/d msgs=7 rcpts=0 domains=1"},
