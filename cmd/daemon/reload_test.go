@@ -123,6 +123,42 @@ func TestReloadChangesTheParts(t *testing.T) {
 	}
 }
 
+// TestReloadChangesTheRulesAboutSites: a reload closes a site by its quiet hours, and another opens it at once.
+func TestReloadChangesTheRulesAboutSites(t *testing.T) {
+	r := startReloadable(t, sink.Character{})
+	defer stop(t, r.Daemon)
+	r.deliver(t, 0)
+	hour := func(d time.Duration) string { return time.Now().Add(d * time.Hour).Format("15:04") }
+	got := r.rewrite(t, "[[site]]\nname = 'night'\nmx = ['127.0.0.1']\nquiet = ['"+hour(-2)+"-"+hour(2)+"']\n")
+	if !got.Applied || len(got.Changed) != 1 || got.Changed[0].Key != "site" {
+		t.Errorf("%+v", got)
+	}
+	c := dial(t, r.milter)
+	if v, err := c.Send(newsletter(1)); err != nil || !v.Taken() {
+		t.Fatalf("%+v %v", v, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wait := func(what string, met func() bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !met(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: %d delivered, queues %+v", what, r.far.Count(), r.queues.Queues())
+			}
+		}
+	}
+	wait("not quiet", func() bool {
+		all := r.queues.Queues()
+		return len(all) == 1 && strings.Contains(all[0].Reason, "quiet hours by rule night")
+	})
+	if n := r.far.Count(); n != 1 {
+		t.Errorf("%d messages went out in quiet hours", n)
+	}
+	r.rewrite(t, "")
+	wait("still quiet", func() bool { return r.far.Count() == 2 })
+}
+
 // TestReloadRefuses: a file with mistakes changes nothing, nor does one whose mail log cannot be opened.
 func TestReloadRefuses(t *testing.T) {
 	r := startReloadable(t, sink.Character{})
