@@ -214,11 +214,11 @@ func overlap(a, b *siteRule) error {
 		if len(both) == len(b.given()) && a.covers(b) {
 			return fmt.Errorf("site[%d]%s: the rule never decides anything: rule %s stands before it, is as narrow, and gives %s too; remove one", b.index, at, a.Name, what)
 		}
-		return fmt.Errorf("site[%d]%s: is in rule %s too, which stands before it: there, %s of rule %s holds", b.index, at, a.Name, what, a.Name)
+		return fmt.Errorf("site[%d]%s: is in rule %s too, which stands before it, so what that one says of %s holds there", b.index, at, a.Name, what)
 	}
 	for _, pair := range [][2]*siteRule{{a, b}, {b, a}} {
 		if at := pair[0].within(pair[1]); at != "" {
-			return fmt.Errorf("site[%d]%s: matches rule %s too; this rule is narrower, so here its %s holds", pair[0].index, at, pair[1].Name, what)
+			return fmt.Errorf("site[%d]%s: matches rule %s too; this rule is narrower, so what it says of %s holds here", pair[0].index, at, pair[1].Name, what)
 		}
 	}
 	return nil
