@@ -150,7 +150,7 @@ func TestReloadChangesTheRulesAboutSites(t *testing.T) {
 	}
 	wait("not quiet", func() bool {
 		all := r.queues.Queues()
-		return len(all) == 1 && strings.Contains(all[0].Reason, "quiet hours by rule night")
+		return len(all) == 1 && strings.Contains(all[0].Reason, "quiet hours by [[site]] night")
 	})
 	if n := r.far.Count(); n != 1 {
 		t.Errorf("%d messages went out in quiet hours", n)

@@ -88,7 +88,10 @@ func (s *Site) agree(now time.Time) {
 	s.mu.Unlock()
 	t := s.m.general()
 	if r.Err == nil && domain != s.m.inject {
-		t = s.m.policy.Load().Rules.For(r, domain)
+		rules := s.m.policy.Load().Rules
+		if t = rules.For(r, domain); siteKey(r)+t.Split != s.Key { // a rule has given this domain a site of its own
+			t = rules.For(r, "")
+		}
 	}
 	s.mu.Lock()
 	s.terms = t
@@ -100,7 +103,7 @@ func (s *Site) agree(now time.Time) {
 // hours is why the rules let nothing be sent now, or the zero Reason. The mutex is held.
 func (s *Site) hours(now time.Time) relay.Reason {
 	if until, quiet := s.terms.ClosedAt(now); quiet {
-		return relay.WaitFor(relay.ReasonSite, s.Key, "quiet hours by rule "+s.terms.Rule, until)
+		return relay.WaitFor(relay.ReasonSite, s.Key, "quiet hours by "+s.terms.QuietBy, until)
 	}
 	return relay.Reason{}
 }
@@ -548,13 +551,26 @@ func (s *Site) hold(q *relay.Queue) {
 }
 
 // companions says which other domains of a message may share a transaction with the host at a: nil for none. A site that the
-// admin's table names takes all the mail it is given, until one of its hosts refuses several domains. Other sites get one domain a transaction, as Postfix does it: large providers refuse
-// several ("multiple destination domains per transaction"), some of them for good, and nobody can know before.
+// admin's table or a rule names takes the mail of several, until one of its hosts refuses several domains. Other sites get one domain
+// a transaction, as Postfix does it: large providers refuse several ("multiple destination domains per transaction"), some of them
+// for good, and nobody can know before. A source in warm-up counts the recipients of one node at a time.
 func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
-	if !s.current().Static || s.source != nil && !s.source.isDefault() || !s.m.hosts.takesDomains(a, time.Now()) {
+	s.mu.Lock()
+	domains, static := s.terms.Domains, s.route.Static
+	s.mu.Unlock()
+	if domains == 1 || domains == 0 && !static || s.source != nil && !s.source.isDefault() || !s.m.hosts.takesDomains(a, time.Now()) {
 		return nil
 	}
-	return s.reaches
+	if domains == 0 {
+		return s.reaches
+	}
+	return func(k relay.Key) bool {
+		if domains <= 1 || !s.reaches(k) {
+			return false
+		}
+		domains--
+		return true
+	}
 }
 
 // reaches reports whether mail with this key goes to this site too.
