@@ -65,7 +65,7 @@ func (l *Line) sample(most int) (some []*Queue, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	most = min(most, l.n)
-	for _, st := range l.strands {
+	for st := range l.everyStrand {
 		for q := st.first; q != nil && len(some) < most; q = q.behind {
 			if some == nil {
 				some = make([]*Queue, 0, most)
