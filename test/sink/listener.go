@@ -120,6 +120,18 @@ func (l *listener) greets(s *session) bool {
 	return true
 }
 
+// keeps reports whether the session may go on: a Change may allow fewer connections than are open.
+func (l *listener) keeps(s *session) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.greeted <= s.mood.MaxConns {
+		return true
+	}
+	l.greeted--
+	s.greeted = false
+	return false
+}
+
 // release closes the session's connection and forgets it.
 func (l *listener) release(s *session) {
 	l.mu.Lock()

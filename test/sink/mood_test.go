@@ -62,7 +62,7 @@ func TestSlowMoods(t *testing.T) {
 	}
 }
 
-// TestChange: a new Character holds for connections that are open, and the greylist remembers.
+// TestChange: a new Character holds for connections that are open, too many of them end, and the greylist remembers.
 func TestChange(t *testing.T) {
 	s, addr := start(t, Config{}, Character{Name: "x", Greylist: time.Nanosecond, MaxConns: 2})
 	p := dial(t, addr)
@@ -73,6 +73,16 @@ func TestChange(t *testing.T) {
 	}
 	p.talk("C: RCPT TO:<a@b>\nS: 250\nC: RCPT TO:<b@b>\nS: 452")
 	dial(t, addr).expect("421 4.7.0")
+	if err := s.Change("x", Character{MaxConns: 2}); err != nil {
+		t.Fatal(err)
+	}
+	second := dial(t, addr)
+	second.hello()
+	if err := s.Change("x", Character{MaxConns: 1}); err != nil {
+		t.Fatal(err)
+	}
+	second.talk("C: MAIL FROM:<a@b>\nS: 421 4.7.0")
+	p.talk("C: RSET\nS: 250\nC: MAIL FROM:<a@b>\nS: 250")
 	if err := s.Change("x", Character{Faults: []Fault{{}}}); err == nil {
 		t.Error("a Character that Listen refuses is no error of Change")
 	}

@@ -255,6 +255,8 @@ func (s *session) mail(args []byte) bool {
 		return s.reply("503 5.5.1 Sender already given")
 	case !ok:
 		return s.reply("501 5.5.4 Syntax: MAIL FROM:<address>")
+	case !s.l.keeps(s):
+		return s.last("421 4.7.0 " + s.l.name + " Too many connections")
 	case s.mood.MessagesPerConn > 0 && s.taken >= s.mood.MessagesPerConn:
 		return s.last("421 4.7.0 " + s.l.name + " Too many messages on this connection")
 	case s.mood.pace != nil && !s.mood.pace.take(time.Now()):

@@ -91,7 +91,8 @@ func (s *Sink) Listen(addr string, ch Character) (net.Addr, error) {
 }
 
 // Change gives the listeners with this name the Character ch, at once and on open connections too. They keep their names. A
-// greylist of the same length remembers whom it has seen.
+// greylist of the same length remembers whom it has seen. Of the connections that are more than ch.MaxConns, each ends with 421
+// at its next MAIL.
 func (s *Sink) Change(name string, ch Character) error {
 	for _, l := range s.named(name) {
 		m, err := newMood(ch, s.config.MaxSize)
