@@ -120,7 +120,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	})
 	d.queues.SetTenants(cfg.TenantLimits())
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
-	if d.sources, err = pool.CompileSources(cfg.Source, m.wire(cfg)); err != nil {
+	if d.sources, err = d.newSources(cfg); err != nil {
 		return nil, err
 	}
 	if d.pool, err = d.newPool(cfg, files, log.Named("pool")); err != nil {
@@ -264,6 +264,9 @@ func (d *Daemon) writeNotices() error {
 // letGo closes the state directory and the mail log, as far as New came.
 func (d *Daemon) letGo() error {
 	var err error
+	if d.sources != nil {
+		d.sources.Conclude()
+	}
 	if d.agent != nil && d.mail != nil {
 		err = d.agent.NameDoubts(d.mail.Flush) // the next start need not
 	}

@@ -109,7 +109,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 	if err != nil {
 		return nil, "", err
 	}
-	if err := d.sources.Reload(cfg.Source); err != nil {
+	if err := d.machine.checkSources(cfg); err != nil {
 		return nil, "", err
 	}
 	if cfg.Log.Mail != before.Log.Mail || cfg.Log.Name != before.Log.Name {
@@ -150,6 +150,9 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 		if err := d.resolver.Reload(d.machine.resolverConfig(cfg), table); err != nil {
 			d.log.Warn("name servers or own addresses stay as they were", "error", err)
 		}
+	}
+	if err := d.sources.Reload(cfg.Source); err != nil {
+		d.log.Error("sources stay as they were", "error", err) // takeOver has judged them
 	}
 	d.pool.SetSMTP(d.machine.wire(cfg))
 	files := d.files(cfg)
