@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
@@ -36,6 +37,7 @@ type Agent struct {
 	progress progress               // of Recover
 	kept     map[string][]byte      // what the last start kept; never changed
 	secret   []byte                 // Secret
+	storing  sync.Mutex             // one Store at a time
 	end      func(fault any)        // crash; tests replace it
 }
 

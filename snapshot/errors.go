@@ -15,7 +15,7 @@ var (
 	ErrDamaged = format.ErrDamaged
 	// ErrMissing is returned when a segment or the snapshot that must be there is not.
 	ErrMissing = errors.New("missing")
-	// ErrClosed is returned by Take, Flush and WriteSnapshot after Close.
+	// ErrClosed is returned by Take, Store, Flush and WriteSnapshot after Close.
 	ErrClosed = errors.New("journal is closed")
 	// ErrBusy is returned by Take while a commit is overdue: the disk has not answered for 2 s. It is returned at once to new
 	// takes, soon to all but 20 of those that wait, and to these after 20 s. The MTA keeps the message.

@@ -66,6 +66,22 @@ func writeFile(sys FileSystem, name string, data []byte) error {
 	return err
 }
 
+// replaceFile makes name, in the state directory itself, with data as its content. A crash leaves the file of before or the new
+// one. After replaceFile the new one is durable.
+func replaceFile(sys FileSystem, name string, data []byte) error {
+	unfinished := name + temporaryExt
+	if err := sys.Remove(unfinished); err != nil && !isNotExist(err) {
+		return err
+	}
+	if err := writeFile(sys, unfinished, data); err != nil {
+		return err
+	}
+	if err := sys.Rename(unfinished, name); err != nil {
+		return err
+	}
+	return sys.SyncDir(".")
+}
+
 // readFile returns the content of name in buf, which it replaces by a larger one when that is too small. A file of more than
 // limit bytes is damage.
 func readFile(sys FileSystem, name string, buf []byte, limit int64) ([]byte, error) {

@@ -249,6 +249,13 @@ func (l *ledger) hangUp(id relay.ID) {
 	l.doubts.hangUp(id, l.entries[id] != nil)
 }
 
+// over reports whether stopTaking was called.
+func (l *ledger) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
 // stopTaking refuses all takes from now on, and reports false when it was called before. No visit is under way at a clean
 // stop, so a node whose visit began and was not decided is not in doubt: the visit came to nothing.
 func (l *ledger) stopTaking() bool {

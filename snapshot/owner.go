@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -50,7 +51,7 @@ func inspectAll(dir string, top bool, me int) (bad []string, err error) {
 		return nil, nil
 	}
 	for _, e := range entries {
-		if name := e.Name(); top && name != lockName && name != secretName && name != journalDir && name != snapshotDir {
+		if name := e.Name(); top && name != lockName && name != secretName && name != journalDir && name != snapshotDir && !strings.HasSuffix(name, storedExt) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())

@@ -55,15 +55,5 @@ func readSecret(fs FileSystem) ([]byte, error) {
 
 // writeSecret makes the file, complete or not at all.
 func writeSecret(fs FileSystem, secret []byte) error {
-	const unfinished = secretName + temporaryExt
-	if err := fs.Remove(unfinished); err != nil && !isNotExist(err) {
-		return err
-	}
-	if err := writeFile(fs, unfinished, fmt.Appendf(nil, "%x\n", secret)); err != nil {
-		return err
-	}
-	if err := fs.Rename(unfinished, secretName); err != nil {
-		return err
-	}
-	return fs.SyncDir(".")
+	return replaceFile(fs, secretName, fmt.Appendf(nil, "%x\n", secret))
 }
