@@ -224,7 +224,6 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	d.setReady(false)
 	err := d.stopDoorAndPool(ctx)
-	d.sources.Conclude()
 	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx)) // late: "status" answers while the daemon drains
 	d.cancel()

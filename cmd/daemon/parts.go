@@ -3,7 +3,6 @@ package daemon
 import (
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -96,18 +95,16 @@ func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*p
 	}), nil
 }
 
-// keepLessons keeps over a restart what receivers have taught of their limits, and what warm-up plans have spent. State that cannot
-// be read is state that is not there: receivers teach it again.
+// keptPace is the name under which the state directory has what receivers have taught of their limits.
+const keptPace = "pace"
+
+// keepLessons keeps over a restart what receivers have taught of their limits. Lessons that cannot be read are none: receivers teach
+// them again.
 func (d *Daemon) keepLessons() {
-	if err := d.pool.Recall(d.agent.Kept("pace")); err != nil {
+	if err := d.pool.Recall(d.agent.Kept(keptPace)); err != nil {
 		d.log.Warn("what receivers have taught of their limits is not known any more", "error", err)
 	}
-	if err := d.sources.Recall(d.agent.Kept("sources"), time.Now()); err != nil {
-		d.log.Warn("what warm-up plans have spent is not known any more", "error", err)
-	}
-	d.agent.Keep("pace", d.pool.Learned)
-	d.agent.Keep("sources", func() []byte { return d.sources.Learned(time.Now()) })
-	d.sources.KeepWith(d.agent.WriteSnapshot)
+	d.agent.Keep(keptPace, d.pool.Learned)
 }
 
 // newPolicy makes the tables about receivers and tenants ready.
