@@ -23,7 +23,8 @@ type listener struct {
 	addr    string       // as it listens
 	net     net.Listener // nil while shut
 	conns   map[net.Conn]struct{}
-	greeted int // of conns
+	open    int // of conns, those on which something may still be said
+	greeted int // of these, those that MaxConns allowed
 }
 
 // mood is a Character with what its limits remember.
@@ -60,8 +61,8 @@ func newListener(s *Sink, ch Character) (*listener, error) {
 	return l, nil
 }
 
-// open receives at ln. The caller holds the Sink's lock, and the Sink is not closed.
-func (l *listener) open(ln net.Listener) {
+// start receives at ln. The caller holds the Sink's lock, and the Sink is not closed.
+func (l *listener) start(ln net.Listener) {
 	l.mu.Lock()
 	l.net, l.addr = ln, ln.Addr().String()
 	l.mu.Unlock()
@@ -73,7 +74,7 @@ func (l *listener) open(ln net.Listener) {
 func (l *listener) forgetPeak() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counters.maxOpen.Store(int64(len(l.conns)))
+	l.counters.maxOpen.Store(int64(l.open))
 }
 
 // serve accepts until ln is closed.
@@ -103,7 +104,8 @@ func (l *listener) admit(conn net.Conn) bool {
 		return false
 	}
 	l.conns[conn] = struct{}{}
-	l.counters.opened(len(l.conns))
+	l.open++
+	l.counters.opened(l.open)
 	return true
 }
 
@@ -132,14 +134,27 @@ func (l *listener) keeps(s *session) bool {
 	return false
 }
 
-// release closes the session's connection and forgets it.
-func (l *listener) release(s *session) {
+// part counts the session's connection no more. A client may see the end of the dialogue before release runs, and its next
+// connection must not be one too many for that.
+func (l *listener) part(s *session) {
 	l.mu.Lock()
-	delete(l.conns, s.raw)
+	defer l.mu.Unlock()
+	if s.parted {
+		return
+	}
+	s.parted = true
+	l.open--
 	if s.greeted {
 		l.greeted--
 	}
-	l.counters.open.Store(int64(len(l.conns)))
+	l.counters.open.Store(int64(l.open))
+}
+
+// release closes the session's connection and forgets it.
+func (l *listener) release(s *session) {
+	l.part(s)
+	l.mu.Lock()
+	delete(l.conns, s.raw)
 	l.mu.Unlock()
 	_ = s.raw.Close()
 }

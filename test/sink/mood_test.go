@@ -151,3 +151,18 @@ func TestTransaction(t *testing.T) {
 		t.Errorf("told %q", told)
 	}
 }
+
+// TestPartedIsNotOpen: a client that has seen the end of one connection may have the next, although it has not closed the first.
+func TestPartedIsNotOpen(t *testing.T) {
+	s, addr := start(t, Config{}, Character{Name: "x", MaxConns: 1})
+	for range 3 {
+		p := dial(t, addr)
+		p.hello()
+		p.send("QUIT\r\n")
+		p.expect("221")
+		p.expectEnd()
+	}
+	if c := s.Counts("x"); c.MaxOpen != 1 || c.Open != 0 || c.TurnedAway != 0 {
+		t.Errorf("counts %+v", c)
+	}
+}

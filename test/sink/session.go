@@ -19,6 +19,7 @@ type session struct {
 	conn    net.Conn // raw, or TLS over it
 	secure  bool
 	greeted bool // MaxConns allowed it; the listener's lock guards this
+	parted  bool // it is not counted any more; likewise
 	in      *input
 	out     []byte
 	hello   string // the client's name; "" until it said HELO or EHLO
@@ -66,6 +67,7 @@ func (s *session) linger() {
 	if s.flush() != nil || s.abrupt {
 		return
 	}
+	s.l.part(s)
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		s.timeout = lingerTime
 		s.hush()

@@ -86,7 +86,7 @@ func (s *Sink) Listen(addr string, ch Character) (net.Addr, error) {
 	l.name = cmp.Or(l.name, ln.Addr().String())
 	l.number = s.ledger.addListener(l.name)
 	s.listeners = append(s.listeners, l)
-	l.open(ln)
+	l.start(ln)
 	return ln.Addr(), nil
 }
 
@@ -130,7 +130,7 @@ func (s *Sink) Reopen(name string) error {
 		if err != nil {
 			return fmt.Errorf("sink: listen again: %w", err)
 		}
-		l.open(ln)
+		l.start(ln)
 	}
 	return nil
 }
