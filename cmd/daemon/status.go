@@ -27,9 +27,12 @@ func (o overview) Status() console.Status {
 		Hostname: cfg.Hostname, Mode: cfg.Mode,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: []console.Door{o.door()}, Pool: o.pool(),
-		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(),
+		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
 	}
 }
+
+// maxHeldTenants is how many tenants at a limit the status names.
+const maxHeldTenants = 20
 
 // reasons names the obstacles that hold up more than one queue. An obstacle of one queue stands in the list of queues.
 func (o overview) reasons() []relay.ReasonStatus {
@@ -50,6 +53,9 @@ func (o overview) reasons() []relay.ReasonStatus {
 		note(relay.ReasonMemory, "nothing is taken: queue.max_bytes is reached")
 	}
 	if why := o.d.handler.Rationed(); why.Waits() {
+		all = append(all, why.Status())
+	}
+	for _, why := range o.d.queues.HeldTenants(maxHeldTenants) {
 		all = append(all, why.Status())
 	}
 	if !o.d.resolver.Healthy() {
@@ -98,33 +104,96 @@ func (o overview) door() console.Door {
 	return door
 }
 
-// pool sums up the sites. A channel that a site holds has a connection that works; an idle connection has no channel.
+// pool sums up the sites.
 func (o overview) pool() console.PoolStatus {
-	var p console.PoolStatus
-	sites := o.d.pool.Sites()
-	p.InClear, p.ClearHosts = inClear(sites)
-	for _, s := range sites {
-		p.Sites++
-		p.Busy += int64(s.Channels)
-		p.Connections += int64(s.Channels + s.Idle)
-		if s.Reason != "" {
-			p.Closed++
-		}
-	}
+	t := o.d.pool.Totals()
+	p := console.PoolStatus{Sites: t.Sites, Connections: t.Open, Busy: t.Channels, Closed: t.Closed}
+	p.InClear, p.ClearHosts = inClear(t.InClear)
 	return p
 }
 
 // inClear lists the hosts whose TLS was given up, those with the most connections first, and says how many there are.
-func inClear(sites []pool.Status) (list []console.ClearHost, all int64) {
-	for _, s := range sites {
-		for _, c := range s.InClear {
-			list = append(list, console.ClearHost{Site: s.Site, Host: c.Host, Connections: int64(c.Connections), Reason: c.Reason, Until: c.Until})
-		}
+func inClear(hosts []pool.Clear) (list []console.ClearHost, all int64) {
+	for _, c := range hosts {
+		list = append(list, clearHost(c))
 	}
 	slices.SortFunc(list, func(a, b console.ClearHost) int {
 		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Site, b.Site), cmp.Compare(a.Host, b.Host))
 	})
 	return list[:min(len(list), console.MaxInClear)], int64(len(list))
+}
+
+func clearHost(c pool.Clear) console.ClearHost {
+	return console.ClearHost{Site: c.Site, Host: c.Host, Connections: int64(c.Connections), Reason: c.Reason, Until: c.Until}
+}
+
+// sources lists the [[source]] tables. The default source stands for none.
+func (o overview) sources() (list []console.SourceStatus) {
+	for _, v := range o.d.sources.View(time.Now()) {
+		if v.Name != "" {
+			list = append(list, source(v))
+		}
+	}
+	return list
+}
+
+// source is a source with those plans that leave the least room.
+func source(v pool.SourceView) console.SourceStatus {
+	s := console.SourceStatus{Name: v.Name, Address: v.Address, Address6: v.Address6, Weight: v.Weight, Reserved: v.Reserved, Plans: len(v.Warming)}
+	slices.SortStableFunc(v.Warming, func(a, b pool.WarmingView) int { return cmp.Compare(a.Plan-a.Spent, b.Plan-b.Spent) })
+	for _, w := range v.Warming[:min(len(v.Warming), console.MaxWarming)] {
+		s.Warming = append(s.Warming, console.Warming(w))
+	}
+	return s
+}
+
+// Sites implements console.Source.
+func (o overview) Sites(name string, most int, yield func(console.Site) bool) {
+	o.d.pool.List(name, most, func(s pool.Status) bool {
+		v := site(&s)
+		if name != "" {
+			v.Flows, v.MoreFlows = flows(s.Flows), s.MoreFlows
+		}
+		return yield(v)
+	})
+}
+
+// site is a site without its flows.
+func site(s *pool.Status) console.Site {
+	v := console.Site{
+		Site: s.Site, Source: s.Source, Provider: s.Provider, Rule: s.Rule, Hosts: s.Hosts,
+		Window: s.Window, WindowBy: s.WindowBy, Channels: s.Channels, Slow: s.Slow, Rate: s.Rate, RateBy: s.RateBy,
+		Goodput: s.Goodput, LatencyMS: s.Latency.Seconds() * 1000, Open: s.Open, Idle: s.Idle,
+		Waiting: s.Waiting, Nodes: s.Nodes, AtLeast: s.AtLeast, Reason: s.Reason, ClosedUntil: s.ClosedUntil,
+		LearnedSince: s.LearnedSince, LastThrottle: s.LastThrottle, LastThrottleAt: s.LastThrottleAt,
+		MessagesPerConnection: s.MessagesPerConnection, RecipientsPerMessage: s.RecipientsPerMessage,
+		DomainsPerTransaction: s.DomainsPerTransaction, TLS: s.TLS,
+	}
+	if !s.Oldest.IsZero() {
+		v.Oldest = s.Oldest.Unix()
+	}
+	if s.Held.Waits() {
+		held := s.Held.Status()
+		v.Held = &held
+	}
+	if s.Warming != nil {
+		w := console.Warming(*s.Warming)
+		v.Warming = &w
+	}
+	for _, x := range s.Suspended {
+		v.Suspended = append(v.Suspended, console.Suspension{Sender: x.Sender, Reason: x.Reason, Until: x.Until.Unix()})
+	}
+	for _, c := range s.InClear {
+		v.InClear = append(v.InClear, clearHost(c))
+	}
+	return v
+}
+
+func flows(all []pool.Flow) (list []console.Flow) {
+	for _, f := range all {
+		list = append(list, console.Flow{Tenant: f.Tenant, Name: f.Name, Sender: f.Sender, Urgent: f.Urgent, Queues: f.Queues, Nodes: f.Nodes})
+	}
+	return list
 }
 
 // Queues implements console.Source.

@@ -78,16 +78,16 @@ func TestTLSIsTold(t *testing.T) {
 
 // The status has the hosts with the most connections first, and no more than a monitor can read.
 func TestInClear(t *testing.T) {
-	var sites []pool.Status
+	var hosts []pool.Clear
 	for i := range 3 * console.MaxInClear {
-		sites = append(sites, pool.Status{Site: "s", InClear: []pool.Clear{{Host: "h", Connections: i, Reason: "r", Until: 7}}})
+		hosts = append(hosts, pool.Clear{Site: "s", Host: "h", Connections: i, Reason: "r", Until: 7})
 	}
-	list, all := inClear(sites)
+	list, all := inClear(hosts)
 	first := console.ClearHost{Site: "s", Host: "h", Connections: 3*console.MaxInClear - 1, Reason: "r", Until: 7}
 	if len(list) != console.MaxInClear || all != 3*console.MaxInClear || list[0] != first || list[1].Connections >= first.Connections {
 		t.Errorf("%d of %d: %+v", len(list), all, list)
 	}
 	if list, all = inClear(nil); len(list) != 0 || all != 0 {
-		t.Errorf("%d of %d without a site", len(list), all)
+		t.Errorf("%d of %d without a host", len(list), all)
 	}
 }

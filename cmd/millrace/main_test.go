@@ -176,6 +176,18 @@ func (f *fakeDaemon) Messages(yield func(relay.Listing) bool) {
 	}
 }
 
+// Sites has two sites, both of the provider "gmail", and knows no name besides.
+func (f *fakeDaemon) Sites(name string, _ int, yield func(console.Site) bool) {
+	if name != "" && name != "gmail" {
+		return
+	}
+	for _, s := range sampleSites() {
+		if !yield(s) {
+			return
+		}
+	}
+}
+
 // MessagesNamed has two messages of the queue id "4bXyZZ".
 func (f *fakeDaemon) MessagesNamed(id string) (named []relay.Listing) {
 	for i, l := range sampleQueue() {

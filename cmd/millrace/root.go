@@ -60,14 +60,15 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
   millrace check --mta                see what Millrace would bypass beside this host's MTA
   millrace serve -c millrace.toml     run the daemon
   millrace status                     see doors, queues, connections and journal in numbers
-  millrace queue show 4bXyZ1          see why a message waits, by the MTA's queue id`,
+  millrace queue show 4bXyZ1          see why a message waits, by the MTA's queue id
+  millrace sites example.com          see how fast a receiver is fed, and who says so`,
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true, // a hint is enough; the whole help would hide the error
 		RunE:          needsCommand,
 	}
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), queueCommand(), spoolCommand(), versionCommand())
+	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), queueCommand(), sitesCommand(), spoolCommand(), versionCommand())
 	addDemo(root)
 	return root
 }

@@ -53,3 +53,29 @@ func sampleQueue() []relay.Listing {
 		},
 	}
 }
+
+func sampleSites() []console.Site {
+	return []console.Site{
+		{
+			Site: "mx1.example,mx2.example:25", Source: "news-1", Provider: "gmail", Rule: "goo", Hosts: []string{"mx1.example", "mx2.example"},
+			Window: 10, WindowBy: "learned", Channels: 3, Slow: 1, Rate: 5, RateBy: "rule goo", Goodput: 4.25, LatencyMS: 120, Open: 4, Idle: 1,
+			Waiting: 1200, Nodes: 3400, AtLeast: true, Oldest: 1_700_000_000, MoreFlows: 3,
+			Flows: []console.Flow{
+				{Tenant: "shop", Name: "autumn", Sender: "n.example", Nodes: 3000, Queues: 900},
+				{Sender: "reset.example", Urgent: true, Nodes: 40, Queues: 40},
+			},
+			LearnedSince: 1_699_990_000, LastThrottle: "421 4.7.0 \x1b[31mslow\r\ndown", LastThrottleAt: 1_700_000_000,
+			Held:                  &relay.ReasonStatus{Kind: relay.ReasonRate, Reason: "waiting for its turn: 5/s"},
+			MessagesPerConnection: 50, RecipientsPerMessage: 100, DomainsPerTransaction: 1, TLS: "may",
+			Warming:   &console.Warming{Provider: "gmail", Plan: 200, Spent: 120},
+			Suspended: []console.Suspension{{Sender: "bad.example", Reason: "554 policy", Until: 1_700_001_000}},
+			InClear:   []console.ClearHost{{Host: "mx1.example[192.0.2.1]:25", Connections: 3, Reason: "454 no", Until: 1_700_002_000}},
+		},
+		{
+			Site: "mx.dead.example:25", Hosts: []string{"mx.dead.example"}, WindowBy: "default", Waiting: 1, Nodes: 7, Oldest: 1_699_900_000,
+			Reason: "connect to mx.dead.example[192.0.2.9]:25: refused", ClosedUntil: 1_700_000_600,
+			Held:                  &relay.ReasonStatus{Kind: relay.ReasonSite, Reason: "connect to mx.dead.example[192.0.2.9]:25: refused", Next: 1_700_000_600},
+			MessagesPerConnection: 100, RecipientsPerMessage: 100, TLS: "may",
+		},
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,8 +19,9 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the work of the daemon, in a few lines",
 		Long: `Show the work of the daemon: doors, queues, finished mail, connections, receivers whose TLS failed and who get mail in
-clear for a while, DNS and journal, and the obstacles that hold up more than one queue. Numbers count from the start of the daemon, unless they are of this moment. The exit status is 69 if the
-daemon is not reachable.`,
+clear for a while, source addresses, DNS and journal, and the obstacles that hold up more than one queue, such as a tenant that is
+at its limit. Numbers count from the start of the daemon, unless they are of this moment. The exit status is 69 if the daemon is
+not reachable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := flags.client()
@@ -61,6 +63,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	fmt.Fprintf(&b, "pool     %d sites (%d closed for now), %d connections, %d of them busy\n",
 		s.Pool.Sites, s.Pool.Closed, s.Pool.Connections, s.Pool.Busy)
 	printInClear(&b, &s.Pool)
+	printSources(&b, s.Sources)
 	printDNS(&b, &s.DNS)
 	printJournal(&b, &s.Journal)
 	printMemory(&b, &s.Memory)
@@ -89,6 +92,38 @@ func printInClear(b *strings.Builder, p *console.PoolStatus) {
 	if more := p.ClearHosts - few; more > 0 {
 		fmt.Fprintf(b, "in clear %d more hosts; --json lists %d\n", more, console.MaxInClear)
 	}
+}
+
+// printSources writes nothing without [[source]] tables.
+func printSources(b *strings.Builder, all []console.SourceStatus) {
+	if len(all) == 0 {
+		return
+	}
+	var names []string
+	for i := range all {
+		names = append(names, sourceText(&all[i]))
+	}
+	fmt.Fprintf(b, "sources  %s\n", strings.Join(names, ", "))
+}
+
+// sourceText is a source and how it differs from one that sends to everybody as much as it can. Of its plans it names the one that
+// leaves the least room.
+func sourceText(s *console.SourceStatus) string {
+	var notes []string
+	if s.Reserved {
+		notes = append(notes, "reserved")
+	}
+	if s.Plans > 0 {
+		notes = append(notes, fmt.Sprintf("%d warm-up plans", s.Plans))
+	}
+	if len(s.Warming) > 0 {
+		w := s.Warming[0]
+		notes = append(notes, fmt.Sprintf("today %d of %d at %s", w.Spent, w.Plan, cmp.Or(clean(w.Provider), "others")))
+	}
+	if len(notes) == 0 {
+		return clean(s.Name)
+	}
+	return fmt.Sprintf("%s (%s)", clean(s.Name), strings.Join(notes, "; "))
 }
 
 // printDoor writes one door. In observe mode it says how much would be taken, and by which rule: an operator decides by

@@ -8,6 +8,8 @@
 //	GET /v1/queues              one relay.QueueStatus a line
 //	GET /v1/messages            one relay.Listing a line; ?domain= and ?sender= narrow it
 //	GET /v1/messages/{id}       one relay.Listing a line, of each message with this id of ours or of the MTA; 404 if none
+//	GET /v1/sites               one Site a line, those with the most waiting nodes first; ?most= so many, 0 for all in no order
+//	GET /v1/sites/{name}        one Site a line, of that site, host, provider or domain; 404 if none
 //	POST /v1/reload             one Reloaded; 422 if the file has mistakes, 503 while the daemon starts or stops
 //
 // Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts

@@ -38,6 +38,9 @@ type Source interface {
 	Messages(yield func(relay.Listing) bool)
 	// MessagesNamed finds messages by our id or by the MTA's queue id, of which there may be several.
 	MessagesNamed(id string) []relay.Listing
+	// Sites walks over the sites that a name stands for, or all for "", until yield returns false: so many at most, those with
+	// the most waiting nodes first, or for 0 all of them, in no order. yield may block, as that of Messages.
+	Sites(name string, most int, yield func(Site) bool)
 	// ReloadFile reads the configuration file again. An error says why that cannot be done now.
 	ReloadFile() (Reloaded, error)
 }
@@ -75,6 +78,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/queues", s.serveQueues)
 	mux.HandleFunc("GET /v1/messages", s.serveMessages)
 	mux.HandleFunc("GET /v1/messages/{id}", s.serveNamed)
+	mux.HandleFunc("GET /v1/sites", s.serveSites)
+	mux.HandleFunc("GET /v1/sites/{name}", s.serveSitesNamed)
 	mux.HandleFunc("POST /v1/reload", s.serveReload)
 	return mux
 }

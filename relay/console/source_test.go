@@ -19,6 +19,32 @@ type fakeSource struct {
 	reloadErr error
 }
 
+// Sites has n sites. The name "none" stands for none of them, and every other for the first two.
+func (f *fakeSource) Sites(name string, most int, yield func(Site) bool) {
+	for i := range f.n {
+		if name == "none" || name != "" && i == 2 || most > 0 && i == most || !yield(fakeSite(i)) {
+			return
+		}
+	}
+}
+
+// fakeSite has a value for every field.
+func fakeSite(i int) Site {
+	return Site{
+		Site: fmt.Sprintf("mx%d.example:25", i), Source: "news-1", Provider: "gmail", Rule: "goo", Hosts: []string{"mx.example"},
+		Window: 10, WindowBy: "learned", Channels: 3, Slow: 1, Rate: 0.5, RateBy: "rule goo", Goodput: 4.25, LatencyMS: 120, Open: 4, Idle: 1,
+		Waiting: 12, Nodes: 1200, AtLeast: true, Oldest: 1_700_000_000, MoreFlows: 3,
+		Flows:  []Flow{{Tenant: "shop", Name: "autumn", Sender: "n.example", Urgent: true, Queues: 2, Nodes: 900}},
+		Reason: "451 <later>", ClosedUntil: 1_700_000_600,
+		Held:         &relay.ReasonStatus{Kind: relay.ReasonSite, Who: "mx.example:25", Reason: "451 <later>", Next: 1_700_000_600},
+		LearnedSince: 1_699_990_000, LastThrottle: "421 4.7.0 slow down", LastThrottleAt: 1_699_999_000,
+		MessagesPerConnection: 50, RecipientsPerMessage: 100, DomainsPerTransaction: 1, TLS: "may",
+		Warming:   &Warming{Provider: "gmail", Plan: 200, Spent: 120},
+		Suspended: []Suspension{{Sender: "bad.example", Reason: "554 policy", Until: 1_700_001_000}},
+		InClear:   []ClearHost{{Site: "mx.example:25", Host: "mx.example[192.0.2.1]:25", Connections: 3, Reason: "454 no", Until: 1_700_002_000}},
+	}
+}
+
 func (f *fakeSource) ReloadFile() (Reloaded, error) { return f.reloaded, f.reloadErr }
 
 func (f *fakeSource) Status() Status {

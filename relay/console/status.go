@@ -24,6 +24,8 @@ type Status struct {
 	Journal  Journal    `json:"journal"`
 	Memory   Memory     `json:"memory"`
 
+	Sources []SourceStatus `json:"sources,omitempty"` // the [[source]] tables in force
+
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
@@ -82,6 +84,22 @@ type ClearHost struct {
 	Reason      string `json:"reason"`      // how it failed
 	Until       int64  `json:"until"`       // Unix seconds: when TLS is tried again
 }
+
+// SourceStatus is one address, or one of each family, that mail is sent from.
+type SourceStatus struct {
+	Name     string `json:"name"`
+	Address  string `json:"address,omitempty"`
+	Address6 string `json:"address6,omitempty"`
+	Weight   int    `json:"weight"`
+	Reserved bool   `json:"reserved,omitempty"` // for the tenants and sites that name it, and for no other mail
+
+	// Warming is the plans that are not over: at most MaxWarming, those with the least room first. Plans counts all of them.
+	Warming []Warming `json:"warming,omitempty"`
+	Plans   int       `json:"plans,omitempty"`
+}
+
+// MaxWarming bounds SourceStatus.Warming.
+const MaxWarming = 20
 
 // DNS is the resolver in numbers. InFlight, Waiting, Entries and Healthy are of this moment, all others count since start.
 type DNS struct {
