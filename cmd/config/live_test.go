@@ -26,7 +26,7 @@ func TestTakeOver(t *testing.T) {
 		{"rules", func(c *Config) { c.Bulk.Rule = []filter.Rule{{Header: "X"}} }, []string{`bulk.rule: 0 tables -> 1 tables`}},
 		{"a duration", func(c *Config) { c.Retry.Lifetime = time.Hour }, []string{`retry.lifetime: "48h0m0s" -> "1h0m0s"`}},
 		{"a list of durations", func(c *Config) { c.Pool.ClosedFor = []time.Duration{time.Second} },
-			[]string{`pool.closed_for: ["1m0s", "2m0s", "5m0s", "10m0s", "30m0s"] -> ["1s"]`}},
+			[]string{`pool.closed_for: ["1m0s", "1m0s", "1m0s", "1m0s", "1m0s", "2m0s", "2m0s", "5m0s", "10m0s", "30m0s"] -> ["1s"]`}},
 		{"an inline table within a table", func(c *Config) { c.SMTP.Timeouts.Dot = time.Hour }, []string{`smtp.data_done_timeout: "10m0s" -> "1h0m0s"`}},
 		{"an address", func(c *Config) { c.SMTP.Local4 = netip.MustParseAddr("192.0.2.1") }, []string{`smtp.bind_address: "" -> "192.0.2.1"`}},
 		{"a default that another package has", func(c *Config) { c.DNS.Timeout = time.Second }, []string{`dns.timeout: the default -> "1s"`}},

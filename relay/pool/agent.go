@@ -271,7 +271,10 @@ func (a *agent) connect() bool {
 // connections to the site are open: then the site takes no more of them, and is not down.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
+	a.site.noteMaking(1)
 	conn, failed := a.site.dialHosts(avoid, a.site.noteTrying)
+	others := a.site.others()
+	a.site.noteMaking(-1)
 	a.site.noteTrying("")
 	switch now := time.Now(); {
 	case failed == nil:
@@ -285,9 +288,9 @@ func (a *agent) dial(avoid string) bool {
 	case failed.ourselves && !a.site.injects():
 		a.returnAll(failed)
 	case failed.ours:
-	case a.site.others() > 0 && avoid == "":
+	case others > 0 && avoid == "":
 		a.m.lessons.taught(a.site)
-		a.site.pace.TurnedAway(now, a.site.others(), failed.text())
+		a.site.pace.TurnedAway(now, others, failed.text())
 	default:
 		return a.charge(avoid, failed, now.Sub(begin)) && a.more() && a.connect()
 	}

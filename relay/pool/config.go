@@ -17,16 +17,17 @@ type Config struct {
 
 // DefaultConfig is the [pool] table of an empty file.
 //
-// Most receivers accept ten connections from a host in good standing, and a hundred messages over one connection is usual
-// among engines for bulk mail; a receiver that allows less says so. Idle connections are kept for as long as a campaign pauses between two messages for a site; a receiver may close them after
-// five minutes (RFC 5321 section 4.5.3.2.7), and many do sooner. A site that cannot be reached is left alone for a minute
-// first, because most outages are restarts. A slice is long enough to use a connection well and short enough that the other
+// Twenty connections are what Postfix opens to one destination at most; Pace finds how many of them a receiver takes and can use.
+// A hundred messages over one connection is usual among engines for bulk mail; a receiver that allows less says so. Idle connections
+// are kept for as long as a campaign pauses between two messages for a site; a receiver may close them after five minutes
+// (RFC 5321 section 4.5.3.2.7), and many do sooner. A site that cannot be reached is tried each minute at first, because most outages
+// are restarts and a probe costs one connection. A slice is long enough to use a connection well and short enough that the other
 // queues of a site wait for seconds only.
 func DefaultConfig() Config {
 	m := time.Minute
 	return Config{
 		ConnectionsPerSite: 20, MessagesPerConnection: 100, Idle: 30 * time.Second,
-		ClosedFor: []time.Duration{m, 2 * m, 5 * m, 10 * m, 30 * m},
+		ClosedFor: []time.Duration{m, m, m, m, m, 2 * m, 2 * m, 5 * m, 10 * m, 30 * m},
 		TLS:       "opportunistic", Slice: 50,
 	}
 }

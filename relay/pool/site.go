@@ -37,6 +37,7 @@ type Site struct {
 	trying    string    // what the agent that makes the first connection does now; "": there is none
 	idle      []*lent   // connections kept for the next agent, the latest used last
 	open      int       // connections open, the idle ones included
+	making    int       // connections that are being made
 	bounds    bounds
 	suspended map[string]relay.Reason // by the sender's domain: a [[reply]] rule lets its mail wait
 	again     time.Time               // no agent is of use before, because of the site's rate
@@ -392,11 +393,18 @@ func (s *Site) busy() int {
 	return s.agents - s.silent
 }
 
-// others is how many connections to the site are open, besides one that is being made.
+// others is how many connections to the site are open or being made, besides one that is being made.
 func (s *Site) others() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open
+	return s.open + s.making - 1
+}
+
+// noteMaking counts n connections more that are being made.
+func (s *Site) noteMaking(n int) {
+	s.mu.Lock()
+	s.making += n
+	s.mu.Unlock()
 }
 
 // noteTrying says for everyone to see which host is being connected to; "" for none.
