@@ -47,6 +47,9 @@ const slowAfter = 5 * time.Second
 // turnTime is how long an agent keeps its channel while others wait for one, if its messages are slow.
 const turnTime = 250 * time.Millisecond
 
+// leaveTime is how long a receiver is waited for at the end of a connection in whose place another is made.
+const leaveTime = 2 * time.Second
+
 // breath is how long an agent that is alone at its site waits for the site's rate with its connection in hand. Where the wait is
 // longer it ends, because a channel is for work that moves.
 const breath = 100 * time.Millisecond
@@ -234,7 +237,7 @@ func (a *agent) wait(d time.Duration) {
 // dialogue may be out of step.
 func (a *agent) drop(err error) {
 	if errors.Is(err, smtp.ErrLimit) {
-		a.conn.Part(a.m.unsent) // the next connection must not be refused because this one still counts
+		a.conn.Leave(leaveTime) // the next connection must not be refused because this one still counts
 	} else {
 		a.conn.Close()
 	}

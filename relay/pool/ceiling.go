@@ -25,12 +25,13 @@ type ceiling struct {
 }
 
 const (
-	tryAfter   = time.Minute      // and 25 connections, before one more than n is tried
+	tryFirst   = 20 * time.Second // before one more than n is tried, when n is new: several were being dialled when it showed
+	tryAfter   = time.Minute      // and 25 connections, after one was tried in vain
 	tryMost    = 10 * time.Minute // doubling up to this
 	tryMade    = 25
 	tryOften   = 2 * time.Minute  // when four times as many connections are made
-	tryRare    = 5 * time.Minute  // when fewer connections are made, the first time
-	tryRarer   = 20 * time.Minute // and then
+	tryRare    = 5 * time.Minute  // when fewer connections are made, after the first
+	tryRarer   = 20 * time.Minute // and after the next
 	softAfter  = 30 * time.Second // before a window is tried that a request to slow down has cut
 	softMost   = 5 * time.Minute
 	dipFor     = 5 * time.Second // the first time, then three times as long
@@ -54,7 +55,7 @@ func (l *ceiling) refused(now time.Time, open, window int) int {
 	l.at, l.made = now, 0
 	if open < l.high && l.dips < maxDips && l.row <= maxDips {
 		l.dip(open, window)
-		return open
+		return open + 1 // as soon as the dip is over
 	}
 	l.set(open, window)
 	l.arm()
@@ -84,7 +85,10 @@ func (l *ceiling) set(n, window int) {
 
 // arm says when one connection more than n may be tried.
 func (l *ceiling) arm() {
-	l.wait, l.need = min(tryAfter<<min(l.vain, 4), tryMost), tryMade
+	l.wait, l.need = tryFirst, 0
+	if l.vain > 0 {
+		l.wait, l.need = min(tryAfter<<min(l.vain-1, 4), tryMost), tryMade
+	}
 }
 
 // approach notes that more than n agents were too many, by a request to slow down.
@@ -147,13 +151,21 @@ func (l *ceiling) allows(now time.Time, most int) int {
 	return min(most, l.n)
 }
 
+// Tight reports that the site has turned a connection away: a connection must have ended at the receiver too before the next is
+// made in its place, or the next is refused.
+func (p *Pace) Tight() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.course != nil && (p.course.ceiling.last > 0 || p.course.ceiling.dips > 0)
+}
+
 // due reports whether one more connection than n may be tried.
 func (l *ceiling) due(now time.Time) bool {
 	since := now.Sub(l.at)
 	switch {
 	case since >= l.wait && l.made >= l.need || since >= tryOften && l.made >= 4*l.need:
 		return true
-	case l.vain == 0:
+	case l.vain <= 1:
 		return since >= tryRare
 	}
 	return since >= tryRarer

@@ -82,6 +82,7 @@ type step struct {
 	before int     // the window measured before; 0: none
 	rate   float64 // what that brought
 	poor   bool    // the present window has brought too little once
+	skip   int     // messages to leave out: they were begun before the window grew, or while agents were connecting
 }
 
 type verdict uint8
@@ -94,6 +95,18 @@ const (
 
 // again begins the measurement anew.
 func (s *step) again(now time.Time) { s.n, s.began = 0, now }
+
+// note counts a message. It reports false while messages are left out.
+func (s *step) note(now time.Time) bool {
+	if s.skip == 0 {
+		s.n++
+		return true
+	}
+	if s.skip--; s.skip == 0 {
+		s.again(now)
+	}
+	return false
+}
 
 // judge says whether the window w is better than the one measured before. It takes at least twice as many messages as there are
 // agents, and a second; when messages take long, fewer will do to climb.

@@ -81,7 +81,7 @@ func (p *Pace) Closed() relay.Reason {
 	switch {
 	case p.rule != nil && !p.rule.suspended.IsZero():
 		return relay.WaitFor(p.kind, p.who, p.rule.suspension, p.rule.suspended)
-	case p.failures == 0:
+	case p.failures == 0 && p.until.IsZero():
 		return relay.Reason{}
 	}
 	return relay.WaitFor(p.kind, p.who, p.reason, p.until)

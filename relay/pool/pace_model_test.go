@@ -12,6 +12,7 @@ import (
 type model struct {
 	// The receiver. Zero: no limit.
 	conns   int           // connections
+	linger  time.Duration // a connection that we have ended still counts so long
 	rate    float64       // messages a second, in a bucket of one second
 	quota   int           // messages in each minute of the clock
 	latency time.Duration // of a reply
@@ -30,6 +31,7 @@ type model struct {
 	events events
 	agents int // at work
 	open   int // connections open
+	gone   int // connections ended that still count
 	busy   int // transactions under way at the receiver
 	tokens float64
 	filled time.Time
@@ -132,7 +134,7 @@ func (m *model) reply() time.Duration {
 func (m *model) dial() {
 	m.attempts++
 	m.minute().attempts++
-	admitted := !m.dead && (m.conns == 0 || m.open < m.conns)
+	admitted := !m.dead && (m.conns == 0 || m.open+m.gone < m.conns)
 	if admitted {
 		m.open++
 		m.peak = max(m.peak, m.open)
@@ -152,8 +154,17 @@ func (m *model) dial() {
 
 // end ends an agent.
 func (m *model) end() {
-	m.open--
+	m.hangUp()
 	m.agents--
+}
+
+// hangUp ends a connection.
+func (m *model) hangUp() {
+	m.open--
+	if m.linger > 0 {
+		m.gone++
+		m.in(m.linger, func() { m.gone-- })
+	}
 }
 
 // next begins the next message over a connection that may carry n more.
@@ -163,8 +174,12 @@ func (m *model) next(n int) {
 		return
 	}
 	if n == 0 {
-		m.open--
-		m.dial()
+		m.hangUp()
+		if m.linger > 0 && m.p.Tight() {
+			m.in(m.linger, m.dial)
+		} else {
+			m.dial()
+		}
 		return
 	}
 	if wait := m.p.Ask(m.now); wait > 0 {

@@ -19,6 +19,7 @@ type course struct {
 	step     step
 	latency  latency
 	plunges  int       // of the rate, since a message was last taken
+	done     time.Time // when a message was last done
 	words    string    // the last request to slow down
 	heard    time.Time // when
 }
@@ -27,6 +28,7 @@ const (
 	firstWindow = 2                // of a site that has just proven itself
 	holdFor     = 60 * time.Second // before a connection that added nothing is tried again
 	maxPlunges  = 2                // and then the site is closed
+	justNow     = 10 * time.Second // a site that did a message so long ago works
 )
 
 // steer returns the course, which it begins if there is none. The mutex is held.
@@ -89,7 +91,7 @@ func (p *Pace) Done(now, began time.Time, busy int, dot time.Duration) {
 		return
 	}
 	c := p.steer(now)
-	c.plunges = 0
+	c.plunges, c.done = 0, now
 	c.flow.count(now)
 	c.latency.note(now, dot)
 	c.w = math.Max(c.w, float64(c.ceiling.worked(busy)))
@@ -106,7 +108,9 @@ func (p *Pace) Done(now, began time.Time, busy int, dot time.Duration) {
 }
 
 // full reports whether enough agents of the window are at work to tell what the window is good for.
-func full(busy, window int) bool { return 5*busy >= 4*window }
+func full(busy, window int) bool {
+	return 5*busy >= 4*window || window > 2 && busy == window-1 // one of few is between two connections
+}
 
 // grow makes the window larger when the step is over in which its present size was measured, every agent was busy and the last
 // growth was of use.
@@ -116,7 +120,10 @@ func (c *course) grow(now time.Time, busy, most int) {
 		c.step.again(now)
 		return
 	}
-	c.step.n++
+	if !c.step.note(now) {
+		return
+	}
+	next := w
 	switch verdict := c.step.judge(now, w, c.climbing); {
 	case verdict == measuring:
 		return
@@ -124,11 +131,14 @@ func (c *course) grow(now time.Time, busy, most int) {
 		c.w, c.climbing, c.hold = float64(c.step.before), false, now.Add(holdFor)
 	case w >= most || now.Before(c.hold) || c.latency.rising():
 	case c.climbing:
-		c.w = float64(min(2*w, most))
+		next = min(2*w, most)
 	default:
-		c.w = math.Max(c.w, float64(min(w+max(1, w/8), most)))
+		next = min(w+max(1, w/8), most)
 	}
 	c.step.again(now)
+	if next > w {
+		c.w, c.step.skip = math.Max(c.w, float64(next)), w
+	}
 }
 
 // Slowed notes that a transaction which began at began was refused with words that ask us to slow down
@@ -187,7 +197,7 @@ func (p *Pace) TurnedAway(now time.Time, open int, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if open <= 0 {
-		p.failed(now, why)
+		p.refused(now, why)
 		return
 	}
 	p.told = true
@@ -195,6 +205,18 @@ func (p *Pace) TurnedAway(now time.Time, open int, why string) {
 	c.words, c.heard = why, now
 	c.w, c.climbing = float64(c.ceiling.refused(now, open, int(c.w))), false
 	c.step = step{began: now}
+}
+
+// refused notes that the only connection was refused. Where a message was done seconds ago, the connections that we have just
+// ended may still count at the receiver: then the door is closed for seconds, the first time.
+func (p *Pace) refused(now time.Time, why string) {
+	if p.course == nil || now.Sub(p.course.done) > justNow || now.Before(p.until) {
+		p.failed(now, why)
+		return
+	}
+	p.course.done = time.Time{}
+	p.until, p.reason, p.proven = now.Add(dipFor), why, false
+	p.course.restart(now)
 }
 
 // Connected notes that a new connection was made and greeted.

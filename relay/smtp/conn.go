@@ -1,10 +1,10 @@
 package smtp
 
 import (
-	"context"
+	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -13,12 +13,6 @@ import (
 
 // quitPatience bounds the writing of QUIT, which nobody waits for.
 const quitPatience = 1 * time.Second
-
-// partPatience bounds how long Part waits for the peer, and maxParting how much it reads of it.
-const (
-	partPatience = 2 * time.Second
-	maxParting   = 4096
-)
 
 // Addr is one address of one host that takes mail.
 type Addr struct {
@@ -150,21 +144,30 @@ func (c *Conn) Quit() {
 	_ = c.nc.Close()
 }
 
-// Part ends the session as Quit does, and waits until the peer has closed its side too, but not longer than ctx allows. A peer that
-// counts connections counts this one until then.
-func (c *Conn) Part(ctx context.Context) {
+// closePatience is how long a receiver is waited for that has answered QUIT and has not closed the connection.
+const closePatience = 250 * time.Millisecond
+
+// Leave ends the session in good order and waits until the receiver has ended
+// it too, for patience at most. A receiver with a limit of connections counts
+// this one until then, and would refuse the next that is made in its place.
+func (c *Conn) Leave(patience time.Duration) {
 	if c.closed.Swap(true) {
 		return
 	}
-	defer c.sock.Close()
-	defer context.AfterFunc(ctx, func() { c.sock.Close() })()
-	if c.nc.SetWriteDeadline(time.Now().Add(quitPatience)) != nil {
+	defer c.nc.Close()
+	if c.nc.SetDeadline(time.Now().Add(patience)) != nil {
 		return
 	}
-	if _, err := c.nc.Write([]byte("QUIT\r\n")); err != nil || c.nc.SetReadDeadline(time.Now().Add(partPatience)) != nil {
-		return
+	_, err := c.nc.Write([]byte("QUIT\r\n"))
+	var buf [512]byte
+	for answered := false; err == nil; {
+		var n int
+		n, err = c.nc.Read(buf[:])
+		if !answered && bytes.IndexByte(buf[:n], '\n') >= 0 {
+			answered = true
+			err = cmp.Or(err, c.nc.SetReadDeadline(time.Now().Add(min(patience, closePatience))))
+		}
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, maxParting)) // 221, and the end
 }
 
 // Close ends the connection at once. Another goroutine may call it to break off

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -257,5 +258,47 @@ func TestCloseBreaksOff(t *testing.T) {
 	back, err := deliver(c, message("b@b.example"))
 	if err == nil || !back[0].Results[0].Unknown {
 		t.Errorf("%v, unknown %v", err, back[0].Results[0].Unknown)
+	}
+}
+
+// TestLeaveWaitsForTheReceiver to end the session too, but not for ever.
+func TestLeaveWaitsForTheReceiver(t *testing.T) {
+	for name, end := range map[string]func(p *peer, ended *atomic.Bool){
+		"it answers and closes": func(p *peer, ended *atomic.Bool) {
+			time.Sleep(50 * time.Millisecond)
+			p.say("221 bye")
+			ended.Store(true)
+		},
+		"it closes": func(p *peer, ended *atomic.Bool) {
+			time.Sleep(50 * time.Millisecond)
+			ended.Store(true)
+		},
+		"it answers and stays": func(p *peer, ended *atomic.Bool) {
+			ended.Store(true)
+			p.say("221 bye")
+			silence(p)
+		},
+		"it says nothing": func(p *peer, ended *atomic.Bool) {
+			ended.Store(true)
+			silence(p)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var ended atomic.Bool
+			to := listen(t, func(p *peer) {
+				p.say("220 mx.example")
+				p.line()
+				p.say("250 mx.example")
+				if l, _ := p.line(); l == "QUIT" {
+					end(p, &ended)
+				}
+			})
+			c := dial(t, to, testConfig())
+			c.Leave(time.Second)
+			c.Leave(time.Hour)
+			if !ended.Load() || c.Alive() {
+				t.Errorf("the receiver has ended the session: %t, alive: %t", ended.Load(), c.Alive())
+			}
+		})
 	}
 }
