@@ -51,7 +51,7 @@ func main() {
 		quick    = flag.Bool("quick", false, "with -what pace, isolation and fair: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with -what pace, isolation and fair: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
 	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, figures: &sheet{out: os.Stdout, json: *objects}}
@@ -80,7 +80,7 @@ func (q *request) run() error {
 	if err != nil {
 		return err
 	}
-	if show := figures(q.what, bin, dir, q.quick); show != nil {
+	if show := q.goals(bin, dir); show != nil {
 		return show(q.figures.write)
 	}
 	r, err := q.measure(bin, dir)
@@ -112,11 +112,12 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	return r, err
 }
 
-// figures is the measurement whose result is figures; nil: what is another one.
-func figures(what, bin, dir string, quick bool) func(write func(figure) error) error {
-	switch what {
+// goals is the measurement whose result is figures with a goal; nil: q asks for another one.
+func (q *request) goals(bin, dir string) func(write func(figure) error) error {
+	quick := q.quick
+	switch q.what {
 	case "pace":
-		b := &paceBench{bin: bin, dir: dir, lasts: fullPace, domains: 100_000, drains: 60 * time.Second}
+		b := &paceBench{bin: bin, dir: dir, lasts: fullPace, domains: 100_000, drains: 60 * time.Second, only: q.only}
 		if quick {
 			b.lasts, b.domains, b.drains = 12*time.Second, 5000, 4*time.Second
 		}

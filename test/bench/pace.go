@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type paceBench struct {
 	lasts    time.Duration // the first part
 	domains  int           // of the second part
 	drains   time.Duration // the second part, from the first message on
+	only     string        // a part of the names of the receivers to run; "": all
 }
 
 // The times of the trials are for a first part of fullPace, and are scaled to the one there is.
@@ -36,7 +38,7 @@ func (b *paceBench) scale(d time.Duration) time.Duration {
 }
 
 func (b *paceBench) run(write func(figure) error) error {
-	if err := b.races(write); err != nil {
+	if err := b.races(write); err != nil || !strings.Contains(manyDomains, b.only) {
 		return err
 	}
 	return b.many(write)
@@ -51,6 +53,9 @@ func (b *paceBench) races(write func(figure) error) (err error) {
 	defer func() { err = errors.Join(err, net.close()) }()
 	var races []*race
 	for _, t := range trials(b.scale) {
+		if !strings.Contains(t.name, b.only) {
+			continue
+		}
 		r, err := newRace(net, t)
 		if err != nil {
 			return err
@@ -108,6 +113,9 @@ func (b *paceBench) observe(d *scenario.Millrace, races []*race) error {
 	return errors.Join(append(failed, o.close())...)
 }
 
+// manyDomains is the receiver of the second part.
+const manyDomains = "many.test"
+
 // many is the second part: one receiver is the mail host of very many domains, each of which has one message.
 func (b *paceBench) many(write func(figure) error) (err error) {
 	net, err := newInternet()
@@ -115,7 +123,7 @@ func (b *paceBench) many(write func(figure) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.close()) }()
-	r, err := newRace(net, trial{name: "many.test", is: thinks(5 * time.Millisecond), conns: perSite, capacity: perSite / 0.02})
+	r, err := newRace(net, trial{name: manyDomains, is: thinks(5 * time.Millisecond), conns: perSite, capacity: perSite / 0.02})
 	if err != nil {
 		return err
 	}
