@@ -12,7 +12,8 @@
 //	Mail.Field, HeaderLine  the header is collected
 //	Mail.EndHeader          asks Filter.Decide, which sees the whole header: most mail is decided here
 //	Mail.BodyRoom, SetBody  the body is collected, of messages that will be taken only
-//	Mail.Build              the relay.Message is built here, and not before; it is checked to be sendable byte for byte
+//	Mail.Build              the relay.Message is built here, and not before: it is told with which mail it takes turns (see
+//	                        Tenants, flowFields, Rule.Lane), and checked to be sendable byte for byte
 //	Mail.Take               asks relay.QueueMap.Accept, which is stop 3
 //	Intake.NoteHeard        the MTA has heard that the message is taken, or has hung up
 //
@@ -30,6 +31,12 @@
 //
 // Rules are tried in order and the first that matches wins: those of the file, then DefaultRules. Whatever the rules say, some mail is never taken: mail from
 // the null sender, automatic replies, mail that loops, and mail that has been through us already.
+//
+// # Whose mail it is
+//
+// Mail that is taken gets a relay.FlowName: the tenant whose conditions it meets, the list or campaign that its header names, the
+// sender's domain, and the lane of its rule. Tenants do not decide what is taken. After a restart Intake.Flow makes the name again;
+// only the tenant is in the journal, because a login and a listener are not in the mail.
 //
 // # Another door
 //
