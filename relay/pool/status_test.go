@@ -109,6 +109,21 @@ func TestListEnds(t *testing.T) {
 	}
 }
 
+// TestListIsInOrder: of many sites without mail those with the first names are listed, each time the same.
+func TestListIsInOrder(t *testing.T) {
+	w := newWorld(t, lasting(), time.Hour)
+	var all []string
+	for i := range 500 {
+		all = append(all, fmt.Sprintf("%03d", i))
+		siteFor(w.pool, &route.Route{Domain: "x", Site: all[i]})
+	}
+	for _, most := range []int{1, 2, 7, 100, 499, 500, 501} {
+		if got := listed(w.pool, "", most); !slices.Equal(got, all[:min(most, len(all))]) {
+			t.Errorf("%d at most: %q", most, got)
+		}
+	}
+}
+
 // TestWalkWhileSitesComeAndGo: a site that is there all the time is seen once.
 func TestWalkWhileSitesComeAndGo(t *testing.T) {
 	w := newWorld(t, lasting(), time.Hour)
