@@ -30,22 +30,26 @@ func TestWeighed(t *testing.T) {
 		header int
 		body   func(i int) []byte
 		rcpts  func(i int) []relay.Rcpt
+		flow   func(i int) relay.FlowName // nil: none
 	}{
-		{"shared body", n, 1400, shared(20_000), one("u%d@d%d.example")},
-		{"small header", n, 300, shared(20_000), one("u%d@d%d.example")},
-		{"personal body", n / 4, 1400, personal(20_000), one("u%d@d%d.example")},
-		{"personal small body", n, 600, personal(900), one("u%d@d%d.example")},
+		{"shared body", n, 1400, shared(20_000), one("u%d@d%d.example"), nil},
+		{"small header", n, 300, shared(20_000), one("u%d@d%d.example"), nil},
+		{"personal body", n / 4, 1400, personal(20_000), one("u%d@d%d.example"), nil},
+		{"personal small body", n, 600, personal(900), one("u%d@d%d.example"), nil},
 		{"a domain of its own", n, 600, shared(20_000), func(i int) []relay.Rcpt {
 			return []relay.Rcpt{{Addr: fmt.Sprintf("u@d%d.example", i)}}
+		}, nil},
+		{"a flow of its own", n, 600, shared(20_000), one("u%d@d%d.example"), func(i int) relay.FlowName {
+			return relay.FlowName{Tenant: "shop", Name: fmt.Sprintf("<list-%d.sender.example>", i), Sender: fmt.Sprintf("sender-%d.example", i)}
 		}},
-		{"a hundred recipients", n / 100, 600, shared(20_000), many(100, "u%d@d%d.example")},
+		{"a hundred recipients", n / 100, 600, shared(20_000), many(100, "u%d@d%d.example"), nil},
 		{"a hundred recipients with all parameters", n / 100, 600, shared(20_000), func(i int) []relay.Rcpt {
 			rs := many(100, "u%d@d%d.example")(i)
 			for k := range rs {
 				rs[k].Notify, rs[k].ORcpt = fmt.Sprint("SUCCESS,", "FAILURE"), fmt.Sprintf("rfc822;original-address-%d@somewhere.example", i*100+k)
 			}
 			return rs
-		}},
+		}, nil},
 	}
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
@@ -73,6 +77,9 @@ func TestWeighed(t *testing.T) {
 					ID: a.NewID(), QueueID: fmt.Sprintf("4bXyZ%06d", i), Client: fmt.Sprintf("client%d.example.net[192.0.2.25]", i), Arrived: time.Now(),
 					Envelope: relay.Envelope{From: fmt.Sprintf("bounce+%d@example.com", i), Rcpts: k.rcpts(i)},
 					Content:  relay.NewContent(relay.Personal{Header: make([]byte, k.header)}, k.body(i)),
+				}
+				if k.flow != nil {
+					msg.Flow = k.flow(i)
 				}
 				for err := m.Accept(msg); err != nil; err = m.Accept(msg) {
 					time.Sleep(time.Millisecond) // the buffer of a commit is full
