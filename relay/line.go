@@ -117,10 +117,16 @@ func (l *Line) Explain(why Reason) { l.why.Store(&why) }
 func (l *Line) Signal() <-chan struct{} { return l.signal }
 
 // Pick takes the next queue that has nodes out of the line, by the line's order. It returns nil when there is none. A queue that was
-// emptied while it stood in line leaves the map here. Pick asks for no limits of tenants: they are asked for each node, by Serve.
-func (l *Line) Pick() *Queue {
+// emptied while it stood in line leaves the map here. Pick asks for no limits of tenants: they are asked for each node, by
+// Handler.Serve.
+func (l *Line) Pick() *Queue { return l.pickBy(nil) }
+
+// PickOpen is Pick that passes over the mail of tenants that are at a limit.
+func (l *Line) PickOpen() *Queue { return l.pickBy((*Tenant).look) }
+
+func (l *Line) pickBy(limits limits) *Queue {
 	for {
-		q, full := l.pick(time.Now())
+		q, full := l.pick(time.Now(), limits)
 		if q == nil || full {
 			return q
 		}
@@ -129,10 +135,10 @@ func (l *Line) Pick() *Queue {
 }
 
 // pick takes the next queue out of the line. It reports whether the queue has nodes, and had its turn.
-func (l *Line) pick(now time.Time) (q *Queue, full bool) {
+func (l *Line) pick(now time.Time, limits limits) (q *Queue, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q, full = l.choose(now, false)
+	q, full = l.choose(now, limits)
 	if q != nil {
 		l.unlink(q)
 		// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
@@ -147,7 +153,7 @@ func (l *Line) pick(now time.Time) (q *Queue, full bool) {
 func (l *Line) serve(now time.Time) *Queue {
 	for {
 		l.mu.Lock()
-		q, full := l.choose(now, true)
+		q, full := l.choose(now, (*Tenant).grant)
 		if full {
 			l.served(q, now)
 		}
@@ -159,16 +165,19 @@ func (l *Line) serve(now time.Time) *Queue {
 	}
 }
 
-// choose finds the queue whose turn it is. With limits, its tenant must grant it. If that queue has nodes the turn is charged; if
+// limits is how a tenant is asked whether it may go; nil: it is not asked.
+type limits func(*Tenant, *share, time.Time) (again time.Time, ok bool)
+
+// choose finds the queue whose turn it is, and whose tenant may go. If that queue has nodes the turn is charged; if
 // not, the queue must leave the line and somebody else has the turn.
-func (l *Line) choose(now time.Time, limits bool) (q *Queue, full bool) {
+func (l *Line) choose(now time.Time, limits limits) (q *Queue, full bool) {
 	l.readmit(now)
 	for s := l.turnOf(); s != nil; s = l.turnOf() {
 		q := s.next.choose(l.order, l.maxAge, now)
 		if q.Len() == 0 {
 			return q, false
 		}
-		if limits && s.tenant != nil && !l.granted(s, now) {
+		if limits != nil && s.tenant != nil && !l.granted(s, now, limits) {
 			continue
 		}
 		l.charge(s)
@@ -235,11 +244,15 @@ func (l *Line) Holds() Reason {
 func (l *Line) AtLeast(n int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.held) > 0 {
-		l.readmit(time.Now())
-	}
+	now := time.Now()
+	l.readmit(now)
 	for i := range l.lanes {
 		for _, s := range l.lanes[i].ready.all {
+			if s.tenant != nil {
+				if _, ok := s.tenant.look(s, now); !ok {
+					continue
+				}
+			}
 			if n -= s.atMost(n); n <= 0 {
 				return true
 			}
@@ -273,6 +286,7 @@ func (l *Line) link(q *Queue) {
 	q.line.Store(l)
 	l.seq++
 	q.strand, q.inLine, q.turn, q.served = st, time.Now(), l.seq, 0
+	q.Flow.owner().recall(st.share, q)
 	st.link(q)
 	l.n++
 	if st.byLen != nil {
@@ -283,6 +297,7 @@ func (l *Line) link(q *Queue) {
 
 func (l *Line) unlink(q *Queue) {
 	st := q.strand
+	q.Flow.owner().remember(st.share, q)
 	st.unlink(q)
 	l.n--
 	if st.byLen != nil {

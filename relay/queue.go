@@ -65,8 +65,9 @@ type Queue struct {
 
 	// Guarded by the mutex of line.
 	strand        *strand
-	ahead, behind *Queue // of strand
-	served        int    // nodes since its turn among the queues of strand began
+	ahead, behind *Queue    // of strand
+	passedOver    time.Time // since when its tenant's mail was, when it left its last line; zero: it was not
+	served        int       // nodes since its turn among the queues of strand began
 	inLine        time.Time
 	turn          uint64 // order of arrival
 	rank          int
@@ -132,15 +133,16 @@ func (q *Queue) Wait(why Reason) {
 
 // waits is why the nodes of q wait, for whoever asks. The shard's mutex is held.
 func (q *Queue) waits() Reason {
+	why := q.reason
 	if l := q.line.Load(); l != nil {
-		if why := l.why.Load(); why != nil {
-			return *why
+		if all := l.why.Load(); all != nil {
+			why = *all
+		}
+		if limit := q.Flow.holds(time.Now()); limit.Waits() && !why.Holds() {
+			return limit
 		}
 	}
-	if !q.reason.Waits() && q.State() == QueueLined {
-		return q.Flow.holds(time.Now())
-	}
-	return q.reason
+	return why
 }
 
 // Resume says that nothing keeps the nodes of q waiting.

@@ -95,6 +95,7 @@ func (t *Tenant) grant(s *share, now time.Time) (again time.Time, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if again, ok = t.asked(s, now); ok {
+		s.earlier = time.Time{}
 		t.delist(s)
 		t.book(now)
 	}
@@ -157,19 +158,56 @@ func (t *Tenant) kept(s *share, now time.Time) bool {
 	for t.waiting != nil && now.Sub(t.waiting.asked) > gone {
 		t.delist(t.waiting)
 	}
-	long := func(w *share) bool { return !w.since.IsZero() && now.Sub(w.since) >= longWait }
+	long := func(w *share) bool {
+		return !w.since.IsZero() && now.Sub(w.since) >= longWait || !w.earlier.IsZero() && now.Sub(w.earlier) >= longWait
+	}
 	return t.waiting != nil && long(t.waiting) && !long(s)
 }
 
-// enlist puts s at the end of those that wait.
+// enlist puts s among those that wait: behind those that have waited longer.
 func (t *Tenant) enlist(s *share, now time.Time) {
-	s.since, s.before, s.after = now, t.latest, nil
-	if t.latest != nil {
-		t.latest.after = s
+	if s.since = now; !s.earlier.IsZero() {
+		s.since, s.earlier = s.earlier, time.Time{}
+	}
+	s.before, s.after = t.latest, nil
+	for s.before != nil && s.before.since.After(s.since) {
+		s.before, s.after = s.before.before, s.before
+	}
+	if s.before != nil {
+		s.before.after = s
 	} else {
 		t.waiting = s
 	}
-	t.latest = s
+	if s.after != nil {
+		s.after.before = s
+	} else {
+		t.latest = s
+	}
+}
+
+// remember notes in q, which leaves the line of s, since when s waits: a queue that goes from line to line has waited no less. A turn
+// of s ends the wait of all.
+func (t *Tenant) remember(s *share, q *Queue) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !s.since.IsZero() || s.earlier.IsZero() {
+		q.passedOver = s.since
+	}
+}
+
+// recall takes over for s what remember noted in q, which has joined the line of s.
+func (t *Tenant) recall(s *share, q *Queue) {
+	if t == nil || q.passedOver.IsZero() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.since.IsZero() && (s.earlier.IsZero() || q.passedOver.Before(s.earlier)) {
+		s.earlier = q.passedOver
+	}
 }
 
 func (t *Tenant) delist(s *share) {

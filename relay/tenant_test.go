@@ -54,6 +54,7 @@ func TestConnectionsOfATenant(t *testing.T) {
 	if !l.Opens(now).After(now) || l.Len() != 1 || l.AtLeast(1) {
 		t.Errorf("opens at %s, %d queues in line, one may go: %t", l.Opens(now), l.Len(), l.AtLeast(1))
 	}
+	l.Explain(WaitFor(ReasonConnection, "x", "waiting for a connection to the site", time.Time{}))
 	if qs := x.Queues(); qs[0].Kind != ReasonTenant || !strings.Contains(qs[0].Reason, "2 connections") {
 		t.Errorf("listed %+v", qs)
 	}
@@ -129,12 +130,32 @@ func TestLowRateIsRaised(t *testing.T) {
 // TestNoSiteStarves: a site that asks for a tenant's next connection four times a second has its part beside one that asks whenever a
 // transaction has ended; and one that has stopped asking does not keep the others from theirs.
 func TestNoSiteStarves(t *testing.T) {
-	limits := map[string]TenantConfig{"connections": {Name: "gold", Connections: 3}, "rate": {Name: "gold", Rate: 100}}
-	for name, cfg := range limits {
-		t.Run(name, func(t *testing.T) {
+	serve := func(x *heart, l *Line) *Visit { return x.h.Serve(l, time.Now()) }
+	anew := func(x *heart, l *Line) *Visit { // as a site without agents: the queue waits for a channel first
+		q := l.PickOpen()
+		if q == nil {
+			return nil
+		}
+		x.h.Ready(q)
+		time.Sleep(5 * time.Millisecond)
+		x.gather(l)
+		return x.h.Serve(l, time.Now())
+	}
+	cases := []struct {
+		name string
+		cfg  TenantConfig
+		ask  func(*heart, *Line) *Visit
+	}{
+		{"connections", TenantConfig{Name: "gold", Connections: 3}, serve},
+		{"rate", TenantConfig{Name: "gold", Rate: 100}, serve},
+		{"connections, by way of the handler", TenantConfig{Name: "gold", Connections: 3}, anew},
+		{"rate, by way of the handler", TenantConfig{Name: "gold", Rate: 100}, anew},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
-				x.SetTenants([]TenantConfig{cfg})
+				x.SetTenants([]TenantConfig{c.cfg})
 				busy, seldom := x.NewLine(), x.NewLine()
 				x.offer(t, 20_000, FlowName{Tenant: "gold"}, "a@busy")
 				x.gather(busy)
@@ -160,7 +181,7 @@ func TestNoSiteStarves(t *testing.T) {
 				had := 0
 				for range 4 * 30 {
 					time.Sleep(250 * time.Millisecond)
-					if v := x.h.Serve(seldom, time.Now()); v != nil {
+					if v := c.ask(x, seldom); v != nil {
 						had++
 						x.settle(v)
 					}
@@ -391,5 +412,48 @@ func TestTenantConfig(t *testing.T) {
 		case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want+": ")):
 			t.Errorf("%+v: %v, want an error about %s", c.cfg, err, c.want)
 		}
+	}
+}
+
+// TestTwoAgentsOneNode: two agents are served the same queue, which has one node. The one that comes too late has counted nothing.
+func TestTwoAgentsOneNode(t *testing.T) {
+	x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+	x.SetTenants([]TenantConfig{{Name: "gold", Rate: maxRate}})
+	x.offer(t, 1, FlowName{Tenant: "gold"}, "a@x")
+	l, gold := x.NewLine(), x.tenantOf("gold")
+	x.gather(l)
+	var agents sync.WaitGroup
+	var visits atomic.Int64
+	x.shard("x").mu.Lock() // nobody gets at the node
+	for range 2 {
+		agents.Go(func() {
+			if x.h.Serve(l, time.Now()) != nil {
+				visits.Add(1)
+			}
+		})
+	}
+	for gold.busyNow() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	x.shard("x").mu.Unlock()
+	agents.Wait()
+	if visits.Load() != 1 || gold.busyNow() != 1 || l.Len() != 0 {
+		t.Errorf("%d visits, %d transactions under way, %d queues in line", visits.Load(), gold.busyNow(), l.Len())
+	}
+}
+
+// TestNoTurnsAreSavedUp: a tenant that could not go for a while has its share from then on, and not what it has missed.
+func TestNoTurnsAreSavedUp(t *testing.T) {
+	x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
+	x.SetTenants([]TenantConfig{{Name: "gold", Rate: minRate}})
+	gold, other := FlowName{Tenant: "gold"}, FlowName{Name: "other"}
+	x.offer(t, 300, gold, "a@x")
+	x.offer(t, 700, other, "a@x")
+	l := x.NewLine()
+	x.gather(l)
+	x.served(t, l, 500)
+	x.SetTenants(nil)
+	if got := x.served(t, l, 100); got[gold] < 49 || got[gold] > 51 {
+		t.Errorf("it had %d of 100 turns", got[gold])
 	}
 }

@@ -35,7 +35,8 @@ type share struct {
 	// While its tenant passes it over, guarded by the tenant's mutex.
 	since         time.Time // when it was passed over first; zero: it is not
 	asked         time.Time
-	before, after *share // of Tenant.waiting
+	earlier       time.Time // since when one of its queues was passed over in another line; zero: none was
+	before, after *share    // of Tenant.waiting
 }
 
 // strand is the queues of one flow in a line.
@@ -122,9 +123,9 @@ func (l *Line) giveBack(q *Queue) {
 }
 
 // granted asks the tenant of s for a transaction. If a limit is reached, s is taken out of the turns until its tenant may go again.
-func (l *Line) granted(s *share, now time.Time) bool {
+func (l *Line) granted(s *share, now time.Time, ask limits) bool {
 	opened := s.tenant.opened.Load() // before it is asked, so that nothing that opens meanwhile is missed
-	again, ok := s.tenant.grant(s, now)
+	again, ok := ask(s.tenant, s, now)
 	if ok {
 		return true
 	}

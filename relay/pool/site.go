@@ -305,10 +305,10 @@ func rateWords(v View) string {
 	return fmt.Sprintf("waiting for its turn: the site gets %.3g messages a second (%s)", v.Rate, v.RateBy)
 }
 
-// nextQueue takes the next queue whose mail goes here out of the line. It returns nil when there is none. Queues whose route has
-// changed go back to the handler's line.
+// nextQueue takes the next queue whose mail goes here, and whose tenant is below its limits, out of the line. It returns nil when
+// there is none. Queues whose route has changed go back to the handler's line.
 func (s *Site) nextQueue() *relay.Queue {
-	for q := s.line.Pick(); q != nil; q = s.line.Pick() {
+	for q := s.line.PickOpen(); q != nil; q = s.line.PickOpen() {
 		q.Resume()
 		if s.serves(q.Key) {
 			return q
