@@ -171,7 +171,11 @@ type limits func(*Tenant, *share, time.Time) (again time.Time, ok bool)
 // choose finds the queue whose turn it is, and whose tenant may go. If that queue has nodes the turn is charged; if
 // not, the queue must leave the line and somebody else has the turn.
 func (l *Line) choose(now time.Time, limits limits) (q *Queue, full bool) {
-	l.readmit(now)
+	if limits == nil {
+		l.readmitAll()
+	} else {
+		l.readmit(now)
+	}
 	for s := l.turnOf(); s != nil; s = l.turnOf() {
 		q := s.next.choose(l.order, l.maxAge, now)
 		if q.Len() == 0 {

@@ -58,6 +58,15 @@ func TestConnectionsOfATenant(t *testing.T) {
 	if qs := x.Queues(); qs[0].Kind != ReasonTenant || !strings.Contains(qs[0].Reason, "2 connections") {
 		t.Errorf("listed %+v", qs)
 	}
+	elsewhere := x.NewLine() // of a site that nobody has served yet
+	x.offer(t, 1, FlowName{Tenant: "gold"}, "a@y")
+	x.gather(elsewhere)
+	if elsewhere.AtLeast(1) {
+		t.Error("nodes that may not go are counted")
+	}
+	if q := elsewhere.PickOpen(); q != nil || elsewhere.Len() != 1 || elsewhere.Pick() == nil {
+		t.Errorf("picked %v at another site, %d queues in line", q, elsewhere.Len())
+	}
 	x.settle(gold[0])
 	if !l.AtLeast(3) {
 		t.Error("nodes that may go again are not counted")

@@ -166,13 +166,26 @@ func (l *Line) readmit(now time.Time) {
 		switch {
 		case ok:
 			l.unhold(s)
-			s.pass = max(s.pass, s.lane.passed) // no turns are saved up
-			s.lane.ready.Insert(s)
+			l.returns(s)
 		case next.IsZero() || again.Before(next):
 			next = again
 		}
 	}
 	l.again = next
+}
+
+// readmitAll lets all shares have turns again.
+func (l *Line) readmitAll() {
+	for _, s := range l.held {
+		l.returns(s)
+	}
+	l.held = nil
+}
+
+// returns puts s, which was held, among those that may go.
+func (l *Line) returns(s *share) {
+	s.pass = max(s.pass, s.lane.passed) // no turns are saved up
+	s.lane.ready.Insert(s)
 }
 
 // few is how many flows of a line, or tenants of a lane, are looked through one by one. Most lines never have more: they need no map.
