@@ -8,12 +8,13 @@
 //     Message: Mail.SetSender, AddRcpt, EndHeader and Build in filter/mail.go. The milter door is filter/milter.
 //  3. QueueMap.Accept in queuemap.go gives the shared part of the Content to a Wrapper, waits until the Journal has
 //     committed the message, and links one Node per destination domain. Only then the door answers for the message.
-//  4. The Node waits in a Queue, one per domain and routing class, with siblings when it grows too long: queue.go, line.go.
-//  5. The pool pulls: Manager.dispatch in pool/manager.go asks Handler.Next in handler.go for the next Queue by its Order.
-//  6. Site.carry in pool/site.go starts an agent for the Queue, and agent.connect in pool/agent.go gets a connection to the
-//     site.
-//  7. Conn.Deliver in smtp/deliver.go speaks. It asks the agent for the next message: Handler.Visit makes a Visit of the first
-//     Node, Handler.Begin records it, and Visit.Recorded holds the content back until the record is durable; all in visit.go.
+//  4. The Node waits in a Queue, one per domain, routing class and Flow, with siblings when it grows too long: queue.go, flow.go.
+//  5. The pool pulls: Manager.dispatch in pool/manager.go asks Handler.Next in handler.go for the next Queue of its Line: line.go,
+//     turns.go.
+//  6. Site.carry in pool/site.go puts the Queue into the site's Line and starts an agent, and agent.connect in pool/agent.go gets a
+//     connection to the site.
+//  7. Conn.Deliver in smtp/deliver.go speaks. It asks the agent for the next message: Handler.Serve makes a Visit of the
+//     Node whose turn it is in the site's Line, Handler.Begin records it, and Visit.Recorded holds the content back until the record is durable; all in visit.go.
 //  8. Handler.Settle in settle.go gives each recipient its Outcome. Outcomes reach journal, mail log, counters and bounces as
 //     Events and in no other way.
 //
@@ -22,7 +23,8 @@
 // # Locks
 //
 // The mutex of a queue's shard guards the queue. A queue has no mutex: to unlink a node is a few pointer writes. Under a
-// shard's mutex there is no I/O, no logging and no channel send. A line has a mutex. No shard's mutex is held when it is taken.
+// shard's mutex there is no I/O, no logging and no channel send. A line has a mutex. No shard's mutex is held when it is taken. Last
+// come the mutex of the map of flows and, under it, that of a tenant: nothing else is locked under them.
 // QueueState lists the changes that a queue's state may make.
 //
 // A node is busy while one goroutine owns it: that of a visit, of the sweep, or of the deferrals. A visit's node comes back by
