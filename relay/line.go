@@ -124,9 +124,9 @@ func (l *Line) Pick() *Queue { return l.pickBy(nil) }
 // PickOpen is Pick that passes over the mail of tenants that are at a limit.
 func (l *Line) PickOpen() *Queue { return l.pickBy((*Tenant).look) }
 
-func (l *Line) pickBy(limits limits) *Queue {
+func (l *Line) pickBy(ask question) *Queue {
 	for {
-		q, full := l.pick(time.Now(), limits)
+		q, full := l.pick(time.Now(), ask)
 		if q == nil || full {
 			return q
 		}
@@ -135,10 +135,10 @@ func (l *Line) pickBy(limits limits) *Queue {
 }
 
 // pick takes the next queue out of the line. It reports whether the queue has nodes, and had its turn.
-func (l *Line) pick(now time.Time, limits limits) (q *Queue, full bool) {
+func (l *Line) pick(now time.Time, ask question) (q *Queue, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q, full = l.choose(now, limits)
+	q, full = l.choose(now, ask)
 	if q != nil {
 		l.unlink(q)
 		// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
@@ -165,13 +165,13 @@ func (l *Line) serve(now time.Time) *Queue {
 	}
 }
 
-// limits is how a tenant is asked whether it may go; nil: it is not asked.
-type limits func(*Tenant, *share, time.Time) (again time.Time, ok bool)
+// question is how a tenant is asked whether a share of it may go; nil: it is not asked.
+type question func(*Tenant, *share, time.Time) (again time.Time, ok bool)
 
 // choose finds the queue whose turn it is, and whose tenant may go. If that queue has nodes the turn is charged; if
 // not, the queue must leave the line and somebody else has the turn.
-func (l *Line) choose(now time.Time, limits limits) (q *Queue, full bool) {
-	if limits == nil {
+func (l *Line) choose(now time.Time, ask question) (q *Queue, full bool) {
+	if ask == nil {
 		l.readmitAll()
 	} else {
 		l.readmit(now)
@@ -181,7 +181,7 @@ func (l *Line) choose(now time.Time, limits limits) (q *Queue, full bool) {
 		if q.Len() == 0 {
 			return q, false
 		}
-		if limits != nil && s.tenant != nil && !l.granted(s, now, limits) {
+		if ask != nil && s.tenant != nil && !l.granted(s, now, ask) {
 			continue
 		}
 		l.charge(s)

@@ -131,14 +131,21 @@ func (q *Queue) Wait(why Reason) {
 	}
 }
 
-// waits is why the nodes of q wait, for whoever asks. The shard's mutex is held.
-func (q *Queue) waits() Reason {
-	why := q.reason
+// heldBy is what keeps all mail of the queue waiting, or the zero Reason. The shard's mutex is held.
+func (q *Queue) heldBy() Reason {
 	if l := q.line.Load(); l != nil {
-		if all := l.why.Load(); all != nil {
-			why = *all
+		if why := l.why.Load(); why != nil {
+			return *why
 		}
-		if limit := q.Flow.holds(time.Now()); limit.Waits() && !why.Holds() {
+	}
+	return q.reason
+}
+
+// waits is why the nodes of q wait, for whoever asks: what holds them, or their tenant's limit. The shard's mutex is held.
+func (q *Queue) waits() Reason {
+	why := q.heldBy()
+	if !why.Holds() && q.State() == QueueLined {
+		if limit := q.Flow.holds(time.Now()); limit.Waits() {
 			return limit
 		}
 	}

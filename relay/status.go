@@ -30,7 +30,7 @@ func (s *shard) sum(st *Status) {
 	for _, siblings := range s.queues {
 		st.Queues += int64(len(siblings))
 		for _, q := range siblings {
-			if q.waits().Holds() {
+			if q.heldBy().Holds() {
 				st.Held += int64(q.Len())
 			} else {
 				st.Active += int64(q.Len())

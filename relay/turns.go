@@ -123,7 +123,7 @@ func (l *Line) giveBack(q *Queue) {
 }
 
 // granted asks the tenant of s for a transaction. If a limit is reached, s is taken out of the turns until its tenant may go again.
-func (l *Line) granted(s *share, now time.Time, ask limits) bool {
+func (l *Line) granted(s *share, now time.Time, ask question) bool {
 	opened := s.tenant.opened.Load() // before it is asked, so that nothing that opens meanwhile is missed
 	again, ok := ask(s.tenant, s, now)
 	if ok {
