@@ -78,7 +78,8 @@ func flowOf(header []byte, sender string) relay.FlowName {
 func flowName(header []byte, domain string) string {
 	best, name := len(flowFields), ""
 	for field, value := range Fields(header) {
-		for i, f := range flowFields[:best] {
+		for i := range best {
+			f := &flowFields[i] // a copy for each field of each message would cost more than all else here
 			if !f.is(field) {
 				continue
 			}
@@ -95,7 +96,7 @@ func flowName(header []byte, domain string) string {
 }
 
 func (f *flowField) is(name []byte) bool {
-	return string(name) == f.name || equalFold(name, f.name)
+	return len(name) == len(f.name) && (equalFold(name, f.name) || string(name) == f.name)
 }
 
 func hasField(header []byte, lowerName string) bool {
