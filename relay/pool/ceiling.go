@@ -8,7 +8,6 @@ import "time"
 type ceiling struct {
 	n    int           // connections that the site allows; 0: not known
 	last int           // the n that was known last
-	was  int           // the window when n was set
 	vain int           // tries above n in a row that were refused
 	at   time.Time     // of the last refusal
 	wait time.Duration // from then on, before one more is tried
@@ -37,6 +36,7 @@ const (
 	dipFor     = 5 * time.Second // the first time, then three times as long
 	maxDips    = 2
 	mostVain   = 10
+	dyingTime  = 30 * time.Second
 	cohortTime = 2 * time.Second // connections that are being made at the same time end within it
 )
 
@@ -45,11 +45,12 @@ const (
 // receiver: then the window dips for seconds. The third refusal in a row says that the limit has become lower.
 func (l *ceiling) refused(now time.Time, open, window int) int {
 	l.run = 0
-	if l.n > 0 && now.Sub(l.at) < cohortTime { // they were dialled at the same time
-		if l.row == 0 { // but for one that was made since
-			l.n, l.last, l.was = open, open, open
+	if l.n > 0 && now.Sub(l.at) < cohortTime { // they were dialled at the same time, and the last to be refused tells most
+		l.n = min(l.n, open)
+		if l.dips == 0 {
+			l.last, l.high = l.n, min(l.high, l.n)
 		}
-		return min(window, l.n, open)
+		return min(window, l.n)
 	}
 	l.row++
 	l.at, l.made = now, 0
@@ -57,7 +58,7 @@ func (l *ceiling) refused(now time.Time, open, window int) int {
 		l.dip(open, window)
 		return open + 1 // as soon as the dip is over
 	}
-	l.set(open, window)
+	l.set(open)
 	l.arm()
 	return open
 }
@@ -67,7 +68,7 @@ func (l *ceiling) dip(open, window int) {
 		l.from, l.full = l.n, window
 	}
 	l.dips++
-	l.n, l.was = open, open
+	l.n = open
 	l.wait, l.need = dipFor, 0
 	if l.dips > 1 {
 		l.wait = 3 * dipFor
@@ -75,12 +76,12 @@ func (l *ceiling) dip(open, window int) {
 }
 
 // set makes n the ceiling. Near the last one, what was in vain before still counts.
-func (l *ceiling) set(n, window int) {
+func (l *ceiling) set(n int) {
 	l.vain = min(l.vain+1, mostVain)
 	if n < l.last-1 || n > l.last+1 {
 		l.vain = 0
 	}
-	l.n, l.last, l.was, l.dips, l.high = n, n, window, 0, min(l.high, n)
+	l.n, l.last, l.dips, l.high = n, n, 0, min(l.high, n)
 }
 
 // arm says when one connection more than n may be tried.
@@ -96,21 +97,26 @@ func (l *ceiling) approach(now time.Time, n int) {
 	if n < 1 || l.n > 0 && l.n <= n {
 		return
 	}
-	l.set(n, n)
+	l.set(n)
 	l.at, l.made = now, 0
 	l.wait, l.need = min(softAfter<<min(l.vain, 4), softMost), 0
 }
 
-// connected notes that a connection was made. It reports that one more agent may stay: several connections were being made when
-// one of them was refused, and this may be another.
-func (l *ceiling) connected(now time.Time) bool {
-	l.made++
-	late := l.row > 0 && l.n > 0 && l.n+1 < l.was && now.Sub(l.at) < cohortTime
-	l.row = 0
-	if late {
-		l.n, l.last = l.n+1, l.n+1
+// restart is for a site that has been closed. What was refused on the way there was no limit.
+func (l *ceiling) restart(now time.Time) {
+	if l.dips > 0 {
+		l.n, l.dips = l.from, 0
 	}
-	return late
+	if now.Sub(l.at) < dyingTime {
+		l.n, l.vain = 0, 0
+	}
+	l.run, l.row = 0, 0
+}
+
+// connected notes that a connection was made.
+func (l *ceiling) connected() {
+	l.made++
+	l.row = 0
 }
 
 // worked notes that a message was done while busy agents were at work. Agents that are still connecting are among them, so only

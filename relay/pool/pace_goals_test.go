@@ -21,7 +21,9 @@ var goals = []goal{
 	{"no limit", 10, func(m *model) { m.latency = 100 * time.Millisecond }, 100, 0.97, 0, 0},
 	{"five connections", 10, func(m *model) { m.conns = 5; m.latency = 100 * time.Millisecond }, 50, 0.97, 0, 0.02},
 	{"five slow connections", 10, func(m *model) { m.conns = 5; m.latency = 2500 * time.Millisecond }, 2, 0.97, 0, 0.05},
-	{"five that count for a while", 10, func(m *model) { m.conns = 5; m.latency = 500 * time.Millisecond; m.linger = 2 * time.Second }, 10 * 50 / 52.5, 0.95, 0, 0.05},
+	{"five that count for a while", 10, func(m *model) {
+		m.conns, m.latency, m.linger, m.patient = 5, time.Second/2, 2*time.Second, 5*time.Second
+	}, 10 * 50 / 52.5, 0.95, 0, 0.05},
 	{"eight tarpits", 10, func(m *model) { m.conns = 8; m.latency = 100 * time.Second }, 0.08, 0.75, 0, 0.5},
 	{"one connection", 10, func(m *model) { m.conns = 1 }, 1 / 0.03, 0.97, 0, 0.02},
 	{"50 a second", 10, func(m *model) { m.rate = 50 }, 50, 0.95, 0.01, 0},

@@ -23,21 +23,24 @@ type model struct {
 
 	// The sender.
 	p       Pace
-	offered int // messages that wait
-	perConn int // messages of a connection
+	offered int           // messages that wait
+	perConn int           // messages of a connection
+	patient time.Duration // how long an agent waits for the receiver to end a connection
 
-	now    time.Time
-	random *rand.Rand
-	events events
-	agents int // at work
-	open   int // connections open
-	gone   int // connections ended that still count
-	busy   int // transactions under way at the receiver
-	tokens float64
-	filled time.Time
-	inMin  int
-	minAt  time.Time
-	free   time.Time // of serial
+	now     time.Time
+	random  *rand.Rand
+	events  events
+	agents  int // at work
+	open    int // connections that the receiver counts, but for those that we have ended
+	working int // connections that were greeted
+	gone    int // connections ended that still count
+	making  int // connections being made
+	busy    int // transactions under way at the receiver
+	tokens  float64
+	filled  time.Time
+	inMin   int
+	minAt   time.Time
+	free    time.Time // of serial
 
 	taken, refused, attempts, turned, peak int
 	byMinute                               []minute
@@ -139,14 +142,17 @@ func (m *model) dial() {
 		m.open++
 		m.peak = max(m.peak, m.open)
 	}
+	m.making++
 	m.in(m.reply(), func() {
+		m.making--
 		if !admitted {
 			m.agents--
 			m.turned++
 			m.minute().turned++
-			m.p.TurnedAway(m.now, m.open, "421 4.7.0 too many connections")
+			m.p.TurnedAway(m.now, m.working+m.making, "421 4.7.0 too many connections")
 			return
 		}
+		m.working++
 		m.p.Connected(m.now)
 		m.next(m.perConn)
 	})
@@ -161,6 +167,7 @@ func (m *model) end() {
 // hangUp ends a connection.
 func (m *model) hangUp() {
 	m.open--
+	m.working--
 	if m.linger > 0 {
 		m.gone++
 		m.in(m.linger, func() { m.gone-- })
@@ -175,11 +182,7 @@ func (m *model) next(n int) {
 	}
 	if n == 0 {
 		m.hangUp()
-		if m.linger > 0 && m.p.Tight() {
-			m.in(m.linger, m.dial)
-		} else {
-			m.dial()
-		}
+		m.in(min(m.linger, m.patient), m.dial)
 		return
 	}
 	if wait := m.p.Ask(m.now); wait > 0 {

@@ -45,6 +45,7 @@ func (c *course) restart(now time.Time) {
 	c.began, c.w, c.climbing, c.hold = now, firstWindow, true, time.Time{}
 	c.step = step{began: now}
 	c.flow.mark(now)
+	c.ceiling.restart(now)
 }
 
 // Window is how many agents may be at work now; 0: none, the site is closed.
@@ -191,8 +192,8 @@ func (c *course) slow(now time.Time, busy int, limits bool) {
 	c.step = step{began: now}
 }
 
-// TurnedAway notes that a new connection was refused with words that ask us to slow down while open others of ours were open
-// and at work: the site has a limit of connections. open 0: nothing works here, and the site is closed as by Failed.
+// TurnedAway notes that a new connection was refused while open others of ours were open or being made: the site has a limit of
+// connections. open 0: nothing works here, and the site is closed as by Failed.
 func (p *Pace) TurnedAway(now time.Time, open int, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -223,7 +224,7 @@ func (p *Pace) refused(now time.Time, why string) {
 func (p *Pace) Connected(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.course != nil && p.course.ceiling.connected(now) {
-		p.course.w++
+	if p.course != nil {
+		p.course.ceiling.connected()
 	}
 }
