@@ -162,7 +162,7 @@ func (o overview) Sites(name string, most int, yield func(console.Site) bool) {
 func site(s *pool.Status) console.Site {
 	v := console.Site{
 		Site: s.Site, Source: s.Source, Provider: s.Provider, Rule: s.Rule, Hosts: s.Hosts,
-		Window: s.Window, WindowBy: s.WindowBy, Channels: s.Channels, Slow: s.Slow, Rate: s.Rate, RateBy: s.RateBy,
+		Window: s.Window, WindowBy: s.WindowBy, Ceiling: s.Ceiling, Channels: s.Channels, Slow: s.Slow, Rate: s.Rate, RateBy: s.RateBy,
 		Goodput: s.Goodput, LatencyMS: s.Latency.Seconds() * 1000, Open: s.Open, Idle: s.Idle,
 		Waiting: s.Waiting, Nodes: s.Nodes, AtLeast: s.AtLeast, Reason: s.Reason, ClosedUntil: s.ClosedUntil,
 		LearnedSince: s.LearnedSince, LastThrottle: s.LastThrottle, LastThrottleAt: s.LastThrottleAt,

@@ -58,7 +58,7 @@ func sampleSites() []console.Site {
 	return []console.Site{
 		{
 			Site: "mx1.example,mx2.example:25", Source: "news-1", Provider: "gmail", Rule: "goo", Hosts: []string{"mx1.example", "mx2.example"},
-			Window: 10, WindowBy: "learned", Channels: 3, Slow: 1, Rate: 5, RateBy: "rule goo", Goodput: 4.25, LatencyMS: 120, Open: 4, Idle: 1,
+			Window: 10, WindowBy: "learned", Ceiling: 11, Channels: 3, Slow: 1, Rate: 5, RateBy: "rule goo", Goodput: 4.25, LatencyMS: 120, Open: 4, Idle: 1,
 			Waiting: 1200, Nodes: 3400, AtLeast: true, Oldest: 1_700_000_000, MoreFlows: 3,
 			Flows: []console.Flow{
 				{Tenant: "shop", Name: "autumn", Sender: "n.example", Nodes: 3000, Queues: 900},

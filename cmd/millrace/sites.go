@@ -276,6 +276,9 @@ func number(n int) string {
 // pace writes how fast the site is fed.
 func (p *sitePrinter) pace(s *console.Site) {
 	p.fact("Window", "%d of %d at work, %d of them slow; set by %s", s.Channels, s.Window, s.Slow, clean(s.WindowBy))
+	if s.Ceiling > 0 {
+		p.fact("Ceiling", "%d connections, as the site's refusals have shown", s.Ceiling)
+	}
 	if s.Rate > 0 {
 		p.fact("Rate", "%s at most; set by %s", perSecond(s.Rate), clean(s.RateBy))
 	} else {

@@ -65,6 +65,7 @@ Rule        goo
 Terms       tls may; at most 50 messages a connection, 100 recipients and 1 domains a transaction
 Warm-up     120 of today's 200 recipients are spent at gmail
 Window      3 of 10 at work, 1 of them slow; set by learned
+Ceiling     11 connections, as the site's refusals have shown
 Rate        5/s at most; set by rule goo
 Goodput     4.25/s; a message is answered in 120 ms
 Connections 4 open, 1 of them idle

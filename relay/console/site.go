@@ -22,6 +22,7 @@ type Site struct {
 
 	Window    int     `json:"window"`            // transactions that may be under way; 0: closed
 	WindowBy  string  `json:"window_by"`         // who set it: "default", "learned", "reply", "rule NAME" or "provider NAME"
+	Ceiling   int     `json:"ceiling,omitempty"` // connections that the site allows, as its refusals have shown; 0: not known
 	Channels  int     `json:"channels"`          // transactions under way, and connections in the making
 	Slow      int     `json:"slow,omitempty"`    // of them, those whose receiver has not answered for a while
 	Rate      float64 `json:"rate,omitempty"`    // messages a second, at most; 0: no limit

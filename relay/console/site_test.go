@@ -12,7 +12,7 @@ import (
 
 // siteJSON is the form that scripts read: a key is never renamed, and times are Unix seconds.
 const siteJSON = `{"site":"mx0.example:25","source":"news-1","provider":"gmail","rule":"goo","hosts":["mx.example"],` +
-	`"window":10,"window_by":"learned","channels":3,"slow":1,"rate":0.5,"rate_by":"rule goo","goodput":4.25,"latency_ms":120,"open":4,"idle":1,` +
+	`"window":10,"window_by":"learned","ceiling":11,"channels":3,"slow":1,"rate":0.5,"rate_by":"rule goo","goodput":4.25,"latency_ms":120,"open":4,"idle":1,` +
 	`"waiting":12,"nodes":1200,"at_least":true,"oldest":1700000000,` +
 	`"flows":[{"tenant":"shop","name":"autumn","sender":"n.example","urgent":true,"queues":2,"nodes":900}],"more_flows":3,` +
 	`"reason":"451 <later>","closed_until":1700000600,` +

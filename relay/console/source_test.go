@@ -32,7 +32,7 @@ func (f *fakeSource) Sites(name string, most int, yield func(Site) bool) {
 func fakeSite(i int) Site {
 	return Site{
 		Site: fmt.Sprintf("mx%d.example:25", i), Source: "news-1", Provider: "gmail", Rule: "goo", Hosts: []string{"mx.example"},
-		Window: 10, WindowBy: "learned", Channels: 3, Slow: 1, Rate: 0.5, RateBy: "rule goo", Goodput: 4.25, LatencyMS: 120, Open: 4, Idle: 1,
+		Window: 10, WindowBy: "learned", Ceiling: 11, Channels: 3, Slow: 1, Rate: 0.5, RateBy: "rule goo", Goodput: 4.25, LatencyMS: 120, Open: 4, Idle: 1,
 		Waiting: 12, Nodes: 1200, AtLeast: true, Oldest: 1_700_000_000, MoreFlows: 3,
 		Flows:  []Flow{{Tenant: "shop", Name: "autumn", Sender: "n.example", Urgent: true, Queues: 2, Nodes: 900}},
 		Reason: "451 <later>", ClosedUntil: 1_700_000_600,

@@ -20,6 +20,7 @@ type Status struct {
 
 	Window   int           // agents that may be at work; 0: closed
 	WindowBy string        // who set it: "default", "learned", "reply", "rule NAME" or "provider NAME"
+	Ceiling  int           // connections that the site allows, as its refusals have shown; 0: not known
 	Channels int           // agents at work
 	Slow     int           // agents of them whose receiver has not answered for a while
 	Rate     float64       // messages a second that it gets at most; 0: no limit
@@ -95,7 +96,7 @@ func (m *Manager) Sites() (all []Status) {
 func (s *Site) status(now time.Time, inClear map[netip.AddrPort]Clear) Status {
 	view := s.pace.View(now)
 	st := Status{
-		Site: s.Key, Window: view.Window, Rate: view.Rate, Goodput: view.Goodput,
+		Site: s.Key, Window: view.Window, Ceiling: view.Ceiling, Rate: view.Rate, Goodput: view.Goodput,
 		Latency:      time.Duration(view.Latency * float64(time.Second)),
 		LearnedSince: view.Learned, LastThrottle: view.Throttled, LastThrottleAt: view.ThrottledAt,
 		MessagesPerConnection: s.perConnection(), RecipientsPerMessage: s.perTransaction(),
@@ -139,7 +140,7 @@ func (st *Status) noteTerms(t Terms, view View) {
 func (st *Status) noteReason(s *Site, tenants relay.Reason, now time.Time) {
 	why := s.hours(now)
 	if why.Waits() {
-		st.Window, st.WindowBy = 0, setBy("rule", "[[site]] "+s.terms.Rule)
+		st.Window, st.WindowBy = 0, setBy("rule", s.terms.QuietBy)
 	} else {
 		why = s.pace.Closed()
 	}

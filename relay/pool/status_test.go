@@ -224,3 +224,37 @@ func TestSetBy(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusInQuietHours: the window is closed by the rule that has the hours, which need not be the one that sets the window.
+func TestStatusInQuietHours(t *testing.T) {
+	w := newWorld(t, lasting(), time.Hour)
+	now := time.Now()
+	hours := now.Add(-time.Hour).Format("15:04") + "-" + now.Add(2*time.Hour).Format("15:04")
+	rules, err := CompileRules([]Rule{{Name: "goo", MX: []string{"a.google.com"}, Connections: 3}, {Name: "night", Provider: "gmail", Quiet: []string{hours}}}, lasting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pool.Reload(lasting(), Policy{Rules: rules}, 20, 0, w.queues.Order)
+	w.closed("g.example", "a.google.com")
+	st := siteFor(w.pool, w.Lookup("g.example")).status(now, nil)
+	if st.Window != 0 || st.WindowBy != "rule night" || st.Rule != "goo" || st.Reason == "" || st.ClosedUntil <= now.Unix() {
+		t.Errorf("%+v", st)
+	}
+	if n := w.pool.Totals(); n.Closed != 1 {
+		t.Errorf("totals: %+v", n)
+	}
+}
+
+// TestStatusOfWhatWasLearned: a site that refused one connection more than it allows has a ceiling, with the words it said.
+func TestStatusOfWhatWasLearned(t *testing.T) {
+	w := newWorld(t, lasting(), time.Hour)
+	w.closed("g.example", "a.google.com")
+	site := siteFor(w.pool, w.Lookup("g.example"))
+	now := time.Now()
+	site.pace.Done(now, now.Add(-time.Second), 5, time.Second)
+	site.pace.TurnedAway(now, 5, "421 too many connections")
+	st := site.status(now, nil)
+	if st.Ceiling != 5 || st.WindowBy != "learned" || st.LastThrottle != "421 too many connections" || st.LastThrottleAt != now.Unix() || st.LearnedSince == 0 || st.Latency != time.Second {
+		t.Errorf("%+v", st)
+	}
+}
