@@ -172,30 +172,27 @@ func (h *healthyMail) due(i int, at time.Time) {
 	h.sent[healthyID(i)] = at
 }
 
-// during is the rate of arrivals in a time, and the delays of the messages that were due in it. What never came counts as if it came
-// now.
+// during is the rate of the messages that were due and came in a time, and the delays of those that were due in it. What never
+// came counts as if it came now.
 func (h *healthyMail) during(s span) (perSecond float64, delays []time.Duration, missing int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	came := make(map[string]time.Time, len(h.sent))
-	arrived := 0
 	for d := range h.net.far.All() {
-		if h.sent[d.ID].IsZero() {
-			continue
-		}
 		came[d.ID] = d.Time
-		if s.has(d.Time) {
-			arrived++
-		}
 	}
+	arrived := 0
 	for id, at := range h.sent {
 		if !s.has(at) {
 			continue
 		}
 		end, ok := came[id]
-		if !ok {
+		switch {
+		case !ok:
 			end = time.Now()
 			missing++
+		case s.has(end): // of two times that are alike, what came from before would count in one only
+			arrived++
 		}
 		delays = append(delays, end.Sub(at))
 	}

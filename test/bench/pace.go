@@ -28,8 +28,9 @@ type paceBench struct {
 
 // The times of the trials are for a first part of fullPace, and are scaled to the one there is.
 const (
-	fullPace = 210 * time.Second
+	fullPace = 240 * time.Second
 	learned  = 120 * time.Second // by then the daemon must know its receivers
+	changed  = 60 * time.Second  // when some of them change, and must be learned anew
 	window   = 30 * time.Second  // over which a rate is taken; a receiver that flaps has one period in it
 )
 

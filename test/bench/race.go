@@ -46,7 +46,7 @@ func newRace(net *internet, t trial) (*race, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.ideal = &ideal{to: to, most: t.conns, rcpts: t.groups}
+	r.ideal = &ideal{to: to, most: max(t.conns, perSite), rcpts: t.groups}
 	r.ideal.limit.Store(int64(t.conns))
 	if t.rate > 0 {
 		r.ideal.turn.every = time.Duration(float64(time.Second) / t.rate)
@@ -156,15 +156,16 @@ func (r *race) share(from, to time.Duration) float64 {
 	return float64(b.got-a.got) / float64(max(b.could-a.could, 1))
 }
 
-// figures says how the race ended. The daemon must have learned what the receiver allows after learned.
-func (r *race) figures(learned, window time.Duration) []figure {
-	end := r.samples[len(r.samples)-1]
+// figures says how the race ended. In the time limit after the begin, or after the receiver has changed, the daemon must have
+// learned what it allows.
+func (r *race) figures(limit, window time.Duration) []figure {
+	end, from := r.samples[len(r.samples)-1], r.after+limit
 	whole := fmt.Sprintf("%d of %d recipients in %.0f s, with %d replies of 4xx; share of the whole time %.3f", end.got, end.could, end.at.Seconds(), end.deferred, r.share(0, end.at))
 	list := []figure{
-		atLeast(r.row, r.what+": share of what an ideal client gets", r.share(learned, end.at), r.goal, whole),
-		r.learnedAt(learned, window, end.at),
+		atLeast(r.row, r.what+": share of what an ideal client gets", r.share(from, end.at), r.goal, whole),
+		r.learnedAt(limit, window, end.at),
 	}
-	late := r.near(learned)
+	late := r.near(from)
 	tried, turned := end.tried-late.tried, end.turned-late.turned
 	if r.polite {
 		list = append(list, atMost(r.row, r.what+": share of connections turned away", float64(turned)/float64(max(tried, 1)), 0.05,
@@ -176,13 +177,13 @@ func (r *race) figures(learned, window time.Duration) []figure {
 	return list
 }
 
-// learnedAt is when the receiver began to get what it could have for the length of a window.
+// learnedAt is how long it took until the receiver began to get what it could have for the length of a window.
 func (r *race) learnedAt(limit, window, end time.Duration) figure {
 	name := r.what + ": seconds until nine tenths of that"
 	for _, s := range r.samples {
-		if s.at+window <= end && r.share(s.at, s.at+window) >= 0.9 {
-			return atMost(r.row, name, s.at.Seconds(), limit.Seconds(), "")
+		if s.at >= r.after && s.at+window <= end && r.share(s.at, s.at+window) >= 0.9 {
+			return atMost(r.row, name, (s.at - r.after).Seconds(), limit.Seconds(), "")
 		}
 	}
-	return unmeasured(r.row, name, fmt.Sprintf("at most %.3g", limit.Seconds()), fmt.Sprintf("not in %.0f s", end.Seconds()))
+	return unmeasured(r.row, name, fmt.Sprintf("at most %.3g", limit.Seconds()), fmt.Sprintf("not in %.0f s", (end-r.after).Seconds()))
 }

@@ -24,6 +24,7 @@ type trial struct {
 	groups []int   // recipients of the ideal client's messages, in turn; nil: one
 
 	course func(context.Context, *race) error // what happens to the receiver; nil: nothing
+	after  time.Duration                      // what counts is learned from then on
 	polite bool                               // few connections may be turned away
 }
 
@@ -45,7 +46,10 @@ func trials(scale func(time.Duration) time.Duration) []trial {
 		{row: 2, name: "drip.test", what: "dribble", is: sink.Character{Dribble: scale(50 * time.Millisecond)}, capacity: perSite / scale(5*second).Seconds(), conns: perSite},
 		{row: 2, name: "grey.test", what: "greylist", is: sink.Character{Greylist: scale(15 * second)}, capacity: 20, exact: true},
 		{row: 2, name: "flap.test", what: "flapping", is: thinks(reply), capacity: perSite * each, conns: perSite, course: flaps(scale(20*second), scale(10*second))},
-		{row: 2, name: "noon.test", what: "limit that changes", is: sink.Character{Delay: reply, MaxConns: 8}, capacity: 8 * each, conns: 8, course: changes(scale(fullPace/3), 3, 6)},
+		{row: 2, name: "noon-less.test", what: "limit falls from 8 to 3", is: sink.Character{Delay: reply, MaxConns: 8}, capacity: 8 * each, conns: 8,
+			course: changes(scale(changed), 3), after: scale(changed)},
+		{row: 2, name: "noon-more.test", what: "limit rises from 3 to 8", is: sink.Character{Delay: reply, MaxConns: 3}, capacity: 8 * each, conns: 3,
+			course: changes(scale(changed), 8), after: scale(changed)},
 		{row: 2, name: "ten.test", what: "421 at the 11th recipient", is: sink.Character{Delay: reply, MaxRecipients: 10, HangUp: true},
 			capacity: perSite * 25 / (34 * reply).Seconds(), rcpts: 25, conns: perSite, groups: []int{10, 10, 5}},
 	}
@@ -70,18 +74,13 @@ func flaps(up, down time.Duration) func(context.Context, *race) error {
 	}
 }
 
-// changes is the course of a receiver that allows another number of connections after each time.
-func changes(after time.Duration, limits ...int) func(context.Context, *race) error {
+// changes is the course of a receiver that allows another number of connections after a time.
+func changes(after time.Duration, limit int) func(context.Context, *race) error {
 	return func(ctx context.Context, r *race) error {
-		for _, n := range limits {
-			pause(ctx, after)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := r.allow(n); err != nil {
-				return err
-			}
+		pause(ctx, after)
+		if ctx.Err() != nil {
+			return nil
 		}
-		return nil
+		return r.allow(limit)
 	}
 }
