@@ -124,8 +124,8 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		return b.run
 	case "isolation":
 		b := &isolationBench{
-			bin: bin, dir: dir, channels: []int{500, 20}, perSecond: 300, messages: 100_000, fill: 40 * time.Second, sites: 1000,
-			warm: 8 * time.Second, alone: 30 * time.Second, beside: 75 * time.Second, think: 30 * time.Second, dribble: time.Second,
+			bin: bin, dir: dir, channels: []int{500, 20}, perSecond: 300, messages: 100_000, fill: 30 * time.Second, sites: 1000,
+			warm: 8 * time.Second, alone: 25 * time.Second, beside: 70 * time.Second, think: 30 * time.Second, dribble: time.Second,
 		}
 		if quick {
 			b.messages, b.sites, b.warm, b.alone, b.beside, b.think = 2000, 40, time.Second, 3*time.Second, 5*time.Second, time.Second
