@@ -264,10 +264,10 @@ func (d *Daemon) writeNotices() error {
 func (d *Daemon) letGo() error {
 	var err error
 	if d.sources != nil {
-		d.sources.Conclude()
+		err = d.sources.Conclude(time.Now())
 	}
 	if d.agent != nil && d.mail != nil {
-		err = d.agent.NameDoubts(d.mail.Flush) // the next start need not
+		err = errors.Join(err, d.agent.NameDoubts(d.mail.Flush)) // the next start need not
 	}
 	if d.agent != nil {
 		err = errors.Join(err, d.agent.Close())

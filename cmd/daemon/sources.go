@@ -41,10 +41,10 @@ func (d *Daemon) newSources(cfg *config.Config) (*pool.Sources, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Recall(d.agent.Kept(keptSources), time.Now()); err != nil {
+	kept, unread := d.agent.Stored(keptSources)
+	if err := s.Recall(kept, unread, time.Now()); err != nil {
 		d.log.Error("warm-up", "error", err)
 	}
-	d.agent.Keep(keptSources, func() []byte { return s.Learned(time.Now()) })
-	s.KeepWith(d.agent.WriteSnapshot)
+	s.KeepWith(func(state []byte) error { return d.agent.Store(keptSources, state) })
 	return s, nil
 }

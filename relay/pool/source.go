@@ -30,11 +30,11 @@ type Sources struct {
 	turns map[string]turn
 	books map[identity]*book // of the sources in force, and of those that a file named lately
 
-	write     func() error // KeepWith
-	flying    *flight      // the write under way
-	asked     bool         // somebody has wanted a block: Learned offers some
-	concluded bool         // Conclude was called
-	lost      Day          // what was spent on that day is not known; 0: on no day
+	write     func([]byte) error // KeepWith
+	flying    *flight            // the write under way
+	concluded bool               // Conclude was called
+	kept      bool               // Recall had a state
+	lost      Day                // what was spent on that day is not known; 0: on no day
 }
 
 // turn is what each source is owed, by Source.place: smooth weighted round robin. The sum is 0.

@@ -26,14 +26,14 @@ const (
 	allSpent = math.MaxInt / 2
 )
 
-// errUnkept is the failure of a write that did not ask what Learned says.
-var errUnkept = errors.New("what was learned is not kept")
+// errUnkept is Conclude's error when a write does not end.
+var errUnkept = errors.New("what was spent cannot be kept: the write before has not ended")
 
 // book counts what a source has spent. Sources.mu guards it.
 type book struct {
 	pages   []*page
 	ahead   int // by the kept state, each provider may have spent so much on a day that has no page there
-	offered int // the most that Learned ever said of it
+	offered int // the most that any state said of it
 }
 
 // page is one day of a book.
@@ -43,7 +43,7 @@ type page struct {
 	floor   int  // spent at a provider that has no count: a crash may have lost it
 	kept    bool // the kept state has this page
 	others  int  // by the page there, each provider without a count may have spent so much
-	offered int  // the most that Learned ever said of it
+	offered int  // the most that any state said of it
 }
 
 // count is what one provider has had on one day.
@@ -52,7 +52,7 @@ type count struct {
 	waiting int  // recipients whose Spend waits for a block
 	kept    bool // the kept state has this count
 	block   int  // by the count there, so much may be spent
-	offered int  // the most that Learned ever said of it
+	offered int  // the most that any state said of it
 }
 
 // page is the page of a day. A new day has a new page, and the oldest makes room for it.
@@ -191,7 +191,7 @@ func (s *Source) spend(provider string, recipients int, day Day) (ok bool, c *co
 	c = p.count(provider)
 	if all.write != nil && c.spent+recipients > s.book.secured(p, c) {
 		c.waiting += recipients
-		return false, c, all.secure()
+		return false, c, all.secure(day)
 	}
 	c.spent += recipients
 	return true, c, nil
@@ -213,9 +213,8 @@ func (s *Source) Unspend(provider string, recipients int, at time.Time) {
 
 // flight is one write of the kept state, for which any number of Spend wait.
 type flight struct {
-	done  chan struct{} // closed at its end
-	err   error         // valid then
-	first *keptState    // what Learned said first since it began
+	done chan struct{} // closed at its end
+	err  error         // valid then
 }
 
 // await reports whether the write has ended well before late.
@@ -228,35 +227,32 @@ func (f *flight) await(late <-chan time.Time) bool {
 	}
 }
 
-// KeepWith says how what Learned returns is made durable: write has Learned called, and returns when its result is durable.
-// Without it the counters live in memory alone. It comes before the first Spend.
-func (s *Sources) KeepWith(write func() error) {
+// KeepWith says where the state is kept: write makes it durable before it returns nil. Without KeepWith the counters live in
+// memory alone. It comes before the first Spend.
+func (s *Sources) KeepWith(write func(state []byte) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.write = write
 }
 
 // secure returns the write that is under way, or begins one. The mutex is held.
-func (s *Sources) secure() *flight {
-	s.asked = true
+func (s *Sources) secure(today Day) *flight {
 	if s.flying == nil {
 		s.flying = &flight{done: make(chan struct{})}
-		go s.fly(s.flying, s.write) // ends with the write, which the owner of the state ends when it closes
+		go s.fly(s.flying, today) // ends with the write
 	}
 	return s.flying
 }
 
-// fly writes. Another write may ask Learned meanwhile, and fail. What Learned said first is adopted, since Learned never says
-// less than before: a durable answer of any later call covers the first.
-func (s *Sources) fly(f *flight, write func() error) {
-	f.err = write()
+// fly writes the state, and adopts it when it is durable.
+func (s *Sources) fly(f *flight, today Day) {
 	s.mu.Lock()
-	switch {
-	case f.err != nil:
-	case f.first == nil:
-		f.err = errUnkept
-	default:
-		s.adopt(f.first)
+	state, write := s.offer(today), s.write
+	s.mu.Unlock()
+	f.err = write(state.encode())
+	s.mu.Lock()
+	if f.err == nil {
+		s.adopt(state)
 	}
 	s.flying = nil
 	s.mu.Unlock()
@@ -289,10 +285,27 @@ func (b *book) adopt(kept *keptBook) {
 	}
 }
 
-// Conclude ends the spending: from here on no plan has room, and Learned says exactly what was spent. It comes when nothing is
-// sent any more, before the last state is kept.
-func (s *Sources) Conclude() {
+// Conclude ends the spending: no plan has room any more. It keeps exactly what was spent. It comes when nothing is sent any more.
+func (s *Sources) Conclude(now time.Time) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.concluded = true
+	f, write := s.flying, s.write
+	s.mu.Unlock()
+	if write == nil {
+		return nil
+	}
+	if f != nil {
+		select {
+		case <-f.done:
+		case <-time.After(keepPatience):
+			return errUnkept
+		}
+	}
+	s.mu.Lock()
+	state := s.offer(dayOf(now, s.zone))
+	s.mu.Unlock()
+	if len(state.Books) == 0 && !s.kept {
+		return nil
+	}
+	return write(state.encode())
 }

@@ -42,23 +42,17 @@ func (k *keptBook) identity() identity {
 	return identity{k.Name, four, six}
 }
 
-// Learned is the kept state of now. It offers each provider that is served a block beyond what is spent, which may be used as
-// soon as the state is durable.
-func (s *Sources) Learned(now time.Time) []byte {
-	s.mu.Lock()
-	state := s.offer(dayOf(now, s.zone))
-	if f := s.flying; f != nil && f.first == nil {
-		f.first = state
-	}
-	s.mu.Unlock()
-	data, err := json.Marshal(state)
+// encode is the state as it is kept.
+func (k *keptState) encode() []byte {
+	data, err := json.Marshal(k)
 	if err != nil {
 		return nil // cannot be: the state has text and numbers alone
 	}
 	return data
 }
 
-// offer makes the state. The mutex is held.
+// offer makes the state. It offers each provider that is served a block beyond what is spent, which may be used as soon as the
+// state is durable. The mutex is held.
 func (s *Sources) offer(today Day) *keptState {
 	state := &keptState{Version: keptVersion}
 	owner := make(map[*book]*Source)
@@ -70,7 +64,7 @@ func (s *Sources) offer(today Day) *keptState {
 			delete(s.books, id)
 			continue
 		}
-		kept := b.offer(owner[b], today, s.concluded || !s.asked)
+		kept := b.offer(owner[b], today, s.concluded)
 		kept.Name, kept.Address, kept.Address6 = id.name, written(id.four), written(id.six)
 		if kept.Ahead > 0 || len(kept.Pages) > 0 {
 			state.Books = append(state.Books, kept)
@@ -118,8 +112,8 @@ func (s *Source) smallestBlock(day Day) (least int) {
 	return least
 }
 
-// offer is the page as the state has it. src is nil for a source that is not in force. No figure falls while the daemon runs:
-// see Sources.fly.
+// offer is the page as the state has it. src is nil for a source that is not in force. No figure falls while the daemon runs: a
+// write that failed may have become durable, and what was adopted before it holds on.
 func (p *page) offer(src *Source, exact bool) keptPage {
 	kept := keptPage{Day: p.day, Others: p.floor, Spent: make(map[string]int)}
 	if !exact {
@@ -152,22 +146,18 @@ func (s *Source) blockFor(provider string, day Day, c *count) int {
 	return max(min(w.block(day)+c.waiting, w.limit(day)-c.spent), 0)
 }
 
-// Recall takes over the state that an earlier process kept; nil is none. It comes once, before the
-// first Spend and before Learned, which would say that nothing was spent.
-// After an error nobody knows what was spent today, so no plan has room before midnight.
-func (s *Sources) Recall(kept []byte, now time.Time) error {
-	if len(kept) == 0 {
+// Recall takes over the state that an earlier process kept, nil for none. unread is why it could not be read. Recall comes once,
+// before the first Spend. After an error nobody knows what was spent today, so no plan has room before midnight.
+func (s *Sources) Recall(kept []byte, unread error, now time.Time) error {
+	if kept == nil && unread == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.kept = true
 	today := dayOf(now, s.zone)
-	var state keptState
-	err := json.Unmarshal(kept, &state)
-	if err == nil && state.Version != keptVersion {
-		err = fmt.Errorf("version %d is not known", state.Version)
-	}
-	if err != nil {
+	state, err := decodeKept(kept)
+	if err = cmp.Or(unread, err); err != nil {
 		s.lost = today
 		for _, b := range s.books {
 			b.page(today).floor = allSpent
@@ -178,6 +168,18 @@ func (s *Sources) Recall(kept []byte, now time.Time) error {
 		s.book(state.Books[i].identity()).recall(&state.Books[i], today)
 	}
 	return nil
+}
+
+// decodeKept reads what encode wrote.
+func decodeKept(kept []byte) (*keptState, error) {
+	state := new(keptState)
+	if err := json.Unmarshal(kept, state); err != nil {
+		return nil, err
+	}
+	if state.Version != keptVersion {
+		return nil, fmt.Errorf("version %d is not known", state.Version)
+	}
+	return state, nil
 }
 
 // book is the book of a source, made when there is none. The mutex is held.

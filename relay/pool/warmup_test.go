@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/millrace/millrace/relay/smtp"
@@ -62,21 +63,20 @@ func (p *plant) start() {
 		p.t.Fatal(err)
 	}
 	s.zone = p.zone
-	if err := s.Recall(p.disk, p.now); err != nil {
+	if err := s.Recall(p.disk, nil, p.now); err != nil {
 		p.t.Fatal(err)
 	}
-	s.KeepWith(func() error {
+	s.KeepWith(func(state []byte) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.writes++
-		return p.keep(s)
+		return p.keep(state)
 	})
 	p.sources = s
 }
 
-// keep is a snapshot. The mutex is held.
-func (p *plant) keep(s *Sources) error {
-	state := s.Learned(p.now)
+// keep is a write. The mutex is held.
+func (p *plant) keep(state []byte) error {
 	if p.broken || p.moody != nil && p.moody() {
 		return errors.New("no space left")
 	}
@@ -84,11 +84,14 @@ func (p *plant) keep(s *Sources) error {
 	return nil
 }
 
-// periodic is a snapshot that nobody waits for.
-func (p *plant) periodic() {
+// lost is a write that becomes durable and fails all the same: the rename was done, and the sync of the directory says no.
+func (p *plant) lost() {
+	p.sources.mu.Lock()
+	state := p.sources.offer(dayOf(p.now, p.zone)).encode()
+	p.sources.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.keep(p.sources) // a failure is one of the cases
+	_ = p.keep(state) // it may also simply fail
 }
 
 // kill is kill -9 and the next start.
@@ -96,8 +99,7 @@ func (p *plant) kill() { p.start() }
 
 // stop is a clean stop and the next start.
 func (p *plant) stop() {
-	p.sources.Conclude()
-	p.periodic()
+	_ = p.sources.Conclude(p.now) // a failure is one of the cases
 	p.start()
 }
 
@@ -184,7 +186,7 @@ func TestKillBehindMidnight(t *testing.T) {
 		t.Fatalf("%d used, %d writes: the test tests nothing", used, p.writes)
 	}
 	p.kill()
-	p.periodic()
+	p.lost()
 	if used += p.from("gmail", 100)["new"]; used > 80 {
 		t.Errorf("%d in a day of 80", used)
 	}
@@ -195,7 +197,7 @@ func TestKillOfTheNextDay(t *testing.T) {
 	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80, 80))
 	p.from("gmail", 1)
 	p.kill()
-	p.periodic()
+	p.lost()
 	p.now = noon.AddDate(0, 0, 1)
 	used := p.from("gmail", 10)["new"]
 	p.kill()
@@ -225,7 +227,7 @@ func TestKillBehindReload(t *testing.T) {
 			}
 		}
 		use(small, "yahoo")
-		p.periodic()
+		p.lost()
 		use(large, "yahoo", "yahoo", "web", "web", "web")
 		if p.writes > 1 {
 			t.Fatal("the test tests nothing")
@@ -239,37 +241,36 @@ func TestKillBehindReload(t *testing.T) {
 	}
 }
 
-// TestStartsWasteNothing: a daemon that is killed before it sends, however often, does not use up the plan.
+// TestStartsWasteNothing: starts that send nothing, however often and however they end, do not use up the plan.
 func TestStartsWasteNothing(t *testing.T) {
 	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80))
 	used := p.from("gmail", 10)["new"]
-	p.kill()
 	for range 50 {
-		p.periodic()
 		p.kill()
+		p.stop()
 	}
 	if used += p.from("gmail", 100)["new"]; used > 80 || used < 70 {
 		t.Errorf("%d in a day of 80", used)
 	}
 }
 
-// TestSnapshotBehindTheWrite: a snapshot that begins before Spend knows of its write, and then fails, gives no block.
-func TestSnapshotBehindTheWrite(t *testing.T) {
-	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 80))
-	src := p.sources.list[0]
-	p.sources.KeepWith(func() error {
-		p.disk = p.sources.Learned(noon)
-		src.spend("yahoo", 30, day(t, "2026-12-01")) // another connection, which waits
-		p.sources.Learned(noon)                      // for the snapshot that fails
-		return nil
+// TestConcludeBehindAWrite: the exact state is the last one that is written, and a write that hangs is not waited for.
+func TestConcludeBehindAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sourcesFrom(t, warmingOf("new", 1, day(t, "2026-12-01"), 80))
+		hung := make(chan struct{})
+		s.KeepWith(func([]byte) error { <-hung; return nil })
+		spent := make(chan bool, 1)
+		go func() { spent <- s.list[0].Spend("gmail", 1, noon) }()
+		synctest.Wait()
+		if err := s.Conclude(noon); err != errUnkept {
+			t.Errorf("%v", err)
+		}
+		if <-spent {
+			t.Error("spent without a block")
+		}
+		close(hung)
 	})
-	if !src.Spend("gmail", 1, noon) {
-		t.Fatal("refused")
-	}
-	p.sources.KeepWith(func() error { return errors.New("no space left") })
-	if src.Spend("yahoo", 30, noon) {
-		t.Errorf("30 were spent, and the disk says %s", p.disk)
-	}
 }
 
 // TestWarmupWritesSeldom: a write for each block, and none for each recipient or provider.
@@ -299,7 +300,7 @@ func TestUnkeptIsNotSpent(t *testing.T) {
 	if got := p.send("gmail", 1); got != "new" {
 		t.Errorf("sent by %q", got)
 	}
-	p.sources.KeepWith(func() error { return nil }) // as before the recovery is complete: no error, and nothing is kept
+	p.broken = true
 	if got := p.from("gmail", 79)["new"]; got != 10 {
 		t.Errorf("%d of the 10 of a block", got)
 	}
@@ -396,9 +397,9 @@ func TestCountersOverReload(t *testing.T) {
 		p.cfg = list
 	}
 	reload(sourceOf("warm", 2))
-	p.periodic()
+	p.lost()
 	p.kill()
-	p.periodic()
+	p.lost()
 	p.stop()
 	reload(warming)
 	if got := p.from("gmail", 50)["new"]; got > 20 || got < 20-7 {
@@ -420,9 +421,9 @@ func TestCountersOverReload(t *testing.T) {
 
 // TestRecallOfGarbage: with a state that cannot be read, nobody knows what was spent today.
 func TestRecallOfGarbage(t *testing.T) {
-	for _, kept := range []string{"{", `{"version":2}`, `[]`} {
+	for _, kept := range []string{"", "{", `{"version":2}`, `[]`} {
 		p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 50, 50))
-		if err := p.sources.Recall([]byte(kept), noon); err == nil {
+		if err := p.sources.Recall([]byte(kept), nil, noon); err == nil {
 			t.Errorf("%s: no error", kept)
 		}
 		if err := p.sources.Reload([]SourceConfig{warmingOf("newer", 2, day(t, "2026-12-01"), 50, 50)}); err != nil {
@@ -482,7 +483,7 @@ func TestSourcesView(t *testing.T) {
 	}
 }
 
-// TestNeverAbovePlan: over two weeks with random mail, kills, clean stops, snapshots that fail, clock steps, reloads and visits
+// TestNeverAbovePlan: over two weeks with random mail, kills, clean stops, writes that fail, clock steps, reloads and visits
 // put back, no provider ever sees more in a day than the plan says, and every message goes somewhere at once.
 func TestNeverAbovePlan(t *testing.T) {
 	newYork, err := time.LoadLocation("America/New_York")
@@ -521,11 +522,9 @@ func (p *plant) step(rng *rand.Rand, warming SourceConfig) {
 	case 0:
 		p.kill()
 	case 1:
-		p.moody, p.broken = nil, false // a clean stop has its last snapshot
 		p.stop()
-		p.moody = func() bool { return rng.IntN(4) == 0 }
 	case 2, 3:
-		p.periodic()
+		p.lost()
 	case 4, 5:
 		p.now = p.now.Add(time.Duration(rng.IntN(300)) * time.Minute)
 	case 6:
@@ -546,7 +545,7 @@ func (p *plant) step(rng *rand.Rand, warming SourceConfig) {
 	}
 }
 
-// TestSpendTogether: many connections spend one plan, with snapshots that come between and fail, and the state on the disk
+// TestSpendTogether: many connections spend one plan, with writes that fail, and the state on the disk
 // is never behind them.
 func TestSpendTogether(t *testing.T) {
 	p := newPlant(t, time.UTC, noon, warmingOf("new", 1, day(t, "2026-12-01"), 200))
@@ -571,7 +570,7 @@ func TestSpendTogether(t *testing.T) {
 	}
 	agents.Go(func() {
 		for range 20 {
-			p.periodic()
+			p.lost()
 		}
 	})
 	agents.Wait()
@@ -607,11 +606,8 @@ func FuzzRecall(f *testing.F) {
 			t.Fatal(err)
 		}
 		s.zone = time.UTC
-		_ = s.Recall(kept, noon) // a refusal is one of the cases
-		s.KeepWith(func() error {
-			s.Learned(noon)
-			return nil
-		})
+		_ = s.Recall(kept, nil, noon) // a refusal is one of the cases
+		s.KeepWith(func([]byte) error { return nil })
 		n := 0
 		for range 60 {
 			if src, ok := s.Choose(nil, "gmail", true, true, noon); ok && src.Spend("gmail", 1, noon) {
