@@ -57,6 +57,19 @@ func TestWarnings(t *testing.T) {
 		{"a site that never decides", func(c *Config) { c.Site = sites("a.example", "a.example") }, []string{"site[1].mx[0]"}},
 		{"a site within another", func(c *Config) { c.Site = sites("a.example", "example") }, []string{"site[0].mx[0]"}},
 		{"patient", func(c *Config) { c.SMTP.Timeouts.Dot = leastDot }, nil},
+		{"sources", func(c *Config) {
+			c.Source = []pool.SourceConfig{{Name: "a", Address: own[0], Helo: "a.example.org"}, {Name: "b", Address: addr("127.0.0.2")}}
+		}, nil},
+		{"sources beside an address of [smtp]", func(c *Config) {
+			c.Source = []pool.SourceConfig{{Name: "a", Address: own[0]}}
+			c.SMTP.Local4 = own[0]
+		}, []string{"smtp.bind_address"}},
+		{"sources that greet with one name", func(c *Config) {
+			c.Source = []pool.SourceConfig{{Name: "a", Address: own[0]}, {Name: "b", Address6: own[1], Helo: "b.example.org"}, {Name: "c", Address: addr("127.0.0.2")}}
+		}, []string{"source[2].helo_name"}},
+		{"sources that are all reserved", func(c *Config) {
+			c.Source = []pool.SourceConfig{{Name: "a", Address: own[0], Reserved: true}}
+		}, []string{"source"}},
 	} {
 		c := DefaultConfig()
 		test.change(c)

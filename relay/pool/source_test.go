@@ -266,6 +266,8 @@ func TestValidateSources(t *testing.T) {
 		{func(c *SourceConfig) { c.Warmup[0].Plan = []int{100, 50} }, "source[0].warmup[0].plan[1]: 50 is less than 100"},
 		{func(c *SourceConfig) { c.Warmup[0].Plan = []int{0} }, "source[0].warmup[0].plan[0]: "},
 		{func(c *SourceConfig) { c.Warmup[1].Providers = []string{""} }, "source[0].warmup[1].providers[0]: "},
+		{func(c *SourceConfig) { c.Warmup[1].Providers = []string{"mx.example.com:25"} }, ""},
+		{func(c *SourceConfig) { c.Warmup[1].Providers = []string{"gmail", "gmial"} }, `source[0].warmup[1].providers[1]: "gmial" is not in the table`},
 		{func(c *SourceConfig) { c.Warmup[1].Providers = nil }, "source[0].warmup[1].providers: is missing"},
 		{func(c *SourceConfig) { c.Warmup[0].Providers = []string{"gmail"} }, `source[0].warmup[1].providers: "gmail" has a plan`},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,7 +46,7 @@ func (d Day) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 type Warmup struct {
 	Start     Day      `toml:"start"`
 	Plan      []int    `toml:"plan"`      // recipients on the first day, on the second, and so on; no figure is less than the one before
-	Providers []string `toml:"providers"` // whose plan it is, each by itself; empty: of every provider that no other plan names
+	Providers []string `toml:"providers"` // of the table of providers, or sites: whose plan it is, each by itself; empty: of every provider that no other plan names
 }
 
 // maxPlan is how many days a plan may have.
@@ -85,8 +86,11 @@ func (w *Warmup) faults() (errs []error) {
 		before = max(before, n)
 	}
 	for i, name := range w.Providers {
-		if name == "" {
+		switch err := checkProvider(name); {
+		case name == "":
 			errs = append(errs, fmt.Errorf("providers[%d]: is empty; leave the list out for every other provider", i))
+		case err != nil && !strings.Contains(name, ":"): // no site, as "millrace sites" names it
+			errs = append(errs, fmt.Errorf(`providers[%d]: %w; or name a site, like "mx.example.com:25"`, i, err))
 		}
 	}
 	return errs
