@@ -40,7 +40,7 @@ func routes(cfg *config.Config) (route.Table, error) {
 func (m Machine) resolverConfig(cfg *config.Config) route.Config {
 	dns := cfg.DNS
 	dns.Hostname = cfg.Hostname
-	dns.Names = []string{cfg.Hostname, cfg.Wire().Hostname}
+	dns.Names = ownNames(cfg)
 	dns.Local, dns.Dial, dns.Chance = m.Addrs, m.DialDNS, m.Chance
 	return dns
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/filter"
@@ -176,7 +177,7 @@ func (d *Daemon) files(cfg *config.Config) shares {
 
 // sameRoutes reports whether two configurations lead the same way by the same name servers.
 func sameRoutes(a, b *config.Config) bool {
-	return reflect.DeepEqual(a.DNS, b.DNS) && maps.Equal(a.Route, b.Route) && a.Bounce.Inject == b.Bounce.Inject && a.Wire().Hostname == b.Wire().Hostname
+	return reflect.DeepEqual(a.DNS, b.DNS) && maps.Equal(a.Route, b.Route) && a.Bounce.Inject == b.Bounce.Inject && slices.Equal(ownNames(a), ownNames(b))
 }
 
 // logChanges names each key that has changed, and why those that need a restart do.

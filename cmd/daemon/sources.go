@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/cmd/config"
@@ -29,6 +30,17 @@ func (m Machine) checkSources(cfg *config.Config) error {
 		errs = append(errs, errors.New(e.Error()))
 	}
 	return errors.Join(errs...)
+}
+
+// ownNames are the names by which receivers know this host. Mail for a host that has one is not sent there: it would come back.
+func ownNames(cfg *config.Config) []string {
+	names := []string{cfg.Hostname, cfg.Wire().Hostname}
+	for _, s := range cfg.Source {
+		if s.Helo != "" && !strings.HasPrefix(s.Helo, "[") {
+			names = append(names, s.Helo)
+		}
+	}
+	return names
 }
 
 // newSources makes the sources, with what they have spent today. What they spend from now on is in the state directory before

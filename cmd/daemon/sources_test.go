@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/test/dns"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -86,6 +89,35 @@ func TestSourcesInForce(t *testing.T) {
 	}
 	if seen := send(6); len(seen) != 1 || !seen[other] {
 		t.Errorf("after the reload: %v", seen)
+	}
+}
+
+// TestNamesOfSourcesAreOurs: a domain whose mail host has the address of a source's name is ours, though no interface has the
+// address. A reload that brings such a name has the routes looked up again.
+func TestNamesOfSourcesAreOurs(t *testing.T) {
+	zone := dns.Start(t, `
+		x.test.          MX 10 mx.x.test.
+		mx.x.test.       A 192.0.2.7
+		out.example.org. A 192.0.2.7
+	`)
+	cfg, _ := load(t, t.TempDir(), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, "[[source]]\nname = 'a'\naddress = '127.0.0.2'\nhelo_name = 'out.example.org'\n")
+	cfg.Route, cfg.DNS.Servers, cfg.DNS.MinTTL = nil, []string{zone.Addr()}, time.Hour
+	d, err := New(cfg, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, d)
+	waitUntil(t, "the address is known as ours", func() bool {
+		to := d.resolver.Lookup("x.test")
+		return to != nil && to.Err != nil && to.Err.Cause == route.Ourselves
+	})
+	without := *cfg
+	without.Source = nil
+	if !sameRoutes(cfg, cfg) || sameRoutes(cfg, &without) {
+		t.Error("a reload does not know when a source's name comes or goes")
 	}
 }
 
