@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/test/dns"
+	"github.com/millrace/millrace/test/sim/disk"
 )
 
 // act does what a line "at" says:
@@ -16,17 +17,26 @@ import (
 //	SITE reset          its connections are lost
 //	mta ...             the same for the MTA, with its connections to the door and its listener for bounce.inject
 //	dns down | servfail | up
+//	disk full | faulty | well
 //	crash power|kill D  the daemon's machine dies; the next daemon starts after D
 //	restart D           the daemon is stopped, and started after D
 //	reload key = value  the configuration with one more line is loaded
+//	reload without tables
+//	                    the configuration without its tables is loaded: tenants, sources and rules
 func (w *World) act(words []string) error {
 	switch words[0] {
 	case "dns":
 		return w.breakNames(words[1])
+	case "disk":
+		return w.sicken(words[1])
 	case "crash", "restart":
 		return w.interrupt(words)
 	case "reload":
-		cfg, err := w.configuration([]string{strings.Join(words[1:], " ")})
+		more, tables := []string{strings.Join(words[1:], " ")}, w.scenario.toml
+		if words[1] == "without" {
+			more, tables = nil, nil
+		}
+		cfg, err := w.configuration(more, tables)
 		if err != nil {
 			return err
 		}
@@ -77,6 +87,18 @@ func (w *World) breakNames(how string) error {
 	return nil
 }
 
+// sicken makes the disk ill or well. A machine that starts again has a disk that is well: the operator has seen to it.
+func (w *World) sicken(how string) error {
+	ill, found := map[string]disk.Illness{"full": disk.Full, "faulty": disk.Faulty, "well": disk.Well}[how]
+	if !found {
+		return fmt.Errorf("disk %q is none of full, faulty, well", how)
+	}
+	if w.machine != nil {
+		w.machine.disk.Suffer(ill)
+	}
+	return nil
+}
+
 // interrupt ends the daemon and starts the next one. The scenario goes on meanwhile: the MTA delivers its mail itself.
 func (w *World) interrupt(words []string) error {
 	down, err := time.ParseDuration(words[len(words)-1])
@@ -89,6 +111,7 @@ func (w *World) interrupt(words []string) error {
 	}
 	w.machine, w.vague = nil, nil
 	next := old.disk
+	next.Suffer(disk.Well)
 	if words[0] == "crash" {
 		next = old.crash(words[1] == "power", w.rng)
 		w.ending.Go(func() { // ends soon: the daemon has neither a network nor a disk any more

@@ -25,7 +25,7 @@
 // Work takes no time here: a daemon that needs a second of CPU needs none of the bubble's. The wall time in the results is the
 // only trace of it. Sockets are connections in memory, so what the daemon does to a socket itself (source ports, TCP options, a
 // look whether an idle connection was closed) does not happen. A clock that is set back or forward cannot be shown: the bubble has
-// one clock, for the daemon and for the world. TLS is not offered.
+// one clock, for the daemon and for the world, and every part of the daemon asks package time for it. TLS is not offered.
 //
 // # What a seed decides
 //

@@ -55,7 +55,7 @@ type machine struct {
 
 // boot starts a daemon on a disk.
 func (w *World) boot(d *disk.Disk) error {
-	cfg, err := w.configuration(nil)
+	cfg, err := w.configuration(nil, w.scenario.toml)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (w *World) boot(d *disk.Disk) error {
 }
 
 // newLog is the technical log of a life of the machine. An error in it is a violation, as long as the machine lives: the world does
-// nothing that should make the daemon complain so loudly.
+// nothing that should make the daemon complain so loudly, but for an ill disk.
 func (w *World) newLog(m *machine) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: "millrace", Level: hclog.Info, Output: complaints{w, m}, TimeFn: time.Now})
 }
@@ -87,7 +87,7 @@ func (c complaints) Write(b []byte) (int, error) {
 	if c.world.logs {
 		_, _ = os.Stderr.Write(b)
 	}
-	if !c.machine.dead.Load() && bytes.Contains(b, []byte("[ERROR]")) {
+	if !c.machine.dead.Load() && !c.machine.disk.Ill() && bytes.Contains(b, []byte("[ERROR]")) {
 		_, text, _ := bytes.Cut(b, []byte("[ERROR]"))
 		c.world.violate("the daemon's log says:%s", bytes.TrimRight(text, "\n"))
 	}
@@ -170,8 +170,8 @@ func (m *machine) recoverable() (found map[string]bool, doubts int, err error) {
 	return found, doubts, errors.Join(err, agent.Close())
 }
 
-// configuration loads the daemon's configuration with more lines at its end. It goes by way of a file, as every operator's does.
-func (w *World) configuration(more []string) (*config.Config, error) {
+// configuration loads the daemon's configuration with more lines and with tables at its end. It goes by way of a file, as every operator's does.
+func (w *World) configuration(more, tables []string) (*config.Config, error) {
 	segments := "journal.segment_bytes = 4194304" // a scenario of hours fills some of them
 	if slices.ContainsFunc(w.scenario.config, func(line string) bool { return strings.HasPrefix(line, "journal.segment_bytes") }) {
 		segments = ""
@@ -189,7 +189,7 @@ dns.servers = ["%s"]
 %s
 %s
 %s
-`, doorPort, dnsAddr, segments, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"), strings.Join(w.scenario.toml, "\n"))
+`, doorPort, dnsAddr, segments, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"), strings.Join(tables, "\n"))
 	path := filepath.Join(w.dir, "millrace.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ func randomDay(seed uint64) (name, text string) {
 		d.gentle = true
 	}
 	sites := 1 + d.rng.IntN(6)
+	d.tables(sites)
 	for i := range sites {
 		d.line("site s%d.test %s domains=%d latency=%dms", i, d.mood(), pick(d.rng, 1, 1, 3, 20), pick(d.rng, 1, 10, 50, 200))
 	}
@@ -62,7 +63,8 @@ func (d *day) mood() string {
 		return "fast"
 	}
 	return pick(d.rng, "conns=2", "conns=5 delay=50ms", "rate=5", "rate=20 hang", "grey=5m", "rcpts=3", "perconn=4", "defer", "refuse",
-		"silent", "dead", "slow", "tarpit", "dribble=200ms", "dot=30s", "flap=10m/5m", "flap=2h/1h conns=3")
+		"silent", "dead", "slow", "tarpit", "dribble=200ms", "dot=30s", "flap=10m/5m", "flap=2h/1h conns=3", "conns=3 each", "rate=2 each hang", "conns=1 delay=2s", "rate=0.2", "perconn=1 conns=2",
+		"rate=5 conns=2 delay=100ms")
 }
 
 func (d *day) source(i, sites int) {
@@ -72,8 +74,9 @@ func (d *day) source(i, sites int) {
 			to = append(to, fmt.Sprintf("s%d.test", s))
 		}
 	}
-	d.line("source src%d to=%s count=%d rate=%g rcpts=%d size=%d start=%s sessions=%d", i, strings.Join(to, ","), 20+d.rng.IntN(150),
-		pick(d.rng, 0.02, 0.2, 2, 50), pick(d.rng, 1, 1, 1, 2, 15), pick(d.rng, 100, 2000, 40_000), d.when(), pick(d.rng, 1, 4, 20))
+	extra := pick(d.rng, "", "", " sender=t0.test", " sender=t1.test", " header=X-Lane:urgent")
+	d.line("source src%d to=%s count=%d rate=%g rcpts=%d size=%d start=%s sessions=%d%s", i, strings.Join(to, ","), 20+d.rng.IntN(150),
+		pick(d.rng, 0.02, 0.2, 2, 50), pick(d.rng, 1, 1, 1, 2, 15), pick(d.rng, 100, 2000, 40_000), d.when(), pick(d.rng, 1, 4, 20), extra)
 }
 
 // trouble is one thing that goes wrong; what does not end by itself ends after a while.
@@ -81,7 +84,7 @@ func (d *day) trouble(sites int) {
 	at, site := d.when(), fmt.Sprintf("s%d.test", d.rng.IntN(sites))
 	after := at + time.Duration(d.rng.Int64N(int64(2*time.Hour)))
 	pause := pick(d.rng, "0s", "1s", "1m", "20m")
-	switch n := d.rng.IntN(15); {
+	switch n := d.rng.IntN(18); {
 	case n < 3:
 		d.line("at %s %s %s", at, site, d.mood())
 	case n < 5:
@@ -102,8 +105,14 @@ func (d *day) trouble(sites int) {
 	case n == 11:
 		d.line("at %s %s cut", at, site)
 		d.line("at %s %s heal", after, site)
+	case n == 12:
+		d.line("at %s disk %s", at, pick(d.rng, "full", "faulty"))
+		d.line("at %s disk well", at+time.Duration(d.rng.Int64N(int64(10*time.Minute))))
+	case n == 13:
+		d.line("at %s reload without tables", at)
 	default:
-		d.line("at %s reload %s", at, pick(d.rng, "pool.connections_per_site = 3", `retry.schedule = ["1m", "30m"]`, "pool.idle = \"1s\"", "pool.slice = 3"))
+		d.line("at %s reload %s", at, pick(d.rng, "pool.connections_per_site = 3", `retry.schedule = ["1m", "30m"]`, "pool.idle = \"1s\"", "pool.slice = 3",
+			"pool.messages_per_connection = 2", `pool.closed_for = ["10s", "20m"]`))
 	}
 }
 
@@ -117,6 +126,7 @@ func (d *day) death() string {
 // repair ends all trouble.
 func (d *day) repair(sites int) {
 	d.line("at %s dns up", calm+2*time.Hour)
+	d.line("at %s disk well", calm+2*time.Hour)
 	d.line("at %s mta heal", calm+2*time.Hour)
 	d.line("at %s mta fast", calm+2*time.Hour)
 	for s := range sites {

@@ -28,8 +28,18 @@ type Disk struct {
 	queue []rename          // of names, not yet synced, in order
 	dead  bool
 	lies  bool
+	ill   Illness
 	syncs int
 }
+
+// Illness is what a disk suffers from.
+type Illness int
+
+const (
+	Well   Illness = iota
+	Full           // no file grows, and none is created
+	Faulty         // a sync of a file fails, and what it should have kept is lost at a power cut although it can be read until then
+)
 
 var _ snapshot.FileSystem = (*Disk)(nil)
 
@@ -72,6 +82,20 @@ func (d *Disk) Lie(lies bool) {
 	d.lies = lies
 }
 
+// Suffer makes the disk ill, or well.
+func (d *Disk) Suffer(ill Illness) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ill = ill
+}
+
+// Ill reports whether the disk is not well.
+func (d *Disk) Ill() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ill != Well
+}
+
 // Syncs is how often a file was synced.
 func (d *Disk) Syncs() int {
 	d.mu.Lock()
@@ -106,6 +130,8 @@ func (d *Disk) Create(name string) (snapshot.File, error) {
 	switch dir := path.Dir(name); {
 	case d.dead:
 		return nil, errDead
+	case d.ill == Full:
+		return nil, &fs.PathError{Op: "create", Path: name, Err: syscall.ENOSPC}
 	case d.names[name] != nil:
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	case dir != "." && (d.names[dir] == nil || !d.names[dir].dir):
@@ -212,8 +238,15 @@ func (d *Disk) SyncDir(dir string) error {
 	return nil
 }
 
-// Free implements snapshot.FileSystem. The disk never is full.
-func (d *Disk) Free() (int64, error) { return 0, errors.ErrUnsupported }
+// Free implements snapshot.FileSystem. Nobody counts what a disk holds: it is full, or it does not say.
+func (d *Disk) Free() (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ill == Full {
+		return 0, nil
+	}
+	return 0, errors.ErrUnsupported
+}
 
 // Crash ends the disk and returns what the next start finds. After a power cut the rest of what was not synced is lost, kept or
 // torn as rng decides; without one (the process alone was killed) all of it is there.
@@ -345,6 +378,9 @@ func (f *file) change(op change) error {
 	if f.disk.dead {
 		return errDead
 	}
+	if f.disk.ill == Full && op.at+int64(len(op.data)) > f.inode.now.size {
+		return &fs.PathError{Op: "write", Path: "disk", Err: syscall.ENOSPC}
+	}
 	f.inode.now.apply(op)
 	f.inode.queue = append(f.inode.queue, op)
 	return nil
@@ -366,6 +402,10 @@ func (f *file) Sync() error {
 		return errDead
 	}
 	f.disk.syncs++
+	if f.disk.ill == Faulty {
+		f.inode.queue = nil
+		return &fs.PathError{Op: "sync", Path: "disk", Err: syscall.EIO}
+	}
 	if f.disk.lies {
 		return nil
 	}

@@ -113,3 +113,37 @@ func TestNames(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestIllness: a full disk takes no more, and what is written within a file stays possible; a sync that failed keeps nothing, and
+// the next one does not make up for it.
+func TestIllness(t *testing.T) {
+	d := New(0)
+	f, _ := d.Create("f")
+	write(t, f, 0, "0123")
+	d.Suffer(Full)
+	if _, err := f.WriteAt([]byte("45"), 3); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a write at the end: %v", err)
+	}
+	if _, err := d.Create("g"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a new file: %v", err)
+	}
+	if free, err := d.Free(); free != 0 || err != nil {
+		t.Errorf("free: %d, %v", free, err)
+	}
+	write(t, f, 1, "x")
+	d.Suffer(Faulty)
+	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("sync: %v", err)
+	}
+	d.Suffer(Well)
+	write(t, f, 4, "y")
+	if err := errors.Join(f.Sync(), d.SyncDir(".")); err != nil {
+		t.Fatal(err)
+	}
+	if got := text(t, d, "f"); got != "0x23y" {
+		t.Errorf("before the power cut: %q", got)
+	}
+	if got := text(t, d.Crash(true, rand.New(rand.NewPCG(1, 0))), "f"); got != "\x00\x00\x00\x00y" {
+		t.Errorf("after it: %q", got)
+	}
+}
