@@ -126,7 +126,7 @@ func (r Result) printMinutes(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 		for i, m := range r.Minutes[name] {
-			fmt.Fprintf(out, "  minute %-11d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9.4g %9.4g\n", i, m.Offered, m.Received, m.Deferred, m.Attempts, m.Refused, m.Limited, m.Peak, m.Agents, m.Waiting, m.Window, m.Rate)
+			fmt.Fprintf(out, "  minute %-11d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9.4g\n", i, m.Offered, m.Received, m.Deferred, m.Attempts, m.Refused, m.Limited, m.Peak, m.Agents, m.Waiting, m.Window, m.Rate)
 		}
 	}
 }

@@ -75,7 +75,7 @@ type minute struct {
 	Peak     int     `json:"peak"`     // connections at once
 	Agents   int     `json:"agents"`   // those at work when the minute was over, by the daemon's own word
 	Waiting  int     `json:"waiting"`  // queues in line, by the daemon's own word
-	Window   float64 `json:"window"`   // by the daemon's own word
+	Window   int     `json:"window"`   // agents that may be at work, by the daemon's own word; of all source addresses together
 	Rate     float64 `json:"rate"`     // messages a second, by the daemon's own word; 0: no limit
 }
 

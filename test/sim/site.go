@@ -134,10 +134,12 @@ func (s *Site) sampled(paces []pool.Status) {
 	defer s.mu.Unlock()
 	s.paces = max(s.paces, len(paces))
 	m := s.now()
-	m.Agents, m.Waiting = 0, 0
+	m.Agents, m.Waiting, m.Window, m.Rate = 0, 0, 0, 0
 	for _, p := range paces {
 		m.Agents += p.Channels
 		m.Waiting += p.Waiting
+		m.Window += p.Window
+		m.Rate += p.Rate
 	}
 }
 
