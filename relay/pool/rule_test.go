@@ -169,14 +169,14 @@ func TestWhoWins(t *testing.T) {
 		domain string
 		want   string // a part of the summary
 	}{
-		{"[pool] alone", nil, own, "example.com", "rule= split= conns=10 ([pool]) rate=0/d msgs=100 rcpts=0 domains=0 tls=opportunistic source="},
-		{"the table of providers", nil, gmail, "gmail.com", "rule= split= conns=10 ([pool]) rate=0/d msgs=50 rcpts=0 domains=1"},
+		{"[pool] alone", nil, own, "example.com", "rule= split= conns=20 ([pool]) rate=0/d msgs=100 rcpts=0 domains=0 tls=opportunistic source="},
+		{"the table of providers", nil, gmail, "gmail.com", "rule= split= conns=20 ([pool]) rate=0/d msgs=50 rcpts=0 domains=1"},
 		{"a provider's connections", nil, routeTo("smtp-in.orange.fr"), "orange.fr", "conns=3 (provider orange)"},
-		{"a provider that takes more than [pool] allows", nil, routeTo("mx1h1.comcast.net"), "comcast.net", "conns=10 ([pool]) rate=0/d msgs=100 rcpts=100"},
+		{"a provider that takes more than [pool] allows", nil, routeTo("mx1h1.comcast.net"), "comcast.net", "conns=20 ([pool]) rate=0/d msgs=100 rcpts=100"},
 		{"a rule that allows it", []Rule{{Name: "c", Provider: "comcast", Connections: 25}}, routeTo("mx1h1.comcast.net"), "comcast.net", "conns=25 ([[site]] c)"},
-		{"no route", nil, nil, "example.com", "conns=10"},
+		{"no route", nil, nil, "example.com", "conns=20"},
 
-		{"a rule before the table", []Rule{{Name: "g", Provider: "gmail", MessagesPerConnection: 7}}, gmail, "gmail.com", "rule=g split= conns=10 ([pool]) rate=0/d msgs=7 rcpts=0 domains=1"},
+		{"a rule before the table", []Rule{{Name: "g", Provider: "gmail", MessagesPerConnection: 7}}, gmail, "gmail.com", "rule=g split= conns=20 ([pool]) rate=0/d msgs=7 rcpts=0 domains=1"},
 		{"a rule by mx before one by provider", []Rule{{Name: "g", Provider: "gmail", Connections: 5, MessagesPerConnection: 7}, {Name: "m", MX: []string{"google.com"}, Connections: 6}},
 			gmail, "gmail.com", "rule=m split= conns=6 ([[site]] m) rate=0/d msgs=7"},
 		{"the longer suffix", []Rule{{Name: "a", MX: []string{"google.com"}, Connections: 5, RecipientsPerMessage: 9}, {Name: "b", MX: []string{"l.google.com"}, Connections: 6}},
@@ -184,10 +184,10 @@ func TestWhoWins(t *testing.T) {
 		{"the whole name", []Rule{{Name: "b", MX: []string{"l.google.com"}, Connections: 6}, {Name: "a", MX: []string{"gmail-smtp-in.l.google.com"}, Connections: 5}},
 			gmail, "gmail.com", "rule=a split= conns=5"},
 		{"below is narrower than with itself", []Rule{{Name: "a", MX: []string{"google.com"}, Connections: 5}, {Name: "b", MX: []string{".google.com"}, Connections: 6}}, gmail, "gmail.com", "conns=6 ([[site]] b)"},
-		{"below is not itself", []Rule{{Name: "b", MX: []string{".mx1.example.net"}, Connections: 6}}, own, "example.com", "rule= split= conns=10"},
+		{"below is not itself", []Rule{{Name: "b", MX: []string{".mx1.example.net"}, Connections: 6}}, own, "example.com", "rule= split= conns=20"},
 		{"itself", []Rule{{Name: "b", MX: []string{"mx1.example.net"}, Connections: 6}}, own, "example.com", "rule=b split= conns=6"},
 		{"any host of the set", []Rule{{Name: "b", MX: []string{"mx2.example.net"}, Connections: 6}}, own, "example.com", "rule=b split= conns=6"},
-		{"half a label", []Rule{{Name: "b", MX: []string{"ample.net"}, Connections: 6}}, own, "example.com", "rule= split= conns=10"},
+		{"half a label", []Rule{{Name: "b", MX: []string{"ample.net"}, Connections: 6}}, own, "example.com", "rule= split= conns=20"},
 		{"as narrow: the first", []Rule{{Name: "a", MX: []string{"example.net"}, Connections: 5}, {Name: "b", MX: []string{"example.net"}, Connections: 6, Rate: 2}}, own, "example.com", "rule=a split= conns=5 ([[site]] a) rate=2/s"},
 		{"capital letters and a last dot", []Rule{{Name: "a", MX: []string{"Example.NET."}, Connections: 5}}, own, "example.com", "rule=a split= conns=5"},
 
@@ -195,9 +195,9 @@ func TestWhoWins(t *testing.T) {
 			own, "example.com", "rule=d split=#d conns=5 ([[site]] d) rate=2/s"},
 		{"another domain of the MX", []Rule{{Name: "m", MX: []string{"mx1.example.net"}, Connections: 6}, {Name: "d", Domain: []string{"example.com"}, Connections: 5}},
 			own, "example.org", "rule=m split= conns=6"},
-		{"a subdomain is not the domain", []Rule{{Name: "d", Domain: []string{"example.com"}, Connections: 5}}, own, "a.example.com", "rule= split= conns=10"},
+		{"a subdomain is not the domain", []Rule{{Name: "d", Domain: []string{"example.com"}, Connections: 5}}, own, "a.example.com", "rule= split= conns=20"},
 		{"below a domain", []Rule{{Name: "d", Domain: []string{".example.com"}, Connections: 5}}, own, "a.b.example.com", "rule=d split=#d conns=5"},
-		{"below a domain is not the domain", []Rule{{Name: "d", Domain: []string{".example.com"}, Connections: 5}}, own, "example.com", "rule= split= conns=10"},
+		{"below a domain is not the domain", []Rule{{Name: "d", Domain: []string{".example.com"}, Connections: 5}}, own, "example.com", "rule= split= conns=20"},
 		{"the nearer parent", []Rule{{Name: "far", Domain: []string{".com"}, Connections: 5, Rate: 2}, {Name: "near", Domain: []string{".example.com"}, Connections: 4}},
 			own, "a.example.com", "rule=near split=#near+far conns=4 ([[site]] near) rate=2/s"},
 		{"a domain and its parent", []Rule{{Name: "p", Domain: []string{".example.com"}, Connections: 5, Rate: 2}, {Name: "d", Domain: []string{"a.example.com"}, Connections: 4}},
@@ -206,15 +206,15 @@ func TestWhoWins(t *testing.T) {
 		{"a domain without a route", []Rule{{Name: "d", Domain: []string{"example.com"}, Connections: 5}}, nil, "example.com", "rule=d split=#d conns=5"},
 
 		{"domain and provider, both", []Rule{{Name: "d", Domain: []string{"example.com"}, Provider: "gmail", Connections: 5}}, gmail, "example.com", "rule=d split=#d conns=5"},
-		{"domain and provider, another one", []Rule{{Name: "d", Domain: []string{"example.com"}, Provider: "gmail", Connections: 5}}, own, "example.com", "rule= split= conns=10"},
-		{"mx and provider, another one", []Rule{{Name: "d", MX: []string{"example.net"}, Provider: "gmail", Connections: 5}}, own, "example.com", "rule= split= conns=10"},
-		{"domain and mx, another one", []Rule{{Name: "d", Domain: []string{"example.com"}, MX: []string{"example.org"}, Connections: 5}}, own, "example.com", "rule= split= conns=10"},
+		{"domain and provider, another one", []Rule{{Name: "d", Domain: []string{"example.com"}, Provider: "gmail", Connections: 5}}, own, "example.com", "rule= split= conns=20"},
+		{"mx and provider, another one", []Rule{{Name: "d", MX: []string{"example.net"}, Provider: "gmail", Connections: 5}}, own, "example.com", "rule= split= conns=20"},
+		{"domain and mx, another one", []Rule{{Name: "d", Domain: []string{"example.com"}, MX: []string{"example.org"}, Connections: 5}}, own, "example.com", "rule= split= conns=20"},
 		{"domain and mx, both", []Rule{{Name: "d", Domain: []string{"example.com"}, MX: []string{".example.net"}, Connections: 5}}, own, "example.com", "rule=d split=#d conns=5"},
 
 		{"an address as next hop", []Rule{{Name: "a", MX: []string{"[192.0.2.1]"}, Connections: 5}}, routeTo("192.0.2.1"), "example.com", "rule=a split= conns=5"},
 		{"an address literal", []Rule{{Name: "a", MX: []string{"[2001:db8::1]"}, Connections: 5}}, routeTo("[ipv6:2001:db8::1]"), "[ipv6:2001:db8::1]", "rule=a split= conns=5"},
 		{"a rule without a name", []Rule{{MX: []string{"example.net"}, Connections: 5}, {Domain: []string{"example.com"}, TLS: "none"}}, own, "example.com", "rule=example.com split=#example.com conns=5 ([[site]] example.net)"},
-		{"two without a name", []Rule{{Domain: []string{"a.example"}, TLS: "none"}, {Domain: []string{"a.example", "example.com"}, Source: "s"}}, own, "example.com", "rule=a.example-2 split=#a.example-2 conns=10 ([pool]) rate=0/d msgs=100 rcpts=0 domains=0 tls=opportunistic source=s"},
+		{"two without a name", []Rule{{Domain: []string{"a.example"}, TLS: "none"}, {Domain: []string{"a.example", "example.com"}, Source: "s"}}, own, "example.com", "rule=a.example-2 split=#a.example-2 conns=20 ([pool]) rate=0/d msgs=100 rcpts=0 domains=0 tls=opportunistic source=s"},
 	} {
 		if got := summary(compiled(t, test.rules...).For(test.to, test.domain)); !strings.HasPrefix(got, test.want) && !strings.Contains(got, test.want) {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
