@@ -17,6 +17,8 @@ type ceiling struct {
 	run  int           // messages done in a row while more were at work than are known to be allowed
 	low  int           // the fewest at work in that run
 	row  int           // refusals since a connection was last made
+	top  int           // the most that high has been
+	fell time.Time     // when n fell far below top; zero: it did not
 
 	dips int // n is a dip, the so manieth in a row; 0: it is not
 	from int // the n before the dip
@@ -28,9 +30,10 @@ const (
 	tryAfter   = time.Minute      // and 25 connections, after one was tried in vain
 	tryMost    = 10 * time.Minute // doubling up to this
 	tryMade    = 25
-	tryOften   = 2 * time.Minute  // when four times as many connections are made
+	tryOften   = 2 * time.Minute  // when four times as many connections are made, or the limit has fallen lately
 	tryRare    = 5 * time.Minute  // when fewer connections are made, after the first
 	tryRarer   = 20 * time.Minute // and after the next
+	fallFor    = 30 * time.Minute
 	softAfter  = 30 * time.Second // before a window is tried that a request to slow down has cut
 	softMost   = 5 * time.Minute
 	dipFor     = 5 * time.Second // the first time, then three times as long
@@ -58,6 +61,9 @@ func (l *ceiling) refused(now time.Time, open, window int) int {
 		l.dip(open, window)
 		return open + 1 // as soon as the dip is over
 	}
+	if 4*open <= 3*l.top && open != l.last {
+		l.fell = now
+	}
 	l.set(open)
 	l.arm()
 	return open
@@ -77,9 +83,11 @@ func (l *ceiling) dip(open, window int) {
 
 // set makes n the ceiling. Near the last one, what was in vain before still counts.
 func (l *ceiling) set(n int) {
-	l.vain = min(l.vain+1, mostVain)
-	if n < l.last-1 || n > l.last+1 {
+	switch {
+	case n < l.last-1 || n > l.last+1:
 		l.vain = 0
+	case n >= l.last:
+		l.vain = min(l.vain+1, mostVain)
 	}
 	l.n, l.last, l.dips, l.high = n, n, 0, min(l.high, n)
 }
@@ -108,7 +116,7 @@ func (l *ceiling) restart(now time.Time) {
 		l.n, l.dips = l.from, 0
 	}
 	if now.Sub(l.at) < dyingTime {
-		l.n, l.vain = 0, 0
+		l.n, l.vain, l.fell = 0, 0, time.Time{}
 	}
 	l.run, l.row = 0, 0
 }
@@ -122,9 +130,9 @@ func (l *ceiling) connected() {
 // worked notes that a message was done while busy agents were at work. Agents that are still connecting are among them, so only
 // a run of messages shows that so many work. It returns the window to go back to when a dip has ended, else 0.
 func (l *ceiling) worked(busy int) (window int) {
-	known := l.n
-	if known == 0 {
-		known = l.high
+	known := l.high
+	if l.n > 0 {
+		known = min(l.n, l.high)
 	}
 	if busy <= known {
 		l.run = 0
@@ -136,7 +144,11 @@ func (l *ceiling) worked(busy int) (window int) {
 	if l.run++; l.run < 2*l.low {
 		return 0
 	}
-	l.high, l.run = max(l.high, l.low), 0
+	l.run, l.high = 0, max(l.high, l.low)
+	l.top = max(l.top, l.high)
+	if l.low <= l.n {
+		return 0
+	}
 	if l.dips == 0 {
 		l.n = 0
 		return 0
@@ -144,6 +156,15 @@ func (l *ceiling) worked(busy int) (window int) {
 	l.n, l.dips = l.from, 0
 	l.arm()
 	return l.full
+}
+
+// rises reports whether the window w may double: one more than the ceiling works again, and much more did before the limit fell.
+func (l *ceiling) rises(w int) bool {
+	if l.n > 0 || l.fell.IsZero() {
+		return false
+	}
+	l.fell = time.Time{}
+	return 2*w <= l.top
 }
 
 // allows is how many agents may be at work now, of at most most.
@@ -171,6 +192,8 @@ func (l *ceiling) due(now time.Time) bool {
 	switch {
 	case since >= l.wait && l.made >= l.need || since >= tryOften && l.made >= 4*l.need:
 		return true
+	case now.Sub(l.fell) < fallFor: // a limit that has fallen may rise again
+		return since >= tryOften
 	case l.vain <= 1:
 		return since >= tryRare
 	}

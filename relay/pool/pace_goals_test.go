@@ -75,6 +75,10 @@ func TestPaceFollowsChanges(t *testing.T) {
 		{"a rate limit goes", 10, func(m *model) { m.rate = 20 }, func(m *model) { m.rate = 0 }, 333, 0.75},
 		{"20 connections become 3", 30, func(m *model) { m.conns = 20; m.latency = time.Second / 5 }, func(m *model) { m.conns = 3 }, 15, 0.95},
 		{"3 connections become 10", 30, func(m *model) { m.conns = 3; m.perConn = 10; m.latency = time.Second / 5 }, func(m *model) { m.conns = 10 }, 50 * 10 / 11., 0.9},
+		{"20 slow connections become 3, and then 12", 30, func(m *model) { m.conns = 20; m.latency = 2 * time.Second }, func(m *model) {
+			m.conns = 3
+			m.in(5*time.Minute, func() { m.conns = 12 })
+		}, 6, 0.7},
 		{"answers become slow", 30, func(m *model) { m.latency = time.Second / 10 }, func(m *model) { m.latency = time.Second }, 30, 0.9},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -96,6 +96,7 @@ func (p *Pace) Done(now, began time.Time, busy int, dot time.Duration) {
 	c.flow.count(now)
 	c.latency.note(now, dot)
 	c.w = math.Max(c.w, float64(c.ceiling.worked(busy)))
+	c.climbing = c.climbing || c.ceiling.rises(int(c.w))
 	most := p.most()
 	if r := p.ruled(now); r.window > 0 {
 		most = min(most, r.window)
