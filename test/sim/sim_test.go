@@ -293,8 +293,8 @@ func TestCapacity(t *testing.T) {
 
 // TestCompare: figures that are far apart are found, but for those that are too small to say anything.
 func TestCompare(t *testing.T) {
-	memory := Result{Figures: map[string]map[string]float64{"a.test": {"attempts": 100, "received": 1000, "p99": 0.9}, "news": {"received": 1}}}
-	real := Result{Figures: map[string]map[string]float64{"a.test": {"attempts": 109, "received": 1200, "p99": 0.1}, "news": {"received": 9}}}
+	memory := Result{Figures: map[string]map[string]float64{"a.test": {"attempts": 5, "received": 1000, "p99": 0.15}, "news": {"received": 1}}}
+	real := Result{Figures: map[string]map[string]float64{"a.test": {"attempts": 7, "received": 1200, "p99": 0.1}, "news": {"received": 9}}}
 	for _, g := range memory.compare(real).Goals {
 		if missed := strings.HasPrefix(g.Figure, "a.test received "); g.Met == missed {
 			t.Error(g)
