@@ -43,7 +43,7 @@ func TestLimitsShrinkUnderLoad(t *testing.T) {
 	}{{"connections of a site", 20, 2}, {"channels", 2, 10}, {"both", 3, 2}} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorldWith(t, quick(), time.Hour, 20, nil)
-			w.listen("x", sink.Character{Delay: 2 * time.Millisecond})
+			w.listen("x", sink.Character{Delay: 2 * time.Millisecond, DotDelay: 50 * time.Millisecond})
 			w.send("prove@x")
 			w.drained()
 			const n = 600
