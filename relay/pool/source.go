@@ -312,7 +312,7 @@ func written(a netip.Addr) string {
 // warming is View's part of one source. The mutex is held.
 func (s *Source) warming(day Day) (list []WarmingView) {
 	plans := s.terms.Load().Warmup
-	today := s.book.find(day)
+	today := s.book.existing(day)
 	if today == nil {
 		today = new(page)
 	}

@@ -57,7 +57,7 @@ type count struct {
 
 // page is the page of a day. A new day has a new page, and the oldest makes room for it.
 func (b *book) page(day Day) *page {
-	if p := b.find(day); p != nil {
+	if p := b.existing(day); p != nil {
 		return p
 	}
 	if len(b.pages) == maxPages {
@@ -74,8 +74,8 @@ func (b *book) page(day Day) *page {
 	return p
 }
 
-// find is the page of a day, nil for none.
-func (b *book) find(day Day) *page {
+// existing is the page of a day, nil for none.
+func (b *book) existing(day Day) *page {
 	for _, p := range b.pages {
 		if p.day == day {
 			return p
@@ -96,8 +96,8 @@ func (p *page) spent(provider string) int {
 	}
 }
 
-// count is the provider's count, made when there is none.
-func (p *page) count(provider string) *count {
+// countOf is the provider's count, made when there is none.
+func (p *page) countOf(provider string) *count {
 	c := p.counts[provider]
 	if c == nil {
 		c = &count{spent: p.floor}
@@ -144,7 +144,7 @@ func (s *Source) room(provider string, day Day) int {
 	case s.all.concluded:
 		return 0
 	}
-	if p := s.book.find(day); p != nil {
+	if p := s.book.existing(day); p != nil {
 		return max(limit-p.spent(provider), 0)
 	}
 	return limit
@@ -188,7 +188,7 @@ func (s *Source) spend(provider string, recipients int, day Day) (ok bool, c *co
 		return false, nil, nil
 	}
 	p := s.book.page(day)
-	c = p.count(provider)
+	c = p.countOf(provider)
 	if all.write != nil && c.spent+recipients > s.book.secured(p, c) {
 		c.waiting += recipients
 		return false, c, all.secure(day)
@@ -202,7 +202,7 @@ func (s *Source) spend(provider string, recipients int, day Day) (ok bool, c *co
 func (s *Source) Unspend(provider string, recipients int, at time.Time) {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()
-	p := s.book.find(dayOf(at, s.all.zone))
+	p := s.book.existing(dayOf(at, s.all.zone))
 	if p == nil {
 		return
 	}
@@ -272,7 +272,7 @@ func (s *Sources) adopt(state *keptState) {
 func (b *book) adopt(kept *keptBook) {
 	b.ahead = kept.Ahead
 	for _, k := range kept.Pages {
-		p := b.find(k.Day)
+		p := b.existing(k.Day)
 		if p == nil {
 			continue
 		}

@@ -206,7 +206,7 @@ func (b *book) recall(kept *keptBook, today Day) {
 			p.counts[provider] = &count{spent: n, kept: true, block: n, offered: n}
 		}
 	}
-	if ahead := bounded(kept.Ahead); ahead > 0 && b.find(today) == nil {
+	if ahead := bounded(kept.Ahead); ahead > 0 && b.existing(today) == nil {
 		p := b.page(today)
 		p.floor, p.offered = ahead, ahead
 	}

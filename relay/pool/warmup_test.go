@@ -577,7 +577,7 @@ func TestSpendTogether(t *testing.T) {
 	if sent := p.sent["new gmail 2026-12-01"]; sent > 200 || sent == 0 {
 		t.Errorf("%d sent", sent)
 	}
-	if c := p.sources.list[0].book.page(day(t, "2026-12-01")).count("gmail"); c.waiting != 0 {
+	if c := p.sources.list[0].book.page(day(t, "2026-12-01")).countOf("gmail"); c.waiting != 0 {
 		t.Errorf("%d recipients wait for a block that nobody wants", c.waiting)
 	}
 }
