@@ -51,7 +51,7 @@ func main() {
 		quick    = flag.Bool("quick", false, "with -what pace, isolation and fair: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with -what pace, isolation and fair: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
 	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, figures: &sheet{out: os.Stdout, json: *objects}}
@@ -124,7 +124,7 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		return b.run
 	case "isolation":
 		b := &isolationBench{
-			bin: bin, dir: dir, channels: []int{500, 20}, perSecond: 300, messages: 100_000, fill: 30 * time.Second, sites: 1000,
+			bin: bin, dir: dir, only: q.only, channels: []int{500, 20}, perSecond: 300, messages: 100_000, fill: 30 * time.Second, sites: 1000,
 			warm: 8 * time.Second, alone: 25 * time.Second, beside: 70 * time.Second, think: 30 * time.Second, dribble: time.Second,
 		}
 		if quick {

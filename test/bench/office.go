@@ -15,6 +15,7 @@ import (
 // office offers letters to a milter door, over several connections at a time.
 type office struct {
 	desk  chan *standin.Message
+	told  func(*standin.Message) // of each message that was taken, in the moment; nil: nobody
 	wg    sync.WaitGroup
 	taken atomic.Int64
 	left  atomic.Int64 // with the MTA, which has to deliver them itself
@@ -25,7 +26,12 @@ type office struct {
 
 // openOffice connects to the unix socket of a milter door.
 func openOffice(socket string, conns int) (*office, error) {
-	o := &office{desk: make(chan *standin.Message, conns)}
+	return openOfficeFor(socket, conns, nil)
+}
+
+// openOfficeFor is openOffice for somebody who wants to be told.
+func openOfficeFor(socket string, conns int, told func(*standin.Message)) (*office, error) {
+	o := &office{desk: make(chan *standin.Message, conns), told: told}
 	for range conns {
 		c, err := standin.Dial("unix", socket, standin.Options{})
 		if err != nil {
@@ -52,6 +58,9 @@ func (o *office) serve(c *standin.Conn) {
 			o.mu.Unlock()
 		case v.Taken():
 			o.taken.Add(1)
+			if o.told != nil {
+				o.told(m)
+			}
 		default:
 			o.left.Add(1)
 		}
