@@ -19,7 +19,8 @@ func (w *World) weigh() {
 
 // sample notes what the daemon says about its sites: how many paces there are for each receiver, and what they are.
 func (w *World) sample() {
-	if w.machine == nil {
+	const most = 1000 // sites: of more, nobody reads a table
+	if w.machine == nil || len(w.sites) > most {
 		return
 	}
 	of := make(map[string][]pool.Status)

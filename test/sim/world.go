@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/test/dns"
@@ -41,6 +42,8 @@ type World struct {
 	inject    *Receiver
 	mta       host
 	machine   *machine // nil while it is down
+
+	work time.Duration // of the processor, in the second half of the run
 
 	ctx    context.Context // of receivers and sources
 	cancel context.CancelFunc
@@ -209,6 +212,7 @@ func (w *World) live() {
 	actions := slices.Clone(w.scenario.actions)
 	slices.SortStableFunc(actions, func(a, b action) int { return int(a.at - b.at) })
 	end := w.start.Add(w.scenario.length)
+	half := w.start.Add(w.scenario.length / 2)
 	for n := 0; time.Now().Before(end); n++ {
 		next := min(w.look, time.Until(end))
 		if len(actions) > 0 {
@@ -222,6 +226,9 @@ func (w *World) live() {
 		}
 		w.weigh()
 		w.sample()
+		if w.work == 0 && !time.Now().Before(half) {
+			w.work = cpuTime()
+		}
 		if n%auditEvery == 0 {
 			w.audit()
 		}
@@ -229,6 +236,15 @@ func (w *World) live() {
 			break
 		}
 	}
+}
+
+// cpuTime is the work of this process so far.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // idle reports whether nothing is left to happen.
@@ -246,6 +262,9 @@ const stopTime = time.Minute
 func (w *World) finish() map[string]map[string]float64 {
 	var waiting map[string]bool
 	simulated := time.Since(w.start)
+	if w.work > 0 {
+		w.work = cpuTime() - w.work
+	}
 	if w.machine != nil {
 		waiting = w.putDown()
 	}
@@ -286,9 +305,10 @@ func (w *World) putDown() map[string]bool {
 var summed = []string{"offered", "taken", "left", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "limited", "deferred"}
 
 // figures are the numbers of each site and of each source, the sums of copies under their common name, and the sums of all sites
-// under "all".
+// under "all". "all cpu" is how busy this process was in the second half of the run, the simulation's own work included, as a part
+// of one processor: it means something if the run is the only one.
 func (w *World) figures(simulated time.Duration) map[string]map[string]float64 {
-	all := map[string]float64{"seconds": simulated.Seconds()}
+	all := map[string]float64{"seconds": simulated.Seconds(), "cpu": w.work.Seconds() / (simulated.Seconds() / 2)}
 	table := map[string]map[string]float64{"all": all}
 	for _, s := range w.sites {
 		f := s.figures(simulated)
