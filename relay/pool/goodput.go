@@ -108,6 +108,10 @@ func (s *step) note(now time.Time) bool {
 	return false
 }
 
+// slowMessage is how long a message takes at a site of which nobody can tell soon what one connection more has brought. There are
+// few messages then, and they come in bursts.
+const slowMessage = 5 * time.Second
+
 // judge says whether the window w is better than the one measured before. It takes at least twice as many messages as there are
 // agents, and a second; when messages take long, fewer will do to climb.
 func (s *step) judge(now time.Time, w int, climbing bool) verdict {
@@ -129,7 +133,7 @@ func (s *step) judge(now time.Time, w int, climbing bool) verdict {
 		return measuring
 	}
 	rate := float64(s.n) / took.Seconds()
-	grown := s.before > 0 && w > s.before
+	grown := s.before > 0 && w > s.before && took*time.Duration(w) < slowMessage*time.Duration(s.n)
 	if grown && rate-s.rate < 0.3*s.rate*float64(w-s.before)/float64(s.before) {
 		if !s.poor {
 			s.poor = true

@@ -34,6 +34,7 @@ type Site struct {
 	excess    int       // agents that end because the site may have fewer
 	silent    int       // slow agents, and agents whose receiver has not answered about a message yet
 	asked     time.Time // when an agent last asked for a visit
+	took      time.Time // when the receiver last answered about a message of a slow agent
 	trying    string    // what the agent that makes the first connection does now; "": there is none
 	idle      []*lent   // connections kept for the next agent, the latest used last
 	open      int       // connections open, the idle ones included
@@ -180,10 +181,20 @@ func (c *Channels) few() int {
 }
 
 // roomy reports whether the site may have another agent. At first it has few, and one more for each whose receiver answers: a site
-// that hangs holds few connections, and one that answers soon has its window. The mutex is held.
+// that hangs holds few connections, and one that answers soon has its window. So has one that is slow and takes mail all the same, as
+// long as there is plenty of room for what is slow. The mutex is held.
 func (s *Site) roomy(now time.Time) bool {
-	return s.agents < s.window(now) && (s.silent < s.m.channels.few() || 2*s.silent <= s.agents)
+	switch {
+	case s.agents >= s.window(now):
+		return false
+	case s.silent < s.m.channels.few(), 2*s.silent <= s.agents:
+		return true
+	}
+	return now.Sub(s.took) < slowlyAtLeast && s.m.channels.few() > 1
 }
+
+// slowlyAtLeast is how long after its last answer about a message a slow site counts as one that takes mail.
+const slowlyAtLeast = 5 * time.Minute
 
 // window is how many agents may be at work now. The mutex is held.
 func (s *Site) window(now time.Time) int {
@@ -204,6 +215,13 @@ func (s *Site) admits(now time.Time) bool {
 func (s *Site) noteSlow(n int) {
 	s.mu.Lock()
 	s.slow += n
+	s.mu.Unlock()
+}
+
+// noteTook notes that the receiver has answered about a message, slowly.
+func (s *Site) noteTook(now time.Time) {
+	s.mu.Lock()
+	s.took = now
 	s.mu.Unlock()
 }
 
@@ -386,11 +404,11 @@ func (s *Site) rest(until time.Time) {
 	s.mu.Unlock()
 }
 
-// busy is how many agents have their receiver's answers: one that is still connecting adds nothing yet.
+// busy is how many agents have a connection: one that is still connecting adds nothing yet.
 func (s *Site) busy() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.agents - s.silent
+	return s.open - len(s.idle)
 }
 
 // others is how many connections to the site are open or being made, besides one that is being made.

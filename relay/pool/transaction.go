@@ -45,6 +45,9 @@ func (a *agent) done(t *smtp.Transaction) {
 func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	now := time.Now()
 	slowed := throttled(t)
+	if n == works && a.holds() == slowToken {
+		a.site.noteTook(now)
+	}
 	if slowed != nil || t.Full > 0 {
 		defer a.m.lessons.taught(a.site)
 	}
