@@ -61,7 +61,7 @@ func (l *ceiling) refused(now time.Time, open, window int) int {
 		l.dip(open, window)
 		return open + 1 // as soon as the dip is over
 	}
-	if 4*open <= 3*l.top && open != l.last {
+	if 4*open <= 3*l.top && open < l.last {
 		l.fell = now
 	}
 	l.set(open)

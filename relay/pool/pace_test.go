@@ -330,3 +330,26 @@ func TestPaceAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestPaceTriesOftenOnlyWhatHasFallen: a limit that has risen again, though not to what it was, is tried as seldom as any other.
+func TestPaceTriesOftenOnlyWhatHasFallen(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	l := ceiling{top: 20, high: 20, last: 20, dips: maxDips}
+	l.refused(now, 3, 20)
+	now = now.Add(tryOften)
+	if !l.due(now) {
+		t.Error("a limit that has fallen is not tried again in two minutes")
+	}
+	for range 100 {
+		l.worked(13)
+	}
+	l.rises(13)
+	now = now.Add(fallFor)
+	for range maxDips + 2 { // dips; then the limit is known, and tried in vain
+		now = now.Add(30 * time.Second)
+		l.refused(now, 12, 13)
+	}
+	if l.due(now.Add(tryOften)) {
+		t.Error("a limit that has risen again is tried each two minutes")
+	}
+}
