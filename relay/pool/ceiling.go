@@ -178,14 +178,6 @@ func (l *ceiling) allows(now time.Time, most int) int {
 	return min(most, l.n)
 }
 
-// Tight reports that the site has turned a connection away: a connection must have ended at the receiver too before the next is
-// made in its place, or the next is refused.
-func (p *Pace) Tight() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.course != nil && (p.course.ceiling.last > 0 || p.course.ceiling.dips > 0)
-}
-
 // due reports whether one more connection than n may be tried.
 func (l *ceiling) due(now time.Time) bool {
 	since := now.Sub(l.at)
