@@ -15,6 +15,7 @@ type bounds struct {
 	Uses       int   `json:"uses,omitempty"`        // messages of a connection; 0: nothing learned
 	UsesUntil  int64 `json:"uses_until,omitempty"`  // Unix seconds
 	lastUse    int   // the message of its connection that was turned away the last time
+	sameUse    int   // how often in a row that was the same
 }
 
 // boundsFor is how long a learned bound is kept.
@@ -29,15 +30,25 @@ func (b *bounds) learn(t *smtp.Transaction, slowed *smtp.Error, now time.Time) b
 	return slowed != nil && slowed.Closing() && slowed.Command == smtp.AtMAIL && b.learnUse(t.ConnUse, now)
 }
 
-// learnUse notes that the given message of a connection was turned away. The first time it may be chance: a receiver that is
-// overrun ends connections at any message. One that ends them at the same message twice counts messages.
+// sameUses is how often in a row a connection must end at the same message before that counts as a limit. A receiver that is overrun
+// ends connections at any message, and now and then twice at the same by chance.
+const sameUses = 4
+
+// learnUse notes that the given message of a connection was turned away. It reports true when that is a limit of messages. A message
+// that is turned away before the limit shows that there is none.
 func (b *bounds) learnUse(use int, now time.Time) bool {
-	known := use > 1 && use == b.lastUse
-	b.lastUse = use
-	if known {
-		b.Uses, b.UsesUntil = use-1, now.Add(boundsFor).Unix()
+	if use <= b.Uses {
+		b.Uses = 0
 	}
-	return known
+	if use != b.lastUse || use < 2 {
+		b.lastUse, b.sameUse = use, 0
+	}
+	b.sameUse++
+	if use < 2 || b.sameUse < sameUses {
+		return false
+	}
+	b.Uses, b.UsesUntil = use-1, now.Add(boundsFor).Unix()
+	return true
 }
 
 // overfull reports whether t failed for the number of its recipients, and not because of the one whom the receiver refused: it took
