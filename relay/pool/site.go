@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -100,14 +98,6 @@ func (s *Site) agree(now time.Time) {
 	s.mu.Unlock()
 	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
 	s.shed(t.Connections)
-}
-
-// hours is why the rules let nothing be sent now, or the zero Reason. The mutex is held.
-func (s *Site) hours(now time.Time) relay.Reason {
-	if until, quiet := s.terms.ClosedAt(now); quiet {
-		return relay.WaitFor(relay.ReasonSite, s.Key, "quiet hours by "+s.terms.QuietBy, until)
-	}
-	return relay.Reason{}
 }
 
 // carry puts q into the site's line, and starts an agent when the site may have one more and has work for it. Only the dispatcher
@@ -235,154 +225,6 @@ func (s *Site) noteSilent(n int) {
 	}
 }
 
-// plan puts the site into the manager's agenda for the time when there is next something to do: a queue to let in, an idle
-// connection to end, a domain to look for, the site to forget. The mutex is held.
-func (s *Site) plan(now time.Time) {
-	at := s.used.Add(forgetAfter)
-	if why := s.pace.Closed(); why.Until.Add(forgetAfter).After(at) {
-		at = why.Until.Add(forgetAfter)
-	}
-	sooner := func(t time.Time) {
-		if t.Before(at) {
-			at = t
-		}
-	}
-	if len(s.idle) > 0 {
-		sooner(s.idle[0].since.Add(s.m.cfg.Load().Idle))
-	}
-	if s.line.Len() > 0 {
-		sooner(s.opens(now))
-	}
-	if s.route != nil && s.route.Err != nil && s.line.Len() > 0 {
-		sooner(s.looked.Add(s.m.lookEvery()))
-	}
-	if at.Before(now) {
-		at = now
-	}
-	s.m.agenda.plan(s, at)
-	s.explain(now)
-}
-
-// explain tells the line why it waits. A time that is over is none: the site is being tried now. The mutex is held.
-func (s *Site) explain(now time.Time) {
-	if s.line.Len() == 0 {
-		return
-	}
-	why := s.waits(now)
-	if !why.Until.After(now) {
-		why.Until = time.Time{}
-	}
-	s.line.Explain(why)
-}
-
-// opens is when a queue in line may be let in: when the site's time is over, when this machine can connect again, or, for all
-// that is signalled and not timed, soon.
-func (s *Site) opens(now time.Time) time.Time {
-	at := now.Add(tick)
-	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed(), s.hours(now)} {
-		if why.Until.After(at) {
-			at = why.Until
-		}
-	}
-	if s.again.After(now) && s.again.Before(at) {
-		return s.again
-	}
-	return at
-}
-
-// waits is why a queue cannot be carried here now. The journal and this machine come first: while the one is unwritable or
-// the other cannot connect, no site is worked with, whatever the site is like.
-func (s *Site) waits(now time.Time) relay.Reason {
-	if err := s.m.handler.Unwritable(); err != nil {
-		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
-	}
-	if why := s.m.machine.waits(); why.Waits() {
-		return why
-	}
-	if why := s.hours(now); why.Waits() {
-		return why
-	}
-	switch why := s.pace.Closed(); {
-	case s.trying != "" && !why.Until.After(now):
-		return relay.WaitFor(relay.ReasonAnswer, s.Key, s.trying, time.Time{})
-	case why.Waits():
-		return why
-	case s.again.After(now):
-		return relay.WaitFor(relay.ReasonRate, s.Key, rateWords(s.pace.View(now)), s.again)
-	case s.roomy(now):
-		return relay.Reason{} // its mail is under way
-	case s.slow > 0:
-		return relay.WaitFor(relay.ReasonConnection, s.Key, fmt.Sprintf("waiting for a connection to the site: %d of %d have had no answer for more than %s",
-			s.slow, s.agents, s.m.slowAfter), time.Time{})
-	}
-	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
-}
-
-// rateWords says how fast a site is fed, and who wants it so.
-func rateWords(v View) string {
-	return fmt.Sprintf("waiting for its turn: the site gets %.3g messages a second (%s)", v.Rate, v.RateBy)
-}
-
-// nextQueue takes the next queue whose mail goes here, and whose tenant is below its limits, out of the line. It returns nil when
-// there is none. Queues whose route has changed go back to the handler's line.
-func (s *Site) nextQueue() *relay.Queue {
-	for q := s.line.PickOpen(); q != nil; q = s.line.PickOpen() {
-		q.Resume()
-		if s.serves(q.Key) {
-			return q
-		}
-		s.m.handler.Ready(q)
-	}
-	return nil
-}
-
-// serves reports whether mail with this key still goes to this site and may go by its source, because routes and rules change while
-// queues wait. A route that is not known now counts as unchanged.
-func (s *Site) serves(k relay.Key) bool {
-	r := s.m.router.Lookup(s.m.destination(k))
-	if r == nil {
-		return true
-	}
-	p := s.m.siteOf(k, r)
-	return p.key == s.Key && (s.source == nil || s.source.isDefault() || s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow)))
-}
-
-// serve makes a visit of the node that must go next. It returns nil when none may.
-func (s *Site) serve(now time.Time) *relay.Visit {
-	for v := s.m.handler.Serve(s.line, now); v != nil; v = s.m.handler.Serve(s.line, now) {
-		switch {
-		case !s.serves(v.Key()):
-			s.m.handler.Reroute(s.line, v)
-		case s.suspends(v.Node.Message.Flow.Sender, now).Waits():
-			s.m.handler.Postpone(v, s.suspends(v.Node.Message.Flow.Sender, now))
-		case !s.spend(v, now):
-			s.m.handler.Reroute(s.line, v)
-		default:
-			return v
-		}
-	}
-	return nil
-}
-
-// spend counts the recipients of v against the warm-up plan of the source. It reports false when the plan has no room for them.
-func (s *Site) spend(v *relay.Visit, now time.Time) bool {
-	return s.source == nil || s.source.Spend(s.provider(), len(v.Node.Rcpts), now)
-}
-
-// unspend takes back what spend counted for a visit that never was.
-func (s *Site) unspend(v *relay.Visit) {
-	if s.source != nil {
-		s.source.Unspend(s.provider(), len(v.Node.Rcpts), v.Began)
-	}
-}
-
-// provider is the name by which warm-up plans count the site.
-func (s *Site) provider() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return warmKey(s.terms, s.route)
-}
-
 // asks notes that an agent gets on with its work, and starts another if there is work for it. It reports true when the agent must
 // end instead, because the site may have fewer agents now: only as many are told so as are too many.
 func (s *Site) asks(now time.Time) (end bool) {
@@ -423,43 +265,6 @@ func (s *Site) noteMaking(n int) {
 	s.mu.Lock()
 	s.making += n
 	s.mu.Unlock()
-}
-
-// noteTrying says for everyone to see which host is being connected to; "" for none.
-func (s *Site) noteTrying(peer string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if s.trying = ""; peer != "" && s.open == 0 {
-		s.trying = fmt.Sprintf("connecting to %s since %s", peer, now.Format(time.TimeOnly))
-	}
-	s.explain(now)
-}
-
-// learnBounds learns what the site takes at a time. It reports true when t was turned away for that alone.
-func (s *Site) learnBounds(t *smtp.Transaction, slowed *smtp.Error, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bounds.learn(t, slowed, now)
-}
-
-// perTransaction is how many recipients a transaction may have here. Every server must take a hundred (RFC 5321 section
-// 4.5.3.1.8).
-func (s *Site) perTransaction() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	most := 100
-	if n := s.terms.Recipients; n > 0 {
-		most = n
-	}
-	return s.bounds.perTransaction(most, time.Now())
-}
-
-// perConnection is how many messages a connection may carry here.
-func (s *Site) perConnection() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bounds.perConnection(s.terms.MessagesPerConnection, time.Now())
 }
 
 // injects reports whether the site is our own MTA.
@@ -574,43 +379,4 @@ func (s *Site) hold(q *relay.Queue) {
 		s.line.Push(q)
 		s.plan(time.Now())
 	}
-}
-
-// companions says which other domains of a message may share a transaction with the host at a: nil for none. A site that the
-// admin's table or a rule names takes the mail of several, until one of its hosts refuses several domains. Other sites get one domain
-// a transaction, as Postfix does it: large providers refuse several ("multiple destination domains per transaction"), some of them
-// for good, and nobody can know before. A source in warm-up counts the recipients of one node at a time.
-func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
-	s.mu.Lock()
-	domains, static := s.terms.Domains, s.route.Static
-	s.mu.Unlock()
-	if domains == 1 || domains == 0 && !static || s.source != nil && !s.source.isDefault() || !s.m.hosts.takesDomains(a, time.Now()) {
-		return nil
-	}
-	if domains == 0 {
-		return s.reaches
-	}
-	return func(k relay.Key) bool {
-		if domains <= 1 || !s.reaches(k) {
-			return false
-		}
-		domains--
-		return true
-	}
-}
-
-// reaches reports whether mail with this key goes to this site too.
-func (s *Site) reaches(k relay.Key) bool {
-	r := s.m.router.Lookup(s.m.destination(k))
-	return r != nil && r.Err == nil && s.m.siteOf(k, r).key == s.Key
-}
-
-// hasOther reports whether the site has a host with an address besides the named host.
-func (s *Site) hasOther(host string) bool {
-	for _, h := range s.current().Hosts {
-		if h.Name != host && len(h.Addrs) > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,115 @@
+package pool
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// hours is why the rules let nothing be sent now, or the zero Reason. The mutex is held.
+func (s *Site) hours(now time.Time) relay.Reason {
+	if until, quiet := s.terms.ClosedAt(now); quiet {
+		return relay.WaitFor(relay.ReasonSite, s.Key, "quiet hours by "+s.terms.QuietBy, until)
+	}
+	return relay.Reason{}
+}
+
+// plan puts the site into the manager's agenda for the time when there is next something to do: a queue to let in, an idle
+// connection to end, a domain to look for, the site to forget. The mutex is held.
+func (s *Site) plan(now time.Time) {
+	at := s.used.Add(forgetAfter)
+	if why := s.pace.Closed(); why.Until.Add(forgetAfter).After(at) {
+		at = why.Until.Add(forgetAfter)
+	}
+	sooner := func(t time.Time) {
+		if t.Before(at) {
+			at = t
+		}
+	}
+	if len(s.idle) > 0 {
+		sooner(s.idle[0].since.Add(s.m.cfg.Load().Idle))
+	}
+	if s.line.Len() > 0 {
+		sooner(s.opens(now))
+	}
+	if s.route != nil && s.route.Err != nil && s.line.Len() > 0 {
+		sooner(s.looked.Add(s.m.lookEvery()))
+	}
+	if at.Before(now) {
+		at = now
+	}
+	s.m.agenda.plan(s, at)
+	s.explain(now)
+}
+
+// explain tells the line why it waits. A time that is over is none: the site is being tried now. The mutex is held.
+func (s *Site) explain(now time.Time) {
+	if s.line.Len() == 0 {
+		return
+	}
+	why := s.waits(now)
+	if !why.Until.After(now) {
+		why.Until = time.Time{}
+	}
+	s.line.Explain(why)
+}
+
+// opens is when a queue in line may be let in: when the site's time is over, when this machine can connect again, or, for all
+// that is signalled and not timed, soon.
+func (s *Site) opens(now time.Time) time.Time {
+	at := now.Add(tick)
+	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed(), s.hours(now)} {
+		if why.Until.After(at) {
+			at = why.Until
+		}
+	}
+	if s.again.After(now) && s.again.Before(at) {
+		return s.again
+	}
+	return at
+}
+
+// waits is why a queue cannot be carried here now. The journal and this machine come first: while the one is unwritable or
+// the other cannot connect, no site is worked with, whatever the site is like.
+func (s *Site) waits(now time.Time) relay.Reason {
+	if err := s.m.handler.Unwritable(); err != nil {
+		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
+	}
+	if why := s.m.machine.waits(); why.Waits() {
+		return why
+	}
+	if why := s.hours(now); why.Waits() {
+		return why
+	}
+	switch why := s.pace.Closed(); {
+	case s.trying != "" && !why.Until.After(now):
+		return relay.WaitFor(relay.ReasonAnswer, s.Key, s.trying, time.Time{})
+	case why.Waits():
+		return why
+	case s.again.After(now):
+		return relay.WaitFor(relay.ReasonRate, s.Key, rateWords(s.pace.View(now)), s.again)
+	case s.roomy(now):
+		return relay.Reason{} // its mail is under way
+	case s.slow > 0:
+		return relay.WaitFor(relay.ReasonConnection, s.Key, fmt.Sprintf("waiting for a connection to the site: %d of %d have had no answer for more than %s",
+			s.slow, s.agents, s.m.slowAfter), time.Time{})
+	}
+	return relay.WaitFor(relay.ReasonConnection, s.Key, "waiting for a connection to the site", time.Time{})
+}
+
+// rateWords says how fast a site is fed, and who wants it so.
+func rateWords(v View) string {
+	return fmt.Sprintf("waiting for its turn: the site gets %.3g messages a second (%s)", v.Rate, v.RateBy)
+}
+
+// noteTrying says for everyone to see which host is being connected to; "" for none.
+func (s *Site) noteTrying(peer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.trying = ""; peer != "" && s.open == 0 {
+		s.trying = fmt.Sprintf("connecting to %s since %s", peer, now.Format(time.TimeOnly))
+	}
+	s.explain(now)
+}
