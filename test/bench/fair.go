@@ -18,6 +18,7 @@ import (
 // fairBench has a daemon feed one receiver with the mail of several senders at a time.
 type fairBench struct {
 	bin, dir string
+	only     string        // a part of the names of the parts to run: behind, tenants, limits; "": all
 	idle     time.Duration // for urgent mail without a campaign
 	intake   time.Duration // for the campaign: as much as the machine takes
 	alone    time.Duration // for the rate of the campaign alone
@@ -26,12 +27,21 @@ type fairBench struct {
 	shares   time.Duration // for the shares of two tenants, and again for limits
 }
 
-// crowded is the receiver. It takes 20 ms for a message.
+// crowded is the receiver.
 const crowded = "crowded.test"
 
+// takes is a receiver that takes so long for a message.
+func takes(d time.Duration) sink.Character { return sink.Character{DotDelay: d} }
+
 func (b *fairBench) run(write func(figure) error) error {
-	for _, part := range []func() ([]figure, error){b.behind, b.tenants, b.limits} {
-		list, err := part()
+	for _, part := range []struct {
+		name string
+		run  func() ([]figure, error)
+	}{{"behind", b.behind}, {"tenants", b.tenants}, {"limits", b.limits}} {
+		if !strings.Contains(part.name, b.only) {
+			continue
+		}
+		list, err := part.run()
 		if err != nil {
 			return err
 		}
@@ -52,17 +62,16 @@ type hall struct {
 }
 
 // open starts a daemon in front of the receiver. A daemon that does not know the keys in wanted starts without them.
-func (b *fairBench) open(name, wanted string, transaction func(from string, begun bool)) (*hall, error) {
+func (b *fairBench) open(name, wanted string, is sink.Character) (*hall, error) {
 	net, err := newInternet()
 	if err != nil {
 		return nil, err
 	}
 	h := &hall{net: net}
-	_, err = net.receive(crowded, sink.Character{DotDelay: 20 * time.Millisecond, Transaction: transaction})
-	if err != nil {
+	if _, err = net.receive(crowded, is); err != nil {
 		return nil, errors.Join(err, net.close())
 	}
-	plain := net.config() + "log.level = \"warn\"\nqueue.max_messages = 10000000\n"
+	plain := net.config() + fmt.Sprintf("log.level = \"warn\"\nqueue.max_messages = 10000000\npool.connections_per_site = %d\n", perSite)
 	h.Millrace, err = scenario.NewMillrace(b.bin, filepath.Join(b.dir, name), "127.0.0.1:1", plain+wanted)
 	if err != nil {
 		return nil, errors.Join(err, net.close())
@@ -82,16 +91,15 @@ func (b *fairBench) open(name, wanted string, transaction func(from string, begu
 
 func (h *hall) shut() error { return errors.Join(h.Stop(time.Minute), h.net.close()) }
 
-// post offers n messages of a sender, by turns with those of others.
+// post offers n messages of senders, in turn. Their ids begin with the sender.
 func (h *hall) post(n int, from ...string) error {
 	o, err := openOffice(h.MilterSocket(), 20)
 	if err != nil {
 		return err
 	}
 	for i := range n {
-		for k, sender := range from {
-			o.post(letter(fmt.Sprintf("%d.%07d", k, i), sender, fmt.Sprintf("u%d@%s", i, crowded)))
-		}
+		sender := from[i%len(from)]
+		o.post(letter(fmt.Sprintf("%s-%07d", sender, i), sender, fmt.Sprintf("u%d@%s", i, crowded)))
 	}
 	return o.close()
 }
@@ -115,7 +123,7 @@ lane = "urgent"
 
 // behind is the first part: messages of other senders, and urgent ones, behind a campaign.
 func (b *fairBench) behind() (list []figure, err error) {
-	h, err := b.open("behind", urgentRule, nil)
+	h, err := b.open("behind", urgentRule, takes(20*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func main() {
 		quick    = flag.Bool("quick", false, "with -what pace, isolation and fair: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with -what pace, isolation and fair: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
 	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, figures: &sheet{out: os.Stdout, json: *objects}}
@@ -133,7 +133,7 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		return b.run
 	case "fair":
 		b := &fairBench{
-			bin: bin, dir: dir, idle: 15 * time.Second, intake: 60 * time.Second, alone: 15 * time.Second, others: 20,
+			bin: bin, dir: dir, only: q.only, idle: 15 * time.Second, intake: 60 * time.Second, alone: 15 * time.Second, others: 20,
 			urgent: 30 * time.Second, shares: 30 * time.Second,
 		}
 		if quick {
