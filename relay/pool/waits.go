@@ -59,6 +59,9 @@ func (s *Site) explain(now time.Time) {
 // that is signalled and not timed, soon.
 func (s *Site) opens(now time.Time) time.Time {
 	at := now.Add(tick)
+	if s.m.handler.Unwritable() != nil {
+		return at // the reason is the journal's, and ends when the journal says so
+	}
 	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed(), s.hours(now)} {
 		if why.Until.After(at) {
 			at = why.Until
