@@ -20,6 +20,7 @@ type agent struct {
 	m       *Manager
 	handler Handler
 	onTrial bool        // it began on probation
+	patient bool        // it began without a channel, because its site is slow
 	watch   *time.Timer // fires when the receiver has not answered for a while; calls slowDown
 
 	mu     sync.Mutex
@@ -55,7 +56,7 @@ const leaveTime = 2 * time.Second
 const breath = 100 * time.Millisecond
 
 func newAgent(s *Site, t token) *agent {
-	return &agent{site: s, m: s.m, handler: s.m.handler, token: t, onTrial: t == probationToken, silent: true}
+	return &agent{site: s, m: s.m, handler: s.m.handler, token: t, onTrial: t == probationToken, patient: t == slowToken, silent: true}
 }
 
 // run works until the agent ends, and returns the token that must be given back. Manager.launch calls it in the agent's own
@@ -150,7 +151,7 @@ func (a *agent) answered() {
 // for a channel like any other.
 func (a *agent) moved() {
 	a.watch.Reset(a.m.patience())
-	if a.holds() == slowToken {
+	if !a.patient && a.holds() == slowToken {
 		a.over = true
 	}
 }
@@ -409,5 +410,8 @@ func (a *agent) turnEnds(now time.Time) bool {
 		return false
 	}
 	a.turn, a.began = 0, now
+	if a.patient {
+		return !a.site.staysSlow(now)
+	}
 	return a.m.crowded()
 }

@@ -31,6 +31,7 @@ type Site struct {
 	slow      int       // agents of them whose receiver has not answered for a while
 	excess    int       // agents that end because the site may have fewer
 	silent    int       // slow agents, and agents whose receiver has not answered about a message yet
+	slowUntil time.Time // until then new agents get no channel, because one had to wait
 	asked     time.Time // when an agent last asked for a visit
 	took      time.Time // when the receiver last answered about a message of a slow agent
 	trying    string    // what the agent that makes the first connection does now; "": there is none
@@ -126,10 +127,17 @@ func (s *Site) works(now time.Time) bool {
 
 // start starts an agent. It reports false when there is no token for it. The mutex is held.
 func (s *Site) start(now time.Time) bool {
-	t := channelToken
-	if !s.pace.Proven() {
-		t = probationToken
+	switch {
+	case !s.pace.Proven():
+		return s.launch(probationToken, now)
+	case s.isSlow(now) && s.launch(slowToken, now):
+		return true
 	}
+	return s.launch(channelToken, now)
+}
+
+// launch starts an agent with a token of the given kind. The mutex is held.
+func (s *Site) launch(t token, now time.Time) bool {
 	a := newAgent(s, t)
 	s.asked = now
 	s.agents, s.silent = s.agents+1, s.silent+1
@@ -137,7 +145,24 @@ func (s *Site) start(now time.Time) bool {
 		s.agents, s.silent = s.agents-1, s.silent-1
 		return false
 	}
+	if t == slowToken {
+		s.slow++
+	}
 	return true
+}
+
+// slowFor is how long a site whose receiver kept an agent waiting counts as slow. The agents that it gets then need no channel: they
+// would only wait with it.
+const slowFor = 5 * time.Minute
+
+// isSlow reports whether the site has kept an agent waiting lately. The mutex is held.
+func (s *Site) isSlow(now time.Time) bool { return now.Before(s.slowUntil) }
+
+// staysSlow is isSlow for an agent.
+func (s *Site) staysSlow(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isSlow(now)
 }
 
 // soon is how long a queue waits for agents that are at work anyway. An agent that has not asked for work for longer is held
@@ -204,7 +229,9 @@ func (s *Site) admits(now time.Time) bool {
 // noteSlow counts an agent that has become slow, or has ended as one.
 func (s *Site) noteSlow(n int) {
 	s.mu.Lock()
-	s.slow += n
+	if s.slow += n; n > 0 {
+		s.slowUntil = time.Now().Add(slowFor)
+	}
 	s.mu.Unlock()
 }
 

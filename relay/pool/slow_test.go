@@ -219,3 +219,28 @@ func TestSilentReceiverHasAReason(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestSlowSiteNeedsNoChannel: a site that has kept an agent waiting gets its next agents without a channel, and its mail goes on.
+func TestSlowSiteNeedsNoChannel(t *testing.T) {
+	w := newWorldWith(t, quick(), time.Hour, 4, nil)
+	w.pool.slowAfter = 50 * time.Millisecond
+	w.listen("x", sink.Character{DotDelay: 300 * time.Millisecond})
+	w.send("prove@x")
+	w.drained()
+	w.eventually("an agent has become slow", func() bool {
+		w.send("u@x")
+		return w.pool.channels.working(slowToken) > 0
+	})
+	w.drained()
+	for i := range 3 {
+		w.send(fmt.Sprintf("v%d@x", i))
+		w.eventually("the message is under way", func() bool { return w.handler.Status().Busy > 0 })
+		if n := w.pool.channels.working(channelToken); n > 0 {
+			t.Errorf("%d channels at work for a site that is known to be slow", n)
+		}
+		w.drained()
+	}
+	if s := w.pool.Sites()[0]; s.Slow != 0 {
+		t.Errorf("%d slow agents behind the last one", s.Slow)
+	}
+}
