@@ -404,14 +404,14 @@ func (a *agent) resign() bool {
 }
 
 // turnEnds reports whether the agent must leave its channel to others who wait for one: it has had its turn, in messages or in
-// time.
+// time. An agent without a channel ends when its site is not slow any more.
 func (a *agent) turnEnds(now time.Time) bool {
+	if a.patient {
+		return a.site.quick(now, a.turn, now.Sub(a.began))
+	}
 	if a.turn < a.m.cfg.Load().Slice && now.Sub(a.began) < turnTime {
 		return false
 	}
 	a.turn, a.began = 0, now
-	if a.patient {
-		return !a.site.staysSlow(now)
-	}
 	return a.m.crowded()
 }

@@ -158,11 +158,18 @@ const slowFor = 5 * time.Minute
 // isSlow reports whether the site has kept an agent waiting lately. The mutex is held.
 func (s *Site) isSlow(now time.Time) bool { return now.Before(s.slowUntil) }
 
-// staysSlow is isSlow for an agent.
-func (s *Site) staysSlow(now time.Time) bool {
+// quickly is how many messages in a row an agent must be rid of, each in less than a fifth of what counts as slow, before its site is
+// not slow any more.
+const quickly = 5
+
+// quick reports whether the site is not slow any more, for an agent that was rid of so many messages in such a time.
+func (s *Site) quick(now time.Time, messages int, took time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.isSlow(now)
+	if messages >= quickly && took < time.Duration(messages)*s.m.slowAfter/5 {
+		s.slowUntil = time.Time{}
+	}
+	return !s.isSlow(now)
 }
 
 // soon is how long a queue waits for agents that are at work anyway. An agent that has not asked for work for longer is held

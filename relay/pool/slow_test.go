@@ -158,12 +158,12 @@ func (d dozing) Read(p []byte) (int, error) {
 }
 
 // TestSlowAgentEndsWithTheAnswer: when its receiver answers again, a slow agent ends behind what it has begun, although there is
-// more to send: its queue waits for a channel like any other.
+// more to send. The next agent finds that the site is not slow any more, and leaves it to agents with a channel.
 func TestSlowAgentEndsWithTheAnswer(t *testing.T) {
 	cfg := quick()
 	cfg.ConnectionsPerSite = 1
 	w := newWorldWith(t, cfg, time.Hour, 2, nil)
-	w.pool.slowAfter = 20 * time.Millisecond
+	w.pool.slowAfter = 100 * time.Millisecond
 	var nap atomic.Int64
 	var d net.Dialer
 	w.dialing(func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -173,7 +173,7 @@ func TestSlowAgentEndsWithTheAnswer(t *testing.T) {
 	w.listen("x", sink.Character{})
 	w.send("prove@x")
 	w.drained()
-	nap.Store(int64(200 * time.Millisecond))
+	nap.Store(int64(500 * time.Millisecond))
 	for i := range 1000 {
 		w.send(fmt.Sprintf("u%d@x", i))
 	}
