@@ -112,7 +112,7 @@ func (r *Result) stage(s *Scenario, dir string, o options) {
 		}
 	}
 	r.Simulated = r.Figures["all"]["seconds"]
-	r.Violations = append(r.Violations, w.violations...)
+	r.Violations = append(r.Violations, summary(w.violations, 20)...)
 }
 
 var minuteColumns = []string{"offered", "received", "deferred", "attempts", "refused", "limited", "peak", "agents", "waiting", "window", "rate"}
