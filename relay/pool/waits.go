@@ -86,8 +86,12 @@ func (s *Site) waits(now time.Time) relay.Reason {
 		return why
 	}
 	switch why := s.pace.Closed(); {
-	case s.trying != "" && !why.Until.After(now):
+	case why.Until.After(now):
+		return why
+	case s.trying != "":
 		return relay.WaitFor(relay.ReasonAnswer, s.Key, s.trying, time.Time{})
+	case !s.line.AtLeast(1) && s.line.Holds().Waits():
+		return s.line.Holds() // nobody tries the site before its tenant may send
 	case why.Waits():
 		return why
 	case s.again.After(now):
