@@ -152,9 +152,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 		m.counts.taken.Add(1)
 	}
 	m.Tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
-	for _, n := range msg.Nodes {
-		m.link(n)
-	}
+	m.linkAll(msg.Nodes)
 	return nil
 }
 
@@ -269,7 +267,26 @@ func (m *QueueMap) domain(addr string) string {
 // link puts n at the end of its queue, found or made, and the queue in line.
 func (m *QueueMap) link(n *Node) { m.enqueue(n, (*Queue).pushBack) }
 
-func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
+// linkAll links the nodes of a message. The queues come into line behind the last node, so that whoever visits the first finds its
+// companions.
+func (m *QueueMap) linkAll(nodes []*Node) {
+	if len(nodes) == 1 {
+		m.link(nodes[0])
+		return
+	}
+	queues := make([]*Queue, len(nodes))
+	for i, n := range nodes {
+		queues[i] = m.enter(n, (*Queue).pushBack)
+	}
+	for _, q := range queues {
+		m.ready(q)
+	}
+}
+
+func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) { m.ready(m.enter(n, push)) }
+
+// enter puts n into its queue, which it returns.
+func (m *QueueMap) enter(n *Node, push func(*Queue, *Node)) *Queue {
 	key := m.key(n)
 	if m.deps.Want != nil && key.Class == ClassRemote {
 		m.deps.Want(key.Domain)
@@ -279,7 +296,7 @@ func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
 	q := s.queueFor(key, m.cfg.Load().MaxLength)
 	push(q, n)
 	s.mu.Unlock()
-	m.ready(q)
+	return q
 }
 
 // key is the key of the queue that n belongs in.
