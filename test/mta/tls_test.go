@@ -31,14 +31,16 @@ func TestTLSLineIsPostfixs(t *testing.T) {
 			}
 			p := startPostfix(t, PostfixConfig{Relay: addr.String(), Main: main})
 			send(t, far, load.Config{Addr: p.Addr, Messages: 1})
-			log, err := p.Log()
-			if err != nil {
-				t.Fatal(err)
-			}
-			theirs := regexp.MustCompile(`/smtp\[\d+\]: (\S+) TLS connection established to \S+: (\S+ with cipher \S+ \(\S+ bits\))`).FindStringSubmatch(log)
-			if theirs == nil {
-				t.Fatalf("Postfix says nothing of TLS:\n%s", log)
-			}
+			said := regexp.MustCompile(`/smtp\[\d+\]: (\S+) TLS connection established to \S+: (\S+ with cipher \S+ \(\S+ bits\))`)
+			var theirs []string
+			eventually(t, "Postfix's line about TLS, which its syslog may write behind the receiver's answer", func() bool {
+				log, err := p.Log()
+				if err != nil {
+					t.Fatal(err)
+				}
+				theirs = said.FindStringSubmatch(log)
+				return theirs != nil
+			})
 			conn, err := smtp.Dial(t.Context(), smtp.Addr{Host: "host.test", AddrPort: netip.MustParseAddrPort(addr.String())}, &smtp.Config{
 				Hostname: "client.test", TLS: smtp.TLSOpportunistic, TLSConfig: ours,
 			})
