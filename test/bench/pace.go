@@ -64,7 +64,7 @@ func (b *paceBench) races(write func(figure) error) (err error) {
 		races = append(races, r)
 	}
 	config := net.config() + fmt.Sprintf("log.level = \"warn\"\npool.connections_per_site = %d\n", perSite) +
-		"pool.closed_for = " + durations(b.scale, "2s", "4s", "10s", "20s", "60s") + // a minute and so on, for a site that flaps in seconds
+		"pool.closed_for = " + durations(b.scale, "2s", "2s", "2s", "2s", "2s", "4s", "4s", "10s", "20s", "60s") + // as the default, for a site that flaps in seconds
 		"retry.schedule = " + durations(b.scale, "20s", "40s", "120s") // likewise, for the greylist
 	d, err := scenario.NewMillrace(b.bin, filepath.Join(b.dir, "pace"), "127.0.0.1:1", config)
 	if err != nil {
