@@ -83,6 +83,15 @@ func (b *Budget) Redeem(reserved int64, a Account, n int64) bool {
 // Room reports whether an account could reserve anything now.
 func (b *Budget) Room(a Account) bool { return b.fits(a, 0) }
 
+// Fill is the part of what mail may use that is used, 0 to 1; above 1 when Charge has gone beyond it.
+func (b *Budget) Fill() float64 { return b.Part(b.total.Load() - b.used[AccountNotices].Load()) }
+
+// Part is the part that n bytes are of what mail may use.
+func (b *Budget) Part(n int64) float64 {
+	limit := b.limit.Load()
+	return float64(n) / float64(limit-limit/noticeShare)
+}
+
 // Over reports that more is used than the limit allows, which only Charge can bring about. Whoever charges then keeps as
 // little as will do.
 func (b *Budget) Over() bool { return b.total.Load() > b.limit.Load() }

@@ -155,6 +155,7 @@ func (h *Handler) giveUp(n *Node) {
 // handBack moves a busy node to the queue for our own MTA.
 func (h *Handler) handBack(n *Node) {
 	h.queues.unbind(n, stateNew, func() { n.Class, n.handback, n.Due = ClassInject, true, time.Time{} })
+	h.queues.deps.Gate.leave(n)
 	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: noRelay})
 	h.queues.link(n)
 }

@@ -65,6 +65,9 @@ type Message struct {
 	// Reserved is what the door has reserved for the message in the Budget, in bytes. Accept takes it over; when Accept fails
 	// the door still has it.
 	Reserved int64
+	// Grant has the places that the gate has granted the message; nil: it was not asked. Accept redeems them; when Accept fails the
+	// door still has them.
+	Grant *Grant
 
 	Class   string    // routing class: ClassRemote or ClassInject
 	Flow    FlowName  // the mail with which it takes turns
@@ -78,6 +81,7 @@ type Message struct {
 	restored time.Time     // when this start brought it back; zero: it was taken in this start
 	age      time.Duration // how old it was then
 
+	room *Room        // of its tenant; nil: no gate counts it
 	flow *Flow        // of Flow, while the message is in the map
 	cost int64        // the bytes that it takes in memory, the shared part apart
 	open atomic.Int32 // nodes that still have recipients, and holds

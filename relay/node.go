@@ -18,10 +18,11 @@ type Node struct {
 	Avoid  string    // host of the site that must not be visited next, because it just failed and another may not
 
 	state         state
-	handback      bool // it is on its way back to the MTA
-	told          int  // bytes of Reason that are charged to the Budget
-	faults        int  // visits that ended by a fault of our own
-	requeues      int  // times it went back to the front without being charged, since the last charged visit
+	room          *Room // whose place it takes; nil: no gate counts it
+	handback      bool  // it is on its way back to the MTA
+	told          int   // bytes of Reason that are charged to the Budget
+	faults        int   // visits that ended by a fault of our own
+	requeues      int   // times it went back to the front without being charged, since the last charged visit
 	queue         *Queue
 	prev, next    *Node
 	heapIndex     int    // its place among the Deferrals

@@ -52,6 +52,7 @@ type Deps struct {
 	Domain   func(string) string     // the queue's name for a recipient's domain; nil: the domain as it is spelled
 	Flow     func(*Message) FlowName // the flow of a message that is restored; nil: the one that the message names
 	Chance   func(n int) int         // a number below n, for RetryConfig.Jitter; nil: math/rand's
+	Gate     *Gate                   // counts what waits for each site; nil: nobody does
 	Budget   *Budget                 // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own
 }
 
@@ -91,6 +92,9 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		seed: maphash.MakeSeed(), epoch: time.Now(),
 	}
 	m.reasons.seed = m.seed
+	if m.deps.Gate != nil {
+		m.deps.Gate.queues = m
+	}
 	m.SetConfig(cfg)
 	for i := range m.shards {
 		m.shards[i].healthy, m.shards[i].budget, m.shards[i].flows = m.healthy, m.budget, m.flows
@@ -118,7 +122,10 @@ func (m *QueueMap) NewLine() *Line {
 }
 
 // SetTenants replaces the tenants, which have been validated. Mail that waits keeps the tenant that it has.
-func (m *QueueMap) SetTenants(tenants []TenantConfig) { m.flows.configure(tenants) }
+func (m *QueueMap) SetTenants(tenants []TenantConfig) {
+	m.flows.configure(tenants)
+	m.deps.Gate.setTenants(tenants)
+}
 
 // Order gives l the order of the configuration.
 func (m *QueueMap) Order(l *Line) {
@@ -141,10 +148,13 @@ func (m *QueueMap) Accept(msg *Message) error {
 	}
 	msg.Taken = time.Now()
 	m.index(msg)
-	if err := m.deps.Journal.Take(msg); err != nil {
+	if err := m.take(msg); err != nil {
 		m.discard(msg)
 		m.budget.Charge(AccountDoors, msg.Reserved)
 		return err
+	}
+	if msg.Class == ClassRemote {
+		m.deps.Gate.admit(msg, msg.Nodes)
 	}
 	if msg.Class == ClassInject {
 		m.counts.notices.Add(1)
@@ -154,6 +164,14 @@ func (m *QueueMap) Accept(msg *Message) error {
 	m.Tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
 	m.linkAll(msg.Nodes)
 	return nil
+}
+
+// take has the journal record msg. The gate sees how long that takes.
+func (m *QueueMap) take(msg *Message) error {
+	m.deps.Gate.BeginTake()
+	err := m.deps.Journal.Take(msg)
+	m.deps.Gate.EndTake(err == nil)
+	return err
 }
 
 // Heard notes whether the MTA that gave us msg knows that it is taken. An MTA that does not know may offer it again. A door
@@ -225,6 +243,7 @@ func (m *QueueMap) discard(msg *Message) {
 	delete(s.byID, msg.ID)
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
+	m.deps.Gate.depart(msg)
 	m.budget.Refund(msg.account(), msg.cost)
 	msg.Content.unwrap(m.wrappers)
 	m.flows.disown(msg.flow)

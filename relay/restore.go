@@ -26,6 +26,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.index(msg)
 	m.budget.Charge(msg.account(), msg.cost)
 	m.counts.restored.Add(1)
+	m.deps.Gate.admit(msg, remote(live))
 	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
 	m.doubt(s)
 	for _, n := range live {
@@ -37,6 +38,16 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 			m.link(n)
 		}
 	}
+}
+
+// remote is those of the nodes that wait for a receiver.
+func remote(nodes []*Node) (some []*Node) {
+	for _, n := range nodes {
+		if n.Class == ClassRemote {
+			some = append(some, n)
+		}
+	}
+	return some
 }
 
 // doubt tells of the recipients who may get the message twice because the daemon ended when it did. If the MTA may offer the

@@ -32,8 +32,12 @@ func (h *Handler) Settle(v *Visit) {
 			h.queues.Tell(v.told(f))
 		}
 	}
+	h.queues.deps.Gate.settled(v.Node, slices.ContainsFunc(v.Fates, Fate.taken), len(later) > 0, v.Ended)
 	h.place(v, again, later)
 }
+
+// taken reports that the receiver has the message for this recipient.
+func (f Fate) taken() bool { return f.Outcome == Sent }
 
 // limitRequeues turns Again into Deferred for a node that comes back again and again without any progress. A recipient about
 // whom the receiver was not asked does not count.
@@ -99,6 +103,7 @@ func (h *Handler) place(v *Visit, again, later []int) {
 		h.deferNode(v, append(n.later, later...))
 	default:
 		h.queues.unbind(n, stateGone, func() { n.Rcpts = nil })
+		h.queues.deps.Gate.leave(n)
 		h.queues.forgetReason(n)
 		h.queues.Release(n.Message)
 	}
@@ -118,6 +123,7 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 	})
 	h.queues.Tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Relay: v.Relay})
 	if n.Due.IsZero() {
+		h.queues.deps.Gate.leave(n)
 		h.queues.link(n)
 	} else {
 		h.postpone(n)

@@ -10,10 +10,11 @@ import (
 // TenantConfig is what the heart knows of a [[tenant]] table.
 type TenantConfig struct {
 	Name        string   `toml:"name"`
-	Weight      int      `toml:"weight"`      // its part of the turns, beside the weights of others; 0: 1
-	Connections int      `toml:"connections"` // transactions under way at the same time, all sites together; 0: as many as there may be
-	Rate        float64  `toml:"rate"`        // messages a second, all sites together; 0: as fast as may be
-	Sources     []string `toml:"sources"`     // names of the [[source]] tables that its mail leaves by; empty: any
+	Weight      int      `toml:"weight"`       // its part of the turns, beside the weights of others; 0: 1
+	Connections int      `toml:"connections"`  // transactions under way at the same time, all sites together; 0: as many as there may be
+	Rate        float64  `toml:"rate"`         // messages a second, all sites together; 0: as fast as may be
+	MaxMessages int      `toml:"max_messages"` // of its messages that wait here; 0: as many as there is room for
+	Sources     []string `toml:"sources"`      // names of the [[source]] tables that its mail leaves by; empty: any
 }
 
 // maxWeight is the largest weight of a tenant.
@@ -28,6 +29,8 @@ func (c TenantConfig) Validate() error {
 		return fmt.Errorf("weight: %d is not between 1 and %d", c.Weight, maxWeight)
 	case c.Connections < 0:
 		return fmt.Errorf("connections: %d is negative; 0 is no limit", c.Connections)
+	case c.MaxMessages < 0:
+		return fmt.Errorf("max_messages: %d is negative; 0 is no limit", c.MaxMessages)
 	case !(c.Rate >= 0 && c.Rate <= maxRate) || c.Rate > 0 && c.Rate < minRate:
 		return fmt.Errorf("rate: %g is not between %g and %g messages a second; 0 is no limit", c.Rate, minRate, maxRate)
 	}

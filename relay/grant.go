@@ -1,0 +1,272 @@
+package relay
+
+import "time"
+
+// Grant is the gate's answer to a door about one message: for which of its domains there is room. The places that it grants are kept
+// for the message until Accept redeems them or Release gives them back. Only one goroutine may use a Grant.
+type Grant struct {
+	gate   *Gate
+	all    verdict
+	tenant *Room // where a place is granted; nil: none
+	places []place
+}
+
+// place is what a Grant says of one domain.
+type place struct {
+	domain  string
+	room    *Room // where a place is granted; nil: none
+	refused *Room // which refuses; nil: none does
+	verdict
+}
+
+// Ask asks for room for one message of the tenant, to recipients of these domains. It never blocks.
+func (g *Gate) Ask(tenant string, domains []string) *Grant {
+	sites := make([]string, len(domains))
+	for i, d := range domains {
+		sites[i] = g.siteOf(d)
+	}
+	allowed := Reason{}
+	if g.deps.Allowance != nil {
+		allowed = g.deps.Allowance(tenant)
+	}
+	now := time.Now()
+	g.mu.Lock()
+	defer g.unlock()
+	gr := &Grant{gate: g, places: make([]place, len(domains)), all: g.judge(now)}
+	if gr.all.state == GateOpen && allowed.Waits() {
+		gr.all = verdict{state: GateOverflow, why: allowed}
+	}
+	if t := g.tenants[tenant]; t != nil && gr.all.state == GateOpen {
+		if gr.all = g.judgeRoom(t, now); gr.all.state == GateOpen {
+			gr.tenant = t
+		}
+	}
+	for i, d := range domains {
+		gr.places[i] = g.grantPlace(d, sites[i], gr.all, now)
+	}
+	return gr.book()
+}
+
+// grantPlace looks whether there is a place for a domain. The mutex is held.
+func (g *Gate) grantPlace(domain, site string, all verdict, now time.Time) place {
+	p := place{domain: domain, verdict: all}
+	if p.state != GateOpen {
+		return p
+	}
+	r := g.room(site)
+	if p.verdict = g.judgeRoom(r, now); p.state == GateOpen {
+		p.room = r
+	} else {
+		p.refused = r
+	}
+	g.rest(r)
+	return p
+}
+
+// book counts the places that were granted. Without any, the message needs none with its tenant. The mutex is held.
+func (gr *Grant) book() *Grant {
+	g, any := gr.gate, false
+	for i := range gr.places {
+		if p := &gr.places[i]; p.room != nil {
+			g.room(p.room.key) // it is not idle any more
+			p.room.granted++
+			any = true
+		}
+	}
+	switch {
+	case !any:
+		gr.tenant = nil
+	case gr.tenant != nil:
+		gr.tenant.granted++
+	}
+	if any {
+		g.granted++
+	}
+	return gr
+}
+
+// siteOf is the name of the room for a domain.
+func (g *Gate) siteOf(domain string) string {
+	if g.deps.Site != nil {
+		if site := g.deps.Site(domain); site != "" {
+			return site
+		}
+	}
+	return domain
+}
+
+// Refuses reports whether there is no room for a domain now.
+func (gr *Grant) Refuses(domain string) bool { return gr.of(domain).room == nil }
+
+// Why is the reason for which there is no room for a domain.
+func (gr *Grant) Why(domain string) Reason { return gr.of(domain).why }
+
+func (gr *Grant) of(domain string) *place {
+	for i := range gr.places {
+		if gr.places[i].domain == domain {
+			return &gr.places[i]
+		}
+	}
+	return &place{verdict: verdict{why: gr.all.why}}
+}
+
+// Scarcity says for what a message may wait.
+type Scarcity uint8
+
+// Scarcities.
+const (
+	Enough     Scarcity = iota // there is room, or none is to be expected soon
+	ScarceSite                 // a site has no room; there is room for other mail
+	ScarceAll                  // there is no room for any mail, or for none of the tenant
+)
+
+// Waits says whether room may be found within the time of a hold, and what it is that lacks.
+func (gr *Grant) Waits() Scarcity {
+	if gr.all.state != GateOpen {
+		if gr.all.patient {
+			return ScarceAll
+		}
+		return Enough
+	}
+	for i := range gr.places {
+		if gr.places[i].patient {
+			return ScarceSite
+		}
+	}
+	return Enough
+}
+
+// Overflow notes that the message is left with the MTA for the domains that are refused, and says whether the MTA must rather refuse it:
+// because enough mail was left since the gate closed.
+func (gr *Grant) Overflow() (state GateState) {
+	g := gr.gate
+	g.mu.Lock()
+	defer g.unlock()
+	now := time.Now()
+	if gr.all.state != GateOpen {
+		return g.overflow(&g.all, scopeAll, GateChange{Of: "all mail"}, gr.all.why, now)
+	}
+	for i := range gr.places {
+		if r := gr.places[i].refused; r != nil {
+			state = max(state, g.overflow(&r.sluice, scopeSite, GateChange{Of: "site", Name: r.key}, gr.places[i].why, now))
+		}
+	}
+	return state
+}
+
+// overflow counts a message that one gate has left with the MTA. The mutex is held.
+func (g *Gate) overflow(s *sluice, scope int, change GateChange, why Reason, now time.Time) GateState {
+	g.lefts[scope]++
+	if s.state == GateOpen { // it has opened meanwhile
+		return GateOverflow
+	}
+	next := s.noteLeft(g.cfg.MaxOverflow)
+	g.step(s, verdict{state: next, why: why}, change, now)
+	return next
+}
+
+// Release gives back the places that were granted and not redeemed.
+func (gr *Grant) Release() {
+	if gr == nil {
+		return
+	}
+	g := gr.gate
+	g.mu.Lock()
+	defer g.unlock()
+	gr.release()
+}
+
+// release is Release under the mutex.
+func (gr *Grant) release() {
+	g, any := gr.gate, false
+	for i := range gr.places {
+		if r := gr.places[i].room; r != nil {
+			r.granted--
+			gr.places[i].room = nil
+			any = true
+			g.rest(r)
+		}
+	}
+	if gr.tenant != nil {
+		gr.tenant.granted--
+		gr.tenant = nil
+	}
+	if any {
+		g.granted--
+	}
+}
+
+// admit gives the nodes of msg their rooms, and releases the grant. It refuses nothing: Ask has judged, and what was taken before stays.
+func (g *Gate) admit(msg *Message, nodes []*Node) {
+	if g == nil {
+		return
+	}
+	rooms := make([]string, len(nodes))
+	for i, n := range nodes {
+		rooms[i] = g.siteOf(n.Domain)
+	}
+	g.mu.Lock()
+	defer g.unlock()
+	now := time.Now()
+	for i, n := range nodes {
+		n.room = g.room(rooms[i])
+		if msg.Grant != nil {
+			if r := msg.Grant.of(n.Domain).room; r != nil {
+				n.room = r
+			}
+		}
+		g.fillUp(n.room, n.size(), now)
+	}
+	if t := g.tenants[msg.Flow.Tenant]; t != nil {
+		msg.room = t
+		g.fillUp(t, msg.cost, now)
+	}
+	if msg.Grant != nil {
+		msg.Grant.release()
+		msg.Grant = nil
+	}
+}
+
+// size is the part of its message's memory that n stands for.
+func (n *Node) size() int64 { return n.Message.cost / int64(len(n.Message.Nodes)) }
+
+// leave takes node n out of its room: its mail is gone, or goes to our own MTA.
+func (g *Gate) leave(n *Node) {
+	if g == nil || n.room == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.unlock()
+	now, r := time.Now(), n.room
+	n.room = nil
+	g.vacate(r, n.size(), now)
+	g.lookAgain(r, now)
+}
+
+// depart takes the message out of the room of its tenant.
+func (g *Gate) depart(msg *Message) {
+	if g == nil || msg.room == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.unlock()
+	now, r := time.Now(), msg.room
+	msg.room = nil
+	g.vacate(r, msg.cost, now)
+	g.lookAgain(r, now)
+}
+
+// lookAgain opens what may be opened now that something has left. It is cheap while all is open. The mutex is held.
+func (g *Gate) lookAgain(r *Room, now time.Time) {
+	if g.all.state != GateOpen {
+		g.judge(now)
+	}
+	if r.state != GateOpen {
+		g.judgeRoom(r, now)
+	}
+	full := len(g.shut) > 0 && g.fill() > plenty
+	if g.full && !full { // whoever waits for a share finds room
+		g.open()
+	}
+	g.full = full
+}
