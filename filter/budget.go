@@ -28,10 +28,16 @@ const sessionCost = 32 << 10
 
 // OpenSession charges a connection of the door that has been opened. The door bounds their number, and a connection for the
 // MTA's other mail is never refused for memory.
-func (in *Intake) OpenSession() { in.deps.Budget.Charge(relay.AccountDoors, sessionCost) }
+func (in *Intake) OpenSession() {
+	in.sessions.Add(1)
+	in.deps.Budget.Charge(relay.AccountDoors, sessionCost)
+}
 
 // CloseSession is called once for each OpenSession.
-func (in *Intake) CloseSession() { in.deps.Budget.Refund(relay.AccountDoors, sessionCost) }
+func (in *Intake) CloseSession() {
+	in.sessions.Add(-1)
+	in.deps.Budget.Refund(relay.AccountDoors, sessionCost)
+}
 
 // ChargeSession asks for n bytes that a session of the door holds beside its messages, and reports whether there is room.
 func (in *Intake) ChargeSession(n int) bool { return in.keep(int64(n)) }

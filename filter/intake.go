@@ -35,6 +35,8 @@ type Deps struct {
 	Tenants  *Tenants                     // nil: nobody's mail is told apart
 	Sendable func(content [][]byte) error // says why content cannot be sent byte for byte
 	Log      hclog.Logger
+	Gate     *relay.Gate   // says whether there is room; nil: there is as long as Accept says so
+	Hold     *Hold         // lets replies wait for room; nil: one of the door's own
 	Budget   *relay.Budget // the memory that all parts share; nil: as much as there is
 }
 
@@ -53,6 +55,8 @@ type Intake struct {
 	deps     Deps
 	log      hclog.Logger
 	policy   atomic.Pointer[policy]
+	hold     *Hold
+	sessions atomic.Int64 // of the MTA that are open
 	buffered atomic.Int64 // bytes of Limits.Buffered in use
 	counts   counters
 	quiet    quiet
@@ -79,7 +83,10 @@ func NewIntake(limits Limits, mode string, deps Deps) (*Intake, error) {
 	if deps.Budget == nil {
 		deps.Budget = relay.NewBudget(0)
 	}
-	in := &Intake{limits: limits, deps: deps, log: deps.Log}
+	if deps.Hold == nil {
+		deps.Hold = &Hold{}
+	}
+	in := &Intake{limits: limits, deps: deps, log: deps.Log, hold: deps.Hold}
 	in.Reload(deps.Filter, deps.Tenants, mode)
 	return in, nil
 }

@@ -22,6 +22,7 @@ const (
 	CauseHeader                 // header larger than milter.max_header_bytes
 	CauseRcpts                  // more recipients than milter.max_rcpts
 	CauseBuffered               // no room in milter.max_buffered
+	CauseGate                   // no room by the gate: at a site, of a tenant, or because the journal is behind
 	CauseFull                   // the queues hold queue.max_messages or queue.max_bytes
 	CauseClosed                 // the daemon recovers or stops
 	CauseJournal                // the message could not be recorded
@@ -44,6 +45,7 @@ var causes = [numCauses]struct {
 	CauseHeader:    {"max_header_bytes", "mail is left with the MTA: over milter.max_header_bytes", hclog.Warn},
 	CauseRcpts:     {"max_rcpts", "mail is left with the MTA: over milter.max_rcpts", hclog.Warn},
 	CauseBuffered:  {"max_buffered", "mail is left with the MTA: over milter.max_buffered", hclog.Warn},
+	CauseGate:      {"gate", "bulk mail is left with the MTA: there is no room for it now", hclog.Warn},
 	CauseFull:      {"queues full", "bulk mail is left with the MTA: the queues are full", hclog.Warn},
 	CauseClosed:    {"not open", "bulk mail is left with the MTA: nothing is taken while the daemon recovers or stops", hclog.Warn},
 	CauseJournal:   {"journal", "bulk mail is left with the MTA: it could not be recorded", hclog.Warn},

@@ -25,6 +25,7 @@ const (
 	leftObserve     = "observe mode"
 	leftUnsendable  = "not sendable byte for byte"
 	leftNotAccepted = "not accepted"
+	leftGate        = "no room: "
 )
 
 // Mail is one message on its way from MAIL to the door's answer. The door calls, in this order: SetSender, AddRcpt for
@@ -44,14 +45,17 @@ type Mail struct {
 	content  content
 	charged  int64 // bytes that the door keeps of it
 
-	verdict Verdict        // by the header; Take from then on
-	left    string         // why the MTA keeps the message, "" while it may still be taken
-	leftAs  *atomic.Uint64 // the counter for left
-	cause   Cause          // why, when leftAs counts messages that had to stay
-	detour  detour         // of the first recipient that stays for one
-	hop     Hop            // and where the MTA would send it
-	message *relay.Message // what Build has built
-	taken   bool           // Accept has returned nil
+	verdict  Verdict         // by the header; Take from then on
+	left     string          // why the MTA keeps the message, "" while it may still be taken
+	leftAs   *atomic.Uint64  // the counter for left
+	cause    Cause           // why, when leftAs counts messages that had to stay
+	detour   detour          // of the first recipient that stays for one
+	hop      Hop             // and where the MTA would send it
+	flowName *relay.FlowName // with which mail it takes turns, once that was looked for
+	grant    *relay.Grant    // what the gate has granted; nil: it was not asked
+	refused  bool            // the MTA must refuse the message
+	message  *relay.Message  // what Build has built
+	taken    bool            // Accept has returned nil
 }
 
 // Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until
@@ -102,6 +106,7 @@ const keepBuffer = 16 << 10
 // door, for Begin. A buffer that a rare large header has grown is not kept.
 func (m *Mail) Dismiss() (buffer []byte) {
 	m.refund()
+	m.grant.Release()
 	if cap(m.content.header) > keepBuffer {
 		return nil
 	}
@@ -160,8 +165,11 @@ func (m *Mail) SetSender(c Command) {
 		return
 	}
 	m.envelope.From, m.offer.Sender = addr, addr
-	if v := m.filter.Early(&m.offer); v.Decision == Pass {
+	switch v := m.filter.Early(&m.offer); v.Decision {
+	case Pass:
 		m.leaveAs(v.Reason, &m.intake.counts.passedMail)
+	case Take:
+		m.leaveShut()
 	}
 }
 
@@ -289,7 +297,7 @@ func (m *Mail) Take() *relay.Message {
 		m.leaveFor(cause, fmt.Sprintf("%s: %v", leftNotAccepted, err))
 		return nil
 	}
-	m.taken = true
+	m.taken, m.grant = true, nil
 	m.intake.buffered.Add(-m.charged) // the heart has taken over what was reserved
 	m.charged = 0
 	rule := m.verdict.rule
@@ -311,7 +319,7 @@ func (m *Mail) Build(protocol string) {
 		return
 	}
 	m.message = m.newMessage(protocol)
-	m.message.Reserved = m.charged
+	m.message.Reserved, m.message.Grant = m.charged, m.grant
 	if err := m.intake.deps.Sendable(m.message.Content.Pieces()); err != nil {
 		m.leaveFor(CauseForm, fmt.Sprintf("%s: %v", leftUnsendable, err))
 	}

@@ -29,9 +29,12 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 
 // flow is with which mail the message takes turns, once a rule takes it.
 func (m *Mail) flow() relay.FlowName {
-	flow := flowOf(m.content.header, m.envelope.From)
-	flow.Tenant, flow.Urgent = m.tenants.owner(&m.offer, m.content.header), m.verdict.rule.urgent
-	return flow
+	if m.flowName == nil {
+		flow := flowOf(m.content.header, m.envelope.From)
+		flow.Tenant, flow.Urgent = m.tenants.owner(&m.offer, m.content.header), m.verdict.rule.urgent
+		m.flowName = &flow
+	}
+	return *m.flowName
 }
 
 // needsUTF8 reports whether only a receiver with SMTPUTF8 can take the message (RFC 6531 section 3.2, as Postfix decides).

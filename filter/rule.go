@@ -9,10 +9,11 @@ import (
 // rule is a Rule made ready.
 type rule struct {
 	matcher
-	name   string
-	take   bool
-	urgent bool
-	reason string // why what it matches passes, when take is false
+	name     string
+	take     bool
+	urgent   bool
+	overflow string // what is done with its mail for which there is no room; "": what the gate's table says
+	reason   string // why what it matches passes, when take is false
 
 	passed, chosen, observed, taken atomic.Uint64 // see Count
 }
@@ -31,7 +32,7 @@ func compileRule(c Rule, index int) (*rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rule{matcher: m, name: c.Name, take: c.takes(), urgent: c.Lane == LaneUrgent}
+	r := &rule{matcher: m, name: c.Name, take: c.takes(), urgent: c.Lane == LaneUrgent, overflow: c.Overflow}
 	if r.name == "" {
 		r.name = nameFor(c, index)
 	}

@@ -11,6 +11,7 @@ type Status struct {
 	PassedHeader   uint64 // messages that the filter passed when it saw the header
 	Left           uint64 // messages that the filter would have taken, or had not seen yet, but that had to stay with the MTA
 	LeftBy         LeftBy // the parts of Left
+	Refused        uint64 // the part of Left that the MTA was asked to refuse
 	Full           uint64 // the part of Left that stayed because the queue map was full or closed
 	Observed       uint64 // messages that would have been taken
 	Taken          uint64
@@ -26,8 +27,8 @@ func (c *Status) Seen() uint64 { return c.Passed() + c.Observed + c.Taken }
 
 // counters are the numbers of Status while they grow.
 type counters struct {
-	passedConnect, passedMail, passedHeader, left, full, observed, taken, badConnections, panics atomic.Uint64
-	leftBy                                                                                       [numCauses]atomic.Uint64
+	passedConnect, passedMail, passedHeader, left, refused, full, observed, taken, badConnections, panics atomic.Uint64
+	leftBy                                                                                                [numCauses]atomic.Uint64
 }
 
 // Status returns the counters.
@@ -36,7 +37,7 @@ func (in *Intake) Status() Status {
 	s := Status{
 		Buffered:      in.buffered.Load(),
 		PassedConnect: c.passedConnect.Load(), PassedMail: c.passedMail.Load(), PassedHeader: c.passedHeader.Load(),
-		Left: c.left.Load(), Full: c.full.Load(), Observed: c.observed.Load(), Taken: c.taken.Load(),
+		Left: c.left.Load(), Refused: c.refused.Load(), Full: c.full.Load(), Observed: c.observed.Load(), Taken: c.taken.Load(),
 		BadConnections: c.badConnections.Load(), Panics: c.panics.Load(),
 	}
 	for i := range s.LeftBy {

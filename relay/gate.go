@@ -181,7 +181,7 @@ func (g *Gate) verdict(now time.Time) verdict {
 	if text := g.intake.behind(g.cfg, shut, now); text != "" {
 		return verdict{GateHold, WaitFor(ReasonJournal, "", text, time.Time{}), true}
 	}
-	if text := g.drains(g.waiting, g.sent.rate(now), shut); text != "" {
+	if text := g.drains(g.waiting, &g.sent, shut, now); text != "" {
 		return verdict{GateHold, WaitFor(ReasonRate, "", text, time.Time{}), true}
 	}
 	return verdict{}
@@ -195,10 +195,11 @@ func (g *Gate) scarce() string {
 	return "queue.max_bytes"
 }
 
-// drains says that so many nodes take longer than max_drain at such a rate, or returns "".
-func (g *Gate) drains(nodes int, rate float64, shut bool) string {
+// drains says that so many nodes take longer than max_drain at the rate of m, or returns "".
+func (g *Gate) drains(nodes int, m *meter, shut bool, now time.Time) string {
 	most := g.cfg.MaxDrain
-	if most == 0 || nodes == 0 || rate <= 0 {
+	rate, known := m.rate(now)
+	if most == 0 || nodes == 0 || !known {
 		return ""
 	}
 	takes := drainTime(nodes, rate)
@@ -209,6 +210,9 @@ func (g *Gate) drains(nodes int, rate float64, shut bool) string {
 }
 
 func drainTime(nodes int, rate float64) time.Duration {
+	if rate <= 0 {
+		return never
+	}
 	if s := float64(nodes) / rate; s < never.Seconds() {
 		return time.Duration(s * float64(time.Second))
 	}

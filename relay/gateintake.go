@@ -38,7 +38,7 @@ func (l *intakeLoad) delay(now time.Time) time.Duration {
 		return 0
 	}
 	stands := now.Sub(l.moved)
-	if rate := l.commits.rate(now); rate > 1 {
+	if rate, known := l.commits.rate(now); known && rate > 0 {
 		return max(stands, drainTime(l.pending, rate))
 	}
 	return stands

@@ -52,7 +52,7 @@ func (g *Gate) Status() GateStatus {
 		Left: g.lefts[scopeAll], LeftSites: g.lefts[scopeSite], LeftTenants: g.lefts[scopeTenant],
 		Shut: g.listShut(now), ShutRooms: len(g.shut), ReasonStatus: g.all.why.Status(),
 	}
-	if rate := g.sent.rate(now); rate > 0 && g.waiting > 0 {
+	if rate, known := g.sent.rate(now); known && rate > 0 && g.waiting > 0 {
 		s.DrainTime = drainTime(g.waiting, rate).Seconds()
 	}
 	return s
@@ -67,7 +67,8 @@ func (g *Gate) listShut(now time.Time) (list []ShutRoom) {
 		if g.judgeRoom(r, now).state == GateOpen {
 			continue
 		}
-		shut := ShutRoom{State: r.state, Since: unix(r.since), Waiting: r.nodes, Rate: r.taken.rate(now), ReasonStatus: r.why.Status()}
+		rate, _ := r.taken.rate(now)
+		shut := ShutRoom{State: r.state, Since: unix(r.since), Waiting: r.nodes, Rate: rate, ReasonStatus: r.why.Status()}
 		if shut.Site = r.key; r.tenant {
 			shut.Site, shut.Tenant = "", r.key
 		}

@@ -13,17 +13,19 @@ type Grant struct {
 
 // place is what a Grant says of one domain.
 type place struct {
-	domain  string
-	room    *Room // where a place is granted; nil: none
-	refused *Room // which refuses; nil: none does
+	domain  string // as the queue map names it
+	room    *Room  // where a place is granted; nil: none
+	refused *Room  // which refuses; nil: none does
 	verdict
 }
 
 // Ask asks for room for one message of the tenant, to recipients of these domains. It never blocks.
 func (g *Gate) Ask(tenant string, domains []string) *Grant {
+	places := make([]place, len(domains))
 	sites := make([]string, len(domains))
 	for i, d := range domains {
-		sites[i] = g.siteOf(d)
+		places[i].domain = g.queues.domainName(d)
+		sites[i] = g.siteOf(places[i].domain)
 	}
 	allowed := Reason{}
 	if g.deps.Allowance != nil {
@@ -32,7 +34,7 @@ func (g *Gate) Ask(tenant string, domains []string) *Grant {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.unlock()
-	gr := &Grant{gate: g, places: make([]place, len(domains)), all: g.judge(now)}
+	gr := &Grant{gate: g, places: places, all: g.judge(now)}
 	if gr.all.state == GateOpen && allowed.Waits() {
 		gr.all = verdict{state: GateOverflow, why: allowed}
 	}
@@ -41,17 +43,16 @@ func (g *Gate) Ask(tenant string, domains []string) *Grant {
 			gr.tenant = t
 		}
 	}
-	for i, d := range domains {
-		gr.places[i] = g.grantPlace(d, sites[i], gr.all, now)
+	for i := range places {
+		g.look(&places[i], sites[i], gr.all, now)
 	}
 	return gr.book()
 }
 
-// grantPlace looks whether there is a place for a domain. The mutex is held.
-func (g *Gate) grantPlace(domain, site string, all verdict, now time.Time) place {
-	p := place{domain: domain, verdict: all}
-	if p.state != GateOpen {
-		return p
+// look says whether there is a place at a site. The mutex is held.
+func (g *Gate) look(p *place, site string, all verdict, now time.Time) {
+	if p.verdict = all; p.state != GateOpen {
+		return
 	}
 	r := g.room(site)
 	if p.verdict = g.judgeRoom(r, now); p.state == GateOpen {
@@ -60,7 +61,6 @@ func (g *Gate) grantPlace(domain, site string, all verdict, now time.Time) place
 		p.refused = r
 	}
 	g.rest(r)
-	return p
 }
 
 // book counts the places that were granted. Without any, the message needs none with its tenant. The mutex is held.
@@ -95,19 +95,20 @@ func (g *Gate) siteOf(domain string) string {
 	return domain
 }
 
-// Refuses reports whether there is no room for a domain now.
-func (gr *Grant) Refuses(domain string) bool { return gr.of(domain).room == nil }
+// Refuses reports whether there is no room for the i-th of the domains that were asked for.
+func (gr *Grant) Refuses(i int) bool { return gr.places[i].room == nil }
 
-// Why is the reason for which there is no room for a domain.
-func (gr *Grant) Why(domain string) Reason { return gr.of(domain).why }
+// Why is the reason for which there is no room for the i-th domain.
+func (gr *Grant) Why(i int) Reason { return gr.places[i].why }
 
-func (gr *Grant) of(domain string) *place {
+// granted is the room where the domain has a place, or nil.
+func (gr *Grant) granted(domain string) *Room {
 	for i := range gr.places {
-		if gr.places[i].domain == domain {
-			return &gr.places[i]
+		if gr.places[i].domain == domain && gr.places[i].room != nil {
+			return gr.places[i].room
 		}
 	}
-	return &place{verdict: verdict{why: gr.all.why}}
+	return nil
 }
 
 // Scarcity says for what a message may wait.
@@ -134,6 +135,16 @@ func (gr *Grant) Waits() Scarcity {
 		}
 	}
 	return Enough
+}
+
+// Shut says why no mail at all is taken, and none will be soon; the zero Reason when the message's domains decide.
+func (g *Gate) Shut() Reason {
+	g.mu.Lock()
+	defer g.unlock()
+	if v := g.judge(time.Now()); v.state != GateOpen && !v.patient {
+		return v.why
+	}
+	return Reason{}
 }
 
 // Overflow notes that the message is left with the MTA for the domains that are refused, and says whether the MTA must rather refuse it:
@@ -211,7 +222,7 @@ func (g *Gate) admit(msg *Message, nodes []*Node) {
 	for i, n := range nodes {
 		n.room = g.room(rooms[i])
 		if msg.Grant != nil {
-			if r := msg.Grant.of(n.Domain).room; r != nil {
+			if r := msg.Grant.granted(n.Domain); r != nil {
 				n.room = r
 			}
 		}

@@ -12,14 +12,17 @@ const meterTime = 20 * time.Second
 // Whoever has it guards it by a mutex.
 type meter struct {
 	sum    float64 // things that happened, each weighed by its age
+	seen   float64 // seconds that were looked at, weighed in the same way
 	at     time.Time
 	paused bool
 }
 
 // forget brings the meter up to now.
 func (m *meter) forget(now time.Time) {
-	if dt := now.Sub(m.at); dt > 0 && !m.paused {
-		m.sum *= math.Exp(-dt.Seconds() / meterTime.Seconds())
+	if dt := now.Sub(m.at); dt > 0 && !m.paused && !m.at.IsZero() {
+		left := math.Exp(-dt.Seconds() / meterTime.Seconds())
+		m.sum *= left
+		m.seen = m.seen*left + meterTime.Seconds()*(1-left)
 	}
 	if now.After(m.at) {
 		m.at = now
@@ -38,8 +41,11 @@ func (m *meter) pause(paused bool, now time.Time) {
 	m.paused = paused
 }
 
-// rate is how many a second there were.
-func (m *meter) rate(now time.Time) float64 {
+// leastSeen is the time, in seconds, below which a rate is a guess.
+const leastSeen = 1
+
+// rate is how many a second there were. known says that it is more than a guess.
+func (m *meter) rate(now time.Time) (rate float64, known bool) {
 	m.forget(now)
-	return m.sum / meterTime.Seconds()
+	return m.sum / max(m.seen, leastSeen), m.seen >= leastSeen
 }

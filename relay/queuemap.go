@@ -275,8 +275,10 @@ func newNode(msg *Message, index int, domain string) *Node {
 	return &Node{Message: msg, Index: index, Domain: domain, Class: msg.Class, heapIndex: -1}
 }
 
-func (m *QueueMap) domain(addr string) string {
-	d := Domain(addr)
+func (m *QueueMap) domain(addr string) string { return m.domainName(Domain(addr)) }
+
+// domainName is what the queue for a domain is called.
+func (m *QueueMap) domainName(d string) string {
 	if m.deps.Domain != nil {
 		return m.deps.Domain(d)
 	}

@@ -132,8 +132,8 @@ func (g *Gate) bound(r *Room, now time.Time) verdict {
 		return g.boundTenant(r)
 	}
 	g.bury(r, r.failed && now.Sub(r.last) > deadAfter)
-	rate := r.taken.rate(now)
-	if text := g.drains(r.nodes, rate, r.state != GateOpen); text != "" {
+	rate, _ := r.taken.rate(now)
+	if text := g.drains(r.nodes, &r.taken, r.state != GateOpen, now); text != "" && r.sent > 0 {
 		return verdict{state: GateOverflow, why: WaitFor(ReasonRate, r.key, text, time.Time{})}
 	}
 	if g.fill() <= plenty {
@@ -190,7 +190,7 @@ func (g *Gate) share(r *Room, rate float64, now time.Time) float64 {
 		return least
 	}
 	share := living
-	if all := g.sent.rate(now); rate < all {
+	if all, _ := g.sent.rate(now); rate < all {
 		share = living * rate / all
 	}
 	if now.Sub(r.first) < meterTime {

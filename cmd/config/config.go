@@ -36,6 +36,7 @@ type Config struct {
 	Milter   milter.Config        `toml:"milter"`
 	Bulk     filter.Config        `toml:"bulk"`
 	Queue    relay.QueueConfig    `toml:"queue"`
+	Gate     relay.GateConfig     `toml:"gate"`
 	Retry    relay.RetryConfig    `toml:"retry"`
 	Handback relay.HandbackConfig `toml:"handback"`
 	Route    map[string]string    `toml:"route"` // domain, ".parent" or "*" to next hop
@@ -71,6 +72,7 @@ func DefaultConfig() *Config {
 		Milter:   milter.DefaultConfig(),
 		Bulk:     filter.DefaultConfig(),
 		Queue:    relay.DefaultQueueConfig(),
+		Gate:     relay.DefaultGateConfig(),
 		Retry:    relay.DefaultRetryConfig(),
 		Bounce:   bounce.DefaultConfig(),
 		Pool:     pool.DefaultConfig(),

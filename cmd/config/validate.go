@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	v.table("bulk", c.Bulk.Validate())
 	v.tenants(c)
 	v.table("queue", c.Queue.Validate())
+	v.table("gate", c.Gate.Validate())
 	v.table("retry", c.Retry.Validate())
 	v.table("handback", c.Handback.Validate())
 	for _, domain := range sortedKeys(c.Route) {

@@ -56,6 +56,8 @@ type Daemon struct {
 	mail     *mailLog
 	resolver *route.Resolver
 	bounces  *bounce.Server
+	gate     *relay.Gate
+	hold     *filter.Hold // of replies, all doors together
 	queues   *relay.QueueMap
 
 	listeners relay.Listeners // of queues, each guarded
@@ -115,8 +117,9 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
 	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}}
+	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
-		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
+		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Gate: d.gate, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
 	})
 	d.queues.SetTenants(cfg.TenantLimits())
 	d.handler = relay.NewHandler(d.queues, cfg.Retry, cfg.Handback)
@@ -127,7 +130,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.keepLessons()
-	if d.intake, err = newIntake(cfg, d.queues, d.agent, d.budget, log.Named("milter")); err != nil {
+	if d.intake, err = d.newIntake(cfg, log.Named("milter")); err != nil {
 		return nil, err
 	}
 	door := cfg.Milter

@@ -13,7 +13,6 @@ import (
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
-	"github.com/millrace/millrace/snapshot"
 )
 
 // injectName is the name under which the resolver knows our own MTA. Nobody can own a domain below ".invalid"
@@ -122,8 +121,8 @@ func newPolicy(cfg *config.Config) (pool.Policy, error) {
 }
 
 // newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.
-func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, b *relay.Budget, log hclog.Logger) (*filter.Intake, error) {
-	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, a.Secret())
+func (d *Daemon) newIntake(cfg *config.Config, log hclog.Logger) (*filter.Intake, error) {
+	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, d.agent.Secret())
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +131,7 @@ func newIntake(cfg *config.Config, q *relay.QueueMap, a *snapshot.Agent, b *rela
 		return nil, err
 	}
 	return filter.NewIntake(cfg.Milter.Limits(), cfg.Mode, filter.Deps{
-		Accept: q, NewID: a.NewID, Filter: f, Tenants: tenants, Sendable: smtp.Sendable, Log: log, Budget: b,
+		Accept: d.queues, NewID: d.agent.NewID, Filter: f, Tenants: tenants, Sendable: smtp.Sendable, Log: log,
+		Gate: d.gate, Hold: d.hold, Budget: d.budget,
 	})
 }

@@ -144,6 +144,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	}
 	d.bounces.SetConfig(cfg.Bounce)
 	d.queues.SetConfig(queue)
+	d.gate.SetConfig(cfg.Gate)
 	d.queues.SetTenants(cfg.TenantLimits())
 	d.keepToMemory()
 	before := d.Config()

@@ -26,7 +26,7 @@ func (o overview) Status() console.Status {
 		Status: d.handler.Status(), Version: console.ReadBuild().String(), PID: os.Getpid(),
 		Hostname: cfg.Hostname, Mode: cfg.Mode,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
-		Doors: []console.Door{o.door()}, Pool: o.pool(),
+		Doors: []console.Door{o.door()}, Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
 	}
 }

@@ -18,6 +18,17 @@ func sampleStatus() console.Status {
 			Rules: []console.RuleCount{{Name: "list-unsubscribe", Seen: 1183, Taken: 1180, Passed: 3}, {Name: "list-id", Seen: 24, Taken: 24}, {Name: "precedence", Seen: 7, Passed: 7}, {Name: "feedback-id"}},
 			Left:  []console.LeftCount{{Cause: "form", Count: 2}, {Cause: "queues full", Count: 94}},
 		}},
+		Gate: console.Gate{
+			GateStatus: relay.GateStatus{
+				State: relay.GateHold, Since: 1_700_000_000, Fill: 0.95, Left: 40, LeftSites: 7, ShutRooms: 2,
+				ReasonStatus: relay.ReasonStatus{Kind: relay.ReasonMemory, Reason: "95 % of queue.max_bytes is used"},
+				Shut: []relay.ShutRoom{
+					{Site: "mx.dead.example", State: relay.GateOverflow, Since: 1_700_000_000, ReasonStatus: relay.ReasonStatus{Reason: "it takes nothing"}},
+					{Tenant: "acme", State: relay.GateHold, Since: 1_700_000_000, ReasonStatus: relay.ReasonStatus{Reason: "tenant acme has 100 messages here"}},
+				},
+			},
+			Held: 3,
+		},
 		Pool: console.PoolStatus{Sites: 14, Connections: 38, Busy: 5, Closed: 1},
 		DNS:  console.DNS{Entries: 44, Healthy: true, Hits: 1204, Stale: 7},
 		Journal: console.Journal{

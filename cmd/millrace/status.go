@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 )
 
@@ -51,6 +52,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	for i := range s.Doors {
 		printDoor(&b, &s.Doors[i])
 	}
+	printGate(&b, &s.Gate)
 	fmt.Fprintf(&b, "queued   %d messages, %s, in %d queues; of their nodes %d active, %d busy, %d held up, %d deferred\n",
 		s.Messages, bytesize(s.Bytes), s.Queues, s.Active, s.Busy, s.Held, s.Deferred)
 	fmt.Fprintf(&b, "done     %d sent, %d bounced, %d expired, %d handed back; %d deferrals\n",
@@ -72,6 +74,29 @@ func printStatus(w io.Writer, s *console.Status) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printGate says whether mail is taken, and a few of the sites and tenants whose mail is not.
+func printGate(b *strings.Builder, g *console.Gate) {
+	fmt.Fprintf(b, "gate     %s", g.State)
+	if g.Since > 0 {
+		fmt.Fprintf(b, " since %s", clock(g.Since))
+	}
+	if g.Reason != "" {
+		fmt.Fprintf(b, ": %s", clean(g.Reason))
+	}
+	fmt.Fprintf(b, "; %.0f %% of the room used, %d replies wait", 100*g.Fill, g.Held)
+	if left := g.Left + g.LeftSites + g.LeftTenants; left > 0 {
+		fmt.Fprintf(b, "; left with the MTA for want of room: %d, at a site %d, of a tenant %d", g.Left, g.LeftSites, g.LeftTenants)
+	}
+	b.WriteByte('\n')
+	const few = 3
+	for _, r := range g.Shut[:min(few, len(g.Shut))] {
+		fmt.Fprintf(b, "         %s for %s since %s: %s\n", r.State, clean(cmp.Or(r.Site, "tenant "+r.Tenant)), clock(r.Since), clean(r.Reason))
+	}
+	if more := g.ShutRooms - few; more > 0 {
+		fmt.Fprintf(b, "         not open for %d more; --json lists %d\n", more, relay.MaxShut)
+	}
 }
 
 // printMemory writes nothing for a daemon that told nothing, an older one.

@@ -66,6 +66,7 @@ func (s *session) Headers(textproto.MIMEHeader, *lib.Modifier) (resp lib.Respons
 	}
 	m.SetQueueID(s.macros.lookup("i"))
 	m.EndHeader(s.obstacle)
+	m.AskGate(s, s.obstacle)
 	if m.Left() != "" {
 		return s.answerLeft(), nil
 	}

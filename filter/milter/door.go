@@ -33,7 +33,7 @@ func New(cfg Config, in *filter.Intake) (*Door, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("milter: %w", err)
 	}
-	return &Door{cfg: cfg, intake: in, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}, nil
+	return &Door{cfg: cfg, intake: in, phase: phase{stop: make(chan struct{})}, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}, nil
 }
 
 // Sessions is how many connections are open.
@@ -172,7 +172,9 @@ func (d *Door) forget(c *conn) {
 // stays with the MTA. Otherwise every goroutine of the door has ended when Stop returns.
 func (d *Door) Stop(ctx context.Context) error {
 	d.mu.Lock()
-	d.phase.stopping.Store(true)
+	if !d.phase.stopping.Swap(true) {
+		close(d.phase.stop)
+	}
 	for ln := range d.listeners {
 		ln.Close()
 	}

@@ -20,4 +20,6 @@ var (
 	replyContinue = newReply(lib.ActContinue)
 	replyAccept   = newReply(lib.ActAccept)
 	replyDiscard  = newReply(lib.ActDiscard)
+	// replyTempfail has the MTA refuse a message for now (RFC 3463: 4.3.2 is "system not accepting network messages").
+	replyTempfail = &reply{lib.Message{Code: byte(lib.ActReplyCode), Data: []byte("451 4.3.2 bulk queue full, try again later\x00")}}
 )

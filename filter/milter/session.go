@@ -30,6 +30,8 @@ type session struct {
 	macro    func(string) string // macros.lookup, made once
 	held     int                 // bytes of macros that the budget was charged for
 
+	local bool // the message did not come by SMTP
+
 	command filter.Command // the MAIL or RCPT now being answered
 	mail    *filter.Mail   // nil between messages
 	header  []byte         // the buffer lent to each mail in turn
@@ -189,6 +191,7 @@ func (s *session) MailFrom(string, *lib.Modifier) (resp lib.Response, err error)
 	s.reset()
 	offer := s.offer()
 	offer.SASLUser = s.macros.sentWith('M', "auth_authen")
+	s.local = false
 	s.mail = s.intake.Begin(offer, s.header)
 	s.mail.SetSender(s.command)
 	if s.mail.Left() != "" {
@@ -205,10 +208,14 @@ func (s *session) reset() {
 	}
 }
 
-// answerLeft ends the message: the MTA keeps it and asks no more about it.
+// answerLeft ends the message: the MTA keeps it and asks no more about it, or refuses it for now.
 func (s *session) answerLeft() *reply {
 	s.mail.ReportLeft()
+	refused := s.mail.Refused()
 	s.reset()
+	if refused {
+		return replyTempfail
+	}
 	return replyAccept
 }
 
@@ -218,9 +225,11 @@ func (s *session) RcptTo(string, *lib.Modifier) (resp lib.Response, err error) {
 	if s.mail == nil {
 		return replyContinue, nil
 	}
-	s.mail.AddRcpt(s.command, filter.Hop{
+	hop := filter.Hop{
 		Mailer: s.macros.sentWith('R', "rcpt_mailer"), Host: s.macros.sentWith('R', "rcpt_host"), Addr: s.macros.sentWith('R', "rcpt_addr"),
-	})
+	}
+	s.local = s.local || hop.Mailer == "" && !s.sendmail // only Postfix's smtpd says it, not its cleanup on behalf of pickup
+	s.mail.AddRcpt(s.command, hop)
 	if s.mail.Left() != "" {
 		return s.answerLeft(), nil
 	}

@@ -19,6 +19,7 @@ type Status struct {
 	Started  int64      `json:"started"` // Unix seconds
 	Uptime   int64      `json:"uptime"`  // seconds
 	Doors    []Door     `json:"doors"`
+	Gate     Gate       `json:"gate"`
 	Pool     PoolStatus `json:"pool"`
 	DNS      DNS        `json:"dns"`
 	Journal  Journal    `json:"journal"`
@@ -29,6 +30,14 @@ type Status struct {
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
+}
+
+// Gate says whether new mail may be taken.
+type Gate struct {
+	relay.GateStatus
+
+	Held      int64 `json:"held"`       // replies that wait for room now
+	HeldSince int64 `json:"held_since"` // that have waited since the start
 }
 
 // Door is one way in. Its numbers count messages since start, except Sessions.

@@ -1,0 +1,94 @@
+package filter
+
+import (
+	"slices"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// AskGate asks whether there is room for a message that is bulk, and may let the door's reply wait for it. The door calls it behind
+// EndHeader, before the body. Recipients for whom there is no room stay with the MTA; if all do, the message is left, and Refused says
+// whether the MTA must refuse it. obstacle is that of EndHeader: it is asked again when only some recipients stay.
+func (m *Mail) AskGate(k Keeper, obstacle func() string) {
+	gate := m.intake.deps.Gate
+	if gate == nil || m.left != "" {
+		return
+	}
+	domains, of := m.rcpts.domains()
+	tenant := m.flow().Tenant
+	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), func() *relay.Grant { return gate.Ask(tenant, domains) })
+	var why relay.Reason
+	for i, r := range of {
+		if r >= 0 && m.grant.Refuses(r) {
+			m.rcpts[i].ours, why = false, m.grant.Why(r)
+		}
+	}
+	switch {
+	case !why.Waits():
+	case m.rcpts.ours() == 0:
+		m.overflow(why, m.grant.Overflow(), k)
+	default:
+		m.grant.Overflow()
+		if reason := obstacle(); reason != "" {
+			m.Leave(reason)
+		}
+	}
+}
+
+// leaveShut leaves a message that is known to be bulk at MAIL, while no mail at all is taken.
+func (m *Mail) leaveShut() {
+	if gate := m.intake.deps.Gate; gate != nil && !m.intake.Observing() {
+		if why := gate.Shut(); why.Waits() {
+			m.leaveFor(causeOf(why), leftGate+why.Text)
+		}
+	}
+}
+
+// overflow leaves the message, or has the MTA refuse it: as the rule or the gate's table says, or because enough was left. Mail that did
+// not come by SMTP is never refused: the MTA would try it again and again, all other such mail behind it.
+func (m *Mail) overflow(why relay.Reason, state relay.GateState, k Keeper) {
+	m.leaveFor(causeOf(why), leftGate+why.Text)
+	how := m.intake.deps.Gate.Config().Overflow
+	if rule := m.verdict.rule; rule != nil && rule.overflow != "" {
+		how = rule.overflow
+	}
+	m.refused = (how == relay.OverflowTempfail || state == relay.GateTempfail) && k.Patience() > 0
+	if m.refused {
+		m.intake.counts.refused.Add(1)
+	}
+}
+
+// Refused reports that the MTA must refuse the message that is left, with a temporary failure.
+func (m *Mail) Refused() bool { return m.refused }
+
+// causeOf sorts a reason of the gate.
+func causeOf(why relay.Reason) Cause {
+	if why.Kind == relay.ReasonMemory && why.Who == "" {
+		return CauseFull
+	}
+	return CauseGate
+}
+
+// domains lists the domains of those recipients that may be taken, each once, and says for each recipient which of them is its: -1 for
+// one that may not be taken.
+func (rs recipients) domains() (domains []string, of []int) {
+	if len(rs) == 1 && rs[0].ours { // as most have it
+		return []string{relay.Domain(rs[0].Addr)}, []int{0}
+	}
+	of = make([]int, len(rs))
+	index := make(map[string]int, 1)
+	for i := range rs {
+		if of[i] = -1; !rs[i].ours {
+			continue
+		}
+		d := relay.Domain(rs[i].Addr)
+		at, known := index[d]
+		if !known {
+			at = len(domains)
+			index[d] = at
+			domains = append(domains, d)
+		}
+		of[i] = at
+	}
+	return slices.Clip(domains), of
+}
