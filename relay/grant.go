@@ -6,8 +6,9 @@ import "time"
 // for the message until Accept redeems them or Release gives them back. Only one goroutine may use a Grant.
 type Grant struct {
 	gate   *Gate
-	all    verdict
-	tenant *Room // where a place is granted; nil: none
+	all    verdict // on all its mail, or on that of its tenant
+	tenant *Room   // where a place is granted; nil: none
+	shut   *Room   // of the tenant, if that is what refuses
 	places []place
 }
 
@@ -41,6 +42,8 @@ func (g *Gate) Ask(tenant string, domains []string) *Grant {
 	if t := g.tenants[tenant]; t != nil && gr.all.state == GateOpen {
 		if gr.all = g.judgeRoom(t, now); gr.all.state == GateOpen {
 			gr.tenant = t
+		} else {
+			gr.shut = t
 		}
 	}
 	for i := range places {
@@ -154,7 +157,10 @@ func (gr *Grant) Overflow() (state GateState) {
 	g.mu.Lock()
 	defer g.unlock()
 	now := time.Now()
-	if gr.all.state != GateOpen {
+	switch {
+	case gr.shut != nil:
+		return g.overflow(&gr.shut.sluice, scopeTenant, GateChange{Of: "tenant", Name: gr.shut.key}, gr.all.why, now)
+	case gr.all.state != GateOpen:
 		return g.overflow(&g.all, scopeAll, GateChange{Of: "all mail"}, gr.all.why, now)
 	}
 	for i := range gr.places {

@@ -243,10 +243,10 @@ func (m *QueueMap) discard(msg *Message) {
 	delete(s.byID, msg.ID)
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
-	m.deps.Gate.depart(msg)
 	m.budget.Refund(msg.account(), msg.cost)
 	msg.Content.unwrap(m.wrappers)
 	m.flows.disown(msg.flow)
+	m.deps.Gate.depart(msg)
 }
 
 // split makes one node per domain, in order of first mention.

@@ -103,9 +103,9 @@ func (h *Handler) place(v *Visit, again, later []int) {
 		h.deferNode(v, append(n.later, later...))
 	default:
 		h.queues.unbind(n, stateGone, func() { n.Rcpts = nil })
-		h.queues.deps.Gate.leave(n)
 		h.queues.forgetReason(n)
 		h.queues.Release(n.Message)
+		h.queues.deps.Gate.leave(n) // last: by now there is room for others
 	}
 }
 
