@@ -110,6 +110,9 @@ func (c *Channels) await(ctx context.Context) bool {
 // full reports whether every token of the kind is in use.
 func (c *Channels) full(t token) bool { return c.count[t].Load() >= c.most[t].Load() }
 
+// free is how many channels are in use by nobody. It is less than 0 while there may be fewer than are in use.
+func (c *Channels) free() int { return int(c.most[channelToken].Load() - c.count[channelToken].Load()) }
+
 // working is how many tokens of the kind are in use.
 func (c *Channels) working(t token) int { return int(c.count[t].Load()) }
 

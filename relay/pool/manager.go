@@ -179,8 +179,8 @@ func (m *Manager) Run(ctx context.Context) {
 	}
 }
 
-// dispatch pulls a queue whenever a channel is free and finds out what can be done for the queue. It is the only goroutine
-// that gives channels out, so that a channel it saw free stays free until it uses it.
+// dispatch pulls a queue whenever a channel is free and finds out what can be done for the queue. Sites that take a channel without
+// it leave one for each queue in line (Manager.spare).
 func (m *Manager) dispatch(ctx context.Context) {
 	for m.channels.await(ctx) {
 		q := m.handler.Next(ctx)
@@ -454,3 +454,10 @@ func (m *Manager) ending() bool {
 
 // crowded reports that queues stand in line while every channel is in use.
 func (m *Manager) crowded() bool { return m.channels.full(channelToken) && m.handler.Lined() > 0 }
+
+// spare reports that more channels are free than queues stand in line. A channel that has just come free belongs to the first queue
+// of the line, although the dispatcher may not have pulled that queue yet.
+func (m *Manager) spare() bool {
+	free := m.channels.free()
+	return free > 0 && free > m.handler.Lined()
+}

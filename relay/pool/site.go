@@ -185,10 +185,10 @@ func (s *Site) room(now time.Time) bool {
 	return s.roomy(now)
 }
 
-// enlist starts one more agent, with a channel, when the site may have it and has work for it. While queues wait for a channel
-// it starts none: they come first. The mutex is held.
+// enlist starts one more agent, with a channel, when the site may have it and has work for it. The channels that queues in line are
+// waiting for are theirs. The mutex is held.
 func (s *Site) enlist(now time.Time) {
-	if s.pace.Proven() && s.room(now) && s.line.AtLeast(1) && s.works(now) && !s.m.crowded() && s.m.machine.goAhead(now) {
+	if s.pace.Proven() && s.room(now) && s.line.AtLeast(1) && s.works(now) && s.m.spare() && s.m.machine.goAhead(now) {
 		s.start(now)
 	}
 }

@@ -255,6 +255,26 @@ func TestSlowSiteGivesWay(t *testing.T) {
 	}
 }
 
+// TestChannelsOfQueuesInLineAreLeft: a site that works takes no channel that a queue in line is waiting for.
+func TestChannelsOfQueuesInLineAreLeft(t *testing.T) {
+	w := newWorldWith(t, quick(), time.Hour, 4, nil)
+	w.listen("x", sink.Character{Delay: 5 * time.Millisecond})
+	w.send("prove@x")
+	w.drained()
+	w.crowd.Store(1)
+	for i := range 100 {
+		w.send(fmt.Sprintf("u%d@x", i))
+	}
+	most := 0
+	w.eventually("all is sent", func() bool {
+		most = max(most, w.pool.channels.working(channelToken))
+		return w.handler.Status().Messages == 0
+	})
+	if most != 3 {
+		t.Errorf("%d of 4 channels were at work while one queue stood in line", most)
+	}
+}
+
 func TestQueueFollowsItsRoute(t *testing.T) {
 	cfg := quick()
 	cfg.ConnectionsPerSite, cfg.Slice = 1, 10

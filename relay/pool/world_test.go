@@ -29,6 +29,7 @@ type world struct {
 	stop    func()
 	mute    net.Listener
 	asked   atomic.Int64 // queues pulled
+	crowd   atomic.Int64 // queues in line besides those that are there
 
 	mu     sync.Mutex
 	routes map[string]*route.Route
@@ -75,7 +76,7 @@ func newWorldOn(t testing.TB, j relay.Journal, cfg Config, retry time.Duration, 
 	w.handler = relay.NewHandler(w.queues, relay.RetryConfig{Schedule: []time.Duration{retry}, Lifetime: time.Hour}, relay.HandbackConfig{})
 	short := time.Second // a machine at work on other things too is slower than a receiver may be
 	w.pool = New(cfg, Deps{
-		Handler: counted{w.handler, &w.asked}, Router: r, Hostname: "millrace.test", Inject: "inject", Channels: channels,
+		Handler: counted{w.handler, &w.asked, &w.crowd}, Router: r, Hostname: "millrace.test", Inject: "inject", Channels: channels,
 		Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) },
 		SMTP: smtp.Config{Hostname: "millrace.test", Timeouts: smtp.Timeouts{
 			Connect: time.Second, Banner: short, EHLO: short, Mail: short, Rcpt: short, Data: short, Block: short, Dot: short,
@@ -104,11 +105,14 @@ func (w *world) start() {
 	})
 }
 
-// counted is a handler that counts the queues pulled from it.
+// counted is a handler that counts the queues pulled from it, and may say that more stand in line than do.
 type counted struct {
 	*relay.Handler
-	asked *atomic.Int64
+	asked, crowd *atomic.Int64
 }
+
+// Lined implements Handler.
+func (c counted) Lined() int { return c.Handler.Lined() + int(c.crowd.Load()) }
 
 // Next implements Handler.
 func (c counted) Next(ctx context.Context) *relay.Queue {
