@@ -69,6 +69,25 @@ func TestAgendaKeepsTheEarliest(t *testing.T) {
 	}
 }
 
+// TestAgendaRests: the more sites were looked after, the later the next ones are, also when one more becomes due meanwhile.
+func TestAgendaRests(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for n, want := range map[int]time.Duration{1: leastTick, 100: leastTick, 1000: tick / 5, mostAtOnce: tick, 2 * mostAtOnce: tick} {
+		g := newAgenda()
+		for range n {
+			g.plan(&Site{place: -1}, now)
+		}
+		g.dueAt(now)
+		g.plan(&Site{place: -1}, now)
+		if wait := g.wait(now); wait != want {
+			t.Errorf("behind %d sites the next are looked after in %s, want %s", n, wait, want)
+		}
+		if wait := g.wait(now.Add(want)); wait != leastTick {
+			t.Errorf("%s behind %d sites the next wait for %s more", want, n, wait)
+		}
+	}
+}
+
 // BenchmarkTick is the manager's tick with very many sites known.
 func BenchmarkTick(b *testing.B) {
 	m := known(1_000_000)
