@@ -55,17 +55,11 @@ func (s *Site) explain(now time.Time) {
 	s.line.Explain(why)
 }
 
-// opens is when a queue in line may be let in: when the site's time is over, when this machine can connect again, or, for all
-// that is signalled and not timed, soon.
+// opens is when a queue in line may be let in: when what is timed is over, or, for all that is signalled and not timed, soon.
 func (s *Site) opens(now time.Time) time.Time {
 	at := now.Add(tick)
-	if s.m.handler.Unwritable() != nil {
-		return at // the reason is the journal's, and ends when the journal says so
-	}
-	for _, why := range []relay.Reason{s.m.machine.waits(), s.pace.Closed(), s.hours(now)} {
-		if why.Until.After(at) {
-			at = why.Until
-		}
+	if until := s.shut(now).Until; until.After(at) {
+		return until
 	}
 	if s.again.After(now) && s.again.Before(at) {
 		return s.again
@@ -73,21 +67,30 @@ func (s *Site) opens(now time.Time) time.Time {
 	return at
 }
 
-// waits is why a queue cannot be carried here now. The journal and this machine come first: while the one is unwritable or
-// the other cannot connect, no site is worked with, whatever the site is like.
+// shut is what keeps the site from being tried longest, of all that has a time: this machine cannot connect, the site is closed, or
+// the rules let nothing be sent now.
+func (s *Site) shut(now time.Time) (last relay.Reason) {
+	for _, why := range []relay.Reason{s.m.machine.waits(), s.hours(now), s.pace.Closed()} {
+		if why.Until.After(last.Until) {
+			last = why
+		}
+	}
+	return last
+}
+
+// waits is why a queue cannot be carried here now. What has a time comes first: the site is looked after when that is over, and a
+// reason that is signalled, like the journal's, may have ended unnoticed by then.
 func (s *Site) waits(now time.Time) relay.Reason {
+	if why := s.shut(now); why.Until.After(now) {
+		return why
+	}
 	if err := s.m.handler.Unwritable(); err != nil {
 		return relay.WaitFor(relay.ReasonJournal, "", "nothing is sent that cannot be recorded: "+err.Error(), time.Time{})
 	}
 	if why := s.m.machine.waits(); why.Waits() {
 		return why
 	}
-	if why := s.hours(now); why.Waits() {
-		return why
-	}
 	switch why := s.pace.Closed(); {
-	case why.Until.After(now):
-		return why
 	case s.trying != "":
 		return relay.WaitFor(relay.ReasonAnswer, s.Key, s.trying, time.Time{})
 	case !s.line.AtLeast(1) && s.line.Holds().Waits():
