@@ -99,7 +99,7 @@ func (s *Site) waits(now time.Time) relay.Reason {
 		return why
 	case s.again.After(now):
 		return relay.WaitFor(relay.ReasonRate, s.Key, rateWords(s.pace.View(now)), s.again)
-	case s.roomy(now):
+	case s.agents > 0 && s.roomy(now):
 		return relay.Reason{} // its mail is under way
 	case s.slow > 0:
 		return relay.WaitFor(relay.ReasonConnection, s.Key, fmt.Sprintf("waiting for a connection to the site: %d of %d have had no answer for more than %s",

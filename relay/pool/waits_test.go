@@ -16,6 +16,10 @@ func TestWaits(t *testing.T) {
 	journal := func(s *Site) { s.m.handler.(waiting).journal.hush(errFull) }
 	shortage := func(s *Site) { s.m.machine.noteShortage(now, "no file descriptors") }
 	quiet := func(s *Site) { s.terms = quietTerms(t, "22:00-06:00") }
+	atWork := func(s *Site) {
+		s.pace.Answered()
+		s.agents = 1
+	}
 	closed := func(d time.Duration) func(*Site) {
 		return func(s *Site) {
 			s.m.cfg.Load().ClosedFor = []time.Duration{d}
@@ -29,6 +33,8 @@ func TestWaits(t *testing.T) {
 		text  string
 		opens time.Duration
 	}{
+		{"under way", []func(*Site){atWork}, relay.ReasonNone, "", tick},
+		{"no agent", nil, relay.ReasonConnection, "waiting for a connection to the site", tick},
 		{"journal", []func(*Site){journal}, relay.ReasonJournal, "nothing is sent that cannot be recorded: disk full", tick},
 		{"shortage", []func(*Site){shortage}, relay.ReasonMachine, "this machine cannot connect: no file descriptors", shortageFirst},
 		{"closed, journal", []func(*Site){closed(time.Hour), journal}, relay.ReasonSite, "refused", time.Hour},
