@@ -29,7 +29,7 @@ func (s *Site) serves(k relay.Key) bool {
 		return true
 	}
 	p := s.m.siteOf(k, r)
-	return p.key == s.Key && (s.source == nil || s.source.isDefault() || s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow)))
+	return p.key == s.Key && (!s.named() || s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow)))
 }
 
 // serve makes a visit of the node that must go next. It returns nil when none may.
@@ -49,14 +49,18 @@ func (s *Site) serve(now time.Time) *relay.Visit {
 	return nil
 }
 
+// named reports whether a [[source]] table names the site's source. The default source has no plan and is anybody's, so that Sources,
+// whose mutex all sites share, need not be asked.
+func (s *Site) named() bool { return s.source != nil && !s.source.isDefault() }
+
 // spend counts the recipients of v against the warm-up plan of the source. It reports false when the plan has no room for them.
 func (s *Site) spend(v *relay.Visit, now time.Time) bool {
-	return s.source == nil || s.source.Spend(s.provider(), len(v.Node.Rcpts), now)
+	return !s.named() || s.source.Spend(s.provider(), len(v.Node.Rcpts), now)
 }
 
 // unspend takes back what spend counted for a visit that never was.
 func (s *Site) unspend(v *relay.Visit) {
-	if s.source != nil {
+	if s.named() {
 		s.source.Unspend(s.provider(), len(v.Node.Rcpts), v.Began)
 	}
 }
@@ -102,7 +106,7 @@ func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
 	s.mu.Lock()
 	domains, static := s.terms.Domains, s.route.Static
 	s.mu.Unlock()
-	if domains == 1 || domains == 0 && !static || s.source != nil && !s.source.isDefault() || !s.m.hosts.takesDomains(a, time.Now()) {
+	if domains == 1 || domains == 0 && !static || s.named() || !s.m.hosts.takesDomains(a, time.Now()) {
 		return nil
 	}
 	if domains == 0 {
