@@ -21,22 +21,43 @@ type Deferrals struct {
 // NewDeferrals returns a Deferrals without nodes.
 func NewDeferrals() *Deferrals {
 	return &Deferrals{wake: make(chan struct{}, 1), heap: NewHeap(
-		func(a, b *Node) bool { return a.Due.Before(b.Due) }, func(n *Node) *int { return &n.heapIndex },
+		func(a, b *Node) bool { return a.Due.Before(b.Due) || a.Due.Equal(b.Due) && a.Message.ID < b.Message.ID },
+		func(n *Node) *int { return &n.heapIndex },
 	)}
 }
 
 // Defer makes n wait until n.Due.
 func (d *Deferrals) Defer(n *Node) {
-	d.mu.Lock()
-	d.heap.Insert(n)
-	first := n.heapIndex == 0
-	d.mu.Unlock()
-	if first {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
+	if d.insert(n) {
+		d.nudge()
 	}
+}
+
+// insert is Defer without the signal to Run, which the caller gives by nudge if insert reports true.
+func (d *Deferrals) insert(n *Node) (earliest bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.heap.Insert(n)
+	return n.heapIndex == 0
+}
+
+// nudge makes Run look at the earliest node.
+func (d *Deferrals) nudge() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// cancel takes n out before its time. It reports false when n is not here: Run has just handed it on.
+func (d *Deferrals) cancel(n *Node) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n.heapIndex < 0 {
+		return false
+	}
+	d.heap.Remove(n)
+	return true
 }
 
 // Run hands each node to ready when it is due, until ctx is done.

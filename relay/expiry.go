@@ -10,10 +10,16 @@ import "time"
 // holds q up says anything about the receiver: a full disk, a DNS that does not answer, a machine without descriptors, or
 // the turns of others. healthy says that DNS answers. The shard's mutex is held.
 func (h *Handler) outlived(n *Node, q *Queue, now time.Time, healthy bool) bool {
-	if !h.overdue(n, now) || !q.reason.blames(healthy) {
+	if !h.overdue(n, now) {
 		return false
 	}
 	from := h.lastChance(n.Message)
+	if q.paused() {
+		return !now.Before(from) && h.policy.Load().ration.admits(n.Message, now)
+	}
+	if !q.reason.blames(healthy) {
+		return false
+	}
 	if !q.tried.Before(from) {
 		return h.policy.Load().ration.admits(n.Message, now)
 	}
@@ -23,6 +29,9 @@ func (h *Handler) outlived(n *Node, q *Queue, now time.Time, healthy bool) bool 
 	}
 	return !now.Before(from.Add(h.retry().longest())) && h.policy.Load().ration.admits(n.Message, now)
 }
+
+// paused reports whether an admin has paused the site of q. The shard's mutex is held.
+func (q *Queue) paused() bool { return q.heldBy().Kind == ReasonPause }
 
 // lastChance is from when on a failure at the site counts for the overdue message m. After a restart, or when the lifetime
 // was made shorter, that is later than the end of its life: what became overdue all at once must not expire all at once, and

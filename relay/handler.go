@@ -105,9 +105,11 @@ func (h *Handler) Lined() int { return h.queues.line.Len() }
 
 // wake puts a deferred node that is due back into its queue, or into a new queue for the domain.
 func (h *Handler) wake(n *Node) {
-	h.queues.undefer(n)
-	now := time.Now()
-	if h.handback().After > 0 && h.handback().reached(n, now) {
+	if h.queues.undefer(n) != nil {
+		h.wakeHeld(n)
+		return
+	}
+	if h.handback().After > 0 && h.handback().reached(n, time.Now()) && !h.queues.mustWait(n) {
 		h.handBack(n)
 		return
 	}
@@ -132,8 +134,7 @@ func (h *Handler) postpone(n *Node) {
 	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
 		bring(n.Message.ageFrom().Add(after))
 	}
-	h.queues.deferUntil(n, due)
-	h.deferrals.Defer(n)
+	h.queues.deferUntil(n, due, h.deferrals)
 }
 
 // giveUp settles an overdue node whose receiver was tried in vain, though not with this node. It is busy in its queue.

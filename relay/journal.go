@@ -14,7 +14,7 @@ type Journal interface {
 	// Unwritable returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: the next start would not
 	// know of it and send it again.
 	Unwritable() error
-	// Event records decisions: EventHeard, EventHungUp, EventSettled when it is Sent, HandedBack or MaybeTwice,
+	// Event records decisions: EventHeard, EventHungUp, EventSettled when it is Sent, HandedBack, Deleted or MaybeTwice,
 	// EventReported, EventDeferred, EventPutBack and EventRemoved. It must not block.
 	Listener
 }

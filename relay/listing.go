@@ -35,7 +35,7 @@ type ListedRcpt struct {
 	OrigAddress string `json:"orig_address,omitempty"`
 	DelayReason string `json:"delay_reason,omitempty"`
 	Domain      string `json:"domain"`
-	State       string `json:"state"` // "active", "busy", "deferred", or "held": its queue is kept from being sent, see DelayReason
+	State       string `json:"state"` // "active", "busy", "deferred", or "held": it or its queue is kept from being sent, see DelayReason
 	Attempts    int    `json:"attempts"`
 	NextAttempt int64  `json:"next_attempt"` // Unix seconds; 0 as soon as its queue gets a channel
 
@@ -53,7 +53,7 @@ type Status struct {
 	Wrappers   int64 `json:"wrappers"`    // shared bodies in use
 	Queues     int64 `json:"queues"`      // queues in the map
 	Active     int64 `json:"active"`      // nodes ready to go
-	Held       int64 `json:"held"`        // nodes whose queue is kept from being sent
+	Held       int64 `json:"held"`        // nodes whose queue is kept from being sent, and nodes that an admin holds or has paused
 	Busy       int64 `json:"busy"`        // nodes under way
 	Deferred   int64 `json:"waiting"`     // nodes deferred
 	Sent       int64 `json:"sent"`        // recipients, since start
@@ -61,6 +61,7 @@ type Status struct {
 	Bounced    int64 `json:"bounced"`     // recipients, since start
 	Expired    int64 `json:"expired"`     // recipients, since start
 	HandedBack int64 `json:"handedback"`  // recipients, since start
+	Deleted    int64 `json:"deleted"`     // recipients, since start, by an admin
 	MaybeTwice int64 `json:"maybe_twice"` // deliveries without a final reply: the receiver may get them twice
 
 	// Our own notifications, which are in none of Taken, Sent, Bounced, Expired and HandedBack.
@@ -78,7 +79,8 @@ type QueueStatus struct {
 	Active   int   `json:"active"` // linked, also when the queue is held
 	Busy     int   `json:"busy"`
 	Deferred int   `json:"deferred"`
-	Oldest   int64 `json:"oldest"` // Unix seconds of the oldest waiting message's arrival
+	Held     int   `json:"held,omitempty"` // by an admin, or paused
+	Oldest   int64 `json:"oldest"`         // Unix seconds of the oldest waiting message's arrival
 
 	ReasonStatus // what holds the queue up
 }

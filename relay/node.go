@@ -25,10 +25,11 @@ type Node struct {
 	requeues      int   // times it went back to the front without being charged, since the last charged visit
 	queue         *Queue
 	prev, next    *Node
-	heapIndex     int    // its place among the Deferrals
-	peers         *peers // while it waits in a queue: the nodes that are as old
-	elder, junior *Node  // of peers
-	later         []int  // deferred recipients that wait for Rcpts, which go first
+	heapIndex     int     // its place among the Deferrals
+	peers         *peers  // while it waits in a queue: the nodes that are as old
+	elder, junior *Node   // of peers
+	later         []int   // deferred recipients that wait for Rcpts, which go first
+	decree        *decree // of a held node: by which it waits; of a busy one: the deed that is done when its visit ends
 }
 
 // Requeues is how often the node went straight back to the front of its queue since its last charged visit.
@@ -43,9 +44,10 @@ const (
 	stateBusy                  // owned by one goroutine
 	stateDeferred              // waits for Due
 	stateGone                  // every recipient is settled
+	stateHeld                  // waits by the lever's decree
 )
 
-var stateNames = [...]string{"new", "active", "busy", "deferred", "gone"}
+var stateNames = [...]string{"new", "active", "busy", "deferred", "gone", "held"}
 
 // String implements fmt.Stringer. The names stand in the console's lists.
 func (s state) String() string { return stateNames[s] }

@@ -19,9 +19,11 @@ const (
 	Expired
 	// HandedBack: the MTA has it again, in its disk queue.
 	HandedBack
+	// Deleted: an admin wants it forgotten, and nobody told.
+	Deleted
 )
 
-var outcomeNames = [...]string{"again", "sent", "deferred", "bounced", "expired", "handedback"}
+var outcomeNames = [...]string{"again", "sent", "deferred", "bounced", "expired", "handedback", "deleted"}
 
 // String gives the word the mail log uses after "status=".
 func (o Outcome) String() string { return outcomeNames[o] }

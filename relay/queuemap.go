@@ -41,6 +41,10 @@ type QueueMap struct {
 	epoch    time.Time // ages are counted from here, by the monotonic clock
 	shards   [shards]shard
 	messages [shards]messageShard
+
+	lever   *Lever // nil: there is none
+	decrees atomic.Pointer[decrees]
+	drain   atomic.Pointer[drain]
 }
 
 // Deps are what the queue map works with.
@@ -64,6 +68,8 @@ type shard struct {
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
 	deferred map[Key]int      // nodes that wait in the Deferrals
+	held     map[Key]int      // nodes that are held there
+	holding  int              // their sum
 	ages     map[string]*ages // by class, the nodes that wait in queues
 }
 
@@ -76,6 +82,7 @@ type messageShard struct {
 type counts struct {
 	taken, restored, removed, messages            atomic.Int64
 	deferrals, sent, bounced, expired, handedBack atomic.Int64
+	deleted                                       atomic.Int64
 	notices, noticesSent, noticesLost, maybeTwice atomic.Int64
 }
 
@@ -100,6 +107,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		m.shards[i].healthy, m.shards[i].budget, m.shards[i].flows = m.healthy, m.budget, m.flows
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
+		m.shards[i].held = make(map[Key]int)
 		m.shards[i].ages = map[string]*ages{ClassRemote: newAges(m.epoch), ClassInject: newAges(m.epoch)}
 		m.messages[i].byID = make(map[ID]*Message)
 	}
@@ -140,6 +148,9 @@ func (m *QueueMap) Order(l *Line) {
 func (m *QueueMap) Accept(msg *Message) error {
 	if !m.open.Load() {
 		return ErrClosed
+	}
+	if m.drain.Load() != nil && msg.Class != ClassInject {
+		return ErrDraining
 	}
 	msg.Distinct()
 	m.divide(msg)
@@ -300,20 +311,28 @@ func (m *QueueMap) linkAll(nodes []*Node) {
 		queues[i] = m.enter(n, (*Queue).pushBack)
 	}
 	for _, q := range queues {
+		if q != nil {
+			m.ready(q)
+		}
+	}
+}
+
+func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) {
+	if q := m.enter(n, push); q != nil {
 		m.ready(q)
 	}
 }
 
-func (m *QueueMap) enqueue(n *Node, push func(*Queue, *Node)) { m.ready(m.enter(n, push)) }
-
-// enter puts n into its queue, which it returns.
+// enter puts n into its queue, which it returns; nil when the lever wants n elsewhere.
 func (m *QueueMap) enter(n *Node, push func(*Queue, *Node)) *Queue {
 	key := m.key(n)
 	if m.deps.Want != nil && key.Class == ClassRemote {
 		m.deps.Want(key.Domain)
 	}
 	s := m.shard(key.Domain)
-	s.mu.Lock()
+	if d := m.lockDecided(s, n); m.divert(s, n, d, false) {
+		return nil
+	}
 	q := s.queueFor(key, m.cfg.Load().MaxLength)
 	push(q, n)
 	s.mu.Unlock()
@@ -387,25 +406,27 @@ func (m *QueueMap) unbind(n *Node, st state, change func()) {
 	}
 }
 
-// deferUntil counts n, which is in no queue, among the deferred nodes of its key until due.
-func (m *QueueMap) deferUntil(n *Node, due time.Time) {
+// deferUntil makes n, which is in no queue, wait in d until due, or as the lever wants.
+func (m *QueueMap) deferUntil(n *Node, due time.Time, d *Deferrals) {
 	s := m.shard(n.Domain)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if m.divert(s, n, m.lockDecided(s, n), true) {
+		return
+	}
 	n.Due, n.state = due, stateDeferred
 	s.deferred[m.key(n)]++
+	first := d.insert(n)
+	s.mu.Unlock()
+	if first {
+		d.nudge()
+	}
 }
 
-// undefer counts n out again; it is busy from now on.
-func (m *QueueMap) undefer(n *Node) {
+// undefer counts n out again; it is busy from now on. It returns the decree by which n was held, or nil.
+func (m *QueueMap) undefer(n *Node) (by *decree) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := m.key(n)
-	if s.deferred[key]--; s.deferred[key] <= 0 {
-		delete(s.deferred, key)
-	}
-	n.state = stateBusy
+	return s.recall(n, m.key(n))
 }
 
 // shard depends on the domain alone, so that a node stays in its shard when its class changes.
@@ -511,5 +532,7 @@ func (c *counts) tally(e *Event) {
 		c.expired.Add(1)
 	case HandedBack:
 		c.handedBack.Add(1)
+	case Deleted:
+		c.deleted.Add(1)
 	}
 }

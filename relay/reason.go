@@ -30,9 +30,13 @@ const (
 	ReasonTenant
 	// ReasonRate: the site gets as many messages a second as it takes, or as a rule allows.
 	ReasonRate
+	// ReasonHold: an admin holds the mail until its release.
+	ReasonHold
+	// ReasonPause: an admin lets nothing of the kind be sent for a time.
+	ReasonPause
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate", "hold", "pause"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

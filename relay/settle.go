@@ -112,12 +112,13 @@ func (h *Handler) place(v *Visit, again, later []int) {
 // deferNode charges the visit and makes n wait, or hands it back to the MTA.
 func (h *Handler) deferNode(v *Visit, rcpts []int) {
 	n := v.Node
+	waits := h.queues.mustWait(n)
 	h.queues.unbind(n, stateNew, func() {
 		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
 		n.Visits++
 		h.queues.noteReason(n, v.reason(n.Reason))
 		n.Due = v.Ended.Add(h.retry().Wait(n.Visits, h.queues.deps.Chance))
-		if h.handback().reached(n, v.Ended) || v.unfit() {
+		if !waits && h.handback().reached(n, v.Ended) || v.unfit() {
 			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}
 		}
 	})

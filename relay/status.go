@@ -14,19 +14,21 @@ func (h *Handler) Status() Status {
 		Taken: c.taken.Load(), Restored: c.restored.Load(), Removed: c.removed.Load(),
 		Messages: c.messages.Load(), Bytes: m.budget.Used(AccountMail) + m.budget.Used(AccountNotices), Wrappers: int64(m.wrappers.Held()),
 		Sent: c.sent.Load(), Deferrals: c.deferrals.Load(), Bounced: c.bounced.Load(),
-		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), MaybeTwice: c.maybeTwice.Load(),
+		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), Deleted: c.deleted.Load(), MaybeTwice: c.maybeTwice.Load(),
 		Notices: c.notices.Load(), NoticesSent: c.noticesSent.Load(), NoticesLost: c.noticesLost.Load(),
 	}
 	for i := range m.shards {
 		m.shards[i].sum(&s)
 	}
-	s.Deferred = int64(h.deferrals.Len())
+	s.Deferred = max(s.Deferred+int64(h.deferrals.Len()), 0)
 	return s
 }
 
 func (s *shard) sum(st *Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	st.Held += int64(s.holding)
+	st.Deferred -= int64(s.holding)
 	for _, siblings := range s.queues {
 		st.Queues += int64(len(siblings))
 		for _, q := range siblings {
@@ -48,7 +50,7 @@ func (m *QueueMap) Queues() []QueueStatus {
 	}
 	slices.SortFunc(all, func(a, b QueueStatus) int {
 		return cmp.Or(
-			cmp.Compare(b.Active+b.Busy+b.Deferred, a.Active+a.Busy+a.Deferred),
+			cmp.Compare(b.Active+b.Busy+b.Deferred+b.Held, a.Active+a.Busy+a.Deferred+a.Held),
 			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Flow, b.Flow))
 	})
 	return all
@@ -58,17 +60,22 @@ func (s *shard) list(all []QueueStatus) []QueueStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, siblings := range s.queues {
-		st := QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Siblings: len(siblings), Deferred: s.deferred[key]}
+		st := QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Siblings: len(siblings), Deferred: s.deferred[key], Held: s.held[key]}
 		for _, q := range siblings {
 			st.include(q)
 		}
-		if st.Active+st.Busy+st.Deferred > 0 { // else they were emptied while they stood in line
+		if st.Active+st.Busy+st.Deferred+st.Held > 0 { // else they were emptied while they stood in line
 			all = append(all, st)
 		}
 	}
 	for key, n := range s.deferred {
 		if s.queues[key] == nil {
-			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Deferred: n})
+			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Deferred: n, Held: s.held[key]})
+		}
+	}
+	for key, n := range s.held {
+		if s.queues[key] == nil && s.deferred[key] == 0 {
+			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Held: n})
 		}
 	}
 	return all
@@ -157,6 +164,8 @@ func (h *Handler) listNode(l *Listing, n *Node) {
 	}
 	why, state := n.waitsFor(), n.state.String()
 	switch {
+	case n.state == stateHeld:
+		why = h.heldFor(n)
 	case n.state == stateActive && why.Holds():
 		state = "held"
 	case n.state != stateDeferred:

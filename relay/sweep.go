@@ -91,7 +91,7 @@ func (r *round) inspect(class string) {
 			n.noteReason(q)
 			q.unlink(n)
 			r.expired = append(r.expired, n)
-		case r.h.handback().After > 0 && r.h.handback().reached(n, r.now):
+		case r.h.handback().After > 0 && r.h.handback().reached(n, r.now) && !q.paused():
 			q.unlink(n)
 			r.back = append(r.back, n)
 		default:
@@ -104,7 +104,9 @@ func (r *round) inspect(class string) {
 
 // noteReason keeps the reason of the queue for a node that has none of its own.
 func (n *Node) noteReason(q *Queue) {
-	if q.reason.Waits() {
+	if q.paused() {
+		n.Reason = q.heldBy().Text
+	} else if q.reason.Waits() {
 		n.Reason = q.reason.Text
 	}
 }

@@ -123,7 +123,7 @@ func (a *Agent) Event(e *relay.Event) {
 			a.book.loseReply(e.Node)
 		}
 		// A failure is done only when the sender knows of it: until then a restart must find the recipient again.
-		if e.Outcome == relay.Sent || e.Outcome == relay.HandedBack {
+		if e.Outcome == relay.Sent || e.Outcome == relay.HandedBack || e.Outcome == relay.Deleted {
 			a.book.recordDone(e.Message.ID, e.Rcpt)
 		}
 	case relay.EventReported:

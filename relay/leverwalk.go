@@ -1,0 +1,238 @@
+package relay
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// How the lever looks at mail. It finds the messages first, a few under each lock, and then does what it does to each node under the
+// lock of the node's shard alone. So doors and deliveries go on, however much mail waits.
+
+// walk yields every message, a few at a time, until yield returns false. A message that comes or goes meanwhile may be missed. No lock is
+// held while yield runs.
+func (m *QueueMap) walk(yield func(some []*Message) bool) {
+	for i := range m.messages {
+		if !m.messages[i].walk(yield) {
+			return
+		}
+	}
+}
+
+func (s *messageShard) walk(yield func(some []*Message) bool) bool {
+	some := make([]*Message, 0, mostAtOnce)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, msg := range s.byID { // the map may change between two steps of the loop, while pause has let the lock go
+		if some = append(some, msg); len(some) < mostAtOnce {
+			continue
+		}
+		if !s.pause(some, yield) {
+			return false
+		}
+		some = some[:0]
+	}
+	return len(some) == 0 || s.pause(some, yield)
+}
+
+// pause lets the lock go, and yields some messages.
+func (s *messageShard) pause(some []*Message, yield func([]*Message) bool) bool {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	return yield(some)
+}
+
+// named is the ids of the messages that a name stands for: our id, or the MTA's queue id, which several may have.
+func (l *Lever) named(name string) (ids []ID) {
+	if name == "" {
+		return nil
+	}
+	ids = slices.DeleteFunc(parseIDs(name), func(id ID) bool { return l.queues.message(id) == nil })
+	l.queues.walk(func(some []*Message) bool {
+		for _, msg := range some {
+			if msg.QueueID == name && !slices.Contains(ids, msg.ID) {
+				ids = append(ids, msg.ID)
+			}
+		}
+		return true
+	})
+	return ids
+}
+
+// message is the message of that id, or nil.
+func (m *QueueMap) message(id ID) *Message {
+	s := &m.messages[id%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byID[id]
+}
+
+// find is the messages that have a node about which d may be.
+func (l *Lever) find(ctx context.Context, d *decree) (found []*Message, err error) {
+	if d.act.Selector.ID != "" {
+		for _, id := range d.ids {
+			if msg := l.queues.message(id); msg != nil && l.selects(d, msg) {
+				found = append(found, msg)
+			}
+		}
+		return found, nil
+	}
+	l.queues.walk(func(some []*Message) bool {
+		for _, msg := range some {
+			if l.selects(d, msg) {
+				found = append(found, msg)
+			}
+		}
+		err = ctx.Err()
+		return err == nil
+	})
+	return found, err
+}
+
+// selects reports whether d may be about a node of msg. It asks for the site last: that costs most.
+func (l *Lever) selects(d *decree, msg *Message) bool {
+	return d.inTime(msg) && d.match.message(msg) && slices.ContainsFunc(msg.Nodes, func(n *Node) bool { return l.concerns(d, n) })
+}
+
+// concerns reports whether d may be about n, whose message it is about. Of a hold that is the case while the site is not known.
+func (l *Lever) concerns(d *decree, n *Node) bool {
+	switch {
+	case d.match.Domain != "" && d.match.Domain != n.Domain:
+		return false
+	case d.match.Site == "":
+		return true
+	}
+	has, known := l.siteHas(n.Domain, d.match.Site)
+	return has && known || !known && d.act.Verb == VerbHold
+}
+
+// each does f to the nodes of the messages about which d is, and counts them, until ctx is done.
+func (l *Lever) each(ctx context.Context, found []*Message, d *decree, f func(*Node)) (rep ActReport, err error) {
+	for i, msg := range found {
+		if i%mostAtOnce == mostAtOnce-1 {
+			if err := ctx.Err(); err != nil {
+				return rep, err
+			}
+			l.breathe()
+		}
+		l.eachNode(&rep, msg, d, f)
+	}
+	l.breathe()
+	return rep, nil
+}
+
+// breathe lets others have the processor, and the log be written.
+func (l *Lever) breathe() {
+	if l.deps.Pace != nil {
+		l.deps.Pace()
+	}
+	runtime.Gosched()
+}
+
+// eachNode does f to the nodes of msg about which d is, and counts them. f nil: it only counts.
+func (l *Lever) eachNode(rep *ActReport, msg *Message, d *decree, f func(*Node)) {
+	rcpts, busy := 0, false
+	for _, n := range msg.Nodes {
+		if !l.concerns(d, n) {
+			continue
+		}
+		open, under := l.look(n, d)
+		if open == 0 {
+			continue
+		}
+		rcpts += open
+		busy = busy || under
+		if f != nil {
+			f(n)
+		}
+	}
+	rep.include(msg, rcpts, busy)
+}
+
+// tally counts what d is about, and does nothing.
+func (l *Lever) tally(found []*Message, d *decree) (rep ActReport) {
+	for _, msg := range found {
+		l.eachNode(&rep, msg, d, nil)
+	}
+	return rep
+}
+
+// include counts a message of which so many recipients are selected.
+func (r *ActReport) include(msg *Message, rcpts int, busy bool) {
+	if rcpts == 0 {
+		return
+	}
+	r.Messages++
+	r.Recipients += rcpts
+	r.Bytes += msg.Content.Size()
+	if busy {
+		r.Busy++
+	}
+}
+
+// look is how many recipients node n has to whom the act of d can be done, and whether they are under way.
+func (l *Lever) look(n *Node, d *decree) (rcpts int, busy bool) {
+	s := l.queues.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.state == stateGone || !d.match.node(n, n.Class) || !n.admits(d.act.Verb) {
+		return 0, false
+	}
+	return len(n.Rcpts) + len(n.later), n.state == stateBusy || n.state == stateNew
+}
+
+// admits reports whether the verb can do anything to n. The shard's mutex is held.
+func (n *Node) admits(v Verb) bool {
+	held := n.state == stateHeld && !n.decree.deed()
+	switch v {
+	case VerbFlush:
+		return !held
+	case VerbRelease:
+		return held && n.decree.act.Verb == VerbHold
+	case VerbPause, VerbHandback, VerbDrain:
+		return n.Class == ClassRemote
+	}
+	return true
+}
+
+// reconsider holds n, holds it for another reason, or lets it go, as the decrees in force want it now. A deferred node is held by a hold
+// at once; by a pause it is when it is due.
+func (l *Lever) reconsider(n *Node) {
+	m := l.queues
+	s := m.shard(n.Domain)
+	d := m.lockDecided(s, n)
+	free, nudge := false, false
+	switch {
+	case n.state == stateHeld && (n.decree.deed() || n.decree == d):
+	case n.state == stateHeld && d != nil:
+		nudge = m.exchange(n, d)
+	case n.state == stateHeld:
+		free = m.detach(s, n)
+	case d == nil:
+	case n.state == stateActive || n.state == stateDeferred && d.act.Verb == VerbHold:
+		if m.detach(s, n) {
+			nudge = m.detain(s, n, d)
+		}
+	}
+	s.mu.Unlock()
+	if nudge {
+		l.handler.deferrals.nudge()
+	}
+	if free {
+		m.link(n)
+	}
+}
+
+// exchange lets held node n be held by d. If it is being woken, that goes on, and asks again. The shard's mutex is held.
+func (m *QueueMap) exchange(n *Node, d *decree) (nudge bool) {
+	h := m.lever.handler
+	n.decree.nodes.Add(-1)
+	d.nodes.Add(1)
+	n.decree = d
+	if !h.deferrals.cancel(n) {
+		return false
+	}
+	n.Due = h.heldUntil(n, d, time.Now())
+	return h.deferrals.insert(n)
+}
