@@ -46,6 +46,7 @@ type Manager struct {
 	smtp     atomic.Pointer[smtp.Config]
 	inClear  atomic.Pointer[smtp.Config] // the same without TLS
 	policy   atomic.Pointer[Policy]
+	paused   atomic.Pointer[map[string]relay.Reason] // of Pause, by the form of siteName; nil: it was not called
 	sources  *Sources
 	handler  Handler
 	router   Router

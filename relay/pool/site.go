@@ -40,6 +40,7 @@ type Site struct {
 	making    int       // connections that are being made
 	bounds    bounds
 	suspended map[string]relay.Reason // by the sender's domain: a [[reply]] rule lets its mail wait
+	paused    relay.Reason            // an admin lets nothing be sent; see stopped
 	again     time.Time               // no agent is of use before, because of the site's rate
 	used      time.Time
 	looked    time.Time // when a site without a route last asked for one
@@ -77,6 +78,7 @@ func (s *Site) id() siteID { return siteID{s.Key, s.source} }
 func (s *Site) update(r *route.Route, t Terms) {
 	s.mu.Lock()
 	s.route, s.terms, s.used = r, t, time.Now()
+	s.notePause()
 	s.mu.Unlock()
 	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
 }
@@ -96,6 +98,7 @@ func (s *Site) agree(now time.Time) {
 	}
 	s.mu.Lock()
 	s.terms = t
+	s.notePause()
 	s.mu.Unlock()
 	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
 	s.shed(t.Connections)

@@ -162,16 +162,13 @@ func (m *Manager) named(name string) func(*Site) bool {
 			key = m.siteOf(relay.Key{Domain: domain}, r).key
 		}
 	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	name = siteName(name)
 	return func(s *Site) bool { return s.Key == key || s.called(name) }
 }
 
 // called reports whether the name is that of the site, of its provider, or of one of its hosts.
 func (s *Site) called(name string) bool {
-	if strings.EqualFold(s.Key, name) {
-		return true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.terms.Provider == name || slices.ContainsFunc(s.route.Hosts, func(h route.Host) bool { return strings.EqualFold(h.Name, name) })
+	return answersTo(name, s.Key, s.terms, s.route)
 }

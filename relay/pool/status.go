@@ -19,7 +19,7 @@ type Status struct {
 	Hosts    []string
 
 	Window   int           // agents that may be at work; 0: closed
-	WindowBy string        // who set it: "default", "learned", "reply", "rule NAME" or "provider NAME"
+	WindowBy string        // who set it: "default", "learned", "reply", "rule NAME", "provider NAME" or "pause"
 	Ceiling  int           // connections that the site allows, as its refusals have shown; 0: not known
 	Channels int           // agents at work
 	Slow     int           // agents of them whose receiver has not answered for a while
@@ -141,6 +141,9 @@ func (st *Status) noteReason(s *Site, tenants relay.Reason, now time.Time) {
 	why := s.hours(now)
 	if why.Waits() {
 		st.Window, st.WindowBy = 0, setBy("rule", s.terms.QuietBy)
+		if why.Kind == relay.ReasonPause {
+			st.WindowBy = "pause"
+		}
 	} else {
 		why = s.pace.Closed()
 	}

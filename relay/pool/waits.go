@@ -7,8 +7,11 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// hours is why the rules let nothing be sent now, or the zero Reason. The mutex is held.
+// hours is why an admin or the rules let nothing be sent now, or the zero Reason. The mutex is held.
 func (s *Site) hours(now time.Time) relay.Reason {
+	if why := s.stopped(now); why.Waits() {
+		return why
+	}
 	if until, quiet := s.terms.ClosedAt(now); quiet {
 		return relay.WaitFor(relay.ReasonSite, s.Key, "quiet hours by "+s.terms.QuietBy, until)
 	}
@@ -58,6 +61,9 @@ func (s *Site) explain(now time.Time) {
 // opens is when a queue in line may be let in: when what is timed is over, or, for all that is signalled and not timed, soon.
 func (s *Site) opens(now time.Time) time.Time {
 	at := now.Add(tick)
+	if why := s.stopped(now); why.Waits() && why.Until.IsZero() {
+		return now.Add(forgetAfter) // whoever ends the pause tends the site
+	}
 	if until := s.shut(now).Until; until.After(at) {
 		return until
 	}
@@ -82,6 +88,9 @@ func (s *Site) shut(now time.Time) (last relay.Reason) {
 // reason that is signalled, like the journal's, may have ended unnoticed by then.
 func (s *Site) waits(now time.Time) relay.Reason {
 	if why := s.shut(now); why.Until.After(now) {
+		return why
+	}
+	if why := s.stopped(now); why.Waits() {
 		return why
 	}
 	if err := s.m.handler.Unwritable(); err != nil {
