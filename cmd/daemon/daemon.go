@@ -64,6 +64,7 @@ type Daemon struct {
 	handler   *relay.Handler
 	sources   *pool.Sources
 	pool      *pool.Manager
+	lever     *relay.Lever
 	intake    *filter.Intake // of the door
 	door      *milter.Door
 	console   *console.Server
@@ -130,6 +131,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.keepLessons()
+	d.lever = d.newLever()
 	if d.intake, err = d.newIntake(cfg, log.Named("milter")); err != nil {
 		return nil, err
 	}
@@ -174,6 +176,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.watchInject(ctx, injectAgain) }) // ends with ctx, or when bounce.inject answers
 	d.run.Go(func() { d.pool.Run(ctx) })                 // ends with ctx
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
+	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
 	d.queues.Open()
 	d.setReady(true)
 	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
@@ -297,6 +300,9 @@ func (d *Daemon) Config() *config.Config {
 	defer d.mu.Unlock()
 	return d.cfg
 }
+
+// Lever is what an admin moves waiting mail with.
+func (d *Daemon) Lever() *relay.Lever { return d.lever }
 
 // Sites lists the sites in use, with the pace of each.
 func (d *Daemon) Sites() []pool.Status { return d.pool.Sites() }
