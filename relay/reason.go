@@ -34,9 +34,11 @@ const (
 	ReasonHold
 	// ReasonPause: an admin lets nothing of the kind be sent for a time.
 	ReasonPause
+	// ReasonDrain: an admin lets nothing more be taken.
+	ReasonDrain
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate", "hold", "pause"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate", "hold", "pause", "drain"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

@@ -11,18 +11,22 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-// newGate makes the gate. It knows sites by the routes that the resolver has: it asks for none.
+// newGate makes the gate. The parts that it asks are made after it: none of these functions runs before Start.
 func (d *Daemon) newGate(cfg *config.Config) *relay.Gate {
 	log := &gateLog{log: d.log.Named("gate")}
-	return relay.NewGate(cfg.Gate, relay.GateDeps{Site: d.siteOf, Changed: log.note})
+	return relay.NewGate(cfg.Gate, relay.GateDeps{
+		Site:     func(domain string) string { return d.pool.SiteOf(domain) },
+		Draining: d.draining, Changed: log.note,
+	})
 }
 
-// siteOf is the site that gets the domain's mail, "" while it is not known.
-func (d *Daemon) siteOf(domain string) string {
-	if r := d.resolver.Lookup(domain); r != nil && r.Err == nil {
-		return r.Site
+// draining says that nothing is taken because an admin drains the daemon.
+func (d *Daemon) draining() relay.Reason {
+	act, drains := d.lever.Draining()
+	if !drains {
+		return relay.Reason{}
 	}
-	return ""
+	return relay.WaitFor(relay.ReasonDrain, act.Who, "drained by "+act.Who+": millrace undrain takes mail again", time.Time{})
 }
 
 // gateLog writes a line for each step of a gate: of all mail and of tenants always, of sites so many a minute. A list has a million
