@@ -140,7 +140,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	if d.door, err = milter.New(door, d.intake); err != nil {
 		return nil, err
 	}
-	d.console = console.New(overview{d}, log.Named("console"))
+	d.console = console.New(overview{d}, d.lever, log.Named("console"))
 	return d, nil
 }
 

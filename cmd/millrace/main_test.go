@@ -96,6 +96,8 @@ type fakeDaemon struct {
 	serv *console.Server
 	done chan error
 
+	lever fakeLever
+
 	mu  sync.Mutex
 	cfg *config.Config
 }
@@ -105,7 +107,7 @@ func (f *fakeDaemon) Start() error {
 	if err != nil {
 		return err
 	}
-	f.serv, f.done = console.New(f, f.log), make(chan error, 1)
+	f.serv, f.done = console.New(f, &f.lever, f.log), make(chan error, 1)
 	go func() { f.done <- f.serv.Run(ln) }() // ends by Stop
 	return nil
 }

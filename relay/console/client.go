@@ -24,7 +24,7 @@ const (
 	dialTimeout  = 5 * time.Second
 	replyTimeout = 30 * time.Second // until the reply begins
 	maxStatus    = 4 << 20          // bytes of a single object; the socket may belong to another program
-	maxErrorText = 512              // bytes of an error's text
+	maxErrorText = 2048             // bytes of an error's text
 )
 
 var (
@@ -41,22 +41,31 @@ var (
 type Client struct {
 	socket string
 	http   *http.Client
+	acts   *http.Client // waits longer for its replies
 }
 
 // NewClient returns a client for the socket at that path. It connects at the first question, so a wrong path shows there.
 func NewClient(socket string) *Client {
 	c := &Client{socket: socket}
-	c.http = &http.Client{Transport: &http.Transport{
-		DialContext:           c.dial,
-		DisableCompression:    true,
-		ResponseHeaderTimeout: replyTimeout,
-		MaxIdleConns:          1,
-	}}
+	c.http, c.acts = c.within(replyTimeout), c.within(actTimeout)
 	return c
 }
 
-// Close closes the connection that is kept for the next question.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// within makes an HTTP client for replies that begin within that time.
+func (c *Client) within(d time.Duration) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext:           c.dial,
+		DisableCompression:    true,
+		ResponseHeaderTimeout: d,
+		MaxIdleConns:          1,
+	}}
+}
+
+// Close closes the connections that are kept for the next question.
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.acts.CloseIdleConnections()
+}
 
 // Status asks for the daemon in numbers. Keys of a newer daemon are ignored.
 func (c *Client) Status(ctx context.Context) (Status, error) {
@@ -134,19 +143,28 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound {
+	switch resp.StatusCode {
+	case http.StatusNotFound:
 		return nil, ErrNotFound
+	case http.StatusNoContent:
+		return nil, ErrNoDrain
 	}
 	return nil, refusal(resp)
 }
 
 // refusal is the error that an answer of another status stands for.
 func refusal(resp *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // a text that is cut off still tells more than none
+	text := errorText(resp)
 	if resp.StatusCode == http.StatusServiceUnavailable {
-		return fmt.Errorf("%w: %s", ErrNotNow, strings.TrimSpace(string(text)))
+		return fmt.Errorf("%w: %s", ErrNotNow, text)
 	}
-	return fmt.Errorf("the daemon answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	return fmt.Errorf("the daemon answers %s: %s", resp.Status, text)
+}
+
+// errorText is the body of an answer that is an error. A text that is cut off still tells more than none.
+func errorText(resp *http.Response) string {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText))
+	return strings.TrimSpace(string(text))
 }
 
 func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -26,7 +26,7 @@ func serve(t *testing.T, src Source) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(src, hclog.NewNullLogger())
+	s := New(src, &fakeActs{}, hclog.NewNullLogger())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ln) }() // ends by Stop below
 	t.Cleanup(func() {
@@ -292,7 +292,7 @@ func TestStopCutsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(src, hclog.NewNullLogger())
+	s := New(src, &fakeActs{}, hclog.NewNullLogger())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ln) }() // ends by Stop
 	conn, err := net.Dial("unix", path)

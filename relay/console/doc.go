@@ -1,8 +1,9 @@
 // Package console is the window into a running daemon: a control socket that shows the waiting messages, the reasons why
-// they wait and the counters, and the client that asks.
+// they wait and the counters, takes an admin's orders about that mail, and the client that asks and orders.
 //
-// The socket is a unix socket of mode 0660. Every user who may open it may read everything here, and may have the daemon read
-// its configuration file again; nobody can change anything else through it. It speaks HTTP with JSON bodies, so that curl --unix-socket works as well as the client:
+// The socket is a unix socket of mode 0660. Every user who may open it may read everything here and may give every order: the
+// group of the socket is the group of the mail's admins. The kernel says who gave an order; the log and the lists name the user.
+// The socket speaks HTTP with JSON bodies, so that curl --unix-socket works as well as the client:
 //
 //	GET /v1/status              one Status
 //	GET /v1/queues              one relay.QueueStatus a line
@@ -11,6 +12,11 @@
 //	GET /v1/sites               one Site a line, those with the most waiting nodes first; ?most= so many, 0 for all in no order
 //	GET /v1/sites/{name}        one Site a line, of that site, host, provider or domain; 404 if none
 //	POST /v1/reload             one Reloaded; 422 if the file has mistakes, 503 while the daemon starts or stops
+//	POST /v1/acts               takes one relay.Act, answers one relay.ActReport; 400 with the repair if the act cannot be meant,
+//	                            409 if too many are in force, 503 while the daemon starts or cannot record what it does
+//	GET /v1/pauses              one relay.Pause a line
+//	GET /v1/shape               one relay.ShapeRow a line, those with the most recipients first; ?by=site or domain, ?most= so many
+//	GET /v1/drain               one relay.ActReport: how far the drain in force is; 204 if there is none, 503 while the daemon starts
 //
 // Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts
 // read the fields. A field is added when it is needed; a field whose word was wrong is renamed only with an entry under
@@ -24,5 +30,6 @@
 // # Who runs what
 //
 // The HTTP server runs each handler on a goroutine of its own, at most maxRequests at a time. Stop joins them. A handler
-// holds no lock of the daemon while it writes: a reader that stalls costs a slot for writeTimeout, and no mail.
+// holds no lock of the daemon while it writes: a reader that stalls costs a slot for writeTimeout, and no mail. An act is read
+// whole before it begins and goes on if its client leaves; Stop ends it when the time of the stop is over.
 package console

@@ -30,7 +30,7 @@ func TestPanicOfAHandler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(&broken{fakeSource{n: 3}}, hclog.New(&hclog.LoggerOptions{Output: &log}))
+	s := New(&broken{fakeSource{n: 3}}, &fakeActs{}, hclog.New(&hclog.LoggerOptions{Output: &log}))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ln) }() // ends by Stop
 	c := dial(t, path)

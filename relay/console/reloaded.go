@@ -35,8 +35,8 @@ type Mistake struct {
 	Text   string `json:"text"`
 }
 
-// serveReload is the only endpoint that changes the daemon. Whoever may open the socket may have the file read again, as root
-// may by a signal; what the file says only its owner decides. A file with mistakes is 422, with the same object.
+// serveReload has the file read again for whoever may open the socket, as a signal does for root; what the file says only its owner
+// decides. A file with mistakes is 422, with the same object.
 func (s *Server) serveReload(w http.ResponseWriter, _ *http.Request) {
 	r, err := s.src.ReloadFile()
 	if err != nil {

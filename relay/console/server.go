@@ -48,17 +48,22 @@ type Source interface {
 // Server answers on the control socket.
 type Server struct {
 	src  Source
+	acts Acts
 	log  hclog.Logger
 	http *http.Server
+	// life is the context of acts: one goes on when its reader leaves, and not when the Server is cut off.
+	life context.Context
+	end  context.CancelFunc
 	// slots holds a token for every request that is being answered. Its capacity is the limit. Stop fills it: when that
 	// has succeeded, no handler is left.
 	slots  chan struct{}
 	faults sync.Map // of survive: the texts logged with a stack
 }
 
-// New returns a Server that shows src. It starts nothing.
-func New(src Source, log hclog.Logger) *Server {
-	s := &Server{src: src, log: log, slots: make(chan struct{}, maxRequests)}
+// New returns a Server that shows src and hands orders to acts. It starts nothing.
+func New(src Source, acts Acts, log hclog.Logger) *Server {
+	s := &Server{src: src, acts: acts, log: log, slots: make(chan struct{}, maxRequests)}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           http.MaxBytesHandler(s.limit(s.routes()), maxBodyBytes),
 		ReadHeaderTimeout: readTimeout,
@@ -66,6 +71,7 @@ func New(src Source, log hclog.Logger) *Server {
 		WriteTimeout:      writeTimeout, // streams renew it with every write
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       withPeer,
 		ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
 	}
 	return s
@@ -81,13 +87,17 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/sites", s.serveSites)
 	mux.HandleFunc("GET /v1/sites/{name}", s.serveSitesNamed)
 	mux.HandleFunc("POST /v1/reload", s.serveReload)
+	mux.HandleFunc("POST /v1/acts", s.serveAct)
+	mux.HandleFunc("GET /v1/pauses", s.servePauses)
+	mux.HandleFunc("GET /v1/shape", s.serveShape)
+	mux.HandleFunc("GET /v1/drain", s.serveDrain)
 	return mux
 }
 
 // Run answers on ln until Stop, and returns nil then. It runs on the caller's goroutine. It closes ln, which removes the
 // socket.
 func (s *Server) Run(ln net.Listener) error {
-	err := s.http.Serve(netutil.LimitListener(ln, maxConnections))
+	err := s.http.Serve(netutil.LimitListener(peers{ln}, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -100,6 +110,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		_ = s.http.Close() // nothing to report: requests were cut off on purpose
 	}
+	s.end()
 	return s.join()
 }
 

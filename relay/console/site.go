@@ -127,18 +127,18 @@ func (s *Server) serveSitesNamed(w http.ResponseWriter, r *http.Request) {
 // Sites walks over so many sites at most, those with the most waiting nodes first, or for 0 over all of them, in no order. An error
 // ends the walk and comes with a zero Site.
 func (c *Client) Sites(ctx context.Context, most int) iter.Seq2[Site, error] {
-	return sites(walk[Site](ctx, c, "/v1/sites?most="+strconv.Itoa(most)), errOldDaemon)
+	return instead(walk[Site](ctx, c, "/v1/sites?most="+strconv.Itoa(most)), errOldDaemon)
 }
 
 // SitesNamed walks over the sites that a name stands for, at most MaxSites: the site of that name, those with a host or of a
 // provider of that name, or those to which the mail of a domain goes. The error is ErrNoSite when there is none.
 func (c *Client) SitesNamed(ctx context.Context, name string) iter.Seq2[Site, error] {
-	return sites(walk[Site](ctx, c, "/v1/sites/"+url.PathEscape(name)), ErrNoSite)
+	return instead(walk[Site](ctx, c, "/v1/sites/"+url.PathEscape(name)), ErrNoSite)
 }
 
-// sites puts the error missing in place of ErrNotFound, which speaks of messages.
-func sites(all iter.Seq2[Site, error], missing error) iter.Seq2[Site, error] {
-	return func(yield func(Site, error) bool) {
+// instead puts the error missing in place of ErrNotFound, which speaks of messages.
+func instead[T any](all iter.Seq2[T, error], missing error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		for v, err := range all {
 			if errors.Is(err, ErrNotFound) {
 				err = missing

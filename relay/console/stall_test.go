@@ -34,7 +34,7 @@ func overPipe(t *testing.T, n int, f func(*fakeSource, net.Conn)) {
 		near, far := net.Pipe()
 		ln := &oneConn{conn: make(chan net.Conn, 1)}
 		ln.conn <- near
-		s := New(src, hclog.NewNullLogger())
+		s := New(src, &fakeActs{}, hclog.NewNullLogger())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ln) }() // ends by Stop
 		f(src, far)
