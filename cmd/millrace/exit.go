@@ -44,7 +44,7 @@ func exitStatus(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, new(usageError)):
+	case errors.As(err, new(usageError)), errors.As(err, new(console.Refusal)):
 		return exitUsage
 	case errors.As(err, new(config.Errors)):
 		return exitConfig

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -18,16 +19,21 @@ type fakeLever struct {
 }
 
 func (f *fakeLever) Do(_ context.Context, a relay.Act) (relay.ActReport, error) {
-	who := a.Who != ""
-	a.Who = ""
-	fmt.Printf("did %+v who %t\n", a, who)
+	by := "nobody"
+	if a.Who != "" {
+		by, a.Who = "somebody", ""
+	}
+	order, _ := json.Marshal(a)
+	fmt.Printf("did %s by %s\n", order, by)
 	switch {
 	case a.Selector.Tenant == "nobody":
 		return relay.ActReport{}, &relay.ActError{Field: "tenant", Text: "no [[tenant]] has the name \"nobody\""}
 	case a.Verb == relay.VerbDrain || a.Verb == relay.VerbUndrain:
-		f.left.Store(3)
-		f.draining.Store(a.Verb == relay.VerbDrain && !a.DryRun)
-		return relay.ActReport{Waiting: 3}, nil
+		if !a.DryRun {
+			f.left.Store(3)
+			f.draining.Store(a.Verb == relay.VerbDrain)
+		}
+		return relay.ActReport{Messages: 3, Recipients: 4, Bytes: 50, Waiting: 3}, nil
 	case a.Verb == relay.VerbPause:
 		return relay.ActReport{Messages: 7, Recipients: 8, Bytes: 900, Pauses: 1}, nil
 	case a.Verb == relay.VerbResume && a.Selector.IsZero():

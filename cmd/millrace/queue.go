@@ -14,15 +14,17 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
-// queueCommand only shows. Commands that change the queue need a decision about permissions first: everybody who may open
-// the socket may use all of it.
+// queueCommand shows the queue and changes it. Everybody who may open the socket may do both; the daemon records who did it.
 func queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
-		Short: "Show the messages that wait",
+		Short: "Show, hold, flush, delete, bounce or hand back the messages that wait",
 		RunE:  needsCommand,
 	}
-	cmd.AddCommand(queueListCommand(), queueShowCommand())
+	cmd.AddCommand(queueListCommand(), queueShowCommand(), queueShapeCommand())
+	for _, d := range deeds {
+		cmd.AddCommand(deedCommand(d))
+	}
 	return cmd
 }
 

@@ -56,19 +56,23 @@ func (p program) rootCommand() *cobra.Command {
 		Short: "Deliver bulk mail beside Postfix or Sendmail",
 		Long: `Millrace takes bulk mail off a Postfix or Sendmail through the milter protocol, keeps it in memory queues with a
 journal behind them, and delivers it itself. All other mail stays with the MTA.`,
-		Example: `  millrace check -c millrace.toml     find every mistake in a configuration
-  millrace check --mta                see what Millrace would bypass beside this host's MTA
-  millrace serve -c millrace.toml     run the daemon
-  millrace status                     see doors, queues, connections and journal in numbers
-  millrace queue show 4bXyZ1          see why a message waits, by the MTA's queue id
-  millrace sites example.com          see how fast a receiver is fed, and who says so`,
+		Example: `  millrace check -c millrace.toml          find every mistake in a configuration
+  millrace check --mta                     see what Millrace would bypass beside this host's MTA
+  millrace serve -c millrace.toml          run the daemon
+  millrace status                          see doors, queues, connections and journal in numbers
+  millrace queue show 4bXyZ1               see why a message waits, by the MTA's queue id
+  millrace sites example.com               see how fast a receiver is fed, and who says so
+  millrace queue hold --campaign autumn    let a campaign wait, until "millrace queue release"
+  millrace pause --site gmail --for 2h     send nothing to a receiver for a while
+  millrace drain                           take no more mail, and send or hand back all that waits`,
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true, // a hint is enough; the whole help would hide the error
 		RunE:          needsCommand,
 	}
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), queueCommand(), sitesCommand(), spoolCommand(), versionCommand())
+	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), queueCommand(), sitesCommand(),
+		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), spoolCommand(), versionCommand())
 	addDemo(root)
 	return root
 }
