@@ -63,10 +63,20 @@ func parseAim(words []string, must bool) (a aim, err error) {
 	return a, nil
 }
 
+// find looks a figure up. "A:B" is the one of A in proportion to the one of B.
+func (a *aim) find(figures map[string]map[string]float64) (have float64, found bool) {
+	name, other, ratio := strings.Cut(a.name, ":")
+	have, found = figures[name][a.figure]
+	if base := figures[other][a.figure]; ratio && found {
+		return have / base, base > 0
+	}
+	return have, found
+}
+
 // judge compares the figures with the aims.
 func (s *Scenario) judge(figures map[string]map[string]float64) (goals []Goal, violations []string) {
 	for _, a := range s.aims {
-		have, found := figures[a.name][a.figure]
+		have, found := a.find(figures)
 		g := Goal{Row: s.row, Figure: a.name + " " + a.figure, Value: have, Goal: a.text, Must: a.must}
 		switch {
 		case !found:

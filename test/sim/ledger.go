@@ -21,6 +21,7 @@ type Ledger struct {
 	stray []string // recipients who got mail that nobody offered
 	lines []byte   // an unfinished line of the mail log
 	deaf  bool     // options.deaf
+	stock stock
 }
 
 // fate is what became of one recipient.
@@ -44,10 +45,12 @@ type verdict int
 const (
 	unanswered verdict = iota // the connection to the door was lost before the answer
 	taken
-	left // with the MTA
+	left    // with the MTA
+	told4xx // the client has it, and tries again
+	dropped // by an application that tries nothing again
 )
 
-var verdicts = [...]string{unanswered: "has no answer for", taken: "is rid of", left: "keeps"}
+var verdicts = [...]string{unanswered: "has no answer for", taken: "is rid of", left: "keeps", told4xx: "is told to come later with", dropped: "LOSES"}
 
 func newLedger() *Ledger { return &Ledger{of: make(map[string]*fate), by: make(map[string]*Sender)} }
 
@@ -81,8 +84,25 @@ func (l *Ledger) offer(rcpt string, by *Sender, site *Site, c *content) {
 func (l *Ledger) hear(rcpt string, v verdict) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of[rcpt].verdict = v
+	f := l.of[rcpt]
+	f.verdict = v
+	if v == taken {
+		f.site.heard()
+		l.hold(f, +1)
+	}
 }
+
+// hold counts a recipient that Millrace has, or has no more. Millrace may have sent a message before the MTA has heard that it
+// was taken. The mutex is held.
+func (l *Ledger) hold(f *fate, n int) {
+	for _, in := range []*stock{&f.site.stock, &f.sender.stock, &l.stock} {
+		in.now += n
+		in.most = max(in.most, in.now)
+	}
+}
+
+// stock is how many recipients Millrace has.
+type stock struct{ now, most int }
 
 // receive notes a copy at its receiver.
 func (l *Ledger) receive(rcpt, body string) {
@@ -121,8 +141,15 @@ func (l *Ledger) note(rcpt string, change func(*fate)) {
 		l.stray = append(l.stray, rcpt)
 		return
 	}
+	ended := f.ended()
 	change(f)
+	if !ended && f.ended() {
+		l.hold(f, -1)
+	}
 }
+
+// ended reports whether something has become of the recipient.
+func (f *fate) ended() bool { return len(f.received)+f.handedBack+f.returned > 0 }
 
 // readLog reads a piece of the mail log.
 func (l *Ledger) readLog(b []byte) {
@@ -176,6 +203,8 @@ func (f *fate) wrong(waits bool) string {
 		return "altered"
 	case f.verdict == left && ends > 0:
 		return "delivered although it was left with the MTA"
+	case (f.verdict == told4xx || f.verdict == dropped) && ends > 0:
+		return "delivered although the client was told to come later"
 	case f.verdict == taken && ends == 0 && !waits:
 		return "lost"
 	case f.verdict == unanswered && copies > 0 && !f.named:

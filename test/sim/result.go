@@ -115,7 +115,7 @@ func (r *Result) stage(s *Scenario, dir string, o options) {
 	r.Violations = append(r.Violations, summary(w.violations, 20)...)
 }
 
-var minuteColumns = []string{"offered", "received", "deferred", "attempts", "refused", "limited", "peak", "agents", "waiting", "window", "rate"}
+var minuteColumns = []string{"offered", "taken", "received", "deferred", "attempts", "refused", "limited", "peak", "agents", "waiting", "window", "rate"}
 
 // printMinutes writes what happened in each minute.
 func (r Result) printMinutes(out io.Writer) {
@@ -126,13 +126,13 @@ func (r Result) printMinutes(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 		for i, m := range r.Minutes[name] {
-			fmt.Fprintf(out, "  minute %-11d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9.4g\n", i, m.Offered, m.Received, m.Deferred, m.Attempts, m.Refused, m.Limited, m.Peak, m.Agents, m.Waiting, m.Window, m.Rate)
+			fmt.Fprintf(out, "  minute %-11d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9d %9.4g\n", i, m.Offered, m.Taken, m.Received, m.Deferred, m.Attempts, m.Refused, m.Limited, m.Peak, m.Agents, m.Waiting, m.Window, m.Rate)
 		}
 	}
 }
 
 // columns of the table.
-var columns = []string{"offered", "taken", "left", "received", "twice", "returned", "waiting", "attempts", "refused", "limited", "deferred", "peak", "connections", "rate", "p50", "p99", "last", "capacity", "share"}
+var columns = []string{"offered", "taken", "left", "received", "twice", "returned", "waiting", "most", "attempts", "refused", "limited", "deferred", "peak", "connections", "rate", "p50", "p99", "last", "capacity", "share"}
 
 // print writes the result for a human.
 func (r Result) print(out io.Writer) {

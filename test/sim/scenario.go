@@ -28,7 +28,7 @@ import (
 //	at      D action...                see World.act
 //	run     D                          how long; ends before when nothing is left to do, unless "run D whole"
 //	baseline SOURCE...                 it is run once more with these sources alone: their figures get a ratio, as p99_ratio
-//	expect  NAME figure OP number      NAME is a site, a source, a site from one address (as five.test/192.0.2.11), or "all"
+//	expect  NAME figure OP number      NAME is a site, a source, a site from one address (as five.test/192.0.2.11), "all", or A:B for the ratio
 //	goal    NAME figure OP number      the same, but a miss is only told: nobody can meet it yet
 type Scenario struct {
 	name      string

@@ -67,6 +67,7 @@ func (s *series) storm(from time.Duration) (most int32) {
 // minute is what happened within one minute of the run.
 type minute struct {
 	Offered  int     `json:"offered"`  // recipients
+	Taken    int     `json:"taken"`    // recipients
 	Received int     `json:"received"` // recipients
 	Deferred int     `json:"deferred"` // recipients
 	Attempts int     `json:"attempts"` // connections

@@ -212,6 +212,9 @@ func TestVerdicts(t *testing.T) {
 		{"left and received", fate{verdict: left, received: once}, false, "delivered although it was left with the MTA"},
 		{"twice", fate{verdict: taken, received: two}, false, "delivered 2 times and not named"},
 		{"twice and named", fate{verdict: taken, received: two, named: true}, false, ""},
+		{"told to come later", fate{verdict: told4xx}, false, ""},
+		{"told to come later and received", fate{verdict: told4xx, received: once}, false, "delivered although the client was told to come later"},
+		{"dropped and waits", fate{verdict: dropped, returned: 1}, false, "delivered although the client was told to come later"},
 		{"unanswered", fate{}, false, ""},
 		{"unanswered and received", fate{received: once}, false, "delivered beside the MTA's own copy, and not named"},
 		{"unanswered, received, named", fate{received: once, named: true}, false, ""},
@@ -306,6 +309,10 @@ func TestCompare(t *testing.T) {
 func TestGoals(t *testing.T) {
 	s := parsed(t, "goals", "row 2\nsite a.test\nexpect a.test share >= 95%\ngoal a.test refused <= 5%\nexpect a.test learned <= 2m\ngoal a.test nonsense = 0")
 	goals, violations := s.judge(map[string]map[string]float64{"a.test": {"share": 0.94, "refused": 17, "refused_share": 0.05, "learned": 120}})
+	ratio := aim{name: "a.test:b.test", figure: "taken"}
+	if have, found := ratio.find(map[string]map[string]float64{"a.test": {"taken": 9}, "b.test": {"taken": 2}}); have != 4.5 || !found {
+		t.Errorf("9 to 2 is %v, %v", have, found)
+	}
 	want := "missed  a.test share >= 95%: 94.00%\nmet     a.test refused_share <= 5%: 5.00%\nmet     a.test learned <= 2m: 120\nmissed  a.test nonsense = 0: 0\n"
 	got := ""
 	for _, g := range goals {

@@ -59,6 +59,13 @@ func (s *Site) offer() {
 	s.series.present().offered++
 }
 
+// heard notes that the MTA is rid of a recipient of the site.
+func (s *Site) heard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now().Taken++
+}
+
 // served notes that recipients were taken from a client.
 func (s *Site) served(client netip.Addr, rcpts int) {
 	s.mu.Lock()
@@ -168,6 +175,7 @@ func (s *Site) figures(length time.Duration) map[string]float64 {
 	s.judgePhases(f, length)
 	for _, m := range s.minutes[len(s.minutes)/2:] {
 		f["late_received"] += float64(m.Received)
+		f["late_taken"] += float64(m.Taken)
 		f["late_attempts"] += float64(m.Attempts)
 		f["late_refused"] += float64(m.Refused)
 		f["late_limited"] += float64(m.Limited)

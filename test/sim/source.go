@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 // Source is a client of the MTA that sends a campaign: the MTA offers each of its messages to the milter door. The MTA behaves as
 // Postfix with milter_default_action = accept: what the door does not answer it delivers itself. In a scenario it is
 //
-//	source NAME to=SITE,SITE count=N rate=N sessions=N rcpts=N size=BYTES start=D sender=DOMAIN header=NAME:VALUE
+//	source NAME to=SITE,SITE count=N rate=N sessions=N rcpts=N size=BYTES start=D sender=DOMAIN header=NAME:VALUE workers=N patience=D
+//
+// A source with patience is an application that never tries again, as listmonk: its workers share the sessions, and a message is lost
+// if its worker waits longer than that for a session, or if the answer is a 4xx. Another source keeps a message that gets 4xx.
 type Source struct {
 	name     string
 	to       []string // names of sites
@@ -28,6 +32,8 @@ type Source struct {
 	start    time.Duration
 	sender   string // domain of the envelope sender
 	header   string // one more line of the header, "Name: value"; "": none
+	workers  int    // that send, and share the sessions; 0: as many as there are sessions
+	patience time.Duration
 }
 
 // parseSource reads the words of a source.
@@ -48,6 +54,10 @@ func parseSource(words []string) (s Source, err error) {
 			err = setNumber(&s.size, value)
 		case "rate":
 			_, err = fmt.Sscanf(value, "%g", &s.rate)
+		case "workers":
+			err = setNumber(&s.workers, value)
+		case "patience":
+			err = setDuration(&s.patience, value)
 		case "start":
 			err = setDuration(&s.start, value)
 		case "sender":
@@ -74,41 +84,68 @@ type campaign struct {
 	dial  func(ctx context.Context) (net.Conn, error)
 	next  atomic.Int64
 	text  []byte
+	desks chan *standin.Conn // connections to the door that nobody uses; nil is one that is not made yet
 }
 
 // run sends everything, or as much as goes before ctx is done.
 func (c *campaign) run(ctx context.Context) {
 	begin := time.Now().Add(c.start)
 	c.text = []byte(strings.Repeat("A line of the newsletter that everybody gets.\r\n", c.size/47+1))
-	var clients sync.WaitGroup
+	c.desks = make(chan *standin.Conn, c.sessions)
 	for range c.sessions {
-		clients.Go(func() { c.client(ctx, begin) }) // ends with the campaign or ctx
+		c.desks <- nil
 	}
-	clients.Wait()
-}
-
-// client offers one message after another over one connection to the door, until the connection is lost.
-func (c *campaign) client(ctx context.Context, begin time.Time) {
-	var door *standin.Conn
-	defer func() {
-		if door != nil {
+	var workers sync.WaitGroup
+	for range cmp.Or(c.workers, c.sessions) {
+		workers.Go(func() { c.work(ctx, begin) }) // ends with the campaign or ctx
+	}
+	workers.Wait()
+	for range c.sessions {
+		if door := <-c.desks; door != nil {
 			door.Close()
 		}
-	}()
+	}
+}
+
+// work offers one message after another, each over a connection that nobody else uses then.
+func (c *campaign) work(ctx context.Context, begin time.Time) {
 	for {
 		i := int(c.next.Add(1)) - 1
 		if i >= c.count || !waitUntil(ctx, c.due(begin, i)) {
 			return
 		}
-		if door == nil {
+		door, got := c.desk(ctx)
+		switch {
+		case !got && ctx.Err() == nil:
+			c.keep(i, dropped)
+			continue
+		case !got:
+			return
+		case door == nil:
 			door = c.open(ctx)
 		}
-		if door != nil && !c.offer(door, i) {
+		if door == nil {
+			c.keep(i, left)
+		} else if !c.offer(door, i) {
 			door.NetConn().Close()
 			door = nil
-		} else if door == nil {
-			c.keep(i)
 		}
+		c.desks <- door
+	}
+}
+
+// desk waits for a connection, as long as the application's patience lasts.
+func (c *campaign) desk(ctx context.Context) (door *standin.Conn, got bool) {
+	if c.patience > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, c.patience)
+		defer done()
+	}
+	select {
+	case door = <-c.desks:
+		return door, true
+	case <-ctx.Done():
+		return nil, false
 	}
 }
 
@@ -169,9 +206,9 @@ func (c *campaign) note(i int) (rcpts []string, raw []byte) {
 }
 
 // keep notes a message that never came to the door.
-func (c *campaign) keep(i int) {
+func (c *campaign) keep(i int, v verdict) {
 	rcpts, _ := c.note(i)
-	c.hearAll(rcpts, left)
+	c.hearAll(rcpts, v)
 }
 
 // offer offers message i. It reports whether the connection is still of use.
@@ -179,17 +216,28 @@ func (c *campaign) offer(door *standin.Conn, i int) bool {
 	rcpts, raw := c.note(i)
 	m := &standin.Message{QueueID: fmt.Sprintf("4%s%07d", strings.ToUpper(c.name[:1]), i), From: fmt.Sprintf("%s+%d@%s", c.name, i, c.sender), Rcpts: standin.To(rcpts...)}
 	m.Header, m.Body = standin.Parse(raw)
+	asked := time.Now()
 	v, err := door.Send(m)
+	c.by.answered(asked)
 	switch {
 	case err != nil:
 		c.hearAll(rcpts, unanswered)
 		return false
 	case v.Taken():
 		c.hearAll(rcpts, taken)
+	case later(v) && c.patience > 0:
+		c.hearAll(rcpts, dropped)
+	case later(v):
+		c.hearAll(rcpts, told4xx)
 	default:
 		c.hearAll(rcpts, left)
 	}
 	return true
+}
+
+// later reports whether the answer, or the one to a recipient, was a 4xx. A source has one recipient, or several that are answered alike.
+func later(v standin.Verdict) bool {
+	return v.Action == standin.Tempfail || v.Action == standin.ReplyCode && v.Text[0] == '4' || len(v.Rejected) > 0
 }
 
 func (c *campaign) hearAll(rcpts []string, v verdict) {

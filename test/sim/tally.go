@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -8,7 +9,9 @@ import (
 
 // tally is what became of recipients.
 type tally struct {
-	offered, taken, left, received, twice, returned, handedBack, waiting int
+	offered, taken, left, told4xx, dropped, received, twice, returned, handedBack, waiting int
+
+	stock stock // guarded by the mutex of the Ledger
 
 	began       time.Time // when the first was offered
 	first, last time.Time // when the first and the last were received
@@ -25,6 +28,10 @@ func (t *tally) record(f *fate, waits bool, end time.Time) {
 		t.taken++
 	case left:
 		t.left++
+	case told4xx:
+		t.told4xx++
+	case dropped:
+		t.dropped++
 	}
 	t.returned += min(f.returned, 1)
 	t.handedBack += min(f.handedBack, 1)
@@ -49,7 +56,8 @@ func (t *tally) record(f *fate, waits bool, end time.Time) {
 	}
 }
 
-// figures are the numbers of the tally, in recipients and seconds; p50, p99 and max are delays, from the offer to the reception.
+// figures are the numbers of the tally, in recipients and seconds; p50, p99 and max are delays, from the offer to the reception. most
+// is how many Millrace had at one time; dropped is what an application has lost.
 func (t *tally) figures(start time.Time) map[string]float64 {
 	slices.Sort(t.delays)
 	quantile := func(q float64) float64 {
@@ -59,7 +67,7 @@ func (t *tally) figures(start time.Time) map[string]float64 {
 		return t.delays[int(q*float64(len(t.delays)-1))].Seconds()
 	}
 	f := map[string]float64{
-		"offered": float64(t.offered), "taken": float64(t.taken), "left": float64(t.left), "received": float64(t.received),
+		"offered": float64(t.offered), "taken": float64(t.taken), "left": float64(t.left), "told4xx": float64(t.told4xx), "dropped": float64(t.dropped), "most": float64(t.stock.most), "received": float64(t.received),
 		"twice": float64(t.twice), "returned": float64(t.returned), "handedback": float64(t.handedBack), "waiting": float64(t.waiting),
 		"p50": quantile(0.5), "p99": quantile(0.99), "max": quantile(1), "first": 0, "last": 0, "rate": 0,
 	}
@@ -82,10 +90,14 @@ type Sender struct {
 	came   map[*Site]int // recipients received
 	ahead  int           // the most recipients of others whom a receiver took between the offer of a message and its reception
 
-	mu   sync.Mutex
-	open int // transactions under way, at all receivers
-	peak int
+	mu      sync.Mutex
+	open    int // transactions under way, at all receivers
+	peak    int
+	replies []span // of the door
 }
+
+// span is the time between a message's begin at the door and the answer.
+type span struct{ from, to time.Time }
 
 func newSender(name string, start time.Time) *Sender {
 	return &Sender{name: name, series: series{start: start}, came: make(map[*Site]int)}
@@ -112,6 +124,46 @@ func (s *Sender) exit() {
 	s.open--
 }
 
+// answered notes that the door has just answered for a message that began then.
+func (s *Sender) answered(from time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replies = append(s.replies, span{from, time.Now()})
+}
+
+// slow is how long an answer takes at least that was held.
+const slow = 200 * time.Millisecond
+
+// replyFigures are how long the door's answers took, and the most that were held at one time.
+func replyFigures(f map[string]float64, replies []span) {
+	var times []time.Duration
+	var ends []moment
+	for _, r := range replies {
+		d := r.to.Sub(r.from)
+		times = append(times, d)
+		if d >= slow {
+			ends = append(ends, moment{r.from, +1}, moment{r.to, -1})
+		}
+	}
+	if slices.Sort(times); len(times) > 0 {
+		f["reply_p50"], f["reply_p99"] = times[len(times)/2].Seconds(), times[int(0.99*float64(len(times)-1))].Seconds()
+		f["reply_max"] = times[len(times)-1].Seconds()
+	}
+	slices.SortFunc(ends, func(a, b moment) int { return cmp.Or(a.at.Compare(b.at), a.n-b.n) })
+	now, most := 0, 0
+	for _, e := range ends {
+		now += e.n
+		most = max(most, now)
+	}
+	f["held"] = float64(most)
+}
+
+// moment is when something begins or ends.
+type moment struct {
+	at time.Time
+	n  int
+}
+
 // others is how many recipients of other senders a site has taken. The mutex of the Ledger is held.
 func (s *Sender) others(site *Site) int { return site.came - s.came[site] }
 
@@ -119,6 +171,7 @@ func (s *Sender) others(site *Site) int { return site.came - s.came[site] }
 func (s *Sender) figures(start time.Time, length time.Duration) map[string]float64 {
 	f := s.tally.figures(start)
 	f["peak"], f["fastest"], f["ahead"] = float64(s.peak), s.series.fastest(), float64(s.ahead)
+	replyFigures(f, s.replies)
 	all := int32(0)
 	for site := range s.came {
 		all += site.series.between(length/2, length).received

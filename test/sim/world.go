@@ -302,7 +302,7 @@ func (w *World) putDown() map[string]bool {
 }
 
 // summed are the figures that sites share with the rows that sum them up.
-var summed = []string{"offered", "taken", "left", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "limited", "deferred"}
+var summed = []string{"offered", "taken", "left", "told4xx", "dropped", "late_taken", "received", "twice", "returned", "handedback", "waiting", "attempts", "refused", "limited", "deferred"}
 
 // figures are the numbers of each site and of each source, the sums of copies under their common name, and the sums of all sites
 // under "all". "all cpu" is how busy this process was in the second half of the run, the simulation's own work included, as a part
@@ -327,8 +327,12 @@ func (w *World) figures(simulated time.Duration) map[string]map[string]float64 {
 			maps.Copy(table, s.byAddress())
 		}
 	}
+	var replies []span
 	for _, s := range w.senders {
 		table[s.name] = s.figures(w.start, simulated)
+		replies = append(replies, s.replies...)
 	}
+	replyFigures(all, replies)
+	all["most"] = float64(w.book.stock.most)
 	return table
 }
