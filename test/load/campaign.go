@@ -25,6 +25,11 @@ func newCampaign(c Config) *campaign {
 
 func (c *campaign) id(n int) string { return fmt.Sprintf("%s%d", c.config.Prefix, n) }
 
+// record is the record of message n before it is sent.
+func (c *campaign) record(n int) Record {
+	return Record{ID: c.id(n), From: c.sender(n), Rcpts: c.rcpts(n), Bulk: c.bulk(n)}
+}
+
 // sender returns the envelope sender of message n.
 func (c *campaign) sender(n int) string {
 	local, domain, _ := strings.Cut(c.config.From, "@")

@@ -10,6 +10,7 @@ import (
 type Config struct {
 	Addr     string // host:port of the mail server
 	Conns    int    // connections at a time; default 10
+	Workers  int    // that send; default Conns. More than that share the connections
 	Messages int    // default 100
 	Rcpts    int    // recipients of each message; default 1
 	MinSize  int    // bytes of a message with its header; default 20,000
@@ -26,6 +27,8 @@ type Config struct {
 	Hello      string        // default source.test
 	Pipelining bool          // send envelope and DATA in one write (RFC 2920); the server must offer it
 	PerConn    int           // messages on a connection; zero: no limit
+	Rate       float64       // messages a second that are begun; zero: as many as go
+	PoolWait   time.Duration // how long a worker waits for a connection before it gives its message up; zero: for ever
 	Attempts   int           // at most for each message: another one follows 4xx or a lost connection; default 1
 	Pause      time.Duration // before a further attempt, and between attempts to connect; default 50 ms
 	Patience   time.Duration // how long connecting may fail before Run gives up; default 10 s
@@ -41,6 +44,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	number(&c.Conns, 10)
+	number(&c.Workers, c.Conns)
 	number(&c.Messages, 100)
 	number(&c.Rcpts, 1)
 	number(&c.MinSize, 20_000)

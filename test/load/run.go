@@ -22,13 +22,19 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{config: c, campaign: newCampaign(c), records: make([]Record, c.Messages), stop: cancel}
-	begin := time.Now()
-	for range min(c.Conns, c.Messages) {
+	r.begin, r.desks = time.Now(), make(chan *worker, c.Conns)
+	for range c.Conns {
+		r.desks <- &worker{run: r}
+	}
+	for range min(c.Workers, c.Messages) {
 		r.wg.Go(func() { r.work(ctx) }) // ends when no message is left or ctx is done; joined below
 	}
 	r.wg.Wait()
+	for range c.Conns {
+		(<-r.desks).hangUp()
+	}
 	err := context.Cause(ctx)
-	return Report{Records: r.records, Bytes: r.bytes.Load(), Elapsed: time.Since(begin)}, err
+	return Report{Records: r.records, Bytes: r.bytes.Load(), Elapsed: time.Since(r.begin)}, err
 }
 
 // run is one run of a campaign. Each message belongs to the worker that has drawn its number.
@@ -39,27 +45,72 @@ type run struct {
 	next     atomic.Int64
 	done     atomic.Int64
 	bytes    atomic.Int64
+	begin    time.Time
+	desks    chan *worker // the connections that nobody uses, the one that was used last at the end
 	stop     context.CancelCauseFunc
 	wg       sync.WaitGroup
 
 	mu sync.Mutex // held during calls of config.Progress
 }
 
-// work sends messages, over one connection at a time, until none is left.
+// work sends one message after another.
 func (r *run) work(ctx context.Context) {
-	w := &worker{run: r}
-	defer w.hangUp()
 	for ctx.Err() == nil {
 		n := int(r.next.Add(1)) - 1
-		if n >= len(r.records) {
+		if n >= len(r.records) || !sleep(ctx, time.Until(r.due(n))) {
 			return
 		}
-		if err := w.send(ctx, n); err != nil {
+		rec := r.campaign.record(n)
+		if rec.Due = r.due(n); r.config.Rate == 0 {
+			rec.Due = time.Now()
+		}
+		w := r.desk(ctx)
+		if w == nil {
+			if ctx.Err() != nil {
+				return
+			}
+			rec.Reply = errNoConn.Error()
+			r.records[n] = rec
+			r.finished()
+			continue
+		}
+		err := w.send(ctx, n, &rec)
+		r.records[n] = rec
+		r.desks <- w
+		if err != nil {
 			r.stop(err)
 			return
 		}
 		r.finished()
 	}
+}
+
+// due is when message n is begun.
+func (r *run) due(n int) time.Time {
+	if r.config.Rate == 0 {
+		return r.begin
+	}
+	return r.begin.Add(time.Duration(float64(n) / r.config.Rate * float64(time.Second)))
+}
+
+// errNoConn is what becomes of a message whose worker has waited too long for a connection.
+var errNoConn = errors.New("timed out waiting for a free connection")
+
+// desk waits for a connection; nil: in vain.
+func (r *run) desk(ctx context.Context) *worker {
+	var over <-chan time.Time
+	if r.config.PoolWait > 0 {
+		t := time.NewTimer(r.config.PoolWait)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case w := <-r.desks:
+		return w
+	case <-over:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 func (r *run) finished() {
@@ -80,18 +131,18 @@ type worker struct {
 	wire    []byte
 }
 
-// send makes message n and sends it, in as many attempts as are allowed. A refusal is no error; an error ends the run.
-func (w *worker) send(ctx context.Context, n int) error {
-	c := w.run.campaign
-	w.message = c.message(w.message[:0], n)
+// send makes message n of record rec and sends it, in as many attempts as are allowed. A refusal is no error; an error ends the run.
+func (w *worker) send(ctx context.Context, n int, rec *Record) error {
+	w.message = w.run.campaign.message(w.message[:0], n)
 	w.wire = stuff(w.wire[:0], w.message)
-	rec := &w.run.records[n]
-	*rec = Record{ID: c.id(n), From: c.sender(n), Rcpts: c.rcpts(n), Core: sha256.Sum256(w.message), Bulk: c.bulk(n)}
+	rec.Core = sha256.Sum256(w.message)
 	for attempt := 1; ; attempt++ {
 		if err := w.connect(ctx); err != nil {
 			return err
 		}
+		begin := time.Now()
 		again := w.attempt(rec)
+		rec.Longest = max(rec.Longest, time.Since(begin))
 		if rec.Acked {
 			w.run.bytes.Add(int64(len(w.message)))
 		}

@@ -166,3 +166,37 @@ func FuzzParseReply(f *testing.F) {
 		}
 	})
 }
+
+// TestRunAtARate: messages begin when they are due, and the records say how long each took.
+func TestRunAtARate(t *testing.T) {
+	s, addr := listen(t, sink.Character{DotDelay: 20 * time.Millisecond})
+	report, err := Run(t.Context(), Config{Addr: addr, Messages: 10, MinSize: 500, Rate: 100})
+	if err != nil || report.Acked() != 10 {
+		t.Fatalf("%d acknowledged, %v", report.Acked(), err)
+	}
+	for i, rec := range report.Records {
+		if due := rec.Due.Sub(report.Records[0].Due); due != time.Duration(i)*10*time.Millisecond || rec.Longest < 20*time.Millisecond {
+			t.Errorf("message %d: due after %v, took %v", i, due, rec.Longest)
+		}
+		if at := s.ByID(rec.ID)[0].Time; at.Before(rec.Due) {
+			t.Errorf("message %d arrived %v before it was due", i, rec.Due.Sub(at))
+		}
+	}
+}
+
+// TestRunGivesUpWaiting: workers that share too few connections lose what waits too long, as listmonk does.
+func TestRunGivesUpWaiting(t *testing.T) {
+	s, addr := listen(t, sink.Character{DotDelay: 300 * time.Millisecond})
+	report, err := Run(t.Context(), Config{Addr: addr, Messages: 3, Conns: 1, Workers: 3, PoolWait: 50 * time.Millisecond, MinSize: 500})
+	if err != nil || report.Acked() != 1 {
+		t.Fatalf("%d acknowledged, %v", report.Acked(), err)
+	}
+	for _, rec := range report.Records {
+		if !rec.Acked && rec.Reply != errNoConn.Error() {
+			t.Errorf("%+v", rec)
+		}
+	}
+	if n := s.Counts("mx.test").Connections; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
