@@ -63,16 +63,23 @@ type hall struct {
 
 // open starts a daemon in front of the receiver. A daemon that does not know the keys in wanted starts without them.
 func (b *fairBench) open(name, wanted string, is sink.Character) (*hall, error) {
+	plain := fmt.Sprintf("log.level = \"warn\"\nqueue.max_messages = 10000000\npool.connections_per_site = %d\n", perSite)
+	return openHall(b.bin, filepath.Join(b.dir, name), plain, wanted, map[string]sink.Character{crowded: is})
+}
+
+// openHall starts a daemon in front of receivers. plain is more of its configuration, and wanted what it need not know.
+func openHall(bin, dir, plain, wanted string, receivers map[string]sink.Character) (*hall, error) {
 	net, err := newInternet()
 	if err != nil {
 		return nil, err
 	}
 	h := &hall{net: net}
-	if _, err = net.receive(crowded, is); err != nil {
-		return nil, errors.Join(err, net.close())
+	for name, is := range receivers {
+		if _, err = net.receive(name, is); err != nil {
+			return nil, errors.Join(err, net.close())
+		}
 	}
-	plain := net.config() + fmt.Sprintf("log.level = \"warn\"\nqueue.max_messages = 10000000\npool.connections_per_site = %d\n", perSite)
-	h.Millrace, err = scenario.NewMillrace(b.bin, filepath.Join(b.dir, name), "127.0.0.1:1", plain+wanted)
+	h.Millrace, err = scenario.NewMillrace(bin, dir, "127.0.0.1:1", net.config()+plain+wanted)
 	if err != nil {
 		return nil, errors.Join(err, net.close())
 	}

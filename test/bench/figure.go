@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// figure is one line of what pace, isolation and fair show.
+// figure is one line of what pace, isolation, fair and gate show.
 type figure struct {
 	Row    int      `json:"row"` // figures of one row belong together
 	Figure string   `json:"figure"`
@@ -45,11 +45,15 @@ func unmeasured(row int, name, goal, reason string) figure {
 
 // sheet writes figures as they come.
 type sheet struct {
-	out  io.Writer
-	json bool // one object a line, else one line for a reader
+	out    io.Writer
+	json   bool // one object a line, else one line for a reader
+	missed int  // figures that have a value and not their goal
 }
 
 func (s *sheet) write(f figure) error {
+	if f.Value != nil && !f.Met {
+		s.missed++
+	}
 	if s.json {
 		return json.NewEncoder(s.out).Encode(f)
 	}

@@ -20,8 +20,11 @@ func TestQuick(t *testing.T) {
 	if err := os.Chdir("../.."); err != nil { // as "go run ./test/bench" is started
 		t.Fatal(err)
 	}
-	if err := (&request{what: "pace", quick: true, figures: &sheet{out: &out, json: true}}).run(); err != nil {
-		t.Fatal(err)
+	for _, q := range []request{{what: "pace"}, {what: "gate", only: "room"}} {
+		q.quick, q.figures = true, &sheet{out: &out, json: true}
+		if err := q.run(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	rows := make(map[int]int)
 	for line := range strings.Lines(out.String()) {
@@ -36,7 +39,7 @@ func TestQuick(t *testing.T) {
 		}
 		rows[int(f["row"].(float64))]++
 	}
-	if rows[1] < 3 || rows[2] < 16 || rows[7] != 3 {
+	if rows[1] < 6 || rows[2] < 16 || rows[7] != 3 {
 		t.Errorf("figures by row: %v\n%s", rows, &out)
 	}
 }
@@ -138,5 +141,26 @@ func TestBusiest(t *testing.T) {
 	}
 	if d := deviation(33, 30, 9, 10); math.Abs(d-0.1) > 1e-9 {
 		t.Errorf("deviation %v", d)
+	}
+}
+
+// TestHeldReplies: a reply belongs to the last opening before it, and one without an opening misses the goal.
+func TestHeldReplies(t *testing.T) {
+	at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
+	opened := []time.Time{at(1000), at(3000)}
+	for _, c := range []struct {
+		replies []span
+		worst   float64
+		met     bool
+	}{
+		{[]span{{at(0), at(1010)}, {at(500), at(1040)}}, 0.04, true},
+		{[]span{{at(0), at(1060)}, {at(500), at(1040)}}, 0.06, false},
+		{[]span{{at(0), at(3020)}, {at(500), at(1040)}}, 0.04, true},
+		{[]span{{at(0), at(900)}, {at(500), at(1040)}}, 0.04, false},
+		{[]span{{at(500), at(1040)}}, 0.04, false},
+	} {
+		if f := judgeReplies("x", 2, c.replies, opened); *f.Value != c.worst || f.Met != c.met {
+			t.Errorf("%v: %v, %v; %s", c.replies, *f.Value, f.Met, f.Note)
+		}
 	}
 }

@@ -11,8 +11,9 @@
 //	go run ./test/bench -what pace        receivers with limits, each beside a twin that an ideal client feeds; with -quick in a minute
 //	go run ./test/bench -what isolation   healthy mail, alone and beside mail for receivers that are dead, slow or deferring
 //	go run ./test/bench -what fair        a message behind another sender's campaign; tenants; limits
+//	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
 //
-// The last three print figures that have a goal, a line each; with -json each line is an object.
+// The last four print figures that have a goal, a line each; with -json each line is an object.
 package main
 
 import (
@@ -47,11 +48,11 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation or fair")
-		quick    = flag.Bool("quick", false, "with -what pace, isolation and fair: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with -what pace, isolation and fair: print objects")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, fair or gate")
+		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair and gate: so short that the figures mean nothing, to see that the command works")
+		objects  = flag.Bool("json", false, "with -what pace, isolation, fair and gate: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what gate: parts, see gateBench")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
 	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, figures: &sheet{out: os.Stdout, json: *objects}}
@@ -81,7 +82,13 @@ func (q *request) run() error {
 		return err
 	}
 	if show := q.goals(bin, dir); show != nil {
-		return show(q.figures.write)
+		if err := show(q.figures.write); err != nil {
+			return err
+		}
+		if q.what == "gate" && !q.quick && q.figures.missed > 0 {
+			return fmt.Errorf("%d figures miss their goal", q.figures.missed)
+		}
+		return nil
 	}
 	r, err := q.measure(bin, dir)
 	if err != nil {
@@ -107,7 +114,7 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation or fair", q.what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, fair or gate", q.what)
 	}
 	return r, err
 }
@@ -138,6 +145,12 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		}
 		if quick {
 			b.idle, b.intake, b.alone, b.others, b.urgent, b.shares = 2*time.Second, 2*time.Second, 2*time.Second, 2, 2*time.Second, 5*time.Second
+		}
+		return b.run
+	case "gate":
+		b := newGateBench(bin, dir, q.only)
+		if quick {
+			b.hurry()
 		}
 		return b.run
 	}
