@@ -16,27 +16,38 @@ import (
 //
 //	room     a domain that defers beside a fast one, and a small limit
 //	rates    two sites, one ten times as fast as the other
+//	postfix  a source that is too fast, through a real Postfix
 //	replies  held replies when the gate opens
+//	listmonk an application that never tries again, through a real Postfix, and receivers that stall
 type gateBench struct {
 	bin, dir string
 	only     string // a part of the names of the parts to run; "": all
 
-	quick bool
-	rates time.Duration // of the second part
+	quick    bool
+	rates    time.Duration // of the second part
+	pressure time.Duration // of the third part
+	stall    time.Duration // of the receivers, in the fifth part
 }
 
 func newGateBench(bin, dir, only string) *gateBench {
-	return &gateBench{bin: bin, dir: dir, only: only, rates: 90 * time.Second}
+	return &gateBench{bin: bin, dir: dir, only: only, rates: 90 * time.Second, pressure: fullPressure, stall: time.Minute}
 }
 
 // hurry makes all parts so short that their figures mean nothing.
-func (b *gateBench) hurry() { b.quick, b.rates = true, 6*time.Second }
+func (b *gateBench) hurry() {
+	b.quick, b.rates, b.pressure, b.stall = true, 6*time.Second, 10*time.Second, 6*time.Second
+}
+
+// fullPressure is how long the third part lasts; the room is as much smaller as it is shorter.
+const fullPressure = 5 * time.Minute
+
+func (b *gateBench) scale() float64 { return min(1, float64(b.pressure)/float64(fullPressure)*4) }
 
 func (b *gateBench) run(write func(figure) error) error {
 	for _, part := range []struct {
 		name string
 		run  func() ([]figure, error)
-	}{{"room", b.room}, {"rates", b.twoRates}, {"replies", b.replies}} {
+	}{{"room", b.room}, {"rates", b.twoRates}, {"postfix", b.postfix}, {"replies", b.replies}, {"listmonk", b.impatient}} {
 		if !strings.Contains(part.name, b.only) {
 			continue
 		}
