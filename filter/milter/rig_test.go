@@ -144,6 +144,8 @@ type setup struct {
 	before func(*relay.Message) error
 	heard  func() // called in Heard
 	log    hclog.Level
+	accept filter.Accepter // nil: keeps what it is given
+	gate   *relay.Gate
 }
 
 // start makes a door in deliver mode and serves it until the test ends.
@@ -160,8 +162,11 @@ func start(t testing.TB, changes ...func(*setup)) *rig {
 	}
 	r := &rig{t: t, net: newPipes(), taken: &taken{before: s.before, onHeard: s.heard}, log: &lockedBuffer{}, done: make(chan error, 1)}
 	var id atomic.Uint64
+	if s.accept == nil {
+		s.accept = r.taken
+	}
 	r.intake, err = filter.NewIntake(s.config.Limits(), s.mode, filter.Deps{
-		Accept: r.taken, NewID: func() relay.ID { return relay.ID(id.Add(1)) }, Filter: f, Sendable: sendable,
+		Accept: s.accept, Gate: s.gate, NewID: func() relay.ID { return relay.ID(id.Add(1)) }, Filter: f, Sendable: sendable,
 		Log: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: s.log}),
 	})
 	if err != nil {

@@ -1,0 +1,101 @@
+package milter
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/test/standin"
+)
+
+// gated makes a door behind a gate whose room for 16 messages is used. open makes room again.
+func gated(t *testing.T, change func(*relay.GateConfig)) (r *rig, open func()) {
+	t.Helper()
+	cfg := relay.DefaultGateConfig()
+	if change != nil {
+		change(&cfg)
+	}
+	queue := relay.DefaultQueueConfig()
+	queue.MaxMessages = 16
+	gate := relay.NewGate(cfg, relay.GateDeps{})
+	queues := relay.NewQueueMap(queue, relay.Deps{Journal: relay.NoJournal{}, Gate: gate})
+	queues.Open()
+	r = start(t, func(s *setup) { s.accept, s.gate = queues, gate })
+	for id := range relay.ID(15) {
+		msg := &relay.Message{ID: id + 1000, Content: relay.NewContent(relay.Personal{}, []byte("x\r\n"))}
+		msg.Rcpts = []relay.Rcpt{{Addr: "a@example.net"}}
+		if err := queues.Accept(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := relay.NewHandler(queues, relay.DefaultRetryConfig(), relay.HandbackConfig{})
+	return r, func() {
+		q := h.Next(t.Context())
+		for range 3 {
+			v := h.Visit(q)
+			v.FailAll(relay.Sent, relay.Fate{}.Reply)
+			h.Settle(v)
+		}
+		h.Ready(q)
+	}
+}
+
+// TestReplyWaitsForRoom: the answer to a bulk message waits at the end of its header, Postfix hears that we are alive, and the answer
+// comes with the room.
+func TestReplyWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, open := gated(t, func(c *relay.GateConfig) { c.Hold = 25 * time.Second })
+		begin := time.Now()
+		time.AfterFunc(10*time.Second, open)
+		c := r.dial(standin.Options{})
+		if v := r.send(c, bulk()); !v.Taken() || v.Progress != 3 {
+			t.Errorf("%+v", v)
+		}
+		if took := time.Since(begin); took != 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if v := r.send(c, plain()); v.Taken() || v.Text != "" {
+			t.Errorf("a letter: %+v", v)
+		}
+	})
+}
+
+// TestRefusedForWantOfRoom: where the admin wants it so, the MTA refuses mail that has waited in vain, in the words of RFC 3463, and
+// the connection goes on.
+func TestRefusedForWantOfRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, open := gated(t, func(c *relay.GateConfig) { c.Overflow = relay.OverflowTempfail })
+		c := r.dial(standin.Options{})
+		begin := time.Now()
+		if v := r.send(c, bulk()); v.Text != "451 4.3.2 bulk queue full, try again later" || time.Since(begin) != 4*time.Second {
+			t.Errorf("%+v after %s", v, time.Since(begin))
+		}
+		open()
+		if v := r.send(c, bulk()); !v.Taken() {
+			t.Errorf("there is room: %+v", v)
+		}
+		if s := r.intake.Status(); s.Refused != 1 {
+			t.Errorf("%d messages were refused", s.Refused)
+		}
+	})
+}
+
+// TestSendmailHearsNothing: Sendmail takes no sign of life before the end of a message and is kept waiting for less than it bears; a
+// stop ends the wait.
+func TestSendmailHearsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := gated(t, func(c *relay.GateConfig) { c.Hold = 25 * time.Second })
+		c := r.dial(standin.Options{Flavor: standin.Sendmail})
+		begin := time.Now()
+		if v := r.send(c, bulk()); v.Taken() || v.Progress != 0 || time.Since(begin) != shortPatience {
+			t.Errorf("%+v after %s", v, time.Since(begin))
+		}
+		time.AfterFunc(time.Second, func() { r.door.Stop(context.Background()) })
+		begin = time.Now()
+		if v := r.send(r.dial(standin.Options{}), bulk()); v.Taken() || time.Since(begin) != time.Second {
+			t.Errorf("%+v after %s", v, time.Since(begin))
+		}
+	})
+}
