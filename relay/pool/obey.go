@@ -38,7 +38,9 @@ func (s *Site) obey(e *smtp.Error, sender string, now time.Time) bool {
 		return false
 	}
 	words := e.Reply().String()
-	s.m.log.Info("a receiver's reply is met by a rule", "site", s.Key, "rule", act.Rule, "for", act.For, "reply", words)
+	if s.newRule(act, sender, now) {
+		s.m.log.Info("a receiver's reply is met by a rule", "site", s.Key, "rule", act.Rule, "for", act.For, "reply", words)
+	}
 	switch act.Scope {
 	case ReplySender:
 		s.suspend(sender, relay.WaitFor(relay.ReasonSite, s.Key, "mail of "+sender+" waits by rule "+act.Rule+": "+words, now.Add(act.For)))
@@ -49,6 +51,30 @@ func (s *Site) obey(e *smtp.Error, sender string, now time.Time) bool {
 	default:
 		s.override(act, words, now)
 	}
+	return true
+}
+
+// newRule reports whether the rule is to be logged: a receiver may say the same to every message, which is told once in the time for
+// which the rule holds.
+func (s *Site) newRule(act ReplyAction, sender string, now time.Time) bool {
+	name := act.Rule
+	if act.Scope == ReplySender {
+		name += " " + sender
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Before(s.ruled[name]) {
+		return false
+	}
+	for old, until := range s.ruled {
+		if len(s.ruled) >= maxSuspended || !now.Before(until) {
+			delete(s.ruled, old)
+		}
+	}
+	if s.ruled == nil {
+		s.ruled = make(map[string]time.Time)
+	}
+	s.ruled[name] = now.Add(act.For)
 	return true
 }
 

@@ -41,6 +41,7 @@ type Site struct {
 	bounds    bounds
 	suspended map[string]relay.Reason // by the sender's domain: a [[reply]] rule lets its mail wait
 	paused    relay.Reason            // an admin lets nothing be sent; see stopped
+	ruled     map[string]time.Time    // until when a [[reply]] rule is not logged again
 	again     time.Time               // no agent is of use before, because of the site's rate
 	used      time.Time
 	looked    time.Time // when a site without a route last asked for one
