@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/test/sink"
 )
 
 // TestRuleIsLoggedOnce: a reply that a rule meets again and again is logged once in the time for which the rule holds, and once for
@@ -34,4 +36,14 @@ func TestRuleIsLoggedOnce(t *testing.T) {
 			t.Errorf("%s is logged %d times, want %d:\n%s", rule, n, want, log.String())
 		}
 	}
+}
+
+// TestRuledSiteIsProven: a site that takes a message for some recipients works, also when a rule is about its refusal of another.
+func TestRuledSiteIsProven(t *testing.T) {
+	w := newWorld(t, quick(), time.Hour)
+	w.pool.Reload(*w.pool.cfg.Load(), Policy{Replies: repliesOf(t, ReplyRule{Match: "few", Window: 4})}, 20, 0, w.queues.Order)
+	w.listen("x", sink.Character{Faults: []sink.Fault{{Stage: sink.Rcpt, Match: "odd", Do: sink.Reply451, Text: "450 4.2.1 few"}}})
+	w.send("a@x", "odd@x")
+	w.eventually("both are settled", func() bool { return len(w.happened()) == 2 })
+	w.eventually("the site has proven itself", siteFor(w.pool, w.Lookup("x")).pace.Proven)
 }

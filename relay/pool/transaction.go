@@ -53,6 +53,9 @@ func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	}
 	switch {
 	case a.site.obeys(t, now):
+		if n == works {
+			a.site.pace.Answered()
+		}
 	case a.site.learnBounds(t, slowed, now):
 	case slowed != nil:
 		a.site.pace.Slowed(now, t.Started, a.site.busy(), errorReply(a.peer, slowed).String())
