@@ -65,8 +65,8 @@ func (d *decree) inTime(m *Message) bool {
 // depends on that.
 func (d *decree) about(n *Node, class string, l *Lever) (about, known bool) {
 	switch {
-	case d.act.Verb == VerbPause && class != ClassRemote:
-		return false, true // it is for our own MTA
+	case class != n.Message.Class, d.act.Verb == VerbPause && class != ClassRemote:
+		return false, true // it is on its way back to our own MTA, or for it
 	case !d.inTime(n.Message) || !d.match.message(n.Message) || !d.match.node(n, class):
 		return false, true
 	case d.match.Site == "":

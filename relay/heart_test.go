@@ -69,6 +69,7 @@ type script struct {
 	closed   func(Key) bool // nil: every site is open
 	mu       sync.Mutex
 	visits   []string // domains, in order of visits
+	claimed  []*Queue // by closed
 }
 
 // run pulls queues until ctx is done and its goroutines have ended.
@@ -84,11 +85,26 @@ func (s *script) run(ctx context.Context) {
 			return
 		case s.closed != nil && s.closed(q.Key):
 			q.Claim(WaitFor(ReasonSite, q.Domain, "closed", time.Now().Add(time.Minute)))
+			s.mu.Lock()
+			s.claimed = append(s.claimed, q)
+			s.mu.Unlock()
 			<-free
 		default:
 			wg.Go(func() { s.empty(q); <-free }) // ends when q is empty
 		}
 	}
+}
+
+// open opens all sites.
+func (s *script) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = nil
+	for _, q := range s.claimed {
+		q.Unclaim()
+		s.h.Ready(q)
+	}
+	s.claimed = nil
 }
 
 func (s *script) empty(q *Queue) {

@@ -54,7 +54,7 @@ func (m *QueueMap) divert(s *shard, n *Node, d *decree, deferring bool) bool {
 		n.decree, n.state = nil, stateBusy
 		s.mu.Unlock()
 		m.lever.carryOut(n, deed)
-	case d != nil:
+	case d != nil && !(deferring && d.act.Verb == VerbPause): // by the time of its next visit the pause may be over
 		first := m.detain(s, n, d)
 		s.mu.Unlock()
 		if first {

@@ -188,6 +188,8 @@ func (n *Node) admits(v Verb) bool {
 	switch v {
 	case VerbFlush:
 		return !held
+	case VerbHold:
+		return n.Class == n.Message.Class
 	case VerbRelease:
 		return held && n.decree.act.Verb == VerbHold
 	case VerbPause, VerbHandback, VerbDrain:
