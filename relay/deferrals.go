@@ -99,3 +99,26 @@ func (d *Deferrals) Len() int {
 	defer d.mu.Unlock()
 	return d.heap.Len()
 }
+
+// deferUntil makes n, which is in no queue, wait in d until due, or as the lever wants.
+func (m *QueueMap) deferUntil(n *Node, due time.Time, d *Deferrals) {
+	s := m.shard(n.Domain)
+	if m.divert(s, n, m.lockDecided(s, n), true) {
+		return
+	}
+	n.Due, n.state = due, stateDeferred
+	s.deferred[m.key(n)]++
+	first := d.insert(n)
+	s.mu.Unlock()
+	if first {
+		d.nudge()
+	}
+}
+
+// undefer counts n out again; it is busy from now on. It returns the decree by which n was held, or nil.
+func (m *QueueMap) undefer(n *Node) (by *decree) {
+	s := m.shard(n.Domain)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recall(n, m.key(n))
+}

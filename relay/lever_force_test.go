@@ -192,7 +192,8 @@ func TestSiteNotKnown(t *testing.T) {
 func TestHeldInTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newLevered(t, retryEvery(time.Hour, 20*time.Hour), HandbackConfig{})
-		x.deps.Journal = slowJournal{}
+		journal := slowJournal{release: make(chan error)}
+		x.deps.Journal = journal
 		go func() {
 			if err := x.Accept(testMessage("in@x", "in@y")); err != nil {
 				t.Error(err)
@@ -200,17 +201,10 @@ func TestHeldInTheDoor(t *testing.T) {
 		}()
 		synctest.Wait()
 		x.do(t, VerbHold, Selector{Domain: "x"})
-		time.Sleep(2 * time.Second)
+		journal.release <- nil
+		synctest.Wait()
 		wantStates(t, x, "in@x held", "in@y active")
 	})
-}
-
-// slowJournal takes a second for each message.
-type slowJournal struct{ NoJournal }
-
-func (slowJournal) Take(*Message) error {
-	time.Sleep(time.Second)
-	return nil
 }
 
 // TestDrain: nothing is taken; what moves is sent; what is deferred or waits for a closed site goes back at once, what is held or only

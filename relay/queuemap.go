@@ -406,29 +406,6 @@ func (m *QueueMap) unbind(n *Node, st state, change func()) {
 	}
 }
 
-// deferUntil makes n, which is in no queue, wait in d until due, or as the lever wants.
-func (m *QueueMap) deferUntil(n *Node, due time.Time, d *Deferrals) {
-	s := m.shard(n.Domain)
-	if m.divert(s, n, m.lockDecided(s, n), true) {
-		return
-	}
-	n.Due, n.state = due, stateDeferred
-	s.deferred[m.key(n)]++
-	first := d.insert(n)
-	s.mu.Unlock()
-	if first {
-		d.nudge()
-	}
-}
-
-// undefer counts n out again; it is busy from now on. It returns the decree by which n was held, or nil.
-func (m *QueueMap) undefer(n *Node) (by *decree) {
-	s := m.shard(n.Domain)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.recall(n, m.key(n))
-}
-
 // shard depends on the domain alone, so that a node stays in its shard when its class changes.
 func (m *QueueMap) shard(domain string) *shard {
 	return &m.shards[maphash.String(m.seed, domain)%shards]
@@ -502,37 +479,5 @@ func (m *QueueMap) Tell(e *Event) {
 	m.deps.Journal.Event(e)
 	if m.deps.Listener != nil {
 		m.deps.Listener.Event(e)
-	}
-}
-
-// tally counts e. Our own notifications are counted apart: no MTA gave them to us, and no receiver of a campaign gets them.
-func (c *counts) tally(e *Event) {
-	if e.MaybeTwice {
-		c.maybeTwice.Add(1)
-	}
-	if e.Kind != EventSettled {
-		return
-	}
-	switch own := e.Message.Class == ClassInject; {
-	case own && e.Outcome == Sent:
-		c.noticesSent.Add(1)
-		return
-	case own && e.Outcome != Deferred:
-		c.noticesLost.Add(1)
-		return
-	}
-	switch e.Outcome {
-	case Sent:
-		c.sent.Add(1)
-	case Deferred:
-		c.deferrals.Add(1)
-	case Bounced:
-		c.bounced.Add(1)
-	case Expired:
-		c.expired.Add(1)
-	case HandedBack:
-		c.handedBack.Add(1)
-	case Deleted:
-		c.deleted.Add(1)
 	}
 }

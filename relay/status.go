@@ -196,3 +196,35 @@ func (n *Node) waitsFor() Reason {
 	}
 	return own
 }
+
+// tally counts e. Our own notifications are counted apart: no MTA gave them to us, and no receiver of a campaign gets them.
+func (c *counts) tally(e *Event) {
+	if e.MaybeTwice {
+		c.maybeTwice.Add(1)
+	}
+	if e.Kind != EventSettled {
+		return
+	}
+	switch own := e.Message.Class == ClassInject; {
+	case own && e.Outcome == Sent:
+		c.noticesSent.Add(1)
+		return
+	case own && e.Outcome != Deferred:
+		c.noticesLost.Add(1)
+		return
+	}
+	switch e.Outcome {
+	case Sent:
+		c.sent.Add(1)
+	case Deferred:
+		c.deferrals.Add(1)
+	case Bounced:
+		c.bounced.Add(1)
+	case Expired:
+		c.expired.Add(1)
+	case HandedBack:
+		c.handedBack.Add(1)
+	case Deleted:
+		c.deleted.Add(1)
+	}
+}
