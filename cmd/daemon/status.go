@@ -28,7 +28,21 @@ func (o overview) Status() console.Status {
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: []console.Door{o.door()}, Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
+		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()),
 	}
+}
+
+// drain is the drain in force, or nil.
+func (o overview) drain() *console.Drain {
+	act, drains := o.d.lever.Draining()
+	if !drains {
+		return nil
+	}
+	v := &console.Drain{Waiting: o.d.lever.DrainReport().Waiting, Who: act.Who, Reason: act.Reason}
+	if !act.Until.IsZero() {
+		v.Until = act.Until.Unix()
+	}
+	return v
 }
 
 // maxHeldTenants is how many tenants at a limit the status names.

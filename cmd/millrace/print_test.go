@@ -19,7 +19,7 @@ gate     hold since DATE: 95 % of queue.max_bytes is used; 95 % of the room used
          overflow for mx.dead.example since DATE: it takes nothing
          hold for tenant acme since DATE: tenant acme has 100 messages here
 queued   207 messages, 3.3 MiB, in 40 queues; of their nodes 190 active, 5 busy, 0 held up, 12 deferred
-done     980 sent, 20 bounced, 1 expired, 2 handed back; 31 deferrals
+done     980 sent, 20 bounced, 1 expired, 2 handed back, 6 deleted; 31 deferrals
 since    start: 1204 messages taken, 3 restored, 1000 removed; 4 deliveries may have been made twice
 notices  19 of our own made, not counted above; 17 taken by the MTA, 1 lost
 pool     14 sites (1 closed for now), 38 connections, 5 of them busy
@@ -79,6 +79,25 @@ func TestPrintStatusRecovering(t *testing.T) {
 	}
 	if want := "held up  the daemon is recovering, 3 of 14 segments, 200 messages so far; nothing is taken or sent until it is over\n"; !strings.Contains(b.String(), want) {
 		t.Errorf("no %q in\n%s", want, &b)
+	}
+}
+
+// TestPrintStatusOrders: nobody must search for a forgotten pause, or wonder why nothing is taken.
+func TestPrintStatusOrders(t *testing.T) {
+	s := console.Status{Pauses: 3, Drain: &console.Drain{Waiting: 1, Until: 1_700_000_000, Who: "root (uid 0, pid \x1b1)"}}
+	var b strings.Builder
+	if err := printStatus(&b, &s); err != nil {
+		t.Fatal(err)
+	}
+	want := `orders   3 pauses and holds in force; "millrace pauses" lists them
+orders   no mail is taken: a drain is in force until ` + clock(1_700_000_000) + `, by root (uid 0, pid ?1), with 1 message left; "millrace undrain" ends it
+`
+	if !strings.HasSuffix(b.String(), want) {
+		t.Errorf("got\n%s\nwant at its end\n%s", &b, want)
+	}
+	s.Drain.Until, s.Pauses, b = 0, 1, strings.Builder{}
+	if err := printStatus(&b, &s); err != nil || !strings.Contains(b.String(), "orders   1 pause or hold in force") || !strings.Contains(b.String(), "in force, by root") {
+		t.Errorf("%v in\n%s", err, &b)
 	}
 }
 

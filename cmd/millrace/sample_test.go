@@ -9,7 +9,7 @@ func sampleStatus() console.Status {
 	return console.Status{
 		Status: relay.Status{
 			Taken: 1204, Restored: 3, Removed: 1000, Messages: 207, Bytes: 3_500_000, Queues: 40, Active: 190, Busy: 5, Deferred: 12,
-			Sent: 980, Deferrals: 31, Bounced: 20, Expired: 1, HandedBack: 2, MaybeTwice: 4,
+			Sent: 980, Deferrals: 31, Bounced: 20, Expired: 1, HandedBack: 2, Deleted: 6, MaybeTwice: 4,
 			Notices: 19, NoticesSent: 17, NoticesLost: 1,
 		},
 		Version: "millrace v1.2.3 (go1.26)", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Uptime: 11_524,

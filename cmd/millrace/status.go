@@ -20,9 +20,9 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the work of the daemon, in a few lines",
 		Long: `Show the work of the daemon: doors, queues, finished mail, connections, receivers whose TLS failed and who get mail in
-clear for a while, source addresses, DNS and journal, and the obstacles that hold up more than one queue, such as a tenant that is
-at its limit. Numbers count from the start of the daemon, unless they are of this moment. The exit status is 69 if the daemon is
-not reachable.`,
+clear for a while, source addresses, DNS and journal; then the obstacles that hold up more than one queue, such as a tenant that is
+at its limit, and the pauses, holds and drain that an admin has ordered. Numbers count from the start of the daemon, unless they are
+of this moment. The exit status is 69 if the daemon is not reachable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := flags.client()
@@ -55,8 +55,8 @@ func printStatus(w io.Writer, s *console.Status) error {
 	printGate(&b, &s.Gate)
 	fmt.Fprintf(&b, "queued   %d messages, %s, in %d queues; of their nodes %d active, %d busy, %d held up, %d deferred\n",
 		s.Messages, bytesize(s.Bytes), s.Queues, s.Active, s.Busy, s.Held, s.Deferred)
-	fmt.Fprintf(&b, "done     %d sent, %d bounced, %d expired, %d handed back; %d deferrals\n",
-		s.Sent, s.Bounced, s.Expired, s.HandedBack, s.Deferrals)
+	fmt.Fprintf(&b, "done     %d sent, %d bounced, %d expired, %d handed back, %d deleted; %d deferrals\n",
+		s.Sent, s.Bounced, s.Expired, s.HandedBack, s.Deleted, s.Deferrals)
 	fmt.Fprintf(&b, "since    start: %d messages taken, %d restored, %d removed; %d deliveries may have been made twice\n",
 		s.Taken, s.Restored, s.Removed, s.MaybeTwice)
 	if s.Notices+s.NoticesSent+s.NoticesLost > 0 {
@@ -72,6 +72,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	for _, r := range s.Reasons {
 		fmt.Fprintf(&b, "held up  %s\n", clean(r.Reason))
 	}
+	printOrders(&b, s)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -96,6 +97,25 @@ func printGate(b *strings.Builder, g *console.Gate) {
 	}
 	if more := g.ShutRooms - few; more > 0 {
 		fmt.Fprintf(b, "         not open for %d more; --json lists %d\n", more, relay.MaxShut)
+	}
+}
+
+// printOrders writes what an admin has ordered and may have forgotten.
+func printOrders(b *strings.Builder, s *console.Status) {
+	if s.Pauses > 0 {
+		what := "1 pause or hold"
+		if s.Pauses > 1 {
+			what = grouped(s.Pauses) + " pauses and holds"
+		}
+		fmt.Fprintf(b, "orders   %s in force; \"millrace pauses\" lists them\n", what)
+	}
+	if d := s.Drain; d != nil {
+		end := ""
+		if d.Until > 0 {
+			end = " until " + clock(d.Until)
+		}
+		fmt.Fprintf(b, "orders   no mail is taken: a drain is in force%s, by %s, with %s left; \"millrace undrain\" ends it\n",
+			end, orDash(clean(d.Who)), several(d.Waiting, "message"))
 	}
 }
 

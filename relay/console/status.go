@@ -27,6 +27,9 @@ type Status struct {
 
 	Sources []SourceStatus `json:"sources,omitempty"` // the [[source]] tables in force
 
+	Drain  *Drain `json:"drain,omitempty"`  // in force: no mail is taken
+	Pauses int    `json:"pauses,omitempty"` // pauses and holds in force
+
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
@@ -38,6 +41,14 @@ type Gate struct {
 
 	Held      int64 `json:"held"`       // replies that wait for room now
 	HeldSince int64 `json:"held_since"` // that have waited since the start
+}
+
+// Drain is a drain in force.
+type Drain struct {
+	Waiting int    `json:"waiting"`          // messages still here
+	Until   int64  `json:"until,omitempty"`  // Unix seconds: when what is left goes back to the MTA
+	Who     string `json:"who,omitempty"`    // who ordered it
+	Reason  string `json:"reason,omitempty"` // why
 }
 
 // Door is one way in. Its numbers count messages since start, except Sessions.

@@ -261,6 +261,7 @@ func TestDrained(t *testing.T) {
 	if p.offer("B1", "joe@y.test") {
 		t.Error("mail is taken")
 	}
+	p.says(0, `orders   1 pause or hold in force; (?s:.*)no mail is taken: a drain is in force until .*, by .*uid \d+, pid \d+\), with 2 messages left`, "status")
 	p.again(p.Kill)
 	if p.offer("B2", "joe@y.test") {
 		t.Error("mail is taken after a restart")
