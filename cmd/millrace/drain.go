@@ -95,8 +95,7 @@ func (v *drainView) begin(a *relay.Act, r *relay.ActReport) error {
 // follow asks until nothing waits. A daemon that is started again meanwhile is waited for.
 func (v *drainView) follow(ctx context.Context, c *console.Client, r relay.ActReport, every time.Duration) error {
 	if f, ok := v.out.(*os.File); ok && !v.json && isTerminal(f) {
-		v.bar = progressbar.NewOptions(max(1, r.Waiting), progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(24),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
+		v.bar = drainBar(f, r.Waiting)
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -121,6 +120,12 @@ func (v *drainView) follow(ctx context.Context, c *console.Client, r relay.ActRe
 		}
 	}
 	return v.end()
+}
+
+// drainBar makes the line that moves. At its end nothing is left.
+func drainBar(w io.Writer, waiting int) *progressbar.ProgressBar {
+	return progressbar.NewOptions(max(1, waiting), progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(24),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
 }
 
 // show writes how much is left.

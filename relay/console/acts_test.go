@@ -27,7 +27,8 @@ type fakeActs struct {
 	err    error
 	pauses []relay.Pause
 	rows   int
-	idle   bool // no drain is in force
+	idle   bool          // no drain is in force
+	takes  time.Duration // how long Do takes
 
 	entered chan struct{} // when set, Do closes it and waits for its context
 }
@@ -39,6 +40,7 @@ func (f *fakeActs) Do(ctx context.Context, a relay.Act) (relay.ActReport, error)
 		<-ctx.Done()
 		return relay.ActReport{}, ctx.Err()
 	}
+	time.Sleep(f.takes)
 	return f.report, f.err
 }
 
@@ -326,6 +328,21 @@ func TestSilentOrderIsDropped(t *testing.T) {
 			t.Errorf("held for %s, want %s: %s", d, readTimeout, text)
 		}
 	})
+}
+
+// TestLongAct: an act takes as long as it takes, and its answer arrives all the same, also a bad one.
+func TestLongAct(t *testing.T) {
+	for want, acts := range map[string]*fakeActs{
+		`"messages":1000000`: {takes: time.Minute, report: relay.ActReport{Messages: 1_000_000}},
+		"disk full":          {takes: time.Minute, err: errors.New("disk full")},
+	} {
+		actOverPipe(t, 0, acts, func(_ *fakeSource, conn net.Conn) {
+			_, _ = io.WriteString(conn, "POST /v1/acts HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 15\r\n\r\n{\"verb\":\"hold\"}")
+			if text, err := io.ReadAll(conn); !strings.Contains(string(text), want) {
+				t.Errorf("%s, %v, want %s", text, err, want)
+			}
+		})
+	}
 }
 
 // FuzzAct: no body makes an act that names who sent it, and an act that is written is read as the same.

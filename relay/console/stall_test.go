@@ -28,13 +28,17 @@ func (l *oneConn) Close() error   { l.once.Do(func() { close(l.conn) }); return 
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // overPipe runs a Server with n messages in a bubble and hands over the far end of its only connection.
-func overPipe(t *testing.T, n int, f func(*fakeSource, net.Conn)) {
+func overPipe(t *testing.T, n int, f func(*fakeSource, net.Conn)) { actOverPipe(t, n, &fakeActs{}, f) }
+
+// actOverPipe is overPipe with a lever.
+func actOverPipe(t *testing.T, n int, acts *fakeActs, f func(*fakeSource, net.Conn)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{n: n, ended: make(chan struct{})}
 		near, far := net.Pipe()
 		ln := &oneConn{conn: make(chan net.Conn, 1)}
 		ln.conn <- near
-		s := New(src, &fakeActs{}, hclog.NewNullLogger())
+		s := New(src, acts, hclog.NewNullLogger())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ln) }() // ends by Stop
 		f(src, far)
