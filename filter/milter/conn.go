@@ -50,7 +50,7 @@ func newConn(cfg *Config, in *filter.Intake, ph *phase, nc net.Conn, ended func(
 		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended,
 		frames: frames{in: bufio.NewReader(from), from: from},
 	}
-	c.progress.peer = c
+	c.progress.peer, c.progress.turn = c, make(chan struct{}, 1)
 	c.session = newSession(in, ph, &c.progress)
 	return c
 }

@@ -2,7 +2,6 @@ package milter
 
 import (
 	"io"
-	"sync"
 	"time"
 )
 
@@ -29,16 +28,19 @@ type peer interface {
 type progress struct {
 	peer peer
 
-	mu     sync.Mutex
+	turn   chan struct{} // whoever has its token may touch what follows. No mutex: a tick waits for the network while it has it
 	timer  *time.Timer
 	active bool
 	ticks  int
 	hungUp bool
 }
 
+func (p *progress) lock()   { p.turn <- struct{}{} }
+func (p *progress) unlock() { <-p.turn }
+
 func (p *progress) start() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock()
+	defer p.unlock()
 	p.active, p.ticks = true, 0
 	if p.timer == nil {
 		p.timer = time.AfterFunc(progressEvery, p.tick)
@@ -48,16 +50,16 @@ func (p *progress) start() {
 }
 
 func (p *progress) stop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock()
+	defer p.unlock()
 	p.active = false
 	p.timer.Stop()
 }
 
 // tick runs in the timer's goroutine.
 func (p *progress) tick() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock()
+	defer p.unlock()
 	if !p.active {
 		return
 	}
@@ -74,7 +76,7 @@ func (p *progress) tick() {
 
 // gone reports whether the MTA hung up while it waited for the last answer.
 func (p *progress) gone() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock()
+	defer p.unlock()
 	return p.hungUp
 }
