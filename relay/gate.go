@@ -198,8 +198,11 @@ func (g *Gate) scarce() string {
 // drains says that so many nodes take longer than max_drain at the rate of m, or returns "".
 func (g *Gate) drains(nodes int, m *meter, shut bool, now time.Time) string {
 	most := g.cfg.MaxDrain
+	if most == 0 || nodes == 0 {
+		return ""
+	}
 	rate, known := m.rate(now)
-	if most == 0 || nodes == 0 || !known {
+	if !known {
 		return ""
 	}
 	takes := drainTime(nodes, rate)

@@ -485,3 +485,23 @@ func TestGateConfig(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkGate is what the gate costs a message: Ask, its place, its outcome, its leaving.
+func BenchmarkGate(b *testing.B) {
+	cfg := DefaultQueueConfig()
+	g := NewGate(DefaultGateConfig(), GateDeps{})
+	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}, Gate: g})
+	msg := testMessage("a@x.example")
+	m.divide(msg)
+	n := msg.Nodes[0]
+	domains := []string{"x.example"}
+	b.ReportAllocs()
+	for b.Loop() {
+		msg.Grant = g.Ask("", domains)
+		g.BeginTake()
+		g.EndTake(true)
+		g.admit(msg, msg.Nodes)
+		g.settled(n, true, false, time.Now())
+		g.leave(n)
+	}
+}

@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Grant is the gate's answer to a door about one message: for which of its domains there is room. The places that it grants are kept
 // for the message until Accept redeems them or Release gives them back. Only one goroutine may use a Grant.
@@ -10,11 +13,13 @@ type Grant struct {
 	tenant *Room   // where a place is granted; nil: none
 	shut   *Room   // of the tenant, if that is what refuses
 	places []place
+	first  [1]place // most messages have one domain
 }
 
 // place is what a Grant says of one domain.
 type place struct {
 	domain  string // as the queue map names it
+	site    string
 	room    *Room  // where a place is granted; nil: none
 	refused *Room  // which refuses; nil: none does
 	verdict
@@ -22,11 +27,14 @@ type place struct {
 
 // Ask asks for room for one message of the tenant, to recipients of these domains. It never blocks.
 func (g *Gate) Ask(tenant string, domains []string) *Grant {
-	places := make([]place, len(domains))
-	sites := make([]string, len(domains))
+	gr := &Grant{gate: g}
+	if gr.places = gr.first[:]; len(domains) != 1 {
+		gr.places = make([]place, len(domains))
+	}
 	for i, d := range domains {
-		places[i].domain = g.queues.domainName(d)
-		sites[i] = g.siteOf(places[i].domain)
+		p := &gr.places[i]
+		p.domain = g.queues.domainName(d)
+		p.site = g.siteOf(p.domain)
 	}
 	allowed := Reason{}
 	if g.deps.Allowance != nil {
@@ -35,7 +43,7 @@ func (g *Gate) Ask(tenant string, domains []string) *Grant {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.unlock()
-	gr := &Grant{gate: g, places: places, all: g.judge(now)}
+	gr.all = g.judge(now)
 	if gr.all.state == GateOpen && allowed.Waits() {
 		gr.all = verdict{state: GateOverflow, why: allowed}
 	}
@@ -46,46 +54,43 @@ func (g *Gate) Ask(tenant string, domains []string) *Grant {
 			gr.shut = t
 		}
 	}
-	for i := range places {
-		g.look(&places[i], sites[i], gr.all, now)
+	for i := range gr.places {
+		g.look(&gr.places[i], gr.all, now)
 	}
 	return gr.book()
 }
 
-// look says whether there is a place at a site. The mutex is held.
-func (g *Gate) look(p *place, site string, all verdict, now time.Time) {
+// look grants a place at a site if there is one. The mutex is held.
+func (g *Gate) look(p *place, all verdict, now time.Time) {
 	if p.verdict = all; p.state != GateOpen {
 		return
 	}
-	r := g.room(site)
-	if p.verdict = g.judgeRoom(r, now); p.state == GateOpen {
-		p.room = r
-	} else {
+	r := g.room(p.site)
+	if p.verdict = g.judgeRoom(r, now); p.state != GateOpen {
 		p.refused = r
+		g.rest(r)
+		return
 	}
-	g.rest(r)
+	p.room = r
+	r.granted++
 }
 
-// book counts the places that were granted. Without any, the message needs none with its tenant. The mutex is held.
+// book counts the message if a place was granted. Without any, it needs none with its tenant. The mutex is held.
 func (gr *Grant) book() *Grant {
-	g, any := gr.gate, false
-	for i := range gr.places {
-		if p := &gr.places[i]; p.room != nil {
-			g.room(p.room.key) // it is not idle any more
-			p.room.granted++
-			any = true
-		}
-	}
-	switch {
-	case !any:
+	if !gr.grants() {
 		gr.tenant = nil
-	case gr.tenant != nil:
+		return gr
+	}
+	gr.gate.granted++
+	if gr.tenant != nil {
 		gr.tenant.granted++
 	}
-	if any {
-		g.granted++
-	}
 	return gr
+}
+
+// grants reports whether there is a place for any of the domains.
+func (gr *Grant) grants() bool {
+	return slices.ContainsFunc(gr.places, func(p place) bool { return p.room != nil })
 }
 
 // siteOf is the name of the room for a domain.
@@ -195,21 +200,20 @@ func (gr *Grant) Release() {
 
 // release is Release under the mutex.
 func (gr *Grant) release() {
-	g, any := gr.gate, false
+	g := gr.gate
+	if gr.grants() {
+		g.granted--
+	}
 	for i := range gr.places {
 		if r := gr.places[i].room; r != nil {
 			r.granted--
 			gr.places[i].room = nil
-			any = true
 			g.rest(r)
 		}
 	}
 	if gr.tenant != nil {
 		gr.tenant.granted--
 		gr.tenant = nil
-	}
-	if any {
-		g.granted--
 	}
 }
 
@@ -218,15 +222,19 @@ func (g *Gate) admit(msg *Message, nodes []*Node) {
 	if g == nil {
 		return
 	}
-	rooms := make([]string, len(nodes))
+	var one [1]string
+	sites := one[:]
+	if len(nodes) != 1 {
+		sites = make([]string, len(nodes))
+	}
 	for i, n := range nodes {
-		rooms[i] = g.siteOf(n.Domain)
+		sites[i] = g.siteOf(n.Domain)
 	}
 	g.mu.Lock()
 	defer g.unlock()
 	now := time.Now()
 	for i, n := range nodes {
-		n.room = g.room(rooms[i])
+		n.room = g.room(sites[i])
 		if msg.Grant != nil {
 			if r := msg.Grant.granted(n.Domain); r != nil {
 				n.room = r

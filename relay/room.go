@@ -132,7 +132,6 @@ func (g *Gate) bound(r *Room, now time.Time) verdict {
 		return g.boundTenant(r)
 	}
 	g.bury(r, r.failed && now.Sub(r.last) > deadAfter)
-	rate, _ := r.taken.rate(now)
 	if text := g.drains(r.nodes, &r.taken, r.state != GateOpen, now); text != "" && r.sent > 0 {
 		return verdict{state: GateOverflow, why: WaitFor(ReasonRate, r.key, text, time.Time{})}
 	}
@@ -142,6 +141,7 @@ func (g *Gate) bound(r *Room, now time.Time) verdict {
 	if r.dead {
 		return g.boundDead(r)
 	}
+	rate, _ := r.taken.rate(now)
 	share, used := g.share(r, rate, now), g.part(r.nodes+r.granted, r.bytes)
 	if used < share && (r.state == GateOpen || used < share*reopen) {
 		return verdict{}
