@@ -13,21 +13,11 @@ func (h *Handler) outlived(n *Node, q *Queue, now time.Time, healthy bool) bool 
 	if !h.overdue(n, now) {
 		return false
 	}
-	from := h.lastChance(n.Message)
-	if q.paused() {
-		return !now.Before(from) && h.policy.Load().ration.admits(n.Message, now)
-	}
-	if !q.reason.blames(healthy) {
+	from, l := h.lastChance(n.Message), q.line.Load()
+	if !q.paused() && (l == nil || !q.heldBy().blames(healthy) || !l.failedSince(from)) {
 		return false
 	}
-	if !q.tried.Before(from) {
-		return h.policy.Load().ration.admits(n.Message, now)
-	}
-	// In a long line at a site not every queue is the one that is tried. The site itself is, soon after its time.
-	if q.until.After(from) {
-		from = q.until
-	}
-	return !now.Before(from.Add(h.retry().longest())) && h.policy.Load().ration.admits(n.Message, now)
+	return !now.Before(from) && h.policy.Load().ration.admits(n.Message, now)
 }
 
 // paused reports whether an admin has paused the site of q. The shard's mutex is held.
@@ -55,14 +45,6 @@ func (r Reason) blames(healthy bool) bool {
 
 // healthy reports whether DNS answers, so that its failures are those of the receivers.
 func (m *QueueMap) healthy() bool { return m.deps.Healthy == nil || m.deps.Healthy() }
-
-// noteTry remembers until when the receiver of q is left alone. A later time shows that it was tried at the earlier one, or
-// after it, and failed. The shard's mutex is held.
-func (q *Queue) noteTry(why Reason) {
-	if why.Until.After(q.until) {
-		q.tried, q.until = q.until, why.Until
-	}
-}
 
 // between counts the messages that are overdue at now by the shorter lifetime, and not by the longer one.
 func (m *QueueMap) between(now time.Time, longer, shorter RetryConfig) (n int) {

@@ -31,21 +31,24 @@ func TestNothingExpiresUntried(t *testing.T) {
 				if err := x.Accept(testMessage("a@x")); err != nil {
 					t.Fatal(err)
 				}
-				q := x.line.Pick()
 				until := func() time.Time {
 					if !tt.timed {
 						return time.Time{}
 					}
 					return time.Now().Add(30 * time.Minute)
 				}
-				q.Claim(WaitFor(tt.kind, "x", tt.name, until()))
+				site := NewLine(RoundRobin, 0)
+				site.Push(x.line.Pick())
+				site.Explain(WaitFor(tt.kind, "x", tt.name, until()))
+				site.NoteFailure(time.Now())
 				for i := range 8 { // it is tried each half an hour
 					time.Sleep(30 * time.Minute)
 					x.h.sweep(time.Now())
 					if i <= 1 && x.rec.count("expired a@x") > 0 {
 						t.Fatalf("expired after %d tries, before one at the end of its life", i+1)
 					}
-					q.Wait(WaitFor(tt.kind, "x", tt.name, until()))
+					site.Explain(WaitFor(tt.kind, "x", tt.name, until()))
+					site.NoteFailure(time.Now())
 				}
 				if got := x.rec.count("expired a@x") == 1; got != tt.expires {
 					t.Errorf("expired: %v", got)

@@ -67,6 +67,7 @@ type script struct {
 	channels int
 	answer   func(n *Node, rcpt int) Fate
 	closed   func(Key) bool // nil: every site is open
+	site     *Line          // of the closed sites; nil: their queues are claimed
 	mu       sync.Mutex
 	visits   []string // domains, in order of visits
 	claimed  []*Queue // by closed
@@ -83,11 +84,15 @@ func (s *script) run(ctx context.Context) {
 		switch {
 		case q == nil:
 			return
-		case s.closed != nil && s.closed(q.Key):
+		case s.closed != nil && s.closed(q.Key) && s.site == nil:
 			q.Claim(WaitFor(ReasonSite, q.Domain, "closed", time.Now().Add(time.Minute)))
 			s.mu.Lock()
 			s.claimed = append(s.claimed, q)
 			s.mu.Unlock()
+			<-free
+		case s.closed != nil && s.closed(q.Key):
+			s.site.Explain(WaitFor(ReasonSite, q.Domain, "closed", time.Now().Add(time.Minute)))
+			s.site.Push(q)
 			<-free
 		default:
 			wg.Go(func() { s.empty(q); <-free }) // ends when q is empty
@@ -139,7 +144,7 @@ func newHeart(t testing.TB, retry RetryConfig, back HandbackConfig) *heart {
 	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}, Listener: rec})
 	m.Open()
 	h := NewHandler(m, retry, back)
-	return &heart{m, h, rec, &script{h: h, channels: 1}}
+	return &heart{m, h, rec, &script{h: h, channels: 1, site: NewLine(RoundRobin, 0)}}
 }
 
 // run runs the handler for the rest of the synctest bubble.
@@ -232,6 +237,7 @@ func TestExpiresWithoutEverBeingCarried(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.c.closed = everything
+		go x.keepClosed(t.Context()) // ends with the test
 		x.run(t)
 		time.Sleep(time.Hour + 2*time.Minute)
 		synctest.Wait()

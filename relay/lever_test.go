@@ -27,6 +27,7 @@ type levered struct {
 func newLevered(t testing.TB, retry RetryConfig, back HandbackConfig) *levered {
 	t.Helper()
 	x := &levered{heart: newHeart(t, retry, back), sites: make(map[string]string)}
+	x.c.site = nil // each domain is a site
 	x.attach(t, nil)
 	return x
 }

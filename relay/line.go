@@ -39,6 +39,7 @@ type Line struct {
 	ranked atomic.Bool   // the order is not RoundRobin
 	signal chan struct{} // holds a token when a queue was pushed
 	why    atomic.Pointer[Reason]
+	failed atomic.Pointer[time.Time]
 
 	mu        sync.Mutex
 	order     Order
@@ -103,15 +104,18 @@ func (l *Line) Push(q *Queue) bool {
 	return true
 }
 
-// Park puts q at the end, as Push does, and says why it waits there.
-func (l *Line) Park(q *Queue, why Reason) bool {
-	q.Wait(why)
-	return l.Push(q)
-}
-
-// Explain says why all queues of the line wait now. It is shown in place of what Park said, which may be an old reason: a line may
-// hold a million queues, so that nobody tells each of them.
+// Explain says why all queues of the line wait now. A line may hold a million queues, so that nobody tells each of them.
 func (l *Line) Explain(why Reason) { l.why.Store(&why) }
+
+// NoteFailure says when the receiver of all mail in the line was last tried in vain: with one node for all, of which the others
+// that are at the end of their lives expire too.
+func (l *Line) NoteFailure(at time.Time) { l.failed.Store(&at) }
+
+// failedSince reports whether NoteFailure told of a time not before from.
+func (l *Line) failedSince(from time.Time) bool {
+	at := l.failed.Load()
+	return at != nil && !at.Before(from)
+}
 
 // Signal delivers a token after a Push; one token may stand for several.
 func (l *Line) Signal() <-chan struct{} { return l.signal }

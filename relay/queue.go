@@ -57,8 +57,6 @@ type Queue struct {
 	active     atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
 	busy       int          // nodes held by visits
 	reason     Reason       // why the carrier keeps the nodes waiting; zero: it does not
-	until      time.Time    // up to when the receiver was to be left alone, as the last reason about it said
-	tried      time.Time    // the receiver was tried in vain then or later, not earlier; zero: not known
 
 	state atomic.Uint32        // a QueueState; changed by enter alone
 	line  atomic.Pointer[Line] // the line it stands in; changed under that line's mutex
@@ -113,7 +111,7 @@ func (q *Queue) Claim(why Reason) bool {
 	return true
 }
 
-// Unclaim ends what Claim began. It does not put q in line: Handler.Ready and Line.Park do.
+// Unclaim ends what Claim began. It does not put q in line: Handler.Ready and Line.Push do.
 func (q *Queue) Unclaim() {
 	q.enter(QueueLoose)
 	q.Resume()
@@ -122,13 +120,9 @@ func (q *Queue) Unclaim() {
 
 // Wait says why the nodes of q wait, and until when.
 func (q *Queue) Wait(why Reason) {
-	blamed := why.blames(why.Kind != ReasonDNS || q.shard.healthy())
 	q.shard.mu.Lock()
 	defer q.shard.mu.Unlock()
 	q.reason = why
-	if blamed {
-		q.noteTry(why)
-	}
 }
 
 // heldBy is what keeps all mail of the queue waiting, or the zero Reason. The shard's mutex is held.

@@ -61,9 +61,8 @@ type Deps struct {
 }
 
 type shard struct {
-	healthy func() bool // QueueMap.healthy
-	budget  *Budget
-	flows   *flows
+	budget *Budget
+	flows  *flows
 
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
@@ -104,7 +103,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	}
 	m.SetConfig(cfg)
 	for i := range m.shards {
-		m.shards[i].healthy, m.shards[i].budget, m.shards[i].flows = m.healthy, m.budget, m.flows
+		m.shards[i].budget, m.shards[i].flows = m.budget, m.flows
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
 		m.shards[i].held = make(map[Key]int)

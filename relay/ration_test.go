@@ -85,7 +85,7 @@ func TestShorterLifetimeIsRationed(t *testing.T) {
 	}
 }
 
-// keepClosed has every site tried in vain once a minute.
+// keepClosed has the site that is closed tried in vain once a minute.
 func (x *heart) keepClosed(ctx context.Context) {
 	for tick := time.NewTicker(time.Minute); ; {
 		select {
@@ -93,18 +93,8 @@ func (x *heart) keepClosed(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for i := range x.shards {
-			s := &x.shards[i]
-			s.mu.Lock()
-			var queues []*Queue
-			for _, siblings := range s.queues {
-				queues = append(queues, siblings...)
-			}
-			s.mu.Unlock()
-			for _, q := range queues {
-				q.Wait(WaitFor(ReasonSite, q.Domain, "closed", time.Now().Add(time.Minute)))
-			}
-		}
+		x.c.site.NoteFailure(time.Now())
+		x.c.site.Explain(WaitFor(ReasonSite, "x", "closed", time.Now().Add(time.Minute)))
 	}
 }
 

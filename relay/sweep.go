@@ -104,9 +104,7 @@ func (r *round) inspect(class string) {
 
 // noteReason keeps the reason of the queue for a node that has none of its own.
 func (n *Node) noteReason(q *Queue) {
-	if q.paused() {
-		n.Reason = q.heldBy().Text
-	} else if q.reason.Waits() {
-		n.Reason = q.reason.Text
+	if why := q.heldBy(); why.Waits() {
+		n.Reason = why.Text
 	}
 }

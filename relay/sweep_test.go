@@ -16,11 +16,10 @@ func TestSweepLooksAtOldNodesOnly(t *testing.T) {
 	for name, tt := range map[string]struct {
 		lifetime time.Duration
 		handback HandbackConfig
-		reason   Reason
 		want     string
 		looks    []int
 	}{
-		"expire":    {lifetime: 2 * time.Hour, reason: WaitFor(ReasonSite, "x", "dead", time.Now().Add(time.Hour)), want: "expired", looks: []int{mostAtOnce, mostAtOnce, 10, 0}},
+		"expire":    {lifetime: 2 * time.Hour, want: "expired", looks: []int{mostAtOnce, mostAtOnce, 10, 0}},
 		"hand back": {lifetime: 5 * time.Hour, handback: HandbackConfig{After: time.Hour}, want: "deferred node x visits=0 class=\"inject\"", looks: []int{mostAtOnce, mostAtOnce, 10, 0}},
 		// Nothing is known of the receiver, so they wait on: they are not looked at again at once.
 		"wait on": {lifetime: 2 * time.Hour, looks: []int{mostAtOnce, mostAtOnce, 10, 0}},
@@ -36,10 +35,11 @@ func TestSweepLooksAtOldNodesOnly(t *testing.T) {
 					x.accept(t, "young@x")
 				}
 				q := x.line.Pick()
-				q.Wait(tt.reason)
+				site := NewLine(RoundRobin, 0)
+				site.Push(q)
 				if tt.want == "expired" {
-					q.until = time.Now().Add(-3 * time.Hour) // it was tried in vain since
-					q.reason.Until = time.Now().Add(time.Hour)
+					site.Explain(WaitFor(ReasonSite, "x", "dead", time.Now().Add(time.Hour)))
+					site.NoteFailure(time.Now().Add(-time.Hour))
 				}
 				for _, want := range tt.looks {
 					if got := x.h.sweepSome(x.shard("x"), time.Now(), true); got != want {

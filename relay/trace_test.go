@@ -196,11 +196,8 @@ func (s *stage) doClose(args string) {
 	s.mu.Lock()
 	r.closed = why
 	s.mu.Unlock()
-	for range r.line.Len() { // it was closed before: it was tried again, in vain
-		q := r.line.Pick()
-		q.Resume()
-		r.line.Park(q, why)
-	}
+	r.line.Explain(why)
+	r.line.NoteFailure(time.Now())
 	time.AfterFunc(d, func() {
 		s.mu.Lock()
 		open := r.closed == why
@@ -395,7 +392,7 @@ func (s *stage) carry(ctx context.Context) {
 		r := s.site(name)
 		if r.closed.Waits() {
 			s.say("%s is closed: the queue waits in its site's line", name)
-			r.line.Park(q, r.closed)
+			r.line.Push(q)
 			continue
 		}
 		for v := s.h.Visit(q); v != nil; v = s.h.Visit(q) {

@@ -32,6 +32,7 @@ type Pace struct {
 	troubles int       // transactions in a row that the site turned away as a whole, or refused with a request to slow down
 	until    time.Time // closed until then
 	reason   string
+	failedAt time.Time // when it was closed last
 
 	told    bool // Done was called: before, nobody counts agents, and the window is what the configuration allows
 	spacing spacing
@@ -133,12 +134,19 @@ func (p *Pace) failed(now time.Time, reason string) {
 	if now.Before(p.until) {
 		return
 	}
-	p.until = now.Add(p.closedFor(p.failures))
+	p.until, p.failedAt = now.Add(p.closedFor(p.failures)), now
 	p.failures++
 	p.reason, p.proven = reason, false
 	if p.course != nil {
 		p.course.restart(now)
 	}
+}
+
+// FailedAt is when the site was last tried in vain and closed; the zero time: never.
+func (p *Pace) FailedAt() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failedAt
 }
 
 // closedFor is how long a site is left alone that failed after so many failures in a row.

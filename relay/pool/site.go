@@ -43,6 +43,7 @@ type Site struct {
 	paused    relay.Reason            // an admin lets nothing be sent; see stopped
 	ruled     map[string]time.Time    // until when a [[reply]] rule is not logged again
 	again     time.Time               // no agent is of use before, because of the site's rate
+	failed    time.Time               // when the line was last told that the site was tried in vain
 	used      time.Time
 	looked    time.Time // when a site without a route last asked for one
 

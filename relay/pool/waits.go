@@ -46,8 +46,10 @@ func (s *Site) plan(now time.Time) {
 	s.explain(now)
 }
 
-// explain tells the line why it waits. A time that is over is none: the site is being tried now. The mutex is held.
+// explain tells the line why it waits, and when the site was last tried in vain. A time that is over is none: the site is being tried
+// now. The mutex is held.
 func (s *Site) explain(now time.Time) {
+	s.noteFailure()
 	if s.line.Len() == 0 {
 		return
 	}
@@ -56,6 +58,19 @@ func (s *Site) explain(now time.Time) {
 		why.Until = time.Time{}
 	}
 	s.line.Explain(why)
+}
+
+// noteFailure tells the line when the site was last tried in vain: once, because that DNS did not find the domain says nothing about
+// the domain while DNS itself is in trouble. The mutex is held.
+func (s *Site) noteFailure() {
+	at := s.pace.FailedAt()
+	if at.Equal(s.failed) {
+		return
+	}
+	s.failed = at
+	if !s.lost || s.m.router.Healthy() {
+		s.line.NoteFailure(at)
+	}
 }
 
 // opens is when a queue in line may be let in: when what is timed is over, or, for all that is signalled and not timed, soon.
