@@ -47,7 +47,7 @@ func (c QueueConfig) Validate() error {
 type RetryConfig struct {
 	Schedule []time.Duration `toml:"schedule"` // wait after the n-th failed visit; the last one repeats
 	Jitter   float64         `toml:"jitter"`   // share by which each wait is made shorter or longer at random
-	Lifetime time.Duration   `toml:"lifetime"` // a recipient still waiting then is returned as expired
+	Lifetime time.Duration   `toml:"lifetime"` // a recipient still waiting then is returned as expired; a notification lives for five days at least
 }
 
 // DefaultRetryConfig is the [retry] table of an empty file.

@@ -57,3 +57,29 @@ func TestNothingExpiresUntried(t *testing.T) {
 		})
 	}
 }
+
+// TestNotificationsOutliveTheLifetime: our own MTA may be out of order for longer than mail waits. What says that mail has expired
+// waits for it, for as long as Postfix keeps a bounce.
+func TestNotificationsOutliveTheLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newHeart(t, retryEvery(10*time.Minute, 3*time.Hour), HandbackConfig{})
+		x.c.answer = fixed(Deferred, 451)
+		x.accept(t, "reader@x")
+		notice := testMessage("sender@y")
+		notice.Class = ClassInject
+		if err := x.Accept(notice); err != nil {
+			t.Fatal(err)
+		}
+		x.run(t)
+		for _, test := range []struct {
+			wait         time.Duration
+			mail, notice int
+		}{{3*time.Hour + time.Minute, 1, 0}, {116 * time.Hour, 1, 0}, {time.Hour, 1, 1}} {
+			time.Sleep(test.wait)
+			synctest.Wait()
+			if mail, told := x.rec.count("expired reader@x"), x.rec.count("expired sender@y"); mail != test.mail || told != test.notice {
+				t.Errorf("%s later %d messages and %d notifications have expired, want %d and %d", test.wait, mail, told, test.mail, test.notice)
+			}
+		}
+	})
+}

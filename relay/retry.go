@@ -21,8 +21,17 @@ func (c RetryConfig) longest() time.Duration {
 	return time.Duration(float64(slices.Max(c.Schedule)) * (1 + c.Jitter))
 }
 
+// noticeLifetime is how long a notification waits for our own MTA at least, as long as a bounce in a Postfix queue by default
+// (bounce_queue_lifetime). Nobody else would learn what became of the mail that it is about.
+const noticeLifetime = 5 * 24 * time.Hour
+
 // expires is when a message's recipients are given up.
-func (c RetryConfig) expires(m *Message) time.Time { return m.ageFrom().Add(c.Lifetime) }
+func (c RetryConfig) expires(m *Message) time.Time {
+	if m.Class == ClassInject {
+		return m.ageFrom().Add(max(c.Lifetime, noticeLifetime))
+	}
+	return m.ageFrom().Add(c.Lifetime)
+}
 
 // reached reports whether n has failed so often, or waited so long at now, that it goes back to the MTA.
 func (c HandbackConfig) reached(n *Node, now time.Time) bool {
