@@ -20,8 +20,8 @@ type Grant struct {
 type place struct {
 	domain  string // as the queue map names it
 	site    string
-	room    *Room  // where a place is granted; nil: none
-	refused *Room  // which refuses; nil: none does
+	room    *Room // where a place is granted; nil: none
+	refused *Room // which refuses; nil: none does
 	verdict
 }
 

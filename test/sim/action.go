@@ -93,9 +93,13 @@ func (w *World) sicken(how string) error {
 	if !found {
 		return fmt.Errorf("disk %q is none of full, faulty, well", how)
 	}
-	if w.machine != nil {
-		w.machine.disk.Suffer(ill)
+	if w.machine == nil {
+		return nil
 	}
+	if !w.machine.disk.Ill() {
+		w.illSince = time.Now()
+	}
+	w.machine.disk.Suffer(ill)
 	return nil
 }
 
@@ -108,6 +112,9 @@ func (w *World) interrupt(words []string) error {
 	old := w.machine
 	if old == nil {
 		return fmt.Errorf("the daemon does not run")
+	}
+	if words[0] == "crash" && old.disk.Ill() {
+		w.book.crash(w.illSince)
 	}
 	w.machine, w.vague = nil, nil
 	next := old.disk

@@ -37,6 +37,7 @@ type fate struct {
 	returned   int         // notifications of failure that reached the MTA
 	handedBack int         // copies that went back to the MTA
 	named      bool        // the mail log says that the message may be delivered twice
+	undecided  bool        // it was left with the MTA, and the machine died before that could be recorded
 }
 
 // verdict is what the MTA heard of an offer.
@@ -103,6 +104,19 @@ func (l *Ledger) hold(f *fate, n int) {
 
 // stock is how many recipients Millrace has.
 type stock struct{ now, most int }
+
+// crash notes that the machine died on a disk that was ill since then. What was left with the MTA in that time may be found on the
+// disk whole, because its record could be written and not synced, and nothing could be recorded that takes it back.
+func (l *Ledger) crash(ill time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.of {
+		f.undecided = f.undecided || f.verdict == left && f.offered.After(ill.Add(-longestOffer))
+	}
+}
+
+// longestOffer is how long the answer to an offer takes at most.
+const longestOffer = time.Minute
 
 // receive notes a copy at its receiver.
 func (l *Ledger) receive(rcpt, body string) {
@@ -194,14 +208,14 @@ func (l *Ledger) judge(waiting map[string]bool, end time.Time) (violations []str
 }
 
 // wrong says which promise is broken; "" none. The MTA delivers a message itself if it got no answer, so Millrace may then have it
-// or not; but a copy by Millrace is one too many, and has to be named.
+// or not; but a copy by Millrace is one too many, and has to be named. So it is with a message that is undecided.
 func (f *fate) wrong(waits bool) string {
 	copies := len(f.received) + f.handedBack
 	ends := copies + f.returned
 	switch {
 	case f.altered:
 		return "altered"
-	case f.verdict == left && ends > 0:
+	case f.verdict == left && ends > 0 && !(f.undecided && f.named):
 		return "delivered although it was left with the MTA"
 	case (f.verdict == told4xx || f.verdict == dropped) && ends > 0:
 		return "delivered although the client was told to come later"

@@ -41,7 +41,8 @@ type World struct {
 	hosts     map[string]host
 	inject    *Receiver
 	mta       host
-	machine   *machine // nil while it is down
+	machine   *machine  // nil while it is down
+	illSince  time.Time // since when its disk is not well, if it is not
 
 	work time.Duration // of the processor, in the second half of the run
 
