@@ -92,7 +92,7 @@ func (v *drainView) begin(a *relay.Act, r *relay.ActReport) error {
 	return err
 }
 
-// follow asks until nothing waits. A daemon that is started again meanwhile is waited for.
+// follow asks until nothing waits. A daemon that recovers is waited for.
 func (v *drainView) follow(ctx context.Context, c *console.Client, r relay.ActReport, every time.Duration) error {
 	if f, ok := v.out.(*os.File); ok && !v.json && isTerminal(f) {
 		v.bar = drainBar(f, r.Waiting)
