@@ -95,6 +95,13 @@ func (s *Server) serveAct(w http.ResponseWriter, r *http.Request) {
 	if s.recovering(w) {
 		return
 	}
+	select {
+	case s.acting <- struct{}{}:
+		defer func() { <-s.acting }()
+	default:
+		refuse(w, errors.New("too many orders at once; try again"))
+		return
+	}
 	a.Who = whoAsks(r)
 	report, err := s.acts.Do(s.life, a)
 	if err != nil {

@@ -318,6 +318,44 @@ func TestActOutlivesItsClient(t *testing.T) {
 	}
 }
 
+// waitingActs is a lever whose acts wait until free is closed.
+type waitingActs struct {
+	fakeActs
+	free chan struct{}
+}
+
+func (w *waitingActs) Do(context.Context, relay.Act) (relay.ActReport, error) {
+	<-w.free
+	return relay.ActReport{Messages: 1}, nil
+}
+
+// TestActsLeaveRoom: acts that wait for each other keep nobody from looking.
+func TestActsLeaveRoom(t *testing.T) {
+	acts := &waitingActs{free: make(chan struct{})}
+	path := serveActs(t, &fakeSource{}, acts)
+	results := make(chan error, maxActs+1)
+	for range maxActs + 1 { // the one too many is turned away while the others wait
+		go func() {
+			c := NewClient(path)
+			defer c.Close()
+			_, err := c.Act(context.Background(), relay.Act{Verb: relay.VerbHold})
+			results <- err
+		}()
+	}
+	if err := <-results; !errors.Is(err, ErrNotNow) || !strings.Contains(err.Error(), "too many orders at once") {
+		t.Errorf("the first to end: %v, want ErrNotNow", err)
+	}
+	if _, err := dial(t, path).Status(t.Context()); err != nil {
+		t.Errorf("status: %v", err)
+	}
+	close(acts.free)
+	for range maxActs {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestSilentOrderIsDropped: whoever stops in the middle of an order holds a place of the daemon for a moment only.
 func TestSilentOrderIsDropped(t *testing.T) {
 	overPipe(t, 0, func(_ *fakeSource, conn net.Conn) {

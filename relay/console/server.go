@@ -20,6 +20,7 @@ import (
 const (
 	maxConnections = 64 // open at a time; more wait in the listen queue
 	maxRequests    = 16 // answered at a time; more get 503
+	maxActs        = 8  // of them, those that are acts: one waits for the one before, and a monitor must not wait for any
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
 	readTimeout    = 10 * time.Second
@@ -57,12 +58,13 @@ type Server struct {
 	// slots holds a token for every request that is being answered. Its capacity is the limit. Stop fills it: when that
 	// has succeeded, no handler is left.
 	slots  chan struct{}
-	faults sync.Map // of survive: the texts logged with a stack
+	acting chan struct{} // holds a token for every act
+	faults sync.Map      // of survive: the texts logged with a stack
 }
 
 // New returns a Server that shows src and hands orders to acts. It starts nothing.
 func New(src Source, acts Acts, log hclog.Logger) *Server {
-	s := &Server{src: src, acts: acts, log: log, slots: make(chan struct{}, maxRequests)}
+	s := &Server{src: src, acts: acts, log: log, slots: make(chan struct{}, maxRequests), acting: make(chan struct{}, maxActs)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           http.MaxBytesHandler(s.limit(s.routes()), maxBodyBytes),
