@@ -2,6 +2,7 @@ package standin
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -45,6 +46,14 @@ func Parse(raw []byte) (header []Field, body []byte) {
 	return header, body
 }
 
+// path is the recipient as RCPT names it.
+func (r *Recipient) path() string {
+	if r.Raw != "" {
+		return r.Raw
+	}
+	return "<" + r.Addr + ">"
+}
+
 // To makes recipients with the mailer "smtp".
 func To(addrs ...string) []Recipient {
 	rcpts := make([]Recipient, len(addrs))
@@ -64,7 +73,20 @@ type Verdict struct {
 	Progress int      // number of Progress replies
 	Rejected []int    // indices of the recipients that the filter refused one by one
 	Sent     int      // bytes of the body that the filter was sent
+
+	emptied bool // no recipient is left
 }
 
-// Taken reports whether the filter has taken the whole message.
-func (v Verdict) Taken() bool { return v.Action == Discard }
+// Taken reports whether the filter has taken the whole message, in one of two ways: it ended the message, or it deleted all
+// recipients.
+func (v Verdict) Taken() bool { return v.Action == Discard || v.Action == Accept && v.emptied }
+
+// noteEmptied finds out whether a recipient is left.
+func (v *Verdict) noteEmptied(m *Message) {
+	v.emptied = len(v.Deleted) > 0
+	for i := range m.Rcpts {
+		if !slices.Contains(v.Rejected, i) && !slices.Contains(v.Deleted, m.Rcpts[i].path()) {
+			v.emptied = false
+		}
+	}
+}

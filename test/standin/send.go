@@ -16,6 +16,7 @@ func (c *Conn) Send(m *Message) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
+	v.noteEmptied(m)
 	if c.opts.Flavor == Postfix || m.StopAt != 0 {
 		err = c.Reset()
 	}
@@ -58,11 +59,7 @@ func (c *Conn) envelope(v *Verdict, m *Message) (done bool, err error) {
 	}
 	for i := range m.Rcpts {
 		r := &m.Rcpts[i]
-		path := r.Raw
-		if path == "" {
-			path = "<" + r.Addr + ">"
-		}
-		done, err := c.tell(v, m, event{Rcpt, NoRcptReply, r}, CStrings(append([]string{path}, r.Args...)...)...)
+		done, err := c.tell(v, m, event{Rcpt, NoRcptReply, r}, CStrings(append([]string{r.path()}, r.Args...)...)...)
 		if err != nil {
 			return false, err
 		}
