@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -234,6 +235,15 @@ func (m *Mail) Rcpts() iter.Seq2[string, bool] {
 // Partial reports that some recipients stay with the MTA, or may: those that it has added without a word to the door. The door
 // must not end the message for the MTA, but only the recipients that are taken.
 func (m *Mail) Partial() bool { return m.filter.keepAdded || m.rcpts.ours() < len(m.rcpts) }
+
+// Plain reports that there are at most so many recipients, and that each of them goes out byte for byte as it came, in characters
+// that no program reads in two ways. The MTA then knows them by exactly these bytes.
+func (m *Mail) Plain(rcpts int) bool {
+	if m.envelope.UTF8 || len(m.rcpts) > rcpts {
+		return false
+	}
+	return !slices.ContainsFunc(m.rcpts, func(r recipient) bool { return !r.plain() })
+}
 
 // SetQueueID notes what the MTA calls the message, which it may not know before the first recipient. An id that would
 // break a log line is ignored.

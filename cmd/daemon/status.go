@@ -103,7 +103,7 @@ func (o overview) door() console.Door {
 	c := o.d.intake.Status()
 	door := console.Door{
 		Name: "milter", Sessions: int64(o.d.door.Sessions()), Seen: int64(c.Seen()), Passed: int64(c.Passed()),
-		WouldTake: int64(c.Observed), Taken: int64(c.Taken),
+		WouldTake: int64(c.Observed), Taken: int64(c.Taken), Dripped: int64(o.d.door.Dripped()),
 	}
 	for _, r := range o.d.intake.Filter().Status() {
 		door.Rules = append(door.Rules, console.RuleCount{

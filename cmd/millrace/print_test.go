@@ -13,7 +13,7 @@ import (
 
 func TestPrintStatus(t *testing.T) {
 	const want = `millrace v1.2.3 (go1.26) on mail.example.org, mode deliver, up 3h12m4s, pid 812
-milter   12 sessions; 1310 messages seen, 106 passed, 1204 taken (list-unsubscribe took 1180 and passed 3, list-id took 24, precedence passed 7)
+milter   12 sessions; 1310 messages seen, 106 passed, 1204 taken, 30 of them dripped (list-unsubscribe took 1180 and passed 3, list-id took 24, precedence passed 7)
 left     to the MTA, by cause: form 2, queues full 94
 gate     hold since DATE: 95 % of queue.max_bytes is used; 95 % of the room used, 3 replies wait; left with the MTA for want of room: 40, at a site 7, of a tenant 0
          overflow for mx.dead.example since DATE: it takes nothing

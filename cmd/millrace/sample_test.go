@@ -14,7 +14,7 @@ func sampleStatus() console.Status {
 		},
 		Version: "millrace v1.2.3 (go1.26)", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Uptime: 11_524,
 		Doors: []console.Door{{
-			Name: "milter", Sessions: 12, Seen: 1310, Passed: 106, Taken: 1204,
+			Name: "milter", Sessions: 12, Seen: 1310, Passed: 106, Taken: 1204, Dripped: 30,
 			Rules: []console.RuleCount{{Name: "list-unsubscribe", Seen: 1183, Taken: 1180, Passed: 3}, {Name: "list-id", Seen: 24, Taken: 24}, {Name: "precedence", Seen: 7, Passed: 7}, {Name: "feedback-id"}},
 			Left:  []console.LeftCount{{Cause: "form", Count: 2}, {Cause: "queues full", Count: 94}},
 		}},

@@ -175,6 +175,9 @@ func sourceText(s *console.SourceStatus) string {
 // this line.
 func printDoor(b *strings.Builder, d *console.Door) {
 	fmt.Fprintf(b, "%-8s %d sessions; %d messages seen, %d passed, %d taken", clean(d.Name), d.Sessions, d.Seen, d.Passed, d.Taken)
+	if d.Dripped > 0 {
+		fmt.Fprintf(b, ", %d of them dripped", d.Dripped)
+	}
 	if d.WouldTake > 0 {
 		fmt.Fprintf(b, ", %d would be taken", d.WouldTake)
 	}

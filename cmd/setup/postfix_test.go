@@ -140,7 +140,12 @@ func TestConnection(t *testing.T) {
 		{name: "impatient", main: "smtpd_milters = { inet:127.0.0.1:8895, content_timeout=10s, connect_timeout=2s, command_timeout=10s, default_action=accept }", want: "milter-content-timeout"},
 		{name: "macros are asked for, whatever main.cf says", main: "milter_rcpt_macros = i"},
 		{name: "local mail", main: "non_smtpd_milters = " + ours, want: "sendmail-offered"},
-		{name: "brake", options: "cleanup/unix/in_flow_delay = 1s\n", want: "in-flow-delay"},
+		{name: "brake that Millrace keeps open"},
+		{name: "brake", config: func(c *config.Config) { c.Milter.Drip = false }, want: "in-flow-delay"},
+		{name: "brake taken off", main: "in_flow_delay = 0", config: func(c *config.Config) { c.Milter.Drip = false }},
+		{name: "brake of a cleanup service", main: "in_flow_delay = 0", options: "cleanup/unix/in_flow_delay = 2s\n", config: func(c *config.Config) {
+			c.Milter.Drip = false
+		}, want: "in-flow-delay"},
 		{name: "submission of its own", services: submits, options: "submission/inet/smtpd_milters = inet:localhost:8891\n", want: "service-not-offered"},
 		{name: "submission without milters", services: submits, options: "submission/inet/receive_override_options = no_milters\n", want: "service-not-offered"},
 		{name: "milters nowhere", main: "receive_override_options = no_milters", want: "milter-not-asked no-milters"},

@@ -159,6 +159,17 @@ func localOffered(e *exam) []Place {
 	return found
 }
 
+// brake finds the delay of a Postfix that spends a token for each message. While milter.drip is on, Millrace has it make new ones.
+func brake(e *exam) []Place {
+	if e.Config.Milter.Drip {
+		return nil
+	}
+	return cleaned(func(value string) (string, bool) {
+		d, ok := duration(value)
+		return "milter.drip is false", !ok || d > 0
+	}, "in_flow_delay")(e)
+}
+
 // aliases finds virtual aliases of recipients whose domain is not the MTA's own. Recipients of its own domains are left with
 // the MTA anyway.
 func aliases(e *exam) []Place {

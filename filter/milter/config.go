@@ -19,6 +19,7 @@ type Config struct {
 	IdleTimeout    time.Duration  `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
 	ReadTimeout    time.Duration  `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
 	StopGrace      time.Duration  `toml:"stop_grace"`       // how long Stop keeps idle connections open, so that mail on them passes instead of meeting a closed one
+	Drip           bool           `toml:"drip"`             // end some messages that are taken by deleting their recipients, so that Postfix's in_flow_delay does not slow it down
 	MaxSessions    int            `toml:"max_sessions"`     // connections; mail from connections above it passes
 	MaxRcpts       int            `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
 	MaxHeaderBytes int            `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
@@ -32,7 +33,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen: []string{"inet:127.0.0.1:8895"}, SocketMode: "0660",
-		IdleTimeout: 65 * time.Minute, ReadTimeout: time.Minute, StopGrace: 5 * time.Second,
+		IdleTimeout: 65 * time.Minute, ReadTimeout: time.Minute, StopGrace: 5 * time.Second, Drip: true,
 		MaxSessions: 1000, MaxRcpts: 10_000, MaxHeaderBytes: 1 << 20, MaxBuffered: 512 << 20,
 	}
 }

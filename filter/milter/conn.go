@@ -44,14 +44,14 @@ type conn struct {
 	once sync.Once
 }
 
-func newConn(cfg *Config, in *filter.Intake, ph *phase, nc net.Conn, ended func(*conn)) *conn {
+func newConn(cfg *Config, in *filter.Intake, ph *phase, d *drip, nc net.Conn, ended func(*conn)) *conn {
 	from := &deadlined{nc: nc, quickAck: quickAck(nc), idle: cfg.IdleTimeout, read: cfg.ReadTimeout}
 	c := &conn{
 		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended,
 		frames: frames{in: bufio.NewReader(from), from: from},
 	}
 	c.progress.peer, c.progress.turn = c, make(chan struct{}, 1)
-	c.session = newSession(in, ph, &c.progress)
+	c.session = newSession(in, ph, &c.progress, d)
 	return c
 }
 

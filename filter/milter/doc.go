@@ -51,6 +51,23 @@
 // not used: no macro and no frame tells of either, and the protocol has no question for it. Only a door behind the queue sees
 // the final envelope.
 //
+// # The brake of Postfix
+//
+// Postfix takes a token for each message that it opens a queue file for: default_process_limit of them, shared by all its
+// listeners. Without one it waits for in_flow_delay, a second, before it goes on. Its queue manager hands out new tokens whenever it
+// is woken, and what wakes it is a message that enters the queue. A message that is discarded does not enter it. So a campaign
+// that is taken whole would spend the tokens and crawl at a message a second on each connection.
+//
+// For this reason the door drips: now and then it answers a message that it has taken by deleting all its recipients and accepting
+// it, in place of DISCARD. Postfix writes a queue file without recipients, wakes its queue manager and removes the file. One
+// message of 40 is dripped as long as Postfix does not pause. A pause shows between our answer to the first recipient and the
+// next command, because there Postfix opens its queue file; then more messages are dripped, up to one of 5.
+//
+// A deletion that misses its recipient would double the message. So a message is dripped only if its recipients are plain ASCII
+// and go out exactly as they came, and never for Sendmail, which has no such brake. A recipient that Postfix itself has added
+// (always_bcc) stays in the queue file and gets its copy. A Postfix that cannot write the file, for want of room, refuses a message
+// that is taken already, and the client may send it again; the same holds for a message that is taken for some recipients.
+//
 // # What the MTA does not show
 //
 // Sendmail hides Date, From and Message-ID when it adds them itself, and shows Bcc and Return-Path, which it removes on

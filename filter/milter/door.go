@@ -19,6 +19,7 @@ type Door struct {
 	cfg    Config
 	intake *filter.Intake
 	phase  phase
+	drip   *drip
 
 	sessions sync.WaitGroup // one for each connection
 
@@ -33,7 +34,10 @@ func New(cfg Config, in *filter.Intake) (*Door, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("milter: %w", err)
 	}
-	return &Door{cfg: cfg, intake: in, phase: phase{stop: make(chan struct{})}, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}, nil
+	return &Door{
+		cfg: cfg, intake: in, phase: phase{stop: make(chan struct{})}, drip: newDrip(cfg.Drip),
+		listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
+	}, nil
 }
 
 // Sessions is how many connections are open.
@@ -42,6 +46,9 @@ func (d *Door) Sessions() int {
 	defer d.mu.Unlock()
 	return len(d.conns)
 }
+
+// Dripped is how many messages were taken by deleting all their recipients, so that Postfix does not slow down.
+func (d *Door) Dripped() uint64 { return d.drip.count.Load() }
 
 // acceptPause bounds the wait after a failed Accept. As a rule Accept fails for want of file descriptors.
 const acceptPause = time.Second
@@ -97,7 +104,7 @@ func (d *Door) welcome(nc net.Conn) {
 			nc.Close()
 		}
 	}()
-	c := newConn(&d.cfg, d.intake, &d.phase, nc, d.forget)
+	c := newConn(&d.cfg, d.intake, &d.phase, d.drip, nc, d.forget)
 	d.mu.Lock()
 	n := len(d.conns)
 	if d.phase.stopping.Load() || n >= 2*d.cfg.MaxSessions {

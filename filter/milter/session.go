@@ -22,6 +22,7 @@ type session struct {
 	intake   *filter.Intake
 	phase    *phase
 	progress *progress
+	drip     *drip
 	granted  granted
 
 	client   filter.Offer // what is known of the client since CONNECT and HELO
@@ -35,13 +36,15 @@ type session struct {
 	command filter.Command // the MAIL or RCPT now being answered
 	mail    *filter.Mail   // nil between messages
 	header  []byte         // the buffer lent to each mail in turn
-	final   *reply         // the only answer once mail is taken
+	opening wait           // for Postfix to open its queue file for mail
+	final   *reply         // the only answer once mail is taken, unless it drips
+	drips   bool           // mail is accepted without recipients in place of being discarded
 	unheard *relay.Message // taken, and the MTA has not gone on yet: see conn.watchHeard
 	taking  atomic.Bool    // a message is being made recoverable, and the MTA has not been told yet; Stop reads it
 }
 
-func newSession(in *filter.Intake, ph *phase, p *progress) *session {
-	s := &session{intake: in, phase: ph, progress: p}
+func newSession(in *filter.Intake, ph *phase, p *progress, d *drip) *session {
+	s := &session{intake: in, phase: ph, progress: p, drip: d}
 	s.macro = s.macros.lookup
 	return s
 }
@@ -57,6 +60,7 @@ func (s *session) digest(code byte, payload []byte) (err error) {
 		}
 	}()
 	s.macros.startCommand(code)
+	s.endOpening(lib.Code(code))
 	switch lib.Code(code) {
 	case lib.CodeMacro:
 		return s.storeMacros(payload)
@@ -206,6 +210,7 @@ func (s *session) reset() {
 		s.mail = nil
 		s.header = m.Dismiss()
 	}
+	s.opening, s.drips = wait{}, false
 }
 
 // answerLeft ends the message: the MTA keeps it and asks no more about it, or refuses it for now.
@@ -233,6 +238,7 @@ func (s *session) RcptTo(string, *lib.Modifier) (resp lib.Response, err error) {
 	if s.mail.Left() != "" {
 		return s.answerLeft(), nil
 	}
+	s.beginOpening()
 	return replyContinue, nil
 }
 
@@ -251,7 +257,7 @@ func (s *session) rescue(resp *lib.Response) {
 	m := s.mail
 	s.panicked(v, debug.Stack())
 	*resp = replyAccept
-	if m != nil && m.Taken() {
+	if m != nil && m.Taken() { // if it drips, a discard says the same
 		*resp = s.final
 	}
 }

@@ -129,7 +129,7 @@ func TestTrap07FieldsOfOneMessageOnly(t *testing.T) {
 func TestTrap07LibraryKeepsNoFields(t *testing.T) {
 	r := start(t)
 	m := &lib.Modifier{Headers: textproto.MIMEHeader{"X-Kept": {"1"}}}
-	if _, err := newSession(r.intake, &r.door.phase, nil).Header("X-Kept", "1", m); err != nil || len(m.Headers) > 0 {
+	if _, err := newSession(r.intake, &r.door.phase, nil, r.door.drip).Header("X-Kept", "1", m); err != nil || len(m.Headers) > 0 {
 		t.Errorf("%v is left, %v", m.Headers, err)
 	}
 }
@@ -180,7 +180,7 @@ func TestTrap10PanicAfterAcceptKeepsTheMessage(t *testing.T) {
 	r := start(t, func(s *setup) {
 		s.before = func(*relay.Message) error { return nil }
 	})
-	s := newSession(r.intake, &r.door.phase, nil)
+	s := newSession(r.intake, &r.door.phase, nil, r.door.drip)
 	s.final = replyDiscard
 	s.mail = r.intake.Begin(filter.Offer{}, nil)
 	if got := rescued(s); got != replyAccept {

@@ -34,7 +34,7 @@ func (s *session) complete() {
 	if m.Left() != "" {
 		return
 	}
-	s.final = replyDiscard
+	s.final, s.drips = replyDiscard, s.mayDrip()
 	if m.Partial() {
 		s.final = replyAccept
 	}
@@ -47,7 +47,7 @@ func (s *session) complete() {
 // answerTaken tells the MTA that we have the message. Each recipient that is ours is deleted in the spelling it came in,
 // because the MTA compares byte for byte.
 func (s *session) answerTaken(m *lib.Modifier) (lib.Response, error) {
-	if s.final == replyDiscard {
+	if s.final == replyDiscard && !s.drips {
 		return s.final, nil
 	}
 	deleted := make(map[string]bool)
@@ -60,7 +60,10 @@ func (s *session) answerTaken(m *lib.Modifier) (lib.Response, error) {
 			return nil, err
 		}
 	}
-	return s.final, nil
+	if s.drips {
+		s.drip.count.Add(1)
+	}
+	return replyAccept, nil
 }
 
 // noteHeard is called once for each message that is taken, when conn knows whether the MTA goes on.

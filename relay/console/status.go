@@ -59,6 +59,7 @@ type Door struct {
 	Passed    int64       `json:"passed"`   // left with the MTA
 	WouldTake int64       `json:"would_take"`
 	Taken     int64       `json:"taken"`
+	Dripped   int64       `json:"dripped"` // the part of Taken by which Postfix was woken: its recipients were deleted
 	Rules     []RuleCount `json:"rules,omitempty"`
 	Left      []LeftCount `json:"left,omitempty"` // parts of Passed, by cause
 }

@@ -90,8 +90,8 @@ var sites = []struct {
 	{"milters in many forms", "smtpd_milters=inet:127.0.0.1:8891,\n# a comment\n\t{ inet:127.0.0.1:8892, default_action=accept }  \n", false},
 	{"sendmail(1) too", "smtpd_milters = inet:127.0.0.1:8891\nnon_smtpd_milters = $smtpd_milters\n", true},
 	{"sendmail(1) too, by another form", "non_smtpd_milters = ${smtpd_milters} inet:127.0.0.1:8892\nsmtpd_milters = inet:127.0.0.1:8891\n", true},
-	{"settings of ours before", "in_flow_delay = 0\nenable_long_queue_ids = yes\n", true},
-	{"other values before", "in_flow_delay = 2s\nenable_long_queue_ids = no\n", true},
+	{"settings of ours before", "enable_long_queue_ids = yes\n", true},
+	{"other values before", "enable_long_queue_ids = no\n", true},
 	{"no newline at the end", "smtpd_milters = inet:127.0.0.1:8891\nsoft_bounce = yes", false},
 }
 

@@ -87,7 +87,6 @@ func TestCheckFindsEachSetting(t *testing.T) {
 		{"-e", "milter_protocol=4", "milter_protocol=6", "milter-protocol"},
 		{"-e", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s, content_timeout=5s, default_action=accept }", "millrace_milter={ inet:" + s.Millrace.Milter + ", connect_timeout=2s, default_action=accept }", "milter-content-timeout"},
 		{"-e", "non_smtpd_milters=$smtpd_milters", "", "sendmail-offered"},
-		{"-P", "cleanup/unix/in_flow_delay=1s", "cleanup/unix/in_flow_delay=0", "in-flow-delay"},
 		{"-e", "smtp_tls_security_level=dane", "", "tls-policy"},
 		{"-e", "smtp_bind_address=192.0.2.7", "", "source-address"},
 		{"-e", "soft_bounce=yes", "soft_bounce=no", "soft-bounce"},
