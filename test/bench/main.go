@@ -10,6 +10,7 @@
 //	go run ./test/bench -what idle -messages 1000000   a daemon that has nothing to do for mail of 1,000,000 domains
 //	go run ./test/bench -what pace        receivers with limits, each beside a twin that an ideal client feeds; with -quick in a minute
 //	go run ./test/bench -what isolation   healthy mail, alone and beside mail for receivers that are dead, slow or deferring
+//	go run ./test/bench -what drip -load  a campaign of bulk through a stock Postfix, with one without in_flow_delay; -load: beside a full load
 //	go run ./test/bench -what fair        a message behind another sender's campaign; tenants; limits
 //	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
 //
@@ -48,14 +49,15 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, fair or gate")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair or gate")
 		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair and gate: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with -what pace, isolation, fair and gate: print objects")
+		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair and gate: print objects")
 	)
 	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what gate: parts, see gateBench")
+	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
-	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, figures: &sheet{out: os.Stdout, json: *objects}}
+	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, burn: *burn, figures: &sheet{out: os.Stdout, json: *objects}}
 	if err := q.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -68,6 +70,7 @@ type request struct {
 	load       load.Config
 	rounds     int
 	quick      bool
+	burn       bool
 	figures    *sheet
 }
 
@@ -114,7 +117,7 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, fair or gate", q.what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair or gate", q.what)
 	}
 	return r, err
 }
@@ -153,6 +156,8 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 			b.hurry()
 		}
 		return b.run
+	case "drip":
+		return (&dripBench{bin: bin, dir: dir, load: q.load, rounds: q.rounds, burn: q.burn}).run
 	}
 	return nil
 }

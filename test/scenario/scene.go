@@ -47,6 +47,7 @@ type Options struct {
 	NoMillrace bool              // the MTA alone
 	Main       map[string]string // more settings for main.cf
 	Front      []string          // milters before Millrace, as in smtpd_milters
+	OneLine    bool              // of contrib/postfix nothing but Millrace in smtpd_milters
 
 	Launch func(*exec.Cmd) error // starts Millrace in place of exec.Cmd.Start; may be nil
 }
@@ -171,7 +172,11 @@ func (s *Scene) StartPostfix(o Options) error {
 	if s.Opendkim != nil {
 		c.Milters = append(c.Milters, s.Opendkim.PostfixMilter())
 	}
-	if s.Millrace != nil {
+	switch {
+	case s.Millrace == nil:
+	case o.OneLine:
+		c.Milters = append(c.Milters, "inet:"+s.Millrace.Milter)
+	default:
 		f, err := mta.ReadFragment(filepath.Join(ContribDir, "postfix"))
 		if err != nil {
 			return err
