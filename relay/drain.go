@@ -91,6 +91,7 @@ func (l *Lever) hurry() {
 // needed any more each hour.
 const (
 	lookEvery  = time.Second
+	doneEvery  = 30 * time.Second // when nothing waits any more
 	pruneEvery = time.Hour
 )
 
@@ -129,7 +130,7 @@ func (r *rounds) work(ctx context.Context) time.Duration {
 	if d == nil && !r.l.unsure.Load() {
 		return pruneEvery - time.Since(r.pruned)
 	}
-	if wait := r.again.Sub(begin); wait > 0 && (d == nil || d == r.done) {
+	if wait := r.again.Sub(begin); wait > 0 && (d == nil || d == r.done) { // a new drain need not wait
 		return wait
 	}
 	if r.l.unsure.Swap(false) {
@@ -141,7 +142,11 @@ func (r *rounds) work(ctx context.Context) time.Duration {
 	now := time.Now()
 	wait := max(lookEvery, 10*now.Sub(begin))
 	r.again = now.Add(wait)
-	if d != nil && d.act.Until.After(now) {
+	switch {
+	case d == nil:
+	case d == r.done:
+		wait = max(wait, doneEvery)
+	case d.act.Until.After(now):
 		wait = min(wait, d.act.Until.Sub(now))
 	}
 	return wait
@@ -172,6 +177,9 @@ func (l *Lever) askSites(ctx context.Context) {
 // drain hands back what must not wait for the end of d, or everything at the end, and tells once when nothing is left.
 func (r *rounds) drain(ctx context.Context, d *drain) {
 	l, now := r.l, time.Now()
+	if d == r.done && l.DrainReport().Done {
+		return
+	}
 	l.queues.walk(func(some []*Message) bool {
 		for _, msg := range some {
 			if msg.Class == ClassInject {
@@ -184,9 +192,12 @@ func (r *rounds) drain(ctx context.Context, d *drain) {
 		l.breathe()
 		return ctx.Err() == nil && l.queues.drain.Load() == d
 	})
-	if rep := l.DrainReport(); rep.Done && r.done != d && l.deps.Log != nil {
-		r.done = d
+	rep := l.DrainReport()
+	if rep.Done && r.done != d && l.deps.Log != nil {
 		l.deps.Log(d.act, rep, nil)
+	}
+	if rep.Done {
+		r.done = d
 	}
 }
 

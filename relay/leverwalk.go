@@ -13,15 +13,16 @@ import (
 // walk yields every message, a few at a time, until yield returns false. A message that comes or goes meanwhile may be missed. No lock is
 // held while yield runs.
 func (m *QueueMap) walk(yield func(some []*Message) bool) {
+	some := make([]*Message, 0, mostAtOnce)
 	for i := range m.messages {
-		if !m.messages[i].walk(yield) {
+		if !m.messages[i].walk(some, yield) {
 			return
 		}
 	}
 }
 
-func (s *messageShard) walk(yield func(some []*Message) bool) bool {
-	some := make([]*Message, 0, mostAtOnce)
+// walk yields the messages of the shard. It uses the room of some for them.
+func (s *messageShard) walk(some []*Message, yield func(some []*Message) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, msg := range s.byID { // the map may change between two steps of the loop, while pause has let the lock go
