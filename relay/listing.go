@@ -4,7 +4,7 @@ import "cmp"
 
 // Listing is one waiting message, in the keys of "postqueue -j", with ours at the end.
 type Listing struct {
-	QueueName    string       `json:"queue_name"` // "active" or, when nothing of it can be sent now, "deferred"
+	QueueName    string       `json:"queue_name"` // "active", "hold" when an admin holds all of it, or "deferred" when nothing of it can be sent now
 	QueueID      string       `json:"queue_id"`
 	ArrivalTime  int64        `json:"arrival_time"` // Unix seconds
 	MessageSize  int64        `json:"message_size"`

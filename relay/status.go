@@ -152,6 +152,9 @@ func (h *Handler) listing(msg *Message) Listing {
 	for _, n := range msg.Nodes {
 		h.listNode(&l, n)
 	}
+	if len(l.Recipients) > 0 && !slices.ContainsFunc(l.Recipients, func(r ListedRcpt) bool { return r.DelayKind != ReasonHold }) {
+		l.QueueName = "hold"
+	}
 	return l
 }
 

@@ -35,9 +35,7 @@ func (m *mailq) entry(l *relay.Listing) error {
 	m.count++
 	m.bytes += l.MessageSize
 	id := clean(l.QueueID)
-	if l.QueueName == "active" {
-		id += "*" // as Postfix marks its active queue
-	}
+	id += map[string]string{"active": "*", "hold": "!"}[l.QueueName] // as Postfix marks these queues
 	m.columns(id, fmt.Sprint(l.MessageSize), clock(l.ArrivalTime), address(l.Sender))
 	// A reason stands above every recipient it holds for, so the recipients without a reason come first.
 	slices.SortStableFunc(l.Recipients, func(a, b relay.ListedRcpt) int { return cmp.Compare(a.DelayReason, b.DelayReason) })

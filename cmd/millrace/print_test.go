@@ -125,6 +125,21 @@ func TestMailqCounts(t *testing.T) {
 	}
 }
 
+// TestMailqMarks: the marks are those of Postfix.
+func TestMailqMarks(t *testing.T) {
+	for queue, want := range map[string]string{"active": "A*   ", "hold": "A!   ", "deferred": "A    ", "": "A    "} {
+		var b strings.Builder
+		m := mailq{w: bufio.NewWriter(&b)}
+		if err := m.entry(&relay.Listing{QueueName: queue, QueueID: "A"}); err != nil {
+			t.Fatal(err)
+		}
+		m.w.Flush()
+		if !strings.Contains(b.String(), "\n"+want) {
+			t.Errorf("%s: %q, want %q", queue, &b, want)
+		}
+	}
+}
+
 // full is a reader that went away.
 type full struct{}
 

@@ -35,7 +35,8 @@ func queueListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the messages that wait, as mailq does",
 		Long: `List the messages that wait, in the layout of mailq(1). With --json the layout is that of "postqueue -j", with fields of our
-own at the end. A "*" behind the queue id marks a message with a recipient who waits for no retry: active or busy.`,
+own at the end. A "*" behind the queue id marks a message with a recipient who waits for no retry: active or busy. A "!" marks a message that
+is held: see "millrace queue release".`,
 		Example: "  millrace queue list --domain example.com\n  millrace queue list --json | jq -r .queue_id",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

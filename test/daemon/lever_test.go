@@ -167,6 +167,8 @@ func TestHeldOverARestart(t *testing.T) {
 	p.says(0, `held after 0 visits(?s:.*)not yet`, "queue", "show", "A1")
 	p.says(0, `^would hold 3 messages \(3 recipients, `, "queue", "hold", "--campaign", "autumn.sender.test", "-n")
 	p.says(0, `^held 3 messages \(3 recipients, `, "queue", "hold", "--campaign", "autumn.sender.test", "--reason", "wrong link")
+	p.says(0, `\nA1!  `, "queue", "list")
+	p.says(0, `^{"queue_name":"hold",`, "queue", "list", "--json", "--domain", "x.test")
 	p.says(0, `^ended 1 pause of `, "resume", "--domain", "x.test")
 	held := fmt.Sprintf(`hold .* 3  .*uid %d, pid \d+\) +--campaign autumn\.sender\.test: wrong link`, os.Getuid())
 	p.says(0, held, "pauses")
