@@ -47,6 +47,8 @@ type Config struct {
 	WithoutMailer bool     `toml:"without_mailer"` // take mail of an MTA that does not say where it would send it
 	KeepAdded     bool     `toml:"keep_added"`     // the MTA keeps recipients that it or a milter before us has added to a message that is taken
 	MaxHops       int      `toml:"max_hops"`       // a message with more Received fields loops and stays with the MTA
+	Share         Share    `toml:"share"`          // the part that is taken of what the rules would take; the rest stays with the MTA
+	ShareBy       string   `toml:"share_by"`       // ShareBySender or ShareByDomain
 }
 
 // DefaultConfig is the [bulk] table of an empty file.
@@ -54,7 +56,7 @@ type Config struct {
 // The mailer "relay" is not among Mailers. Postfix uses it for domains this host is a relay for, Sendmail for a smart
 // host. Delivering to the MX hosts would undo both decisions.
 func DefaultConfig() Config {
-	return Config{Defaults: true, SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50}
+	return Config{Defaults: true, SizeLimit: 50 << 20, Mailers: []string{"smtp", "esmtp"}, MaxHops: 50, Share: WholeShare, ShareBy: ShareBySender}
 }
 
 // rules are all rules in force. Those of the file stand first: an operator who writes a rule wants it obeyed, and does
@@ -75,6 +77,7 @@ func (c Config) Validate() error {
 		}
 	}
 	note("", c.validateNumbers())
+	note("", c.validateShare())
 	for i, m := range c.Mailers {
 		note(fmt.Sprintf("mailers[%d]: ", i), validateMailer(m))
 	}

@@ -32,6 +32,12 @@
 // Rules are tried in order and the first that matches wins: those of the file, then DefaultRules. Whatever the rules say, some mail is never taken: mail from
 // the null sender, automatic replies, mail that loops, and mail that has been through us already.
 //
+// # A share of it
+//
+// Config.Share takes a part of the mail that the rules want taken, for a change of system in steps. A hash of the envelope sender, or
+// of each recipient's domain, decides: the same senders are in after a restart and on another host, and a larger share has all
+// that were in a smaller one. The rest is left for CauseShare.
+//
 // # Whose mail it is
 //
 // Mail that is taken gets a relay.FlowName: the tenant whose conditions it meets, the list or campaign that its header names, the

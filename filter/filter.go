@@ -20,6 +20,8 @@ type Filter struct {
 	nextHops []string // in lower case, without a dot at the end
 	limit    int64
 	maxHops  int
+	share    Share
+	shareBy  string
 
 	withoutMailer bool
 	keepAdded     bool
@@ -48,6 +50,7 @@ func Compile(c Config, hostname string, secret []byte) (*Filter, error) {
 	for _, hop := range c.NextHops {
 		f.nextHops = append(f.nextHops, lower(trimDot(hop)))
 	}
+	f.share, f.shareBy = c.Share, c.ShareBy
 	f.withoutMailer, f.keepAdded = c.WithoutMailer, c.KeepAdded
 	for i, r := range c.rules() {
 		if err := f.addRule(r, i); err != nil {

@@ -24,6 +24,7 @@ const (
 	leftParameter   = "unknown parameter "
 	leftNobody      = "no recipient may be taken"
 	leftObserve     = "observe mode"
+	leftShare       = "outside bulk.share"
 	leftUnsendable  = "not sendable byte for byte"
 	leftNotAccepted = "not accepted"
 	leftGate        = "no room: "
@@ -272,6 +273,10 @@ func (m *Mail) EndHeader(obstacle func() string) {
 		m.leaveNobody()
 		return
 	}
+	if !m.applyShare() {
+		m.leaveOutside()
+		return
+	}
 	if obstacle != nil {
 		if reason := obstacle(); reason != "" {
 			m.Leave(reason)
@@ -288,8 +293,13 @@ func (m *Mail) observe() {
 	rule := m.verdict.rule
 	rule.observed.Add(1)
 	m.leaveAs(leftObserve, &m.intake.counts.observed)
+	m.logObserved("would take")
+}
+
+// logObserved logs a message that is bulk, in observe mode.
+func (m *Mail) logObserved(text string) {
 	flow := m.flow()
-	m.intake.log.Info("would take", "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
+	m.intake.log.Info(text, "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
 		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.offer.Client(), "tenant", flow.Tenant, "flow", flow.Name)
 }
 
