@@ -21,6 +21,8 @@ import (
 //	crash power|kill D  the daemon's machine dies; the next daemon starts after D
 //	restart D           the daemon is stopped, and started after D
 //	reload key = value  the configuration with one more line is loaded
+//	pull VERB FIELD=VALUE...
+//	                    an admin's order about the mail that waits: see World.pull
 //	reload without tables
 //	                    the configuration without its tables is loaded: tenants, sources and rules
 func (w *World) act(words []string) error {
@@ -31,6 +33,8 @@ func (w *World) act(words []string) error {
 		return w.sicken(words[1])
 	case "crash", "restart":
 		return w.interrupt(words)
+	case "pull":
+		return w.pull(words[1:])
 	case "reload":
 		more, tables := []string{strings.Join(words[1:], " ")}, w.scenario.toml
 		if words[1] == "without" {

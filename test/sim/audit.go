@@ -47,7 +47,7 @@ func (w *World) audit() {
 			if what := silent(r, now); what != "" {
 				w.violate("%s waits as %s %s: %q", r.Address, r.State, what, r.DelayReason)
 			}
-			if r.NextAttempt > 0 || r.State != "held" || r.DelayKind == relay.ReasonConnection {
+			if r.NextAttempt > 0 || r.State != "held" || r.DelayKind == relay.ReasonConnection || r.DelayKind == relay.ReasonHold || r.DelayKind == relay.ReasonPause {
 				continue
 			}
 			key := r.Address + " " + r.DelayReason

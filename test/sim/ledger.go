@@ -22,6 +22,9 @@ type Ledger struct {
 	lines []byte   // an unfinished line of the mail log
 	deaf  bool     // options.deaf
 	stock stock
+
+	pauses []*pause
+	broken []string // what an admin had forbidden and happened
 }
 
 // fate is what became of one recipient.
@@ -38,6 +41,9 @@ type fate struct {
 	handedBack int         // copies that went back to the MTA
 	named      bool        // the mail log says that the message may be delivered twice
 	undecided  bool        // it was left with the MTA, and the machine died before that could be recorded
+	held       bool        // an admin holds it: it must not be received
+	dead       bool        // an admin has deleted, bounced or given it back: it must not be received
+	deleted    bool        // it may be gone without a trace
 }
 
 // verdict is what the MTA heard of an offer.
@@ -122,6 +128,9 @@ const longestOffer = time.Minute
 func (l *Ledger) receive(rcpt, body string) {
 	l.note(rcpt, func(f *fate) {
 		f.received = append(f.received, time.Now())
+		if why := l.forbidden(rcpt, f); why != "" {
+			l.broken = append(l.broken, fmt.Sprintf("received although %s: %s", why, rcpt))
+		}
 		f.altered = f.altered || !f.content.same(body)
 		f.site.came++
 		f.sender.came[f.site]++
@@ -193,6 +202,7 @@ func (l *Ledger) judge(waiting map[string]bool, end time.Time) (violations []str
 	for _, r := range l.stray {
 		violations = append(violations, "nobody offered it: "+r)
 	}
+	violations = append(violations, l.broken...)
 	for _, rcpt := range l.order {
 		f := l.of[rcpt]
 		f.site.record(f, waiting[rcpt], end)
@@ -219,7 +229,7 @@ func (f *fate) wrong(waits bool) string {
 		return "delivered although it was left with the MTA"
 	case (f.verdict == told4xx || f.verdict == dropped) && ends > 0:
 		return "delivered although the client was told to come later"
-	case f.verdict == taken && ends == 0 && !waits:
+	case f.verdict == taken && ends == 0 && !waits && !f.deleted:
 		return "lost"
 	case f.verdict == unanswered && copies > 0 && !f.named:
 		return "delivered beside the MTA's own copy, and not named"

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// randomDay makes the scenario of one random day: receivers with moods that change, sources, and all that goes wrong. The last
+// randomDay makes the scenario of one random day: receivers with moods that change, sources, orders of an admin, and all that goes wrong. The last
 // hours are calm: the receivers take mail, so that a message that is stuck shows. Its text can be printed and kept as a file, so
 // that a day that found something becomes a scenario.
 func randomDay(seed uint64) (name, text string) {
-	d := &day{rng: rand.New(rand.NewPCG(seed, 2))}
+	d := &day{rng: rand.New(rand.NewPCG(seed, 2)), whims: newWhims(seed)}
 	d.line("title a random day, seed %d", seed)
 	d.line("config retry.lifetime = %q", pick(d.rng, "3h", "12h", "48h"))
 	d.line("config queue.channels = %d", pick(d.rng, 5, 20, 500))
@@ -22,17 +22,20 @@ func randomDay(seed uint64) (name, text string) {
 		d.line("config ack = \"written\"") // a power cut may lose mail then: such a day has none
 		d.gentle = true
 	}
+	d.room()
 	sites := 1 + d.rng.IntN(6)
 	d.tables(sites)
 	for i := range sites {
 		d.line("site s%d.test %s domains=%d latency=%dms", i, d.mood(), pick(d.rng, 1, 1, 3, 20), pick(d.rng, 1, 10, 50, 200))
 	}
-	for i := range 3 + d.rng.IntN(8) {
+	sources := 3 + d.rng.IntN(8)
+	for i := range sources {
 		d.source(i, sites)
 	}
 	for range 5 + d.rng.IntN(40) {
 		d.trouble(sites)
 	}
+	d.acts(sites, sources)
 	d.repair(sites)
 	d.line("run 24h")
 	return fmt.Sprintf("random-%d", seed), d.text.String()
@@ -41,6 +44,7 @@ func randomDay(seed uint64) (name, text string) {
 // day is a random day in the making.
 type day struct {
 	rng    *rand.Rand
+	whims  *rand.Rand
 	text   strings.Builder
 	gentle bool // no power cut
 }

@@ -82,7 +82,9 @@ func (t *tally) figures(start time.Time) map[string]float64 {
 
 // Sender is one source in the table: what became of its mail, and what the receivers saw of it.
 type Sender struct {
-	name string
+	name     string
+	domain   string // of its addresses
+	campaign string // as the daemon calls it
 	tally
 
 	// Guarded by the mutex of the Ledger.

@@ -75,6 +75,7 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	}
 	for _, src := range s.sources {
 		by := newSender(src.name, w.start)
+		by.domain, by.campaign = src.sender, src.name+".sender.test"
 		w.senders, w.book.by[src.name] = append(w.senders, by), by
 	}
 	w.mta = w.net.Join(nearby, mtaAddr)
