@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -15,21 +17,25 @@ import (
 	"github.com/millrace/millrace/relay/console"
 )
 
+// shapedBy is the words of --by.
+var shapedBy = []string{console.BySite, console.ByDomain, console.BySender}
+
 func queueShapeCommand() *cobra.Command {
 	var flags clientFlags
 	var by string
 	var most int
 	cmd := &cobra.Command{
 		Use:   "shape",
-		Short: "Show how long the mail of each site or domain has waited, as qshape does",
-		Long: fmt.Sprintf(`Show the recipients that wait, by site or domain and by age, in the layout of qshape(1): those with the most first, %d rows at most
-unless --most says another number, and one row of all others. The head of a column is the age in minutes that its mail has not
-reached. Fresh mail stands on the left; a row whose numbers stand on the right is a receiver that takes nothing.`, console.MaxShape),
+		Short: "Show how long the mail of each site, domain or sender has waited, as qshape does",
+		Long: fmt.Sprintf(`Show the recipients that wait, by age and by the site or domain they belong to or by the domain of the sender, in the layout of
+qshape(1): those with the most first, %d rows at most unless --most says another number, and one row of all others. The head of a
+column is the age in minutes that its mail has not passed. Fresh mail stands on the left; a row whose numbers stand on the right is
+a receiver that takes nothing. The site "?" has mail whose site is not known yet, and "inject" has mail for our own MTA.`, console.MaxShape),
 		Example: "  millrace queue shape\n  millrace queue shape --by domain --most 20",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if by != console.BySite && by != console.ByDomain {
-				return usageError{fmt.Errorf("--by %s: it is %s or %s", quoted(clean(by)), console.BySite, console.ByDomain)}
+			if !slices.Contains(shapedBy, by) {
+				return usageError{fmt.Errorf("--by %s: it is one of %s", quoted(clean(by)), strings.Join(shapedBy, ", "))}
 			}
 			if most < 1 {
 				return usageError{errors.New("--most must be 1 or more")}
@@ -52,8 +58,8 @@ reached. Fresh mail stands on the left; a row whose numbers stand on the right i
 			return printShape(cmd.OutOrStdout(), rows, flags.json)
 		},
 	}
-	cmd.Flags().StringVar(&by, "by", console.BySite, "`WORD`: site or domain")
-	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{console.BySite, console.ByDomain}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&by, "by", console.BySite, "`WORD`: site, domain or sender")
+	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(shapedBy, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().IntVar(&most, "most", console.MaxShape, "at most so many rows, the `NUMBER`")
 	flags.addTo(cmd)
 	return cmd

@@ -25,7 +25,7 @@ type Acts interface {
 	Do(ctx context.Context, a relay.Act) (relay.ActReport, error)
 	// Pauses returns the pauses and holds in force, the oldest first.
 	Pauses() []relay.Pause
-	// Shape counts what waits by age, and by site or domain: so many rows, those with the most first, and one for all others.
+	// Shape counts what waits by age, and by site, domain or sender: so many rows, those with the most first, and one for all others.
 	Shape(by string, most int) ([]relay.ShapeRow, error)
 	// Draining is the drain in force.
 	Draining() (relay.Act, bool)
@@ -43,6 +43,7 @@ func (r Refusal) Error() string { return string(r) }
 const (
 	BySite   = "site"
 	ByDomain = "domain"
+	BySender = "sender" // the sender's domain
 )
 
 // MaxShape is how many rows a shape has, unless another number is asked for. One row more has all others.

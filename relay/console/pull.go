@@ -96,8 +96,8 @@ func (c *Client) Pauses(ctx context.Context) iter.Seq2[relay.Pause, error] {
 	return instead(walk[relay.Pause](ctx, c, "/v1/pauses"), errNoLever)
 }
 
-// Shape walks over so many rows at most, those with the most recipients first, and one of the name "" for all others. by is BySite or
-// ByDomain. An error ends the walk and comes with a zero ShapeRow.
+// Shape walks over so many rows at most, those with the most recipients first, and one of the name "" for all others. by is BySite,
+// ByDomain or BySender. An error ends the walk and comes with a zero ShapeRow.
 func (c *Client) Shape(ctx context.Context, by string, most int) iter.Seq2[relay.ShapeRow, error] {
 	q := url.Values{"by": {by}, "most": {strconv.Itoa(most)}}
 	return instead(walk[relay.ShapeRow](ctx, c, "/v1/shape?"+q.Encode()), errNoLever)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -286,4 +287,20 @@ func TestShape(t *testing.T) {
 	p.says(0, `(?s)^ +T +5 .*\n +TOTAL +3 +3 +0 .*\n +x\.test +2 +2 +0 .*\n +y\.test +1 +1 `, "queue", "shape", "--by", "domain")
 	p.says(0, `(?s)"total":2,"ages":\[2,0,0,0,0,0,0,0,0,0\].*"total":1`, "queue", "shape", "--by", "domain", "--json")
 	p.says(0, `TOTAL +3 +3 `, "queue", "shape")
+	p.says(0, `\n +sender\.test +3 +3 `, "queue", "shape", "--by", "sender")
+}
+
+// TestShapeIsQshapes: whoever reads qshape's columns reads ours.
+func TestShapeIsQshapes(t *testing.T) {
+	if _, err := exec.LookPath("qshape"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("Postfix's qshape is not installed")
+	}
+	theirs, err := exec.Command("qshape", t.TempDir()).CombinedOutput()
+	if err != nil {
+		t.Fatalf("qshape: %v\n%s", err, theirs)
+	}
+	ours := pull(t).says(0, `TOTAL`, "queue", "shape")
+	if a, b := strings.Fields(ours), strings.Fields(string(theirs)); len(b) != 23 || !slices.Equal(a, b) {
+		t.Errorf("of an empty queue we show\n%s\nand qshape shows\n%s", ours, theirs)
+	}
 }
