@@ -19,7 +19,7 @@ import (
 var errNoneMeant = errors.New("nothing was done")
 
 // errWhichMail is the repair of a command that cannot be undone and names no mail.
-var errWhichMail = errors.New("which mail? give ids, or flags such as --domain, --sender or --campaign; --older 1s is all mail that waits")
+var errWhichMail = errors.New("which mail? give ids, or flags such as --domain, --sender or --campaign; --older 1s is all mail but that of the last second")
 
 // deed is a command that is done to messages that wait.
 type deed struct {

@@ -218,6 +218,56 @@ func TestPauseEnds(t *testing.T) {
 	p.says(0, `^Nothing is paused or held\n$`, "pauses")
 }
 
+// TestPausedSite: nothing goes to a receiver that is paused, whatever the domain, also after a kill; the lists say who has paused it.
+func TestPausedSite(t *testing.T) {
+	p := pull(t)
+	p.take("joe@x.test", "A1")
+	p.await("it is sent", func() bool { return p.arrived("far", "A1") == 1 && p.waiting() == 0 })
+	site := regexp.MustCompile(`"site":"([^"]+)"`).FindStringSubmatch(p.says(0, `"site":`, "sites", "--json", "x.test"))[1]
+	p.says(0, `^paused --site \S+ until it is resumed: `, "pause", "--site", site, "--reason", "they called")
+	p.take("joe@x.test", "A2")
+	p.take("joe@y.test", "B1")
+	p.await("its mail says why it waits", func() bool {
+		out, _ := p.Run("queue", "show", "B1")
+		return strings.Contains(out, "they called")
+	})
+	p.says(0, `they called`, "sites", "x.test")
+	p.again(p.Kill)
+	p.says(0, `^VERB.*\npause .*--site .*: they called\n$`, "pauses")
+	p.await("its mail waits again", func() bool {
+		out, _ := p.Run("queue", "show", "A2")
+		return strings.Contains(out, "they called")
+	})
+	if n := p.arrived("far", "A2", "B1"); n != 0 {
+		t.Errorf("%d were sent to a site that is paused", n)
+	}
+	p.says(1, `there is no such pause`, "resume", "--domain", "x.test")
+	p.says(0, `^ended 1 pause of `, "resume", "--site", site)
+	p.await("all is sent", func() bool { return p.arrived("far", "A2") == 1 && p.arrived("far", "B1") == 1 })
+}
+
+// TestFlushed: a message that waits for its retry is tried now, and no other.
+func TestFlushed(t *testing.T) {
+	p := pull(t)
+	later := sink.Character{Name: "far", Faults: []sink.Fault{{Stage: sink.Rcpt, Do: sink.Reply451, Times: 1 << 20}}}
+	if err := p.out.Change("far", later); err != nil {
+		t.Fatal(err)
+	}
+	p.take("joe@x.test", "A1", "A2")
+	p.await("both wait for a retry", func() bool {
+		out, _ := p.Run("queue", "list", "--json")
+		return strings.Count(out, `"state":"deferred"`) == 2
+	})
+	if err := p.out.Change("far", sink.Character{Name: "far"}); err != nil {
+		t.Fatal(err)
+	}
+	p.says(0, `^would flush 2 messages `, "queue", "flush", "-n")
+	p.says(0, `^flushed 1 message `, "queue", "flush", "A1")
+	p.await("one is sent", func() bool { return p.arrived("far", "A1") == 1 })
+	p.says(0, `^flushed 1 message `, "queue", "flush", "--domain", "x.test")
+	p.await("all is sent", func() bool { return p.arrived("far", "A2") == 1 && p.waiting() == 0 })
+}
+
 // TestDeletedAndReturned: a deleted message goes nowhere, a bounced one is told to its sender with the reason, and one that is handed back
 // goes to the MTA as it was; none of them comes again after a kill.
 func TestDeletedAndReturned(t *testing.T) {
