@@ -117,3 +117,16 @@ hold   %s  -                      12304  anna (uid 1000, pid 9)  --campaign autu
 		t.Errorf("got\n%s\nwant\n%s", &b, want)
 	}
 }
+
+// FuzzParseMoment: whatever is read as a time is in the future.
+func FuzzParseMoment(f *testing.F) {
+	for _, seed := range []string{"18:30", "24:00", "2026-12-24", "2026-12-24 18:30", "2026-11-26T18:00:00Z", "0000-00-00", "9999-12-31T23:59:59+23:59"} {
+		f.Add(seed)
+	}
+	now := time.Date(2026, 11, 26, 18, 30, 0, 0, time.FixedZone("here", 3600))
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, err := parseMoment(text, now); err == nil && !got.After(now) {
+			t.Fatalf("%q: %s", text, got)
+		}
+	})
+}
