@@ -92,14 +92,17 @@ func (v *drainView) begin(a *relay.Act, r *relay.ActReport) error {
 	return err
 }
 
-// follow asks until nothing waits. A daemon that recovers is waited for.
+// restartTicks is how many questions in a row may find no daemon: one that is started again is not gone.
+const restartTicks = 30
+
+// follow asks until nothing waits. A daemon that is started again is waited for.
 func (v *drainView) follow(ctx context.Context, c *console.Client, r relay.ActReport, every time.Duration) error {
 	if f, ok := v.out.(*os.File); ok && !v.json && isTerminal(f) {
 		v.bar = drainBar(f, r.Waiting)
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for !r.Done {
+	for missed := 0; !r.Done; {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the drain goes on; \"millrace drain\" follows it again, and %s: %w", undoDrain, ctx.Err())
@@ -109,12 +112,15 @@ func (v *drainView) follow(ctx context.Context, c *console.Client, r relay.ActRe
 		switch {
 		case errors.Is(err, console.ErrNoDrain):
 			return errors.New("somebody has ended the drain: mail is taken again")
+		case errors.Is(err, console.ErrUnreachable) && missed < restartTicks:
+			missed++
+			continue
 		case errors.Is(err, console.ErrNotNow) || ctx.Err() != nil:
 			continue
 		case err != nil:
 			return err
 		}
-		r = next
+		r, missed = next, 0
 		if err := v.show(&r); err != nil {
 			return err
 		}
