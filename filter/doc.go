@@ -27,6 +27,14 @@
 //
 // Until Take returns the message, any doubt leaves it with the MTA. After that the message is ours.
 //
+// # Room
+//
+// The gate is asked when a message is known to be bulk and before its body comes: Mail.AskGate. All other mail never meets it. A Hold
+// lets replies wait while there is no room, a few at a time; each of its waits ends with the gate's signal, with the time that the
+// configuration or the door's protocol allows, or with the door. A rule that needs no header decides at MAIL: while nothing at all is taken, its
+// mail is left there. The places of a message are asked for at once, when all its recipients are known, and not one by one at RCPT: a
+// milter's answer to RCPT would refuse the recipient, not leave him with the MTA.
+//
 // # Rules
 //
 // Rules are tried in order and the first that matches wins: those of the file, then DefaultRules. Whatever the rules say, some mail is never taken: mail from
@@ -55,8 +63,9 @@
 //	MAIL: mail = intake.Begin(client, buffer); mail.SetSender(filter.ParseCommand(argument))
 //	RCPT: mail.AddRcpt(filter.ParseCommand(argument), filter.Hop{Routed: true})
 //	DATA: mail.HeaderLine for each line; at the empty line mail.EndHeader(obstacle), where the obstacle of an SMTP door is
-//	      that mail.Partial() cannot be answered; mail.AppendBody, or for BDAT mail.BodyRoom and SetBody
-//	dot:  mail.SetQueueID(…); mail.Build(filter.Protocol(…)); the gate may hold the reply here; msg := mail.Take()
+//	      that mail.Partial() cannot be answered; mail.AskGate(session, obstacle), which may let the reply wait; mail.AppendBody,
+//	      or for BDAT mail.BodyRoom and SetBody
+//	dot:  mail.SetQueueID(…); mail.Build(filter.Protocol(…)); msg := mail.Take()
 //	      250 with msg.Name(), or for LMTP a reply for each of mail.Rcpts(); intake.NoteHeard(msg, written)
 //
 // with a look at mail.Left after each, and buffer = mail.Dismiss() at the end. The door in linedoor_test.go is of this

@@ -72,6 +72,8 @@ func serviceChecks() []check {
 			"Write the milters of local mail into non_smtpd_milters without Millrace.", localOffered, nil},
 		{"in-flow-delay", Warning, "Postfix slows a campaign that Millrace takes whole to about one message a second on each connection.",
 			"Remove drip = false, or write in_flow_delay = 0 into main.cf.", brake, nil},
+		{"held-processes", Warning, "Replies that wait for room may keep most processes of this listener busy, and other mail waits for one.",
+			"Write the number of its processes as gate.mta_processes, or lower gate.max_held.", crowded, nil},
 		{"no-milters", Warning, "This listener asks no milter at all, also not Millrace.",
 			"Remove no_milters where bulk mail comes in; leave it at listeners for mail that comes back.", received(func(value string) (string, bool) {
 				return "", strings.Contains(value, "no_milters")

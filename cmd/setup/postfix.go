@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type Service struct {
 	Name, Type string
 	Command    string // the daemon, for instance "smtpd"
 	Chroot     bool
+	MaxProc    string            // column maxproc of master.cf; "-" is default_process_limit
 	Options    map[string]string // -o name=value; $names are expanded
 }
 
@@ -33,7 +35,7 @@ func ParsePostfix(main, services, options string) (*Postfix, error) {
 	for line := range strings.Lines(services) {
 		if fields := strings.Fields(line); len(fields) >= 8 && !strings.HasPrefix(line, " ") {
 			p.Services = append(p.Services, Service{
-				Name: fields[0], Type: fields[1], Chroot: p.chroots(fields[4]), Command: filepath.Base(fields[7]), Options: make(map[string]string),
+				Name: fields[0], Type: fields[1], Chroot: p.chroots(fields[4]), MaxProc: fields[6], Command: filepath.Base(fields[7]), Options: make(map[string]string),
 			})
 		}
 	}
@@ -79,6 +81,16 @@ func (p *Postfix) of(s *Service, name string) setting {
 		}
 	}
 	return setting{"main.cf: " + name, p.Main[name]}
+}
+
+// processes is how many processes the service may have, 0 for any number, and where that is set.
+func (p *Postfix) processes(s *Service) (int, setting) {
+	at := setting{fmt.Sprintf("master.cf: %s/%s: maxproc", s.Name, s.Type), s.MaxProc}
+	if s.MaxProc == "-" {
+		at = setting{"main.cf: default_process_limit", p.Main["default_process_limit"]}
+	}
+	n, _ := strconv.Atoi(at.value) // what Postfix would refuse is no limit that it has
+	return n, at
 }
 
 // service finds a service that other parts of Postfix use, or nil. A listener of the network may have the same name.

@@ -146,11 +146,15 @@ func TestConnection(t *testing.T) {
 		{name: "brake of a cleanup service", main: "in_flow_delay = 0", options: "cleanup/unix/in_flow_delay = 2s\n", config: func(c *config.Config) {
 			c.Milter.Drip = false
 		}, want: "in-flow-delay"},
+		{name: "few processes", main: "default_process_limit = 50", want: "held-processes"},
+		{name: "few processes that are known", main: "default_process_limit = 50", config: func(c *config.Config) { c.Gate.MTAProcesses = 50 }},
+		{name: "fewer processes than are known", main: "default_process_limit = 50", config: func(c *config.Config) { c.Gate.MTAProcesses = 100 }, want: "held-processes"},
+		{name: "nothing is held", main: "default_process_limit = 50", config: func(c *config.Config) { c.Gate.Hold = 0 }},
 		{name: "submission of its own", services: submits, options: "submission/inet/smtpd_milters = inet:localhost:8891\n", want: "service-not-offered"},
 		{name: "submission without milters", services: submits, options: "submission/inet/receive_override_options = no_milters\n", want: "service-not-offered"},
 		{name: "milters nowhere", main: "receive_override_options = no_milters", want: "milter-not-asked no-milters"},
 		{name: "milters by client", main: "smtpd_milter_maps = cidr:/etc/postfix/m", want: "milter-maps"},
-		{name: "inject offers", options: "127.0.0.1:10026/inet/receive_override_options =\n127.0.0.1:10026/inet/smtpd_milters = " + ours + "\n", want: "inject-offers"},
+		{name: "inject offers", options: "127.0.0.1:10026/inet/receive_override_options =\n127.0.0.1:10026/inet/smtpd_milters = " + ours + "\n", want: "inject-offers held-processes"},
 		{name: "inject is port 25", config: func(c *config.Config) { c.Bounce.Inject = "[127.0.0.1]:25" }, want: "inject-offers service-not-offered"},
 	} {
 		l.run(t)

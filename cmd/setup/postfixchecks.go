@@ -159,6 +159,23 @@ func localOffered(e *exam) []Place {
 	return found
 }
 
+// crowded finds a listener most of whose processes could wait with replies that Millrace holds, or that has fewer than the
+// configuration says.
+func crowded(e *exam) []Place {
+	var found places
+	gate := e.Config.Gate
+	for _, l := range e.offering {
+		switch n, at := l.postfix.processes(l.smtpd); {
+		case n == 0 || gate.Hold == 0:
+		case gate.MTAProcesses > n:
+			found.note(at, fmt.Sprintf("gate.mta_processes is %d", gate.MTAProcesses))
+		case gate.MTAProcesses == 0 && n < 3*gate.MaxHeld:
+			found.note(at, fmt.Sprintf("gate.max_held is %d, and gate.mta_processes is not given", gate.MaxHeld))
+		}
+	}
+	return found
+}
+
 // brake finds the delay of a Postfix that spends a token for each message. While milter.drip is on, Millrace has it make new ones.
 func brake(e *exam) []Place {
 	if e.Config.Milter.Drip {
