@@ -20,6 +20,7 @@ type Conn struct {
 	buf   []byte
 
 	passed bool // the filter accepted at CONNECT or HELO, and is not asked any more
+	headed time.Time
 }
 
 // Dial connects to a filter, negotiates, and announces the client.
@@ -63,6 +64,9 @@ func bufferSize(nc net.Conn) int {
 
 // Steps are the protocol steps the filter asked for.
 func (c *Conn) Steps() uint32 { return c.steps }
+
+// Headed is when the filter replied to the header of the last message, behind which the body goes.
+func (c *Conn) Headed() time.Time { return c.headed }
 
 // Passed reports whether the filter accepted the whole connection, so that it is not asked any more.
 func (c *Conn) Passed() bool { return c.passed }

@@ -1,6 +1,9 @@
 package standin
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Send offers one message and returns the filter's verdict. Several messages may follow each other on one connection.
 // After an error the connection is out of step and must be closed.
@@ -114,5 +117,7 @@ func (c *Conn) header(v *Verdict, m *Message) (done bool, err error) {
 	if c.steps&NoEOH != 0 {
 		return false, nil
 	}
-	return c.tell(v, m, event{code: EndOfHeader, noReply: NoEOHReply})
+	done, err = c.tell(v, m, event{code: EndOfHeader, noReply: NoEOHReply})
+	c.headed = time.Now()
+	return done, err
 }
