@@ -20,8 +20,8 @@ type Keeper interface {
 }
 
 // Hold lets replies about bulk mail wait while the gate has no room, which slows its sender down. "Send" is a signal: when the gate
-// opens, each reply that waits leaves at once. Each keeps a process of the MTA busy, so they are few, and mail of one site that is slow
-// has a quarter of them: it must not keep other mail from coming.
+// opens, each reply that waits leaves at once. Each keeps a process of the MTA busy, so that only a few may wait, and only half of them
+// for room at one site: mail for other sites finds room at the same time.
 type Hold struct {
 	held  atomic.Int64 // replies that wait
 	sites atomic.Int64 // those of them that wait for one site
@@ -73,7 +73,7 @@ func (h *Hold) enter(cfg relay.GateConfig, s relay.Scarcity, sessions int64) boo
 		h.held.Add(-1)
 		return false
 	}
-	if s == relay.ScarceSite && h.sites.Add(1) > max(most/4, 1) {
+	if s == relay.ScarceSite && h.sites.Add(1) > max(most/2, 1) {
 		h.leave(s)
 		return false
 	}

@@ -21,7 +21,8 @@ type Room struct {
 
 	taken  meter // nodes that the site has taken
 	sent   int   // how many since it was known
-	first  time.Time
+	began  time.Time // when the first node came of those that wait
+	first  time.Time // when it took the first one
 	last   time.Time // when it took the last one
 	failed bool      // it has deferred one since
 
@@ -70,6 +71,7 @@ func (g *Gate) rest(r *Room) {
 func (g *Gate) fillUp(r *Room, bytes int64, now time.Time) {
 	if r.nodes == 0 {
 		r.taken.pause(false, now)
+		r.began = now
 	}
 	r.nodes, r.bytes = r.nodes+1, r.bytes+bytes
 	if r.dead {
@@ -148,7 +150,7 @@ func (g *Gate) bound(r *Room, now time.Time) verdict {
 	}
 	text := fmt.Sprintf("it has its share of the room, %.1f %%: %d messages wait, and it takes %.3g a second", 100*share, r.nodes, rate)
 	excess := float64(r.nodes) * (1 - share*reopen/used) // nodes above the mark at which it opens
-	soon := drainTime(int(excess), rate) < g.cfg.Hold
+	soon := drainTime(int(excess), rate) < g.cfg.Hold || r.sent == 0 && !r.failed && now.Sub(r.began) < g.cfg.Hold
 	state := GateOverflow
 	if soon {
 		state = GateHold
