@@ -221,6 +221,38 @@ func TestUnknownSiteStartsSmall(t *testing.T) {
 	})
 }
 
+// TestUnknownSiteIsWaitedFor: a reply may wait for a site of which nothing is known, as long as it may take its first mail soon.
+func TestUnknownSiteIsWaitedFor(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		meddle func(*gatehouse)
+		want   Scarcity
+	}{
+		{"just begun", func(*gatehouse) {}, ScarceSite},
+		{"it has taken nothing for the time of a hold", func(*gatehouse) { time.Sleep(4 * time.Second) }, Enough},
+		{"it has failed", func(x *gatehouse) { x.visit(1, "new.example", Deferred) }, Enough},
+		{"it is quick", func(x *gatehouse) {
+			time.Sleep(time.Second)
+			x.visit(10, "new.example", Sent)
+			x.offers(20, "new.example")
+		}, ScarceSite},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newGatehouse(t, 100, nil)
+				x.offers(50, "old.example")
+				x.offers(50, "new.example")
+				test.meddle(x)
+				grant := x.g.Ask("", []string{"new.example"})
+				defer grant.Release()
+				if !grant.Refuses(0) || grant.Waits() != test.want {
+					t.Errorf("refused %v for %q, waits %d, want %d", grant.Refuses(0), grant.Why(0).Text, grant.Waits(), test.want)
+				}
+			})
+		})
+	}
+}
+
 func TestGateOfTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newGatehouse(t, 1000, nil)

@@ -19,8 +19,8 @@ type Room struct {
 	bytes   int64 // of the nodes
 	dead    bool  // it takes nothing, and counts among the dead
 
-	taken  meter // nodes that the site has taken
-	sent   int   // how many since it was known
+	taken  meter     // nodes that the site has taken
+	sent   int       // how many since it was known
 	began  time.Time // when the first node came of those that wait
 	first  time.Time // when it took the first one
 	last   time.Time // when it took the last one
