@@ -6,15 +6,16 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// bounds is how much a site takes at a time, learned from refusals that name no number: recipients of a transaction, messages of a
-// connection. Such a refusal says nothing about how fast the site may be fed. What was learned is forgotten after a day, because
-// limits are raised too.
+// bounds is how much a site takes at a time: recipients of a transaction, learned from refusals that name no number, and messages of a
+// connection, which a [[reply]] rule sets. Such a refusal says nothing about how fast the site may be fed. What was learned is
+// forgotten after a day, because limits are raised too.
 type bounds struct {
 	Rcpts      int   `json:"rcpts,omitempty"`       // recipients of a transaction; 0: nothing learned
 	RcptsUntil int64 `json:"rcpts_until,omitempty"` // Unix seconds
-	Uses       int   `json:"uses,omitempty"`        // messages of a connection; 0: nothing learned
+	Uses       int   `json:"uses,omitempty"`        // messages of a connection; 0: no rule
 	UsesUntil  int64 `json:"uses_until,omitempty"`  // Unix seconds
-	lastUse    int   // the message of its connection that was turned away the last time
+	carried    int   // the most messages that a connection has carried
+	lastUse    int   // the message, not beyond carried, at which a connection ended the last time
 	sameUse    int   // how often in a row that was the same
 }
 
@@ -22,33 +23,35 @@ type bounds struct {
 const boundsFor = 24 * time.Hour
 
 // learn notes what transaction t showed. It reports true when the refusal was about a bound: then it says nothing about the pace.
-func (b *bounds) learn(t *smtp.Transaction, slowed *smtp.Error, now time.Time) bool {
+func (b *bounds) learn(t *smtp.Transaction, now time.Time) bool {
+	if t.Reply.Code != 0 {
+		b.carried = max(b.carried, t.ConnUse)
+	}
 	if t.Full > 0 && overfull(t) {
 		b.Rcpts, b.RcptsUntil = t.Full, now.Add(boundsFor).Unix()
 		return true
 	}
-	return slowed != nil && slowed.Closing() && slowed.Command == smtp.AtMAIL && b.learnUse(t.ConnUse, now)
+	return false
 }
 
-// sameUses is how often in a row a connection must end at the same message before that counts as a limit. A receiver that is overrun
-// ends connections at any message, and now and then twice at the same by chance.
+// sameUses is how often in a row connections must end at the same message before that counts as their limit of messages. A receiver
+// that is overrun ends connections at any message, and now and then twice at the same by chance.
 const sameUses = 4
 
-// learnUse notes that the given message of a connection was turned away. It reports true when that is a limit of messages. A message
-// that is turned away before the limit shows that there is none.
-func (b *bounds) learnUse(use int, now time.Time) bool {
-	if use <= b.Uses {
-		b.Uses = 0
-	}
-	if use != b.lastUse || use < 2 {
-		b.lastUse, b.sameUse = use, 0
-	}
-	b.sameUse++
-	if use < 2 || b.sameUse < sameUses {
+// overrun notes that the receiver ended a connection in place of its given message. It reports true when that shows no limit of
+// messages per connection, because others have carried more. A limit costs nothing: the next connection takes the message.
+func (b *bounds) overrun(use int) bool {
+	if use > b.carried {
 		return false
 	}
-	b.Uses, b.UsesUntil = use-1, now.Add(boundsFor).Unix()
-	return true
+	if use != b.lastUse {
+		b.lastUse, b.sameUse = use, 0
+	}
+	if b.sameUse++; b.sameUse < sameUses {
+		return true
+	}
+	b.carried = use - 1 // it is a limit, which has fallen
+	return false
 }
 
 // overfull reports whether t failed for the number of its recipients, and not because of the one whom the receiver refused: it took

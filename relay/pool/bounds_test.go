@@ -10,33 +10,25 @@ import (
 // TestBounds: what a receiver takes at a time is learned from refusals that name no number.
 func TestBounds(t *testing.T) {
 	now := time.Now()
-	closing := &smtp.Error{Code: 421, Command: smtp.AtMAIL}
-	turned := func(use int) *smtp.Transaction {
-		return &smtp.Transaction{ConnUse: use, Results: []smtp.Result{{Err: closing}}}
-	}
 	t.Run("messages of a connection", func(t *testing.T) {
-		var b bounds
-		for i, use := range []int{8, 8, 8, 8} {
-			if got, want := b.learn(turned(use), closing, now), i == 3; got != want {
-				t.Errorf("time %d: %t, want %t", i+1, got, want)
+		for _, test := range []struct {
+			name    string
+			carried int
+			ends    []int
+			want    []bool
+		}{
+			{"a limit", 7, []int{8, 8, 8, 8, 8}, []bool{false, false, false, false, false}},
+			{"a rate", 12, []int{9, 12, 3, 3, 13, 2}, []bool{true, true, true, true, false, true}},
+			{"a limit that falls", 20, []int{11, 11, 11, 11, 11, 11}, []bool{true, true, true, false, false, false}},
+		} {
+			var b bounds
+			for use := range test.carried {
+				b.learn(&smtp.Transaction{ConnUse: use + 1, Reply: smtp.Reply{Code: 250}}, now)
 			}
-		}
-		if n := b.perConnection(100, now); n != 7 {
-			t.Errorf("%d messages a connection, want 7", n)
-		}
-		if n := b.perConnection(100, now.Add(25*time.Hour)); n != 100 {
-			t.Errorf("%d messages a connection a day later, want 100", n)
-		}
-		b.learn(turned(3), closing, now)
-		if n := b.perConnection(100, now); n != 100 {
-			t.Errorf("%d messages a connection behind a refusal at the third, want 100", n)
-		}
-	})
-	t.Run("a busy receiver ends connections anywhere", func(t *testing.T) {
-		var b bounds
-		for _, use := range []int{1, 1, 1, 1, 5, 5, 5, 4, 5, 5} {
-			if b.learn(turned(use), closing, now) {
-				t.Errorf("message %d counts as a limit", use)
+			for i, use := range test.ends {
+				if got := b.overrun(use); got != test.want[i] {
+					t.Errorf("%s: end %d, at message %d: %t", test.name, i+1, use, got)
+				}
 			}
 		}
 	})
@@ -52,10 +44,33 @@ func TestBounds(t *testing.T) {
 			{"it closed", smtp.Transaction{Full: 2, Results: []smtp.Result{{Err: late}, {Err: late}, {Err: late}}}, 2},
 			{"it took as many as it takes", smtp.Transaction{Full: 1, Results: []smtp.Result{{}, {Again: true, Reply: smtp.Reply{Code: 452}}}}, 1},
 		} {
-			b.learn(&test.t, nil, now)
+			b.learn(&test.t, now)
 			if n := b.perTransaction(100, now); n != test.want {
 				t.Errorf("%s: %d recipients, want %d", test.name, n, test.want)
 			}
 		}
 	})
+}
+
+// TestEndOfAConnectionSlowsDown: a receiver that ends connections with words about a rate is asking us to slow down, unless it may be
+// about the messages of a connection.
+func TestEndOfAConnectionSlowsDown(t *testing.T) {
+	for _, test := range []struct {
+		says string
+		use  int
+		want bool
+	}{
+		{"421 4.7.28 rate limit exceeded, slow down", 9, true},
+		{"421 4.7.28 rate limit exceeded, slow down", 13, false}, // no connection has carried as many
+		{"421 4.4.2 timeout exceeded", 9, false},
+		{"421 4.3.2 closing transmission channel", 9, false},
+		{"421 4.7.1 greylisted", 9, false},
+	} {
+		s := newWaiting(t)
+		s.bounds.carried = 12
+		e := s.throttled(&smtp.Transaction{ConnUse: test.use, Ended: refusedWith(test.says), Results: []smtp.Result{{Again: true}}})
+		if (e != nil) != test.want {
+			t.Errorf("%q in place of message %d: %v", test.says, test.use, e)
+		}
+	}
 }

@@ -9,6 +9,9 @@ import (
 
 // obeys does what the [[reply]] rules say about the refusals of t. It reports false when no rule speaks of them.
 func (s *Site) obeys(t *smtp.Transaction, now time.Time) bool {
+	if t.Ended != nil && s.obey(t.Ended, sender(t), now) {
+		return true
+	}
 	var last *smtp.Error
 	for _, r := range t.Results {
 		if r.Err == nil || r.Bystander || r.Err == last {

@@ -73,10 +73,17 @@ func (s *Site) provider() string {
 }
 
 // learnBounds learns what the site takes at a time. It reports true when t was turned away for that alone.
-func (s *Site) learnBounds(t *smtp.Transaction, slowed *smtp.Error, now time.Time) bool {
+func (s *Site) learnBounds(t *smtp.Transaction, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bounds.learn(t, slowed, now)
+	return s.bounds.learn(t, now)
+}
+
+// overrun reports whether a connection that ended in place of its given message ended for another reason than its limit of messages.
+func (s *Site) overrun(use int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bounds.overrun(use)
 }
 
 // perTransaction is how many recipients a transaction may have here. Every server must take a hundred (RFC 5321 section

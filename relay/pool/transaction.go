@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -44,11 +45,11 @@ func (a *agent) done(t *smtp.Transaction) {
 // make of the reply.
 func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	now := time.Now()
-	slowed := throttled(t)
+	slowed := a.site.throttled(t)
 	if n == works && a.holds() == slowToken {
 		a.site.noteTook(now)
 	}
-	if slowed != nil || t.Full > 0 {
+	if slowed != nil || t.Full > 0 || t.Ended != nil {
 		defer a.m.lessons.taught(a.site)
 	}
 	switch {
@@ -56,7 +57,7 @@ func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 		if n == works {
 			a.site.pace.Answered()
 		}
-	case a.site.learnBounds(t, slowed, now):
+	case a.site.learnBounds(t, now):
 	case slowed != nil:
 		a.site.pace.Slowed(now, t.Started, a.site.busy(), errorReply(a.peer, slowed).String())
 	case n == works:
@@ -66,8 +67,13 @@ func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	}
 }
 
-// throttled is the first answer by which the receiver asks us to slow down, or nil. A refusal of our own is none.
-func throttled(t *smtp.Transaction) *smtp.Error {
+// throttled is the first answer by which the receiver asks us to slow down, or nil. A refusal of our own is none. Nor is the end of
+// a connection that has carried mail, unless its status is about policy (RFC 3463 section 3.8), its words are about a rate, and others
+// have carried more: it may as well be the limit of messages per connection.
+func (s *Site) throttled(t *smtp.Transaction) *smtp.Error {
+	if e := t.Ended; e != nil && strings.HasPrefix(e.Enhanced, "4.7.") && e.Throttle() && s.overrun(t.ConnUse) {
+		return e
+	}
 	for _, r := range t.Results {
 		if r.Err != nil && !r.Bystander && !r.Err.Local && r.Err.Throttle() {
 			return r.Err

@@ -272,3 +272,34 @@ func TestSlowBody(t *testing.T) {
 		})
 	}
 }
+
+// TestEnded: a 421 in place of a later message of a connection is no failure of that message, and is told; other ends are not.
+func TestEnded(t *testing.T) {
+	for says, want := range map[string]string{
+		"421 4.7.28 too fast": "421 4.7.28 too fast", "421 closing": "421 closing", "451 4.7.28 too fast": "", "250 ok": "", "": "",
+	} {
+		for _, pipelining := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				c, err := serve(t, testConfig(), func(p *peer) {
+					faulty(p, pipelining, "next", func(p *peer) {
+						if says != "" {
+							p.say("%s", says)
+						}
+						p.nc.Close()
+					})
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				back, _ := deliver(c, message("a@b.example"), message("b@b.example"))
+				got := ""
+				if e := back[1].Ended; e != nil {
+					got = e.Reply().String()
+				}
+				if got != want || back[0].Ended != nil || want != "" && !back[1].Results[0].Again {
+					t.Errorf("%q: got %q, %+v", says, got, back[1].Results[0])
+				}
+			})
+		}
+	}
+}

@@ -269,6 +269,9 @@ func (f *flight) breakOff(e *Error) {
 		return // a transaction with fewer recipients is another matter
 	}
 	if f.use != 1 && (!f.mailed || f.shaky && f.suspect == 0) {
+		if e.Closing() && e.Command == AtMAIL {
+			f.tx.Ended = e
+		}
 		return // conclude makes every recipient Again
 	}
 	f.failed = e

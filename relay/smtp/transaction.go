@@ -33,6 +33,7 @@ type Transaction struct {
 	Results  []Result  // one for each of Rcpts
 	Reply    Reply     // the reply to the body when it was taken
 	Full     int       // recipients that the peer had taken when it refused the next one as one too many, or closed; 0: it did neither
+	Ended    *Error    // the 421 with which the peer ended a connection that had carried others, in reply to MAIL: all are Again; else nil
 	Started  time.Time // when the peer was free to begin with it; zero if it never was
 	Accepted time.Time // when the last reply to RCPT was in
 	Done     time.Time // when the last reply was in, or the failure
