@@ -85,6 +85,7 @@ func (l *Lever) find(ctx context.Context, d *decree) (found []*Message, err erro
 				found = append(found, msg)
 			}
 		}
+		runtime.Gosched()
 		err = ctx.Err()
 		return err == nil
 	})
@@ -117,11 +118,17 @@ func (l *Lever) each(ctx context.Context, found []*Message, d *decree, f func(*N
 			}
 			l.breathe()
 		}
+		if i%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		l.eachNode(&rep, msg, d, f)
 	}
 	l.breathe()
 	return rep, nil
 }
+
+// yieldEvery is after how many messages others may have the processor: a delivery must not wait for an act for milliseconds.
+const yieldEvery = 16
 
 // breathe lets others have the processor, and the log be written.
 func (l *Lever) breathe() {
@@ -153,10 +160,22 @@ func (l *Lever) eachNode(rep *ActReport, msg *Message, d *decree, f func(*Node))
 
 // tally counts what d is about, and does nothing.
 func (l *Lever) tally(found []*Message, d *decree) (rep ActReport) {
-	for _, msg := range found {
+	for i, msg := range found {
+		if i%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		l.eachNode(&rep, msg, d, nil)
 	}
 	return rep
+}
+
+// touches reports whether d is about anything.
+func (l *Lever) touches(found []*Message, d *decree) bool {
+	return slices.ContainsFunc(found, func(msg *Message) bool {
+		var rep ActReport
+		l.eachNode(&rep, msg, d, nil)
+		return rep.Messages > 0
+	})
 }
 
 // include counts a message of which so many recipients are selected.

@@ -45,9 +45,8 @@ func (l *Lever) hold(ctx context.Context, act Act) (ActReport, error) {
 	if err != nil {
 		return ActReport{}, err
 	}
-	rep := l.tally(found, d)
-	if act.DryRun || rep.Messages == 0 {
-		return rep, nil
+	if act.DryRun || !l.touches(found, d) {
+		return l.tally(found, d), nil
 	}
 	if err := l.enact(append(without(l.inForce(), d.isOver()), d)); err != nil {
 		return ActReport{}, err
@@ -68,17 +67,16 @@ func (l *Lever) release(ctx context.Context, act Act) (ActReport, error) {
 	if err != nil {
 		return ActReport{}, err
 	}
-	rep := l.tally(found, d)
-	if act.DryRun || rep.Messages == 0 {
-		return rep, nil
+	if act.DryRun || !l.touches(found, d) {
+		return l.tally(found, d), nil
 	}
 	if err := l.enact(append(without(l.inForce(), d.isOver()), d)); err != nil {
 		return ActReport{}, err
 	}
 	sortByID(found)
-	rep, _ = l.each(context.WithoutCancel(ctx), found, d, l.reconsider)
+	rep, err := l.each(context.WithoutCancel(ctx), found, d, l.reconsider)
 	l.prune()
-	return rep, nil
+	return rep, err
 }
 
 // pause lets nothing that is selected be sent, now and in time to come. A pause of the same mail is replaced.
