@@ -92,28 +92,8 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 			err = errors.Join(err, d.letGo())
 		}
 	}()
-	if d.mail, err = openMailLog(cfg, m.Append); err != nil {
-		return nil, err
-	}
-	if d.agent, err = m.OpenState(cfg.StateDir, cfg.Snapshot, log.Named("snapshot")); err != nil {
-		return nil, err
-	}
-	queue, err := m.resolveMemory(cfg, log)
+	queue, files, err := d.foundation()
 	if err != nil {
-		return nil, err
-	}
-	limit, err := m.OpenFiles()
-	if err != nil {
-		return nil, err
-	}
-	files := shareOut(limit, cfg)
-	files.tell(limit, cfg, log)
-	own, err := m.Addrs()
-	if err != nil {
-		return nil, fmt.Errorf("addresses of this host: %w", err)
-	}
-	logWarnings(cfg, own, log)
-	if d.resolver, err = m.newResolver(cfg, log.Named("dns")); err != nil {
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
@@ -142,6 +122,34 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	}
 	d.console = console.New(overview{d}, d.lever, log.Named("console"))
 	return d, nil
+}
+
+// foundation makes what stands on the machine alone: mail log, journal and resolver. It says what the machine allows: the bounds of the
+// queue map, and how the open files are shared out.
+func (d *Daemon) foundation() (queue relay.QueueConfig, files shares, err error) {
+	m, cfg := d.machine, d.cfg
+	if d.mail, err = openMailLog(cfg, m.Append); err != nil {
+		return queue, files, err
+	}
+	if d.agent, err = m.OpenState(cfg.StateDir, cfg.Snapshot, d.log.Named("snapshot")); err != nil {
+		return queue, files, err
+	}
+	if queue, err = m.resolveMemory(cfg, d.log); err != nil {
+		return queue, files, err
+	}
+	limit, err := m.OpenFiles()
+	if err != nil {
+		return queue, files, err
+	}
+	files = shareOut(limit, cfg)
+	files.tell(limit, cfg, d.log)
+	own, err := m.Addrs()
+	if err != nil {
+		return queue, files, fmt.Errorf("addresses of this host: %w", err)
+	}
+	logWarnings(cfg, own, d.log)
+	d.resolver, err = m.newResolver(cfg, d.log.Named("dns"))
+	return queue, files, err
 }
 
 // Start opens the doors, restores the waiting mail, and begins to take and deliver. Until everything is restored the doors
