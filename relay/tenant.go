@@ -9,12 +9,12 @@ import (
 
 // TenantConfig is what the heart knows of a [[tenant]] table.
 type TenantConfig struct {
-	Name        string   `toml:"name"`
-	Weight      int      `toml:"weight"`       // its part of the turns, beside the weights of others; 0: 1
-	Connections int      `toml:"connections"`  // transactions under way at the same time, all sites together; 0: as many as there may be
-	Rate        float64  `toml:"rate"`         // messages a second, all sites together; 0: as fast as may be
-	MaxMessages int      `toml:"max_messages"` // of its messages that wait here; 0: as many as there is room for
-	Sources     []string `toml:"sources"`      // names of the [[source]] tables that its mail leaves by; empty: any
+	Name        string     `toml:"name"`
+	Weight      int        `toml:"weight"`       // its part of the turns, beside the weights of others; 0: 1
+	Connections int        `toml:"connections"`  // transactions under way at the same time, all sites together; 0: as many as there may be
+	Rate        TenantRate `toml:"rate"`         // messages a second, all sites together; 0: as fast as may be
+	MaxMessages int        `toml:"max_messages"` // of its messages that wait here; 0: as many as there is room for
+	Sources     []string   `toml:"sources"`      // names of the [[source]] tables that its mail leaves by; empty: any
 }
 
 // maxWeight is the largest weight of a tenant.
@@ -32,7 +32,7 @@ func (c TenantConfig) Validate() error {
 	case c.MaxMessages < 0:
 		return fmt.Errorf("max_messages: %d is negative; 0 is no limit", c.MaxMessages)
 	case !(c.Rate >= 0 && c.Rate <= maxRate) || c.Rate > 0 && c.Rate < minRate:
-		return fmt.Errorf("rate: %g is not between %g and %g messages a second; 0 is no limit", c.Rate, minRate, maxRate)
+		return fmt.Errorf(`rate: %g a second is not between "1/d" and "%.0f/s"; 0 is no limit`, float64(c.Rate), maxRate)
 	}
 	return nil
 }
@@ -245,7 +245,7 @@ func (t *Tenant) spacing() time.Duration {
 	if t.cfg.Rate == 0 {
 		return 0
 	}
-	return time.Duration(float64(time.Second) / t.cfg.Rate)
+	return time.Duration(float64(time.Second) / float64(t.cfg.Rate))
 }
 
 // conclude ends a transaction.
@@ -289,5 +289,5 @@ func (t *Tenant) holds(now time.Time) Reason {
 	case t.full():
 		return WaitFor(ReasonTenant, t.name, fmt.Sprintf("tenant %s has its %d connections", t.name, t.cfg.Connections), time.Time{})
 	}
-	return WaitFor(ReasonTenant, t.name, fmt.Sprintf("tenant %s has its rate of %g/s", t.name, t.cfg.Rate), again)
+	return WaitFor(ReasonTenant, t.name, fmt.Sprintf("tenant %s has its rate of %s", t.name, t.cfg.Rate), again)
 }

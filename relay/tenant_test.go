@@ -87,7 +87,7 @@ func TestRateOfATenant(t *testing.T) {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
-				x.SetTenants([]TenantConfig{{Name: "gold", Rate: rate}})
+				x.SetTenants([]TenantConfig{{Name: "gold", Rate: TenantRate(rate)}})
 				const seconds = 8
 				x.offer(t, int(rate*(seconds+1))+10, FlowName{Tenant: "gold"}, "a@x")
 				l := x.NewLine()
@@ -98,7 +98,7 @@ func TestRateOfATenant(t *testing.T) {
 						times = append(times, time.Since(begin))
 						x.settle(v)
 					}
-					if why := l.Holds(); why.Kind != ReasonTenant || !strings.HasSuffix(why.Text, fmt.Sprintf("its rate of %g/s", rate)) || !why.Until.Equal(l.Opens(time.Now())) {
+					if why := l.Holds(); why.Kind != ReasonTenant || !strings.HasSuffix(why.Text, "its rate of "+TenantRate(rate).String()) || !why.Until.Equal(l.Opens(time.Now())) {
 						t.Fatalf("held for %+v, opens at %s", why, l.Opens(time.Now()))
 					}
 					time.Sleep(time.Until(l.Opens(time.Now())))

@@ -233,7 +233,7 @@ func (s *stage) doTenant(args string) {
 		case "connections":
 			cfg.Connections = s.number(value)
 		case "rate":
-			cfg.Rate = float64(s.number(value))
+			cfg.Rate = TenantRate(s.number(value))
 		default:
 			s.t.Fatalf("no key %q", key)
 		}

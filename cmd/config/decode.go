@@ -88,8 +88,21 @@ func (l *loader) value(path string, given any, into reflect.Value) {
 	l.mismatch(path, given, into.Type())
 }
 
+// numbered is a type that reads itself from a string and takes a plain number too.
+type numbered interface{ SetNumber(float64) }
+
 // text lets a type read itself from a string: addresses, prefixes, TLS modes.
 func (l *loader) text(path string, given any, into encoding.TextUnmarshaler) {
+	if n, ok := into.(numbered); ok {
+		switch given := given.(type) {
+		case int64:
+			n.SetNumber(float64(given))
+			return
+		case float64:
+			n.SetNumber(given)
+			return
+		}
+	}
 	s, ok := given.(string)
 	if !ok {
 		l.mismatch(path, given, reflect.TypeFor[string]())

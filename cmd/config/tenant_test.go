@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
 )
 
 // TestTheRecipeForCustomers: the recipe in contrib/APPLICATIONS.md is a configuration, without a warning about tenants.
@@ -25,5 +26,18 @@ func TestTheRecipeForCustomers(t *testing.T) {
 	}
 	for _, w := range c.Warnings(nil) {
 		t.Error(w)
+	}
+}
+
+// TestTenantRate: a rate of a tenant is read as that of a [[site]], and as the number that it once had to be.
+func TestTenantRate(t *testing.T) {
+	for text, want := range map[string]relay.TenantRate{`"50/s"`: 50, `"600/m"`: 10, "50": 50, "0.5": 0.5, "0": 0} {
+		c, err := loadText("hostname = 'mail.example.org'\n[[tenant]]\nname = 'a'\nsender = 'b@c.example'\nrate = " + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.TenantLimits()[0].Rate; got != want {
+			t.Errorf("rate = %s is %v", text, got)
+		}
 	}
 }

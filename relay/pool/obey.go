@@ -84,7 +84,7 @@ func (s *Site) newRule(act ReplyAction, sender string, now time.Time) bool {
 // override changes the site's pace for a while.
 func (s *Site) override(act ReplyAction, words string, now time.Time) {
 	s.pace.Override(now, Override{
-		Window: act.Window, Rate: float64(act.Rate.Of(MessageRate(s.pace.View(now).Goodput))), Suspend: act.Suspend, For: act.For,
+		Window: act.Window, Rate: float64(act.Rate.Of(relay.MessageRate(s.pace.View(now).Goodput))), Suspend: act.Suspend, For: act.For,
 		Why: words + " (rule " + act.Rule + ")",
 	})
 	if act.MessagesPerConnection > 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -51,7 +52,7 @@ func (s ReplyScope) String() string { return replyScopeNames[min(int(s), replySc
 
 // ReplyRate is a rate of messages: a number, or a share of what was measured. The zero value demands nothing.
 type ReplyRate struct {
-	Rate  MessageRate
+	Rate  relay.MessageRate
 	Share float64 // more than 0 and less than 1
 }
 
@@ -70,9 +71,9 @@ func (r *ReplyRate) UnmarshalText(b []byte) error {
 }
 
 // Of is the rate where so much was measured; 0 demands nothing.
-func (r ReplyRate) Of(measured MessageRate) MessageRate {
+func (r ReplyRate) Of(measured relay.MessageRate) relay.MessageRate {
 	if r.Share > 0 {
-		return MessageRate(r.Share) * measured
+		return relay.MessageRate(r.Share) * measured
 	}
 	return r.Rate
 }

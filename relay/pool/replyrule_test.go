@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -245,7 +246,7 @@ func TestBadReplies(t *testing.T) {
 }
 
 func TestReplyRate(t *testing.T) {
-	for text, want := range map[string]MessageRate{
+	for text, want := range map[string]relay.MessageRate{
 		"50%": 10, "1%": 0.2, "99%": 19.8, "10/s": 10, "60/m": 1,
 		"": 0, "0%": 0, "100%": 0, "-5%": 0, "5.5%": 0, "%": 0, "half": 0, "50": 0,
 	} {

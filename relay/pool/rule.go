@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/route"
 )
 
@@ -22,14 +23,14 @@ type Rule struct {
 	Domain   []string `toml:"domain"`   // recipients' domains as in [route]: "example.com" is itself, ".example.com" all below
 	Provider string   `toml:"provider"` // a name of the table of providers, such as "gmail"
 
-	Connections           int         `toml:"connections"`             // open at the site at the same time, from one source address
-	Rate                  MessageRate `toml:"rate"`                    // at most, to the site, from one source address
-	MessagesPerConnection int         `toml:"messages_per_connection"` // then QUIT and a new one
-	RecipientsPerMessage  int         `toml:"recipients_per_message"`  // in one transaction
-	DomainsPerTransaction int         `toml:"domains_per_transaction"` // of the recipients of one transaction
-	TLS                   string      `toml:"tls"`                     // a mode of pool.tls
-	Source                string      `toml:"source"`                  // the name of a [[source]]
-	Quiet                 []string    `toml:"quiet"`                   // hours in which nothing is sent, in local time: "22:00-06:00"
+	Connections           int               `toml:"connections"`             // open at the site at the same time, from one source address
+	Rate                  relay.MessageRate `toml:"rate"`                    // at most, to the site, from one source address
+	MessagesPerConnection int               `toml:"messages_per_connection"` // then QUIT and a new one
+	RecipientsPerMessage  int               `toml:"recipients_per_message"`  // in one transaction
+	DomainsPerTransaction int               `toml:"domains_per_transaction"` // of the recipients of one transaction
+	TLS                   string            `toml:"tls"`                     // a mode of pool.tls
+	Source                string            `toml:"source"`                  // the name of a [[source]]
+	Quiet                 []string          `toml:"quiet"`                   // hours in which nothing is sent, in local time: "22:00-06:00"
 }
 
 // Terms is what holds for one site: the rules that match it, resolved.
@@ -38,15 +39,15 @@ type Terms struct {
 	Rule     string // the name of the narrowest [[site]] that matches; "" for none
 	Split    string // not "" when a rule by domain makes a site of its own out of an MX set: the suffix of its key
 
-	Connections           int         // at most, from one source address
-	ConnectionsBy         string      // who says so, for status: "[[site]] news", "provider gmail" or "[pool]"
-	Rate                  MessageRate // at most, from one source address; 0: no limit
-	RateBy                string      // who says so, for status; "": nobody
-	MessagesPerConnection int         // at most
-	Recipients            int         // at most in one transaction; 0: no rule says
-	Domains               int         // at most in one transaction; 0: no rule says
-	TLS                   string      // a mode of pool.tls
-	Source                string      // the name of a [[source]]; "": no rule says
+	Connections           int               // at most, from one source address
+	ConnectionsBy         string            // who says so, for status: "[[site]] news", "provider gmail" or "[pool]"
+	Rate                  relay.MessageRate // at most, from one source address; 0: no limit
+	RateBy                string            // who says so, for status; "": nobody
+	MessagesPerConnection int               // at most
+	Recipients            int               // at most in one transaction; 0: no rule says
+	Domains               int               // at most in one transaction; 0: no rule says
+	TLS                   string            // a mode of pool.tls
+	Source                string            // the name of a [[source]]; "": no rule says
 
 	QuietBy string // who set the quiet hours, for status; "": nobody
 	quiet   []quietHours

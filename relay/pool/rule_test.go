@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/route"
 )
 
@@ -337,7 +338,7 @@ func manyRules() []Rule {
 	var rules []Rule
 	for i := range 25 {
 		rules = append(rules, Rule{MX: []string{fmt.Sprintf("mx%d.example.net", i)}, Connections: 1 + i},
-			Rule{Domain: []string{fmt.Sprintf("d%d.example", i), fmt.Sprintf(".d%d.example", i)}, Rate: MessageRate(1 + i), Quiet: []string{"22:00-06:00"}})
+			Rule{Domain: []string{fmt.Sprintf("d%d.example", i), fmt.Sprintf(".d%d.example", i)}, Rate: relay.MessageRate(1 + i), Quiet: []string{"22:00-06:00"}})
 	}
 	return append(rules, Rule{MX: []string{"google.com"}, Connections: 20}, Rule{Provider: "gmail", Rate: 50})
 }

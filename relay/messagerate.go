@@ -1,4 +1,4 @@
-package pool
+package relay
 
 import (
 	"errors"
@@ -45,3 +45,15 @@ func (r MessageRate) String() string {
 	}
 	return strconv.FormatFloat(float64(r)*86400, 'g', 3, 64) + "/d"
 }
+
+// TenantRate is a MessageRate that the file may also give as a number of messages a second: that was its only form.
+type TenantRate MessageRate
+
+// UnmarshalText reads a rate as the file has it.
+func (r *TenantRate) UnmarshalText(b []byte) error { return (*MessageRate)(r).UnmarshalText(b) }
+
+// SetNumber takes a number of messages a second, which TenantConfig.Validate judges.
+func (r *TenantRate) SetNumber(n float64) { *r = TenantRate(n) }
+
+// String writes the rate as MessageRate does.
+func (r TenantRate) String() string { return MessageRate(r).String() }
