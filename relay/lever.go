@@ -184,15 +184,18 @@ func (l *Lever) take(n *Node, d *decree) {
 	}
 }
 
-// cancelled is the enhanced status code of mail that an admin ends: delivery not authorized (RFC 3463 section 3.8). Whoever keeps lists
-// does not take it for news about the mailbox.
-const cancelled = "5.7.1"
+// Enhanced status codes of mail that an admin ends: delivery not authorized (RFC 3463 section 3.8). Whoever keeps lists does not take
+// them for news about the mailbox.
+const (
+	cancelled = "5.7.1"
+	deleted   = "4.7.1" // nobody is told
+)
 
 // carryOut does the deed d to n, which is busy and in no visit.
 func (l *Lever) carryOut(n *Node, d *decree) {
 	switch d.act.Verb {
 	case VerbDelete:
-		l.handler.conclude(n, Deleted, smtp.Reply{Enhanced: cancelled, Lines: []string{d.words("deleted")}})
+		l.handler.conclude(n, Deleted, smtp.Reply{Enhanced: deleted, Lines: []string{d.words("deleted")}})
 	case VerbBounce:
 		why := "delivery cancelled by the administrator"
 		if d.act.Reason != "" {

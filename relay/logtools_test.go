@@ -20,12 +20,12 @@ const (
 )
 
 // toolLog is a log with each kind of outcome: four sent, one put off twice, one put off and expired, three bounced, one handed
-// back, and one notification. ids is shortIDs or longIDs; what the MTA names has no id in it that is not one of Postfix's.
+// back, one deleted by an admin, and one notification. ids is shortIDs or longIDs; what the MTA names has no id in it that is not one of Postfix's.
 func toolLog(name, ids string) []byte {
 	var out bytes.Buffer
 	l := NewMailLog(MailLogConfig{Writer: &out, Name: name, Hostname: "mail", PID: 812, Prefix: true})
 	mx := "mx.example[192.0.2.1]:25"
-	for i := range 10 {
+	for i := range 11 {
 		m := logMessage()
 		m.ID, m.QueueID = ID(i+1), fmt.Sprintf(ids, i)
 		m.Content.Header = make([]byte, 19_998) // 20,000 with the empty line
@@ -39,8 +39,10 @@ func toolLog(name, ids string) []byte {
 			e.Outcome, e.Reply = Bounced, smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"no such user"}}
 		case i == 8:
 			e.Outcome, e.Reply = HandedBack, ok("Ok: queued as "+fmt.Sprintf(ids, 99))
-		default:
+		case i == 9:
 			e.Outcome, e.Relay = Expired, "none"
+		default:
+			e.Outcome, e.Relay, e.Reply = Deleted, "none", smtp.Reply{Enhanced: "4.7.1", Lines: []string{"deleted by root since 2026-11-26: wrong list"}}
 		}
 		l.Event(&Event{Kind: EventTaken, Time: logTime, Message: m, Rcpt: -1})
 		l.Event(&e)
@@ -110,7 +112,7 @@ func TestPflogsumm(t *testing.T) {
 	eachLog(t, []string{"postfix", "postfix/millrace"}, func(t *testing.T, log []byte, _ bool) {
 		out := runTool(t, "pflogsumm", "/usr/sbin/pflogsumm", log)
 		// What goes on through the MTA is forwarded: one handed back, one notification.
-		wantReport(t, out, `(?m)^ +4 +delivered$`, `(?m)^ +2 +forwarded$`, `(?m)^ +2 +deferred +\(3 +deferrals\)$`, `(?m)^ +3 +bounced$`,
+		wantReport(t, out, `(?m)^ +4 +delivered$`, `(?m)^ +2 +forwarded$`, `(?m)^ +3 +deferred +\(4 +deferrals\)$`, `(?m)^ +3 +bounced$`,
 			`(?m)^ +80000 +bytes delivered$`, `(?m)^ +4 +\S+ .* gmail\.com$`,
 			`(?m)^ +2 +host mx\.example\[192\.0\.2\.1\] said: 450 4\.2\.1 slow down$`, `(?m)^ +mx\.example\[192\.0\.2\.1\]:25 \(total: 3\)$`, `may be delivered twice`)
 		if bytes.Contains(out, []byte("no size")) || bytes.Contains(out, []byte("no message size")) {
@@ -127,8 +129,8 @@ func TestLogwatch(t *testing.T) {
 			args = append(args, "--long_queue_ids")
 		}
 		out := runTool(t, "logwatch", "/usr/share/logwatch/scripts/services/postfix", log, args...)
-		wantReport(t, out, `(?m)^ +4 +Sent via SMTP `, `(?m)^ +2 +Forwarded `, `(?m)^ +3 +Deferrals `, `(?m)^ +3 +Bounced \(remote\) `,
-			`(?m)^ +11 +Removed from queue `, `(?m)^ +1 +Expired and returned to sender `, `(?m)^ +3 +Miscellaneous warnings `, `(?m)^ +1 +TLS connections \(client\) `, `(?m)^ +3 +Notifications sent `)
+		wantReport(t, out, `(?m)^ +4 +Sent via SMTP `, `(?m)^ +2 +Forwarded `, `(?m)^ +4 +Deferrals `, `(?m)^ +3 +Bounced \(remote\) `,
+			`(?m)^ +12 +Removed from queue `, `(?m)^ +1 +Expired and returned to sender `, `(?m)^ +3 +Miscellaneous warnings `, `(?m)^ +1 +TLS connections \(client\) `, `(?m)^ +3 +Notifications sent `)
 		if i := bytes.Index(out, []byte("**Unmatched")); i >= 0 {
 			t.Errorf("logwatch does not know what these lines mean:\n%s", out[i:])
 		}
@@ -161,7 +163,7 @@ func TestLogPatterns(t *testing.T) {
 			want int
 		}{
 			{"mailgraph, sent", mailgraphSent, 6}, {"mailgraph, bounced", mailgraphBounced, 3},
-			{"exporter, delays", exporterDelays, 12}, {"exporter, queued", exporterQueued, 11}, {"exporter, removed", exporterRemoved, 11},
+			{"exporter, delays", exporterDelays, 13}, {"exporter, queued", exporterQueued, 12}, {"exporter, removed", exporterRemoved, 12},
 			{"exporter, TLS", exporterTLS, 1}, {"fail2ban", fail2ban, 0},
 		} {
 			if got := len(p.re.FindAll(log, -1)); got != p.want {

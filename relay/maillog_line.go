@@ -109,6 +109,9 @@ func (l *MailLog) status(e *Event) {
 		l.forwarded(e.Reply, ", handed back to the MTA: ")
 	case e.Outcome == Sent && e.injected():
 		l.forwarded(e.Reply, ": ")
+	case e.Outcome == Deleted:
+		l.text("deferred (")
+		l.reply(e.Reply)
 	case e.Outcome == Expired:
 		l.text("deferred (expired: ")
 		l.said(e)

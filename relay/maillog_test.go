@@ -86,6 +86,8 @@ func TestMailLogLines(t *testing.T) {
 			"qmgr[812]: 4bXyZ1: from=<b+123@n.example>, status=expired, returned to sender"}},
 		{"handed back", Event{Kind: EventSettled, Outcome: HandedBack, Relay: "127.0.0.1[127.0.0.1]:10026", Reply: ok("Ok: queued as 4bXz99")}, []string{
 			"smtp[812]: 4bXyZ1: to=<a@gmail.com>, relay=127.0.0.1[127.0.0.1]:10026, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (forwarded as 4bXz99, handed back to the MTA: 250 2.0.0 Ok: queued as 4bXz99)"}},
+		{"deleted", Event{Kind: EventSettled, Outcome: Deleted, Relay: "none", Reply: smtp.Reply{Enhanced: "4.7.1", Lines: []string{"deleted by root: wrong list"}}}, []string{
+			"smtp[812]: 4bXyZ1: to=<a@gmail.com>, relay=none, delay=0, delays=0/0/0/0, dsn=4.7.1, status=deferred (deleted by root: wrong list)"}},
 		{"notification sent", Event{Kind: EventSettled, Outcome: Sent, Message: logNotice(), Relay: "127.0.0.1[127.0.0.1]:25", Reply: ok("hello")}, []string{
 			"smtp[812]: 1000: to=<b+123@n.example>, relay=127.0.0.1[127.0.0.1]:25, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (forwarded as other mail: 250 2.0.0 hello)"}},
 		{"reported", Event{Kind: EventReported, Report: "1000"}, []string{"bounce[812]: 4bXyZ1: sender non-delivery notification: 1000"}},
