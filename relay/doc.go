@@ -24,11 +24,13 @@
 //
 // The mutex of a queue's shard guards the queue. A queue has no mutex: to unlink a node is a few pointer writes. Under a
 // shard's mutex there is no I/O, no logging and no channel send. A line has a mutex. No shard's mutex is held when it is taken. Last
-// come the mutex of the map of flows and, under it, that of a tenant: nothing else is locked under them.
+// come the mutex of the map of flows and, under it, that of a tenant, and the mutex of the Deferrals: nothing else is locked under them.
+// The pool is asked nothing under a shard's mutex: it has locks under which it asks queues.
 // QueueState lists the changes that a queue's state may make.
 //
 // A node is busy while one goroutine owns it: that of a visit, of the sweep, or of the deferrals. A visit's node comes back by
-// Settle; the deferrals link it or hand it back; the sweep hands it back or settles it as expired.
+// Settle; the deferrals link it or hand it back; the sweep hands it back or settles it as expired. The lever takes a node out of where it
+// waits and is its owner for that moment; of a busy node it notes what is wanted, for its owner to find.
 //
 // # Faults of our own
 //
