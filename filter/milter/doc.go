@@ -61,7 +61,9 @@
 // For this reason the door drips: now and then it answers a message that it has taken by deleting all its recipients and accepting
 // it, in place of DISCARD. Postfix writes a queue file without recipients, wakes its queue manager and removes the file. One
 // message of 40 is dripped as long as Postfix does not pause. A pause shows between our answer to the first recipient and the
-// next command, because there Postfix opens its queue file; then more messages are dripped, up to one of 5.
+// next command, because there Postfix opens its queue file; then more messages are dripped, up to one of 5, and for the next
+// minute a message is not taken while few tokens are left and a dripped message is still on its way to the disk, for at most
+// 300 ms.
 //
 // A deletion that misses its recipient would double the message. So a message is dripped only if its recipients are plain ASCII
 // and go out exactly as they came, and never for Sendmail, which has no such brake. A recipient that Postfix itself has added

@@ -24,6 +24,11 @@ const (
 	dripSlow = 3 * time.Second
 	// dripBusy is how many messages pass in the time of a pause if not Postfix has paused but one of its clients.
 	dripBusy = 50
+	// dripRoom is how many messages may begin after Postfix was woken until the next waits for it to be woken again. The rest of
+	// the tokens is for the other connections, and for the time until the queue manager has its turn.
+	dripRoom = 60
+	// dripPatience is the longest such wait. Postfix itself would wait for a second.
+	dripPatience = 300 * time.Millisecond
 	// dripRcpts is the most recipients of a message that is dripped: Postfix reads the whole envelope again for each.
 	dripRcpts = 100
 )
@@ -38,21 +43,21 @@ type drip struct {
 	count atomic.Uint64 // messages dripped
 
 	mu      sync.Mutex
-	every   int       // one message of so many is dripped
-	since   int       // messages discarded since the last that was not
-	passed  uint64    // messages that Postfix let pass without a pause
-	paused  time.Time // when Postfix paused last, or when fewer messages were dripped after that
-	lowered time.Time // when every was lowered last
+	every   int           // one message of so many is dripped
+	since   int           // messages discarded since the last that was not
+	spent   int           // messages begun since Postfix was woken last, as far as it says so
+	flying  int           // messages that were to wake it, and on which it has not gone on yet
+	woken   chan struct{} // closed when it goes on
+	passed  uint64        // messages that Postfix let pass without a pause
+	paused  time.Time     // when Postfix paused last, or when fewer messages were dripped after that
+	lowered time.Time     // when every was lowered last
 }
 
-func newDrip(on bool) *drip { return &drip{on: on, every: dripEvery} }
+func newDrip(on bool) *drip { return &drip{on: on, every: dripEvery, woken: make(chan struct{})} }
 
 // choose is asked about a message that is taken for all its recipients, and reports whether it shall be dripped. fit says
 // whether it may be.
 func (d *drip) choose(fit bool) bool {
-	if !d.on {
-		return false
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.since++; !fit || d.since < d.every {
@@ -69,6 +74,41 @@ func (d *drip) noteAccepted() {
 	d.since = 0
 }
 
+// launch is called with the answer to a message that wakes Postfix's queue manager.
+func (d *drip) launch() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flying++
+}
+
+// land is called when Postfix goes on after such an answer: the queue file is on the disk, and the queue manager was woken.
+func (d *drip) land() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flying--
+	d.spent = 0
+	close(d.woken)
+	d.woken = make(chan struct{})
+}
+
+// holdBack waits, before a message is taken, until Postfix was woken: if it has paused of late, has few tokens left and is about to
+// be woken. A slow disk then costs what it takes, and not a second on each connection.
+func (d *drip) holdBack() {
+	d.mu.Lock()
+	woken := d.woken
+	tight := d.flying > 0 && d.spent >= dripRoom && !d.paused.IsZero() && time.Since(d.paused) < dripCalm
+	d.mu.Unlock()
+	if !tight {
+		return
+	}
+	limit := time.NewTimer(dripPatience)
+	defer limit.Stop()
+	select {
+	case <-woken:
+	case <-limit.C:
+	}
+}
+
 // wait is the time in which Postfix opens its queue file for a message: from our answer to the first recipient to the next
 // command. Only there it pauses. The zero value is a wait that has not begun.
 type wait struct {
@@ -81,6 +121,7 @@ type wait struct {
 func (d *drip) beginWait(now time.Time) wait {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.spent++
 	return wait{began: now, passed: d.passed}
 }
 
@@ -121,6 +162,7 @@ func (s *session) beginOpening() {
 
 // endOpening is called with each command.
 func (s *session) endOpening(code lib.Code) {
+	s.landed()
 	if s.opening.began.IsZero() || s.opening.over {
 		return
 	}
@@ -133,10 +175,29 @@ func (s *session) endOpening(code lib.Code) {
 	}
 }
 
+// noteAccepted is called with the answer to a message that is accepted after its recipients were deleted.
+func (s *session) noteAccepted() {
+	if s.drips {
+		s.drip.count.Add(1)
+	}
+	if s.drip.on && !s.sendmail {
+		s.wakes = true
+		s.drip.launch()
+	}
+}
+
+// landed is called with each command, and at the end of the connection.
+func (s *session) landed() {
+	if s.wakes {
+		s.wakes = false
+		s.drip.land()
+	}
+}
+
 // mayDrip decides about a message that is about to be taken. Sendmail has no brake.
 func (s *session) mayDrip() bool {
 	switch {
-	case s.sendmail:
+	case s.sendmail || !s.drip.on:
 		return false
 	case s.mail.Partial():
 		s.drip.noteAccepted()

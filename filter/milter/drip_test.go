@@ -36,9 +36,6 @@ func TestDripEvery(t *testing.T) {
 			t.Errorf("message %d after one that was accepted anyway is dripped", i)
 		}
 	}
-	if newDrip(false).choose(true) {
-		t.Error("drips although it is off")
-	}
 }
 
 // TestDripFollowsPauses: a pause of Postfix halves the distance, pauses of one time count once, and calm brings it back.
@@ -95,6 +92,87 @@ func TestDripFollowsPauses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDripHoldsBack: a message waits only if Postfix has paused of late, has few tokens left, and is about to be woken; then until it is
+// woken, and not for long.
+func TestDripHoldsBack(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		calm, roomy bool
+		flying      int
+		lands       time.Duration // 0: never
+		waited      time.Duration
+	}{
+		{name: "until it is woken", flying: 1, lands: 80 * time.Millisecond, waited: 80 * time.Millisecond},
+		{name: "not for long", flying: 1, waited: dripPatience},
+		{name: "it has not paused", calm: true, flying: 1},
+		{name: "it has tokens", roomy: true, flying: 1},
+		{name: "nothing wakes it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDrip(true)
+				if !tt.calm {
+					w := d.beginWait(time.Now())
+					time.Sleep(dripPause)
+					d.endWait(w, time.Now())
+				}
+				for !tt.roomy && d.spent < dripRoom {
+					d.beginWait(time.Now())
+				}
+				for range tt.flying {
+					d.launch()
+				}
+				if tt.lands > 0 {
+					time.AfterFunc(tt.lands, d.land)
+				}
+				begin := time.Now()
+				d.holdBack()
+				if got := time.Since(begin); got != tt.waited {
+					t.Errorf("waited %s, want %s", got, tt.waited)
+				}
+				if tt.lands > 0 && (d.spent != 0 || d.flying != 0) {
+					t.Errorf("woken: %d spent, %d flying", d.spent, d.flying)
+				}
+			})
+		})
+	}
+}
+
+// TestDripHoldsBackAtTheDoor: beside Sendmail, or with drip off, nothing waits.
+func TestDripHoldsBackAtTheDoor(t *testing.T) {
+	for _, tt := range []struct {
+		mta    standin.Flavor
+		on     bool
+		waited time.Duration
+	}{{standin.Postfix, true, dripPatience}, {standin.Postfix, false, 0}, {standin.Sendmail, true, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, func(s *setup) { s.config.Drip = tt.on })
+			c := r.dial(standin.Options{Flavor: tt.mta})
+			d := r.door.drip
+			d.spent, d.flying, d.paused = dripRoom, 1, time.Now()
+			begin := time.Now()
+			if v := r.send(c, bulk()); v.Action != standin.Discard || time.Since(begin) != tt.waited {
+				t.Errorf("%+v: %+v after %s", tt, v, time.Since(begin))
+			}
+			c.Close()
+		})
+	}
+}
+
+// TestDripLands: whatever ends a message that wakes Postfix, nothing is waited for afterwards.
+func TestDripLands(t *testing.T) {
+	r := start(t).ripe()
+	c := r.dial(standin.Options{})
+	r.send(c, bulk())
+	r.door.drip.since = dripEvery - 1
+	r.send(c, bulk())
+	c.Close()
+	r.drain()
+	if d := r.door.drip; d.flying != 0 || d.count.Load() != 2 {
+		t.Errorf("%d flying, %d dripped", d.flying, d.count.Load())
+	}
 }
 
 // TestDripOfADoor: which messages a door drips when it is time.

@@ -39,6 +39,7 @@ type session struct {
 	opening wait           // for Postfix to open its queue file for mail
 	final   *reply         // the only answer once mail is taken, unless it drips
 	drips   bool           // mail is accepted without recipients in place of being discarded
+	wakes   bool           // the last answer wakes Postfix's queue manager, and Postfix has not gone on yet
 	unheard *relay.Message // taken, and the MTA has not gone on yet: see conn.watchHeard
 	taking  atomic.Bool    // a message is being made recoverable, and the MTA has not been told yet; Stop reads it
 }
@@ -122,6 +123,7 @@ func (s *session) bar(reason string) {
 // endConnection gives back what the session holds, when its connection has ended.
 func (s *session) endConnection() {
 	s.reset()
+	s.landed()
 	s.intake.RefundSession(s.held)
 	s.held = 0
 }

@@ -34,6 +34,9 @@ func (s *session) complete() {
 	if m.Left() != "" {
 		return
 	}
+	if s.drip.on && !s.sendmail {
+		s.drip.holdBack()
+	}
 	s.final, s.drips = replyDiscard, s.mayDrip()
 	if m.Partial() {
 		s.final = replyAccept
@@ -60,9 +63,7 @@ func (s *session) answerTaken(m *lib.Modifier) (lib.Response, error) {
 			return nil, err
 		}
 	}
-	if s.drips {
-		s.drip.count.Add(1)
-	}
+	s.noteAccepted()
 	return replyAccept, nil
 }
 
