@@ -121,6 +121,7 @@ func (w *World) interrupt(words []string) error {
 		w.book.crash(w.illSince)
 	}
 	w.machine, w.vague = nil, nil
+	w.book.crashed()
 	next := old.disk
 	next.Suffer(disk.Well)
 	if words[0] == "crash" {

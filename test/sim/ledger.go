@@ -42,7 +42,9 @@ type fate struct {
 	named      bool        // the mail log says that the message may be delivered twice
 	undecided  bool        // it was left with the MTA, and the machine died before that could be recorded
 	held       bool        // an admin holds it: it must not be received
-	dead       bool        // an admin has deleted, bounced or given it back: it must not be received
+	back       bool        // it may be on its way back to the MTA: it is no mail of its site any more
+	leaves     bool        // an admin has bounced it or given it back: it must not be received, unless the daemon dies before it has left
+	dead       bool        // an admin has deleted it: it must not be received
 	deleted    bool        // it may be gone without a trace
 }
 

@@ -145,23 +145,36 @@ func (l *Ledger) oblige(act relay.Act, before, after map[string]bool, done bool)
 		if !selected {
 			continue
 		}
+		if act.Selector.Site != "" && act.Verb != relay.VerbHold { // nobody may know yet where the mail goes: a deed leaves it alone then
+			sure = false
+		}
 		busy, stays := after[rcpt]
-		l.charge(act.Verb, rcpt, f, sure && done && !before[rcpt] && !busy, stays)
+		l.charge(act.Verb, rcpt, f, sure && done && !before[rcpt] && !busy && !f.back, stays)
 	}
 }
 
 // charge notes what an order means for one recipient. sure: he was selected, was not being sent to, and the order was carried out.
 func (l *Ledger) charge(verb relay.Verb, rcpt string, f *fate, sure, stays bool) {
+	f.back = f.back || verb == relay.VerbHandback || verb == relay.VerbDrain
 	switch verb {
 	case relay.VerbHold:
 		f.held = f.held || sure && stays
 	case relay.VerbDelete:
 		f.deleted, f.dead = true, f.dead || sure
 	case relay.VerbBounce, relay.VerbHandback:
-		f.dead = f.dead || sure
+		f.leaves = f.leaves || sure
 	}
 	if sure && stays && (verb == relay.VerbDelete || verb == relay.VerbBounce) {
 		l.broken = append(l.broken, fmt.Sprintf("still there after the answer to %s: %s", verb, rcpt))
+	}
+}
+
+// crashed notes that the daemon has died: what was on its way to the sender or to the MTA may be sent to its recipients again.
+func (l *Ledger) crashed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.of {
+		f.leaves = false
 	}
 }
 
@@ -180,7 +193,7 @@ func busyIn(lists ...map[string]bool) map[string]bool {
 // forbidden says why a recipient must not get his message now; "": he may. The mutex is held.
 func (l *Ledger) forbidden(rcpt string, f *fate) string {
 	switch {
-	case f.dead:
+	case f.dead || f.leaves:
 		return "an admin had ended it"
 	case f.held:
 		return "an admin holds it"
