@@ -55,6 +55,8 @@ type LeverDeps struct {
 	Reopen func(sites map[string]bool)
 	// Store makes the acts in force durable. nil: they end with the process.
 	Store func([]byte) error
+	// Secure makes durable what was recorded about messages: what Do has answered to a delete must hold over a power cut. nil: it does not.
+	Secure func() error
 	// Pace is called after every few hundred messages of an Act, so that whoever writes about them can follow.
 	Pace func()
 	// Log is told of each Act that was carried out or failed, dry runs apart, and of the end of a drain.
@@ -163,7 +165,11 @@ func (l *Lever) deed(ctx context.Context, act Act) (ActReport, error) {
 	if err != nil || act.DryRun {
 		return l.tally(found, d), err
 	}
-	return l.each(ctx, found, d, func(n *Node) { l.take(n, d) })
+	rep, err := l.each(ctx, found, d, func(n *Node) { l.take(n, d) })
+	if l.deps.Secure == nil || rep.Messages == 0 {
+		return rep, err
+	}
+	return rep, errors.Join(err, l.deps.Secure())
 }
 
 // take does d to n, now or when its visit ends.

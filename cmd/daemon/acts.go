@@ -12,9 +12,10 @@ const keptActs = "lever"
 func (d *Daemon) newLever() *relay.Lever {
 	l := relay.NewLever(d.queues, d.handler, relay.LeverDeps{
 		SiteHas: d.pool.SiteHas, Site: d.pool.SiteOf, PauseSites: d.pool.Pause, Reopen: d.pool.Reopen,
-		Store: func(acts []byte) error { return d.agent.Store(keptActs, acts) },
-		Pace:  func() { d.mail.Flush() }, // the log counts what it could not write
-		Log:   d.logAct,
+		Store:  func(acts []byte) error { return d.agent.Store(keptActs, acts) },
+		Secure: func() error { return d.agent.Flush() },
+		Pace:   func() { d.mail.Flush() }, // the log counts what it could not write
+		Log:    d.logAct,
 	})
 	if err := l.Recall(d.agent.Stored(keptActs)); err != nil {
 		d.log.Error("lever", "error", err)
