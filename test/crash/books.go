@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -82,7 +83,21 @@ func (b *books) delivery(d sink.Delivery) {
 		b.result.violate("delivered to %s: %s, which was not taken (fate %d)", d.Rcpt, d.ID, e.fate)
 	}
 	p := pair{d.ID, d.Rcpt}
+	if verb := b.sandbox.admin.forbade(p, d.Time); verb != "" {
+		b.result.violate("delivered to %s: %s, after the daemon had answered to %s", d.Rcpt, d.ID, verb)
+	}
 	b.arrivals[p] = append(b.arrivals[p], d.Time)
+}
+
+// returned checks and counts a message that was handed back to the MTA on an admin's order.
+func (b *books) returned(d sink.Delivery) {
+	e := b.sandbox.ledger.find(d.ID)
+	if e == nil || !slices.Contains(e.rcpts, d.Rcpt) || !b.sandbox.admin.may(relay.VerbHandback, d.ID) {
+		b.result.Phantom++
+		b.result.violate("handed back: %s for %s, which nobody ordered", d.ID, d.Rcpt)
+		return
+	}
+	b.arrivals[pair{d.ID, d.Rcpt}] = append(b.arrivals[pair{d.ID, d.Rcpt}], d.Time)
 }
 
 // beside reports whether rcpt may get e from Millrace although the MTA keeps e and delivers it too: Millrace took an
@@ -104,6 +119,10 @@ var finalRecipient = regexp.MustCompile(`(?m)^Final-Recipient: rfc822; *(\S+?)\r
 // notification checks and counts the report of a failure that the daemon has handed to the MTA for the sender of a
 // message.
 func (b *books) notification(d sink.Delivery) {
+	if d.From != "" {
+		b.returned(d)
+		return
+	}
 	id, ok := idOfSender(d.Rcpt)
 	e := b.sandbox.ledger.find(id)
 	if !ok || e == nil || d.From != "" || e.fate == aborted || e.fate == passed && !slices.ContainsFunc(e.rcpts, func(r string) bool { return b.beside(e, r) }) {
@@ -113,7 +132,7 @@ func (b *books) notification(d sink.Delivery) {
 	}
 	for _, m := range finalRecipient.FindAllSubmatch(d.Raw, -1) {
 		rcpt := string(m[1])
-		if !slices.Contains(e.rcpts, rcpt) || !isRefused(rcpt) {
+		if !slices.Contains(e.rcpts, rcpt) || !isRefused(rcpt) && !b.sandbox.admin.may(relay.VerbBounce, id) {
 			b.result.WrongRecipient++
 			b.result.violate("%s is reported to have failed for %s", id, rcpt)
 		}
@@ -126,7 +145,7 @@ func (b *books) missing(waiting map[pair]bool) {
 	for _, e := range b.sandbox.ledger.all() {
 		b.result.Acknowledged += len(e.taken)
 		for _, r := range e.taken {
-			if p := (pair{e.id, r}); len(b.arrivals[p]) == 0 && !waiting[p] {
+			if p := (pair{e.id, r}); len(b.arrivals[p]) == 0 && !waiting[p] && !b.sandbox.admin.may(relay.VerbDelete, e.id) {
 				b.result.Lost++
 				b.result.violate("lost: %s for %s, answered for at %s, after crash %d", e.id, r, e.at.Format(time.StampMicro), e.crash)
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -355,5 +356,47 @@ func TestPowerOff(t *testing.T) {
 		if r := b.audited(); r.held() != disk {
 			t.Errorf("disk %v: %s %v", disk, numbers(r), r.Violations)
 		}
+	}
+}
+
+// TestOrders: what an admin's orders forbid and excuse.
+func TestOrders(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		verb relay.Verb
+		tale func(b *booked, a *admin, m *mail)
+		want string // in the first violation
+	}{
+		{"deleted", relay.VerbDelete, func(*booked, *admin, *mail) {}, ""},
+		{"deleted and delivered", relay.VerbDelete, func(b *booked, a *admin, m *mail) { b.deliver(m, "u@a.test", 200) }, "after the daemon had answered to delete"},
+		{"deleted, a crash, delivered", relay.VerbDelete, func(b *booked, a *admin, m *mail) { b.down(150); b.deliver(m, "u@a.test", 200) }, "after the daemon had answered to delete"},
+		{"delivered before", relay.VerbDelete, func(b *booked, a *admin, m *mail) { b.deliver(m, "u@a.test", 50) }, ""},
+		{"held", relay.VerbHold, func(*booked, *admin, *mail) {}, "lost: "},
+		{"held and delivered", relay.VerbHold, func(b *booked, a *admin, m *mail) { b.deliver(m, "u@a.test", 200) }, "after the daemon had answered to hold"},
+		{"held, released, delivered", relay.VerbHold, func(b *booked, a *admin, m *mail) {
+			a.lift(relay.VerbRelease)
+			b.deliver(m, "u@a.test", 2*60*1000)
+		}, ""},
+		{"handed back", relay.VerbHandback, func(b *booked, a *admin, m *mail) {
+			b.reports = append(b.reports, sink.Delivery{From: sender(m.id), Rcpt: "u@a.test", ID: m.id, Time: b.at(200)})
+		}, ""},
+		{"handed back by nobody", relay.VerbBounce, func(b *booked, a *admin, m *mail) {
+			b.reports = append(b.reports, sink.Delivery{From: sender(m.id), Rcpt: "u@a.test", ID: m.id, Time: b.at(200)})
+		}, "which nobody ordered"},
+		{"bounced", relay.VerbBounce, func(b *booked, a *admin, m *mail) { b.report(m, "u@a.test", 200) }, ""},
+		{"bounced, a crash, delivered", relay.VerbBounce, func(b *booked, a *admin, m *mail) { b.down(150); b.deliver(m, "u@a.test", 200) }, ""},
+		{"bounced and delivered", relay.VerbBounce, func(b *booked, a *admin, m *mail) { b.deliver(m, "u@a.test", 200) }, "after the daemon had answered to bounce"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBooked(t)
+			m := b.offer("m1", answered, "u@a.test")
+			a := &admin{sandbox: b.sandbox, bars: make(map[pair][]*bar), touched: map[string]relay.Verb{"m1": c.verb}}
+			b.sandbox.admin = a
+			a.bar(c.verb, []pair{{"m1", "u@a.test"}}, b.at(100))
+			c.tale(b, a, m)
+			if got := strings.Join(b.audited().Violations, " "); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }

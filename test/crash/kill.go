@@ -22,17 +22,23 @@ func (s *sandbox) underLoad(r *run, stream uint64, n int, disturb func(rng *rand
 	}
 	g := s.generate(usual(r.seed))
 	defer g.stop()
+	a := s.administer(rand.New(rand.NewPCG(r.seed, stream+100)))
 	rng := rand.New(rand.NewPCG(r.seed, stream))
 	done := 0
 	for done < n {
 		time.Sleep(runTime(rng))
 		var err error
 		if done, err = disturb(rng); err != nil {
+			a.cancel()
 			return err
 		}
 		r.progress(done, n)
 	}
 	g.stop()
+	if err := a.stop(); err != nil {
+		return err
+	}
+	s.result.note("%d orders of an admin were answered", a.orders)
 	s.result.N = done
 	return s.finish()
 }

@@ -192,3 +192,11 @@ func (l *ledger) find(id string) *entry {
 	defer l.mu.Unlock()
 	return l.entries[id]
 }
+
+// takenBy reports whether the daemon had answered for a message at t.
+func (l *ledger) takenBy(id string, t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	return e != nil && e.fate == answered && e.at.Before(t)
+}

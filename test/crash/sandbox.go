@@ -31,6 +31,7 @@ type sandbox struct {
 	state   string // the daemon's state directory
 	crashes []*crash
 	events  []event
+	admin   *admin  // nil: nobody gives orders
 	told    []named // stands in for the mail log in tests without a daemon
 	result  Result
 }
@@ -143,8 +144,14 @@ func listen(s *sink.Sink, is sink.Character) (string, error) {
 	return daemon.NextHop(addr.String()), nil
 }
 
-// arrived counts the recipients who got a message or were reported to its sender.
-func (s *sandbox) arrived() int { return s.sink.Count() + s.mta.Count() }
+// arrived counts the recipients who got a message or were reported to its sender, or whose message an admin has deleted.
+func (s *sandbox) arrived() int {
+	n := s.sink.Count() + s.mta.Count()
+	if s.admin != nil {
+		n += int(s.admin.gone.Load())
+	}
+	return n
+}
 
 // quiet waits until the receivers have read all that a dead daemon had sent.
 func (s *sandbox) quiet() error {
