@@ -19,6 +19,8 @@ import (
 //	postfix  a source that is too fast, through a real Postfix
 //	replies  held replies when the gate opens
 //	listmonk an application that never tries again, through a real Postfix, and receivers that stall
+//	acts     an admin's orders about a million messages that wait
+//	drain    a drain beside a real Postfix
 type gateBench struct {
 	bin, dir string
 	only     string // a part of the names of the parts to run; "": all
@@ -27,15 +29,20 @@ type gateBench struct {
 	rates    time.Duration // of the second part
 	pressure time.Duration // of the third part
 	stall    time.Duration // of the receivers, in the fifth part
+
+	waiting   int           // messages, while an admin gives orders
+	actsAlone time.Duration // before that
+	draining  int           // messages that wait when a drain beside a Postfix begins
 }
 
 func newGateBench(bin, dir, only string) *gateBench {
-	return &gateBench{bin: bin, dir: dir, only: only, rates: 90 * time.Second, pressure: fullPressure, stall: time.Minute}
+	return &gateBench{bin: bin, dir: dir, only: only, rates: 90 * time.Second, pressure: fullPressure, stall: time.Minute, waiting: 1_000_000, actsAlone: 15 * time.Second, draining: 20_000}
 }
 
 // hurry makes all parts so short that their figures mean nothing.
 func (b *gateBench) hurry() {
 	b.quick, b.rates, b.pressure, b.stall = true, 6*time.Second, 10*time.Second, 6*time.Second
+	b.waiting, b.actsAlone, b.draining = 5000, 3*time.Second, 300
 }
 
 // fullPressure is how long the third part lasts; the room is as much smaller as it is shorter.
@@ -47,7 +54,7 @@ func (b *gateBench) run(write func(figure) error) error {
 	for _, part := range []struct {
 		name string
 		run  func() ([]figure, error)
-	}{{"room", b.room}, {"rates", b.twoRates}, {"postfix", b.postfix}, {"replies", b.replies}, {"listmonk", b.impatient}} {
+	}{{"room", b.room}, {"rates", b.twoRates}, {"postfix", b.postfix}, {"replies", b.replies}, {"listmonk", b.impatient}, {"acts", b.acts}, {"drain", b.drain}} {
 		if !strings.Contains(part.name, b.only) {
 			continue
 		}

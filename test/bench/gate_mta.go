@@ -197,3 +197,39 @@ func (b *gateBench) impatient() (list []figure, err error) {
 		atMost(5, "listmonk's pattern, a full queue, and receivers that stall: duplicates", float64(len(c.Duplicated)), 0, ""),
 	}, nil
 }
+
+// drain is the part in which everything that waits leaves a Millrace beside a real Postfix; half of it is for a site that is dead.
+func (b *gateBench) drain() (list []figure, err error) {
+	scenario.ContribDir = "contrib"
+	dir := filepath.Join(b.dir, "drain")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	s, err := scenario.New(dir, b.bin, scenario.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	slow := scenario.SlowReceiver{Conns: 10, Each: 50 * time.Millisecond}
+	for _, step := range []func() error{s.HalfDead, s.StartMillrace, func() error { return s.StartPostfix(scenario.Options{}) }, func() error { return s.SlowBulk(scenario.SlowReceiver{Conns: 10, Each: 5 * time.Second}) }} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	r, err := load.Run(context.Background(), load.Config{Addr: s.Addr(), Messages: b.draining, MinSize: 3000, Domains: []string{"far.test", scenario.DeadDomain}})
+	if err == nil {
+		err = s.SlowBulk(slow)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, wrong := s.DrainAll(10*time.Minute, r)
+	what, bad := fmt.Sprintf("%d waited, %d sent by Millrace; the drain took %.0f s", d.Before, d.Sent, d.Took.Seconds()), 0
+	if wrong != nil {
+		what, bad = what+": "+wrong.Error(), 1
+	}
+	return []figure{
+		atMost(9, "a drain beside Postfix, half of the mail for a dead site: something lost, doubled or left", float64(bad), 0, what),
+		atMost(9, "a drain beside Postfix: messages in the queue of Postfix in the end", float64(d.Queued), 0, ""),
+	}, nil
+}
