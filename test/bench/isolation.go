@@ -186,16 +186,18 @@ func (h *healthyMail) told(m *standin.Message) {
 }
 
 // door is the part of the delays that the door makes.
-func (h *healthyMail) door(s span) quantiles {
+func (h *healthyMail) door(s span) quantiles { return quantilesOf(h.doorTimes(s)) }
+
+// doorTimes is how long the door took for each message that was due in that time.
+func (h *healthyMail) doorTimes(s span) (list []time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var list []time.Duration
 	for id, at := range h.sent {
 		if end, ok := h.took[id]; ok && s.has(at) {
 			list = append(list, end.Sub(at))
 		}
 	}
-	return quantilesOf(list)
+	return list
 }
 
 // during is the rate of the messages that were due and came in a time, and the delays of those that were due in it. What never
