@@ -12,7 +12,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -289,8 +291,24 @@ func TestActWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// TestActOutlivesItsClient: an act is done whole although its client leaves, and ends when the Server is cut off.
+// TestActOutlivesItsClient: an act is done whole although its client leaves.
 func TestActOutlivesItsClient(t *testing.T) {
+	acts := &waitingActs{}
+	actOverPipe(t, 0, acts, func(_ *fakeSource, conn net.Conn) {
+		acts.free = make(chan struct{}) // of the bubble
+		_, _ = io.WriteString(conn, "POST /v1/acts HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{\"verb\":\"hold\"}")
+		synctest.Wait()
+		conn.Close()
+		synctest.Wait()
+		if n := acts.cut.Load(); n != 0 {
+			t.Error("the act is cut off with its client")
+		}
+		acts.free <- struct{}{} // it is still there
+	})
+}
+
+// TestStopEndsActs: an act that takes longer than the stop may take is cut off, and its client knows that it may be done.
+func TestStopEndsActs(t *testing.T) {
 	acts := &fakeActs{entered: make(chan struct{})}
 	path := filepath.Join(t.TempDir(), "c.sock")
 	ln, err := Listen(Config{Socket: path})
@@ -298,23 +316,18 @@ func TestActOutlivesItsClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := New(&fakeSource{}, acts, hclog.NewNullLogger())
-	done := make(chan error, 1)
+	done, acted := make(chan error, 1), make(chan error, 1)
 	go func() { done <- s.Run(ln) }() // ends by Stop
-	ctx, leave := context.WithCancel(t.Context())
-	go func() { <-acts.entered; leave() }() // ends when the act has begun
-	if _, err := dial(t, path).Act(ctx, relay.Act{Verb: relay.VerbHold}); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrActUnknown) {
-		t.Error(err)
-	}
-	if s.life.Err() != nil {
-		t.Error("the act is cut off with its client")
-	}
+	c := dial(t, path)
+	go func() { _, err := c.Act(t.Context(), relay.Act{Verb: relay.VerbHold}); acted <- err }() // ends by Stop
+	<-acts.entered
 	soon, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := errors.Join(s.Stop(soon), <-done); err != nil {
 		t.Error(err)
 	}
-	if s.life.Err() == nil {
-		t.Error("the act goes on after Stop")
+	if err := <-acted; !errors.Is(err, ErrActUnknown) {
+		t.Errorf("the client hears %v", err)
 	}
 }
 
@@ -322,10 +335,15 @@ func TestActOutlivesItsClient(t *testing.T) {
 type waitingActs struct {
 	fakeActs
 	free chan struct{}
+	cut  atomic.Int64 // acts whose context has ended before
 }
 
-func (w *waitingActs) Do(context.Context, relay.Act) (relay.ActReport, error) {
-	<-w.free
+func (w *waitingActs) Do(ctx context.Context, _ relay.Act) (relay.ActReport, error) {
+	select {
+	case <-w.free:
+	case <-ctx.Done():
+		w.cut.Add(1)
+	}
 	return relay.ActReport{Messages: 1}, nil
 }
 

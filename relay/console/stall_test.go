@@ -31,7 +31,7 @@ func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "uni
 func overPipe(t *testing.T, n int, f func(*fakeSource, net.Conn)) { actOverPipe(t, n, &fakeActs{}, f) }
 
 // actOverPipe is overPipe with a lever.
-func actOverPipe(t *testing.T, n int, acts *fakeActs, f func(*fakeSource, net.Conn)) {
+func actOverPipe(t *testing.T, n int, acts Acts, f func(*fakeSource, net.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{n: n, ended: make(chan struct{})}
