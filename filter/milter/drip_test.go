@@ -173,6 +173,12 @@ func TestDripLands(t *testing.T) {
 	if d := r.door.drip; d.flying != 0 || d.count.Load() != 2 {
 		t.Errorf("%d flying, %d dripped", d.flying, d.count.Load())
 	}
+	s := newSession(r.intake, &r.door.phase, nil, r.door.drip)
+	s.noteAccepted()
+	s.endConnection() // the MTA has hung up on the answer
+	if n := r.door.drip.flying; n != 0 {
+		t.Errorf("%d flying after the end of the connection", n)
+	}
 }
 
 // TestDripOfADoor: which messages a door drips when it is time.
@@ -198,6 +204,7 @@ func TestDripOfADoor(t *testing.T) {
 		{name: "quoted", message: to(smtp(`"a b"@example.net`))},
 		{name: "quoted without need", message: to(smtp(`"a"@example.net`))},
 		{name: "two @", message: to(smtp(`"a@b"@example.net`))},
+		{name: "a dot that does not go out", message: to(smtp("a@example.net."))},
 		{name: "percent", message: to(smtp("a%b@example.net"))},
 		{name: "bang", message: to(smtp("a!b@example.net"))},
 		{name: "one of two is odd", message: to(smtp("a@example.net"), smtp(`"b"@example.net`))},
