@@ -87,7 +87,7 @@ func (a *agent) run() (t token) {
 func (a *agent) breakDown(fault any) {
 	if a.conn != nil {
 		a.conn.Close()
-		a.site.noteOpen(-1)
+		a.site.conns.noteOpen(-1)
 		a.conn = nil
 	}
 	if a.pending != nil {
@@ -245,7 +245,7 @@ func (a *agent) drop(err error) {
 	if a.m.hosts.review(a.conn) {
 		a.m.log.Info("host loses what is pipelined behind a message, which is no longer done there", "host", a.peer, "for", noAheadFor)
 	}
-	a.site.noteOpen(-1)
+	a.site.conns.noteOpen(-1)
 	a.conn = nil
 }
 
@@ -261,9 +261,9 @@ func (a *agent) connect() bool {
 	}
 	if a.conn != nil {
 		a.conn.Quit()
-		a.site.noteOpen(-1)
+		a.site.conns.noteOpen(-1)
 	}
-	if a.conn = a.site.borrow(avoid); a.conn != nil {
+	if a.conn = a.site.conns.borrow(avoid); a.conn != nil {
 		return true
 	}
 	return a.site.admits(time.Now()) && a.dial(avoid)
@@ -275,15 +275,15 @@ func (a *agent) connect() bool {
 // connections to the site are open: then the site takes no more of them, and is not down.
 func (a *agent) dial(avoid string) bool {
 	begin := time.Now()
-	a.site.noteMaking(1)
+	a.site.conns.noteMaking(1)
 	conn, failed := a.site.dialHosts(avoid, a.site.noteTrying)
-	others := a.site.others()
-	a.site.noteMaking(-1)
+	others := a.site.conns.others()
+	a.site.conns.noteMaking(-1)
 	a.site.noteTrying("")
 	switch now := time.Now(); {
 	case failed == nil:
 		a.conn, a.setup = conn, now.Sub(begin)
-		a.site.noteOpen(1)
+		a.site.conns.noteOpen(1)
 		a.site.pace.Connected(now)
 		a.moved()
 		return true

@@ -120,7 +120,7 @@ func TestSilentSTARTTLSIsRemembered(t *testing.T) {
 	for range 3 {
 		w.send("a@x")
 		w.drained()
-		siteFor(w.pool, w.Lookup("x")).closeIdle(time.Now().Add(time.Hour))
+		siteFor(w.pool, w.Lookup("x")).conns.closeIdle(time.Now().Add(time.Hour))
 	}
 	if w.count("sent a@x") != 3 || asked.Load() != 1 {
 		t.Errorf("STARTTLS was tried %d times; events %q", asked.Load(), w.happened())

@@ -58,7 +58,7 @@ func (s *Site) dialHosts(avoid string, trying func(peer string)) (*smtp.Conn, *f
 			s.m.machine.noteShortage(time.Now(), happened(err))
 			last.ours = true
 			return nil, last
-		case last.throttles() && s.others() > 0:
+		case last.throttles() && s.conns.others() > 0:
 			return nil, last // the other hosts are the same site's, and would turn us away too
 		case familyless(err, addr.AddrPort.Addr()):
 			s.m.machine.noteFamily(time.Now(), addr.AddrPort.Addr(), err)

@@ -64,7 +64,8 @@
 // # Locks
 //
 // In this order, each may be held while the next is taken: Site.mu, then one of Manager.life, the agenda's, and the mutexes of
-// a line, of a shard of the queue map, of the site's Pace, of the machine, and of the resolver (Site.serves looks routes up).
+// a line, of a shard of the queue map, of the site's Pace and connections, of the machine, and of the resolver (Site.serves looks
+// routes up).
 // Manager.mu is held for map accesses and for Site.update and Site.forgettable, so it comes before Site.mu, and so does the mutex of the
 // lessons, behind it. No lock is held over
 // a dial, a read, a write or a QUIT: connections that must be ended are taken out of the site under its lock and ended outside.

@@ -423,7 +423,7 @@ func (m *Manager) Stop(ctx context.Context) {
 		m.cutLate(done)
 	}
 	for _, s := range m.all() {
-		s.closeIdle(time.Now())
+		s.conns.closeIdle(time.Now())
 	}
 }
 

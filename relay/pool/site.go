@@ -20,9 +20,10 @@ type Site struct {
 	source *Source // nil: mail leaves as [smtp] says
 	lost   bool    // it stands for a failed lookup
 
-	m    *Manager
-	pace Pace
-	line *relay.Line // the queues that have nodes for this site; agents serve them there
+	m     *Manager
+	pace  Pace
+	line  *relay.Line // the queues that have nodes for this site; agents serve them there
+	conns connections
 
 	mu        sync.Mutex
 	route     *route.Route
@@ -35,9 +36,6 @@ type Site struct {
 	asked     time.Time // when an agent last asked for a visit
 	took      time.Time // when the receiver last answered about a message of a slow agent
 	trying    string    // what the agent that makes the first connection does now; "": there is none
-	idle      []*lent   // connections kept for the next agent, the latest used last
-	open      int       // connections open, the idle ones included
-	making    int       // connections that are being made
 	bounds    bounds
 	suspended map[string]relay.Reason // by the sender's domain: a [[reply]] rule lets its mail wait
 	paused    relay.Reason            // an admin lets nothing be sent; see stopped
@@ -59,6 +57,7 @@ func newSite(m *Manager, p path) *Site {
 		m.lost.Add(1)
 	}
 	s := &Site{Key: p.key, source: p.source, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
+	s.conns.count = m.countIdle
 	m.agenda.plan(s, s.used.Add(forgetAfter))
 	return s
 }
@@ -104,6 +103,14 @@ func (s *Site) agree(now time.Time) {
 	s.mu.Unlock()
 	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
 	s.shed(t.Connections)
+}
+
+// shed ends idle connections until no more than most are open.
+func (s *Site) shed(most int) {
+	s.mu.Lock()
+	old := s.conns.surplus(s.agents, most)
+	s.mu.Unlock()
+	quitAll(old)
 }
 
 // carry puts q into the site's line, and starts an agent when the site may have one more and has work for it. Only the dispatcher
@@ -285,27 +292,6 @@ func (s *Site) rest(until time.Time) {
 	s.mu.Unlock()
 }
 
-// busy is how many agents have a connection: one that is still connecting adds nothing yet.
-func (s *Site) busy() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open - len(s.idle)
-}
-
-// others is how many connections to the site are open or being made, besides one that is being made.
-func (s *Site) others() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open + s.making - 1
-}
-
-// noteMaking counts n connections more that are being made.
-func (s *Site) noteMaking(n int) {
-	s.mu.Lock()
-	s.making += n
-	s.mu.Unlock()
-}
-
 // injects reports whether the site is our own MTA.
 func (s *Site) injects() bool { return s.current().Domain == s.m.inject }
 
@@ -324,7 +310,7 @@ func (s *Site) retire(c *smtp.Conn, excess bool) {
 			s.m.countIdle(-1)
 		}
 		c.Quit()
-		s.noteOpen(-1)
+		s.conns.noteOpen(-1)
 		c = nil
 	}
 	s.mu.Lock()
@@ -335,7 +321,7 @@ func (s *Site) retire(c *smtp.Conn, excess bool) {
 	}
 	s.used = time.Now()
 	if c != nil {
-		s.idle = append(s.idle, &lent{Conn: c, since: s.used})
+		s.conns.keep(c, s.used)
 	}
 	s.admit(s.used)
 	s.plan(s.used)
@@ -358,7 +344,7 @@ func (s *Site) admit(now time.Time) {
 
 // tend closes connections that have been idle too long and, when the site may be tried again, lets one queue in.
 func (s *Site) tend(now time.Time) {
-	s.closeIdle(now.Add(-s.m.cfg.Load().Idle))
+	s.conns.closeIdle(now.Add(-s.m.cfg.Load().Idle))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.found(now) {
@@ -400,7 +386,7 @@ func (s *Site) admitAll() {
 func (s *Site) forgettable(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.agents == 0 && len(s.idle) == 0 && s.line.Len() == 0 && now.Sub(s.used) > forgetAfter && s.pace.Forgettable(now)
+	return s.agents == 0 && s.conns.idleSince().IsZero() && s.line.Len() == 0 && now.Sub(s.used) > forgetAfter && s.pace.Forgettable(now)
 }
 
 // current is the route to take now.

@@ -69,7 +69,8 @@ func (t *Totals) include(s *Site, inClear map[netip.AddrPort]Clear, now time.Tim
 	defer s.mu.Unlock()
 	t.Sites++
 	t.Channels += int64(s.agents)
-	t.Open += int64(s.open)
+	open, _ := s.conns.counts()
+	t.Open += int64(open)
 	if s.hours(now).Waits() || s.pace.Closed().Waits() {
 		t.Closed++
 	}

@@ -104,7 +104,8 @@ func (s *Site) status(now time.Time, inClear map[netip.AddrPort]Clear) Status {
 	tenants := st.noteLine(s.line.View(maxQueuesSeen))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Channels, st.Slow, st.Open, st.Idle = s.agents, s.slow, s.open, len(s.idle)
+	st.Channels, st.Slow = s.agents, s.slow
+	st.Open, st.Idle = s.conns.counts()
 	st.noteTerms(s.terms, view)
 	st.noteReason(s, tenants, now)
 	st.Suspended = s.suspensions(now)

@@ -59,9 +59,9 @@ func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 		}
 	case a.site.learnBounds(t, now):
 	case slowed != nil:
-		a.site.pace.Slowed(now, t.Started, a.site.busy(), errorReply(a.peer, slowed).String())
+		a.site.pace.Slowed(now, t.Started, a.site.conns.busy(), errorReply(a.peer, slowed).String())
 	case n == works:
-		a.site.pace.Done(now, t.Started, a.site.busy(), t.Done.Sub(t.Accepted))
+		a.site.pace.Done(now, t.Started, a.site.conns.busy(), t.Done.Sub(t.Accepted))
 	case n == trouble:
 		a.site.pace.Trouble(now, why)
 	}

@@ -30,8 +30,8 @@ func (s *Site) plan(now time.Time) {
 			at = t
 		}
 	}
-	if len(s.idle) > 0 {
-		sooner(s.idle[0].since.Add(s.m.cfg.Load().Idle))
+	if since := s.conns.idleSince(); !since.IsZero() {
+		sooner(since.Add(s.m.cfg.Load().Idle))
 	}
 	if s.line.Len() > 0 {
 		sooner(s.opens(now))
@@ -142,7 +142,8 @@ func (s *Site) noteTrying(peer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if s.trying = ""; peer != "" && s.open == 0 {
+	open, _ := s.conns.counts()
+	if s.trying = ""; peer != "" && open == 0 {
 		s.trying = fmt.Sprintf("connecting to %s since %s", peer, now.Format(time.TimeOnly))
 	}
 	s.explain(now)
