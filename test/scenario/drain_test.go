@@ -75,11 +75,12 @@ func plain(t *testing.T, s *Scene) {
 		t.Fatal(err)
 	}
 	before := s.Sink.Counts("remote").Messages
-	if err := s.Postfix.Shell("postconf -X smtpd_milters millrace_milter in_flow_delay\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Postfix.Reload(); err != nil {
-		t.Fatal(err)
+	for _, step := range []func() error{
+		s.Postfix.Stop, func() error { return s.Postfix.Shell("postconf -X smtpd_milters millrace_milter in_flow_delay\n") }, s.Postfix.Start,
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	send(t, s, load.Config{Messages: 20, MinSize: 1000, Prefix: "plain"})
 	eventually(t, "Postfix delivers all of it", func() bool { return s.Sink.Counts("remote").Messages == before+20 })
