@@ -69,13 +69,16 @@ type LocalMail struct {
 // GateView is the gate as the daemon's status shows it.
 type GateView struct {
 	At    time.Time `json:"-"`
-	State string    `json:"state"`
+	State string    `json:"state"` // the strictest of all mail and of the sites that are shut
 	Held  int       `json:"held"`
 	Left  int64     `json:"left"`
 	Fill  float64   `json:"fill"`
 
 	Memory, MemoryLimit int64 `json:"-"`
 }
+
+// gateStates are the states of a gate, the strictest last.
+var gateStates = []string{"", "open", "hold", "overflow", "tempfail"}
 
 // Gate asks the daemon for its gate.
 func (m *Millrace) Gate() (GateView, error) {
@@ -88,7 +91,15 @@ func (m *Millrace) Gate() (GateView, error) {
 		return GateView{}, err
 	}
 	var view struct{ Gate GateView }
-	err = json.Unmarshal(text, &view)
+	var shut struct {
+		Gate struct{ Shut []GateView }
+	}
+	err = errors.Join(json.Unmarshal(text, &view), json.Unmarshal(text, &shut))
+	for _, site := range shut.Gate.Shut {
+		if slices.Index(gateStates, site.State) > slices.Index(gateStates, view.Gate.State) {
+			view.Gate.State = site.State
+		}
+	}
 	view.Gate.At, view.Gate.Memory, view.Gate.MemoryLimit = time.Now(), st.Memory.Used, st.Memory.Limit
 	return view.Gate, err
 }
