@@ -117,6 +117,7 @@ type rounds struct {
 	again  time.Time // not before, for what is done each second
 	pruned time.Time
 	done   *drain // whose end was told
+	seen   *drain // that was in force at the last look
 }
 
 // work does what there is to do, and says how long there is nothing.
@@ -130,9 +131,10 @@ func (r *rounds) work(ctx context.Context) time.Duration {
 	if d == nil && !r.l.unsure.Load() {
 		return pruneEvery - time.Since(r.pruned)
 	}
-	if wait := r.again.Sub(begin); wait > 0 && (d == nil || d == r.done) { // a new drain need not wait
+	if wait := r.again.Sub(begin); wait > 0 && d == r.seen { // a new drain need not wait; whoever only kicks must
 		return wait
 	}
+	r.seen = d
 	if r.l.unsure.Swap(false) {
 		r.l.askSites(ctx)
 	}
@@ -141,13 +143,12 @@ func (r *rounds) work(ctx context.Context) time.Duration {
 	}
 	now := time.Now()
 	wait := max(lookEvery, 10*now.Sub(begin))
-	r.again = now.Add(wait)
-	switch {
-	case d == nil:
-	case d == r.done:
-		wait = max(wait, doneEvery)
-	case d.act.Until.After(now):
+	if d != nil && d.act.Until.After(now) {
 		wait = min(wait, d.act.Until.Sub(now))
+	}
+	r.again = now.Add(wait)
+	if d != nil && d == r.done {
+		wait = max(wait, doneEvery)
 	}
 	return wait
 }

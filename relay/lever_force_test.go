@@ -398,3 +398,24 @@ func FuzzBlock(f *testing.F) {
 		}
 	})
 }
+
+// TestDrainRests: a drain asks for sites that are not known once a second, and not as fast as it can.
+func TestDrainRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newLevered(t, retryEvery(time.Hour, 20*time.Hour), HandbackConfig{})
+		asked := 0
+		has := x.l.deps.SiteHas
+		x.l.deps.SiteHas = func(domain, name string) (bool, bool) { asked++; return has(domain, name) }
+		x.sites["x"] = ""
+		x.c.closed = func(Key) bool { return true }
+		x.send(t, "a@x")
+		x.do(t, VerbHold, Selector{Site: "mx.example"})
+		x.do(t, VerbDrain, Selector{})
+		x.run(t)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if asked > 200 {
+			t.Errorf("the site was asked for %d times in ten seconds", asked)
+		}
+	})
+}
