@@ -20,9 +20,9 @@ func (s *sandbox) underLoad(r *run, stream uint64, n int, disturb func(rng *rand
 	if err := s.recover(); err != nil {
 		return err
 	}
+	a := s.administer(rand.New(rand.NewPCG(r.seed, stream+100))) // before the clients, who count what the admin ends
 	g := s.generate(usual(r.seed))
 	defer g.stop()
-	a := s.administer(rand.New(rand.NewPCG(r.seed, stream+100)))
 	rng := rand.New(rand.NewPCG(r.seed, stream))
 	done := 0
 	for done < n {

@@ -289,7 +289,7 @@ func TestDeletedAndReturned(t *testing.T) {
 	}
 	p.await("the mail log has a line of each", func() bool {
 		log := p.MailLog()
-		return strings.Count(log, "status=deleted (deleted by ") == 2 && strings.Count(log, "to=<joe@x.test>") == 5
+		return strings.Count(log, "status=deferred (deleted by ") == 2 && strings.Count(log, "to=<joe@x.test>") == 5
 	})
 }
 
