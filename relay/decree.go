@@ -36,7 +36,11 @@ func (d *decree) words(done string) string {
 	if d.act.Who != "" {
 		done += " by " + d.act.Who
 	}
-	done += " since " + d.at.UTC().Format("2006-01-02 15:04:05 UTC")
+	when := " since "
+	if d.deed() {
+		when = " at "
+	}
+	done += when + d.at.UTC().Format("2006-01-02 15:04:05 UTC")
 	if d.act.Reason != "" {
 		done += ": " + d.act.Reason
 	}

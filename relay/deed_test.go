@@ -58,7 +58,7 @@ func TestDeeds(t *testing.T) {
 		want string
 		say  string
 	}{
-		{VerbDelete, "deleted", "deleted by root since"}, {VerbBounce, "bounced", "554 5.7.1 delivery cancelled by the administrator: a test"}, {VerbHandback, "handedback", "250"},
+		{VerbDelete, "deleted", "deleted by root at"}, {VerbBounce, "bounced", "554 5.7.1 delivery cancelled by the administrator: a test"}, {VerbHandback, "handedback", "250"},
 	} {
 		t.Run(string(test.verb), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

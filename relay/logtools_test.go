@@ -42,7 +42,7 @@ func toolLog(name, ids string) []byte {
 		case i == 9:
 			e.Outcome, e.Relay = Expired, "none"
 		default:
-			e.Outcome, e.Relay, e.Reply = Deleted, "none", smtp.Reply{Enhanced: "4.7.1", Lines: []string{"deleted by root since 2026-11-26: wrong list"}}
+			e.Outcome, e.Relay, e.Reply = Deleted, "none", smtp.Reply{Enhanced: "4.7.1", Lines: []string{"deleted by root at 2026-11-26: wrong list"}}
 		}
 		l.Event(&Event{Kind: EventTaken, Time: logTime, Message: m, Rcpt: -1})
 		l.Event(&e)

@@ -33,7 +33,7 @@ type MailLogConfig struct {
 //     QID is the delivery, and nothing is counted twice.
 //   - A message taken has a line of a service of its own, "milter". It is qmgr's line with the rule and the client, and ends
 //     in "(taken)": what does not begin like a line of Postfix, logwatch lists as unmatched.
-//   - A recipient whom an admin has deleted is "status=deferred (deleted by NAME since TIME: REASON)". Postfix's postsuper writes only
+//   - A recipient whom an admin has deleted is "status=deferred (deleted by NAME at TIME: REASON)". Postfix's postsuper writes only
 //     "removed", which names nobody; that line comes too, when the last recipient is settled. Another status is unknown to the tools.
 //   - An expired recipient is "status=deferred (expired: ...)" beside qmgr's line for the message, as in Postfix, whose last
 //     attempt is a deferral too. pflogsumm does not count it as bounced and postfix_exporter counts it as expired.

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"errors"
+
 	"github.com/millrace/millrace/relay"
 )
 
@@ -41,7 +43,11 @@ func (d *Daemon) logAct(act relay.Act, rep relay.ActReport, err error) {
 	if act.Verb == relay.VerbDrain {
 		line = append(line, "waiting", rep.Waiting)
 	}
-	if err != nil {
+	switch {
+	case errors.As(err, new(*relay.ActError)):
+		d.log.Info("act refused", append(line, "error", err)...)
+		return
+	case err != nil:
 		d.log.Error("act", append(line, "error", err)...)
 		return
 	}

@@ -29,22 +29,26 @@ func (d *Daemon) draining() relay.Reason {
 	return relay.WaitFor(relay.ReasonDrain, act.Who, "drained by "+act.Who+": millrace undrain takes mail again", time.Time{})
 }
 
-// gateLog writes a line for each step of a gate: of all mail and of tenants always, of sites so many a minute. A list has a million
-// domains, and an outage closes all of them.
+// gateLog writes a line for each step of a gate, so many a minute: those of all mail, of sites and of tenants by themselves. A list has a
+// million domains, and an outage closes all of them; and under a steady load the gate opens and closes with each message that leaves.
 type gateLog struct {
 	log hclog.Logger
 
-	mu      sync.Mutex
-	minute  time.Time
-	said    int
-	skipped int
+	mu sync.Mutex
+	of map[string]*gateLines
 }
 
-// maxSiteLines is how many lines about sites there may be in a minute.
-const maxSiteLines = 20
+// gateLines are the lines of one kind in a minute.
+type gateLines struct {
+	minute        time.Time
+	said, skipped int
+}
+
+// maxGateLines is how many lines of one kind there may be in a minute.
+const maxGateLines = 20
 
 func (l *gateLog) note(c relay.GateChange) {
-	if c.Of == "site" && !l.mayTell(time.Now()) {
+	if !l.mayTell(c.Of, time.Now()) {
 		return
 	}
 	args := []any{"of", c.Of, "was", c.From, "reason", c.Why.Text}
@@ -60,18 +64,25 @@ func (l *gateLog) note(c relay.GateChange) {
 	l.log.Info("the gate is "+c.To.String(), args...)
 }
 
-// mayTell reports whether a line about a site may be written now. The first line of a minute says how many were left out before.
-func (l *gateLog) mayTell(now time.Time) bool {
+// mayTell reports whether a line may be written now. The first line of a minute says how many were left out before.
+func (l *gateLog) mayTell(of string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now.Sub(l.minute) >= time.Minute {
-		if l.skipped > 0 {
-			l.log.Info("more steps of the gates of sites than are told; millrace status lists the sites that are shut", "steps", l.skipped)
-		}
-		l.minute, l.said, l.skipped = now, 0, 0
+	if l.of == nil {
+		l.of = make(map[string]*gateLines)
 	}
-	if l.said++; l.said > maxSiteLines {
-		l.skipped++
+	if l.of[of] == nil {
+		l.of[of] = &gateLines{}
+	}
+	lines := l.of[of]
+	if now.Sub(lines.minute) >= time.Minute {
+		if lines.skipped > 0 {
+			l.log.Info("the gate took more steps than are told; millrace status shows how it is now", "of", of, "steps", lines.skipped)
+		}
+		*lines = gateLines{minute: now}
+	}
+	if lines.said++; lines.said > maxGateLines {
+		lines.skipped++
 		return false
 	}
 	return true

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/millrace/millrace/test/load"
 )
@@ -90,25 +89,5 @@ func TestFragmentOnDeadMillrace(t *testing.T) {
 	}
 	if strings.Contains(log[len(before):], "Milter service") {
 		t.Error("the second listener asks the milter")
-	}
-}
-
-// TestPureBulkIsNotSlowed takes every message of a campaign away from a stock Postfix with contrib/postfix applied.
-// Without the option for cleanup this takes two minutes, with it a few seconds.
-func TestPureBulkIsNotSlowed(t *testing.T) {
-	d := startDiscarder(t)
-	back := awayAddr(t)
-	f := readContrib(t).Replace("127.0.0.1:8895", d.ln.Addr().String()).Replace("127.0.0.1:10026", back)
-	p := startPostfix(t, PostfixConfig{Fragment: f})
-	report, err := load.Run(t.Context(), load.Config{Addr: p.Addr, Messages: 500, Conns: 4, MinSize: 2000})
-	t.Logf("%d in %v: %.0f messages/s", report.Acked(), report.Elapsed, report.PerSecond())
-	if err != nil || report.Acked() != 500 || d.taken.Load() != 500 {
-		t.Fatalf("%d acknowledged, %d taken, %v", report.Acked(), d.taken.Load(), err)
-	}
-	if queue, err := p.Queue(); err != nil || len(queue) > 0 {
-		t.Errorf("queue %v, %v", queue, err)
-	}
-	if report.Elapsed > time.Minute {
-		t.Errorf("the campaign took %v", report.Elapsed)
 	}
 }
