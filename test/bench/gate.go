@@ -36,7 +36,7 @@ type gateBench struct {
 }
 
 func newGateBench(bin, dir, only string) *gateBench {
-	return &gateBench{bin: bin, dir: dir, only: only, rates: 90 * time.Second, pressure: fullPressure, stall: time.Minute, waiting: 1_000_000, actsAlone: 15 * time.Second, draining: 20_000}
+	return &gateBench{bin: bin, dir: dir, only: only, rates: 4 * time.Minute, pressure: fullPressure, stall: time.Minute, waiting: 1_000_000, actsAlone: 15 * time.Second, draining: 20_000}
 }
 
 // hurry makes all parts so short that their figures mean nothing.
