@@ -58,10 +58,12 @@ func (g *Gate) Status() GateStatus {
 	return s
 }
 
-// listShut looks at the rooms that are shut: nobody may have asked since they could open. The mutex is held.
+// listShut looks at some of the rooms that are shut: nobody may have asked since they could open. After an outage very many may be, and
+// doors wait for the mutex, so that those which open now count too. The mutex is held.
 func (g *Gate) listShut(now time.Time) (list []ShutRoom) {
+	looks := 0
 	for r := range g.shut {
-		if len(list) == MaxShut {
+		if looks++; looks > MaxShut {
 			break
 		}
 		if g.judgeRoom(r, now).state == GateOpen {
@@ -87,10 +89,12 @@ func (g *Gate) setTenants(all []TenantConfig) {
 	}
 	g.mu.Lock()
 	defer g.unlock()
+	named := make(map[string]bool, len(all))
 	for _, r := range g.tenants {
 		r.most = 0
 	}
 	for _, t := range all {
+		named[t.Name] = true
 		r := g.tenants[t.Name]
 		if r == nil {
 			r = &Room{key: t.Name, tenant: true, taken: meter{paused: true}}
@@ -99,7 +103,7 @@ func (g *Gate) setTenants(all []TenantConfig) {
 		r.most = t.MaxMessages
 	}
 	for name, r := range g.tenants {
-		if r.most == 0 && r.nodes+r.granted == 0 {
+		if !named[name] && r.nodes+r.granted == 0 {
 			delete(g.tenants, name)
 			delete(g.shut, r)
 		}
