@@ -85,10 +85,8 @@ func (l *Lever) Do(ctx context.Context, act Act) (rep ActReport, err error) {
 	}
 	defer func() { <-l.turn }()
 	switch act.Verb {
-	case VerbHold:
-		rep, err = l.hold(ctx, act)
-	case VerbRelease:
-		rep, err = l.release(ctx, act)
+	case VerbHold, VerbRelease:
+		rep, err = l.decide(ctx, act)
 	case VerbPause:
 		rep, err = l.pause(ctx, act)
 	case VerbResume:

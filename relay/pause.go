@@ -38,8 +38,8 @@ func (l *Lever) inForce() []*decree {
 	return nil
 }
 
-// hold holds what was taken up to now and is selected.
-func (l *Lever) hold(ctx context.Context, act Act) (ActReport, error) {
+// decide holds what was taken up to now and is selected, or releases it.
+func (l *Lever) decide(ctx context.Context, act Act) (ActReport, error) {
 	d := l.newDecree(act, l.named(act.Selector.ID), time.Now())
 	found, err := l.find(ctx, d)
 	if err != nil {
@@ -48,35 +48,19 @@ func (l *Lever) hold(ctx context.Context, act Act) (ActReport, error) {
 	if act.DryRun || !l.touches(found, d) {
 		return l.tally(found, d), nil
 	}
-	if err := l.enact(append(without(l.inForce(), d.isOver()), d)); err != nil {
+	if err := l.enact(append(without(l.inForce(), ended(time.Now())), d)); err != nil {
 		return ActReport{}, err
+	}
+	if act.Verb == VerbRelease {
+		sortByID(found)
+		defer l.prune()
 	}
 	return l.each(context.WithoutCancel(ctx), found, d, l.reconsider)
 }
 
-// isOver is a func for without: it drops pauses that have ended by themselves.
-func (*decree) isOver() func(*decree) bool {
-	now := time.Now()
+// ended is a func for without: it drops pauses that have ended by themselves.
+func ended(now time.Time) func(*decree) bool {
 	return func(d *decree) bool { return d.over(now) }
-}
-
-// release lets go what is held and selected.
-func (l *Lever) release(ctx context.Context, act Act) (ActReport, error) {
-	d := l.newDecree(act, l.named(act.Selector.ID), time.Now())
-	found, err := l.find(ctx, d)
-	if err != nil {
-		return ActReport{}, err
-	}
-	if act.DryRun || !l.touches(found, d) {
-		return l.tally(found, d), nil
-	}
-	if err := l.enact(append(without(l.inForce(), d.isOver()), d)); err != nil {
-		return ActReport{}, err
-	}
-	sortByID(found)
-	rep, err := l.each(context.WithoutCancel(ctx), found, d, l.reconsider)
-	l.prune()
-	return rep, err
 }
 
 // pause lets nothing that is selected be sent, now and in time to come. A pause of the same mail is replaced.
@@ -88,7 +72,7 @@ func (l *Lever) pause(ctx context.Context, act Act) (ActReport, error) {
 		rep.Pauses = 1
 		return rep, err
 	}
-	over := d.isOver()
+	over := ended(time.Now())
 	next := without(l.inForce(), func(x *decree) bool {
 		return over(x) || x.act.Verb == VerbPause && x.act.Selector == act.Selector
 	})
