@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/filter"
 )
 
 // sockets judges all sockets of the daemon against each other: no two can be opened at one place, and a bounce injected
@@ -22,7 +22,7 @@ func (v *verdict) sockets(c *Config) {
 	v.of("control.socket", validateSocketPath(c.Control.Socket))
 	for i, spec := range c.Milter.Listen {
 		key := fmt.Sprintf("milter.listen[%d]", i)
-		network, address, err := milter.ParseListen(spec)
+		network, address, err := filter.ParseListen(spec)
 		if err != nil {
 			continue // milter.Config.Validate has said so
 		}
@@ -36,7 +36,7 @@ func (v *verdict) sockets(c *Config) {
 			v.of(key, fmt.Errorf("%q: there is no port %d; ports go to 65535", spec, n))
 		}
 		for k, other := range c.Milter.Listen[:i] {
-			if n, a, err := milter.ParseListen(other); err == nil && collide(network, address, n, a) {
+			if n, a, err := filter.ParseListen(other); err == nil && collide(network, address, n, a) {
 				v.of(key, fmt.Errorf("%q is milter.listen[%d] again (%q); leave one of them out", spec, k, other))
 				break
 			}
@@ -52,7 +52,7 @@ func (v *verdict) sockets(c *Config) {
 // listenerAt is the index of the first of our listeners at that next hop, or -1.
 func (c *Config) listenerAt(hop string) int {
 	return slices.IndexFunc(c.Milter.Listen, func(spec string) bool {
-		network, address, err := milter.ParseListen(spec)
+		network, address, err := filter.ParseListen(spec)
 		if err != nil || !collide(network, address, "tcp", hop) {
 			return false
 		}

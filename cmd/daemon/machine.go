@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/cmd/config"
-	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
@@ -21,8 +21,8 @@ import (
 // the real machine. The simulation in test/sim gives every field: a whole daemon then runs without a socket and without a file.
 // The names in the configuration (addresses, paths) go through as they stand there, so that a machine may have its own.
 type Machine struct {
-	// ListenDoor opens one address of milter.listen.
-	ListenDoor func(cfg *milter.Config, spec string) (net.Listener, error)
+	// ListenDoor opens one listen address of a door.
+	ListenDoor func(access *filter.Access, spec string) (net.Listener, error)
 	// ListenControl opens the control socket.
 	ListenControl func(cfg console.Config) (net.Listener, error)
 	// Dial connects to a receiver, or to the MTA at bounce.inject. The source address stands in the dialer.
@@ -47,7 +47,7 @@ type Machine struct {
 // withDefaults fills in the real machine. Dial, DialDNS and Chance stay nil: the packages behind them know the real one.
 func (m Machine) withDefaults() Machine {
 	if m.ListenDoor == nil {
-		m.ListenDoor = (*milter.Config).Bind
+		m.ListenDoor = (*filter.Access).Bind
 	}
 	if m.ListenControl == nil {
 		m.ListenControl = console.Listen

@@ -18,7 +18,7 @@ type sockets struct {
 func (m Machine) openSockets(cfg *config.Config) (*sockets, error) {
 	s := &sockets{}
 	for _, spec := range cfg.Milter.Listen {
-		ln, err := m.ListenDoor(&cfg.Milter, spec)
+		ln, err := m.ListenDoor(&cfg.Milter.Access, spec)
 		if err != nil {
 			s.closeAll()
 			return nil, fmt.Errorf("milter.listen: %w", err)

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/filter"
 )
 
 // milterRef is a milter as an MTA names it.
@@ -53,12 +53,12 @@ func (m *milterRef) resolve(queue string, chroot bool) {
 
 // meets reports whether the milter is at one of the addresses of milter.listen.
 func (m *milterRef) meets(listen []string) bool {
-	network, address, err := milter.ParseListen(m.address)
+	network, address, err := filter.ParseListen(m.address)
 	if err != nil {
 		return false
 	}
 	for _, l := range listen {
-		ourNetwork, ours, err := milter.ParseListen(l)
+		ourNetwork, ours, err := filter.ParseListen(l)
 		if err != nil || (network == "unix") != (ourNetwork == "unix") {
 			continue
 		}

@@ -2,9 +2,6 @@ package milter
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/filter"
@@ -12,18 +9,17 @@ import (
 
 // Config is the [milter] table.
 type Config struct {
-	Listen         []string       `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
-	Allow          []netip.Prefix `toml:"allow"`            // networks of MTAs on other hosts; a host elsewhere is refused. Loopback is always allowed
-	SocketGroup    string         `toml:"socket_group"`     // group of the unix sockets, by name or number; "" is the daemon's own
-	SocketMode     string         `toml:"socket_mode"`      // mode of the unix sockets, as for chmod; whoever may write may connect
-	IdleTimeout    time.Duration  `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
-	ReadTimeout    time.Duration  `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
-	StopGrace      time.Duration  `toml:"stop_grace"`       // how long Stop keeps idle connections open, so that mail on them passes instead of meeting a closed one
-	Drip           bool           `toml:"drip"`             // end some messages that are taken by deleting their recipients, so that Postfix's in_flow_delay does not slow it down
-	MaxSessions    int            `toml:"max_sessions"`     // connections; mail from connections above it passes
-	MaxRcpts       int            `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
-	MaxHeaderBytes int            `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
-	MaxBuffered    int64          `toml:"max_buffered"`     // bytes of messages not yet taken, all connections together
+	filter.Access `toml:",inline"`
+
+	Listen         []string      `toml:"listen"`           // "inet:host:port", "inet6:[host]:port" or "unix:/path"
+	IdleTimeout    time.Duration `toml:"idle_timeout"`     // a connection on which the MTA says nothing for so long is closed
+	ReadTimeout    time.Duration `toml:"read_timeout"`     // for the rest of a frame that has begun, and for writing an answer
+	StopGrace      time.Duration `toml:"stop_grace"`       // how long Stop keeps idle connections open, so that mail on them passes instead of meeting a closed one
+	Drip           bool          `toml:"drip"`             // end some messages that are taken by deleting their recipients, so that Postfix's in_flow_delay does not slow it down
+	MaxSessions    int           `toml:"max_sessions"`     // connections; mail from connections above it passes
+	MaxRcpts       int           `toml:"max_rcpts"`        // a message with more recipients stays with the MTA
+	MaxHeaderBytes int           `toml:"max_header_bytes"` // a message with a larger header stays with the MTA
+	MaxBuffered    int64         `toml:"max_buffered"`     // bytes of messages not yet taken, all connections together
 }
 
 // DefaultConfig is the [milter] table of an empty file.
@@ -32,7 +28,7 @@ type Config struct {
 // after an hour. Closing earlier would look like a failure of ours.
 func DefaultConfig() Config {
 	return Config{
-		Listen: []string{"inet:127.0.0.1:8895"}, SocketMode: "0660",
+		Listen: []string{"inet:127.0.0.1:8895"}, Access: filter.DefaultAccess(),
 		IdleTimeout: 65 * time.Minute, ReadTimeout: time.Minute, StopGrace: 5 * time.Second, Drip: true,
 		MaxSessions: 1000, MaxRcpts: 10_000, MaxHeaderBytes: 1 << 20, MaxBuffered: 512 << 20,
 	}
@@ -46,25 +42,17 @@ func (c Config) Limits() filter.Limits {
 // Validate returns what is wrong, naming the key and how to repair it.
 func (c Config) Validate() error {
 	for i, l := range c.Listen {
-		network, address, err := ParseListen(l)
+		network, address, err := filter.ParseListen(l)
 		if err != nil {
 			return fmt.Errorf("listen[%d]: %w", i, err)
 		}
-		if network != "unix" && len(c.Allow) == 0 && !onLoopback(address) {
+		if len(c.Allow) == 0 && filter.Open(network, address) {
 			return fmt.Errorf(`listen[%d]: %q is open to other hosts, and whoever reaches it can send mail to anyone; `+
 				`name the MTA's hosts, like allow = ["192.0.2.25/32"], or listen on 127.0.0.1 or a unix: socket`, i, l)
 		}
 	}
-	for i, network := range c.Allow {
-		if network != network.Masked() || network.Addr().Is4In6() {
-			return fmt.Errorf("allow[%d]: %s is not a network; write %s", i, network, plainNetwork(network))
-		}
-	}
-	if n, err := strconv.Atoi(c.SocketGroup); err == nil && n < 0 {
-		return fmt.Errorf("socket_group: %d is no group", n)
-	}
-	if _, err := parseMode(c.SocketMode); err != nil {
-		return fmt.Errorf("socket_mode: %w", err)
+	if err := c.Access.Validate(); err != nil {
+		return err
 	}
 	for _, d := range []struct {
 		key   string
@@ -86,42 +74,4 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
-}
-
-// onLoopback reports whether only this host can reach a TCP address. A name other than "localhost" may stand for any
-// address, and may stand for another one tomorrow.
-func onLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
-}
-
-// plainNetwork is p as it should have been written: without host bits, and IPv4 as such.
-func plainNetwork(p netip.Prefix) netip.Prefix {
-	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	return p.Masked()
-}
-
-// permits reports whether a peer may offer mail. The peer of a unix socket has no address: the socket's mode has judged
-// it. On loopback the peer is a program of this host, whichever user runs it.
-func (c *Config) permits(peer net.Addr) bool {
-	tcp, ok := peer.(*net.TCPAddr)
-	if !ok {
-		return true
-	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if addr.IsLoopback() {
-		return true
-	}
-	for _, network := range c.Allow {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }

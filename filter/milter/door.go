@@ -11,6 +11,7 @@ import (
 	"time"
 
 	lib "github.com/emersion/go-milter"
+
 	"github.com/millrace/millrace/filter"
 )
 
@@ -93,7 +94,7 @@ func (d *Door) addListener(ln net.Listener) bool {
 // welcome gives a connection its session, unless its peer may not offer mail. Up to twice the configured number are
 // served so that the MTA hears a clear "accept" for their mail; beyond that they are closed.
 func (d *Door) welcome(nc net.Conn) {
-	if !d.cfg.permits(nc.RemoteAddr()) {
+	if !d.cfg.Permits(nc.RemoteAddr()) {
 		d.intake.NoteBroken("connection from a host that milter.allow does not list", "peer", nc.RemoteAddr())
 		nc.Close()
 		return

@@ -21,7 +21,7 @@ import (
 
 	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/cmd/daemon"
-	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/snapshot"
@@ -97,8 +97,8 @@ func (c complaints) Write(b []byte) (int, error) {
 // parts is the machine as the daemon is given it.
 func (m *machine) parts() daemon.Machine {
 	return daemon.Machine{
-		ListenDoor: func(_ *milter.Config, spec string) (net.Listener, error) {
-			network, address, err := milter.ParseListen(spec)
+		ListenDoor: func(_ *filter.Access, spec string) (net.Listener, error) {
+			network, address, err := filter.ParseListen(spec)
 			if err != nil {
 				return nil, err
 			}

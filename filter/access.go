@@ -1,9 +1,10 @@
-package milter
+package filter
 
 import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -12,6 +13,16 @@ import (
 	"syscall"
 	"time"
 )
+
+// Access says who may connect to a door, and how its unix sockets are made. Each door has one in its table.
+type Access struct {
+	Allow       []netip.Prefix `toml:"allow"`        // networks of other hosts that may connect; a host elsewhere is refused. Loopback is always allowed
+	SocketGroup string         `toml:"socket_group"` // group of the unix sockets, by name or number; "" is the daemon's own
+	SocketMode  string         `toml:"socket_mode"`  // mode of the unix sockets, as for chmod; whoever may write may connect
+}
+
+// DefaultAccess lets this host connect, and the daemon's own group.
+func DefaultAccess() Access { return Access{SocketMode: "0660"} }
 
 // ParseListen takes a listen address apart. It understands the forms that Postfix writes: "inet:host:port",
 // "inet6:[host]:port", "unix:/path" and, with the same meaning, "local:/path". It returns the arguments of net.Listen.
@@ -40,9 +51,9 @@ func ParseListen(s string) (network, address string, err error) {
 	}
 }
 
-// Bind opens one of the addresses in c.Listen. It removes a unix socket that a dead process has left, and never one on
+// Bind opens one of a door's listen addresses. It removes a unix socket that a dead process has left, and never one on
 // which somebody answers. The socket gets the configured group and mode.
-func (c *Config) Bind(s string) (net.Listener, error) {
+func (a *Access) Bind(s string) (net.Listener, error) {
 	network, address, err := ParseListen(s)
 	if err != nil {
 		return nil, err
@@ -57,7 +68,7 @@ func (c *Config) Bind(s string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.setAccess(address); err != nil {
+	if err := a.setAccess(address); err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("listen on %s: %w", s, err)
 	}
@@ -66,19 +77,19 @@ func (c *Config) Bind(s string) (net.Listener, error) {
 
 // setAccess gives the socket at path to the configured group, and then its mode. The order matters: connecting needs the
 // right to write, which until the mode is set only the owner has. A wrong group would otherwise connect for a moment.
-func (c *Config) setAccess(path string) error {
-	if c.SocketGroup != "" {
-		gid, err := groupID(c.SocketGroup)
+func (a *Access) setAccess(path string) error {
+	if a.SocketGroup != "" {
+		gid, err := groupID(a.SocketGroup)
 		if err != nil {
-			return fmt.Errorf("milter.socket_group: %w", err)
+			return fmt.Errorf("socket_group: %w", err)
 		}
 		if err := os.Chown(path, -1, gid); err != nil {
-			return fmt.Errorf("milter.socket_group: %w; make the daemon's user a member of the group %s", err, c.SocketGroup)
+			return fmt.Errorf("socket_group: %w; make the daemon's user a member of the group %s", err, a.SocketGroup)
 		}
 	}
-	mode, err := parseMode(c.SocketMode)
+	mode, err := parseMode(a.SocketMode)
 	if err != nil {
-		return fmt.Errorf("milter.socket_mode: %w", err)
+		return fmt.Errorf("socket_mode: %w", err)
 	}
 	return os.Chmod(path, mode)
 }
@@ -125,4 +136,61 @@ func removeStale(path string) error {
 		return err
 	}
 	return os.Remove(path)
+}
+
+// Validate returns what is wrong, naming the key and how to repair it.
+func (a Access) Validate() error {
+	for i, network := range a.Allow {
+		if network != network.Masked() || network.Addr().Is4In6() {
+			return fmt.Errorf("allow[%d]: %s is not a network; write %s", i, network, plainNetwork(network))
+		}
+	}
+	if n, err := strconv.Atoi(a.SocketGroup); err == nil && n < 0 {
+		return fmt.Errorf("socket_group: %d is no group", n)
+	}
+	if _, err := parseMode(a.SocketMode); err != nil {
+		return fmt.Errorf("socket_mode: %w", err)
+	}
+	return nil
+}
+
+// Open reports whether hosts that Allow does not name could reach a listen address, were they not refused.
+func Open(network, address string) bool { return network != "unix" && !onLoopback(address) }
+
+// onLoopback reports whether only this host can reach a TCP address. A name other than "localhost" may stand for any
+// address, and may stand for another one tomorrow.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// plainNetwork is p as it should have been written: without host bits, and IPv4 as such.
+func plainNetwork(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// Permits reports whether a peer may offer mail. The peer of a unix socket has no address: the socket's mode has judged
+// it. On loopback the peer is a program of this host, whichever user runs it.
+func (a *Access) Permits(peer net.Addr) bool {
+	tcp, ok := peer.(*net.TCPAddr)
+	if !ok {
+		return true
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if addr.IsLoopback() {
+		return true
+	}
+	for _, network := range a.Allow {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
 }
