@@ -1,0 +1,43 @@
+package smtpd
+
+import (
+	"strconv"
+	"strings"
+)
+
+// reply is an answer to a command. A text of several lines has them separated by LF; enhanced stands before each of them.
+type reply struct {
+	code     int    // 0: no reply at all
+	enhanced string // RFC 3463; "" where none belongs: to EHLO, to DATA
+	text     string
+}
+
+// ok reports a positive reply.
+func (r reply) ok() bool { return r.code/100 == 2 }
+
+// temporary reports a reply after which the client may try again.
+func (r reply) temporary() bool { return r.code/100 == 4 }
+
+// String is the reply on one line, for the log.
+func (r reply) String() string { return strings.TrimSpace(string(r.append(nil))) }
+
+// append writes the reply as it goes over the wire (RFC 5321 section 4.2.1).
+func (r reply) append(b []byte) []byte {
+	for {
+		line, rest, more := strings.Cut(r.text, "\n")
+		b = strconv.AppendInt(b, int64(r.code), 10)
+		if more {
+			b = append(b, '-')
+		} else {
+			b = append(b, ' ')
+		}
+		if r.enhanced != "" {
+			b = append(append(b, r.enhanced...), ' ')
+		}
+		b = append(append(b, line...), '\r', '\n')
+		if !more {
+			return b
+		}
+		r.text = rest
+	}
+}
