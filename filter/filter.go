@@ -14,6 +14,7 @@ type Filter struct {
 	secret   []byte // keys the seal of our Received fields
 	rules    []*rule
 	byField  fieldIndex // the rules that look at a header field
+	direct   *rule      // takes what comes straight to us and what no other rule takes
 	local    []string   // domains in lower case; a leading dot covers all domains below
 	mailers  []string
 	macros   []string // the names that rules look at
@@ -39,7 +40,7 @@ func Compile(c Config, hostname string, secret []byte) (*Filter, error) {
 	}
 	f := &Filter{
 		hostname: hostname, secret: secret, limit: c.SizeLimit, maxHops: c.MaxHops,
-		local: []string{lower(hostname), "localhost"},
+		local: []string{lower(hostname), "localhost"}, direct: &rule{name: directRule, take: true},
 	}
 	for _, d := range c.LocalDomains {
 		f.local = append(f.local, strings.TrimSuffix(lower(d), "."))
@@ -73,9 +74,15 @@ func (f *Filter) addRule(c Rule, i int) error {
 	return nil
 }
 
+// directRule is the name of the rule that takes mail for which there is no MTA.
+const directRule = "submission"
+
 // Hopeless reports that no message of this connection can be taken, whoever sends it. It looks only at the client and
 // the listener of the offer.
 func (f *Filter) Hopeless(o *Offer) bool {
+	if o.Direct {
+		return false
+	}
 	for _, r := range f.rules {
 		if !holds(r.connect, o) {
 			continue
@@ -94,6 +101,8 @@ func (f *Filter) Hopeless(o *Offer) bool {
 // asked.
 func (f *Filter) Early(o *Offer) Verdict {
 	switch {
+	case o.Direct && o.Size <= f.limit:
+		return f.direct.verdict()
 	case o.Sender == "":
 		return pass("null sender")
 	case o.Size > f.limit:
@@ -123,7 +132,7 @@ func (f *Filter) Early(o *Offer) Verdict {
 // Decide decides when the whole header is there: field lines ended by CRLF, without the empty line that ends the
 // header. It returns Pass or Take.
 func (f *Filter) Decide(o *Offer, header []byte) Verdict {
-	if o.Sender == "" {
+	if o.Sender == "" && !o.Direct {
 		return pass("null sender")
 	}
 	if max(o.Size, int64(len(header))) > f.limit {
@@ -137,13 +146,16 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 		return pass("over max_hops")
 	}
 	r := f.first(o, &s)
-	if r == nil {
+	switch {
+	case o.Direct && (r == nil || !r.take):
+		r = f.direct
+	case r == nil:
 		return pass("no rule matches")
 	}
 	v := r.verdict()
 	// Replies and notices go to single persons. Nothing makes an automatic reply bulk. A notice is bulk when a header
 	// says so, but not because its listener or login is one for bulk mail.
-	if v.Decision == Take && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
+	if v.Decision == Take && !o.Direct && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
 		v.Decision, v.Reason = Pass, s.auto
 	}
 	if v.Decision == Take {

@@ -40,6 +40,7 @@ func (m *Mail) leaveShut() {
 	if gate := m.intake.deps.Gate; gate != nil && !m.intake.Observing() {
 		if why := gate.Shut(); why.Waits() {
 			m.leaveFor(causeOf(why), leftGate+why.Text)
+			m.drained = why.Kind == relay.ReasonDrain
 		}
 	}
 }
@@ -48,6 +49,7 @@ func (m *Mail) leaveShut() {
 // not come by SMTP is never refused: the MTA would try it again and again, all other such mail behind it.
 func (m *Mail) overflow(why relay.Reason, state relay.GateState, k Keeper) {
 	m.leaveFor(causeOf(why), leftGate+why.Text)
+	m.drained = why.Kind == relay.ReasonDrain
 	how := m.intake.deps.Gate.Config().Overflow
 	if rule := m.verdict.rule; rule != nil && rule.overflow != "" {
 		how = rule.overflow

@@ -28,6 +28,7 @@ const (
 	leftUnsendable  = "not sendable byte for byte"
 	leftNotAccepted = "not accepted"
 	leftGate        = "no room: "
+	leftLate        = "too late to record it"
 )
 
 // Mail is one message on its way from MAIL to the door's answer. The door calls, in this order: SetSender, AddRcpt for
@@ -56,6 +57,7 @@ type Mail struct {
 	flowName *relay.FlowName // with which mail it takes turns, once that was looked for
 	grant    *relay.Grant    // what the gate has granted; nil: it was not asked
 	refused  bool            // the MTA must refuse the message
+	drained  bool            // there is no room because the daemon is drained
 	message  *relay.Message  // what Build has built
 	taken    bool            // Accept has returned nil
 }
@@ -78,6 +80,19 @@ func (m *Mail) leaveAs(reason string, counter *atomic.Uint64) {
 	if m.left == "" {
 		m.left, m.leftAs = reason, counter
 	}
+}
+
+// LeaveLate leaves the message because its client may not wait until it is recorded.
+func (m *Mail) LeaveLate() { m.leaveFor(CauseBuffered, leftLate) }
+
+// NoRoom reports that the message is left for want of room, which will be found again: a door whose client keeps its mail has it
+// tried again. While the daemon is drained there will be none.
+func (m *Mail) NoRoom() bool {
+	switch m.cause {
+	case CauseGate, CauseFull, CauseBuffered, CauseClosed:
+		return m.left != "" && !m.drained
+	}
+	return false
 }
 
 // Left says why the MTA keeps the message. It returns "" while the message may still be taken, and when it is.
@@ -209,6 +224,12 @@ func (m *Mail) AddRcpt(c Command, hop Hop) {
 	}
 }
 
+// LastTaken reports whether the recipient that was added last may be taken.
+func (m *Mail) LastTaken() bool { return len(m.rcpts) > 0 && m.rcpts[len(m.rcpts)-1].ours }
+
+// DropRcpt forgets the recipient that was added last: the door has refused him.
+func (m *Mail) DropRcpt() { m.rcpts = m.rcpts[:len(m.rcpts)-1] }
+
 // leaveNobody leaves a message without a recipient that may be taken.
 func (m *Mail) leaveNobody() {
 	if m.odd != "" {
@@ -273,7 +294,7 @@ func (m *Mail) EndHeader(obstacle func() string) {
 		m.leaveNobody()
 		return
 	}
-	if !m.applyShare() {
+	if !m.offer.Direct && !m.applyShare() {
 		m.leaveOutside()
 		return
 	}

@@ -9,6 +9,7 @@ import (
 // client; Mail adds Sender and Size.
 type Offer struct {
 	Barred     string // why the door takes no message of this client, or ""
+	Direct     bool   // no MTA stands behind the door: all its mail must be taken, whatever the rules say
 	Listener   string // name of the MTA's listener: {daemon_name} of a milter
 	Port       string // where the client connected to: {daemon_port} of a milter
 	ClientName string // verified by the MTA; "" or "unknown" when it could not be

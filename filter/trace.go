@@ -53,6 +53,18 @@ func Protocol(utf8, tls, auth bool) string {
 	return w
 }
 
+// LineProtocol is Protocol for a door that speaks SMTP or LMTP itself (RFC 3848, RFC 6531 section 4.3).
+func LineProtocol(lmtp, utf8, tls, auth bool) string {
+	w := Protocol(utf8, tls, auth)
+	switch {
+	case !lmtp:
+		return w
+	case utf8:
+		return "UTF8LMTP" + w[len("UTF8SMTP"):]
+	}
+	return "LMTP" + w[len("ESMTP"):]
+}
+
 // Received is our Received field, ended by CRLF. Texts of strangers are cleaned: no name can end the field, or a
 // comment in it.
 func (f *Filter) Received(t Trace) []byte {

@@ -1,0 +1,404 @@
+package smtpd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// fate is what becomes of a recipient.
+type fate uint8
+
+const (
+	taken   fate = iota // the message is ours for him
+	passed              // the MTA gets it for him
+	refused             // the client is asked to try again
+)
+
+// arrival is the content of a message while it comes. The header is collected; at its end it is decided what becomes of each recipient,
+// and from then on the content flows to where it is wanted: into the mail, to the MTA, or to both.
+type arrival struct {
+	s       *session
+	t       *transaction
+	dotted  bool // it came by DATA
+	decoder decoder
+
+	scratch []byte // what the decoder makes of the buffer at hand
+
+	inHeader bool
+	line     []byte // of the header, while its end has not come
+	hiding   bool   // the field under way is not kept: see hidden
+	size     int64
+	since    time.Time
+	decided  time.Time // when the end came
+
+	fates   []fate   // of t.rcpts, from the end of the header on
+	pass    *passage // to the MTA, for those who are passed; nil: none is open
+	sent    []int    // for which recipients pass was begun
+	said    []reply  // of t.rcpts: what the MTA has said about him; the zero reply while it has said nothing
+	refusal reply    // the message is refused as a whole; what comes is dropped
+	lost    reply    // the MTA gets the message for nobody: it has refused it, or is gone
+}
+
+// newArrival begins the content of t. A message that is left already goes to the MTA from its first byte on.
+func newArrival(s *session, t *transaction, dotted bool) *arrival {
+	a := &arrival{s: s, t: t, dotted: dotted, decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(), scratch: scratches.Get().([]byte)}
+	s.in.beginContent()
+	return a
+}
+
+// release gives back what the arrival was lent. Nothing of a message without an answer may be delivered.
+func (a *arrival) release() {
+	a.abandon()
+	scratches.Put(a.scratch) //nolint:staticcheck // a slice header is 24 bytes, once a message
+	a.scratch = nil
+}
+
+// abandon gives up what the MTA has of the message.
+func (a *arrival) abandon() {
+	if a.pass != nil {
+		a.pass.abort()
+		a.pass = nil
+	}
+}
+
+// scratches are lent to messages for what the decoder makes of the large buffer: it may double when each line ends with a bare LF.
+var scratches = sync.Pool{New: func() any { return make([]byte, 0, 2*largeBuffer) }}
+
+// readData reads the content behind DATA, to the end or an error of the connection. Then the message has its answer.
+func (s *session) readData() error {
+	a := s.t.arrival
+	if err := s.flush(); err != nil {
+		return err
+	}
+	for {
+		if s.in.buffered() > 0 {
+			out, n, end := a.decoder.decode(a.scratch[:0], s.in.buf[s.in.r:s.in.w])
+			s.in.r += n
+			a.feed(out, end)
+			if end {
+				a.conclude()
+				return nil
+			}
+		}
+		if err := a.more(); err != nil {
+			return err
+		}
+	}
+}
+
+// readChunk is readData for one chunk of BDAT.
+func (s *session) readChunk(size int64, last bool) error {
+	a := s.t.arrival
+	for size > 0 {
+		if s.in.buffered() == 0 {
+			if err := a.more(); err != nil {
+				return err
+			}
+		}
+		piece := s.in.buf[s.in.r:min(s.in.w, s.in.r+int(min(size, largeBuffer)))]
+		out, n, _ := a.decoder.decode(a.scratch[:0], piece)
+		s.in.r += n
+		size -= int64(n)
+		a.feed(out, false)
+	}
+	if last {
+		a.feed(a.decoder.finish(a.scratch[:0]), true)
+		a.conclude()
+	}
+	return nil
+}
+
+// skipChunk reads past a chunk that belongs to no message.
+func (s *session) skipChunk(size int64) error {
+	until := time.Now().Add(s.door.cfg.DataTimeout)
+	for size > 0 {
+		if s.in.buffered() == 0 {
+			if err := s.in.fill(until); err != nil {
+				return err
+			}
+		}
+		n := min(size, int64(s.in.buffered()))
+		s.in.r += int(n)
+		size -= n
+	}
+	return nil
+}
+
+var errTooSlow = errors.New("the message comes too slowly")
+
+// more reads what comes next. A byte now and then does not keep a message open: it has the time of its size at min_rate.
+func (a *arrival) more() error {
+	cfg := &a.s.door.cfg
+	now := time.Now()
+	if now.Sub(a.since) > cfg.DataTimeout+time.Duration(a.size/cfg.MinRate)*time.Second {
+		return errTooSlow
+	}
+	return a.s.in.fill(now.Add(cfg.DataTimeout))
+}
+
+// lose ends the connection in the middle of a message.
+func (s *session) lose(err error) {
+	if errors.Is(err, errTooSlow) || errors.Is(err, os.ErrDeadlineExceeded) {
+		s.say(reply{421, "4.4.2", s.door.hostname + " timeout in the middle of a message"})
+	}
+	s.complain(err)
+	s.reset()
+	s.closing = true
+}
+
+// feed is given a decoded piece of the content; end says that it is the last.
+func (a *arrival) feed(p []byte, end bool) {
+	if a.size += int64(len(p)); a.size > a.s.door.cfg.MaxSize {
+		a.refuse(a.s.replySize())
+	}
+	for a.inHeader && a.refusal.code == 0 && len(p) > 0 {
+		p = a.headerPiece(p)
+	}
+	if a.refusal.code != 0 {
+		return
+	}
+	if len(p) > 0 {
+		a.body(p, !end)
+	}
+	if end && a.inHeader { // a message without a body, and without the empty line
+		a.endHeader()
+	}
+}
+
+// headerPiece uses up one line of the header, or the beginning of one, and returns the rest.
+func (a *arrival) headerPiece(p []byte) []byte {
+	i := bytes.IndexByte(p, '\n')
+	if i < 0 {
+		a.line = append(a.line, p...)
+		if len(a.line) > a.s.door.cfg.MaxHeaderBytes {
+			a.t.mail.HeaderLine(a.line) // is left for its size
+			a.overflowHeader(a.line)
+			a.line = nil
+		}
+		return nil
+	}
+	line := p[:i+1]
+	if len(a.line) > 0 {
+		line = append(a.line, line...)
+		a.line = line[:0]
+	}
+	a.headerLine(line)
+	return p[i+1:]
+}
+
+// headerLine is given a line of the header with its CRLF.
+func (a *arrival) headerLine(line []byte) {
+	text := line[:len(line)-2]
+	if len(text) == 0 {
+		a.endHeader()
+		return
+	}
+	if a.hidden(text) {
+		return
+	}
+	a.t.mail.HeaderLine(text)
+	if a.t.mail.Left() != "" {
+		a.overflowHeader(line)
+	}
+}
+
+// ReturnField is the field by which the milter door has the MTA bring a message to this one later. It is ours, and goes no further.
+const ReturnField = "X-Millrace-Overflow"
+
+// hidden reports whether a line belongs to a field that goes no further.
+func (a *arrival) hidden(text []byte) bool {
+	if text[0] == ' ' || text[0] == '\t' {
+		return a.hiding
+	}
+	name, _, found := bytes.Cut(text, []byte(":"))
+	a.hiding = found && a.s.role == Filter && len(name) == len(ReturnField) && bytes.EqualFold(name, []byte(ReturnField))
+	return a.hiding
+}
+
+// overflowHeader goes on with a message that is left within its header: the MTA gets it as it is, beginning with what was collected
+// and the line at hand.
+func (a *arrival) overflowHeader(line []byte) {
+	a.inHeader = false
+	a.leave()
+	a.write(a.t.mail.RawHeader())
+	a.write(line)
+}
+
+// endHeader decides what becomes of each recipient.
+func (a *arrival) endHeader() {
+	a.inHeader = false
+	m := a.t.mail
+	m.EndHeader(nil)
+	ours := a.whoIsOurs()
+	m.AskGate(a.s, func() string { return "" })
+	a.decide(ours)
+	a.write(m.RawHeader())
+	a.write(crlf)
+}
+
+var crlf = []byte("\r\n")
+
+// whoIsOurs is which recipients may be taken, in the order of RCPT.
+func (a *arrival) whoIsOurs() []bool {
+	ours := make([]bool, 0, len(a.t.rcpts))
+	for _, is := range a.t.mail.Rcpts() {
+		ours = append(ours, is)
+	}
+	return ours
+}
+
+// decide sets the fates. before is who could have been taken before the gate was asked.
+func (a *arrival) decide(before []bool) {
+	m := a.t.mail
+	if m.Left() != "" {
+		a.leave()
+		return
+	}
+	a.fates = make([]fate, len(a.t.rcpts))
+	some := false
+	for i, ours := range a.whoIsOurs() {
+		switch {
+		case ours:
+		case before[i] && a.s.lmtp && a.s.role == Filter: // without room, and the client keeps him
+			a.fates[i] = refused
+		default:
+			a.fates[i], some = passed, true
+		}
+	}
+	if some {
+		a.open(passed)
+	}
+}
+
+// leave decides about a message that is not taken at all: it goes to the MTA, or the client is asked to try again.
+func (a *arrival) leave() {
+	m := a.t.mail
+	m.ReportLeft()
+	switch up := a.s.door.upstream; {
+	case m.Refused(), m.NoRoom() && (a.s.role == Filter || up == nil):
+		a.s.door.counts.refused.Add(1)
+		a.refuse(replyNoRoom)
+	case up == nil:
+		a.refuse(reply{554, "5.6.0", "not taken: " + m.Left()})
+	default:
+		a.passAll()
+	}
+}
+
+// replyNoRoom is for a client that keeps its message and tries again. Postfix takes it for a failure of this message alone.
+var replyNoRoom = reply{451, "4.3.2", "bulk queue full, try again later"}
+
+// refuse answers the message as a whole, once its end has come.
+func (a *arrival) refuse(r reply) {
+	if a.refusal.code != 0 {
+		return
+	}
+	a.refusal = r
+	a.abandon()
+	a.t.mail.DropContent()
+}
+
+// passAll has the MTA get the message for all its recipients.
+func (a *arrival) passAll() {
+	a.fates = make([]fate, len(a.t.rcpts))
+	for i := range a.fates {
+		a.fates[i] = passed
+	}
+	a.open(passed)
+}
+
+// open begins a passage to the MTA for the recipients of that fate.
+func (a *arrival) open(whose fate) {
+	a.abandon()
+	a.sent, a.lost = a.sent[:0], reply{}
+	e := passEnvelope{mail: a.t.from, client: a.t.client, queueID: a.t.queueID, login: a.t.login}
+	for i, f := range a.fates {
+		if f == whose {
+			a.sent = append(a.sent, i)
+			e.rcpts = append(e.rcpts, a.t.rcpts[i])
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.s.door.cfg.AnswerTimeout)
+	defer cancel()
+	p, err := a.s.door.upstream.begin(ctx, e)
+	if err != nil {
+		a.loseMTA(err)
+		return
+	}
+	if a.lost = a.refusedBy(p.replies()); a.lost.code != 0 {
+		p.abort()
+		return
+	}
+	if err := p.data(); err != nil {
+		p.abort()
+		a.loseMTA(err)
+		return
+	}
+	a.pass = p
+}
+
+// refusedBy looks at what the MTA says about recipients whom we have told the client "Ok" of, and returns what the client must hear
+// instead of it, or the zero reply. LMTP has an answer for each. SMTP has one for all: a message is refused for all when the MTA
+// refuses one, because nothing is delivered then, and the client knows it. A temporary refusal comes first: the others get the message
+// when it has passed.
+func (a *arrival) refusedBy(replies []reply) (worst reply) {
+	a.said = make([]reply, len(a.t.rcpts))
+	ok := false
+	for k, r := range replies {
+		if r.ok() {
+			ok = true
+			continue
+		}
+		a.said[a.sent[k]] = r
+		if worst.code == 0 || r.temporary() && !worst.temporary() {
+			worst = r
+		}
+	}
+	if a.s.lmtp && ok {
+		return reply{}
+	}
+	return worst
+}
+
+// loseMTA notes that the MTA takes nothing now.
+func (a *arrival) loseMTA(err error) {
+	a.s.door.intake.Warn("the MTA at smtpd.reinject does not take mail: it waits with its client", "error", err, "client", a.t.client.Client())
+	a.lost = reply{451, "4.3.0", "the mail server behind this filter does not answer, try again later"}
+	a.pass = nil
+}
+
+// write sends a piece of content to the MTA, if somebody is passed.
+func (a *arrival) write(p []byte) {
+	if a.pass == nil {
+		return
+	}
+	if _, err := a.pass.Write(p); err != nil {
+		a.pass.abort()
+		a.loseMTA(err)
+	}
+}
+
+// body is given a piece of the body. more says that others will follow.
+func (a *arrival) body(p []byte, more bool) {
+	m := a.t.mail
+	if m.Left() == "" {
+		if dst, ok := m.BodyRoom(len(p), more); ok {
+			m.SetBody(append(dst, p...))
+		} else {
+			a.changeOver()
+		}
+	}
+	a.write(p)
+}
+
+// changeOver passes a message on that cannot be taken after all, with what has come of it.
+func (a *arrival) changeOver() {
+	a.leave()
+	a.write(a.t.mail.RawHeader())
+	a.write(crlf)
+	a.write(a.t.mail.RawBody())
+}

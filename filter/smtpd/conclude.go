@@ -1,0 +1,181 @@
+package smtpd
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
+)
+
+// conclude answers the message when all of its content has come, and ends it.
+//
+// The order is that of what can be undone. The message is built first: if it cannot be sent byte for byte the MTA gets it, and nothing
+// has happened yet. Then the MTA takes its part: if it does not, nothing of ours is recorded, and the client keeps the whole. Our
+// own part comes last, because a recorded message cannot be taken back. If it cannot be recorded, the MTA gets it too.
+func (a *arrival) conclude() {
+	s, t := a.s, a.t
+	a.decided = time.Now()
+	if fault := a.decoder.fault(); fault != "" && a.decoder.strict {
+		a.refuse(reply{554, "5.6.0", "message refused: it has a " + fault + " that ends no line"})
+	}
+	m := t.mail
+	if a.refusal.code == 0 && m.Left() == "" {
+		m.Build(a.protocol())
+		if m.Left() != "" {
+			a.changeOver()
+		}
+	}
+	a.endPassage()
+	if a.refusal.code == 0 && m.Left() == "" && (a.lost.code == 0 || s.lmtp) {
+		a.take()
+	}
+	a.answer()
+	s.mu.Lock()
+	s.served = true
+	s.mu.Unlock()
+	s.reset()
+}
+
+// protocol is the keyword for our Received field.
+func (a *arrival) protocol() string {
+	s := a.s
+	if !s.extended {
+		return "SMTP"
+	}
+	return filter.LineProtocol(s.lmtp, a.t.mail.UTF8(), s.tls, s.login != "")
+}
+
+// endPassage has the MTA take its part. When nobody knows whether it has, the client sends the message again.
+func (a *arrival) endPassage() {
+	if a.pass == nil {
+		return
+	}
+	p := a.pass
+	a.pass = nil
+	r, err := p.end(a.decided.Add(a.s.door.cfg.AnswerTimeout))
+	switch {
+	case err != nil:
+		a.loseMTA(err)
+	case !r.ok():
+		a.s.door.counts.failed.Add(1)
+		a.lost = r
+	default:
+		a.s.door.counts.passed.Add(1)
+	}
+	for _, i := range a.sent {
+		if a.said[i].code == 0 {
+			a.said[i] = r
+			if a.lost.code != 0 {
+				a.said[i] = a.lost
+			}
+		}
+	}
+}
+
+// take makes our part recoverable. It is not begun when the client may have lost its patience by the end of it: the record would
+// stand, and the client would send the message again.
+func (a *arrival) take() {
+	s, m := a.s, a.t.mail
+	if time.Since(a.decided) > s.door.cfg.AnswerTimeout {
+		m.LeaveLate()
+	}
+	s.setTaking(true)
+	var msg *relay.Message
+	if m.Left() == "" {
+		msg = m.Take()
+	}
+	if msg == nil {
+		s.setTaking(false)
+		a.takeFailed()
+		return
+	}
+	s.unheard = msg
+	name := msg.Name()
+	for i, f := range a.fates {
+		if f == taken {
+			a.said[i] = reply{250, "2.0.0", "Ok: queued as " + name}
+		}
+	}
+}
+
+// takeFailed looks for another way for recipients who were ours: the client keeps them, or the MTA gets them by a message of their own.
+func (a *arrival) takeFailed() {
+	m, up := a.t.mail, a.s.door.upstream
+	m.ReportLeft()
+	alone := a.s.lmtp || len(a.sent) == 0 // what the client is told is about our part only
+	if up == nil || m.NoRoom() && a.s.role == Filter && alone {
+		a.s.door.counts.refused.Add(1)
+		a.sayOfOurs(replyNoRoom)
+		return
+	}
+	before := append([]reply(nil), a.said...)
+	a.open(taken)
+	a.write(m.RawHeader())
+	a.write(crlf)
+	a.write(m.RawBody())
+	a.endPassage()
+	for i, r := range before {
+		if r.code != 0 {
+			a.said[i] = r
+		}
+	}
+	if a.lost.code != 0 {
+		a.sayOfOurs(a.lost)
+	}
+}
+
+// sayOfOurs sets the answer for the recipients who were ours.
+func (a *arrival) sayOfOurs(r reply) {
+	for i, f := range a.fates {
+		if f == taken && a.said[i].code == 0 {
+			a.said[i] = r
+		}
+	}
+}
+
+// answer writes the reply, or for LMTP the reply for each recipient in the order of RCPT.
+func (a *arrival) answer() {
+	s := a.s
+	if !s.lmtp {
+		s.say(a.single())
+	} else {
+		for i := range a.t.rcpts {
+			s.say(a.replyFor(i))
+		}
+	}
+	err := s.flush()
+	s.setTaking(false)
+	if err != nil && s.unheard != nil {
+		s.noteHeard(false)
+	}
+}
+
+// replyFor is the answer about one recipient.
+func (a *arrival) replyFor(i int) reply {
+	switch {
+	case a.refusal.code != 0:
+		return a.refusal
+	case i < len(a.fates) && a.fates[i] == refused:
+		return replyNoRoom
+	case i < len(a.said) && a.said[i].code != 0:
+		return a.said[i]
+	case a.lost.code != 0:
+		return a.lost
+	}
+	return reply{451, "4.3.0", "not taken, try again later"} // no way leads here
+}
+
+// single is the one answer for all: a failure if there is any, else what was said of the first who is ours, else of the first.
+func (a *arrival) single() (best reply) {
+	for i := range a.t.rcpts {
+		r := a.replyFor(i)
+		switch {
+		case best.code == 0,
+			!r.ok() && best.ok(),
+			r.temporary() && !best.temporary() && !best.ok(),
+			r.ok() && best.ok() && a.fates[i] == taken && a.fates[0] != taken && best == a.replyFor(0):
+			best = r
+		}
+	}
+	return best
+}

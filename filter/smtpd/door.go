@@ -1,0 +1,261 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/filter"
+)
+
+// Deps are what a Door works with.
+type Deps struct {
+	Intake   *filter.Intake // the door's own
+	Hostname string         // in the greeting, and towards the MTA
+	// Dial connects to the MTA at Config.Reinject; nil: as the net package does.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Door is the SMTP and LMTP door. Serve it with any number of listeners; Stop ends all of them.
+type Door struct {
+	cfg      Config
+	intake   *filter.Intake
+	hostname string
+	upstream *upstream // nil: there is no MTA
+	users    *users    // nil: nobody can log in
+	tls      *tls.Config
+	counts   counters
+
+	stop     chan struct{} // closed when Stop begins
+	stopping atomic.Bool
+	evicting atomic.Bool // idle sessions are closed
+
+	running sync.WaitGroup // one for each session
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	clients   map[netip.Addr]int // sessions of each address that is counted
+}
+
+// New returns a door that waits to be served.
+func New(cfg Config, deps Deps) (*Door, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("smtpd: %w", err)
+	}
+	d := &Door{
+		cfg: cfg, intake: deps.Intake, hostname: deps.Hostname, stop: make(chan struct{}),
+		listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}), clients: make(map[netip.Addr]int),
+	}
+	if cfg.Reinject != "" {
+		d.upstream = newUpstream(cfg, deps.Hostname, deps.Dial)
+	}
+	if cfg.Users != "" {
+		u, err := readUsers(cfg.Users)
+		if err != nil {
+			return nil, fmt.Errorf("smtpd.users: %w", err)
+		}
+		d.users = u
+	}
+	if cfg.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("smtpd.tls_cert: %w", err)
+		}
+		d.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	return d, nil
+}
+
+// Sessions is how many connections are open.
+func (d *Door) Sessions() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.sessions)
+}
+
+// acceptPause bounds the wait after a failed Accept. As a rule Accept fails for want of file descriptors.
+const acceptPause = time.Second
+
+// Serve accepts connections in a role until Stop, then closes the listener and returns nil. It returns an error only when somebody
+// else has closed the listener.
+func (d *Door) Serve(ln net.Listener, role Role) error {
+	defer ln.Close()
+	if !d.addListener(ln) {
+		return nil
+	}
+	pause := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			d.welcome(nc, role)
+		case d.stopping.Load():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("smtpd: accept: %w", err)
+		default:
+			d.intake.Warn("accepting a connection", "error", err)
+			pause = min(max(2*pause, 5*time.Millisecond), acceptPause)
+			time.Sleep(pause)
+		}
+	}
+}
+
+// addListener reports false when the door is stopping.
+func (d *Door) addListener(ln net.Listener) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping.Load() {
+		return false
+	}
+	d.listeners[ln] = struct{}{}
+	return true
+}
+
+// Replies to a client that gets no session. The session of one that may not come is refused before anything is read.
+var (
+	replyForbidden = reply{554, "5.7.1", "this host may not use this service: see allow in the table [smtpd]"}
+	replyBusy      = reply{421, "4.3.2", "too many connections, try again later"}
+)
+
+// refuseWait bounds the write of a refusal.
+const refuseWait = 5 * time.Second
+
+// welcome gives a connection its session.
+func (d *Door) welcome(nc net.Conn, role Role) {
+	if !d.Permits(nc.RemoteAddr(), role) {
+		d.intake.NoteBroken("connection from a host that smtpd.allow does not list", "peer", nc.RemoteAddr())
+		d.refuse(nc, replyForbidden)
+		return
+	}
+	s := newSession(d, nc, role)
+	if !d.admit(s) {
+		d.intake.Warn("too many connections: one is refused", "peer", nc.RemoteAddr())
+		d.refuse(nc, replyBusy)
+		return
+	}
+	d.intake.OpenSession()
+	go func() { // ends with the connection, which Stop closes in the end
+		defer d.forget(s)
+		defer func() {
+			if v := recover(); v != nil {
+				d.intake.NotePanic(v, debug.Stack())
+			}
+		}()
+		s.serve()
+	}()
+}
+
+// Permits reports whether a peer may speak to a listener of this role at all. On a submission listener with users anybody may, and must
+// log in.
+func (d *Door) Permits(peer net.Addr, role Role) bool {
+	return d.cfg.Permits(peer) || role == Submission && d.users != nil
+}
+
+// refuse answers and hangs up. The goroutine ends with the write's deadline.
+func (d *Door) refuse(nc net.Conn, r reply) {
+	go func() {
+		defer nc.Close()
+		if nc.SetWriteDeadline(time.Now().Add(refuseWait)) == nil {
+			nc.Write(r.append(nil)) // an error says that nobody listens
+		}
+	}()
+}
+
+// admit counts a session, unless there are enough of them.
+func (d *Door) admit(s *session) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counted := s.peer.IsValid() && !s.peer.IsLoopback()
+	if len(d.sessions) >= d.cfg.MaxSessions || counted && d.clients[s.peer] >= d.cfg.MaxPerClient || d.evicting.Load() {
+		return false
+	}
+	d.sessions[s] = struct{}{}
+	if counted {
+		d.clients[s.peer]++
+	}
+	d.running.Add(1)
+	return true
+}
+
+// forget is called once for each session that was admitted.
+func (d *Door) forget(s *session) {
+	s.nc.Close()
+	d.mu.Lock()
+	delete(d.sessions, s)
+	if d.clients[s.peer]--; d.clients[s.peer] <= 0 {
+		delete(d.clients, s.peer)
+	}
+	d.mu.Unlock()
+	d.intake.CloseSession()
+	d.running.Done()
+}
+
+// Stop accepts no more connections and lets messages under way finish. A session that has brought a message is closed as soon as it is
+// between two; one that has not may bring its first within StopGrace. When ctx ends first, Stop closes all connections and returns
+// ctx's error; a message not answered by then stays with its client. Otherwise every goroutine of the door has ended when Stop
+// returns.
+func (d *Door) Stop(ctx context.Context) error {
+	d.mu.Lock()
+	if !d.stopping.Swap(true) {
+		close(d.stop)
+	}
+	for ln := range d.listeners {
+		ln.Close()
+	}
+	d.mu.Unlock()
+	if d.upstream != nil {
+		defer d.upstream.close()
+	}
+	ended := make(chan struct{})
+	go func() { // ends with the last session
+		d.running.Wait()
+		close(ended)
+	}()
+	grace := time.NewTimer(d.cfg.StopGrace)
+	defer grace.Stop()
+	d.each((*session).evictServed)
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-grace.C:
+			d.evicting.Store(true)
+			d.each((*session).evict)
+		case <-ctx.Done():
+			d.each((*session).cut)
+			select {
+			case <-ended:
+			case <-time.After(takeGrace):
+				d.each(func(s *session) { s.nc.Close() })
+			}
+			return fmt.Errorf("smtpd: stop: %w", ctx.Err())
+		}
+	}
+}
+
+// takeGrace is how long a stop waits for messages that are being made recoverable. A client cut off between that and our answer would
+// send the message again.
+const takeGrace = 5 * time.Second
+
+// each calls f for every session, outside the lock.
+func (d *Door) each(f func(*session)) {
+	d.mu.Lock()
+	all := make([]*session, 0, len(d.sessions))
+	for s := range d.sessions {
+		all = append(all, s)
+	}
+	d.mu.Unlock()
+	for _, s := range all {
+		f(s)
+	}
+}
