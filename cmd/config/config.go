@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/filter/milter"
+	"github.com/millrace/millrace/filter/smtpd"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/bounce"
 	"github.com/millrace/millrace/relay/console"
@@ -34,6 +35,7 @@ type Config struct {
 	Mode     string `toml:"mode"`      // "observe" only counts the bulk mail; "deliver" takes it
 
 	Milter   milter.Config        `toml:"milter"`
+	SMTPD    smtpd.Config         `toml:"smtpd"`
 	Bulk     filter.Config        `toml:"bulk"`
 	Queue    relay.QueueConfig    `toml:"queue"`
 	Gate     relay.GateConfig     `toml:"gate"`
@@ -70,6 +72,7 @@ func DefaultConfig() *Config {
 		Mode:     filter.Observe, // an operator sees first which mail would be taken
 
 		Milter:   milter.DefaultConfig(),
+		SMTPD:    smtpd.DefaultConfig(),
 		Bulk:     filter.DefaultConfig(),
 		Queue:    relay.DefaultQueueConfig(),
 		Gate:     relay.DefaultGateConfig(),

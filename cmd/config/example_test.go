@@ -22,6 +22,25 @@ func (e example) uncomment(numbers ...int) string {
 	return strings.Join(lines, "\n")
 }
 
+// together are keys that a file cannot have without others.
+var together = map[string][]string{
+	"filter": {"reinject"}, "proxy": {"reinject"}, "submission": {"reinject"}, "users": {"submission", "reinject"},
+	"tls_cert": {"tls_key"}, "tls_key": {"tls_cert"},
+}
+
+// with are the lines that the key in line n cannot be without.
+func (e example) with(n int) (lines []int) {
+	key, _, _ := strings.Cut(strings.TrimPrefix(e[n], "# "), " ")
+	for i, line := range e {
+		for _, other := range together[key] {
+			if strings.HasPrefix(line, "# "+other+" ") {
+				lines = append(lines, i)
+			}
+		}
+	}
+	return lines
+}
+
 // TestTheExampleUncommented takes the comment away from each line of configuration in the example, as an operator does:
 // alone, with the header of its table, then table by table, then all at once.
 func TestTheExampleUncommented(t *testing.T) {
@@ -52,7 +71,7 @@ func TestTheExampleUncommented(t *testing.T) {
 			try(n)
 		default:
 			if !strings.HasPrefix(e[table[0]], "# [[") { // a rule's name alone is no rule
-				try(table[0], n)
+				try(append([]int{table[0], n}, e.with(n)...)...)
 			}
 			table = append(table, n)
 		}

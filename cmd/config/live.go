@@ -16,6 +16,7 @@ var restart = map[string]string{
 	"hostname":  "the MTA, receivers and the bounce server know this host by it, and all parts must change at the same moment",
 	"state_dir": "the journal in it is open",
 	"milter":    "the door's sockets and sessions are made with it",
+	"smtpd":     "the door's sockets and sessions are made with it",
 	"ack":       "the journal is open, and has promised this for mail that waits",
 	"journal":   "the journal is open, and its files are made with it",
 	"snapshot":  "the recovery agent runs with it",

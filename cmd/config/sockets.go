@@ -6,66 +6,99 @@ import (
 	"iter"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/filter"
 )
 
+// listener is one listen address of a door, with its key.
+type listener struct{ key, spec string }
+
+// listeners are those of all doors.
+func (c *Config) listeners() (all []listener) {
+	add := func(key string, specs []string) {
+		for i, spec := range specs {
+			all = append(all, listener{fmt.Sprintf("%s[%d]", key, i), spec})
+		}
+	}
+	add("milter.listen", c.Milter.Listen)
+	add("smtpd.filter", c.SMTPD.Filter)
+	add("smtpd.proxy", c.SMTPD.Proxy)
+	add("smtpd.submission", c.SMTPD.Submission)
+	return all
+}
+
 // sockets judges all sockets of the daemon against each other: no two can be opened at one place, and a bounce injected
-// into our own milter port is a dialogue in which nobody speaks SMTP.
+// into our own door would go round in a circle.
 func (v *verdict) sockets(c *Config) {
-	if len(c.Milter.Listen) == 0 {
-		v.of("milter.listen", errors.New(`is empty, so the MTA can offer nothing; give ["inet:127.0.0.1:8895"]`))
+	if len(c.Milter.Listen) == 0 && !c.SMTPD.On() {
+		v.of("milter.listen", errors.New(`is empty, so the MTA can offer nothing; give ["inet:127.0.0.1:8895"], or a listener in [smtpd]`))
+	}
+	if c.SMTPD.Reinject == "" && len(c.SMTPD.Submission) > 0 && c.Mode != filter.Deliver {
+		v.of("smtpd.reinject", fmt.Errorf("is not given, so mail that is not taken has nowhere to go, and mode = %q takes none; write mode = %q, or give the MTA's listener", c.Mode, filter.Deliver))
 	}
 	v.of("control.socket", validateSocketPath(c.Control.Socket))
-	for i, spec := range c.Milter.Listen {
-		key := fmt.Sprintf("milter.listen[%d]", i)
-		network, address, err := filter.ParseListen(spec)
+	all := c.listeners()
+	for i, l := range all {
+		network, address, err := filter.ParseListen(l.spec)
 		if err != nil {
-			continue // milter.Config.Validate has said so
+			continue // the Validate of its table has said so
 		}
 		if network == "unix" {
-			v.of(key, validateSocketPath(address))
+			v.of(l.key, validateSocketPath(address))
 			if address == c.Control.Socket {
-				v.of(key, errors.New("is the control socket too; give each its own"))
+				v.of(l.key, errors.New("is the control socket too; give each its own"))
 			}
 		}
 		if n, err := strconv.Atoi(portOf(address)); network != "unix" && err == nil && n > 65535 {
-			v.of(key, fmt.Errorf("%q: there is no port %d; ports go to 65535", spec, n))
+			v.of(l.key, fmt.Errorf("%q: there is no port %d; ports go to 65535", l.spec, n))
 		}
-		for k, other := range c.Milter.Listen[:i] {
-			if n, a, err := filter.ParseListen(other); err == nil && collide(network, address, n, a) {
-				v.of(key, fmt.Errorf("%q is milter.listen[%d] again (%q); leave one of them out", spec, k, other))
+		for _, other := range all[:i] {
+			if n, a, err := filter.ParseListen(other.spec); err == nil && collide(network, address, n, a) {
+				v.of(l.key, fmt.Errorf("%q is %s again (%q); leave one of them out", l.spec, other.key, other.spec))
 				break
 			}
 		}
 	}
 	for key, hop := range c.hops() {
-		if i := c.listenerAt(hop); i >= 0 {
-			v.of(key, fmt.Errorf("%q is our own milter port (milter.listen[%d]), where nobody speaks SMTP; name an SMTP listener", hop, i))
+		if l := c.listenerAt(hop); l.key != "" {
+			v.of(key, ownDoor(hop, l))
 		}
 	}
 }
 
-// listenerAt is the index of the first of our listeners at that next hop, or -1.
-func (c *Config) listenerAt(hop string) int {
-	return slices.IndexFunc(c.Milter.Listen, func(spec string) bool {
-		network, address, err := filter.ParseListen(spec)
+// ownDoor says that a next hop is a listener of ours.
+func ownDoor(hop string, l listener) error {
+	if strings.HasPrefix(l.key, "milter.") {
+		return fmt.Errorf("%q is our own milter port (%s), where nobody speaks SMTP; name an SMTP listener", hop, l.key)
+	}
+	return fmt.Errorf("%q is our own SMTP door (%s), and the mail would go round in a circle; name an SMTP listener of the MTA", hop, l.key)
+}
+
+// listenerAt is the first of our listeners at that next hop, or the zero listener.
+func (c *Config) listenerAt(hop string) listener {
+	for _, l := range c.listeners() {
+		network, address, err := filter.ParseListen(l.spec)
 		if err != nil || !collide(network, address, "tcp", hop) {
-			return false
+			continue
 		}
 		ours, _, _ := net.SplitHostPort(address)
 		theirs, _, _ := net.SplitHostPort(hop)
-		return ours == theirs || !wildcard(ours) || wildcard(theirs) || isLocal(theirs) // another host may use the same port
-	})
+		if ours == theirs || !wildcard(ours) || wildcard(theirs) || isLocal(theirs) { // another host may use the same port
+			return l
+		}
+	}
+	return listener{}
 }
 
 // hops yields every fixed next hop, by key.
 func (c *Config) hops() iter.Seq2[string, string] {
 	return func(yield func(key, hop string) bool) {
 		if !yield("bounce.inject", c.Bounce.Inject) {
+			return
+		}
+		if c.SMTPD.Reinject != "" && !yield("smtpd.reinject", c.SMTPD.Reinject) {
 			return
 		}
 		for _, domain := range sortedKeys(c.Route) {

@@ -24,6 +24,7 @@ func (c *Config) Validate() error {
 	}
 	v.of("mode", oneOf(c.Mode, filter.Observe, filter.Deliver))
 	v.table("milter", c.Milter.Validate())
+	v.table("smtpd", c.SMTPD.Validate())
 	v.table("bulk", c.Bulk.Validate())
 	v.tenants(c)
 	v.table("queue", c.Queue.Validate())

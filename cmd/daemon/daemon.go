@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,8 +66,9 @@ type Daemon struct {
 	sources   *pool.Sources
 	pool      *pool.Manager
 	lever     *relay.Lever
-	intake    *filter.Intake // of the door
+	intake    *filter.Intake // of the milter door
 	door      *milter.Door
+	second    *secondDoor // nil: there is none
 	console   *console.Server
 
 	run    sync.WaitGroup     // every goroutine that Start started
@@ -112,12 +114,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	}
 	d.keepLessons()
 	d.lever = d.newLever()
-	if d.intake, err = d.newIntake(cfg, log.Named("milter")); err != nil {
-		return nil, err
-	}
-	door := cfg.Milter
-	door.MaxSessions = files.sessions
-	if d.door, err = milter.New(door, d.intake); err != nil {
+	if err := d.newDoors(cfg, files); err != nil {
 		return nil, err
 	}
 	d.console = console.New(overview{d}, d.lever, log.Named("console"))
@@ -167,8 +164,11 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
 	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
 	d.run.Go(func() { d.logServing("console", d.console.Run(s.control)) }) // ends with console.Stop
-	for _, ln := range s.doors {
+	for _, ln := range s.milter {
 		d.run.Go(func() { d.logServing("milter", d.door.Serve(ln)) }) // ends with door.Stop
+	}
+	for _, ln := range s.smtpd {
+		d.run.Go(func() { d.logServing("smtpd", d.second.door.Serve(ln, ln.role)) }) // ends with the door's Stop
 	}
 	if err := d.restore(); err != nil {
 		soon, done := context.WithTimeout(context.Background(), startGrace)
@@ -187,7 +187,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
 	d.queues.Open()
 	d.setReady(true)
-	d.log.Info("ready", "mode", d.cfg.Mode, "listen", d.cfg.Milter.Listen, "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
+	d.log.Info("ready", "mode", d.cfg.Mode, "milter", d.cfg.Milter.Listen, "smtpd", slices.Collect(d.cfg.SMTPD.Specs()), "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
 	return nil
 }
 
@@ -237,7 +237,7 @@ func (d *Daemon) logServing(part string, err error) {
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	d.setReady(false)
-	err := d.stopDoorAndPool(ctx)
+	err := d.stopDoorsAndPool(ctx)
 	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx)) // late: "status" answers while the daemon drains
 	d.cancel()
@@ -249,9 +249,9 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	return err
 }
 
-// stopDoorAndPool stops both at the same time. If the door came first, a client that is silent in the middle of a message
+// stopDoorsAndPool stops all of them at the same time. If the doors came first, a client that is silent in the middle of a message
 // could use up the time, and every delivery would be cut at its end.
-func (d *Daemon) stopDoorAndPool(ctx context.Context) (err error) {
+func (d *Daemon) stopDoorsAndPool(ctx context.Context) error {
 	soon := ctx
 	if end, bounded := ctx.Deadline(); bounded {
 		// The client gets half of the time; the steps after the doors need the rest.
@@ -260,10 +260,14 @@ func (d *Daemon) stopDoorAndPool(ctx context.Context) (err error) {
 		defer cancel()
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { err = d.door.Stop(soon) }) // ends with its deadline
+	var first, second error
+	wg.Go(func() { first = d.door.Stop(soon) }) // ends with its deadline
+	if d.second != nil {
+		wg.Go(func() { second = d.second.door.Stop(soon) }) // likewise
+	}
 	d.pool.Stop(ctx)
 	wg.Wait()
-	return err
+	return errors.Join(first, second)
 }
 
 // writeNotices gives the waiting notifications to the queue map. It has time of its own, even if the stop has none left: a

@@ -17,6 +17,7 @@ const perChannel = 1 + 4 + 4 + 1
 // descriptors could neither answer the MTA nor deliver.
 type shares struct {
 	sessions int // of the milter door; it serves up to twice as many, to say clearly that the rest of their mail passes
+	smtpd    int // sessions of the SMTP door; each may cost a connection to the MTA too
 	channels int // of the pool
 	slow     int // agents of the pool whose receivers do not answer
 }
@@ -42,23 +43,37 @@ func shareOut(limit uint64, cfg *config.Config) shares {
 	left := int(min(limit, 1<<30))
 	left -= min(others, left/4)
 	s := shares{sessions: cfg.Milter.MaxSessions, channels: cfg.Queue.Channels}
-	if 2*s.sessions+perChannel*s.channels > left {
-		s.sessions = min(s.sessions, max(left/4/2, 1))
-		s.channels = min(s.channels, max((left-2*s.sessions)/perChannel, 1))
+	if cfg.SMTPD.On() {
+		s.smtpd = cfg.SMTPD.MaxSessions
 	}
-	spare := max(left-2*s.sessions-perChannel*s.channels, 0)
+	if s.doors()+perChannel*s.channels > left {
+		quarter := max(left/4/2, 1)
+		if s.smtpd > 0 {
+			quarter = max(quarter/2, 1)
+			s.smtpd = min(s.smtpd, quarter)
+		}
+		s.sessions = min(s.sessions, quarter)
+		s.channels = min(s.channels, max((left-s.doors())/perChannel, 1))
+	}
+	spare := max(left-s.doors()-perChannel*s.channels, 0)
 	s.slow = 4*s.channels + min(spare, max(slowEnough-4*s.channels, 0))
 	return s
 }
 
+// doors is how many descriptors the sessions of both doors may cost.
+func (s shares) doors() int { return 2*s.sessions + 2*s.smtpd }
+
 // tell logs the shares. It warns, with the repair, if the file asks for more: mail would be slow without a visible cause.
 func (s shares) tell(limit uint64, cfg *config.Config, log hclog.Logger) {
-	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "channels", s.channels, "probation", 4 * s.channels, "slow", s.slow, "idle", s.channels}
-	if s.sessions == cfg.Milter.MaxSessions && s.channels == cfg.Queue.Channels {
+	args := []any{"limit", limit, "milter_sessions", 2 * s.sessions, "smtpd_sessions", s.smtpd, "channels", s.channels, "probation", 4 * s.channels, "slow", s.slow, "idle", s.channels}
+	if s.sessions == cfg.Milter.MaxSessions && s.channels == cfg.Queue.Channels && (s.smtpd == 0 || s.smtpd == cfg.SMTPD.MaxSessions) {
 		log.Info("open files", args...)
 		return
 	}
 	need := 192 + 2*cfg.Milter.MaxSessions + perChannel*cfg.Queue.Channels
+	if s.smtpd > 0 {
+		need += 2 * cfg.SMTPD.MaxSessions
+	}
 	log.Warn(fmt.Sprintf("the limit of open files is too low for milter.max_sessions = %d and queue.channels = %d: both are smaller until LimitNOFILE is at least %d",
 		cfg.Milter.MaxSessions, cfg.Queue.Channels, need), args...)
 }

@@ -7,12 +7,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/cmd/config"
-	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/bounce"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
-	"github.com/millrace/millrace/relay/smtp"
 )
 
 // injectName is the name under which the resolver knows our own MTA. Nobody can own a domain below ".invalid"
@@ -118,20 +116,4 @@ func newPolicy(cfg *config.Config) (pool.Policy, error) {
 		sources[t.Name] = t.Sources
 	}
 	return pool.Policy{Rules: rules, Replies: replies, Sources: sources}, err
-}
-
-// newIntake makes the part of a door that all doors share. Messages it takes go to the queue map under an id of the agent.
-func (d *Daemon) newIntake(cfg *config.Config, log hclog.Logger) (*filter.Intake, error) {
-	f, err := filter.Compile(cfg.Bulk, cfg.Hostname, d.agent.Secret())
-	if err != nil {
-		return nil, err
-	}
-	tenants, err := filter.CompileTenants(cfg.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	return filter.NewIntake(cfg.Milter.Limits(), cfg.Mode, filter.Deps{
-		Accept: d.queues, NewID: d.agent.NewID, Filter: f, Tenants: tenants, Sendable: smtp.Sendable, Log: log,
-		Gate: d.gate, Hold: d.hold, Budget: d.budget,
-	})
 }

@@ -126,7 +126,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 	if own, err := d.machine.Addrs(); err == nil { // without them there is nothing to warn of
 		logWarnings(cfg, own, d.log)
 	}
-	d.intake.Reload(f, tenants, cfg.Mode)
+	d.reloadDoors(cfg, f, tenants)
 	overdue = d.apply(cfg, queue, table, policy)
 	d.mu.Lock()
 	d.cfg = cfg

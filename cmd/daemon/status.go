@@ -26,7 +26,7 @@ func (o overview) Status() console.Status {
 		Status: d.handler.Status(), Version: console.ReadBuild().String(), PID: os.Getpid(),
 		Hostname: cfg.Hostname, Mode: cfg.Mode,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
-		Doors: []console.Door{o.door()}, Gate: o.gate(), Pool: o.pool(),
+		Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
 		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()),
 	}
@@ -98,14 +98,25 @@ func (o overview) journal() console.Journal {
 	return j
 }
 
-// door sums up the milter door. A bulk message that had to be left counts as passed: the MTA delivers it.
-func (o overview) door() console.Door {
-	c := o.d.intake.Status()
-	door := console.Door{
-		Name: "milter", Sessions: int64(o.d.door.Sessions()), Seen: int64(c.Seen()), Passed: int64(c.Passed()),
-		WouldTake: int64(c.Observed), Taken: int64(c.Taken), Dripped: int64(o.d.door.Dripped()),
+// doors sums up each door. A bulk message that had to be left counts as passed: the MTA delivers it.
+func (o overview) doors() []console.Door {
+	first := doorStatus("milter", o.d.intake)
+	first.Sessions, first.Dripped = int64(o.d.door.Sessions()), int64(o.d.door.Dripped())
+	if o.d.second == nil {
+		return []console.Door{first}
 	}
-	for _, r := range o.d.intake.Filter().Status() {
+	second := doorStatus("smtpd", o.d.second.intake)
+	s := o.d.second.door.Status()
+	second.Sessions = int64(o.d.second.door.Sessions())
+	second.Reinjected, second.Refused, second.MTARefused = int64(s.Passed), int64(s.Refused), int64(s.Failed)
+	return []console.Door{first, second}
+}
+
+// doorStatus is what the intake of a door has counted.
+func doorStatus(name string, in *filter.Intake) console.Door {
+	c := in.Status()
+	door := console.Door{Name: name, Seen: int64(c.Seen()), Passed: int64(c.Passed()), WouldTake: int64(c.Observed), Taken: int64(c.Taken)}
+	for _, r := range in.Filter().Status() {
 		door.Rules = append(door.Rules, console.RuleCount{
 			Name: r.Rule, Seen: int64(r.Passed + r.Chosen), Passed: int64(r.Passed), WouldTake: int64(r.WouldTake), Taken: int64(r.Taken),
 		})

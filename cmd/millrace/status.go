@@ -181,6 +181,14 @@ func printDoor(b *strings.Builder, d *console.Door) {
 	if d.WouldTake > 0 {
 		fmt.Fprintf(b, ", %d would be taken", d.WouldTake)
 	}
+	for _, part := range []struct {
+		n    int64
+		text string
+	}{{d.Reinjected, "went on to the MTA"}, {d.MTARefused, "refused by the MTA"}, {d.Refused, "refused for want of room"}} {
+		if part.n > 0 {
+			fmt.Fprintf(b, ", %d %s", part.n, part.text)
+		}
+	}
 	var rules []string
 	for i := range d.Rules {
 		if r := &d.Rules[i]; r.Taken+r.WouldTake+r.Passed > 0 {

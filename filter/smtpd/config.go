@@ -82,6 +82,17 @@ func (c *Config) Listeners() iter.Seq2[Role, string] {
 	}
 }
 
+// Specs yields the listen addresses of all roles.
+func (c *Config) Specs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, spec := range c.Listeners() {
+			if !yield(spec) {
+				return
+			}
+		}
+	}
+}
+
 // Limits are what the intake of this door needs of the table.
 func (c Config) Limits() filter.Limits {
 	return filter.Limits{Rcpts: c.MaxRcpts, HeaderBytes: c.MaxHeaderBytes, Buffered: c.MaxBuffered}

@@ -53,7 +53,7 @@ type Drain struct {
 
 // Door is one way in. Its numbers count messages since start, except Sessions.
 type Door struct {
-	Name      string      `json:"name"`     // "milter"
+	Name      string      `json:"name"`     // "milter" or "smtpd"
 	Sessions  int64       `json:"sessions"` // connections open now
 	Seen      int64       `json:"seen"`     // offered by the MTA
 	Passed    int64       `json:"passed"`   // left with the MTA
@@ -61,7 +61,12 @@ type Door struct {
 	Taken     int64       `json:"taken"`
 	Dripped   int64       `json:"dripped"` // the part of Taken by which Postfix was woken: its recipients were deleted
 	Rules     []RuleCount `json:"rules,omitempty"`
-	Left      []LeftCount `json:"left,omitempty"` // parts of Passed, by cause
+
+	// Of the SMTP door alone.
+	Reinjected int64       `json:"reinjected,omitempty"`  // messages that the MTA took, whole or in part
+	Refused    int64       `json:"refused,omitempty"`     // messages answered with 451 for want of room
+	MTARefused int64       `json:"mta_refused,omitempty"` // messages that the MTA did not take
+	Left       []LeftCount `json:"left,omitempty"`        // parts of Passed, by cause
 }
 
 // LeftCount says how many messages had to stay with the MTA for one cause, although the filter would have taken them or had
