@@ -74,6 +74,10 @@ func (f *Filter) addRule(c Rule, i int) error {
 	return nil
 }
 
+// leftTLS is why mail passes whose sender has asked for REQUIRETLS (RFC 8689), which an MTA tells its filters by the field
+// Require-TLS-ESMTP. Our TLS is opportunistic. The field "TLS-Required: No" asks for no more than that, so it needs no attention.
+const leftTLS = "asks for verified TLS"
+
 // directRule is the name of the rule that takes mail for which there is no MTA.
 const directRule = "submission"
 
@@ -141,6 +145,9 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 	s := f.read(header)
 	if s.ours {
 		return pass("has been through us already")
+	}
+	if s.tls {
+		return pass(leftTLS)
 	}
 	if s.hops > f.maxHops {
 		return pass("over max_hops")

@@ -7,6 +7,7 @@ type scan struct {
 	hit  [MaxRules / 64]uint64 // bit i: the header condition of rule i holds
 	hops int                   // Received fields
 	ours bool                  // one of the Received fields is from this host's Millrace
+	tls  bool                  // the sender wants it sent over verified TLS or not at all
 	auto string                // autoReplied, autoNotified or "" for any other keyword (RFC 3834 section 5)
 }
 
@@ -23,6 +24,8 @@ func (f *Filter) read(header []byte) scan {
 			s.ours = s.ours || f.marked(value)
 		case equalFold(name, "auto-submitted"):
 			s.noteAuto(value)
+		case equalFold(name, "require-tls-esmtp"):
+			s.tls = s.tls || bytes.EqualFold(bytes.TrimSpace(unfold(value)), []byte("yes"))
 		}
 		f.tryRules(&s, name, value)
 	}

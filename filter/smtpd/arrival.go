@@ -43,9 +43,9 @@ type arrival struct {
 	lost    reply    // the MTA gets the message for nobody: it has refused it, or is gone
 }
 
-// newArrival begins the content of t. A message that is left already goes to the MTA from its first byte on.
+// newArrival begins the content of t.
 func newArrival(s *session, t *transaction, dotted bool) *arrival {
-	a := &arrival{s: s, t: t, dotted: dotted, decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(), scratch: scratches.Get().([]byte)}
+	a := &arrival{s: s, t: t, dotted: dotted, said: make([]reply, len(t.rcpts)), decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(), scratch: scratches.Get().([]byte)}
 	s.in.beginContent()
 	return a
 }
@@ -164,8 +164,11 @@ func (a *arrival) feed(p []byte, end bool) {
 	if len(p) > 0 {
 		a.body(p, !end)
 	}
-	if end && a.inHeader { // a message without a body, and without the empty line
-		a.endHeader()
+	if end && a.inHeader { // the empty line has not come
+		if !a.t.client.Direct {
+			a.t.mail.LeaveForm("no end of the header")
+		}
+		a.endHeader(nil)
 	}
 }
 
@@ -194,7 +197,7 @@ func (a *arrival) headerPiece(p []byte) []byte {
 func (a *arrival) headerLine(line []byte) {
 	text := line[:len(line)-2]
 	if len(text) == 0 {
-		a.endHeader()
+		a.endHeader(line)
 		return
 	}
 	if a.hidden(text) {
@@ -228,8 +231,8 @@ func (a *arrival) overflowHeader(line []byte) {
 	a.write(line)
 }
 
-// endHeader decides what becomes of each recipient.
-func (a *arrival) endHeader() {
+// endHeader decides what becomes of each recipient. What the MTA gets has the empty line if the message had one.
+func (a *arrival) endHeader(empty []byte) {
 	a.inHeader = false
 	m := a.t.mail
 	m.EndHeader(nil)
@@ -237,7 +240,7 @@ func (a *arrival) endHeader() {
 	m.AskGate(a.s, func() string { return "" })
 	a.decide(ours)
 	a.write(m.RawHeader())
-	a.write(crlf)
+	a.write(empty)
 }
 
 var crlf = []byte("\r\n")
@@ -263,8 +266,11 @@ func (a *arrival) decide(before []bool) {
 	for i, ours := range a.whoIsOurs() {
 		switch {
 		case ours:
-		case before[i] && a.s.lmtp && a.s.role == Filter: // without room, and the client keeps him
+		case before[i] && a.s.lmtp && a.keeps(): // without room
 			a.fates[i] = refused
+		case a.s.door.upstream == nil:
+			a.refuse(replyNoRoom)
+			return
 		default:
 			a.fates[i], some = passed, true
 		}
@@ -274,12 +280,15 @@ func (a *arrival) decide(before []bool) {
 	}
 }
 
+// keeps reports that the client is asked to keep mail for which there is no room.
+func (a *arrival) keeps() bool { return a.s.role == Filter || a.s.door.upstream == nil }
+
 // leave decides about a message that is not taken at all: it goes to the MTA, or the client is asked to try again.
 func (a *arrival) leave() {
 	m := a.t.mail
 	m.ReportLeft()
 	switch up := a.s.door.upstream; {
-	case m.Refused(), m.NoRoom() && (a.s.role == Filter || up == nil):
+	case m.Refused(), m.NoRoom() && a.keeps():
 		a.s.door.counts.refused.Add(1)
 		a.refuse(replyNoRoom)
 	case up == nil:
@@ -346,7 +355,7 @@ func (a *arrival) open(whose fate) {
 // refuses one, because nothing is delivered then, and the client knows it. A temporary refusal comes first: the others get the message
 // when it has passed.
 func (a *arrival) refusedBy(replies []reply) (worst reply) {
-	a.said = make([]reply, len(a.t.rcpts))
+	clear(a.said)
 	ok := false
 	for k, r := range replies {
 		if r.ok() {

@@ -103,7 +103,7 @@ func (a *arrival) takeFailed() {
 	m, up := a.t.mail, a.s.door.upstream
 	m.ReportLeft()
 	alone := a.s.lmtp || len(a.sent) == 0 // what the client is told is about our part only
-	if up == nil || m.NoRoom() && a.s.role == Filter && alone {
+	if up == nil || m.NoRoom() && a.keeps() && alone {
 		a.s.door.counts.refused.Add(1)
 		a.sayOfOurs(replyNoRoom)
 		return
@@ -165,17 +165,27 @@ func (a *arrival) replyFor(i int) reply {
 	return reply{451, "4.3.0", "not taken, try again later"} // no way leads here
 }
 
-// single is the one answer for all: a failure if there is any, else what was said of the first who is ours, else of the first.
+// single is the one answer for all: a failure if there is any, a temporary one before others; else the one about our part, if there is
+// one.
 func (a *arrival) single() (best reply) {
 	for i := range a.t.rcpts {
 		r := a.replyFor(i)
-		switch {
-		case best.code == 0,
-			!r.ok() && best.ok(),
-			r.temporary() && !best.temporary() && !best.ok(),
-			r.ok() && best.ok() && a.fates[i] == taken && a.fates[0] != taken && best == a.replyFor(0):
+		if weight(r) > weight(best) || weight(r) == weight(best) && i < len(a.fates) && a.fates[i] == taken && a.fates[0] != taken {
 			best = r
 		}
 	}
 	return best
+}
+
+// weight orders replies by how much the client must hear them.
+func weight(r reply) int {
+	switch {
+	case r.code == 0:
+		return 0
+	case r.ok():
+		return 1
+	case r.temporary():
+		return 3
+	}
+	return 2
 }

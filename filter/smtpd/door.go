@@ -236,7 +236,7 @@ func (d *Door) Stop(ctx context.Context) error {
 			select {
 			case <-ended:
 			case <-time.After(takeGrace):
-				d.each(func(s *session) { s.nc.Close() })
+				d.each((*session).sever)
 			}
 			return fmt.Errorf("smtpd: stop: %w", ctx.Err())
 		}

@@ -222,6 +222,13 @@ func (s *session) cut() {
 	}
 }
 
+// sever closes the connection, whatever is under way.
+func (s *session) sever() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nc.Close()
+}
+
 // setTaking notes that a message is being made recoverable.
 func (s *session) setTaking(taking bool) {
 	s.mu.Lock()

@@ -23,10 +23,10 @@ type transaction struct {
 // reset ends the message under way, if there is one.
 func (s *session) reset() {
 	t := s.t
+	s.t, s.forward = nil, attributes{} // XFORWARD counts for one message
 	if t == nil {
 		return
 	}
-	s.t = nil
 	if t.arrival != nil {
 		t.arrival.release()
 	}
