@@ -35,6 +35,19 @@ func (m *Mail) AskGate(k Keeper, obstacle func() string) {
 	}
 }
 
+// RcptHasRoom reports false when the recipient that was added last belongs to a message that is bulk for certain, and there is no room
+// for him at his site and will be none soon. A door whose client keeps its mail refuses him at once: the other recipients need not
+// wait with him. All other mail is asked about at the end of its header.
+func (m *Mail) RcptHasRoom() bool {
+	gate := m.intake.deps.Gate
+	if gate == nil || !m.certain || m.left != "" || m.intake.Observing() || !m.LastTaken() {
+		return true
+	}
+	grant := gate.Ask("", []string{relay.Domain(m.rcpts[len(m.rcpts)-1].Addr)})
+	defer grant.Release()
+	return !grant.Refuses(0) || grant.Waits() != relay.Enough || grant.Why(0).Kind == relay.ReasonDrain
+}
+
 // leaveShut leaves a message that is known to be bulk at MAIL, while no mail at all is taken.
 func (m *Mail) leaveShut() {
 	if gate := m.intake.deps.Gate; gate != nil && !m.intake.Observing() {

@@ -58,6 +58,7 @@ type Mail struct {
 	grant    *relay.Grant    // what the gate has granted; nil: it was not asked
 	refused  bool            // the MTA must refuse the message
 	drained  bool            // there is no room because the daemon is drained
+	certain  bool            // known at MAIL to be bulk: no header can change that
 	message  *relay.Message  // what Build has built
 	taken    bool            // Accept has returned nil
 }
@@ -186,6 +187,7 @@ func (m *Mail) SetSender(c Command) {
 	case Pass:
 		m.leaveAs(v.Reason, &m.intake.counts.passedMail)
 	case Take:
+		m.certain = true
 		m.leaveShut()
 	}
 }

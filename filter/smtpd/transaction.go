@@ -148,6 +148,11 @@ func (t *transaction) addRcpt(s *session, cmd filter.Command, argument string) r
 		t.mail.DropRcpt()
 		return reply{550, "5.1.2", "this host delivers nothing itself, and there is no MTA behind it"}
 	}
+	if (s.role == Filter || t.client.Direct) && !t.mail.RcptHasRoom() {
+		t.mail.DropRcpt()
+		s.door.counts.refused.Add(1)
+		return replyNoRoom
+	}
 	t.rcpts = append(t.rcpts, argument)
 	return reply{250, "2.1.5", "Ok"}
 }
