@@ -54,20 +54,7 @@
 //
 // # Another door
 //
-// A door speaks one protocol; all else is here. Each door has its own way to leave a message: a milter answers
-// "accept", an after-queue filter answers 451, so that Postfix falls back, and a before-queue proxy sends on
-// Mail.RawHeader, Mail.RawBody and the rest as it comes. An SMTP or LMTP door would serve a connection like this:
-//
-//	client := filter.Offer{ClientName: …, ClientAddr: filter.ParseAddr(…), Helo: …, Port: …} // from XFORWARD or the socket
-//	if intake.Hopeless(&client) { … }
-//	MAIL: mail = intake.Begin(client, buffer); mail.SetSender(filter.ParseCommand(argument))
-//	RCPT: mail.AddRcpt(filter.ParseCommand(argument), filter.Hop{Routed: true})
-//	DATA: mail.HeaderLine for each line; at the empty line mail.EndHeader(obstacle), where the obstacle of an SMTP door is
-//	      that mail.Partial() cannot be answered; mail.AskGate(session, obstacle), which may let the reply wait; mail.AppendBody,
-//	      or for BDAT mail.BodyRoom and SetBody
-//	dot:  mail.SetQueueID(…); mail.Build(filter.Protocol(…)); msg := mail.Take()
-//	      250 with msg.Name(), or for LMTP a reply for each of mail.Rcpts(); intake.NoteHeard(msg, written)
-//
-// with a look at mail.Left after each, and buffer = mail.Dismiss() at the end. The door in linedoor_test.go is of this
-// kind. It needs nothing but Intake, Mail and ParseCommand.
+// Each door speaks one protocol; all else is here. Each has its own way to leave a message: a milter answers "accept", and the SMTP door
+// passes on Mail.RawHeader, Mail.RawBody and the rest as it comes, or asks the client to try again. The small door in linedoor_test.go
+// shows that a door needs nothing but Intake, Mail and ParseCommand.
 package filter
