@@ -12,9 +12,10 @@
 //	go run ./test/bench -what isolation   healthy mail, alone and beside mail for receivers that are dead, slow or deferring
 //	go run ./test/bench -what drip -load  a campaign of bulk through a stock Postfix, with one without in_flow_delay; -load: beside a full load
 //	go run ./test/bench -what fair        a message behind another sender's campaign; tenants; limits
+//	go run ./test/bench -what smtpd       the SMTP door: an application at it, and a Postfix with it before its queue
 //	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
 //
-// The last four print figures that have a goal, a line each; with -json each line is an object.
+// The last five print figures that have a goal, a line each; with -json each line is an object.
 package main
 
 import (
@@ -49,11 +50,11 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair or gate")
-		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair and gate: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair and gate: print objects")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd or gate")
+		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair, smtpd and gate: so short that the figures mean nothing, to see that the command works")
+		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, smtpd and gate: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what gate: parts, see gateBench")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct or proxy; with -what gate: parts, see gateBench")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
@@ -117,7 +118,7 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair or gate", q.what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd or gate", q.what)
 	}
 	return r, err
 }
@@ -154,6 +155,12 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		b := newGateBench(bin, dir, q.only)
 		if quick {
 			b.hurry()
+		}
+		return b.run
+	case "smtpd":
+		b := &smtpdBench{bin: bin, dir: dir, only: q.only, load: q.load, rounds: q.rounds}
+		if quick {
+			b.load.Messages, b.rounds = 300, 1
 		}
 		return b.run
 	case "drip":

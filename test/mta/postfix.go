@@ -350,3 +350,6 @@ func parseQueue(text string) ([]Queued, error) {
 	}
 	return list, nil
 }
+
+// CPU is the processor time of all its processes since its start.
+func (p *Postfix) CPU() (time.Duration, error) { return p.master.TreeCPU() }

@@ -234,3 +234,21 @@ func (s *Scene) Close() error {
 	s.closers = nil
 	return err
 }
+
+// StartProxied starts a Postfix with a listener at front for bulk mail, which has Millrace's proxy listener before its queue, and with
+// the listener behind the proxy at back.
+func (s *Scene) StartProxied(front, proxy, back string) error {
+	dir, err := s.mkdir("postfix")
+	if err != nil {
+		return err
+	}
+	c := mta.PostfixConfig{Relay: s.Remote, Local: map[string]string{LocalDomain: s.Local}, Master: []string{
+		front + " inet n - n - - smtpd\n -o smtpd_proxy_filter=inet:" + proxy + "\n",
+		back + " inet n - n - - smtpd\n -o smtpd_authorized_xforward_hosts=127.0.0.0/8\n -o smtpd_client_restrictions=\n -o smtpd_helo_restrictions=\n" +
+			" -o smtpd_sender_restrictions=\n -o smtpd_recipient_restrictions=permit_mynetworks,reject\n -o receive_override_options=no_unknown_recipient_checks,no_milters\n",
+	}}
+	if s.Postfix, err = mta.StartPostfix(dir, c); err == nil {
+		s.closers = append(s.closers, s.Postfix.Stop)
+	}
+	return err
+}
