@@ -153,7 +153,7 @@ func (b *smtpdBench) proxy() (list []figure, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	with, err := scenario.New(dir, b.bin, scenario.Options{Config: fmt.Sprintf("[smtpd]\nproxy = [\"inet:%s\"]\nreinject = %q\n", proxyAddr, daemon.NextHop(back))})
+	with, err := scenario.New(dir, b.bin, scenario.Options{Config: fmt.Sprintf("smtpd.proxy = [\"inet:%s\"]\nsmtpd.reinject = %q\n", proxyAddr, daemon.NextHop(back))})
 	if err != nil {
 		return nil, err
 	}
