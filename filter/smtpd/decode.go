@@ -65,36 +65,65 @@ func (d *decoder) decode(dst, src []byte) (out []byte, n int, end bool) {
 	return dst, n, d.state == endOfInput
 }
 
-// window bounds how far ordinary looks ahead within a line, so that its cost is in proportion to what it finds.
-const window = 512
+// The windows bound how far ordinary looks ahead, so that its cost is in proportion to what it finds: the small one once a fault was
+// found, because there may be one at every second byte.
+const (
+	window      = 2 << 10
+	smallWindow = 128
+)
 
 // ordinary is how many bytes of src are content as they stand: text, and lines with their CRLF.
-func (d *decoder) ordinary(src []byte) (n int) {
-	if d.state > inLine {
+func (d *decoder) ordinary(src []byte) int {
+	if c := src[0]; d.state > inLine || c == '\r' || c == '\n' || c == 0 {
 		return 0
 	}
+	w := src[:min(len(src), window)]
 	dot := d.dots && d.state != inLine
-	for n < len(src) && !(dot && src[n] == '.') {
-		w := src[n:min(len(src), n+window)]
-		k := bytes.IndexByte(w, '\r')
-		if k < 0 {
-			k = len(w)
-		}
-		if special := firstOf(w[:k]); special >= 0 {
-			return n + special
-		}
-		n += k
-		dot = false
-		if k == len(w) {
-			continue
-		}
-		if n+1 >= len(src) || src[n+1] != '\n' {
+	if d.found == "" && bytes.IndexByte(w, 0) < 0 {
+		n, lines := d.lines(w, dot)
+		if bytes.Count(w[:n], lf) == lines {
 			return n
 		}
+	}
+	return d.line(w[:min(len(w), smallWindow)], dot)
+}
+
+var lf = []byte{'\n'}
+
+// lines is how many bytes of w are text without bare CR, and how many CRLF are in them. dot says that a dot at the beginning is none of
+// them.
+func (d *decoder) lines(w []byte, dot bool) (n, lines int) {
+	for n < len(w) && !(dot && w[n] == '.') {
+		k := bytes.IndexByte(w[n:], '\r')
+		if k < 0 {
+			return len(w), lines
+		}
+		if n += k; n+1 == len(w) || w[n+1] != '\n' {
+			return n, lines
+		}
 		n += 2
+		lines++
 		dot = d.dots
 	}
-	return n
+	return n, lines
+}
+
+// line is lines for one line, and without bare LF and NUL.
+func (d *decoder) line(w []byte, dot bool) int {
+	if dot && w[0] == '.' {
+		return 0
+	}
+	k := bytes.IndexByte(w, '\r')
+	if k < 0 {
+		k = len(w)
+	}
+	if special := firstOf(w[:k]); special >= 0 {
+		return special
+	}
+	if k+1 < len(w) && w[k+1] == '\n' {
+		k += 2
+	}
+	return k
 }
 
 // firstOf is where the first LF or NUL stands in b, or -1.

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -154,11 +153,15 @@ func checkCanonical(t *testing.T, b []byte) {
 	}
 }
 
+// BenchmarkDecode reads lines of text, and what costs most.
 func BenchmarkDecode(b *testing.B) {
-	for _, width := range []int{38, 74, 998} {
-		line := strings.Repeat("x", width) + "\r\n"
-		src := []byte(strings.Repeat(line, 64<<10/len(line)))
-		b.Run(fmt.Sprint(width), func(b *testing.B) {
+	for _, c := range []struct{ name, line string }{
+		{"38", strings.Repeat("x", 38) + "\r\n"}, {"74", strings.Repeat("x", 74) + "\r\n"}, {"998", strings.Repeat("x", 998) + "\r\n"},
+		{"stuffed", ".." + strings.Repeat("x", 72) + "\r\n"}, {"bare LF", strings.Repeat("x", 74) + "\n"}, {"LF", "\n"}, {"CR", "\r"}, {"NUL", "\x00"},
+		{"CR between", "\ra"}, {"LF between", "\na"}, {"NUL between", "\x00a"}, {"dots", "..\r\n"},
+	} {
+		src := []byte(strings.Repeat(c.line, 64<<10/len(c.line)))
+		b.Run(c.name, func(b *testing.B) {
 			dst := make([]byte, 0, 2*len(src))
 			b.SetBytes(int64(len(src)))
 			b.ReportAllocs()
