@@ -154,7 +154,7 @@ func (d *Daemon) foundation() (queue relay.QueueConfig, files shares, err error)
 // error nothing is left running.
 func (d *Daemon) Start() error {
 	d.started = time.Now()
-	s, err := d.machine.openSockets(d.cfg)
+	s, err := d.machine.openSockets(d.cfg, d.log)
 	if err != nil {
 		return errors.Join(err, d.letGo())
 	}

@@ -42,6 +42,9 @@ type Machine struct {
 	Chance func(n int) int
 	// OpenFiles is how many descriptors the process may have.
 	OpenFiles func() (uint64, error)
+
+	// Given are the sockets that the process was started with; nil: none.
+	Given *Given
 }
 
 // withDefaults fills in the real machine. Dial, DialDNS and Chance stay nil: the packages behind them know the real one.

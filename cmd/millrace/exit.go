@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/cmd/daemon"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/snapshot"
 )
@@ -62,7 +63,7 @@ func exitStatus(err error) int {
 // isTemporary reports whether the same command may succeed a little later without anybody's help. The service manager then
 // starts the daemon again.
 func isTemporary(err error) bool {
-	for _, t := range []error{syscall.EADDRINUSE, console.ErrInUse, console.ErrNotNow, snapshot.ErrLocked, context.DeadlineExceeded} {
+	for _, t := range []error{syscall.EADDRINUSE, console.ErrInUse, console.ErrNotNow, snapshot.ErrLocked, daemon.ErrHandover, context.DeadlineExceeded} {
 		if errors.Is(err, t) {
 			return true
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/cmd/daemon"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 )
@@ -81,7 +82,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 // talker is the program with a daemon that carries no mail: it prints each order it gets and answers at the socket.
 func talker() {
 	p := program{out: os.Stdout, err: os.Stderr}
-	p.open = func(cfg *config.Config, log hclog.Logger) (service, error) {
+	p.open = func(_ daemon.Machine, cfg *config.Config, log hclog.Logger) (service, error) {
 		if cfg.Hostname == "broken.example" {
 			return nil, fmt.Errorf("state directory: %w", os.ErrPermission)
 		}

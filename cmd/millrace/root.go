@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/cmd/config"
@@ -16,7 +15,7 @@ import (
 // process.
 type program struct {
 	out, err io.Writer
-	open     func(*config.Config, hclog.Logger) (service, error) // makes the service of serve; tests put a fake here
+	open     opener // of serve; tests put a fake here
 }
 
 // execute runs one command line and returns the exit status. Only main may call os.Exit: deferred functions must run.

@@ -34,10 +34,13 @@ type service interface {
 	Stop(context.Context) error
 }
 
+// opener makes the service of a configuration on a machine.
+type opener func(daemon.Machine, *config.Config, hclog.Logger) (service, error)
+
 // openDaemon makes the service of the real program. It is a function and not daemon.New itself, because a nil *Daemon in a
 // service would not compare equal to nil.
-func openDaemon(cfg *config.Config, log hclog.Logger) (service, error) {
-	d, err := daemon.New(cfg, log)
+func openDaemon(m daemon.Machine, cfg *config.Config, log hclog.Logger) (service, error) {
+	d, err := daemon.NewOn(m, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +48,7 @@ func openDaemon(cfg *config.Config, log hclog.Logger) (service, error) {
 	return d, nil
 }
 
-func serveCommand(open func(*config.Config, hclog.Logger) (service, error)) *cobra.Command {
+func serveCommand(open opener) *cobra.Command {
 	var file configFlag
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -69,7 +72,11 @@ directory), 77 without permission and 78 for a mistake in the configuration.`,
 
 // serve prepares for signals before the daemon is made: a signal during a long recovery waits in the channel and is served
 // afterwards.
-func serve(path string, logTo io.Writer, open func(*config.Config, hclog.Logger) (service, error)) error {
+func serve(path string, logTo io.Writer, open opener) error {
+	given, err := daemon.Receive()
+	if err != nil {
+		return err
+	}
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
@@ -78,7 +85,7 @@ func serve(path string, logTo io.Writer, open func(*config.Config, hclog.Logger)
 	signals := make(chan os.Signal, 8) // room for all that arrive during a recovery: Notify drops a signal that finds none
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
-	s, err := open(cfg, log)
+	s, err := open(daemon.Machine{Given: given}, cfg, log)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,143 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+)
+
+// handoverEnv has the number of the descriptor of an estate.
+const handoverEnv = "MILLRACE_HANDOVER"
+
+// ErrHandover is returned when a process cannot read what the process before has handed over. Its sockets are lost with it: the next
+// start binds them anew.
+var ErrHandover = errors.New("what the process before has handed over cannot be read")
+
+// estate is a Given on its way to the next process: JSON in a file without a name.
+type estate struct {
+	Listeners []estateListener `json:"listeners"`
+	Conns     []estateConn     `json:"conns,omitempty"`
+	Handovers int              `json:"handovers"`
+}
+
+type estateListener struct {
+	FD      int    `json:"fd"`
+	Spec    string `json:"spec"`
+	Systemd bool   `json:"systemd,omitempty"`
+}
+
+type estateConn struct {
+	FD    int    `json:"fd"`
+	Door  string `json:"door"`
+	State []byte `json:"state"`
+}
+
+// Export makes the descriptors of g outlive an exec, and returns the environment variable by which Receive finds them there.
+// Descriptors keep their numbers: one that was put onto another's number would close that one.
+func (g *Given) Export() (env string, err error) {
+	e := estate{Handovers: g.Handovers}
+	for _, l := range g.listeners {
+		if l.file == nil {
+			continue
+		}
+		e.Listeners = append(e.Listeners, estateListener{int(l.file.Fd()), l.spec, l.systemd})
+		err = errors.Join(err, keepOpen(l.file))
+	}
+	for _, c := range g.conns {
+		e.Conns = append(e.Conns, estateConn{int(c.file.Fd()), c.door, c.state})
+		err = errors.Join(err, keepOpen(c.file))
+	}
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	f, err := nameless("millrace-handover")
+	if err != nil {
+		return "", err
+	}
+	if _, err := f.Write(text); err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	fd, err := syscall.Dup(int(f.Fd())) // a duplicate that no finalizer closes, and that lives through the exec
+	return fmt.Sprintf("%s=%d", handoverEnv, fd), errors.Join(err, f.Close())
+}
+
+// keepOpen has a descriptor outlive an exec.
+func keepOpen(f *os.File) error {
+	_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_SETFD, 0)
+	if errno != 0 {
+		return fmt.Errorf("descriptor %d: %w", f.Fd(), errno)
+	}
+	return nil
+}
+
+// Recall undoes Export, after an exec that failed.
+func (g *Given) Recall(env string) {
+	for _, l := range g.listeners {
+		if l.file != nil {
+			syscall.CloseOnExec(int(l.file.Fd()))
+		}
+	}
+	for _, c := range g.conns {
+		syscall.CloseOnExec(int(c.file.Fd()))
+	}
+	if fd, err := strconv.Atoi(env[len(handoverEnv)+1:]); err == nil {
+		syscall.Close(fd)
+	}
+}
+
+// receiveHandover reads what the process before this one has handed over. It returns nil if there was none.
+func receiveHandover() (*Given, error) {
+	value, found := os.LookupEnv(handoverEnv)
+	if !found {
+		return nil, nil
+	}
+	os.Unsetenv(handoverEnv) // never fails on Unix
+	fd, err := strconv.Atoi(value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s=%q is no number", ErrHandover, handoverEnv, value)
+	}
+	f := os.NewFile(uintptr(fd), "handover")
+	defer f.Close()
+	e, err := readEstate(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrHandover, err)
+	}
+	return e.given(), nil
+}
+
+// maxEstate bounds an estate: a thousand times what a connection may need of it.
+const maxEstate = 64 << 20
+
+func readEstate(f *os.File) (e estate, err error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return e, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxEstate))
+	if err != nil {
+		return e, err
+	}
+	err = json.Unmarshal(text, &e)
+	return e, err
+}
+
+// given makes files of the descriptors. From here on no child inherits them.
+func (e *estate) given() *Given {
+	g := &Given{Handovers: e.Handovers}
+	for _, l := range e.Listeners {
+		syscall.CloseOnExec(l.FD)
+		g.listeners = append(g.listeners, givenListener{os.NewFile(uintptr(l.FD), l.Spec), l.Spec, l.Systemd})
+	}
+	for _, c := range e.Conns {
+		syscall.CloseOnExec(c.FD)
+		g.conns = append(g.conns, givenConn{os.NewFile(uintptr(c.FD), c.Door), c.Door, c.State})
+	}
+	return g
+}
