@@ -26,7 +26,7 @@ type Rule struct {
 	Listener string `toml:"listener"`  // {daemon_name}, or the port the client connected to
 	Macro    string `toml:"macro"`     // "name" or "name=pattern"; the MTA must send it at MAIL or before
 	Take     *bool  `toml:"take"`      // false leaves matching messages with the MTA; true when not given
-	Overflow string `toml:"overflow"`  // relay.OverflowLeave or relay.OverflowTempfail: when there is no room; "": as [gate] says
+	Overflow string `toml:"overflow"`  // relay.OverflowLeave, OverflowReturn or OverflowTempfail: when there is no room; "": as [gate] says
 	Lane     string `toml:"lane"`      // LaneUrgent: what it takes goes before all other mail to the same site
 }
 
@@ -151,8 +151,8 @@ func (r Rule) condition() condition {
 
 func (r Rule) validateLane() error {
 	switch {
-	case r.Overflow != "" && r.Overflow != relay.OverflowLeave && r.Overflow != relay.OverflowTempfail:
-		return fmt.Errorf("overflow: %q is not known; use %q or %q", r.Overflow, relay.OverflowLeave, relay.OverflowTempfail)
+	case r.Overflow != "" && !relay.IsOverflow(r.Overflow):
+		return fmt.Errorf("overflow: %q is not known; use %q, %q or %q", r.Overflow, relay.OverflowLeave, relay.OverflowReturn, relay.OverflowTempfail)
 	case r.Overflow != "" && !r.takes():
 		return fmt.Errorf("overflow: is set, and take is false: such mail is not taken anyway; leave overflow out")
 	case r.Lane != "" && r.Lane != LaneBulk && r.Lane != LaneUrgent:

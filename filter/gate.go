@@ -14,6 +14,7 @@ func (m *Mail) AskGate(k Keeper, obstacle func() string) {
 	if gate == nil || m.left != "" {
 		return
 	}
+	m.whole = m.rcpts.ours() == len(m.rcpts)
 	domains, of := m.rcpts.domains()
 	tenant := m.flow().Tenant
 	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), func() *relay.Grant { return gate.Ask(tenant, domains) })
@@ -63,14 +64,28 @@ func (m *Mail) leaveShut() {
 func (m *Mail) overflow(why relay.Reason, state relay.GateState, k Keeper) {
 	m.leaveFor(causeOf(why), leftGate+why.Text)
 	m.drained = why.Kind == relay.ReasonDrain
-	how := m.intake.deps.Gate.Config().Overflow
-	if rule := m.verdict.rule; rule != nil && rule.overflow != "" {
-		how = rule.overflow
-	}
-	m.refused = (how == relay.OverflowTempfail || state == relay.GateTempfail) && k.Patience() > 0
+	m.refused = (m.overflowWay() == relay.OverflowTempfail || state == relay.GateTempfail) && k.Patience() > 0
 	if m.refused {
 		m.intake.counts.refused.Add(1)
 	}
+}
+
+// overflowWay is what becomes of the message when there is no room for it: as its rule says, or the gate's table.
+func (m *Mail) overflowWay() string {
+	if rule := m.verdict.rule; rule != nil && rule.overflow != "" {
+		return rule.overflow
+	}
+	return m.intake.deps.Gate.Config().Overflow
+}
+
+// ReturnField is the header field by which the MTA knows a message that it must keep and offer to our SMTP listener. It is ours, and that
+// listener takes it out.
+const ReturnField = "X-Millrace-Overflow"
+
+// Returns reports that the message is left for want of room, and that the MTA shall keep it and offer it again. A message with a recipient
+// who is not ours is not of this kind: he would wait for our room.
+func (m *Mail) Returns() bool {
+	return m.whole && m.left != "" && !m.refused && !m.drained && (m.cause == CauseGate || m.cause == CauseFull) && m.overflowWay() == relay.OverflowReturn
 }
 
 // Refused reports that the MTA must refuse the message that is left, with a temporary failure.

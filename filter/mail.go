@@ -56,6 +56,7 @@ type Mail struct {
 	hop      Hop             // and where the MTA would send it
 	flowName *relay.FlowName // with which mail it takes turns, once that was looked for
 	grant    *relay.Grant    // what the gate has granted; nil: it was not asked
+	whole    bool            // all recipients could be taken when the gate was asked
 	refused  bool            // the MTA must refuse the message
 	drained  bool            // there is no room because the daemon is drained
 	certain  bool            // known at MAIL to be bulk: no header can change that

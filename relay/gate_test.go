@@ -391,7 +391,7 @@ func TestGateConfig(t *testing.T) {
 		{func(c *GateConfig) { c.Hold = 26 * time.Second }, "hold: "},
 		{func(c *GateConfig) { c.MaxHeld = -1 }, "max_held: "},
 		{func(c *GateConfig) { c.MTAProcesses = -1 }, "mta_processes: "},
-		{func(c *GateConfig) { c.Overflow = "return" }, "overflow: "},
+		{func(c *GateConfig) { c.Overflow = "bounce" }, "overflow: "},
 		{func(c *GateConfig) { c.MaxOverflow = -1 }, "max_overflow: "},
 	} {
 		c := DefaultGateConfig()

@@ -11,7 +11,15 @@ const (
 	OverflowLeave = "leave"
 	// OverflowTempfail has the MTA refuse it with 451 4.3.2. Only a client that tries again loses nothing by it.
 	OverflowTempfail = "tempfail"
+	// OverflowReturn leaves it with the MTA, which keeps it and offers it to our own SMTP listener until there is room. An MTA that cannot
+	// do so delivers it, as with OverflowLeave.
+	OverflowReturn = "return"
 )
+
+// IsOverflow reports whether a word of the configuration says what becomes of mail for which there is no room.
+func IsOverflow(word string) bool {
+	return word == OverflowLeave || word == OverflowTempfail || word == OverflowReturn
+}
 
 // maxHold is the longest that a reply may wait: clients give up after 30 seconds and more.
 const maxHold = 25 * time.Second
@@ -24,7 +32,7 @@ type GateConfig struct {
 	Hold           time.Duration `toml:"hold"`             // how long a reply waits for room; 0: not at all
 	MaxHeld        int           `toml:"max_held"`         // replies that wait at the same time
 	MTAProcesses   int           `toml:"mta_processes"`    // smtpd processes that the MTA may have (Postfix: default_process_limit); 0: not known
-	Overflow       string        `toml:"overflow"`         // OverflowLeave or OverflowTempfail
+	Overflow       string        `toml:"overflow"`         // OverflowLeave, OverflowTempfail or OverflowReturn
 	MaxOverflow    int           `toml:"max_overflow"`     // messages left with the MTA since the gate closed, beyond which the MTA refuses more; 0: any number
 }
 
@@ -49,8 +57,8 @@ func (c GateConfig) Validate() error {
 		return fmt.Errorf("max_held: %d is negative; 0 holds nothing", c.MaxHeld)
 	case c.MTAProcesses < 0:
 		return fmt.Errorf("mta_processes: %d is negative; 0 is not known", c.MTAProcesses)
-	case c.Overflow != OverflowLeave && c.Overflow != OverflowTempfail:
-		return fmt.Errorf("overflow: %q is neither %q nor %q", c.Overflow, OverflowLeave, OverflowTempfail)
+	case !IsOverflow(c.Overflow):
+		return fmt.Errorf("overflow: %q is none of %q, %q and %q", c.Overflow, OverflowLeave, OverflowReturn, OverflowTempfail)
 	case c.MaxOverflow < 0:
 		return fmt.Errorf("max_overflow: %d is negative; 0 is any number", c.MaxOverflow)
 	}

@@ -30,7 +30,7 @@ func (s *session) BodyChunk([]byte, *lib.Modifier) (lib.Response, error) {
 
 // contentReply ends a message whose content turned out not to be for us, for an MTA that wants an answer to each part.
 func (s *session) contentReply() *reply {
-	if s.mail != nil && s.mail.Left() != "" {
+	if s.mail != nil && s.mail.Left() != "" && !s.returns() {
 		return s.answerLeft()
 	}
 	return replyContinue
@@ -67,10 +67,19 @@ func (s *session) Headers(textproto.MIMEHeader, *lib.Modifier) (resp lib.Respons
 	m.SetQueueID(s.macros.lookup("i"))
 	m.EndHeader(s.obstacle)
 	m.AskGate(s, s.obstacle)
-	if m.Left() != "" {
+	switch {
+	case s.returns(): // the field that says so is added at the end of the message
+		m.DropContent()
+	case m.Left() != "":
 		return s.answerLeft(), nil
 	}
 	return replyContinue, nil
+}
+
+// returns reports that the message is left, and that the MTA shall keep it and offer it to our SMTP listener. Sendmail knows no way to
+// route a message by a field that a milter has added, and delivers it.
+func (s *session) returns() bool {
+	return s.mail.Returns() && !s.sendmail && s.granted.does(lib.OptAddHeader)
 }
 
 // obstacle says why this MTA must keep a bulk message all the same, or returns "".

@@ -2,6 +2,7 @@ package milter
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +97,43 @@ func TestSendmailHearsNothing(t *testing.T) {
 		begin = time.Now()
 		if v := r.send(r.dial(standin.Options{}), bulk()); v.Taken() || time.Since(begin) != time.Second {
 			t.Errorf("%+v after %s", v, time.Since(begin))
+		}
+	})
+}
+
+// TestReturned: where the admin wants it so, Postfix is asked to keep mail that has waited in vain and to offer it to our SMTP listener: the
+// field that says so comes at the end of the message. An MTA that cannot do so delivers the mail, and so does Postfix with a message
+// that has a recipient of its own.
+func TestReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, open := gated(t, func(c *relay.GateConfig) { c.Overflow, c.Hold = relay.OverflowReturn, 0 })
+		mixed := edit(bulk(), func(m *standin.Message) {
+			m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: "root@example.org", Mailer: "local"})
+		})
+		for _, tt := range []struct {
+			name    string
+			mta     standin.Options
+			message *standin.Message
+			stage   byte
+			returns bool
+		}{
+			{"postfix", standin.Options{}, bulk(), standin.EndOfBody, true},
+			{"postfix that wants an answer to each part", standin.Options{Protocol: standin.LeadingSpace}, bulk(), standin.EndOfBody, true},
+			{"postfix without the action", standin.Options{Actions: standin.ActDelRcpt}, bulk(), standin.EndOfHeader, false},
+			{"sendmail", standin.Options{Flavor: standin.Sendmail}, bulk(), standin.EndOfHeader, false},
+			{"a recipient of the MTA's own", standin.Options{}, mixed, standin.EndOfHeader, false},
+		} {
+			c := r.dial(tt.mta)
+			for range 2 { // the connection goes on
+				v := r.send(c, tt.message)
+				if v.Action != standin.Accept || v.Stage != tt.stage || slices.Contains(v.Changed, 'h') != tt.returns || v.Taken() {
+					t.Errorf("%s: %+v", tt.name, v)
+				}
+			}
+		}
+		open()
+		if v := r.send(r.dial(standin.Options{}), bulk()); !v.Taken() {
+			t.Errorf("there is room: %+v", v)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	wantActions  = lib.OptRemoveRcpt | lib.OptSetSymList
+	wantActions  = lib.OptRemoveRcpt | lib.OptAddHeader | lib.OptSetSymList
 	wantProtocol = lib.OptNoHeaderReply | lib.OptNoBodyReply | lib.OptNoData | lib.OptNoUnknown | lib.OptHeaderLeadingSpace
 )
 

@@ -16,6 +16,11 @@ func (s *session) Body(m *lib.Modifier) (resp lib.Response, err error) {
 		s.complete()
 	}
 	if !s.mail.Taken() {
+		if s.returns() {
+			if err := m.AddHeader(filter.ReturnField, " 1"); err != nil { // OptHeaderLeadingSpace: the blank is ours to write
+				return nil, err
+			}
+		}
 		return s.answerLeft(), nil
 	}
 	return s.answerTaken(m)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/filter"
 )
 
 // fate is what becomes of a recipient.
@@ -210,7 +212,7 @@ func (a *arrival) headerLine(line []byte) {
 }
 
 // ReturnField is the field by which the milter door has the MTA bring a message to this one later. It is ours, and goes no further.
-const ReturnField = "X-Millrace-Overflow"
+const ReturnField = filter.ReturnField
 
 // hidden reports whether a line belongs to a field that goes no further.
 func (a *arrival) hidden(text []byte) bool {
