@@ -106,6 +106,8 @@ var badConfigs = []badConfig{
 	{"share of nothing", "[bulk]\nshare = '0%'\n", 2, "bulk.share", "more than"},
 	{"share by something else", "[bulk]\nshare_by = 'client'\n", 2, "bulk.share_by", `use "sender" or "domain"`},
 	{"size limit", "[bulk]\nsize_limit = -1\n", 2, "bulk.size_limit", "less than 1"},
+	{"return to no listener", "[gate]\noverflow = 'return'\n", 2, "gate.overflow", "listener of smtpd.filter"},
+	{"return of a rule to no listener", "[[bulk.rule]]\nheader = 'X'\noverflow = 'return'\n", 3, "bulk.rule[0].overflow", "listener of smtpd.filter"},
 	{"order", "[queue]\norder = 'fifo'\n", 2, "queue.order", `use "round-robin", "longest" or "longest-aged"`},
 	{"max_age", "[queue]\nmax_age = '-1m'\n", 2, "queue.max_age", "is not a positive duration"},
 	{"max_bytes", "[queue]\nmax_bytes = 5\n", 2, "queue.max_bytes", "less than 1048576"},

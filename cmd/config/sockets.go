@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
 )
 
 // listener is one listen address of a door, with its key.
@@ -29,6 +30,22 @@ func (c *Config) listeners() (all []listener) {
 	return all
 }
 
+// returns judges mail that the MTA shall offer again: it needs a listener for that.
+func (v *verdict) returns(c *Config) {
+	if len(c.SMTPD.Filter) > 0 {
+		return
+	}
+	err := errors.New(`has the MTA offer mail to a listener of smtpd.filter, and there is none; give filter = ["inet:127.0.0.1:8896"] in the table [smtpd]`)
+	if c.Gate.Overflow == relay.OverflowReturn {
+		v.of("gate.overflow", err)
+	}
+	for i, r := range c.Bulk.Rule {
+		if r.Overflow == relay.OverflowReturn {
+			v.of(fmt.Sprintf("bulk.rule[%d].overflow", i), err)
+		}
+	}
+}
+
 // sockets judges all sockets of the daemon against each other: no two can be opened at one place, and a bounce injected
 // into our own door would go round in a circle.
 func (v *verdict) sockets(c *Config) {
@@ -38,6 +55,7 @@ func (v *verdict) sockets(c *Config) {
 	if c.SMTPD.Reinject == "" && len(c.SMTPD.Submission) > 0 && c.Mode != filter.Deliver {
 		v.of("smtpd.reinject", fmt.Errorf("is not given, so mail that is not taken has nowhere to go, and mode = %q takes none; write mode = %q, or give the MTA's listener", c.Mode, filter.Deliver))
 	}
+	v.returns(c)
 	v.of("control.socket", validateSocketPath(c.Control.Socket))
 	all := c.listeners()
 	for i, l := range all {
