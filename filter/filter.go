@@ -15,6 +15,7 @@ type Filter struct {
 	rules    []*rule
 	byField  fieldIndex // the rules that look at a header field
 	direct   *rule      // takes what comes straight to us and what no other rule takes
+	rescue   *rule      // takes the backlog of an MTA
 	local    []string   // domains in lower case; a leading dot covers all domains below
 	mailers  []string
 	macros   []string // the names that rules look at
@@ -40,7 +41,7 @@ func Compile(c Config, hostname string, secret []byte) (*Filter, error) {
 	}
 	f := &Filter{
 		hostname: hostname, secret: secret, limit: c.SizeLimit, maxHops: c.MaxHops,
-		local: []string{lower(hostname), "localhost"}, direct: &rule{name: directRule, take: true},
+		local: []string{lower(hostname), "localhost"}, direct: &rule{name: directRule, take: true}, rescue: &rule{name: RescueRule, take: true},
 	}
 	for _, d := range c.LocalDomains {
 		f.local = append(f.local, strings.TrimSuffix(lower(d), "."))
@@ -81,10 +82,24 @@ const leftTLS = "asks for verified TLS"
 // directRule is the name of the rule that takes mail for which there is no MTA.
 const directRule = "submission"
 
+// RescueRule is the name of the rule that takes the backlog of an MTA: the counts of a rescue go by it.
+const RescueRule = "rescue"
+
+// whole is the rule that takes all mail of such an offer, or nil.
+func (f *Filter) whole(o *Offer) *rule {
+	switch {
+	case o.Rescue:
+		return f.rescue
+	case o.Direct:
+		return f.direct
+	}
+	return nil
+}
+
 // Hopeless reports that no message of this connection can be taken, whoever sends it. It looks only at the client and
 // the listener of the offer.
 func (f *Filter) Hopeless(o *Offer) bool {
-	if o.Direct {
+	if f.whole(o) != nil {
 		return false
 	}
 	for _, r := range f.rules {
@@ -104,9 +119,9 @@ func (f *Filter) Hopeless(o *Offer) bool {
 // Early decides at MAIL as far as it can. It returns Unknown when the header matters. Even after Take, Decide must be
 // asked.
 func (f *Filter) Early(o *Offer) Verdict {
-	switch {
-	case o.Direct && o.Size <= f.limit:
-		return f.direct.verdict()
+	switch whole := f.whole(o); {
+	case whole != nil && o.Size <= f.limit:
+		return whole.verdict()
 	case o.Sender == "":
 		return pass("null sender")
 	case o.Size > f.limit:
@@ -136,7 +151,8 @@ func (f *Filter) Early(o *Offer) Verdict {
 // Decide decides when the whole header is there: field lines ended by CRLF, without the empty line that ends the
 // header. It returns Pass or Take.
 func (f *Filter) Decide(o *Offer, header []byte) Verdict {
-	if o.Sender == "" && !o.Direct {
+	whole := f.whole(o)
+	if o.Sender == "" && whole == nil {
 		return pass("null sender")
 	}
 	if max(o.Size, int64(len(header))) > f.limit {
@@ -154,15 +170,15 @@ func (f *Filter) Decide(o *Offer, header []byte) Verdict {
 	}
 	r := f.first(o, &s)
 	switch {
-	case o.Direct && (r == nil || !r.take):
-		r = f.direct
+	case whole != nil && (o.Rescue || r == nil || !r.take):
+		r = whole
 	case r == nil:
 		return pass("no rule matches")
 	}
 	v := r.verdict()
 	// Replies and notices go to single persons. Nothing makes an automatic reply bulk. A notice is bulk when a header
 	// says so, but not because its listener or login is one for bulk mail.
-	if v.Decision == Take && !o.Direct && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
+	if v.Decision == Take && whole == nil && (s.auto == autoReplied || s.auto == autoNotified && r.header == nil) {
 		v.Decision, v.Reason = Pass, s.auto
 	}
 	if v.Decision == Take {

@@ -297,7 +297,7 @@ func (m *Mail) EndHeader(obstacle func() string) {
 		m.leaveNobody()
 		return
 	}
-	if !m.offer.Direct && !m.applyShare() {
+	if m.filter.whole(&m.offer) == nil && !m.applyShare() {
 		m.leaveOutside()
 		return
 	}

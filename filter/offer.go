@@ -10,6 +10,7 @@ import (
 type Offer struct {
 	Barred     string // why the door takes no message of this client, or ""
 	Direct     bool   // no MTA stands behind the door: all its mail must be taken, whatever the rules say
+	Rescue     bool   // the MTA brings mail that it could not deliver: what can be taken must be, whatever the rules say, and the MTA keeps the rest
 	Listener   string // name of the MTA's listener: {daemon_name} of a milter
 	Port       string // where the client connected to: {daemon_port} of a milter
 	ClientName string // verified by the MTA; "" or "unknown" when it could not be
