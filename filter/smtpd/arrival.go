@@ -270,7 +270,7 @@ func (a *arrival) decide(before []bool) {
 		case ours:
 		case before[i] && a.s.lmtp && a.keeps(): // without room
 			a.fates[i] = refused
-		case a.s.door.upstream == nil:
+		case a.s.upstream() == nil:
 			a.refuse(replyNoRoom)
 			return
 		default:
@@ -283,18 +283,18 @@ func (a *arrival) decide(before []bool) {
 }
 
 // keeps reports that the client is asked to keep mail for which there is no room.
-func (a *arrival) keeps() bool { return a.s.role == Filter || a.s.door.upstream == nil }
+func (a *arrival) keeps() bool { return a.s.role == Filter || a.s.upstream() == nil }
 
 // leave decides about a message that is not taken at all: it goes to the MTA, or the client is asked to try again.
 func (a *arrival) leave() {
 	m := a.t.mail
 	m.ReportLeft()
-	switch up := a.s.door.upstream; {
+	switch up := a.s.upstream(); {
 	case m.Refused(), m.NoRoom() && a.keeps():
 		a.s.door.counts.refused.Add(1)
 		a.refuse(replyNoRoom)
 	case up == nil:
-		a.refuse(reply{554, "5.6.0", "not taken: " + m.Left()})
+		a.refuse(reply{554, "5.6.0", NotTaken + m.Left()})
 	default:
 		a.passAll()
 	}
@@ -335,7 +335,7 @@ func (a *arrival) open(whose fate) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.s.door.cfg.AnswerTimeout)
 	defer cancel()
-	p, err := a.s.door.upstream.begin(ctx, e)
+	p, err := a.s.upstream().begin(ctx, e)
 	if err != nil {
 		a.loseMTA(err)
 		return

@@ -39,8 +39,11 @@ func (s *session) hello(name string, extended, lmtp bool) reply {
 func (s *session) extensions() []string {
 	cfg := &s.door.cfg
 	list := []string{
-		s.door.hostname, "PIPELINING", "SIZE " + strconv.FormatInt(cfg.MaxSize, 10), "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING",
+		s.door.hostname, "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING",
 		fmt.Sprintf("LIMITS RCPTMAX=%d", cfg.MaxRcpts), // RFC 9422
+	}
+	if !s.rescues() { // else Postfix returns a message that is larger to its sender
+		list = append(list, "SIZE "+strconv.FormatInt(cfg.MaxSize, 10))
 	}
 	if s.door.tls != nil && !s.tls {
 		list = append(list, "STARTTLS")

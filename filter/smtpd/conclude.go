@@ -100,7 +100,7 @@ func (a *arrival) take() {
 
 // takeFailed looks for another way for recipients who were ours: the client keeps them, or the MTA gets them by a message of their own.
 func (a *arrival) takeFailed() {
-	m, up := a.t.mail, a.s.door.upstream
+	m, up := a.t.mail, a.s.upstream()
 	m.ReportLeft()
 	alone := a.s.lmtp || len(a.sent) == 0 // what the client is told is about our part only
 	if up == nil || m.NoRoom() && a.keeps() && alone {

@@ -17,6 +17,9 @@
 //	proxy       goes on to the MTA, whose disk takes it: the client behind the proxy may never try again
 //	submission  goes on to the MTA; without one 451
 //
+// A client of a filter listener that says LHLO with RescueName brings an MTA's backlog. All is taken that can be, whatever the rules say,
+// nothing is sent on, and every refusal is a temporary one.
+//
 // # One message
 //
 // MAIL and RCPT are answered at once. The header is collected, and at its end it is known what becomes of each recipient (type fate): the

@@ -90,6 +90,9 @@ func (s *session) say(r reply) {
 	if r.code == 0 {
 		return
 	}
+	if s.rescues() {
+		r = r.soft()
+	}
 	s.out = r.append(s.out)
 	if r.code >= 500 && r.code != 552 {
 		s.errs++

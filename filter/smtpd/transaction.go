@@ -116,6 +116,7 @@ func (s *session) begin(cmd filter.Command, argument string) {
 		t.login = s.forward.Login
 	}
 	t.client.SASLUser = t.login
+	t.client.Rescue = s.rescues()
 	t.mail = s.door.intake.Begin(t.client, s.header)
 	t.mail.SetQueueID(t.queueID)
 	t.mail.SetSender(cmd)
@@ -147,6 +148,10 @@ func (t *transaction) addRcpt(s *session, cmd filter.Command, argument string) r
 	if t.client.Direct && t.mail.Left() == "" && !t.mail.LastTaken() {
 		t.mail.DropRcpt()
 		return reply{550, "5.1.2", "this host delivers nothing itself, and there is no MTA behind it"}
+	}
+	if t.client.Rescue && t.mail.Left() == "" && !t.mail.LastTaken() {
+		t.mail.DropRcpt()
+		return reply{550, "5.1.2", NotTaken + "this recipient stays with the MTA"}
 	}
 	if (s.role == Filter || t.client.Direct) && !t.mail.RcptHasRoom() {
 		t.mail.DropRcpt()
