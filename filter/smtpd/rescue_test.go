@@ -18,7 +18,6 @@ type shutAccepter struct{}
 
 func (shutAccepter) Accept(*relay.Message) error { return relay.ErrFull }
 func (shutAccepter) Heard(*relay.Message, bool)  {}
-func sendable([][]byte) error                    { return nil }
 
 // rescueDoor is a door with a listener for filters. The MTA behind it must never be asked.
 func rescueDoor(t *testing.T) (addr string) {
