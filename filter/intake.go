@@ -144,6 +144,9 @@ func (in *Intake) accept(msg *relay.Message) (Cause, error) {
 // that has not heard of it has its client send the message again.
 func (in *Intake) NoteHeard(msg *relay.Message, heard bool) {
 	in.deps.Accept.Heard(msg, heard)
+	if heard && !in.log.IsDebug() { // as it goes for each message
+		return
+	}
 	if heard {
 		in.log.Debug("the MTA has heard that a message is taken", "id", msg.Name())
 		return

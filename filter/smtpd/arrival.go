@@ -28,7 +28,7 @@ type arrival struct {
 	dotted  bool // it came by DATA
 	decoder decoder
 
-	scratch []byte // what the decoder makes of the buffer at hand
+	scratch *[]byte // room for what the decoder makes of the buffer at hand
 
 	inHeader bool
 	line     []byte // of the header, while its end has not come
@@ -47,7 +47,7 @@ type arrival struct {
 
 // newArrival begins the content of t.
 func newArrival(s *session, t *transaction, dotted bool) *arrival {
-	a := &arrival{s: s, t: t, dotted: dotted, said: make([]reply, len(t.rcpts)), decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(), scratch: scratches.Get().([]byte)}
+	a := &arrival{s: s, t: t, dotted: dotted, said: make([]reply, len(t.rcpts)), decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(), scratch: scratches.Get().(*[]byte)}
 	s.in.beginContent()
 	return a
 }
@@ -55,7 +55,7 @@ func newArrival(s *session, t *transaction, dotted bool) *arrival {
 // release gives back what the arrival was lent. Nothing of a message without an answer may be delivered.
 func (a *arrival) release() {
 	a.abandon()
-	scratches.Put(a.scratch) //nolint:staticcheck // a slice header is 24 bytes, once a message
+	scratches.Put(a.scratch)
 	a.scratch = nil
 }
 
@@ -68,7 +68,7 @@ func (a *arrival) abandon() {
 }
 
 // scratches are lent to messages for what the decoder makes of the large buffer: it may double when each line ends with a bare LF.
-var scratches = sync.Pool{New: func() any { return make([]byte, 0, 2*largeBuffer) }}
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 2*largeBuffer); return &b }}
 
 // readData reads the content behind DATA, to the end or an error of the connection. Then the message has its answer.
 func (s *session) readData() error {
@@ -78,7 +78,7 @@ func (s *session) readData() error {
 	}
 	for {
 		if s.in.buffered() > 0 {
-			out, n, end := a.decoder.decode(a.scratch[:0], s.in.buf[s.in.r:s.in.w])
+			out, n, end := a.decoder.decode((*a.scratch)[:0], s.in.buf[s.in.r:s.in.w])
 			s.in.r += n
 			a.feed(out, end)
 			if end {
@@ -102,13 +102,13 @@ func (s *session) readChunk(size int64, last bool) error {
 			}
 		}
 		piece := s.in.buf[s.in.r:min(s.in.w, s.in.r+int(min(size, largeBuffer)))]
-		out, n, _ := a.decoder.decode(a.scratch[:0], piece)
+		out, n, _ := a.decoder.decode((*a.scratch)[:0], piece)
 		s.in.r += n
 		size -= int64(n)
 		a.feed(out, false)
 	}
 	if last {
-		a.feed(a.decoder.finish(a.scratch[:0]), true)
+		a.feed(a.decoder.finish((*a.scratch)[:0]), true)
 		a.conclude()
 	}
 	return nil

@@ -19,15 +19,17 @@ const (
 )
 
 // largeBuffers are the buffers of connections that bring no message now.
-var largeBuffers = sync.Pool{New: func() any { return make([]byte, largeBuffer) }}
+var largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
 
 var errLongLine = errors.New("line too long")
 
 // input reads what a client sends. Each read has a deadline. Only the session's goroutine uses an input.
 type input struct {
-	nc   net.Conn
-	buf  []byte
-	r, w int // buf[r:w] was read and not used yet
+	nc    net.Conn
+	buf   []byte
+	r, w  int     // buf[r:w] was read and not used yet
+	small []byte  // waits while the large buffer is lent
+	large *[]byte // lent for a message; nil: none is
 }
 
 func newInput(nc net.Conn) *input { return &input{nc: nc, buf: make([]byte, smallBuffer)} }
@@ -108,16 +110,17 @@ func (in *input) skipLine(until time.Time) error {
 
 // beginContent lends the large buffer, and endContent takes it back.
 func (in *input) beginContent() {
-	if len(in.buf) < largeBuffer {
-		in.grow(largeBuffers.Get().([]byte))
+	if in.large == nil {
+		in.large, in.small = largeBuffers.Get().(*[]byte), in.buf
+		in.grow(*in.large)
 	}
 }
 
 // endContent leaves the large buffer to another connection, unless the client has sent much of what follows already.
 func (in *input) endContent() {
-	if len(in.buf) == largeBuffer && in.buffered() <= smallBuffer {
-		large := in.buf
-		in.grow(make([]byte, smallBuffer))
-		largeBuffers.Put(large) //nolint:staticcheck // a slice header is 24 bytes, once a message
+	if in.large != nil && in.buffered() <= len(in.small) {
+		in.grow(in.small)
+		largeBuffers.Put(in.large)
+		in.large = nil
 	}
 }

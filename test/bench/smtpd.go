@@ -58,6 +58,10 @@ func (b *smtpdBench) direct() (list []figure, err error) {
 		c := b.load
 		c.Conns = conns
 		var ratios, rates []float64
+		before, err := d.CPU()
+		if err != nil {
+			return nil, err
+		}
 		for i := range b.rounds {
 			c.Prefix = fmt.Sprintf("c%dr%d.", conns, i)
 			rate, err := inTurn(i, func(addr string) (float64, error) { return b.through(d.far, addr, c) }, addr, straight.String())
@@ -67,7 +71,12 @@ func (b *smtpdBench) direct() (list []figure, err error) {
 			ratios, rates = append(ratios, rate[0]/rate[1]), append(rates, rate[0])
 			fmt.Fprintf(os.Stderr, "%d connections, round %d: our door %.0f/s, the sink itself %.0f/s\n", conns, i+1, rate[0], rate[1])
 		}
-		note := fmt.Sprintf("%.0f messages/s at our door; ratios %.2f", median(rates), ratios)
+		after, err := d.CPU()
+		if err != nil {
+			return nil, err
+		}
+		each := (after - before) / time.Duration(b.rounds*c.Messages)
+		note := fmt.Sprintf("%.0f messages/s at our door, %s of processor time each; ratios %.2f", median(rates), each.Round(time.Microsecond), ratios)
 		list = append(list, atLeast(2, fmt.Sprintf("our door with delivery, to a bare sink: %d connections", conns), median(ratios), 0.6, note))
 	}
 	return list, nil
