@@ -9,7 +9,9 @@ import (
 )
 
 // content is the header and the body of a message that was taken.
-func content(m *relay.Message) string { return string(m.Content.Header) + "\r\n" + string(m.Content.Body()) }
+func content(m *relay.Message) string {
+	return string(m.Content.Header) + "\r\n" + string(m.Content.Body())
+}
 
 func TestBulkIsTakenAndTheRestGoesOn(t *testing.T) {
 	for _, role := range []Role{Filter, Proxy, Submission} {

@@ -28,8 +28,9 @@ type passage struct {
 
 	inData    bool   // the MTA reads content
 	buf       []byte // of a message under way, not written yet
-	lineStart bool   // what comes next begins a line
-	refusal   reply  // of an MTA that did not wait for the end
+	lent      *[]byte
+	lineStart bool  // what comes next begins a line
+	refusal   reply // of an MTA that did not wait for the end
 }
 
 // replyNoUTF8 is for a message that the MTA cannot take whole. It is not sent as another one.
@@ -112,7 +113,8 @@ func (p *passage) data() error {
 		return positive("DATA", r, err)
 	case r.code == 354:
 		p.inData = true
-		p.buf = largeBuffers.Get().([]byte)[:0]
+		p.lent = largeBuffers.Get().(*[]byte)
+		p.buf = (*p.lent)[:0]
 	case r.ok():
 		p.hangUp()
 		return fmt.Errorf("the reply to DATA is %q", r.String())
@@ -286,7 +288,7 @@ func (p *passage) hangUp() {
 // release gives the buffer back.
 func (p *passage) release() {
 	if p.buf != nil {
-		largeBuffers.Put(p.buf[:largeBuffer]) //nolint:staticcheck // a slice header is 24 bytes, once a message
-		p.buf = nil
+		largeBuffers.Put(p.lent)
+		p.buf, p.lent = nil, nil
 	}
 }
