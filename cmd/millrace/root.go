@@ -71,7 +71,8 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), queueCommand(), sitesCommand(),
-		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), spoolCommand(), versionCommand())
+		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), spoolCommand(),
+		passwordCommand(), versionCommand())
 	addDemo(root)
 	return root
 }

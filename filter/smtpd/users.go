@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -75,7 +78,7 @@ func (u *users) define(line []byte) error {
 	}
 	name, hash, found := strings.Cut(string(line), ":")
 	if !found || name == "" {
-		return fmt.Errorf(`this is not "name:hash"; repair: make the line with "millrace password NAME"`)
+		return errors.New(`this is not "name:hash"; repair: make the line with "millrace password NAME"`)
 	}
 	if _, twice := u.hashes[name]; twice {
 		return fmt.Errorf("%q stands in this file twice; repair: remove one of the lines", name)
@@ -88,15 +91,38 @@ func (u *users) define(line []byte) error {
 	return nil
 }
 
+// UserLine makes the line of a user for the file Config.Users. A name or a password that the file cannot have is an error.
+func UserLine(name, password string) (string, error) {
+	switch {
+	case name == "" || strings.TrimSpace(name) != name || name[0] == '#' || strings.Contains(name, ":") || strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name):
+		return "", fmt.Errorf(`%q cannot be a name: it has ":", a blank at an end, "#" at the beginning or a control character, or is empty`, name)
+	case password == "":
+		return "", errors.New("the password is empty")
+	case len(password) > maxHashed:
+		return "", fmt.Errorf("the password is longer than %d bytes, and bcrypt reads no more", maxHashed)
+	case strings.ContainsRune(password, 0) || !utf8.ValidString(password):
+		return "", errors.New("the password has a byte that AUTH PLAIN cannot send")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), newCost)
+	return name + ":" + string(hash), err
+}
+
+const (
+	// maxHashed is how much of a password bcrypt reads, in bytes.
+	maxHashed = 72
+	// newCost is the cost of new hashes: about 60 ms.
+	newCost = bcrypt.DefaultCost
+)
+
 // hashLen is the length of a bcrypt hash in its usual form.
 const hashLen = 60
 
 func hashCost(hash string) (int, error) {
 	if len(hash) != hashLen || !strings.HasPrefix(hash, "$2a$") && !strings.HasPrefix(hash, "$2b$") && !strings.HasPrefix(hash, "$2y$") {
-		return 0, fmt.Errorf("the hash is not bcrypt's ($2a$, $2b$, $2y$)")
+		return 0, errors.New("the hash is not bcrypt's ($2a$, $2b$, $2y$)")
 	}
 	if strings.Trim(hash[7:], "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		return 0, fmt.Errorf("the hash has a character that bcrypt's have not")
+		return 0, errors.New("the hash has a character that bcrypt's have not")
 	}
 	cost, err := bcrypt.Cost([]byte(hash))
 	switch {

@@ -116,3 +116,24 @@ func TestUsersRemember(t *testing.T) {
 		t.Error("two names with passwords are one")
 	}
 }
+
+func TestUserLine(t *testing.T) {
+	long := strings.Repeat("p", maxHashed)
+	for _, c := range []struct{ name, password, want string }{
+		{"a", "b", ""}, {"b\u00fc@example.com", "p\u00e4ss: w", ""}, {"a", long, ""},
+		{"", "b", "cannot be a name"}, {"a:b", "b", "cannot be a name"}, {"#a", "b", "cannot be a name"}, {" a", "b", "cannot be a name"},
+		{"a\nb", "b", "cannot be a name"}, {"a\xff", "b", "cannot be a name"},
+		{"a", "", "is empty"}, {"a", long + "p", "longer than 72 bytes"}, {"a", "b\x00", "cannot send"}, {"a", "\xff", "cannot send"},
+	} {
+		line, err := UserLine(c.name, c.password)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q, %q: %v; want %q", c.name, c.password, err, c.want)
+		}
+		if err != nil {
+			continue
+		}
+		if u, err := readUsers(usersFile(t, 0o600, line)); err != nil || !u.check(c.name, c.password) {
+			t.Errorf("%q, %q: the line %q does not let in: %v", c.name, c.password, line, err)
+		}
+	}
+}
