@@ -62,6 +62,7 @@ type Daemon struct {
 	queues   *relay.QueueMap
 
 	listeners relay.Listeners // of queues, each guarded
+	rescued   rescued
 	handler   *relay.Handler
 	sources   *pool.Sources
 	pool      *pool.Manager
@@ -99,7 +100,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
-	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}}
+	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}, guarded{&d.rescued, "rescue", d.faults}}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
 		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Gate: d.gate, Budget: d.budget, Flow: d.flow, Chance: m.Chance,

@@ -30,6 +30,8 @@ type Status struct {
 	Drain  *Drain `json:"drain,omitempty"`  // in force: no mail is taken
 	Pauses int    `json:"pauses,omitempty"` // pauses and holds in force
 
+	Rescue *Rescue `json:"rescue,omitempty"` // there was a rescue since the start
+
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
@@ -41,6 +43,14 @@ type Gate struct {
 
 	Held      int64 `json:"held"`       // replies that wait for room now
 	HeldSince int64 `json:"held_since"` // that have waited since the start
+}
+
+// Rescue counts recipients that "millrace rescue" has brought from the MTA's queue, since start. Those that are not settled wait.
+type Rescue struct {
+	Taken      int64 `json:"taken"`
+	Sent       int64 `json:"sent"`
+	Returned   int64 `json:"returned"`    // refused for good or too old: the sender is told
+	HandedBack int64 `json:"handed_back"` // the MTA has them again
 }
 
 // Drain is a drain in force.
