@@ -42,7 +42,7 @@ func newLeverWorld(t *testing.T, is sink.Character) *leverWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(t, w.dir, to, fmt.Sprintf("[bounce]\ninject = '[127.0.0.1]:%d'\n", netip.MustParseAddrPort(mta.String()).Port()))
+	configured(t, w.dir, to, fmt.Sprintf("[bounce]\ninject = '[127.0.0.1]:%d'\n", netip.MustParseAddrPort(mta.String()).Port()))
 	w.start(w.dir)
 	return w
 }

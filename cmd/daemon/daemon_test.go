@@ -28,7 +28,7 @@ func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, socket := load(t, t.TempDir(), addr, "")
+	cfg, socket := configured(t, t.TempDir(), addr, "")
 	if d, err = New(cfg, hclog.NewNullLogger()); err != nil {
 		t.Fatal(err)
 	}
@@ -38,8 +38,8 @@ func start(t *testing.T, is sink.Character) (d *Daemon, socket string, far *sink
 	return d, socket, far
 }
 
-// load makes the configuration of a daemon in dir whose mail goes to that address, with more lines at its end.
-func load(t *testing.T, dir string, to net.Addr, more string) (cfg *config.Config, socket string) {
+// configured makes the configuration of a daemon in dir whose mail goes to that address, with more lines at its end.
+func configured(t testing.TB, dir string, to net.Addr, more string) (cfg *config.Config, socket string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(to.String())
 	socket = filepath.Join(dir, "m.sock")

@@ -40,7 +40,7 @@ func TestPanicOfAListener(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg, socket := load(t, t.TempDir(), addr, "[retry]\nschedule = ['10ms']\n")
+			cfg, socket := configured(t, t.TempDir(), addr, "[retry]\nschedule = ['10ms']\n")
 			var log bytes.Buffer
 			d, err := New(cfg, hclog.New(&hclog.LoggerOptions{Output: &log}))
 			if err != nil {

@@ -66,7 +66,7 @@ func TestSocketsOfSystemd(t *testing.T) {
 	dir := t.TempDir()
 	given, at := socketOf(t, "tcp", "127.0.0.1:0")
 	control, _ := socketOf(t, "unix", filepath.Join(dir, "c.sock"))
-	cfg, socket := load(t, dir, at, "")
+	cfg, socket := configured(t, dir, at, "")
 	cfg.Milter.Listen = append(cfg.Milter.Listen, "inet:"+at.String())
 	before, err := os.Lstat(cfg.Control.Socket)
 	if err != nil {
@@ -102,7 +102,7 @@ func TestSocketsOfSystemd(t *testing.T) {
 func TestSocketWithoutKey(t *testing.T) {
 	dir := t.TempDir()
 	given, at := socketOf(t, "tcp", "127.0.0.1:0")
-	cfg, socket := load(t, dir, at, "")
+	cfg, socket := configured(t, dir, at, "")
 	m := Machine{Given: &Given{listeners: []givenListener{given}}}
 	_, err := m.withDefaults().openSockets(cfg, hclog.NewNullLogger())
 	if _, is := err.(config.Errors); !is {
@@ -130,7 +130,7 @@ func TestSocketThatDoesNotListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, _ := load(t, t.TempDir(), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25}, "")
+	cfg, _ := configured(t, t.TempDir(), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25}, "")
 	m := Machine{Given: &Given{listeners: []givenListener{{file: f, systemd: true}}}}
 	if _, err := m.withDefaults().openSockets(cfg, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), "ListenStream=") {
 		t.Errorf("%v", err)

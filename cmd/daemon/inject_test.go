@@ -48,7 +48,7 @@ func TestInjectThatRefusesIsNamed(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	ln.Close()
-	cfg, _ := load(t, t.TempDir(), ln.Addr(), "")
+	cfg, _ := configured(t, t.TempDir(), ln.Addr(), "")
 	cfg.Bounce.Inject = "[127.0.0.1]" + strings.TrimPrefix(addr, "127.0.0.1")
 	var log lockedLog
 	d, err := New(cfg, hclog.New(&hclog.LoggerOptions{Output: &log}))

@@ -28,7 +28,7 @@ func TestHandedBackMailStaysThereUnderANewName(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	cfg, socket := load(t, dir, dead, "[handback]\nvisits = 1\n[bounce]\ninject = '[127.0.0.1]"+strings.TrimPrefix(mta.String(), "127.0.0.1")+"'\n")
+	cfg, socket := configured(t, dir, dead, "[handback]\nvisits = 1\n[bounce]\ninject = '[127.0.0.1]"+strings.TrimPrefix(mta.String(), "127.0.0.1")+"'\n")
 	offer := func(hostname string, m *standin.Message) bool {
 		t.Helper()
 		cfg.Hostname = hostname

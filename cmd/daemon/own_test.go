@@ -27,7 +27,7 @@ func TestOwnDomainGoesBackToTheMTA(t *testing.T) {
 		*.           MX 10 mail.example.org.
 		mail.example.org. A 192.0.2.7
 	`)
-	cfg, socket := load(t, t.TempDir(), addr, "")
+	cfg, socket := configured(t, t.TempDir(), addr, "")
 	cfg.Bounce.Inject, cfg.Route = "[127.0.0.1]"+addr.String()[len("127.0.0.1"):], nil
 	cfg.DNS.Servers = []string{zone.Addr()}
 	d, err := New(cfg, hclog.NewNullLogger())
@@ -73,7 +73,7 @@ func TestOwnDomainBehindNAT(t *testing.T) {
 		mx.x.test.          A 192.0.2.7
 		out.example.org.    A 192.0.2.7
 	`)
-	cfg, socket := load(t, t.TempDir(), addr, "[smtp]\nhelo_name = 'out.example.org'\n")
+	cfg, socket := configured(t, t.TempDir(), addr, "[smtp]\nhelo_name = 'out.example.org'\n")
 	cfg.Bounce.Inject, cfg.Route = "[127.0.0.1]"+addr.String()[len("127.0.0.1"):], nil
 	cfg.DNS.Servers, cfg.DNS.MinTTL = []string{zone.Addr()}, time.Hour
 	d, err := New(cfg, hclog.NewNullLogger())

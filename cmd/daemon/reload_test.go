@@ -39,7 +39,7 @@ func startReloadable(t *testing.T, is sink.Character) *reloadable {
 	if r.to, err = far.Listen("127.0.0.1:0", is); err != nil {
 		t.Fatal(err)
 	}
-	cfg, socket := load(t, r.dir, r.to, "")
+	cfg, socket := configured(t, r.dir, r.to, "")
 	r.milter = socket
 	if r.Daemon, err = New(cfg, hclog.NewNullLogger()); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func startReloadable(t *testing.T, is sink.Character) *reloadable {
 // rewrite writes the file again, with more lines, and has it read.
 func (r *reloadable) rewrite(t *testing.T, more string) console.Reloaded {
 	t.Helper()
-	load(t, r.dir, r.to, more)
+	configured(t, r.dir, r.to, more)
 	got, err := r.client.Reload(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ func TestSitesOverTheSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody.Close()
-	cfg, socket := load(t, t.TempDir(), nobody.Addr(), "")
+	cfg, socket := configured(t, t.TempDir(), nobody.Addr(), "")
 	d, err := New(cfg, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func TestForeignSource(t *testing.T) {
 	}
 	r.deliver(t, 0)
 	stop(t, r.Daemon)
-	cfg, _ := load(t, t.TempDir(), r.to, foreign)
+	cfg, _ := configured(t, t.TempDir(), r.to, foreign)
 	_, err := New(cfg, hclog.NewNullLogger())
 	if err == nil || !strings.Contains(err.Error(), `source[0].address: 192.0.2.11 of source "news-1" is none of this host's addresses`) {
 		t.Errorf("%v", err)
@@ -50,7 +50,7 @@ func TestForeignSource(t *testing.T) {
 func TestSourcesInForce(t *testing.T) {
 	to, heard := receiver(t)
 	two := "[[source]]\nname = 'two'\naddress = '127.0.0.3'\n"
-	cfg, socket := load(t, t.TempDir(), to, "[pool]\nmessages_per_connection = 1\n[smtp]\nbind_address = '127.0.0.9'\n[[source]]\nname = 'one'\naddress = '127.0.0.2'\nhelo_name = 'one.example.org'\n"+two)
+	cfg, socket := configured(t, t.TempDir(), to, "[pool]\nmessages_per_connection = 1\n[smtp]\nbind_address = '127.0.0.9'\n[[source]]\nname = 'one'\naddress = '127.0.0.2'\nhelo_name = 'one.example.org'\n"+two)
 	d, err := New(cfg, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestNamesOfSourcesAreOurs(t *testing.T) {
 		mx.x.test.       A 192.0.2.7
 		out.example.org. A 192.0.2.7
 	`)
-	cfg, _ := load(t, t.TempDir(), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, "[[source]]\nname = 'a'\naddress = '127.0.0.2'\nhelo_name = 'out.example.org'\n")
+	cfg, _ := configured(t, t.TempDir(), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, "[[source]]\nname = 'a'\naddress = '127.0.0.2'\nhelo_name = 'out.example.org'\n")
 	cfg.Route, cfg.DNS.Servers, cfg.DNS.MinTTL = nil, []string{zone.Addr()}, time.Hour
 	d, err := New(cfg, hclog.NewNullLogger())
 	if err != nil {
@@ -153,7 +153,7 @@ func TestWarmupOverRestarts(t *testing.T) {
 	sent := 0
 	run := func(dir string, n int, meanwhile func()) {
 		t.Helper()
-		cfg, socket := load(t, dir, to, more)
+		cfg, socket := configured(t, dir, to, more)
 		d, err := New(cfg, hclog.NewNullLogger())
 		if err != nil {
 			t.Fatal(err)

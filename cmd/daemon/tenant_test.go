@@ -53,7 +53,7 @@ func TestATenantOverReloadAndRestart(t *testing.T) {
 	}
 	stop(t, r.Daemon)
 
-	cfg, _ := load(t, r.dir, r.to, rule+"lane = 'urgent'\n")
+	cfg, _ := configured(t, r.dir, r.to, rule+"lane = 'urgent'\n")
 	again, err := New(cfg, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func TestTLSIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			cfg, socket := load(t, dir, addr, "")
+			cfg, socket := configured(t, dir, addr, "")
 			cfg.Log.Mail = filepath.Join(dir, "mail.log")
 			d, err := New(cfg, hclog.NewNullLogger())
 			if err != nil {

@@ -68,7 +68,7 @@ func TestSMTPTableIsLive(t *testing.T) {
 	}
 	addr, heard := receiver(t)
 	dir := t.TempDir()
-	cfg, socket := load(t, dir, addr, "[pool]\nmessages_per_connection = 1\n")
+	cfg, socket := configured(t, dir, addr, "[pool]\nmessages_per_connection = 1\n")
 	d, err := New(cfg, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestSMTPTableIsLive(t *testing.T) {
 		{"[smtp]\nbind_address = '127.0.0.2'\nbind_address6 = '2001:db8::1'\n", greeted{"mail.example.org", "127.0.0.2"}},
 		{"[smtp]\nbind_address6 = '2001:db8::1'\n", greeted{"mail.example.org", "127.0.0.1"}},
 	} {
-		next, _ := load(t, dir, addr, "[pool]\nmessages_per_connection = 1\n"+test.table)
+		next, _ := configured(t, dir, addr, "[pool]\nmessages_per_connection = 1\n"+test.table)
 		if err := d.Reload(next); err != nil {
 			t.Fatal(err)
 		}

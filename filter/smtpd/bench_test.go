@@ -1,0 +1,45 @@
+package smtpd
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// BenchmarkMessage is one bulk message of 20 KB, from MAIL to the reply, on a connection that stays open. The heart takes no time.
+func BenchmarkMessage(b *testing.B) {
+	header := "From: News <news@example.com>\r\nTo: a@example.net\r\nSubject: news\r\nList-Id: <l.example.com>\r\nList-Unsubscribe: <https://example.com/u>\r\n"
+	for i := range 15 {
+		header += fmt.Sprintf("X-Field-%d: some words of a header field\r\n", i)
+	}
+	message := header + "\r\n" + strings.Repeat(strings.Repeat("x", 72)+"\r\n", 270)
+	for _, pipelined := range []bool{false, true} {
+		b.Run(fmt.Sprintf("pipelined=%t", pipelined), func(b *testing.B) {
+			r := start(b, nil)
+			c := r.dial()
+			c.say("EHLO app.example.com", "250-")
+			envelope := fmt.Sprintf("MAIL FROM:<news@example.com> SIZE=%d\r\nRCPT TO:<a@example.net>\r\nDATA\r\n", len(message))
+			b.SetBytes(int64(len(message)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if pipelined {
+					c.write(envelope)
+					c.expect("250 ")
+					c.expect("250 ")
+					c.expect("354 ")
+				} else {
+					for line := range bytes.Lines([]byte(envelope)) {
+						c.write(string(line))
+						c.reply()
+					}
+				}
+				c.write(message + ".\r\n")
+				c.expect("250 2.0.0 Ok: queued")
+				r.heart.mu.Lock()
+				r.heart.taken = nil
+				r.heart.mu.Unlock()
+			}
+		})
+	}
+}
