@@ -360,7 +360,7 @@ func (a *arrival) refusedBy(replies []reply) (worst reply) {
 	clear(a.said)
 	ok := false
 	for k, r := range replies {
-		if r.ok() {
+		if r = r.handedOn(); r.ok() {
 			ok = true
 			continue
 		}

@@ -58,6 +58,7 @@ func (a *arrival) endPassage() {
 		a.loseMTA(err)
 	case !r.ok():
 		a.s.door.counts.failed.Add(1)
+		r = r.handedOn()
 		a.lost = r
 	default:
 		a.s.door.counts.passed.Add(1)

@@ -175,3 +175,16 @@ func TestMessageOfAnotherClient(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// The client must not hear 421 because the MTA behind us goes away: Postfix would call our door dead for it.
+func TestAnMTAThatSays421(t *testing.T) {
+	r := start(t, func(s *setup) { s.mta.Faults = []sink.Fault{{Stage: sink.Dot, Do: sink.Reply421}} })
+	c := r.dial()
+	c.say("EHLO app.example.com", "250-")
+	if got := c.send(false, plainMessage, "a@example.net"); !strings.HasPrefix(got[0], "451 4.3.0") {
+		t.Errorf("%q", got)
+	}
+	if got := c.send(false, bulkMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 ") {
+		t.Errorf("%q", got)
+	}
+}

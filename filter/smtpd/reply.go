@@ -18,6 +18,15 @@ func (r reply) ok() bool { return r.code/100 == 2 }
 // temporary reports a reply after which the client may try again.
 func (r reply) temporary() bool { return r.code/100 == 4 }
 
+// handedOn is a reply of the MTA as our client hears it. 421 would say that our own connection ends, and Postfix would call this door
+// dead for it.
+func (r reply) handedOn() reply {
+	if r.code == 421 || !r.ok() && !r.temporary() && r.code/100 != 5 {
+		r.code, r.enhanced = 451, "4.3.0"
+	}
+	return r
+}
+
 // String is the reply on one line, for the log.
 func (r reply) String() string { return strings.TrimSpace(string(r.append(nil))) }
 
