@@ -56,6 +56,8 @@ type setup struct {
 	mta    sink.Character
 	noMTA  bool
 	heart  heart
+	accept filter.Accepter // in place of the heart
+	gate   *relay.Gate
 }
 
 // rig is a door with its surroundings: a heart, and an MTA behind it.
@@ -111,8 +113,11 @@ func start(t testing.TB, change func(*setup)) *rig {
 	}
 	ids := relay.ID(0)
 	var mu sync.Mutex
+	if s.accept == nil {
+		s.accept = &s.heart
+	}
 	r.intake, err = filter.NewIntake(s.config.Limits(), s.mode, filter.Deps{
-		Accept: &s.heart, NewID: func() relay.ID { mu.Lock(); defer mu.Unlock(); ids++; return ids }, Filter: f, Sendable: sendable,
+		Accept: s.accept, Gate: s.gate, NewID: func() relay.ID { mu.Lock(); defer mu.Unlock(); ids++; return ids }, Filter: f, Sendable: sendable,
 		Log: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Debug}),
 	})
 	if err != nil {

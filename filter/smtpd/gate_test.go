@@ -1,0 +1,121 @@
+package smtpd
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
+)
+
+// room is the heart behind a gate, with room for 16 messages.
+type room struct {
+	gate   *relay.Gate
+	queues *relay.QueueMap
+	h      *relay.Handler
+	drain  relay.Reason
+}
+
+// gated makes a door behind a gate whose room is used. A reply that waits does so for a moment only, unless change says otherwise.
+func gated(t *testing.T, role Role, change func(*setup, *relay.GateConfig)) (*rig, *room) {
+	t.Helper()
+	x := &room{}
+	cfg := relay.DefaultGateConfig()
+	cfg.Hold = time.Millisecond
+	r := start(t, func(s *setup) {
+		s.role = role
+		if change != nil {
+			change(s, &cfg)
+		}
+		x.gate = relay.NewGate(cfg, relay.GateDeps{Draining: func() relay.Reason { return x.drain }})
+		queue := relay.DefaultQueueConfig()
+		queue.MaxMessages = 16
+		x.queues = relay.NewQueueMap(queue, relay.Deps{Journal: relay.NoJournal{}, Gate: x.gate})
+		x.queues.Open()
+		s.accept, s.gate = x.queues, x.gate
+	})
+	x.h = relay.NewHandler(x.queues, relay.DefaultRetryConfig(), relay.HandbackConfig{})
+	for id := range relay.ID(15) {
+		msg := &relay.Message{ID: id + 1000, Content: relay.NewContent(relay.Personal{}, []byte("x\r\n"))}
+		msg.Rcpts = []relay.Rcpt{{Addr: "a@example.net"}}
+		if err := x.queues.Accept(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, x
+}
+
+// empty delivers three of the messages that wait.
+func (x *room) empty(t *testing.T) {
+	q := x.h.Next(t.Context())
+	for range 3 {
+		v := x.h.Visit(q)
+		v.FailAll(relay.Sent, relay.Fate{}.Reply)
+		x.h.Settle(v)
+	}
+	x.h.Ready(q)
+}
+
+// TestWithoutRoom: a filter's client keeps its mail, everybody else's goes on to the MTA; and mail that is not bulk never meets the gate.
+func TestWithoutRoom(t *testing.T) {
+	for _, tt := range []struct {
+		role     Role
+		hello    string
+		overflow string
+		noMTA    bool
+		want     string
+	}{
+		{Filter, "EHLO", relay.OverflowLeave, false, "451 4.3.2"},
+		{Filter, "LHLO", relay.OverflowReturn, false, "451 4.3.2"},
+		{Proxy, "EHLO", relay.OverflowLeave, false, "250 "},
+		{Proxy, "EHLO", relay.OverflowTempfail, false, "451 4.3.2"},
+		{Submission, "EHLO", relay.OverflowReturn, false, "250 "},
+		{Submission, "EHLO", relay.OverflowLeave, true, "451 4.3.2"},
+	} {
+		r, x := gated(t, tt.role, func(s *setup, g *relay.GateConfig) { g.Overflow, s.noMTA = tt.overflow, tt.noMTA })
+		c := r.dial()
+		c.say(tt.hello+" app.example.com", "250-")
+		lmtp := tt.hello == "LHLO"
+		for range 2 { // the connection goes on
+			for _, got := range c.send(lmtp, bulkMessage, "a@example.net", "b@example.net") {
+				if !strings.HasPrefix(got, tt.want) {
+					t.Errorf("%s, %s, %s: %q", tt.role, tt.hello, tt.overflow, got)
+				}
+			}
+		}
+		if !tt.noMTA {
+			if got := c.send(lmtp, plainMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 ") {
+				t.Errorf("%s: a letter: %q", tt.role, got)
+			}
+		}
+		x.empty(t)
+		if got := c.send(lmtp, bulkMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 2.0.0 Ok: queued") {
+			t.Errorf("%s: there is room: %q", tt.role, got)
+		}
+	}
+}
+
+// TestReplyWaitsForRoom: the answer waits in the middle of the message, and comes with the room.
+func TestReplyWaitsForRoom(t *testing.T) {
+	r, x := gated(t, Filter, func(_ *setup, g *relay.GateConfig) { g.Hold = 25 * time.Second })
+	c := r.dial()
+	c.say("EHLO mta.example.com", "250-")
+	time.AfterFunc(100*time.Millisecond, func() { x.empty(t) })
+	if got := c.send(false, bulkMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 2.0.0 Ok: queued") {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestDrained: while an admin drains the daemon no mail waits for it. The MTA behind the door has it.
+func TestDrained(t *testing.T) {
+	r, x := gated(t, Filter, func(s *setup, _ *relay.GateConfig) {
+		s.bulk.Rule = []filter.Rule{{Name: "all", Listener: "filter"}}
+	})
+	x.drain = relay.WaitFor(relay.ReasonDrain, "root", "drained", time.Time{})
+	c := r.dial()
+	c.say("EHLO mta.example.com", "250-")
+	if got := c.send(false, plainMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 ") || r.mta.Count() != 1 {
+		t.Errorf("%q, %d went on", got, r.mta.Count())
+	}
+}
