@@ -2,13 +2,16 @@ package milter
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lib "github.com/emersion/go-milter"
@@ -32,6 +35,11 @@ type conn struct {
 	frames   frames
 	rest     []byte // what the library has not read yet of the present frame
 	progress progress
+	past     past
+	replay   int         // bytes of frames still to come that another process has answered
+	muted    atomic.Bool // the present frame is one of them: the MTA has heard the answer
+	leaving  bool        // the connection is handed over, and not closed
+	lost     atomic.Bool // it cannot be
 
 	wmu    sync.Mutex
 	out    []byte // deletions that wait for the verdict behind them
@@ -44,10 +52,10 @@ type conn struct {
 	once sync.Once
 }
 
-func newConn(cfg *Config, in *filter.Intake, ph *phase, d *drip, nc net.Conn, ended func(*conn)) *conn {
-	from := &deadlined{nc: nc, quickAck: quickAck(nc), idle: cfg.IdleTimeout, read: cfg.ReadTimeout}
+func newConn(cfg *Config, in *filter.Intake, ph *phase, d *drip, nc net.Conn, before state, ended func(*conn)) *conn {
+	from := &deadlined{nc: nc, quickAck: quickAck(nc), idle: cfg.IdleTimeout, read: cfg.ReadTimeout, ahead: slices.Concat(before.Past, before.Unread)}
 	c := &conn{
-		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended,
+		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended, replay: len(before.Past),
 		frames: frames{in: bufio.NewReader(from), from: from},
 	}
 	c.progress.peer, c.progress.turn = c, make(chan struct{}, 1)
@@ -57,7 +65,8 @@ func newConn(cfg *Config, in *filter.Intake, ph *phase, d *drip, nc net.Conn, en
 
 // negotiate reads the first frame, which must be the MTA's offer, and leaves it for the library.
 func (c *conn) negotiate() error {
-	code, n, err := c.frames.head()
+	told := c.replay > 0
+	code, n, err := c.head()
 	if err != nil {
 		return err
 	}
@@ -71,8 +80,23 @@ func (c *conn) negotiate() error {
 	if c.session.granted, err = parseOffer(payload); err != nil {
 		return err
 	}
+	c.past.offer = c.session.granted.asOffer()
+	if told && !bytes.Equal(c.frames.buf, c.past.offer) {
+		return errOtherTerms
+	}
 	c.rest = c.frames.buf
 	return nil
+}
+
+// head reads the head of the next frame. Before it waits, the connection can be handed over, if all that came can be told again.
+func (c *conn) head() (code byte, n int, err error) {
+	c.muted.Store(c.replay > 0)
+	code, n, err = c.frames.head(c.replay == 0 && c.past.portable())
+	if err == nil && c.replay > 0 {
+		c.replay -= frameHead + n
+	}
+	c.leaving = errors.Is(err, errHalted)
+	return code, n, err
 }
 
 // Read implements net.Conn. It runs on the library's goroutine, which survives no panic: a fault of our own ends the connection,
@@ -106,7 +130,10 @@ func (c *conn) advance() error {
 			return errStopped
 		}
 		c.watchHeard(heardWait)
-		code, n, err := c.frames.head()
+		if c.session.mail == nil {
+			c.past.endMail()
+		}
+		code, n, err := c.head()
 		if err != nil {
 			return err
 		}
@@ -174,15 +201,21 @@ func (c *conn) digest(code byte, n int) error {
 		// All the library may have to do about a chunk is answer it, and for that an empty one will do.
 		c.session.macros.startCommand(code)
 		c.frames.putHead(code, 0)
+		c.past.note(c.frames.buf)
 		return c.session.chunk(n, &c.frames)
 	}
 	if lib.Code(code) == lib.CodeMacro && n > maxMacroFrame {
 		c.session.bar(leftMacros)
+		c.past.lost = true
+		c.lost.Store(true)
 		return c.frames.skip(n)
 	}
 	payload, err := c.frames.load(code, n)
 	if err != nil {
 		return err
+	}
+	if c.past.note(c.frames.buf); c.past.lost {
+		c.lost.Store(true)
 	}
 	return c.session.digest(code, payload)
 }
@@ -194,6 +227,9 @@ const maxPending = 32 << 10
 // deletions are one write. A failure is noted and ends the next Read.
 func (c *conn) Write(p []byte) (n int, err error) {
 	defer c.survive(&err)
+	if c.muted.Load() {
+		return len(p), nil
+	}
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	if len(p) >= frameHead && p[4] == byte(lib.ActDelRcpt) && len(c.out) < maxPending {
@@ -240,7 +276,7 @@ func (c *conn) setBusy(busy bool) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || !busy && c.phase.evicting.Load() {
+	if c.closed || !busy && (c.phase.evicting.Load() || c.lost.Load() && c.phase.handing.Load()) {
 		return false
 	}
 	c.busy = busy
@@ -262,7 +298,11 @@ func (c *conn) evict() {
 func (c *conn) Close() (err error) {
 	c.once.Do(func() {
 		defer c.ended(c)
-		defer c.nc.Close()
+		defer func() {
+			if !c.leaving {
+				c.nc.Close()
+			}
+		}()
 		defer c.survive(&err)
 		c.answerWritten()
 		c.watchHeard(probeTime)
@@ -273,7 +313,7 @@ func (c *conn) Close() (err error) {
 
 // complain logs why the connection ends, unless the MTA closed it between messages or Stop did.
 func (c *conn) complain(err error) {
-	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, errHalted) || errors.Is(err, net.ErrClosed) {
 		return
 	}
 	c.intake.NoteBroken("connection of the MTA closed", "error", err, "client", c.session.client.Client())

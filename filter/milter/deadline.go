@@ -2,6 +2,7 @@ package milter
 
 import (
 	"net"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,11 @@ type deadlined struct {
 	idle, read time.Duration
 	until      time.Time     // of the frame that has begun; zero between frames
 	probing    time.Duration // bounds the wait of a probe; zero outside of one. See frames.probe
+	ahead      []byte        // read before the connection: what another process has read of it
+
+	mu      sync.Mutex
+	halted  bool // the connection is to be handed over: see halt
+	mayHalt bool // and now it can be
 }
 
 // probeTime is how long the shortest probe waits. It is not zero, because a read whose deadline has passed is not tried
@@ -23,6 +29,12 @@ const probeTime = time.Millisecond
 // Read implements io.Reader.
 func (d *deadlined) Read(p []byte) (int, error) {
 	now := time.Now()
+	if len(d.ahead) > 0 {
+		n := copy(p, d.ahead)
+		d.ahead = d.ahead[n:]
+		d.until = now.Add(d.read)
+		return n, nil
+	}
 	until := d.until
 	switch {
 	case d.probing > 0:
@@ -30,7 +42,7 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	case until.IsZero():
 		until = now.Add(d.idle)
 	}
-	if err := d.nc.SetReadDeadline(until); err != nil {
+	if err := d.arm(until); err != nil {
 		return 0, err
 	}
 	if d.quickAck != nil {
@@ -40,7 +52,7 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	if n > 0 && d.until.IsZero() {
 		d.until = now.Add(d.read)
 	}
-	return n, err
+	return n, d.whyHalted(err)
 }
 
 // between is called when a frame is complete. begun says that bytes of the next one have been read already: its deadline

@@ -22,11 +22,13 @@ type Door struct {
 	phase  phase
 	drip   *drip
 
+	serving  sync.WaitGroup // one for each Serve
 	sessions sync.WaitGroup // one for each connection
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
+	handed    []filter.Handed // connections for another process
 }
 
 // New returns a door that waits to be served. What it takes goes through in, which is its own. When in is given a
@@ -61,13 +63,14 @@ func (d *Door) Serve(ln net.Listener) error {
 	if !d.addListener(ln) {
 		return nil
 	}
+	defer d.serving.Done()
 	pause := time.Duration(0)
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			d.welcome(nc)
+			d.welcome(nc, state{})
 		case d.phase.stopping.Load():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -88,12 +91,13 @@ func (d *Door) addListener(ln net.Listener) bool {
 		return false
 	}
 	d.listeners[ln] = struct{}{}
+	d.serving.Add(1)
 	return true
 }
 
 // welcome gives a connection its session, unless its peer may not offer mail. Up to twice the configured number are
 // served so that the MTA hears a clear "accept" for their mail; beyond that they are closed.
-func (d *Door) welcome(nc net.Conn) {
+func (d *Door) welcome(nc net.Conn, before state) {
 	if !d.cfg.Permits(nc.RemoteAddr()) {
 		d.intake.NoteBroken("connection from a host that milter.allow does not list", "peer", nc.RemoteAddr())
 		nc.Close()
@@ -105,9 +109,14 @@ func (d *Door) welcome(nc net.Conn) {
 			nc.Close()
 		}
 	}()
-	c := newConn(&d.cfg, d.intake, &d.phase, d.drip, nc, d.forget)
+	c := newConn(&d.cfg, d.intake, &d.phase, d.drip, nc, before, d.forget)
 	d.mu.Lock()
 	n := len(d.conns)
+	if d.phase.handing.Load() {
+		d.handed = append(d.handed, filter.Handed{Conn: nc})
+		d.mu.Unlock()
+		return
+	}
 	if d.phase.stopping.Load() || n >= 2*d.cfg.MaxSessions {
 		d.mu.Unlock()
 		nc.Close()
@@ -168,8 +177,20 @@ func (o *oneShot) Addr() net.Addr { return nil }
 
 // forget is called by each connection once, when it ends.
 func (d *Door) forget(c *conn) {
+	var h filter.Handed
+	if c.leaving {
+		var err error
+		if h, err = c.handed(); err != nil {
+			c.complain(err)
+			c.nc.Close()
+			c.leaving = false
+		}
+	}
 	d.mu.Lock()
 	delete(d.conns, c)
+	if c.leaving {
+		d.handed = append(d.handed, h)
+	}
 	d.mu.Unlock()
 	d.intake.CloseSession()
 	d.sessions.Done()
@@ -179,20 +200,8 @@ func (d *Door) forget(c *conn) {
 // Idle connections are closed after the configured grace, because an MTA may keep them for hours. When ctx ends first, Stop closes all connections and returns ctx's error; a message not answered by then
 // stays with the MTA. Otherwise every goroutine of the door has ended when Stop returns.
 func (d *Door) Stop(ctx context.Context) error {
-	d.mu.Lock()
-	if !d.phase.stopping.Swap(true) {
-		close(d.phase.stop)
-	}
-	for ln := range d.listeners {
-		ln.Close()
-	}
-	d.mu.Unlock()
-
-	ended := make(chan struct{})
-	go func() { // ends with the last connection
-		d.sessions.Wait()
-		close(ended)
-	}()
+	d.shut()
+	ended := d.ended()
 	grace := time.NewTimer(d.cfg.StopGrace)
 	defer grace.Stop()
 	for {
@@ -207,6 +216,28 @@ func (d *Door) Stop(ctx context.Context) error {
 			return fmt.Errorf("milter: stop: %w", ctx.Err())
 		}
 	}
+}
+
+// shut closes the listeners, and ends the waits for room.
+func (d *Door) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.phase.stopping.Swap(true) {
+		close(d.phase.stop)
+	}
+	for ln := range d.listeners {
+		ln.Close()
+	}
+}
+
+// ended is closed when no connection is left.
+func (d *Door) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() { // ends with the last connection
+		d.sessions.Wait()
+		close(ended)
+	}()
+	return ended
 }
 
 // takeGrace is how long a stop waits for messages that are being made recoverable. An MTA cut off between that and our

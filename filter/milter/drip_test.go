@@ -306,7 +306,7 @@ func TestDripAfterAPanic(t *testing.T) {
 	s.mail.EndHeader(nil)
 	s.mail.SetBody([]byte("x\r\n"))
 	s.granted.actions = wantActions
-	s.progress = &newConn(&r.door.cfg, r.intake, &r.door.phase, r.door.drip, nil, nil).progress
+	s.progress = &newConn(&r.door.cfg, r.intake, &r.door.phase, r.door.drip, nil, state{}, nil).progress
 	s.complete()
 	if !s.mail.Taken() || !s.drips {
 		t.Fatalf("left for %q, drips %v", s.mail.Left(), s.drips)

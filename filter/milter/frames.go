@@ -34,12 +34,17 @@ type frames struct {
 
 // head reads the head of the next frame and returns the command and the length of the payload. The caller must read the
 // payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
-// of the stream head returns io.EOF.
-func (f *frames) head() (code byte, n int, err error) {
+// of the stream head returns io.EOF. If it may halt, and the connection is to be handed over, head returns errHalted instead of
+// waiting; what came of the frame stays in the buffer.
+func (f *frames) head(mayHalt bool) (code byte, n int, err error) {
 	if cap(f.buf) > keepFrame {
 		f.buf = nil // before the wait, which may take an hour
 	}
 	f.from.between(f.in.Buffered() > 0)
+	if mayHalt {
+		f.from.allowHalt(true)
+		defer f.from.allowHalt(false)
+	}
 	b, err := f.in.Peek(4)
 	if err != nil {
 		return 0, 0, partial(len(b), err)

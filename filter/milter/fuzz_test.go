@@ -38,7 +38,7 @@ func FuzzFrames(f *testing.F) {
 		ours := frames{in: bufio.NewReader(from), from: from}
 		theirs := bytes.NewReader(input)
 		for {
-			code, n, err := ours.head()
+			code, n, err := ours.head(false)
 			var payload []byte
 			if err == nil {
 				payload, err = ours.load(code, n)
@@ -77,7 +77,7 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		before := len(r.taken.all())
 		s := &stream{Reader: bytes.NewReader(input)}
-		c := newConn(&r.door.cfg, r.intake, &r.door.phase, r.door.drip, s, r.door.forget)
+		c := newConn(&r.door.cfg, r.intake, &r.door.phase, r.door.drip, s, state{}, r.door.forget)
 		r.door.sessions.Add(1)
 		r.door.serve(c)
 		r.door.sessions.Wait()

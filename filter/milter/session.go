@@ -184,7 +184,7 @@ const leftStopping = "stopping"
 // offer is what is known of the client now.
 func (s *session) offer() filter.Offer {
 	o := s.client
-	if o.Barred == "" && s.phase.stopping.Load() {
+	if o.Barred == "" && s.phase.stopping.Load() && !s.phase.handing.Load() {
 		o.Barred = leftStopping
 	}
 	o.Listener, o.Port, o.Macro = s.macros.lookup("daemon_name"), s.macros.lookup("daemon_port"), s.macro
