@@ -16,13 +16,15 @@ const module = "github.com/millrace/millrace/"
 // one way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
 var allowed = map[string][]string{
 	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
-	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/setup", "relay", "relay/console", "snapshot"},
+	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "relay", "relay/console", "snapshot"},
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
 	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
+	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
+	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
 	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
 	"filter/milter": {"filter", "relay"},
@@ -49,6 +51,8 @@ var direction = map[string]string{
 		"tested without all the others",
 	"cmd/setup": "it compares two configurations, and decides nothing about mail that filter does not decide; it must be possible to " +
 		"run it where no daemon can run",
+	"cmd/rescue": "it runs beside the daemon, as root, and speaks to the daemon over its sockets alone; it must be possible to undo a " +
+		"rescue where no daemon runs",
 	"cmd/config": "the configuration consists of the parts' own tables, so it imports their types; the parts do not import it, " +
 		"because they get values and know no file",
 	"filter/milter": "a door turns its protocol into filter's questions and relay's messages; which parts stand behind the queue " +

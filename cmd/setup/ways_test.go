@@ -38,10 +38,10 @@ func TestStaying(t *testing.T) {
 		"hash:/relays":  {"@relayed.example": "[out.example]", "<>": "[bounces.example]"},
 	}
 	main := map[string]string{
-		"mydestination":         "mx.example, /etc/more",
-		"virtual_alias_domains": "hash:/local",
-		"relay_domains":         "backup.example",
-		"transport_maps":        "pcre:/transports, inline:{ { routed.example = smtp:[hub.example] }, { .below.example = slow: }, { same.example = smtp:same.example } }",
+		"mydestination":                           "mx.example, /etc/more",
+		"virtual_alias_domains":                   "hash:/local",
+		"relay_domains":                           "backup.example",
+		"transport_maps":                          "pcre:/transports, inline:{ { routed.example = smtp:[hub.example] }, { .below.example = slow: }, { same.example = smtp:same.example } }",
 		"sender_dependent_default_transport_maps": "hash:/senders",
 		"sender_dependent_relayhost_maps":         "hash:/relays",
 		"default_transport":                       "smtp",

@@ -42,7 +42,9 @@ func (s *session) extensions() []string {
 		s.door.hostname, "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING",
 		fmt.Sprintf("LIMITS RCPTMAX=%d", cfg.MaxRcpts), // RFC 9422
 	}
-	if !s.rescues() { // else Postfix returns a message that is larger to its sender
+	if s.rescues() { // without SIZE: Postfix returns a message that is larger to its sender
+		list = append(list, RescueKeyword)
+	} else {
 		list = append(list, "SIZE "+strconv.FormatInt(cfg.MaxSize, 10))
 	}
 	if s.door.tls != nil && !s.tls {

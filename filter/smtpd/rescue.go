@@ -7,6 +7,9 @@ import "strings"
 // gives a peer nothing that the peer has not: who may speak to a listener for filters may have any mail sent to anyone.
 const RescueName = "rescue.millrace.invalid"
 
+// RescueKeyword stands in the reply to such an LHLO: whoever sets the transport up can see that the door knows a rescue.
+const RescueKeyword = "X-MILLRACE-RESCUE"
+
 // NotTaken begins the text of a reply about mail that we do not take, however often it is offered. The reason follows.
 const NotTaken = "not taken: "
 

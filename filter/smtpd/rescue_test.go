@@ -95,6 +95,9 @@ func TestRescueSendsNothingOn(t *testing.T) {
 			t.Errorf("reply %d is %q, want %q", i, last, want)
 		}
 	}
+	if !strings.Contains(got[0], RescueKeyword) {
+		t.Errorf("does not say that it knows a rescue: %q", got[0])
+	}
 	if strings.Contains(got[0], "SIZE") {
 		t.Errorf("announces a size, so that Postfix returns what is larger: %q", got[0])
 	}
@@ -105,7 +108,7 @@ func TestRescueIsNamed(t *testing.T) {
 	addr := rescueDoor(t)
 	for _, hello := range []string{"EHLO " + RescueName, "LHLO mx.example"} {
 		got := ask(t, addr, hello, "MAIL FROM:<a@b.example> SIZE=9000000")
-		if !strings.Contains(got[0], "SIZE") || !strings.HasPrefix(got[1], "552") {
+		if !strings.Contains(got[0], "SIZE") || strings.Contains(got[0], RescueKeyword) || !strings.HasPrefix(got[1], "552") {
 			t.Errorf("%s: %q", hello, got)
 		}
 	}
