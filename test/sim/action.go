@@ -15,6 +15,7 @@ import (
 //	SITE mood...        the receiver has another mood
 //	SITE cut | heal     no packet passes between it and the world; they pass again
 //	SITE reset          its connections are lost
+//	reinject ...        the same for the MTA's listener for what the SMTP door does not take
 //	mta ...             the same for the MTA, with its connections to the door and its listener for bounce.inject
 //	dns down | servfail | up
 //	disk full | faulty | well
@@ -47,8 +48,11 @@ func (w *World) act(words []string) error {
 		return w.machine.daemon.Reload(cfg)
 	}
 	names := w.scenario.named(words[0])
-	if words[0] == "mta" {
+	if words[0] == "mta" || words[0] == "reinject" {
 		names = words[:1]
+	}
+	if words[0] == "reinject" && w.receivers["reinject"] == nil { // no source comes by the SMTP door
+		return nil
 	}
 	if len(names) == 0 || len(words) < 2 {
 		return fmt.Errorf("nothing can be done: %s", strings.Join(words, " "))

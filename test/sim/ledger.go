@@ -40,6 +40,9 @@ type fate struct {
 	returned   int         // notifications of failure that reached the MTA
 	handedBack int         // copies that went back to the MTA
 	named      bool        // the mail log says that the message may be delivered twice
+	asked      time.Time   // when it was last offered by the SMTP door; zero: it was offered by the milter
+	doubtful   bool        // an offer had no answer, and another one followed
+	passed     int         // copies that went on to the MTA
 	undecided  bool        // it was left with the MTA, and the machine died before that could be recorded
 	held       bool        // an admin holds it: it must not be received
 	back       bool        // it may be on its way back to the MTA: it is no mail of its site any more
@@ -119,12 +122,34 @@ func (l *Ledger) crash(ill time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range l.of {
-		f.undecided = f.undecided || f.verdict == left && f.offered.After(ill.Add(-longestOffer))
+		if f.asked.IsZero() {
+			f.undecided = f.undecided || f.verdict == left && f.offered.After(ill.Add(-longestOffer))
+		} else { // whatever was said of it, and whatever will be
+			f.undecided = f.undecided || f.verdict != taken && f.asked.After(ill.Add(-longestOffer))
+		}
 	}
 }
 
 // longestOffer is how long the answer to an offer takes at most.
 const longestOffer = time.Minute
+
+// ask notes that recipients are offered by the SMTP door, again if they have no answer that is the last.
+func (l *Ledger) ask(rcpts []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range rcpts {
+		f := l.of[r]
+		f.doubtful = f.doubtful || !f.asked.IsZero() && f.verdict == unanswered
+		f.asked, f.verdict = time.Now(), unanswered
+	}
+}
+
+// pass notes a copy that the SMTP door has sent on to the MTA.
+func (l *Ledger) pass(rcpts []string) {
+	for _, r := range rcpts {
+		l.note(r, func(f *fate) { f.passed++ })
+	}
+}
 
 // receive notes a copy at its receiver.
 func (l *Ledger) receive(rcpt, body string) {
@@ -227,9 +252,13 @@ func (f *fate) wrong(waits bool) string {
 	switch {
 	case f.altered:
 		return "altered"
-	case f.verdict == left && ends > 0 && !(f.undecided && f.named):
+	case f.verdict == left && !f.asked.IsZero() && f.passed == 0:
+		return "said to be with the MTA, which never got it"
+	case f.verdict == taken && f.passed > 0 && !f.doubtful:
+		return "taken, and sent on to the MTA"
+	case f.verdict == left && ends > 0 && !((f.undecided || f.doubtful) && f.named):
 		return "delivered although it was left with the MTA"
-	case (f.verdict == told4xx || f.verdict == dropped) && ends > 0:
+	case (f.verdict == told4xx || f.verdict == dropped) && ends > 0 && !((f.undecided || f.doubtful) && f.named):
 		return "delivered although the client was told to come later"
 	case f.verdict == taken && ends == 0 && !waits && !f.deleted:
 		return "lost"

@@ -189,7 +189,7 @@ dns.servers = ["%s"]
 %s
 %s
 %s
-`, doorPort, dnsAddr, segments, strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"), strings.Join(tables, "\n"))
+`, doorPort, dnsAddr, segments+"\n"+w.scenario.smtpdConfig(), strings.Join(w.scenario.config, "\n"), strings.Join(more, "\n"), strings.Join(tables, "\n"))
 	path := filepath.Join(w.dir, "millrace.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err

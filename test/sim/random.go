@@ -11,7 +11,7 @@ import (
 // hours are calm: the receivers take mail, so that a message that is stuck shows. Its text can be printed and kept as a file, so
 // that a day that found something becomes a scenario.
 func randomDay(seed uint64) (name, text string) {
-	d := &day{rng: rand.New(rand.NewPCG(seed, 2)), whims: newWhims(seed)}
+	d := &day{rng: rand.New(rand.NewPCG(seed, 2)), whims: newWhims(seed), ways: rand.New(rand.NewPCG(seed, 5))}
 	d.line("title a random day, seed %d", seed)
 	d.line("config retry.lifetime = %q", pick(d.rng, "3h", "12h", "48h"))
 	d.line("config queue.channels = %d", pick(d.rng, 5, 20, 500))
@@ -27,6 +27,11 @@ func randomDay(seed uint64) (name, text string) {
 	d.tables(sites)
 	for i := range sites {
 		d.line("site s%d.test %s domains=%d latency=%dms", i, d.mood(), pick(d.rng, 1, 1, 3, 20), pick(d.rng, 1, 10, 50, 200))
+	}
+	if d.ways.IntN(3) == 0 {
+		at := time.Duration(d.ways.Int64N(int64(calm))).Round(time.Millisecond)
+		d.line("at %s reinject %s", at, pick(d.ways, "dead", "defer", "silent"))
+		d.line("at %s reinject fast", at+time.Duration(d.ways.Int64N(int64(2*time.Hour))))
 	}
 	sources := 3 + d.rng.IntN(8)
 	for i := range sources {
@@ -45,6 +50,7 @@ func randomDay(seed uint64) (name, text string) {
 type day struct {
 	rng    *rand.Rand
 	whims  *rand.Rand
+	ways   *rand.Rand // by which doors the sources come: another than the rest of the day's, for the same reason as whims
 	text   strings.Builder
 	gentle bool // no power cut
 }
@@ -79,6 +85,7 @@ func (d *day) source(i, sites int) {
 		}
 	}
 	extra := pick(d.rng, "", "", " sender=t0.test", " sender=t1.test", " header=X-Lane:urgent")
+	extra += pick(d.ways, "", "", "", " door=filter", " door=lmtp", " door=proxy", " door=submission")
 	d.line("source src%d to=%s count=%d rate=%g rcpts=%d size=%d start=%s sessions=%d%s", i, strings.Join(to, ","), 20+d.rng.IntN(150),
 		pick(d.rng, 0.02, 0.2, 2, 50), pick(d.rng, 1, 1, 1, 2, 15), pick(d.rng, 100, 2000, 40_000), d.when(), pick(d.rng, 1, 4, 20), extra)
 }

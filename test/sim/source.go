@@ -17,7 +17,9 @@ import (
 // Source is a client of the MTA that sends a campaign: the MTA offers each of its messages to the milter door. The MTA behaves as
 // Postfix with milter_default_action = accept: what the door does not answer it delivers itself. In a scenario it is
 //
-//	source NAME to=SITE,SITE count=N rate=N sessions=N rcpts=N size=BYTES start=D sender=DOMAIN header=NAME:VALUE workers=N patience=D
+//	source NAME to=SITE,SITE count=N rate=N sessions=N rcpts=N size=BYTES start=D sender=DOMAIN header=NAME:VALUE workers=N patience=D door=ROLE
+//
+// A source with a door comes by the SMTP door: see letter. The roles are filter, lmtp, proxy and submission.
 //
 // A source with patience is an application that never tries again, as listmonk: its workers share the sessions, and a message is lost
 // if its worker waits longer than that for a session, or if the answer is a 4xx. Another source keeps a message that gets 4xx.
@@ -34,6 +36,7 @@ type Source struct {
 	header   string // one more line of the header, "Name: value"; "": none
 	workers  int    // that send, and share the sessions; 0: as many as there are sessions
 	patience time.Duration
+	door     string // "": the milter
 }
 
 // parseSource reads the words of a source.
@@ -62,6 +65,10 @@ func parseSource(words []string) (s Source, err error) {
 			err = setDuration(&s.start, value)
 		case "sender":
 			s.sender = value
+		case "door":
+			if s.door = value; letterPorts[value] == "" {
+				err = fmt.Errorf("there is no such door")
+			}
 		case "header":
 			s.header = strings.Replace(value, ":", ": ", 1) + "\r\n"
 		default:
@@ -85,12 +92,18 @@ type campaign struct {
 	next  atomic.Int64
 	text  []byte
 	desks chan *standin.Conn // connections to the door that nobody uses; nil is one that is not made yet
+
+	dialLetters func(ctx context.Context) (net.Conn, error) // to the SMTP door
 }
 
 // run sends everything, or as much as goes before ctx is done.
 func (c *campaign) run(ctx context.Context) {
 	begin := time.Now().Add(c.start)
 	c.text = []byte(strings.Repeat("A line of the newsletter that everybody gets.\r\n", c.size/47+1))
+	if c.door != "" {
+		c.postAll(ctx, begin)
+		return
+	}
 	c.desks = make(chan *standin.Conn, c.sessions)
 	for range c.sessions {
 		c.desks <- nil

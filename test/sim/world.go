@@ -86,6 +86,9 @@ func newWorld(s *Scenario, seed uint64, dir string, o options) (*World, error) {
 	}
 	w.receivers["mta"], w.hosts["mta"] = w.inject, w.mta
 	w.run.Go(func() { w.check(w.inject.live(w.ctx, w.mta, injectPort)) }) // ends with ctx
+	if s.smtpdConfig() != "" {
+		w.letters()
+	}
 	w.net.Join(5*time.Millisecond, dnsAddr)
 	var err error
 	if w.names, err = dns.Offline(zone.String()); err != nil {
@@ -138,6 +141,11 @@ func (w *World) campaigns() error {
 			defer done()
 			return w.mta.Dial(soon, netip.Addr{}, "tcp", doorPort)
 		}}
+		c.dialLetters = func(ctx context.Context) (net.Conn, error) {
+			soon, done := context.WithTimeout(ctx, 5*time.Second)
+			defer done()
+			return w.mta.Dial(soon, netip.Addr{}, "tcp", letterPorts[c.door])
+		}
 		for _, name := range s.to {
 			all := w.scenario.named(name)
 			if len(all) == 0 {
