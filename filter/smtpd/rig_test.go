@@ -189,6 +189,7 @@ func (r *rig) dial() *client {
 // write sends text with its line ends as they are.
 func (c *client) write(text string) {
 	c.t.Helper()
+	c.nc.SetWriteDeadline(time.Now().Add(20 * time.Second))
 	if _, err := c.nc.Write([]byte(text)); err != nil {
 		c.t.Fatal(err)
 	}
