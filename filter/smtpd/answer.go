@@ -32,8 +32,8 @@ type answers struct {
 // pending reports whether a part of a reply is there that nobody has asked for.
 func (a *answers) pending() bool { return a.r < a.w }
 
-// read returns the next reply. The code of its last line counts, as for Postfix. lines are called with the text of each line, when
-// that is not nil.
+// read returns the next reply. The code of its last line counts, as for Postfix. The function lines, unless it is nil, is
+// called with the text of each line.
 func (a *answers) read(until time.Time, lines func(text string)) (reply, error) {
 	var words []string
 	budget := hearReply
@@ -50,9 +50,10 @@ func (a *answers) read(until time.Time, lines func(text string)) (reply, error) 
 		if lines != nil {
 			lines(string(text))
 		}
-		words = append(words, string(text[:min(len(text), hearText)]))
+		enhanced, rest := cutEnhanced(string(text), code)
+		words = append(words, rest[:min(len(rest), hearText)])
 		if !more {
-			return newReply(code, words), nil
+			return reply{code, enhanced, oneLine(words)}, nil
 		}
 	}
 	return reply{}, fmt.Errorf("%w: a reply of more than %d lines", errNoSMTP, hearLines)
@@ -120,15 +121,10 @@ func parseReplyLine(b []byte) (code int, more bool, text []byte, ok bool) {
 	return code, b[3] == '-', b[4:], true
 }
 
-// newReply makes one line of the words. The enhanced code is that of the last line.
-func newReply(code int, words []string) reply {
-	r := reply{code: code}
-	for i, word := range words {
-		r.enhanced, words[i] = cutEnhanced(word, code)
-	}
-	r.text = strings.Map(printable, strings.TrimSpace(strings.Join(words, " ")))
-	r.text = strings.ToValidUTF8(r.text[:min(len(r.text), hearText)], "")
-	return r
+// oneLine makes a bounded text of one line of the words.
+func oneLine(words []string) string {
+	text := strings.Map(printable, strings.TrimSpace(strings.Join(words, " ")))
+	return strings.ToValidUTF8(text[:min(len(text), hearText)], "")
 }
 
 // printable replaces what could end a line, or disturb a log.
