@@ -96,7 +96,7 @@ func (c *abilities) forwards(e *passEnvelope) []string {
 	var list []string
 	line := ""
 	for _, a := range [][2]string{
-		{"NAME", name}, {"ADDR", addr}, {"PORT", ""}, {"PROTO", ""}, {"HELO", e.client.Helo}, {"IDENT", e.queueID}, {"SOURCE", ""},
+		{"NAME", name}, {"ADDR", addr}, {"PORT", e.forward.Port}, {"PROTO", e.forward.Proto}, {"HELO", e.client.Helo}, {"IDENT", e.queueID}, {"SOURCE", e.forward.Source},
 	} {
 		if !strings.Contains(c.xforward, " "+a[0]+" ") {
 			continue

@@ -326,7 +326,7 @@ func (a *arrival) passAll() {
 func (a *arrival) open(whose fate) {
 	a.abandon()
 	a.sent, a.lost = a.sent[:0], reply{}
-	e := passEnvelope{mail: a.t.from, client: a.t.client, queueID: a.t.queueID, login: a.t.login}
+	e := passEnvelope{mail: a.t.from, client: a.t.client, queueID: a.t.queueID, login: a.t.login, forward: a.s.forward}
 	for i, f := range a.fates {
 		if f == whose {
 			a.sent = append(a.sent, i)

@@ -18,6 +18,7 @@ type passEnvelope struct {
 	client  filter.Offer
 	queueID string
 	login   string
+	forward attributes // what the client said of where the message comes from; only its port, protocol and source are looked at here
 }
 
 // passage is a transaction with the MTA. Only one goroutine uses it.

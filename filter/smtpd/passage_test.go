@@ -76,6 +76,7 @@ func TestDialogues(t *testing.T) {
 	whole := passEnvelope{
 		mail: "<a@a.example> SIZE=5 BODY=8BITMIME RET=HDRS ENVID=x AUTH=<>", rcpts: []string{"<b@b.example> NOTIFY=NEVER", "c@c.example"},
 		client: filter.Offer{ClientName: "client.example", ClientAddr: netip.MustParseAddr("2001:db8::1"), Helo: "a+b c", Port: "8896"}, queueID: "4ABC",
+		forward: attributes{Port: "4711", Proto: "ESMTP", Source: "REMOTE"},
 	}
 	plain := passEnvelope{mail: "<> SIZE=5 BODY=8BITMIME AUTH=<>", rcpts: []string{"<b@b.example> ORCPT=rfc822;b", "<c@c.example>"}}
 	for _, test := range []struct {
@@ -86,7 +87,7 @@ func TestDialogues(t *testing.T) {
 		want   string
 	}{
 		{"all that the MTA knows is said, in one write", whole, []string{"A: b\r\n", "\r\n", ".\r\n..x\r", "\n.", "y\r\n"}, pipelining + `
-			C: XFORWARD NAME=client.example ADDR=IPV6:2001:db8::1 PORT=[UNAVAILABLE] PROTO=[UNAVAILABLE] HELO=a+2Bb+20c IDENT=4ABC SOURCE=[UNAVAILABLE]
+			C: XFORWARD NAME=client.example ADDR=IPV6:2001:db8::1 PORT=4711 PROTO=ESMTP HELO=a+2Bb+20c IDENT=4ABC SOURCE=REMOTE
 			C: MAIL FROM:<a@a.example> SIZE=5 BODY=8BITMIME RET=HDRS ENVID=x
 			C: RCPT TO:<b@b.example> NOTIFY=NEVER
 			C: RCPT TO:<c@c.example>
