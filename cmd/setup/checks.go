@@ -18,7 +18,7 @@ type check struct {
 // checks are all known troubles. What a look could not read is named last, so the order matters to table-unreadable.
 func checks() []check {
 	var all []check
-	for _, some := range [][]check{connectionChecks(), serviceChecks(), envelopeChecks(), filterChecks(), routeChecks(), deliveryChecks(), noteChecks()} {
+	for _, some := range [][]check{connectionChecks(), serviceChecks(), doorChecks(), envelopeChecks(), filterChecks(), routeChecks(), deliveryChecks(), noteChecks()} {
 		all = append(all, some...)
 	}
 	return all
@@ -109,9 +109,9 @@ func filterChecks() []check {
 		{"content-filter", Warning, "Mail that Millrace takes does not pass the content filter: it is neither scanned nor signed there.",
 			"Take Millrace from the listeners before the filter and give it to the listener where the filter hands mail back. " +
 				"For amavis: no milter on port 25, Millrace on 127.0.0.1:10025, there without no_milters (contrib/postfix/FILTERS.md).",
-			received(nil, "content_filter"), nil},
+			foreign("content_filter"), nil},
 		{"proxy-filter", Warning, "This listener shows milters the envelope and no content, so Millrace takes nothing there.",
-			"Give Millrace to the listener behind the proxy.", received(nil, "smtpd_proxy_filter"), nil},
+			"Give Millrace to the listener behind the proxy.", foreign("smtpd_proxy_filter"), nil},
 		{"header-checks", Warning, "Millrace is not told of these actions: bulk mail that Postfix would hold, redirect, copy or filter is sent.",
 			"Refuse such mail with REJECT, which Postfix obeys first, or keep it with the MTA by a [[bulk.rule]] with take = false.", headerChecks, nil},
 		{"access-action", Warning, "Millrace is not told of these actions: bulk mail that Postfix would hold, redirect, copy or filter is sent.",
