@@ -268,7 +268,7 @@ func (a *arrival) decide(before []bool) {
 	for i, ours := range a.whoIsOurs() {
 		switch {
 		case ours:
-		case before[i] && a.s.lmtp && a.keeps(): // without room
+		case before[i] && a.s.lmtp && a.s.keeps(): // without room
 			a.fates[i] = refused
 		case a.s.upstream() == nil:
 			a.refuse(replyNoRoom)
@@ -282,15 +282,12 @@ func (a *arrival) decide(before []bool) {
 	}
 }
 
-// keeps reports that the client is asked to keep mail for which there is no room.
-func (a *arrival) keeps() bool { return a.s.role == Filter || a.s.upstream() == nil }
-
 // leave decides about a message that is not taken at all: it goes to the MTA, or the client is asked to try again.
 func (a *arrival) leave() {
 	m := a.t.mail
 	m.ReportLeft()
 	switch up := a.s.upstream(); {
-	case m.Refused(), m.NoRoom() && a.keeps():
+	case m.Refused(), m.NoRoom() && a.s.keeps():
 		a.s.door.counts.refused.Add(1)
 		a.refuse(replyNoRoom)
 	case up == nil:

@@ -104,7 +104,7 @@ func (a *arrival) takeFailed() {
 	m, up := a.t.mail, a.s.upstream()
 	m.ReportLeft()
 	alone := a.s.lmtp || len(a.sent) == 0 // what the client is told is about our part only
-	if up == nil || m.NoRoom() && a.keeps() && alone {
+	if up == nil || m.NoRoom() && a.s.keeps() && alone {
 		a.s.door.counts.refused.Add(1)
 		a.sayOfOurs(replyNoRoom)
 		return

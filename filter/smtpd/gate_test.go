@@ -119,3 +119,25 @@ func TestDrained(t *testing.T) {
 		t.Errorf("%q, %d went on", got, r.mta.Count())
 	}
 }
+
+// illJournal can record nothing.
+type illJournal struct{ relay.NoJournal }
+
+func (illJournal) Unwritable() error { return errDisk }
+
+// TestNothingIsTaken: mail that is bulk for certain is refused at MAIL while nothing at all is taken. Other mail goes on to the MTA.
+func TestNothingIsTaken(t *testing.T) {
+	r := start(t, func(s *setup) {
+		s.bulk.Rule = []filter.Rule{{Name: "news", Sender: "news.example.com"}}
+		s.gate = relay.NewGate(relay.DefaultGateConfig(), relay.GateDeps{})
+		queues := relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Deps{Journal: illJournal{}, Gate: s.gate})
+		queues.Open()
+		s.accept = queues
+	})
+	c := r.dial()
+	c.say("EHLO mta.example.com", "250-")
+	c.say("MAIL FROM:<a@news.example.com>", "451 4.3.2")
+	if got := c.send(false, plainMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 ") || r.door.Status().Refused != 1 {
+		t.Errorf("%q, %+v", got, r.door.Status())
+	}
+}

@@ -69,6 +69,9 @@ func (s *session) ownClient() filter.Offer {
 	return o
 }
 
+// keeps reports that the client keeps mail for which there is no room, and is asked to try again.
+func (s *session) keeps() bool { return s.role == Filter || s.upstream() == nil }
+
 // serve speaks until the connection ends.
 func (s *session) serve() {
 	defer s.end()

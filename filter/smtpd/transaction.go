@@ -81,6 +81,12 @@ func (s *session) from(argument string) reply {
 		return r
 	}
 	s.begin(cmd, rest)
+	if m := s.t.mail; m.NoRoom() && s.keeps() { // bulk for certain, and nothing at all is taken now: nobody need send its body
+		m.ReportLeft()
+		s.door.counts.refused.Add(1)
+		s.reset()
+		return replyNoRoom
+	}
 	return reply{250, "2.1.0", "Ok"}
 }
 
@@ -153,7 +159,7 @@ func (t *transaction) addRcpt(s *session, cmd filter.Command, argument string) r
 		t.mail.DropRcpt()
 		return reply{550, "5.1.2", NotTaken + "this recipient stays with the MTA"}
 	}
-	if (s.role == Filter || t.client.Direct) && !t.mail.RcptHasRoom() {
+	if s.keeps() && !t.mail.RcptHasRoom() {
 		t.mail.DropRcpt()
 		s.door.counts.refused.Add(1)
 		return replyNoRoom
