@@ -27,6 +27,7 @@ func (s *session) hello(name string, extended, lmtp bool) reply {
 	if name == "" || strings.ContainsRune(name, ' ') {
 		return reply{501, "5.5.4", "give the name of your host"}
 	}
+	s.idle++
 	s.reset()
 	s.extended, s.lmtp, s.client.Helo = extended, lmtp, name
 	if !extended {

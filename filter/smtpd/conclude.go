@@ -30,6 +30,7 @@ func (a *arrival) conclude() {
 		a.take()
 	}
 	a.answer()
+	s.idle = 0
 	s.mu.Lock()
 	s.served = true
 	s.mu.Unlock()

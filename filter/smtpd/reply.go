@@ -18,6 +18,10 @@ func (r reply) ok() bool { return r.code/100 == 2 }
 // temporary reports a reply after which the client may try again.
 func (r reply) temporary() bool { return r.code/100 == 4 }
 
+// blames reports a reply about what the client does wrong, in the protocol or at a login. A message or a recipient that is refused is no
+// such error: an MTA may bring hundreds of them.
+func (r reply) blames() bool { return r.code >= 500 && r.code < 540 || r.code == 555 }
+
 // handedOn is a reply of the MTA as our client hears it. 421 would say that our own connection ends, and Postfix would call this door
 // dead for it.
 func (r reply) handedOn() reply {

@@ -97,7 +97,7 @@ func (s *session) say(r reply) {
 		r = r.soft()
 	}
 	s.out = r.append(s.out)
-	if r.code >= 500 && r.code != 552 {
+	if r.blames() {
 		s.errs++
 	}
 }

@@ -114,7 +114,6 @@ func (s *session) replySize() reply {
 
 // begin opens a message of the client that XFORWARD or XCLIENT named, or of the peer.
 func (s *session) begin(cmd filter.Command, argument string) {
-	s.idle = 0
 	t := &transaction{client: s.client, login: s.login, from: argument, begun: time.Now()}
 	s.forward.describe(&t.client)
 	t.queueID = s.forward.Ident
