@@ -39,7 +39,7 @@ func (s *sandbox) generate(l load) *generator {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	for i := range l.conns {
-		c := &client{g: g, sandbox: g.sandbox, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))}
+		c := &client{g: g, sandbox: g.sandbox, byLetters: i%3 == 2, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))}
 		g.wg.Go(func() { c.run(ctx) }) // ends when the messages are used up, or with ctx
 	}
 	go func() { g.wg.Wait(); close(g.done) }() // ends with the clients
@@ -75,7 +75,9 @@ type client struct {
 	g       *generator
 	sandbox *sandbox
 	rng     *rand.Rand
-	conn    *standin.Conn
+	conn    way // nil: none is open
+
+	byLetters bool // its messages come by the SMTP door
 }
 
 func (c *client) run(ctx context.Context) {
@@ -104,8 +106,11 @@ func (c *client) mail(ctx context.Context, m *mail) {
 	}
 	for c.connected(ctx) {
 		c.sandbox.ledger.intend(m)
-		v, err := c.conn.Send(d)
-		if c.heard(m, d, v, err) && err == nil {
+		v, err := c.conn.send(m, d)
+		if c.heard(m, d, v, err) && (err == nil || d.StopAt != 0) {
+			if err != nil {
+				c.hangUp()
+			}
 			c.refused(ctx, v, d)
 			return
 		}
@@ -159,19 +164,30 @@ func (c *client) connected(ctx context.Context) bool {
 		if c.conn != nil {
 			return true
 		}
-		conn, err := standin.Dial("unix", c.sandbox.door(), standin.Options{})
-		if err != nil {
+		if c.conn = c.dial(); c.conn == nil {
 			rest(ctx, 2*time.Millisecond)
-			continue
 		}
-		c.conn = conn
 	}
 	return false
 }
 
+// dial makes a connection; nil: it cannot be made now.
+func (c *client) dial() way {
+	if c.byLetters {
+		if l, err := newLetters(c.sandbox.letterbox()); err == nil {
+			return l
+		}
+		return nil
+	}
+	if conn, err := standin.Dial("unix", c.sandbox.door(), standin.Options{}); err == nil {
+		return milterWay{conn}
+	}
+	return nil
+}
+
 func (c *client) hangUp() {
 	if c.conn != nil {
-		_ = c.conn.Close() // fails when the daemon is gone
+		c.conn.hangUp()
 		c.conn = nil
 	}
 }

@@ -123,7 +123,7 @@ func (s *sandbox) startBeside(d *daemon.Daemon) error {
 	if err != nil {
 		return err
 	}
-	moved := strings.NewReplacer(s.door(), filepath.Join(d.Dir, "milter.sock"), s.daemon.Socket(), d.Socket())
+	moved := strings.NewReplacer(s.door(), filepath.Join(d.Dir, "milter.sock"), s.letterbox(), filepath.Join(d.Dir, "letters.sock"), s.daemon.Socket(), d.Socket())
 	if err := d.Configure(moved.Replace(text)); err != nil {
 		return err
 	}

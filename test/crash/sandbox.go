@@ -26,6 +26,7 @@ type sandbox struct {
 	dir     string
 	sink    *sink.Sink // the receivers
 	mta     *sink.Sink // the MTA's listener for notifications from the daemon
+	behind  *sink.Sink // and its listener for what the SMTP door does not take
 	ledger  *ledger
 	daemon  *daemon.Daemon
 	state   string // the daemon's state directory
@@ -74,6 +75,9 @@ func newSandbox(o options) (*sandbox, error) {
 	if s.mta, err = sink.New(sink.Config{Keep: true}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	if s.behind, err = sink.New(sink.Config{}); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	if err := s.configure(o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -100,10 +104,17 @@ func (s *sandbox) configure(o options) error {
 	if err != nil {
 		return err
 	}
+	reinject, err := listen(s.behind, sink.Character{Name: listenerName})
+	if err != nil {
+		return err
+	}
 	text := fmt.Sprintf(`hostname = "millrace.test"
 state_dir = %q
 mode = "deliver"
 milter.listen = [%q]
+smtpd.filter = [%q]
+smtpd.reinject = %q
+bulk.local_domains = ["local.test"]
 bounce.inject = %q
 bounce.delay = "100ms"
 control.socket = %q
@@ -117,12 +128,15 @@ journal.segment_bytes = 262144
 snapshot.interval = "1s"
 %s
 [route]
-%s`, s.state, "unix:"+s.door(), inject, s.daemon.Socket(), s.daemon.MailLogFile(), commitInterval, o.config, routes)
+%s`, s.state, "unix:"+s.door(), "unix:"+s.letterbox(), reinject, inject, s.daemon.Socket(), s.daemon.MailLogFile(), commitInterval, o.config, routes)
 	return s.daemon.Configure(text)
 }
 
 // door is the socket where the daemon takes mail.
 func (s *sandbox) door() string { return filepath.Join(s.dir, "milter.sock") }
+
+// letterbox is the socket of the SMTP door.
+func (s *sandbox) letterbox() string { return filepath.Join(s.dir, "letters.sock") }
 
 // through puts the daemon's next starts under t and returns t. With nil the system calls pass freely again.
 func (s *sandbox) through(t *tap) *tap {
@@ -179,6 +193,9 @@ func (s *sandbox) close() error {
 	}
 	if s.mta != nil {
 		err = errors.Join(err, s.mta.Close())
+	}
+	if s.behind != nil {
+		err = errors.Join(err, s.behind.Close())
 	}
 	return errors.Join(err, s.ledger.close())
 }
