@@ -198,6 +198,14 @@ func (l *Ledger) note(rcpt string, change func(*fate)) {
 	}
 }
 
+// came is when the daemon was offered the recipient last.
+func (f *fate) came() time.Time {
+	if f.asked.IsZero() {
+		return f.offered
+	}
+	return f.asked
+}
+
 // ended reports whether something has become of the recipient.
 func (f *fate) ended() bool { return len(f.received)+f.handedBack+f.returned > 0 }
 

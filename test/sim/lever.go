@@ -93,7 +93,7 @@ func (l *Ledger) match(s relay.Selector, rcpt string, f *fate) (selected, sure b
 	case s.Sender != "" && strings.TrimPrefix(s.Sender, "@") != f.sender.domain, s.Campaign != "" && s.Campaign != f.sender.campaign:
 		return false, true
 	case s.Older > 0:
-		age := time.Since(f.offered)
+		age := time.Since(f.came())
 		return age > s.Older-edge, age > s.Older+edge || age < s.Older-edge
 	}
 	return true, true
