@@ -16,7 +16,7 @@ func (a *arrival) conclude() {
 	s, t := a.s, a.t
 	a.decided = time.Now()
 	if fault := a.decoder.fault(); fault != "" && a.decoder.strict {
-		a.refuse(reply{554, "5.6.0", "message refused: it has a " + fault + " that ends no line"})
+		a.refuse(reply{554, "5.6.0", "message refused: " + fault + " in it"})
 	}
 	m := t.mail
 	if a.refusal.code == 0 && m.Left() == "" {

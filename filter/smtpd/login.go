@@ -3,6 +3,7 @@ package smtpd
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"time"
 )
@@ -87,9 +88,12 @@ func (s *session) challenge(initial, text string) ([]byte, reply) {
 			return nil, replyCancel
 		}
 		line, err := s.in.line(time.Now().Add(s.door.cfg.CommandTimeout))
+		if errors.Is(err, errLongLine) {
+			return nil, replyLongLine
+		}
 		if err != nil {
 			s.closing = true
-			return nil, reply{421, "4.4.2", "timeout"}
+			return nil, reply{421, "4.4.2", s.door.hostname + " timeout"}
 		}
 		initial = string(bytes.TrimRight(line, "\r\n"))
 	}

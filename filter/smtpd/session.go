@@ -117,6 +117,8 @@ func (s *session) flush() error {
 	return err
 }
 
+var replyLongLine = reply{500, "5.5.2", "line too long"}
+
 var errEvicted = errors.New("stopping")
 
 // next reads a command and obeys it.
@@ -132,7 +134,7 @@ func (s *session) next() error {
 	line, err := s.readLine()
 	switch {
 	case errors.Is(err, errLongLine):
-		s.say(reply{500, "5.5.2", "line too long"})
+		s.say(replyLongLine)
 		return s.limit()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.say(reply{421, "4.4.2", s.door.hostname + " timeout"})
