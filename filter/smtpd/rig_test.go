@@ -176,14 +176,20 @@ type client struct {
 // dial connects and hears the greeting.
 func (r *rig) dial() *client {
 	r.t.Helper()
+	c := r.connect()
+	c.expect("220 mx.example.org ESMTP")
+	return c
+}
+
+// connect connects.
+func (r *rig) connect() *client {
+	r.t.Helper()
 	nc, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { nc.Close() })
-	c := &client{t: r.t, nc: nc, in: bufio.NewReader(nc)}
-	c.expect("220 mx.example.org ESMTP")
-	return c
+	return &client{t: r.t, nc: nc, in: bufio.NewReader(nc)}
 }
 
 // write sends text with its line ends as they are.
