@@ -163,8 +163,9 @@ func (s *session) limit() error {
 }
 
 // heardWait is how long the client's next command is waited for before a client that says nothing counts as one that has heard of its
-// last message. A client that was cut off from the reply has hung up long before.
-const heardWait = 2 * time.Second
+// last message. A client that was cut off from the reply has hung up long before. It is less than 2 seconds, after which Postfix closes a
+// connection that it has kept for another message, without QUIT.
+const heardWait = time.Second
 
 // readLine reads a command. By the way it finds out whether the client has heard that its last message is taken.
 func (s *session) readLine() ([]byte, error) {
