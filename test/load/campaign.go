@@ -23,7 +23,7 @@ func newCampaign(c Config) *campaign {
 	}
 }
 
-func (c *campaign) id(n int) string { return fmt.Sprintf("%s%d", c.config.Prefix, n) }
+func (c *campaign) id(n int) string { return fmt.Sprintf("%s%d", c.config.Prefix, c.config.First+n) }
 
 // record is the record of message n before it is sent.
 func (c *campaign) record(n int) Record {
@@ -43,7 +43,7 @@ func (c *campaign) sender(n int) string {
 func (c *campaign) rcpts(n int) []string {
 	to := make([]string, c.config.Rcpts)
 	for i := range to {
-		k := n*c.config.Rcpts + i
+		k := (c.config.First+n)*c.config.Rcpts + i
 		to[i] = fmt.Sprintf("user%d@%s", k, c.config.Domains[k%len(c.config.Domains)])
 	}
 	return to
@@ -51,6 +51,7 @@ func (c *campaign) rcpts(n int) []string {
 
 // bulk reports whether message n has the header fields of a newsletter. The messages without them are spread evenly.
 func (c *campaign) bulk(n int) bool {
+	n += c.config.First
 	return int(float64(n+1)*c.config.Plain) == int(float64(n)*c.config.Plain)
 }
 
@@ -60,7 +61,7 @@ const headerRoom = 700
 
 // message appends message n to dst, without stuffed dots: header, personal part, shared part.
 func (c *campaign) message(dst []byte, n int) []byte {
-	rng := rand.New(rand.NewPCG(c.config.Seed, uint64(n)+1))
+	rng := rand.New(rand.NewPCG(c.config.Seed, uint64(c.config.First+n)+1))
 	size := c.config.MinSize + rng.IntN(c.config.MaxSize-c.config.MinSize+1)
 	shared := max(0, int(float64(size-headerRoom)*(1-c.config.Personal)))
 	end := len(dst) + size - shared

@@ -35,6 +35,11 @@ type client struct {
 func dial(ctx context.Context, c *Config) (*client, error) {
 	d := net.Dialer{Timeout: c.Timeout}
 	conn, err := d.DialContext(ctx, "tcp", c.Addr)
+	for _, addr := range c.Others {
+		if err != nil {
+			conn, err = d.DialContext(ctx, "tcp", addr)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}

@@ -8,13 +8,15 @@ import (
 
 // Config says which messages Run sends, and how. Only Addr has no default.
 type Config struct {
-	Addr     string // host:port of the mail server
-	Conns    int    // connections at a time; default 10
-	Workers  int    // that send; default Conns. More than that share the connections
-	Messages int    // default 100
-	Rcpts    int    // recipients of each message; default 1
-	MinSize  int    // bytes of a message with its header; default 20,000
-	MaxSize  int    // default MinSize
+	Addr     string   // host:port of the mail server
+	Others   []string // more addresses of the server, tried when nobody listens at Addr: a name with several addresses
+	Conns    int      // connections at a time; default 10
+	Workers  int      // that send; default Conns. More than that share the connections
+	First    int      // number of the first message, for a campaign in parts
+	Messages int      // default 100
+	Rcpts    int      // recipients of each message; default 1
+	MinSize  int      // bytes of a message with its header; default 20,000
+	MaxSize  int      // default MinSize
 
 	Plain    float64  // share of messages (0 to 1) without any sign of bulk
 	Personal float64  // share of the body (0 to 1) that is different in every message

@@ -16,7 +16,9 @@ type Record struct {
 	Acked bool // the server said 250 to the message
 	// Unsure counts the attempts whose final reply never came: each time the server may have taken the message.
 	Unsure int
-	Reply  string // the reply or error that ended the last attempt; "" when Acked
+	// Again counts the attempts that were followed by another one.
+	Again int
+	Reply string // the reply or error that ended the last attempt; "" when Acked
 
 	Due     time.Time     // when it was begun, or with Config.Rate should have been
 	Longest time.Duration // of the attempts: from MAIL to the reply to the message

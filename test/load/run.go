@@ -149,6 +149,7 @@ func (w *worker) send(ctx context.Context, n int, rec *Record) error {
 		if !again || attempt >= w.run.config.Attempts {
 			return nil
 		}
+		rec.Again++
 		if !sleep(ctx, w.run.config.Pause) {
 			return context.Cause(ctx)
 		}
