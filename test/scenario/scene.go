@@ -32,6 +32,9 @@ type Scene struct {
 	Sendmail *mta.Sendmail
 	Opendkim *mta.Opendkim
 
+	way   Way               // of NewBehind
+	ports *strings.Replacer // puts this Scene's addresses in place of those documented
+
 	closers []func() error
 }
 

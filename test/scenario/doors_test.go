@@ -1,0 +1,289 @@
+package scenario
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/mta"
+)
+
+// behind starts a Postfix and a Millrace as DOORS.md has them.
+func behind(t *testing.T, w Way, o Options) *Scene {
+	t.Helper()
+	mta.Require(t, mta.PostfixPart)
+	s, err := NewBehind(t.TempDir(), binary, w, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			logs(t, s)
+		}
+	})
+	return s
+}
+
+// TestWays: each way of DOORS.md as it stands there, while the daemon is killed: bulk for other hosts goes by Millrace, and by Postfix
+// where it is the fallback; all other mail goes by Postfix; each message arrives as it was sent, and who gets one twice is named.
+func TestWays(t *testing.T) {
+	for _, w := range Ways() {
+		t.Run(w.Name, func(t *testing.T) {
+			t.Parallel() // it waits more than it works
+			s := behind(t, w, Options{})
+			o, err := s.Endure(t.Context(), AllKinds(size(300, 10_000), 50), size(2, 20))
+			t.Log(o.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := o.Err(); err != nil {
+				t.Error(err)
+			}
+			if o.Report.Acked() != len(o.Report.Records) || o.Sides.Millrace == 0 {
+				t.Errorf("%d of %d acknowledged", o.Report.Acked(), len(o.Report.Records))
+			}
+		})
+	}
+}
+
+// waits is a way whose mail waits in Postfix's queue while Millrace cannot take it.
+func (w Way) waits() bool { return w.Name == ByLMTP.Name || w.Name == Waiting.Name }
+
+// newsletters are messages of bulk. All of them must be acknowledged.
+func newsletters(t *testing.T, s *Scene, prefix string, n int) load.Report {
+	t.Helper()
+	c := load.Config{Addr: s.Entry(), Prefix: prefix, Messages: n, Conns: 5, MinSize: 1000, Rcpts: 2, Domains: []string{prefix + ".test"}}
+	if s.way.Name == Application.Name {
+		c.Others = []string{s.Fallback()}
+	}
+	r, err := load.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Acked() != n {
+		t.Fatalf("%s: %d of %d acknowledged; the first: %s", prefix, r.Acked(), n, r.Records[0].Reply)
+	}
+	return r
+}
+
+// by counts the arrivals of a campaign at a listener.
+func (s *Scene) by(listener, prefix string) (n int) {
+	for d := range s.Sink.All() {
+		if d.Listener == listener && strings.HasPrefix(d.ID, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// queued is how many messages wait with Postfix.
+func (s *Scene) queued(t *testing.T) int {
+	t.Helper()
+	q, err := s.Postfix.Queue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(q)
+}
+
+// TestFailOpen: with the daemon down, hung and full, each way does what DOORS.md says: the mail flows by Postfix, or it waits there.
+// Nothing bounces, nothing is refused, nothing is lost, and nothing arrives twice; Postfix suspends nobody.
+func TestFailOpen(t *testing.T) {
+	const n = 30
+	for _, w := range append(Ways(), Waiting) {
+		t.Run(w.Name, func(t *testing.T) {
+			t.Parallel() // it waits more than it works
+			s := behind(t, w, Options{Config: "queue.max_messages = 20\ngate.hold = \"0s\"\npool.closed_for = [\"1s\"]\n"})
+			all := s.full(t, n)
+			all = append(all, s.down(t, n)...)
+			if w.Entry == "" { // what a hung daemon does to the client of a proxy, and of the door itself, is for other tests
+				all = append(all, s.hung(t, n)...)
+			}
+			if err := load.Compare(all, s.Sink.All()).Err(); err != nil {
+				t.Error(err)
+			}
+			s.quiet(t)
+		})
+	}
+}
+
+// full is the part with a gate that is shut, because no receiver answers.
+func (s *Scene) full(t *testing.T, n int) []load.Record {
+	if err := s.Sink.Shut("bulk"); err != nil {
+		t.Fatal(err)
+	}
+	r := newsletters(t, s, "full", n)
+	if s.way.waits() {
+		eventually(t, "Postfix has the rest", func() bool { return s.deferred(t) > 0 && s.deferred(t) == s.queued(t) })
+	} else {
+		eventually(t, "the rest goes by Postfix", func() bool { return s.by("remote", "full") > 0 && s.queued(t) == 0 })
+	}
+	st, err := s.Millrace.Status()
+	if err != nil || st.Messages == 0 || st.Messages > 20 {
+		t.Errorf("%d messages wait with Millrace, %v", st.Messages, err)
+	}
+	t.Logf("full: %d of %d messages wait with Millrace, %d with Postfix, %d recipients were served by Postfix", st.Messages, n, s.queued(t), s.by("remote", "full"))
+	if err := s.Sink.Reopen("bulk"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.settle(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+	if s.way.waits() && s.by("remote", "full") > 0 {
+		t.Error("some of it went by Postfix")
+	}
+	return r.Records
+}
+
+// deferred is how many messages Postfix has put off.
+func (s *Scene) deferred(t *testing.T) (n int) {
+	t.Helper()
+	q, err := s.Postfix.Queue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range q {
+		if m.Queue == "deferred" {
+			n++
+		}
+	}
+	return n
+}
+
+// down is the part without a daemon.
+func (s *Scene) down(t *testing.T, n int) []load.Record {
+	if err := s.Millrace.Stop(patience); err != nil {
+		t.Fatal(err)
+	}
+	r := newsletters(t, s, "down", n)
+	if s.way.waits() {
+		eventually(t, "all of it waits", func() bool { return s.deferred(t) == n })
+	} else {
+		eventually(t, "all of it goes by Postfix", func() bool { return s.by("remote", "down") == 2*n })
+	}
+	if err := s.Millrace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.settle(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+	return r.Records
+}
+
+// hung is the part with a daemon that does not answer, and to which the system opens connections all the same.
+func (s *Scene) hung(t *testing.T, n int) []load.Record {
+	s.Millrace.Signal(syscall.SIGSTOP)
+	defer s.Millrace.Signal(syscall.SIGCONT)
+	begin := time.Now()
+	r := newsletters(t, s, "hung", n)
+	if s.way.waits() {
+		time.Sleep(2 * time.Second) // Postfix waits for a greeting
+		if got := s.queued(t); got != n {
+			t.Errorf("hung: %d of %d messages wait", got, n)
+		}
+	} else {
+		eventually(t, "all of it goes by Postfix", func() bool { return s.by("remote", "hung") == 2*n })
+		t.Logf("hung: %d messages went by Postfix in %s", n, time.Since(begin).Round(time.Second))
+	}
+	s.Millrace.Signal(syscall.SIGCONT)
+	if err := s.settle(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+	return r.Records
+}
+
+// quiet looks for what Postfix must never say.
+func (s *Scene) quiet(t *testing.T) {
+	log, err := s.Postfix.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(log) {
+		for _, bad := range []string{"suspended", "status=bounced", "fatal:", "panic:"} {
+			if strings.Contains(line, bad) {
+				t.Errorf("Postfix: %s", line)
+				return
+			}
+		}
+	}
+	for _, bad := range s.Millrace.Complaints() {
+		t.Error(bad)
+	}
+}
+
+// TestWaysTakenAway: the commands that take each way away leave Postfix as it was.
+func TestWaysTakenAway(t *testing.T) {
+	t.Parallel() // it waits for Postfix more than it works
+	mta.Require(t, mta.PostfixPart)
+	ports, err := freePorts(documented)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Scene{Dir: t.TempDir(), ports: ports, Remote: "127.0.0.1:1"}
+	if err := s.layOut(Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	before := s.settings(t)
+	for _, w := range []Way{AfterQueue, ChosenSenders, BeforeQueue, Application} {
+		s.way = w
+		if err := s.Obey(w.Headings...); err != nil {
+			t.Fatal(err)
+		}
+		if s.settings(t) == before {
+			t.Errorf("%s: the commands do nothing", w.Name)
+		}
+		for i := len(w.Headings) - 1; i >= 0; i-- {
+			if err := s.Obey(w.Headings[i] + ": take it away"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := s.settings(t); after != before {
+			t.Errorf("%s: before:\n%s\nafter:\n%s", w.Name, before, after)
+		}
+	}
+}
+
+// settings are all of Postfix's that were given.
+func (s *Scene) settings(t *testing.T) (all string) {
+	t.Helper()
+	for _, what := range []string{"-n", "-M", "-P"} {
+		text, err := s.Postfix.Postconf(what)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += text
+	}
+	return all
+}
+
+// TestHungProxy: with a daemon that hangs the client of a listener with smtpd_proxy_filter is told to try again, after the time that
+// DOORS.md names, of which the test makes 10 seconds. The connection goes on, and mail flows when the daemon does.
+func TestHungProxy(t *testing.T) {
+	t.Parallel() // it waits
+	s := behind(t, BeforeQueue, Options{})
+	if err := s.Postfix.Shell(s.At("postconf -P 127.0.0.1:2526/inet/smtpd_proxy_timeout=10s; postfix reload")); err != nil {
+		t.Fatal(err)
+	}
+	newsletters(t, s, "before", 5)
+	s.Millrace.Signal(syscall.SIGSTOP)
+	defer s.Millrace.Signal(syscall.SIGCONT)
+	d := dialogueWith(t, s.Entry())
+	d.say(2, "", "EHLO app.test")
+	for range 2 {
+		took := d.say(2, "MAIL FROM:<news@sender.test>") + d.say(4, "RCPT TO:<hung@far.test>") + d.say(2, "RSET")
+		t.Logf("the client is put off after %s", took.Round(time.Second))
+		if took > 30*time.Second {
+			t.Errorf("it waited %s", took)
+		}
+	}
+	s.Millrace.Signal(syscall.SIGCONT)
+	d.envelope("late@far.test")
+	d.content("late")
+	eventually(t, "it is sent", func() bool { return s.by("bulk", "late") == 1 })
+}
