@@ -71,6 +71,7 @@ type Daemon struct {
 	door      *milter.Door
 	second    *secondDoor // nil: there is none
 	console   *console.Server
+	sockets   *sockets // open since Start
 
 	run    sync.WaitGroup     // every goroutine that Start started
 	cancel context.CancelFunc // ends the goroutines whose part has no Stop
@@ -159,6 +160,7 @@ func (d *Daemon) Start() error {
 	if err != nil {
 		return errors.Join(err, d.letGo())
 	}
+	d.sockets = s
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
@@ -171,6 +173,7 @@ func (d *Daemon) Start() error {
 	for _, ln := range s.smtpd {
 		d.run.Go(func() { d.logServing("smtpd", d.second.door.Serve(ln, ln.role)) }) // ends with the door's Stop
 	}
+	d.resume()
 	if err := d.restore(); err != nil {
 		soon, done := context.WithTimeout(context.Background(), startGrace)
 		defer done()
@@ -238,7 +241,11 @@ func (d *Daemon) logServing(part string, err error) {
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.log.Info("stopping")
 	d.setReady(false)
-	err := d.stopDoorsAndPool(ctx)
+	return d.stopRest(ctx, d.stopDoorsAndPool(ctx))
+}
+
+// stopRest stops what is behind the doors and the pool. It returns err, which is theirs, with its own.
+func (d *Daemon) stopRest(ctx context.Context, err error) error {
 	d.resolver.Stop()
 	err = errors.Join(err, d.console.Stop(ctx)) // late: "status" answers while the daemon drains
 	d.cancel()

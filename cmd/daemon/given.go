@@ -45,6 +45,28 @@ type givenConn struct {
 	state []byte // for that door
 }
 
+// Conns is how many connections there are.
+func (g *Given) Conns() int { return len(g.conns) }
+
+// add puts a connection into g. The file that is kept is a duplicate, and c is closed.
+func (g *Given) add(door string, h filter.Handed) error {
+	defer h.Conn.Close()
+	f, err := fileOf(h.Conn)
+	if err == nil {
+		g.conns = append(g.conns, givenConn{f, door, h.State})
+	}
+	return err
+}
+
+// fileOf makes a duplicate of a socket that is open.
+func fileOf(socket any) (*os.File, error) {
+	s, ok := socket.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("a %T cannot be handed over", socket)
+	}
+	return s.File()
+}
+
 // Receive takes over what this process was started with. It must be called once, and before any child is started. It returns nil when
 // there is nothing.
 func Receive() (*Given, error) {

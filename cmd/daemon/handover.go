@@ -1,14 +1,117 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/filter"
 )
+
+const (
+	// doorTime is how long messages under way are waited for, once the doors have begun to hand over. Meanwhile nobody answers on the
+	// connections that are idle, and Postfix waits for 30 seconds (milter_command_timeout) before it gives up.
+	doorTime = 10 * time.Second
+	// consoleTime is for the commands that are being answered.
+	consoleTime = 2 * time.Second
+)
+
+// HandOver stops the daemon as Stop does, but keeps its listeners and the open connections of its clients, and returns them for the
+// next process. Deliveries under way finish first, within ctx, and the doors serve meanwhile. Then nobody serves until the next process
+// does; so this takes no longer than the messages under way need.
+//
+// When nothing can be handed over HandOver returns nil and the reason, and the daemon goes on. Otherwise it has stopped, and the
+// error says what the stop met.
+func (d *Daemon) HandOver(ctx context.Context) (*Given, error) {
+	g, err := d.sockets.duplicate()
+	if err != nil {
+		return nil, err
+	}
+	if d.machine.Given != nil {
+		g.Handovers = d.machine.Given.Handovers
+	}
+	g.Handovers++
+	d.log.Info("handing over: deliveries under way finish first")
+	d.setReady(false)
+	d.pool.Stop(ctx)
+	soon, cancel := context.WithTimeout(ctx, doorTime)
+	defer cancel()
+	err = d.handOverDoors(soon, g)
+	short, done := context.WithTimeout(ctx, consoleTime)
+	defer done()
+	err = d.stopRest(short, err)
+	d.log.Info("handing over", "listeners", len(g.listeners), "connections", len(g.conns))
+	return g, err
+}
+
+// handOverDoors puts the connections of all doors into g.
+func (d *Daemon) handOverDoors(ctx context.Context, g *Given) error {
+	second := make(chan error, 1)
+	go func() { // ends with ctx
+		if d.second == nil {
+			second <- nil
+			return
+		}
+		second <- d.second.door.Stop(ctx)
+	}()
+	all, err := d.door.HandOver(ctx)
+	for _, h := range all {
+		err = errors.Join(err, g.add("milter", h))
+	}
+	return errors.Join(err, <-second)
+}
+
+// resume goes on with the connections that the process before has handed over.
+func (d *Daemon) resume() {
+	g := d.machine.Given
+	if g == nil {
+		return
+	}
+	for _, c := range g.conns {
+		nc, err := net.FileConn(c.file)
+		c.file.Close()
+		if err == nil {
+			err = d.resumeAt(c.door, filter.Handed{Conn: nc, State: c.state})
+		}
+		if err != nil {
+			d.log.Warn("a connection that was handed over is lost", "door", c.door, "error", err)
+		}
+	}
+	g.conns = nil
+}
+
+// resumeAt gives a connection to its door.
+func (d *Daemon) resumeAt(door string, h filter.Handed) error {
+	if door == "milter" {
+		return d.door.Resume(h)
+	}
+	return errors.Join(errors.New("there is no such door any more"), h.Conn.Close())
+}
+
+// duplicate makes duplicates of the listeners, so that they stay open when their parts close them. A unix socket keeps its file.
+func (s *sockets) duplicate() (*Given, error) {
+	g := &Given{}
+	for _, l := range s.open {
+		f, err := fileOf(l.Listener)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", l.spec, err), g.Close())
+		}
+		g.listeners = append(g.listeners, givenListener{f, l.spec, l.systemd})
+	}
+	for _, l := range s.open {
+		if u, ok := l.Listener.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false)
+		}
+	}
+	return g, nil
+}
 
 // handoverEnv has the number of the descriptor of an estate.
 const handoverEnv = "MILLRACE_HANDOVER"

@@ -45,6 +45,9 @@ type Machine struct {
 
 	// Given are the sockets that the process was started with; nil: none.
 	Given *Given
+	// Upgrade has the process hand over to the program on disk, by an order of who. It returns before that begins, or with the reason
+	// why it cannot. nil: the process cannot be replaced.
+	Upgrade func(who string) error
 }
 
 // withDefaults fills in the real machine. Dial, DialDNS and Chance stay nil: the packages behind them know the real one.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -22,9 +23,13 @@ var _ console.Source = overview{}
 // Status implements console.Source.
 func (o overview) Status() console.Status {
 	d, cfg := o.d, o.d.Config()
+	given := d.machine.Given
+	if given == nil {
+		given = &Given{}
+	}
 	return console.Status{
 		Status: d.handler.Status(), Version: console.ReadBuild().String(), PID: os.Getpid(),
-		Hostname: cfg.Hostname, Mode: cfg.Mode,
+		Hostname: cfg.Hostname, Mode: cfg.Mode, Handovers: given.Handovers, HandoverFailure: given.Failure,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
@@ -229,6 +234,21 @@ func (o overview) Messages(yield func(relay.Listing) bool) { o.d.handler.Message
 
 // MessagesNamed implements console.Source.
 func (o overview) MessagesNamed(id string) []relay.Listing { return o.d.handler.MessagesNamed(id) }
+
+// Upgrade implements console.Source.
+func (o overview) Upgrade(who string) error {
+	d := o.d
+	if d.machine.Upgrade == nil {
+		return errors.New("this daemon cannot be replaced by another process")
+	}
+	d.turn.Lock()
+	ready := d.ready
+	d.turn.Unlock()
+	if !ready {
+		return fmt.Errorf("%w: %w", console.ErrNotNow, errNotReady)
+	}
+	return d.machine.Upgrade(who)
+}
 
 // ReloadFile implements console.Source.
 func (o overview) ReloadFile() (console.Reloaded, error) { return o.d.reloadFile() }

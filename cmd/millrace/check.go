@@ -19,6 +19,7 @@ import (
 func checkCommand() *cobra.Command {
 	var file configFlag
 	var beside mtaFlags
+	var form int
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check a configuration file, and the MTA beside Millrace",
@@ -35,6 +36,9 @@ of them is an error. Run it as root: tables that cannot be read are only named.`
   millrace check --mta --json | jq -r 'select(.severity != "note") | .code'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := takesOver(form); err != nil {
+				return err
+			}
 			if !beside.mta && (beside.json || beside.dir != "") {
 				return usageError{errors.New("--json and --mta-dir need --mta")}
 			}
@@ -57,6 +61,7 @@ of them is an error. Run it as root: tables that cannot be read are only named.`
 	}
 	file.addTo(cmd)
 	beside.addTo(cmd)
+	addTakesOver(cmd, &form)
 	return cmd
 }
 

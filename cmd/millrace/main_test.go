@@ -148,6 +148,12 @@ func (f *fakeDaemon) ReloadFile() (console.Reloaded, error) {
 	return r, f.Reload(next)
 }
 
+func (f *fakeDaemon) Upgrade(who string) error { return errors.New("no such program") }
+
+func (f *fakeDaemon) HandOver(context.Context) (*daemon.Given, error) {
+	return nil, errors.New("nothing to hand over")
+}
+
 func (f *fakeDaemon) Reopen() error {
 	fmt.Println("reopened")
 	return nil

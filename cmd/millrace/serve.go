@@ -32,6 +32,7 @@ type service interface {
 	Reload(*config.Config) error
 	Reopen() error
 	Stop(context.Context) error
+	HandOver(context.Context) (*daemon.Given, error)
 }
 
 // opener makes the service of a configuration on a machine.
@@ -58,6 +59,7 @@ func serveCommand(open opener) *cobra.Command {
 SIGTERM, SIGINT   finish open transactions, save the waiting mail and exit; a second one cuts the transactions off
 SIGHUP            read the configuration again; a file with mistakes changes nothing
 SIGUSR1           open the mail log again, after it was rotated
+SIGUSR2           give way to the program on disk, as "millrace upgrade" does
 
 The exit status is 0 after a clean stop, 75 if an obstacle may pass (a port in use, another daemon on the state
 directory), 77 without permission and 78 for a mistake in the configuration.`,
@@ -83,16 +85,21 @@ func serve(path string, logTo io.Writer, open opener) error {
 	}
 	log := daemon.NewLog(logTo, cfg.Log.LogLevel())
 	signals := make(chan os.Signal, 8) // room for all that arrive during a recovery: Notify drops a signal that finds none
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
-	s, err := open(daemon.Machine{Given: given}, cfg, log)
-	if err != nil {
-		return err
-	}
 	watchdog, stop := watchdog()
 	defer stop()
-	r := &runner{service: s, path: path, log: log, signals: signals, watchdog: watchdog, notify: notifySystemd}
-	return r.run()
+	r := &runner{path: path, log: log, signals: signals, watchdog: watchdog, notify: notifySystemd, orders: make(chan string, 1), next: newSuccessor(path)}
+	for {
+		signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+		if r.service, err = open(daemon.Machine{Given: given, Upgrade: r.order}, cfg, log); err != nil {
+			return err
+		}
+		if given, err = r.run(); given == nil {
+			return err
+		}
+		// The program on disk could not be run. This process begins anew, as that program would have: its sockets are open, and
+		// whoever connects notices nothing.
+	}
 }
 
 // watchdog ticks twice in the time that systemd allows between two signs of life. It never ticks when systemd asks for
@@ -118,30 +125,134 @@ type runner struct {
 	signals  <-chan os.Signal
 	watchdog <-chan time.Time
 	notify   func(state string)
+	orders   chan string // who wants this process to give way; the program on disk has been tried
+	next     heir
+}
+
+// heir is a successor; tests drive a fake.
+type heir interface {
+	try() error
+	replace(*daemon.Given) error
 }
 
 // run returns when the service has stopped. The watchdog's tick is answered in the same loop that serves signals: a reload
 // that hangs stops the ticks, and systemd starts the daemon anew.
-func (r *runner) run() error {
-	if err := r.service.Start(); err != nil {
-		return err
+//
+// When it was to give way to the program on disk, and that could not be run, it returns what the next service goes on with.
+func (r *runner) run() (*daemon.Given, error) {
+	if err := r.start(); err != nil {
+		return nil, err
 	}
 	r.notify(systemd.SdNotifyReady)
 	for {
 		select {
 		case <-r.watchdog:
 			r.notify(systemd.SdNotifyWatchdog)
+		case who := <-r.orders:
+			if given, err := r.giveWay(who); given != nil || err != errGoesOn {
+				return given, err
+			}
 		case sig := <-r.signals:
 			switch sig {
 			case syscall.SIGHUP:
 				r.reload()
 			case syscall.SIGUSR1:
 				r.reopen()
+			case syscall.SIGUSR2:
+				go r.order("SIGUSR2") // ends with the try of the program on disk; its error is logged
 			default:
-				return r.stop(sig)
+				return nil, r.stop(sig)
 			}
 		}
 	}
+}
+
+// start waits for the service, and is alive to the watchdog meanwhile: a process that has taken over has a watchdog before it is
+// ready.
+func (r *runner) start() error {
+	done := make(chan error, 1)
+	go func() { done <- r.service.Start() }() // ends with the start
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-r.watchdog:
+			r.notify(systemd.SdNotifyWatchdog)
+		}
+	}
+}
+
+// order tries the program on disk, and then has this process give way to it. Any goroutine may call it.
+func (r *runner) order(who string) error {
+	r.log.Info("upgrade ordered", "who", who)
+	err := r.next.try()
+	if err == nil {
+		select {
+		case r.orders <- who:
+			return nil
+		default:
+			err = errors.New("an upgrade is under way")
+		}
+	}
+	for line := range strings.Lines(err.Error()) {
+		r.log.Error("no upgrade: this process goes on", "error", strings.TrimSpace(line))
+	}
+	return err
+}
+
+// errGoesOn means that the service has not stopped.
+var errGoesOn = errors.New("the service goes on")
+
+// giveWay hands over to the program on disk. It returns when that was not to be: with what a new service in this process goes on with,
+// with errGoesOn, or with the result of a stop that a signal has ordered meanwhile.
+func (r *runner) giveWay(who string) (*daemon.Given, error) {
+	r.notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
+	ctx, hurry := context.WithTimeout(context.Background(), drainTime)
+	defer hurry()
+	var given *daemon.Given
+	done := make(chan error, 1)
+	go func() { // ends with the service
+		var err error
+		given, err = r.service.HandOver(ctx)
+		done <- err
+	}()
+	var ended os.Signal
+	for {
+		select {
+		case <-r.watchdog:
+			r.notify(systemd.SdNotifyWatchdog)
+		case sig := <-r.signals:
+			if sig == syscall.SIGTERM || sig == os.Interrupt {
+				ended = sig
+				hurry()
+			}
+		case err := <-done:
+			return r.endService(given, err, ended)
+		}
+	}
+}
+
+// endService is the end of giveWay, when the service has answered.
+func (r *runner) endService(given *daemon.Given, err error, ended os.Signal) (*daemon.Given, error) {
+	switch {
+	case given == nil && ended != nil:
+		return nil, r.stop(ended)
+	case given == nil:
+		r.log.Error("no upgrade: this process goes on", "error", err)
+		r.notify(systemd.SdNotifyReady)
+		return nil, errGoesOn
+	case ended != nil:
+		r.log.Info("signal", "signal", ended)
+		r.notify(systemd.SdNotifyStopping)
+		return nil, errors.Join(stopError(err), given.Close())
+	}
+	if err := stopError(err); err != nil {
+		r.log.Error("the next process will recover what this one could not save", "error", err)
+	}
+	err = r.next.replace(given)
+	r.log.Error("no upgrade: this process begins anew", "error", err)
+	given.Failure = err.Error()
+	return given, nil
 }
 
 // reload says READY in any case: the daemon goes on, at worst with the configuration it had, and systemd must not wait.

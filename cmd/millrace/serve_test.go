@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/cmd/daemon"
 )
 
 // scripted is a service that writes down each call.
@@ -23,6 +24,7 @@ type scripted struct {
 	did      []string
 	startErr error
 	stop     func(context.Context) error
+	handOver func(context.Context) (*daemon.Given, error)
 }
 
 func (s *scripted) Start() error { s.did = append(s.did, "start"); return s.startErr }
@@ -45,6 +47,27 @@ func (s *scripted) Stop(ctx context.Context) error {
 	return nil
 }
 
+func (s *scripted) HandOver(ctx context.Context) (*daemon.Given, error) {
+	s.did = append(s.did, "hand over")
+	if s.handOver != nil {
+		return s.handOver(ctx)
+	}
+	return &daemon.Given{}, nil
+}
+
+// unfit is a successor that cannot begin.
+type unfit struct {
+	tryErr error
+	given  *daemon.Given // that it was to begin with
+}
+
+func (u *unfit) try() error { return u.tryErr }
+
+func (u *unfit) replace(g *daemon.Given) error {
+	u.given = g
+	return errors.New("text file busy")
+}
+
 // harness runs a runner in a bubble. Signals and states go through it.
 type harness struct {
 	*runner
@@ -53,12 +76,14 @@ type harness struct {
 	told    []string // messages to systemd, first lines only
 	logged  strings.Builder
 	result  chan error
+	given   *daemon.Given // from run
+	heir    unfit
 }
 
 func newHarness(path string) *harness {
 	h := &harness{s: &scripted{}, signals: make(chan os.Signal, 8), result: make(chan error, 1)}
 	h.runner = &runner{
-		service: h.s, path: path, signals: h.signals,
+		service: h.s, path: path, signals: h.signals, orders: make(chan string, 1), next: &h.heir,
 		log: hclog.New(&hclog.LoggerOptions{Output: &h.logged, DisableTime: true}),
 		notify: func(state string) {
 			first, _, _ := strings.Cut(state, "\n")
@@ -70,7 +95,11 @@ func newHarness(path string) *harness {
 
 // start runs the runner; it ends with its service.
 func (h *harness) start() {
-	go func() { h.result <- h.run() }()
+	go func() {
+		var err error
+		h.given, err = h.run()
+		h.result <- err
+	}()
 	synctest.Wait()
 }
 
@@ -129,6 +158,73 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestGiveWay: an upgrade that cannot be leaves a service, and a signal to end is not forgotten meanwhile.
+func TestGiveWay(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		prepare   func(*harness)
+		signals   []os.Signal
+		did, told string
+		logged    string
+		again     bool // another service begins
+	}{
+		{"the program cannot be run", nil, []os.Signal{syscall.SIGUSR2}, "start,hand over", "READY=1,RELOADING=1", "text file busy", true},
+		{"the program is not fit", func(h *harness) { h.heir.tryErr = errors.New("mistake one\nmistake two") }, []os.Signal{syscall.SIGUSR2, syscall.SIGTERM},
+			"start,stop", "READY=1,STOPPING=1", "mistake two", false},
+		{"nothing can be handed over", func(h *harness) {
+			h.s.handOver = func(context.Context) (*daemon.Given, error) { return nil, errors.New("no socket") }
+		}, []os.Signal{syscall.SIGUSR2, syscall.SIGTERM}, "start,hand over,stop", "READY=1,RELOADING=1,READY=1,STOPPING=1", "no socket", false},
+		{"SIGTERM meanwhile", func(h *harness) {
+			h.s.handOver = func(ctx context.Context) (*daemon.Given, error) { <-ctx.Done(); return &daemon.Given{}, ctx.Err() }
+		}, []os.Signal{syscall.SIGUSR2, syscall.SIGHUP, syscall.SIGTERM}, "start,hand over", "READY=1,RELOADING=1,STOPPING=1", "signal=terminated", false},
+		{"SIGTERM, and nothing can be handed over", func(h *harness) {
+			h.s.handOver = func(ctx context.Context) (*daemon.Given, error) { <-ctx.Done(); return nil, errors.New("no socket") }
+		}, []os.Signal{syscall.SIGUSR2, syscall.SIGTERM}, "start,hand over,stop", "READY=1,RELOADING=1,STOPPING=1", "", false},
+		{"the journal cannot be closed", func(h *harness) {
+			h.s.handOver = func(ctx context.Context) (*daemon.Given, error) { return &daemon.Given{}, errors.New("disk full") }
+		}, []os.Signal{syscall.SIGUSR2}, "start,hand over", "READY=1,RELOADING=1", "disk full", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness("")
+				if test.prepare != nil {
+					test.prepare(h)
+				}
+				h.start()
+				for _, sig := range test.signals {
+					h.send(sig)
+				}
+				if err := <-h.result; err != nil {
+					t.Error(err)
+				}
+				if did := strings.Join(h.s.did, ","); did != test.did {
+					t.Errorf("did %s, want %s", did, test.did)
+				}
+				if told := strings.Join(h.told, ","); told != test.told {
+					t.Errorf("told systemd %s, want %s", told, test.told)
+				}
+				if !strings.Contains(h.logged.String(), test.logged) {
+					t.Errorf("log: %s", &h.logged)
+				}
+				if (h.given != nil) != test.again || h.given != h.heir.given || test.again && h.given.Failure == "" {
+					t.Errorf("begins again with %+v", h.given)
+				}
+			})
+		})
+	}
+}
+
+// TestOneUpgradeAtATime: an order is refused while another one is waiting.
+func TestOneUpgradeAtATime(t *testing.T) {
+	h := newHarness("")
+	if err := h.order("one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.order("two"); err == nil {
+		t.Error("taken")
+	}
+}
+
 func TestEveryMistakeIsLogged(t *testing.T) {
 	path := configFile(t, "mdoe = 'deliver'\nmode = 5")
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +239,7 @@ func TestEveryMistakeIsLogged(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	h := newHarness("")
 	h.s.startErr = syscall.EADDRINUSE
-	if err := h.run(); err != syscall.EADDRINUSE || len(h.told) > 0 {
+	if _, err := h.run(); err != syscall.EADDRINUSE || len(h.told) > 0 {
 		t.Errorf("%v, told systemd %v", err, h.told)
 	}
 }

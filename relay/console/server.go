@@ -44,6 +44,9 @@ type Source interface {
 	Sites(name string, most int, yield func(Site) bool)
 	// ReloadFile reads the configuration file again. An error says why that cannot be done now.
 	ReloadFile() (Reloaded, error)
+	// Upgrade has the daemon hand over to the program on disk, after it has answered. An error says why not: it is ErrNotNow, or that
+	// program is not fit.
+	Upgrade(who string) error
 }
 
 // Server answers on the control socket.
@@ -89,6 +92,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/sites", s.serveSites)
 	mux.HandleFunc("GET /v1/sites/{name}", s.serveSitesNamed)
 	mux.HandleFunc("POST /v1/reload", s.serveReload)
+	mux.HandleFunc("POST /v1/upgrade", s.serveUpgrade)
 	mux.HandleFunc("POST /v1/acts", s.serveAct)
 	mux.HandleFunc("GET /v1/pauses", s.servePauses)
 	mux.HandleFunc("GET /v1/shape", s.serveShape)

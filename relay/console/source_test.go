@@ -17,6 +17,11 @@ type fakeSource struct {
 
 	reloaded  Reloaded
 	reloadErr error
+
+	upgradedBy string
+	upgradeErr error
+	handovers  atomic.Int64
+	failure    string
 }
 
 // Sites has n sites. The name "none" stands for none of them, and every other for the first two.
@@ -47,13 +52,18 @@ func fakeSite(i int) Site {
 
 func (f *fakeSource) ReloadFile() (Reloaded, error) { return f.reloaded, f.reloadErr }
 
+func (f *fakeSource) Upgrade(who string) error {
+	f.upgradedBy = who
+	return f.upgradeErr
+}
+
 func (f *fakeSource) Status() Status {
 	if f.hold != nil {
 		<-f.hold
 	}
 	return Status{
 		Status:  relay.Status{Taken: 1204, Messages: int64(f.n), Sent: 1 << 60},
-		Version: "1.2.3", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Started: 1_700_000_000, Uptime: 60,
+		Version: "1.2.3", Handovers: int(f.handovers.Load()), HandoverFailure: f.failure, PID: 812, Hostname: "mail.example.org", Mode: "deliver", Started: 1_700_000_000, Uptime: 60,
 		Doors:   []Door{{Name: "milter", Sessions: 12, Seen: 1310, Taken: 1204, Rules: []RuleCount{{Name: "list-id", Seen: 24}}}},
 		Pool:    PoolStatus{Sites: 14, Connections: 38, Busy: 7},
 		DNS:     DNS{Lookups: 1 << 60},

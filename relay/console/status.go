@@ -12,18 +12,22 @@ import (
 type Status struct {
 	relay.Status
 
-	Version  string     `json:"version"` // as Build.String has it
-	PID      int        `json:"pid"`
-	Hostname string     `json:"hostname"`
-	Mode     string     `json:"mode"`    // "deliver" or "observe"
-	Started  int64      `json:"started"` // Unix seconds
-	Uptime   int64      `json:"uptime"`  // seconds
-	Doors    []Door     `json:"doors"`
-	Gate     Gate       `json:"gate"`
-	Pool     PoolStatus `json:"pool"`
-	DNS      DNS        `json:"dns"`
-	Journal  Journal    `json:"journal"`
-	Memory   Memory     `json:"memory"`
+	Version  string `json:"version"` // as Build.String has it
+	PID      int    `json:"pid"`
+	Hostname string `json:"hostname"`
+	Mode     string `json:"mode"`    // "deliver" or "observe"
+	Started  int64  `json:"started"` // Unix seconds
+	Uptime   int64  `json:"uptime"`  // seconds
+	Doors    []Door `json:"doors"`
+
+	Handovers       int    `json:"handovers,omitempty"`        // how many processes before this one have handed over to the next
+	HandoverFailure string `json:"handover_failure,omitempty"` // why the last of them had to go on itself
+
+	Gate    Gate       `json:"gate"`
+	Pool    PoolStatus `json:"pool"`
+	DNS     DNS        `json:"dns"`
+	Journal Journal    `json:"journal"`
+	Memory  Memory     `json:"memory"`
 
 	Sources []SourceStatus `json:"sources,omitempty"` // the [[source]] tables in force
 
