@@ -1,0 +1,182 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/mta"
+)
+
+// newStuck makes a Stuck with a backlog of so many messages for ten sites, two of them dead and two slow, 5 local messages and 3 large.
+func newStuck(t *testing.T, messages int) *Stuck {
+	t.Helper()
+	mta.Require(t, mta.PostfixPart)
+	s, err := NewStuck(t.TempDir(), binary, 10, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			log, _ := s.Postfix.Log()
+			t.Logf("millrace:\n%s\nPostfix:\n%s", s.Millrace.LogTail(), log[max(0, len(log)-6000):])
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Fill(ctx, messages, 5, 3); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// rescued is what the command prints with --json.
+type rescued struct {
+	Plan struct {
+		Messages, Carried int
+		Sites             []struct {
+			Site    string
+			Reasons []struct {
+				Text  string
+				Count int
+			}
+		}
+		Staying []struct {
+			Text  string
+			Count int
+		}
+	}
+	Report struct{ Carried, Sent, Waiting, Returned, Left, Elsewhere int }
+}
+
+func readRescued(t *testing.T, out []byte) (r rescued) {
+	t.Helper()
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		if err := dec.Decode(&r); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return r
+}
+
+func settings(t *testing.T, s *Stuck) string {
+	t.Helper()
+	text, err := s.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestRescue: all that can be carried is, each recipient once; the rest is in Postfix's queue; main.cf and master.cf are what they were.
+func TestRescue(t *testing.T) {
+	const messages, dead = 200, 40
+	s := newStuck(t, messages)
+	was := settings(t, s)
+	out, err := s.Command("--dry-run", "--json").Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	p := readRescued(t, out).Plan
+	if p.Messages != messages+8 || p.Carried != messages || len(p.Sites) != 11 {
+		t.Errorf("the plan carries %d of %d at %d sites: %s", p.Carried, p.Messages, len(p.Sites), out)
+	}
+	if !strings.Contains(string(out), "virtual_mailbox_domains") || !strings.Contains(string(out), "451 4.7.0 too much mail from you") {
+		t.Errorf("the plan does not say what it should: %s", out)
+	}
+	if settings(t, s) != was || s.Sink.Count() > 0 {
+		t.Fatal("a dry run has changed something")
+	}
+	if err := s.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	out, err = s.Command("--json", "--wait", "1m").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r := readRescued(t, out).Report
+	if r.Carried != messages || r.Left+r.Returned+r.Elsewhere != 0 || r.Sent+r.Waiting != messages || r.Waiting < dead {
+		t.Errorf("%+v: %s", r, out)
+	}
+	if settings(t, s) != was {
+		t.Error("main.cf or master.cf are not what they were")
+	}
+	expectRescued(t, s, messages-dead, dead, 8)
+}
+
+// expectRescued compares what has arrived with what was sent, and counts what waits at Millrace and in Postfix's queue.
+func expectRescued(t *testing.T, s *Stuck, arrived, waiting, left int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Sink.Wait(ctx, arrived); err != nil {
+		t.Error(err)
+	}
+	c := load.Compare(s.Records, s.Sink.All())
+	if c.Arrived != arrived || len(c.Duplicated)+len(c.Altered)+len(c.Phantom)+len(c.Misdelivered) > 0 {
+		t.Errorf("%d arrived, want %d; %d twice, %d altered, %d phantoms, %d misdelivered", c.Arrived, arrived, len(c.Duplicated), len(c.Altered), len(c.Phantom), len(c.Misdelivered))
+	}
+	st, err := s.Millrace.Status()
+	if err != nil || int(st.Messages) != waiting {
+		t.Errorf("%d wait at Millrace, want %d: %v", st.Messages, waiting, err)
+	}
+	list, err := s.Postfix.Queue()
+	if err != nil || len(list) != left {
+		t.Errorf("%d are left with Postfix, want %d: %v", len(list), left, err)
+	}
+	if log, _ := s.Postfix.Log(); strings.Contains(log, "status=bounced") {
+		t.Error("Postfix has returned mail")
+	}
+}
+
+// TestRescueKilled: what a killed rescue leaves still brings mail to Millrace and is put back by --undo, with another's change kept.
+func TestRescueKilled(t *testing.T) {
+	s := newStuck(t, 20)
+	was := settings(t, s)
+	if err := s.Millrace.Stop(patience); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.Command().CombinedOutput(); err == nil || err.(*exec.ExitError).ExitCode() != 69 {
+		t.Errorf("without a daemon: %v %s", err, out)
+	}
+	if err := s.Millrace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := s.Command("--wait", "1m")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); settings(t, s) == was || !strings.Contains(settings(t, s), "texthash"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the settings are not changed")
+		}
+	}
+	if out, err := s.Command("--undo").CombinedOutput(); err == nil || !strings.Contains(string(out), "under way") {
+		t.Errorf("--undo beside a rescue: %v %s", err, out)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if out, err := s.Command("--status").CombinedOutput(); err != nil || !strings.Contains(string(out), "--undo") {
+		t.Errorf("--status: %v %s", err, out)
+	}
+	if _, err := s.Postfix.Postconf("-e", "always_bcc="); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.Command("--undo").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	now := settings(t, s)
+	if strings.Contains(now, "millrace-rescue") || strings.Contains(now, "texthash") || !strings.Contains(now, "always_bcc =") {
+		t.Errorf("--undo leaves: %s", now)
+	}
+}
