@@ -49,6 +49,28 @@ func (m *Mail) RcptHasRoom() bool {
 	return !grant.Refuses(0) || grant.Waits() != relay.Enough || grant.Why(0).Kind == relay.ReasonDrain
 }
 
+// Room asks for a place for one more message to domain, or to any one if domain is "". The caller gives the place back with Release. ok is
+// false while there is none.
+func (in *Intake) Room(domain string) (place *relay.Grant, ok bool) {
+	gate := in.deps.Gate
+	if gate == nil {
+		return nil, true
+	}
+	domains := []string{domain}
+	if domain == "" {
+		domains = nil
+		if why := gate.Shut(); why.Waits() {
+			return nil, false
+		}
+	}
+	place = gate.Ask("", domains)
+	if domain != "" && place.Refuses(0) {
+		place.Release()
+		return nil, false
+	}
+	return place, true
+}
+
 // leaveShut leaves a message that is known to be bulk at MAIL, while no mail at all is taken.
 func (m *Mail) leaveShut() {
 	if gate := m.intake.deps.Gate; gate != nil && !m.intake.Observing() {

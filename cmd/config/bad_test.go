@@ -108,6 +108,8 @@ var badConfigs = []badConfig{
 	{"size limit", "[bulk]\nsize_limit = -1\n", 2, "bulk.size_limit", "less than 1"},
 	{"return to no listener", "[gate]\noverflow = 'return'\n", 2, "gate.overflow", "listener of smtpd.filter"},
 	{"return of a rule to no listener", "[[bulk.rule]]\nheader = 'X'\noverflow = 'return'\n", 3, "bulk.rule[0].overflow", "listener of smtpd.filter"},
+	{"flush by a name", "[smtpd]\nfilter = ['inet:127.0.0.1:8896']\nreinject = '[127.0.0.1]:10027'\nflush = ['postqueue', '-f']\n", 4, "smtpd.flush[0]", "/usr/sbin/postqueue"},
+	{"flush of everything", "[smtpd]\nfilter = ['inet:127.0.0.1:8896']\nreinject = '[127.0.0.1]:10027'\nflush = ['/usr/sbin/postqueue', '-f']\n", 4, "smtpd.flush", "{id}"},
 	{"order", "[queue]\norder = 'fifo'\n", 2, "queue.order", `use "round-robin", "longest" or "longest-aged"`},
 	{"max_age", "[queue]\nmax_age = '-1m'\n", 2, "queue.max_age", "is not a positive duration"},
 	{"max_bytes", "[queue]\nmax_bytes = 5\n", 2, "queue.max_bytes", "less than 1048576"},

@@ -174,6 +174,9 @@ func (d *Daemon) Start() error {
 		d.run.Go(func() { d.logServing("smtpd", d.second.door.Serve(ln, ln.role)) }) // ends with the door's Stop
 	}
 	d.resume()
+	if d.second != nil {
+		d.run.Go(d.second.door.OfferAgain) // ends with the door's Stop
+	}
 	if err := d.restore(); err != nil {
 		soon, done := context.WithTimeout(context.Background(), startGrace)
 		defer done()

@@ -270,6 +270,7 @@ func (a *arrival) decide(before []bool) {
 		case ours:
 		case before[i] && a.s.lmtp && a.s.keeps(): // without room
 			a.fates[i] = refused
+			a.s.putOff(domainOf(a.t.rcpts[i]))
 		case a.s.upstream() == nil:
 			a.refuse(replyNoRoom)
 			return
@@ -288,7 +289,7 @@ func (a *arrival) leave() {
 	m.ReportLeft()
 	switch up := a.s.upstream(); {
 	case m.Refused(), m.NoRoom() && a.s.keeps():
-		a.s.door.counts.refused.Add(1)
+		a.s.putOffFirst()
 		a.refuse(replyNoRoom)
 	case up == nil:
 		a.refuse(reply{554, "5.6.0", NotTaken + m.Left()})

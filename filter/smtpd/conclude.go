@@ -106,7 +106,7 @@ func (a *arrival) takeFailed() {
 	m.ReportLeft()
 	alone := a.s.lmtp || len(a.sent) == 0 // what the client is told is about our part only
 	if up == nil || m.NoRoom() && a.s.keeps() && alone {
-		a.s.door.counts.refused.Add(1)
+		a.s.putOffFirst()
 		a.sayOfOurs(replyNoRoom)
 		return
 	}

@@ -27,6 +27,8 @@ type Config struct {
 	TLSCert string `toml:"tls_cert"` // file of the certificate for STARTTLS; "": no STARTTLS
 	TLSKey  string `toml:"tls_key"`  // and of its key
 
+	Flush []string `toml:"flush"` // command that has the MTA on this host offer a message again, "{id}" for its queue id; none: the MTA does so by its own times
+
 	BareNewline string `toml:"bare_newline"` // BareNormalize or BareReject: what becomes of CR, LF and NUL that end no line
 
 	CommandTimeout time.Duration `toml:"command_timeout"` // for a client's next command, and for writing a reply
@@ -117,6 +119,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("bare_newline: %q is neither %q nor %q", c.BareNewline, BareNormalize, BareReject)
 	}
 	if err := c.validateLogin(); err != nil {
+		return err
+	}
+	if err := c.validateFlush(); err != nil {
 		return err
 	}
 	return c.validateLimits()

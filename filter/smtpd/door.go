@@ -32,6 +32,7 @@ type Door struct {
 	users    *users    // nil: nobody can log in
 	tls      *tls.Config
 	counts   counters
+	again    *again
 
 	stop     chan struct{} // closed when Stop begins
 	stopping atomic.Bool
@@ -54,6 +55,7 @@ func New(cfg Config, deps Deps) (*Door, error) {
 		cfg: cfg, intake: deps.Intake, hostname: deps.Hostname, stop: make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}), clients: make(map[netip.Addr]int),
 	}
+	d.again = newAgain(cfg, deps.Intake)
 	if cfg.Reinject != "" {
 		d.upstream = newUpstream(cfg, deps.Hostname, deps.Dial)
 	}

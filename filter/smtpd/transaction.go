@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
 )
 
 // transaction is one message, from MAIL to our answer.
@@ -86,7 +87,7 @@ func (s *session) from(argument string) reply {
 	s.begin(cmd, rest)
 	if m := s.t.mail; m.NoRoom() && s.keeps() { // bulk for certain, and nothing at all is taken now: nobody need send its body
 		m.ReportLeft()
-		s.door.counts.refused.Add(1)
+		s.putOff("")
 		s.reset()
 		return replyNoRoom
 	}
@@ -167,7 +168,7 @@ func (t *transaction) addRcpt(s *session, cmd filter.Command, argument string) r
 	}
 	if s.keeps() && !t.mail.RcptHasRoom() {
 		t.mail.DropRcpt()
-		s.door.counts.refused.Add(1)
+		s.putOff(relay.Domain(cmd.Path))
 		return replyNoRoom
 	}
 	t.rcpts = append(t.rcpts, argument)
