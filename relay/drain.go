@@ -202,8 +202,11 @@ func (r *rounds) drain(ctx context.Context, d *drain) {
 	}
 }
 
-// drainNode hands n back if it would wait, or at the end of d.
+// drainNode hands n back if it would wait, or at the end of d. Without an MTA it waits: the drain is from a time when there was one.
 func (l *Lever) drainNode(n *Node, d *drain, now time.Time) {
+	if l.queues.deps.NoMTA {
+		return
+	}
 	if class, waits := l.classOf(n); waits && class == ClassRemote && (d.late(now) || l.stuck(n, now)) {
 		l.take(n, d.deed)
 	}

@@ -65,8 +65,15 @@ func (p *policy) whole() RetryConfig {
 	return whole
 }
 
-func (h *Handler) retry() RetryConfig       { return h.policy.Load().retry }
-func (h *Handler) handback() HandbackConfig { return h.policy.Load().handback }
+func (h *Handler) retry() RetryConfig { return h.policy.Load().retry }
+
+// handback says when mail goes back to our MTA. Without an MTA that is never.
+func (h *Handler) handback() HandbackConfig {
+	if h.queues.deps.NoMTA {
+		return HandbackConfig{}
+	}
+	return h.policy.Load().handback
+}
 
 // Run wakes nodes that are due and expires nodes that wait too long, until ctx is done and the goroutines it started have
 // ended. Visits under way end on their own.

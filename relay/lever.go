@@ -78,6 +78,9 @@ func (l *Lever) Do(ctx context.Context, act Act) (rep ActReport, err error) {
 	if err := act.Validate(time.Now()); err != nil {
 		return ActReport{}, err
 	}
+	if l.queues.deps.NoMTA && (act.Verb == VerbHandback || act.Verb == VerbDrain) {
+		return ActReport{}, &ActError{"verb", string(act.Verb) + ` gives mail back to an MTA, and bounce.inject = "direct" says that there is none`}
+	}
 	select {
 	case l.turn <- struct{}{}:
 	case <-ctx.Done():

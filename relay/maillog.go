@@ -19,6 +19,7 @@ type MailLogConfig struct {
 	Prefix   bool          // begin lines with syslog's time and host; not wanted where the receiver adds its own
 	Interval time.Duration // longest time a line stays in memory; 100 ms when 0
 	Buffer   int           // bytes of lines kept in memory; 4 MiB when 0. What does not fit is counted, not written
+	NoMTA    bool          // notifications go to their receivers, as Deps.NoMTA says, and are logged like other mail
 }
 
 // MailLog writes what happens to messages in the words, the tags and the field order of Postfix's mail log, so that

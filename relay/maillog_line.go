@@ -107,7 +107,7 @@ func (l *MailLog) status(e *Event) {
 	switch {
 	case e.Outcome == HandedBack:
 		l.forwarded(e.Reply, ", handed back to the MTA: ")
-	case e.Outcome == Sent && e.injected():
+	case e.Outcome == Sent && e.injected() && !l.cfg.NoMTA:
 		l.forwarded(e.Reply, ": ")
 	case e.Outcome == Deleted:
 		l.text("deferred (")

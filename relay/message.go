@@ -91,7 +91,7 @@ type Message struct {
 const (
 	// ClassRemote is mail for the receivers.
 	ClassRemote = ""
-	// ClassInject is mail for our own MTA: bounces, and messages handed back.
+	// ClassInject is mail for our own MTA: bounces, and messages handed back. Without an MTA it is bounces alone, for their receivers.
 	ClassInject = "inject"
 )
 

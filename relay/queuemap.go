@@ -58,6 +58,7 @@ type Deps struct {
 	Chance   func(n int) int         // a number below n, for RetryConfig.Jitter; nil: math/rand's
 	Gate     *Gate                   // counts what waits for each site; nil: nobody does
 	Budget   *Budget                 // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own
+	NoMTA    bool                    // no MTA of ours takes mail: notifications go to their receivers, and nothing is handed back
 }
 
 type shard struct {

@@ -87,7 +87,7 @@ func (m *QueueMap) restoreNodes(msg *Message, saved []SavedNode) []*Node {
 		for _, r := range s.Rcpts {
 			n := owner[r]
 			if len(n.Rcpts) == 0 {
-				n.resume(s)
+				n.resume(s, m.deps.NoMTA)
 				m.noteReason(n, s.Reason)
 				live = append(live, n)
 			}
@@ -97,10 +97,10 @@ func (m *QueueMap) restoreNodes(msg *Message, saved []SavedNode) []*Node {
 	return live
 }
 
-// resume takes over how far a node had got.
-func (n *Node) resume(s SavedNode) {
+// resume takes over how far a node had got. Mail on its way to an MTA that is there no more is sent to its receiver again.
+func (n *Node) resume(s SavedNode, noMTA bool) {
 	n.Visits, n.Due, n.state = s.Visits, s.Due, stateNew
-	if s.Class != n.Message.Class {
+	if s.Class != n.Message.Class && !noMTA {
 		n.Class, n.handback = s.Class, true
 	}
 }

@@ -17,6 +17,9 @@ func (h *Handler) Settle(v *Visit) {
 	}
 	v.discount()
 	h.limitRequeues(v)
+	if h.queues.deps.NoMTA {
+		v.strand()
+	}
 	last := slices.ContainsFunc(v.Fates, Fate.mayExpire) && h.isLast(v)
 	var again, later []int
 	for i := range v.Fates {
@@ -34,6 +37,13 @@ func (h *Handler) Settle(v *Visit) {
 	}
 	h.queues.deps.Gate.settled(v.Node, slices.ContainsFunc(v.Fates, Fate.taken), len(later) > 0, v.Ended)
 	h.place(v, again, later)
+}
+
+// strand makes recipients whom our MTA would get back wait, and expire, like any others: there is no MTA.
+func (v *Visit) strand() {
+	for i := range v.Fates {
+		v.Fates[i].Unfit = false
+	}
 }
 
 // taken reports that the receiver has the message for this recipient.

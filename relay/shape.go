@@ -46,7 +46,7 @@ func (l *Lever) Shape(by string, most int) ([]ShapeRow, error) {
 		name = func(n *Node, _ string) string { return n.Domain }
 	case "site":
 		name = func(n *Node, class string) string {
-			if class == ClassInject {
+			if class == ClassInject && !l.queues.deps.NoMTA {
 				return ClassInject
 			}
 			return site(n.Domain)

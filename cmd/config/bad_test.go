@@ -217,6 +217,8 @@ var badConfigs = []badConfig{
 	{"plan for a provider that there is not", "[[source]]\nname = 'a'\naddress = '192.0.2.1'\nwarmup = [{ start = '2026-12-01', plan = [50], providers = ['gmial'] }]\n", 4, "source[0].warmup[0].providers[0]", "is not in the table of providers"},
 	{"macro of the recipients", "[[bulk.rule]]\nmacro = '{rcpt_host}=x'\n", 2, "bulk.rule[0].macro", "before the first recipient"},
 	{"domain routed twice", "[route]\n'a.example' = '[127.0.0.1]:25'\n'A.example' = '[127.0.0.1]:26'\n", 1, "route", "given twice"},
+	{"visits before a hand-back to no MTA", "[bounce]\ninject = 'direct'\n[handback]\nvisits = 3\n", 4, "handback.visits", "leave this key out"},
+	{"a time before a hand-back to no MTA", "[bounce]\ninject = 'direct'\n[handback]\nafter = '1h'\n", 4, "handback.after", "leave this key out"},
 	{"inject", "[bounce]\ninject = 'localhost'\n", 2, "bounce.inject", "is not a next hop"},
 	{"author in angle brackets", "[bounce]\nfrom = '<x@example.org>'\n", 2, "bounce.from", `write "x@example.org"`},
 	{"delay", "[bounce]\ndelay = '2h'\n", 2, "bounce.delay", "longer than an hour"},

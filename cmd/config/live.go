@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/relay/bounce"
 )
 
 // restart says for keys, and for tables with all their keys, why a running daemon cannot take them over. Every other key is
@@ -68,7 +70,7 @@ func (t *takeover) key(path string, old, next reflect.Value) {
 	if reflect.DeepEqual(old.Interface(), next.Interface()) {
 		return
 	}
-	why := needsRestart(path)
+	why := cmp.Or(needsRestart(path), otherWay(path, old, next))
 	if old.Kind() == reflect.Map {
 		t.domains(path, old.Interface().(map[string]string), next.Interface().(map[string]string), why)
 	} else {
@@ -107,6 +109,14 @@ func quoted(table map[string]string, domain string) string {
 func needsRestart(path string) string {
 	table, _, _ := strings.Cut(path, ".")
 	return cmp.Or(restart[path], restart[table])
+}
+
+// otherWay is the reason of bounce.inject, if it names an MTA and named none, or the other way round.
+func otherWay(path string, old, next reflect.Value) string {
+	if path != "bounce.inject" || (old.String() == bounce.Direct) == (next.String() == bounce.Direct) {
+		return ""
+	}
+	return "mail that waits on its way to the MTA must find another way, or one to it"
 }
 
 // shown is a value as people know it. A zero number in [dns] stands for a default that package route has.

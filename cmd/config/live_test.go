@@ -35,6 +35,8 @@ func TestTakeOver(t *testing.T) {
 			[]string{`log.level: "info" -> "debug"`, `log.mail: "stderr" -> "off"`, `log.name: "postfix" -> "mail"`}},
 		{"routes", func(c *Config) { c.Route = map[string]string{"*": "[a]", "b.example": "[c]"} },
 			[]string{`route."*":  -> "[a]"`, `route."b.example":  -> "[c]"`}},
+		{"another listener of the MTA", func(c *Config) { c.Bounce.Inject = "[::1]:25" }, []string{`bounce.inject: "[127.0.0.1]:25" -> "[::1]:25"`}},
+		{"no MTA any more", func(c *Config) { c.Bounce.Inject = "direct" }, []string{`!bounce.inject: "[127.0.0.1]:25" -> "direct"`}},
 		{"hostname", func(c *Config) { c.Hostname = "other.example.org" }, []string{`!hostname: "" -> "other.example.org"`}},
 		{"a key of the top of the file in an inline table", func(c *Config) { c.Snapshot.Ack = "memory" }, []string{`!ack: "journal" -> "memory"`}},
 		{"a live key and one that is not", func(c *Config) { c.StateDir, c.Queue.Channels = "/x", 1 },
@@ -54,6 +56,9 @@ func TestTakeOver(t *testing.T) {
 		}
 		test.change(want)
 		want.Hostname, want.Snapshot.Ack, want.StateDir = old.Hostname, old.Snapshot.Ack, old.StateDir
+		if want.Bounce.IsDirect() {
+			want.Bounce = old.Bounce
+		}
 		if !slices.Equal(lines, test.want) {
 			t.Errorf("%s: got %q, want %q", test.name, lines, test.want)
 		}

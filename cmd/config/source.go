@@ -73,7 +73,11 @@ func (v *verdict) sourceWarnings(c *Config) {
 		}
 	}
 	if !slices.ContainsFunc(c.Source, func(s pool.SourceConfig) bool { return !s.Reserved }) {
-		v.of("source", fmt.Errorf("every source is reserved; mail of tenants and sites that name none goes back to the MTA"))
+		fate := "goes back to the MTA"
+		if c.Bounce.IsDirect() {
+			fate = "waits until it expires"
+		}
+		v.of("source", fmt.Errorf("every source is reserved; mail of tenants and sites that name none %s", fate))
 	}
 }
 

@@ -121,9 +121,24 @@ func (v *verdict) smtp(c smtp.Config) {
 // crosscheck judges keys of different tables against each other: no part sees more than its own table.
 func (v *verdict) crosscheck(c *Config) {
 	v.sockets(c)
+	v.noMTA(c)
 	if len(v.errs) == 0 {
 		_, err := route.ParseTable(c.Route) // each entry is right, but two entries may name one domain
 		v.of("route", err)
+	}
+}
+
+// noMTA judges keys that give mail back to an MTA where there is none.
+func (v *verdict) noMTA(c *Config) {
+	if !c.Bounce.IsDirect() {
+		return
+	}
+	const repair = `gives mail back to the MTA, and bounce.inject = "direct" says that there is none; leave this key out, or name a listener of the MTA in bounce.inject`
+	if c.Handback.Visits > 0 {
+		v.ofTwo("handback.visits", "bounce.inject", errors.New(repair))
+	}
+	if c.Handback.After > 0 {
+		v.ofTwo("handback.after", "bounce.inject", errors.New(repair))
 	}
 }
 

@@ -13,7 +13,7 @@ const (
 )
 
 // watchInject tries bounce.inject once, and until it answers if it refuses. Bounces and handed-back mail wait as long. The
-// log would show that on the day of the first bounce, which may be weeks after the mistake.
+// log would show that on the day of the first bounce, which may be weeks after the mistake. Of "direct" there is nothing to try.
 func (d *Daemon) watchInject(ctx context.Context, again time.Duration) {
 	told := false
 	for {

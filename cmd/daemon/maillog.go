@@ -39,6 +39,7 @@ func openMailLog(cfg *config.Config, appendTo func(path string) (io.WriteCloser,
 	}
 	l.to, l.MailLog = to, relay.NewMailLog(relay.MailLogConfig{
 		Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid(), Writer: to.writer, Prefix: to.prefix,
+		NoMTA: cfg.Bounce.IsDirect(),
 	})
 	return l, nil
 }

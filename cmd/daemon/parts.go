@@ -27,9 +27,12 @@ func (m Machine) newResolver(cfg *config.Config, log hclog.Logger) (*route.Resol
 	return route.New(m.resolverConfig(cfg), table, log)
 }
 
-// routes is the table of the file, with the MTA as one route more.
+// routes is the table of the file, with the MTA as one route more if there is one.
 func routes(cfg *config.Config) (route.Table, error) {
-	all := map[string]string{injectName: cfg.Bounce.Inject}
+	all := make(map[string]string)
+	if !cfg.Bounce.IsDirect() {
+		all[injectName] = cfg.Bounce.Inject
+	}
 	maps.Copy(all, cfg.Route)
 	return route.ParseTable(all)
 }
@@ -85,7 +88,7 @@ func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*p
 		return nil, err
 	}
 	return pool.New(cfg.Pool, pool.Deps{
-		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, Channels: files.channels, Slow: files.slow, Budget: d.budget,
+		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, NoMTA: cfg.Bounce.IsDirect(), Channels: files.channels, Slow: files.slow, Budget: d.budget,
 		Line: d.queues.NewLine,
 		SMTP: d.machine.wire(cfg), Policy: policy, Sources: d.sources,
 		Log: log, Connected: d.mail.Connected,

@@ -50,7 +50,7 @@ func (f *selectorFlags) addTo(cmd *cobra.Command) {
 	f.addStanding(cmd)
 	fs := cmd.Flags()
 	fs.Var(&f.id, "id", "the message with this `ID`, the MTA's or Millrace's own")
-	fs.Var(&f.class, "class", "mail on this way: `CLASS` is remote, or inject for mail on its way back to the MTA")
+	fs.Var(&f.class, "class", "mail on this way: `CLASS` is remote, or inject for notifications and mail on its way back to the MTA")
 	fs.Var(&f.older, "older", "mail that arrived at least this `TIME` ago, as 90m, 12h or 3d")
 	fs.Var(&f.lane, "lane", "mail of this `LANE`: urgent or bulk")
 	for flag, words := range map[string][]string{"class": {"remote", "inject"}, "lane": {"urgent", "bulk"}} {

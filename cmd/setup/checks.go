@@ -67,6 +67,8 @@ func serviceChecks() []check {
 		{"inject-offers", Warning, "Mail that Millrace gives back is offered to Millrace again. Each message costs the dialogue twice.",
 			"Give bounce.inject a listener without milters, as contrib/postfix and contrib/sendmail do.",
 			injectOffers, sendmailInjectOffers},
+		{"no-handback", Note, "Millrace gives no mail back to this MTA: notifications go to the MX of their receivers, and mail that Millrace cannot send waits until it expires.",
+			"Name a listener of this MTA in bounce.inject, as contrib/postfix and contrib/sendmail do.", noHandback, noHandback},
 		{"sendmail-offered", Warning, "Mail by sendmail(1) is offered to Millrace. Postfix does not say where it would send such mail, so Millrace takes none; " +
 			"with bulk.without_mailer it takes it past every route. All local mail waits in one line for Millrace.",
 			"Write the milters of local mail into non_smtpd_milters without Millrace.", localOffered, nil},

@@ -131,7 +131,7 @@ func TestEachCodeStands(t *testing.T) {
 	const want = `
 error milter-not-asked, milter-elsewhere, milter-socket, milter-default-action, milter-protocol, inject-refuses, reinject-loop
 warning milter-connect-timeout, milter-content-timeout, inject-offers, sendmail-offered, in-flow-delay, held-processes, no-milters, reject-filter, virtual-alias, canonical-maps, srs, masquerade, generic-maps, bcc, content-filter, proxy-filter, header-checks, access-action, policy-action, front-changes-envelope, milter-behind, smtp-checks, route-bypassed, transport-bypassed, relay-login, without-mailer, tls-policy, source-address, soft-bounce, defer-transports
-note milter-command-timeout, milter-tcp, milter-maps, service-not-offered, route-alone, relay-host, transport-maps, fallback-relay, rate-delay, helo-name, ipv4-only, short-queue-ids, size-limit, writes-first, policy-service, front-milter, table-unreadable
+note milter-command-timeout, milter-tcp, no-handback, milter-maps, service-not-offered, route-alone, relay-host, transport-maps, fallback-relay, rate-delay, helo-name, ipv4-only, short-queue-ids, size-limit, writes-first, policy-service, front-milter, table-unreadable
 `
 	by := make(map[Severity][]string)
 	for _, c := range checks() {

@@ -155,6 +155,7 @@ func TestConnection(t *testing.T) {
 		{name: "milters nowhere", main: "receive_override_options = no_milters", want: "milter-not-asked no-milters"},
 		{name: "milters by client", main: "smtpd_milter_maps = cidr:/etc/postfix/m", want: "milter-maps"},
 		{name: "inject offers", options: "127.0.0.1:10026/inet/receive_override_options =\n127.0.0.1:10026/inet/smtpd_milters = " + ours + "\n", want: "inject-offers held-processes"},
+		{name: "no MTA, says the file", config: func(c *config.Config) { c.Bounce.Inject = "direct" }, want: "no-handback service-not-offered"},
 		{name: "inject is port 25", config: func(c *config.Config) { c.Bounce.Inject = "[127.0.0.1]:25" }, want: "inject-offers service-not-offered"},
 	} {
 		l.run(t)

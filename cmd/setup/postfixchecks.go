@@ -146,6 +146,14 @@ func injectRefuses(e *exam) []Place {
 	return []Place{{Setting: "bounce.inject", Value: e.Config.Bounce.Inject, Detail: e.Inject.Error()}}
 }
 
+// noHandback finds an MTA for which nothing is meant.
+func noHandback(e *exam) []Place {
+	if !e.Config.Bounce.IsDirect() {
+		return nil
+	}
+	return []Place{{Setting: "bounce.inject", Value: e.Config.Bounce.Inject}}
+}
+
 // localOffered finds Millrace among the milters of mail that does not come by SMTP.
 func localOffered(e *exam) []Place {
 	p := e.MTA.Postfix

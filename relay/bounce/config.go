@@ -11,12 +11,18 @@ import (
 
 // Config is the [bounce] table.
 type Config struct {
-	Inject     string        `toml:"inject"`     // our MTA's address for mail from Millrace: "[host]:port", no MX lookup
+	Inject     string        `toml:"inject"`     // our MTA's address for mail from Millrace: "[host]:port", no MX lookup; or Direct
 	Delay      time.Duration `toml:"delay"`      // how long the first failure waits for others of the same message
 	From       string        `toml:"from"`       // author of notifications; without "@" our host name completes it
 	Postmaster string        `toml:"postmaster"` // address for questions in their text; completed likewise
 	MaxHeader  int           `toml:"max_header"` // most bytes of the message that go back to the sender
 }
+
+// Direct, in place of our MTA's address, says that there is no MTA: notifications go to the hosts that take mail for their receivers.
+const Direct = "direct"
+
+// IsDirect reports whether there is no MTA.
+func (c Config) IsDirect() bool { return c.Inject == Direct }
 
 // DefaultConfig is the [bounce] table of an empty file.
 func DefaultConfig() Config {
@@ -28,7 +34,7 @@ func DefaultConfig() Config {
 
 // Validate returns the first mistake. The error begins with its key.
 func (c Config) Validate() error {
-	if err := validateInject(c.Inject); err != nil {
+	if err := validateInject(c.Inject); err != nil && !c.IsDirect() {
 		return fmt.Errorf("inject: %w", err)
 	}
 	for _, a := range []struct{ key, addr string }{{"from", c.From}, {"postmaster", c.Postmaster}} {
@@ -56,7 +62,7 @@ func (c Config) Validate() error {
 func validateInject(hop string) error {
 	host, port, err := net.SplitHostPort(hop)
 	if err != nil {
-		return fmt.Errorf(`%q is not a next hop like "[127.0.0.1]:25": %w`, hop, err)
+		return fmt.Errorf(`%q is not a next hop like "[127.0.0.1]:25", and not "direct": %w`, hop, err)
 	}
 	if host == "" {
 		return fmt.Errorf("%q names no host", hop)

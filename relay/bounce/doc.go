@@ -11,6 +11,9 @@
 // our own MTA and not to the sender's MX. List managers read their bounces from an alias or a local mailbox, which only the
 // MTA knows; and it has a disk queue for the return paths that do not answer.
 //
+// A host without an MTA has Direct in its place. Then a notification goes to the sender's MX, waits in our own queue while that
+// does not answer, and is given up as any notification.
+//
 // # Why a failure is settled twice
 //
 // A recipient that bounced is not done when the receiver said no, but when the sender's notification is safe. The journal

@@ -14,7 +14,7 @@ import (
 // Try opens a session at Inject as a delivery does, with connect, greeting and EHLO, and ends it without a message. The
 // error names Inject and says what happened there. mta is the name that the MTA gives itself. ctx bounds all of it.
 //
-// A name without brackets stands for the hosts to which its MX records lead. Try does not follow them and returns neither:
+// Direct names nobody to try. A name without brackets stands for the hosts to which its MX records lead. Try does not follow them and returns neither:
 // the name servers decide about such a next hop, each time anew.
 func (c Config) Try(ctx context.Context, wire smtp.Config) (mta string, err error) {
 	host, _, err := net.SplitHostPort(c.Inject)

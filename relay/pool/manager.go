@@ -52,6 +52,7 @@ type Manager struct {
 	router   Router
 	hostname string
 	inject   string                 // Deps.Inject
+	noMTA    bool                   // Deps.NoMTA
 	mta      atomic.Pointer[string] // the name that our own MTA gives itself; "" until it is known
 	newLine  func() *relay.Line     // Deps.Line
 	log      hclog.Logger
@@ -92,6 +93,7 @@ type Deps struct {
 	Slow     int                // agents whose receiver has not answered for a while; at least four for each channel
 	Hostname string             // the name with which our own MTA greets
 	Inject   string             // the name under which Router knows our own MTA, where ClassInject goes
+	NoMTA    bool               // there is no such MTA: ClassInject goes where its domain says, like all mail
 	Line     func() *relay.Line // makes a line of the configured order
 	SMTP     smtp.Config
 	Log      hclog.Logger
@@ -114,7 +116,7 @@ func New(cfg Config, deps Deps) *Manager {
 	}
 	m := &Manager{
 		budget: deps.Budget, sources: deps.Sources,
-		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, newLine: deps.Line, log: deps.Log,
+		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, noMTA: deps.NoMTA, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels, deps.Slow), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[siteID]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,
 	}
@@ -244,11 +246,14 @@ func (m *Manager) send(q *relay.Queue, r *route.Route) {
 
 // destination is the name to look up for a queue.
 func (m *Manager) destination(key relay.Key) string {
-	if key.Class == relay.ClassInject {
+	if m.forMTA(key.Class) {
 		return m.inject
 	}
 	return key.Domain
 }
+
+// forMTA reports whether mail of a class goes to our own MTA.
+func (m *Manager) forMTA(class string) bool { return class == relay.ClassInject && !m.noMTA }
 
 // await claims q until its route is known.
 func (m *Manager) await(q *relay.Queue) {

@@ -42,7 +42,7 @@ type path struct {
 // pathOf finds the path for the mail of q when r is its route. It reports false when no source may send it today.
 func (m *Manager) pathOf(q *relay.Queue, r *route.Route, now time.Time) (path, bool) {
 	p := m.siteOf(q.Key, r)
-	if q.Class == relay.ClassInject || r.Err != nil {
+	if m.forMTA(q.Class) || r.Err != nil {
 		return p, true
 	}
 	has4, has6 := familiesOf(r)
@@ -53,7 +53,7 @@ func (m *Manager) pathOf(q *relay.Queue, r *route.Route, now time.Time) (path, b
 
 // siteOf is the path for mail with this key, without its source.
 func (m *Manager) siteOf(k relay.Key, r *route.Route) path {
-	if r.Err != nil || k.Class == relay.ClassInject {
+	if r.Err != nil || m.forMTA(k.Class) {
 		return path{siteID: siteID{key: siteKey(r)}, terms: m.general()}
 	}
 	terms := m.policy.Load().Rules.For(r, k.Domain)
