@@ -14,8 +14,9 @@
 //	go run ./test/bench -what fair        a message behind another sender's campaign; tenants; limits
 //	go run ./test/bench -what smtpd       the SMTP door: an application at it, and a Postfix with it before its queue
 //	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
+//	go run ./test/bench -what doors       10,000 messages by each way of contrib/postfix/DOORS.md, while the daemon is killed 20 times
 //
-// The last five print figures that have a goal, a line each; with -json each line is an object.
+// The last six print figures that have a goal, a line each; with -json each line is an object.
 package main
 
 import (
@@ -50,11 +51,11 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd or gate")
-		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair, smtpd and gate: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, smtpd and gate: print objects")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd, gate or doors")
+		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair, smtpd, gate and doors: so short that the figures mean nothing, to see that the command works")
+		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, smtpd, gate and doors: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct or proxy; with -what gate: parts, see gateBench")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct or proxy; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
@@ -89,7 +90,7 @@ func (q *request) run() error {
 		if err := show(q.figures.write); err != nil {
 			return err
 		}
-		if q.what == "gate" && !q.quick && q.figures.missed > 0 {
+		if (q.what == "gate" || q.what == "doors") && !q.quick && q.figures.missed > 0 {
 			return fmt.Errorf("%d figures miss their goal", q.figures.missed)
 		}
 		return nil
@@ -118,7 +119,7 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd or gate", q.what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd, gate or doors", q.what)
 	}
 	return r, err
 }
@@ -161,6 +162,12 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		b := &smtpdBench{bin: bin, dir: dir, only: q.only, load: q.load, rounds: q.rounds}
 		if quick {
 			b.load.Messages, b.rounds = 300, 1
+		}
+		return b.run
+	case "doors":
+		b := &doorsBench{bin: bin, dir: dir, only: q.only, messages: 10_000, kills: 20, rate: 200}
+		if quick {
+			b.messages, b.kills, b.rate = 300, 2, 50
 		}
 		return b.run
 	case "drip":
