@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -53,19 +54,22 @@ func (d *Daemon) HandOver(ctx context.Context) (*Given, error) {
 
 // handOverDoors puts the connections of all doors into g.
 func (d *Daemon) handOverDoors(ctx context.Context, g *Given) error {
-	second := make(chan error, 1)
-	go func() { // ends with ctx
-		if d.second == nil {
-			second <- nil
-			return
-		}
-		second <- d.second.door.Stop(ctx)
-	}()
-	all, err := d.door.HandOver(ctx)
-	for _, h := range all {
+	var wg sync.WaitGroup
+	var first, second []filter.Handed
+	var err, err2 error
+	wg.Go(func() { first, err = d.door.HandOver(ctx) }) // ends with ctx
+	if d.second != nil {
+		wg.Go(func() { second, err2 = d.second.door.HandOver(ctx) }) // likewise
+	}
+	wg.Wait()
+	err = errors.Join(err, err2)
+	for _, h := range first {
 		err = errors.Join(err, g.add("milter", h))
 	}
-	return errors.Join(err, <-second)
+	for _, h := range second {
+		err = errors.Join(err, g.add("smtpd", h))
+	}
+	return err
 }
 
 // resume goes on with the connections that the process before has handed over.
@@ -89,8 +93,11 @@ func (d *Daemon) resume() {
 
 // resumeAt gives a connection to its door.
 func (d *Daemon) resumeAt(door string, h filter.Handed) error {
-	if door == "milter" {
+	switch {
+	case door == "milter":
 		return d.door.Resume(h)
+	case door == "smtpd" && d.second != nil:
+		return d.second.door.Resume(h)
 	}
 	return errors.Join(errors.New("there is no such door any more"), h.Conn.Close())
 }

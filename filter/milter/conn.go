@@ -95,7 +95,7 @@ func (c *conn) head() (code byte, n int, err error) {
 	if err == nil && c.replay > 0 {
 		c.replay -= frameHead + n
 	}
-	c.leaving = errors.Is(err, errHalted)
+	c.leaving = errors.Is(err, filter.ErrHalted)
 	return code, n, err
 }
 
@@ -313,7 +313,7 @@ func (c *conn) Close() (err error) {
 
 // complain logs why the connection ends, unless the MTA closed it between messages or Stop did.
 func (c *conn) complain(err error) {
-	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, errHalted) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, filter.ErrHalted) || errors.Is(err, net.ErrClosed) {
 		return
 	}
 	c.intake.NoteBroken("connection of the MTA closed", "error", err, "client", c.session.client.Client())

@@ -2,8 +2,9 @@ package milter
 
 import (
 	"net"
-	"sync"
 	"time"
+
+	"github.com/millrace/millrace/filter"
 )
 
 // deadlined reads from a connection with a deadline on every read. The deadline is long for the first byte of a frame.
@@ -16,10 +17,7 @@ type deadlined struct {
 	until      time.Time     // of the frame that has begun; zero between frames
 	probing    time.Duration // bounds the wait of a probe; zero outside of one. See frames.probe
 	ahead      []byte        // read before the connection: what another process has read of it
-
-	mu      sync.Mutex
-	halted  bool // the connection is to be handed over: see halt
-	mayHalt bool // and now it can be
+	halt       filter.Halt
 }
 
 // probeTime is how long the shortest probe waits. It is not zero, because a read whose deadline has passed is not tried
@@ -42,7 +40,7 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	case until.IsZero():
 		until = now.Add(d.idle)
 	}
-	if err := d.arm(until); err != nil {
+	if err := d.halt.Arm(d.nc, until); err != nil {
 		return 0, err
 	}
 	if d.quickAck != nil {
@@ -52,7 +50,7 @@ func (d *deadlined) Read(p []byte) (int, error) {
 	if n > 0 && d.until.IsZero() {
 		d.until = now.Add(d.read)
 	}
-	return n, d.whyHalted(err)
+	return n, d.halt.Cause(err)
 }
 
 // between is called when a frame is complete. begun says that bytes of the next one have been read already: its deadline

@@ -34,7 +34,7 @@ type frames struct {
 
 // head reads the head of the next frame and returns the command and the length of the payload. The caller must read the
 // payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
-// of the stream head returns io.EOF. If it may halt, and the connection is to be handed over, head returns errHalted instead of
+// of the stream head returns io.EOF. If it may halt, and the connection is to be handed over, head returns filter.ErrHalted instead of
 // waiting; what came of the frame stays in the buffer.
 func (f *frames) head(mayHalt bool) (code byte, n int, err error) {
 	if cap(f.buf) > keepFrame {
@@ -42,8 +42,8 @@ func (f *frames) head(mayHalt bool) (code byte, n int, err error) {
 	}
 	f.from.between(f.in.Buffered() > 0)
 	if mayHalt {
-		f.from.allowHalt(true)
-		defer f.from.allowHalt(false)
+		f.from.halt.Allow(f.from.nc)
+		defer f.from.halt.Allow(nil)
 	}
 	b, err := f.in.Peek(4)
 	if err != nil {

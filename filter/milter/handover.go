@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -94,7 +93,7 @@ type state struct {
 	Unread []byte `json:"unread,omitempty"` // bytes behind them that were read, and belong to a frame that has not come whole
 }
 
-// handed is the connection for another process. It is called after the read loop has met errHalted.
+// handed is the connection for another process. It is called after the read loop has met filter.ErrHalted.
 func (c *conn) handed() (filter.Handed, error) {
 	unread, _ := c.frames.in.Peek(c.frames.in.Buffered()) // cannot fail: they are there
 	p := &c.past
@@ -108,7 +107,7 @@ func (c *conn) halt() {
 		c.evict()
 		return
 	}
-	c.frames.from.halt()
+	c.frames.from.halt.Order()
 }
 
 // HandOver accepts no more connections, lets messages under way finish, and returns all connections for another process. Those that
@@ -175,48 +174,4 @@ func (g granted) asOffer() []byte {
 	b = binary.BigEndian.AppendUint32(b, 6)
 	b = binary.BigEndian.AppendUint32(b, uint32(g.actions))
 	return binary.BigEndian.AppendUint32(b, uint32(g.protocol))
-}
-
-// errHalted is returned by a read that would wait for the next frame of a connection that is handed over.
-var errHalted = errors.New("handed over")
-
-// halt has reads end with errHalted that may. One that waits already ends at once.
-func (d *deadlined) halt() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.halted = true
-	if d.mayHalt {
-		d.nc.SetReadDeadline(time.Unix(1, 0)) // an error means that the connection has ended
-	}
-}
-
-// allowHalt says whether the next reads may end with errHalted.
-func (d *deadlined) allowHalt(may bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.mayHalt = may
-}
-
-// arm sets the deadline of a read, unless the connection is to be handed over before it.
-func (d *deadlined) arm(until time.Time) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.halted && d.mayHalt {
-		return errHalted
-	}
-	return d.nc.SetReadDeadline(until)
-}
-
-// whyHalted is the error of a read that halt has ended.
-func (d *deadlined) whyHalted(err error) error {
-	var late net.Error
-	if err == nil || !errors.As(err, &late) || !late.Timeout() {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.halted && d.mayHalt {
-		return errHalted
-	}
-	return err
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -315,30 +314,4 @@ func feed(r *rig, in io.Reader, before state) []*relay.Message {
 	took := r.taken.messages
 	r.taken.messages = nil
 	return took
-}
-
-// TestHaltRace: however a halt meets the reads, it is not lost.
-func TestHaltRace(t *testing.T) {
-	for i := range 200 {
-		ours, theirs := net.Pipe()
-		d := &deadlined{nc: theirs, idle: time.Hour, read: time.Hour}
-		got := make(chan error, 1)
-		go func() {
-			d.allowHalt(true)
-			_, err := d.Read(make([]byte, 1))
-			got <- err
-		}()
-		if i%2 == 0 {
-			time.Sleep(10 * time.Microsecond)
-		}
-		d.halt()
-		if err := <-got; err != errHalted {
-			t.Fatal(err)
-		}
-		ours.Close()
-	}
-	d := &deadlined{}
-	if err := d.whyHalted(os.ErrDeadlineExceeded); err != os.ErrDeadlineExceeded {
-		t.Errorf("a deadline that nobody has moved: %v", err)
-	}
 }

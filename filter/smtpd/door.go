@@ -37,13 +37,16 @@ type Door struct {
 	stop     chan struct{} // closed when Stop begins
 	stopping atomic.Bool
 	evicting atomic.Bool // idle sessions are closed
+	handing  atomic.Bool // sessions are handed over to another process
 
+	serving sync.WaitGroup // one for each Serve
 	running sync.WaitGroup // one for each session
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
 	clients   map[netip.Addr]int // sessions of each address that is counted
+	handed    []filter.Handed    // connections for another process
 }
 
 // New returns a door that waits to be served.
@@ -93,13 +96,14 @@ func (d *Door) Serve(ln net.Listener, role Role) error {
 	if !d.addListener(ln) {
 		return nil
 	}
+	defer d.serving.Done()
 	pause := time.Duration(0)
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			d.welcome(nc, role)
+			d.welcome(newSession(d, nc, role))
 		case d.stopping.Load():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -120,6 +124,7 @@ func (d *Door) addListener(ln net.Listener) bool {
 		return false
 	}
 	d.listeners[ln] = struct{}{}
+	d.serving.Add(1)
 	return true
 }
 
@@ -132,17 +137,20 @@ var (
 // refuseWait bounds the write of a refusal.
 const refuseWait = 5 * time.Second
 
-// welcome gives a connection its session.
-func (d *Door) welcome(nc net.Conn, role Role) {
-	if !d.Permits(nc.RemoteAddr(), role) {
-		d.intake.NoteBroken("connection from a host that smtpd.allow does not list", "peer", nc.RemoteAddr())
-		d.refuse(nc, replyForbidden)
+// welcome lets a session begin.
+func (d *Door) welcome(s *session) {
+	if !d.Permits(s.nc.RemoteAddr(), s.role) {
+		d.intake.NoteBroken("connection from a host that smtpd.allow does not list", "peer", s.nc.RemoteAddr())
+		d.refuse(s.nc, replyForbidden)
 		return
 	}
-	s := newSession(d, nc, role)
+	if d.handing.Load() { // it came at the last moment
+		d.handOn(s)
+		return
+	}
 	if !d.admit(s) {
-		d.intake.Warn("too many connections: one is refused", "peer", nc.RemoteAddr())
-		d.refuse(nc, replyBusy)
+		d.intake.Warn("too many connections: one is refused", "peer", s.nc.RemoteAddr())
+		d.refuse(s.nc, replyBusy)
 		return
 	}
 	d.intake.OpenSession()
@@ -191,7 +199,9 @@ func (d *Door) admit(s *session) bool {
 
 // forget is called once for each session that was admitted.
 func (d *Door) forget(s *session) {
-	s.nc.Close()
+	if !s.leaving {
+		s.nc.Close()
+	}
 	d.mu.Lock()
 	delete(d.sessions, s)
 	if d.clients[s.peer]--; d.clients[s.peer] <= 0 {
@@ -207,22 +217,11 @@ func (d *Door) forget(s *session) {
 // ctx's error; a message not answered by then stays with its client. Otherwise every goroutine of the door has ended when Stop
 // returns.
 func (d *Door) Stop(ctx context.Context) error {
-	d.mu.Lock()
-	if !d.stopping.Swap(true) {
-		close(d.stop)
-	}
-	for ln := range d.listeners {
-		ln.Close()
-	}
-	d.mu.Unlock()
+	d.shut()
 	if d.upstream != nil {
 		defer d.upstream.close()
 	}
-	ended := make(chan struct{})
-	go func() { // ends with the last session
-		d.running.Wait()
-		close(ended)
-	}()
+	ended := d.ended()
 	grace := time.NewTimer(d.cfg.StopGrace)
 	defer grace.Stop()
 	d.each((*session).evictServed)
@@ -234,14 +233,41 @@ func (d *Door) Stop(ctx context.Context) error {
 			d.evicting.Store(true)
 			d.each((*session).evict)
 		case <-ctx.Done():
-			d.each((*session).cut)
-			select {
-			case <-ended:
-			case <-time.After(takeGrace):
-				d.each((*session).sever)
-			}
+			d.cutAll(ended)
 			return fmt.Errorf("smtpd: stop: %w", ctx.Err())
 		}
+	}
+}
+
+// shut closes the listeners, and ends the waits for room.
+func (d *Door) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stopping.Swap(true) {
+		close(d.stop)
+	}
+	for ln := range d.listeners {
+		ln.Close()
+	}
+}
+
+// ended is closed when no session is left.
+func (d *Door) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() { // ends with the last session
+		d.running.Wait()
+		close(ended)
+	}()
+	return ended
+}
+
+// cutAll ends all sessions, whatever is under way.
+func (d *Door) cutAll(ended <-chan struct{}) {
+	d.each((*session).cut)
+	select {
+	case <-ended:
+	case <-time.After(takeGrace):
+		d.each((*session).sever)
 	}
 }
 

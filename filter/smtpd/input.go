@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/filter"
 )
 
 const (
@@ -26,13 +28,16 @@ var errLongLine = errors.New("line too long")
 // input reads what a client sends. Each read has a deadline. Only the session's goroutine uses an input.
 type input struct {
 	nc    net.Conn
+	halt  *filter.Halt
 	buf   []byte
 	r, w  int     // buf[r:w] was read and not used yet
 	small []byte  // waits while the large buffer is lent
 	large *[]byte // lent for a message; nil: none is
 }
 
-func newInput(nc net.Conn) *input { return &input{nc: nc, buf: make([]byte, smallBuffer)} }
+func newInput(nc net.Conn, halt *filter.Halt) *input {
+	return &input{nc: nc, halt: halt, buf: make([]byte, smallBuffer)}
+}
 
 // buffered is how many bytes are there without a read.
 func (in *input) buffered() int { return in.w - in.r }
@@ -51,7 +56,7 @@ func (in *input) fill(until time.Time) error {
 		}
 		in.grow(make([]byte, maxLine))
 	}
-	if err := in.nc.SetReadDeadline(until); err != nil {
+	if err := in.halt.Arm(in.nc, until); err != nil {
 		return err
 	}
 	n, err := in.nc.Read(in.buf[in.w:])
@@ -62,7 +67,7 @@ func (in *input) fill(until time.Time) error {
 	if err == nil {
 		return io.ErrNoProgress
 	}
-	return err
+	return in.halt.Cause(err)
 }
 
 // grow goes on in a larger buffer.

@@ -36,6 +36,9 @@ type session struct {
 	errs     int          // of the client
 	idle     int          // commands since the last message
 	closing  bool         // no more commands are read
+	greeted  bool
+	leaving  bool // the connection is handed over, and not closed
+	halt     filter.Halt
 
 	t       *transaction   // nil between messages
 	header  []byte         // the buffer lent to each mail in turn
@@ -49,7 +52,8 @@ type session struct {
 }
 
 func newSession(d *Door, nc net.Conn, role Role) *session {
-	s := &session{door: d, nc: nc, role: role, in: newInput(nc)}
+	s := &session{door: d, nc: nc, role: role}
+	s.in = newInput(nc, &s.halt)
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		s.peer = tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
@@ -75,7 +79,9 @@ func (s *session) keeps() bool { return s.role == Filter || s.upstream() == nil 
 // serve speaks until the connection ends.
 func (s *session) serve() {
 	defer s.end()
-	s.greet()
+	if !s.greeted {
+		s.greet()
+	}
 	for !s.closing {
 		if err := s.next(); err != nil {
 			s.complain(err)
@@ -86,7 +92,10 @@ func (s *session) serve() {
 }
 
 // greet is the first line. "ESMTP" is for clients that look for it; LMTP clients do not mind.
-func (s *session) greet() { s.say(reply{220, "", s.door.hostname + " ESMTP Millrace"}) }
+func (s *session) greet() {
+	s.greeted = true
+	s.say(reply{220, "", s.door.hostname + " ESMTP Millrace"})
+}
 
 // say adds a reply to those that wait to be written.
 func (s *session) say(r reply) {
@@ -140,6 +149,12 @@ func (s *session) next() error {
 		s.say(reply{421, "4.4.2", s.door.hostname + " timeout"})
 		s.flush()
 		return err
+	case errors.Is(err, filter.ErrHalted):
+		if s.flush() == nil {
+			s.door.handOn(s)
+			s.leaving = true
+		}
+		return err
 	case err != nil:
 		return err
 	}
@@ -179,6 +194,10 @@ func (s *session) readLine() ([]byte, error) {
 		}
 	}
 	s.noteHeard(true)
+	if s.portable() {
+		s.halt.Allow(s.nc)
+		defer s.halt.Allow(nil)
+	}
 	return s.in.line(until)
 }
 
@@ -195,7 +214,8 @@ func (s *session) setBusy(busy bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy = busy
-	if !busy && (s.door.evicting.Load() || s.served && s.door.stopping.Load()) {
+	handing := s.door.handing.Load()
+	if !busy && (s.door.evicting.Load() || handing && s.tls || !handing && s.served && s.door.stopping.Load()) {
 		s.over = true
 	}
 	return !s.over
@@ -254,7 +274,7 @@ func (s *session) end() {
 // complain logs why the connection ends, unless the client closed it between messages or Stop did.
 func (s *session) complain(err error) {
 	quiet := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, os.ErrDeadlineExceeded)
-	if quiet && s.t == nil || errors.Is(err, errEvicted) || errors.Is(err, net.ErrClosed) {
+	if quiet && s.t == nil || errors.Is(err, errEvicted) || errors.Is(err, filter.ErrHalted) || errors.Is(err, net.ErrClosed) {
 		return
 	}
 	s.door.intake.NoteBroken("connection of a client closed", "error", err, "client", s.client.Client())
@@ -309,9 +329,9 @@ func (s *session) startTLS() error {
 		return err
 	}
 	s.mu.Lock()
-	s.nc = secure
+	s.nc, s.tls = secure, true
 	s.mu.Unlock()
-	s.in, s.tls = newInput(secure), true
+	s.in = newInput(secure, &s.halt)
 	s.restart()
 	return nil
 }
