@@ -39,6 +39,10 @@ var (
 		Name: "chosen senders who wait", Headings: ChosenSenders.Headings, Table: ChosenSenders.Table,
 		Change: []string{"@news.example.com = millrace:", "@sender.test = millrace-waits:"},
 	}
+	Returning = Way{
+		Name: "mail without room comes back", Headings: []string{"The way back", "The transport", "Mail without room comes back"},
+		Table: `smtpd.filter = ["inet:127.0.0.1:8896"]` + "\n" + `gate.overflow = "return"`,
+	}
 	BeforeQueue = Way{
 		Name: "before the queue", Headings: []string{"The way back", "Before the queue"},
 		Table: `smtpd.proxy = ["inet:127.0.0.1:8898"]`, Entry: "127.0.0.1:2526",
@@ -49,7 +53,7 @@ var (
 	}
 )
 
-// Ways are all of them, but for Waiting, which is a choice that one of them has.
+// Ways are all of them, but for Waiting, which is a choice that one of them has, and Returning, which needs the milter door too.
 func Ways() []Way { return []Way{AfterQueue, ChosenSenders, ByLMTP, BeforeQueue, Application} }
 
 // proxied is the port of the listener with smtpd_proxy_filter.
@@ -91,10 +95,35 @@ func (s *Scene) layOut(o Options) error {
 		return err
 	}
 	s.closers = append(s.closers, s.Postfix.Stop)
+	if s.way.Name == Returning.Name { // README.md comes first
+		if err := s.obeyReadme(); err != nil {
+			return err
+		}
+	}
 	if err := s.hosts(filepath.Join(dir, "queue", "etc")); err != nil {
 		return err
 	}
 	return s.Obey(s.way.Headings...)
+}
+
+// obeyReadme runs the commands of README.md.
+func (s *Scene) obeyReadme() error {
+	blocks, err := mta.Commands(filepath.Join(ContribDir, "postfix", "README.md"), "Add it")
+	if err != nil {
+		return err
+	}
+	for _, block := range blocks {
+		if err := s.Postfix.Shell(strings.NewReplacer("127.0.0.1:8895", s.Millrace.Milter, "127.0.0.1:10026", s.Millrace.inject).Replace(block)); err != nil {
+			return fmt.Errorf("README.md: %w", err)
+		}
+	}
+	return nil
+}
+
+// Flushing is the line of DOORS.md that has Postfix offer mail again, for this Scene's Postfix: it is not the one of the machine, so
+// that its configuration must be named.
+func Flushing(dir string) string {
+	return fmt.Sprintf("smtpd.flush = [\"/usr/sbin/postqueue\", \"-c\", %q, \"-i\", \"{id}\"]\n", filepath.Join(dir, "postfix", "etc"))
 }
 
 // Obey runs the commands below headings of DOORS.md.

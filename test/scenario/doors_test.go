@@ -13,8 +13,13 @@ import (
 // behind starts a Postfix and a Millrace as DOORS.md has them.
 func behind(t *testing.T, w Way, o Options) *Scene {
 	t.Helper()
+	return behindIn(t, t.TempDir(), w, o)
+}
+
+func behindIn(t *testing.T, dir string, w Way, o Options) *Scene {
+	t.Helper()
 	mta.Require(t, mta.PostfixPart)
-	s, err := NewBehind(t.TempDir(), binary, w, o)
+	s, err := NewBehind(dir, binary, w, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +235,7 @@ func TestWaysTakenAway(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	before := s.settings(t)
-	for _, w := range []Way{AfterQueue, ChosenSenders, BeforeQueue, Application} {
+	for _, w := range []Way{AfterQueue, ChosenSenders, BeforeQueue, Application, Returning} {
 		s.way = w
 		if err := s.Obey(w.Headings...); err != nil {
 			t.Fatal(err)
@@ -286,4 +291,40 @@ func TestHungProxy(t *testing.T) {
 	d.envelope("late@far.test")
 	d.content("late")
 	eventually(t, "it is sent", func() bool { return s.by("bulk", "late") == 1 })
+}
+
+// TestFullBacklog: while no receiver answers and Millrace is full, Postfix keeps the mail and suspends nobody. When receivers answer,
+// all of it comes by itself, within the minute that is promised and not after Postfix's five, each message once and none by Postfix. As a
+// milter Millrace has such mail offered to its other door.
+func TestFullBacklog(t *testing.T) {
+	for _, w := range []Way{Waiting, ByLMTP, Returning} {
+		t.Run(w.Name, func(t *testing.T) {
+			t.Parallel() // it waits more than it works
+			dir, n := t.TempDir(), size(60, 2000)
+			s := behindIn(t, dir, w, Options{Config: "queue.max_messages = 40\ngate.hold = \"0s\"\npool.closed_for = [\"1s\"]\n" + Flushing(dir)})
+			if err := s.Sink.Shut("bulk"); err != nil {
+				t.Fatal(err)
+			}
+			r := newsletters(t, s, "full", n)
+			eventually(t, "Postfix has put the rest off", func() bool { return s.deferred(t) > 0 && s.deferred(t) == s.queued(t) })
+			put := s.deferred(t)
+			time.Sleep(3 * time.Second) // Postfix is asked for nothing while there is no room
+			if got := s.deferred(t); got != put {
+				t.Errorf("%d messages were put off, then %d", put, got)
+			}
+			begin := time.Now()
+			if err := s.Sink.Reopen("bulk"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Wait(t.Context(), r.Recipients(), time.Duration(size(1, 5))*time.Minute); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d of %d messages were put off by Postfix, and came within %s", put, n, time.Since(begin).Round(time.Second))
+			emptied(t, s)
+			if err := load.Compare(r.Records, s.Sink.All()).Err(); err != nil || s.by("remote", "full") > 0 {
+				t.Error(err, s.by("remote", "full"), "by Postfix")
+			}
+			s.quiet(t)
+		})
+	}
 }
