@@ -51,14 +51,15 @@ const MaxAddresses = 200_000
 
 // Why a recipient's mail stays, where Postfix's settings do not say it.
 const (
-	notMeant  = "is not meant by --domain or --sender"
-	tooLarge  = "is larger than bulk.size_limit"
+	notMeant  = "it is not meant by --domain or --sender"
+	tooLarge  = "the message is larger than bulk.size_limit"
 	sharesWay = "other mail to the same recipient goes by a route of its own"
-	tooMany   = "is for another run: a rescue carries mail for so many recipients only"
+	tooMany   = "it is for another run: a rescue carries mail for so many recipients only"
 )
 
-// plan decides about each recipient. staying is the answer of setup.Staying about the pairs of the backlog.
-func plan(backlog []*Message, others int, s Selector, sizeLimit int64, staying []string) *Plan {
+// plan decides about each recipient. staying is the answer of setup.Staying about the pairs of the backlog; most is how many addresses the
+// table may have.
+func plan(backlog []*Message, others int, s Selector, sizeLimit int64, most int, staying []string) *Plan {
 	p := &Plan{Messages: len(backlog), Others: others, Sites: sites(backlog), rcpts: make(map[carried]int64)}
 	routed, wanted := waysOf(backlog, s, sizeLimit, staying)
 	stays := make(map[string]int)
@@ -78,7 +79,7 @@ func plan(backlog []*Message, others int, s Selector, sizeLimit int64, staying [
 				why = tooLarge
 			case !wanted[addr]:
 				why = notMeant
-			case !known[addr] && len(known) >= MaxAddresses:
+			case !known[addr] && len(known) >= most:
 				why = tooMany
 			default:
 				known[addr], some = true, true
@@ -139,7 +140,7 @@ func (r *Rescue) Plan(ctx context.Context) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plan(backlog, others, r.cfg.Selector, r.cfg.Config.Bulk.SizeLimit, staying), nil
+	return plan(backlog, others, r.cfg.Selector, r.cfg.Config.Bulk.SizeLimit, MaxAddresses, staying), nil
 }
 
 // table is the text of the table that leads the carried addresses to the door.

@@ -60,7 +60,7 @@ func (s *store) record() (*Record, error) {
 	return &rec, nil
 }
 
-// prepare makes an empty store with the files as they are, twice.
+// prepare makes an empty store with the files as they are, twice: the second is for postconf to change.
 func (s *store) prepare() error {
 	if err := os.RemoveAll(s.dir); err != nil { // without a record nothing in it matters
 		return err
@@ -73,6 +73,9 @@ func (s *store) prepare() error {
 			text, err := os.ReadFile(filepath.Join(s.config, name))
 			if err != nil {
 				return err
+			}
+			if sub == after && !bytes.HasSuffix(text, []byte("\n")) { // postconf would write on in the last line
+				text = append(text, '\n')
 			}
 			if err := writeSynced(filepath.Join(s.dir, sub, name), text, 0o600); err != nil {
 				return err

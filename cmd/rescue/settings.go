@@ -81,18 +81,18 @@ func (r *Rescue) set(ctx context.Context, p *Plan) error {
 // edit makes the files of the store as the rescue wants them.
 func (r *Rescue) edit(ctx context.Context, rec *Record) error {
 	dir := filepath.Join(r.store.dir, after)
-	maps, err := run(r.postfix.command(ctx, dir, "postconf", "-h", "transport_maps"))
+	maps, err := r.postconf(ctx, dir, "-h", "transport_maps")
 	if err != nil {
 		return err
 	}
-	written, err := run(r.postfix.command(ctx, dir, "postconf", "-n", "transport_maps"))
+	written, err := r.postconf(ctx, dir, "-n", "transport_maps")
 	if err != nil {
 		return err
 	}
-	rec.Transport = len(written) > 0
+	rec.Transport = written != ""
 	value := rec.Table
-	if old := strings.TrimSpace(string(maps)); old != "" {
-		value += ", " + old
+	if maps != "" {
+		value += ", " + maps
 	}
 	var own []string
 	for _, o := range options {
@@ -103,11 +103,26 @@ func (r *Rescue) edit(ctx context.Context, rec *Record) error {
 		append([]string{"-P"}, own...),
 		append([]string{"-e", "transport_maps=" + value}, parameters...),
 	} {
-		if _, err := run(r.postfix.command(ctx, dir, "postconf", args...)); err != nil {
+		if _, err := r.postconf(ctx, dir, args...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// postconf runs the command on the files in dir. Of files in the store, which nobody else writes, it says that they are a minute old: a
+// program of Postfix waits until a file that it reads is two seconds old.
+func (r *Rescue) postconf(ctx context.Context, dir string, args ...string) (string, error) {
+	if dir != r.store.config {
+		old := time.Now().Add(-time.Minute)
+		for _, name := range changed {
+			if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
+				return "", err
+			}
+		}
+	}
+	out, err := run(r.postfix.command(ctx, dir, "postconf", args...))
+	return strings.TrimSpace(string(out)), err
 }
 
 // restore puts Postfix's files back and takes the store away. It is for a caller that holds the lock and has seen a record.
@@ -116,6 +131,7 @@ func (r *Rescue) restore(ctx context.Context) error {
 	if err != nil || rec == nil {
 		return err
 	}
+	runs := r.postfix.running(ctx) // asked first: a command of Postfix waits until main.cf is two seconds old
 	for i := len(changed) - 1; i >= 0; i-- {
 		name := changed[i]
 		whole, err := r.store.install(name, before, after)
@@ -129,7 +145,7 @@ func (r *Rescue) restore(ctx context.Context) error {
 			}
 		}
 	}
-	if r.postfix.running(ctx) {
+	if runs {
 		if err := r.postfix.reload(ctx); err != nil {
 			return err
 		}
@@ -141,14 +157,14 @@ func (r *Rescue) restore(ctx context.Context) error {
 func (r *Rescue) takeOut(ctx context.Context, name string, rec *Record) error {
 	dir := r.store.config
 	if name == "master.cf" {
-		_, err := run(r.postfix.command(ctx, dir, "postconf", "-MX", service+"/unix"))
+		_, err := r.postconf(ctx, dir, "-MX", service+"/unix")
 		return err
 	}
-	maps, err := run(r.postfix.command(ctx, dir, "postconf", "-h", "transport_maps"))
+	maps, err := r.postconf(ctx, dir, "-h", "transport_maps")
 	if err != nil {
 		return err
 	}
-	value := without(strings.TrimSpace(string(maps)), rec.Table)
+	value := without(maps, rec.Table)
 	args := []string{"-e", "transport_maps=" + value}
 	if value == "" && !rec.Transport {
 		args = []string{"-X", "transport_maps"}
@@ -159,7 +175,7 @@ func (r *Rescue) takeOut(ctx context.Context, name string, rec *Record) error {
 		names = append(names, name)
 	}
 	for _, args := range [][]string{args, append([]string{"-X"}, names...)} {
-		if _, err := run(r.postfix.command(ctx, dir, "postconf", args...)); err != nil {
+		if _, err := r.postconf(ctx, dir, args...); err != nil {
 			return err
 		}
 	}

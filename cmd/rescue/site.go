@@ -135,7 +135,7 @@ func (g groups) root(name string) string {
 func (g groups) join(a, b string) { g[g.root(a)] = g.root(b) }
 
 // spoken finds the host that a reason is about, in the words of Postfix's SMTP client.
-var spoken = regexp.MustCompile(`^(?:delivery temporarily suspended: )?(?:host|connect to|lost connection with|conversation with) ([A-Za-z0-9._-]+)\[[^\]]*\](?::[0-9]+)?(?: said)?:? ?`)
+var spoken = regexp.MustCompile(`^(?:delivery temporarily suspended: )?(?:host|connect to|(lost connection|conversation) with) ([A-Za-z0-9._-]+)\[[^\]]*\](?::[0-9]+)?(?: said)?:? ?`)
 
 // personal finds what differs from message to message: addresses, identifiers, numbers of many digits.
 var personal = regexp.MustCompile(`\S*@\S*|\S*[0-9A-Fa-f]{6,}\S*|\bname=\S+`)
@@ -150,8 +150,12 @@ func gist(reason string) (text, host string) {
 		return "not tried yet", ""
 	}
 	if at := spoken.FindStringSubmatchIndex(reason); at != nil {
-		host = strings.ToLower(reason[at[2]:at[3]])
-		reason = reason[at[1]:]
+		host = strings.ToLower(reason[at[4]:at[5]])
+		rest := reason[at[1]:]
+		if at[2] >= 0 {
+			rest = reason[at[2]:at[3]] + " " + rest
+		}
+		reason = rest
 	}
 	reason = personal.ReplaceAllString(strings.TrimPrefix(reason, "delivery temporarily suspended: "), "...")
 	if len(reason) > maxGist {
