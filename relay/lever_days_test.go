@@ -197,8 +197,8 @@ func (d *day) kill() {
 // at the end of the day nothing is left behind, on no account.
 func TestDays(t *testing.T) {
 	days := 60
-	if testing.Short() {
-		days = 10
+	if underRace {
+		days = 10 // test/run has them all without the race detector
 	}
 	for seed := range days {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -32,7 +32,7 @@ func TestNextScenarios(t *testing.T) {
 	}
 }
 
-// TestScenarios runs every scenario. CI runs it; each takes seconds.
+// TestScenarios runs every scenario that takes seconds, and under the race detector some of them. CI runs it both ways.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("scenarios/*.txt")
 	if err != nil || len(paths) < 7 {
