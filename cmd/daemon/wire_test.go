@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,9 @@ func receive(nc net.Conn, heard chan<- greeted) {
 // TestSMTPTableIsLive: the name in EHLO and the source address are those of the file, and those of the new file after a
 // reload, without a restart.
 func TestSMTPTableIsLive(t *testing.T) {
-	if ln, err := net.Listen("tcp", "127.0.0.2:0"); err != nil {
+	if ln, err := net.Listen("tcp", "127.0.0.2:0"); err != nil && os.Getenv("CI") != "" {
+		t.Fatal(err)
+	} else if err != nil {
 		t.Skipf("this system has no 127.0.0.2 to send from: %v", err)
 	} else {
 		ln.Close()

@@ -24,7 +24,9 @@ func TestConnect(t *testing.T) {
 	owner := identity{"owner", uint32(os.Getuid()), nil}
 	member := identity{"member", 54321, []uint32{1, uint32(os.Getgid())}}
 	stranger := identity{"stranger", 54321, []uint32{54321}}
-	if err := stranger.connect(filepath.Join(filepath.Dir(dir), "none")); err != nil {
+	if err := stranger.connect(filepath.Join(filepath.Dir(dir), "none")); err != nil && os.Getenv("CI") != "" {
+		t.Fatal(err)
+	} else if err != nil {
 		t.Skipf("a stranger cannot come as far as the test's directory: %v", err)
 	}
 	for _, tt := range []struct {

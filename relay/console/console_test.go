@@ -1,9 +1,11 @@
 package console
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net"
@@ -200,12 +202,16 @@ func TestNothingCanBeChanged(t *testing.T) {
 }
 
 func TestHeaderLimit(t *testing.T) {
-	c := dial(t, serve(t, &fakeSource{}))
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://millrace/v1/status", nil)
-	req.Header.Set("X-Long", strings.Repeat("x", 4*maxHeaderBytes))
-	resp, err := c.http.Do(req)
+	nc, err := net.Dial("unix", serve(t, &fakeSource{}))
 	if err != nil {
-		t.Skipf("the server closed before it could answer: %v", err)
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	// The server answers before it has read all and closes: an error of the write is expected, and http.Client would report it.
+	_, _ = fmt.Fprintf(nc, "GET /v1/status HTTP/1.1\r\nHost: millrace\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", 4*maxHeaderBytes))
+	resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		t.Fatal(err)
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {

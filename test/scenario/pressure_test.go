@@ -89,9 +89,6 @@ func judgeGate(t *testing.T, list []GateView) {
 		}
 	}
 	t.Logf("the gate was %q; %d replies were held at one time", walk, held)
-	if slices.Equal(walk, []string{""}) {
-		t.Skip("this daemon says nothing of its gate")
-	}
 	if len(walk) < 3 || walk[0] != "open" || walk[len(walk)-1] != "open" {
 		t.Error("want open, hold or overflow or both, open")
 	}
