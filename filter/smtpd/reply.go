@@ -34,10 +34,17 @@ func (r reply) handedOn() reply {
 // String is the reply on one line, for the log.
 func (r reply) String() string { return strings.TrimSpace(string(r.append(nil))) }
 
+// maxText bounds the text of a line, in bytes, so that no line of a reply is longer than 512 (RFC 5321 section 4.5.3.1.5): a part of the text
+// may be the client's.
+const maxText = 480
+
 // append writes the reply as it goes over the wire (RFC 5321 section 4.2.1).
 func (r reply) append(b []byte) []byte {
 	for {
 		line, rest, more := strings.Cut(r.text, "\n")
+		if len(line) > maxText {
+			line = strings.ToValidUTF8(line[:maxText], "")
+		}
 		b = strconv.AppendInt(b, int64(r.code), 10)
 		if more {
 			b = append(b, '-')
