@@ -5,7 +5,7 @@
 // and the stand-in MTA of the tests, so the command that runs it is left out of a build with the tag nodemo.
 //
 // The demonstration must not be able to flatter. It runs the daemon from a configuration file, through the socket of the
-// milter, and over TCP to the sinks; and it believes the sink's ledger about every arrival. Only the number of waiting
+// milter or of the listener for applications, and over TCP to the sinks; and it believes the sink's ledger about every arrival. Only the number of waiting
 // messages comes from the daemon, because nobody else can know it.
 package demo
 
@@ -64,7 +64,7 @@ func Run(ctx context.Context, o Options) error {
 // comes in by a file, and the demonstration must come in the same way.
 func start(dir string, net *internet, o Options) (*daemon.Daemon, error) {
 	path := filepath.Join(dir, "millrace.toml")
-	if err := os.WriteFile(path, []byte(net.config(dir)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(net.config(dir, o.NoMTA)), 0o600); err != nil {
 		return nil, err
 	}
 	cfg, err := config.Load(path)
@@ -83,7 +83,7 @@ func start(dir string, net *internet, o Options) (*daemon.Daemon, error) {
 // was taken it waits for at most Options.Wait: a message that is lost never arrives, and the result must say so.
 func follow(ctx context.Context, dir string, o Options, t *tally) error {
 	fed := make(chan error, 1)
-	go func() { fed <- t.mta.feed(ctx, socketPath(dir)) }() // ends with the campaign or ctx
+	go func() { fed <- t.mta.feed(ctx, dir) }() // ends with the campaign or ctx
 	bar := newBar(o)
 	defer func() { _ = bar.Clear() }() // the result begins on a line of its own
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -98,7 +98,7 @@ func follow(ctx context.Context, dir string, o Options, t *tally) error {
 			return ctx.Err()
 		case err := <-fed:
 			if err != nil {
-				return fmt.Errorf("stand-in MTA: %w", err)
+				return fmt.Errorf("%s: %w", o.who(), err)
 			}
 			fed, late = nil, time.After(o.Wait)
 		case <-late:

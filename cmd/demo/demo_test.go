@@ -8,12 +8,17 @@ import (
 	"testing"
 )
 
-// TestRun is the demonstration in small: one domain of each character, a body that is partly personal.
+// TestRun is the demonstration in small: one domain of each character, a body that is partly personal; with an MTA and without.
 func TestRun(t *testing.T) {
+	t.Run("with an MTA", func(t *testing.T) { testRun(t, false) })
+	t.Run("without an MTA", func(t *testing.T) { testRun(t, true) })
+}
+
+func testRun(t *testing.T, noMTA bool) {
 	var out, progress bytes.Buffer
 	o := DefaultOptions()
 	o.Messages, o.Size, o.Domains, o.Personal = 300, 3000, len(kinds), 0.5
-	o.JSON, o.Out, o.Progress = true, &out, &progress
+	o.NoMTA, o.JSON, o.Out, o.Progress = noMTA, true, &out, &progress
 	if err := Run(context.Background(), o); err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &progress)
 	}
@@ -21,7 +26,7 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if !got.addsUp(o.Messages) || got.Sent == 0 || got.Waiting != o.Messages/len(kinds) || progress.Len() > 0 {
+	if !got.addsUp(o.Messages) || got.Sent == 0 || got.Bounced == 0 || got.Waiting != o.Messages/len(kinds) || progress.Len() > 0 {
 		t.Errorf("%+v\n%s", got, &progress)
 	}
 }

@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-
-	"github.com/millrace/millrace/test/standin"
 )
 
 // clients is how many SMTP clients the stand-in MTA serves at the same time. Half of the process limit that Postfix has by
-// default is enough to keep the door busy.
+// default is enough to keep the door busy. An application without an MTA has as many connections.
 const clients = 50
 
-// mta stands in for Postfix: it offers a campaign to the milter door and notes which messages were taken. It has no lock.
+// mta stands in for Postfix: it offers a campaign to the milter door and notes which messages were taken. With Options.NoMTA it is the
+// application itself, which has only our listener for submissions. It has no lock.
 // The notes of each message belong to the one goroutine of feed that offers it; after feed has returned all may be read.
 type mta struct {
 	o     Options
@@ -40,13 +39,13 @@ func newMTA(o Options, net *internet) *mta {
 
 // feed offers the whole campaign over several connections. The first error ends all of them: a campaign with a hole could
 // not add up.
-func (m *mta) feed(ctx context.Context, socket string) error {
+func (m *mta) feed(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() { // ends with the campaign or the first error
-			if err := m.client(ctx, socket); err != nil {
+			if err := m.client(ctx, dir); err != nil {
 				cancel(err)
 			}
 		})
@@ -57,8 +56,8 @@ func (m *mta) feed(ctx context.Context, socket string) error {
 
 // client offers one message after another over a connection of its own, as Postfix's smtpd does. It asks for the next
 // number instead of having a share of its own: a client that is slow then holds up nobody.
-func (m *mta) client(ctx context.Context, socket string) error {
-	c, err := standin.Dial("unix", socket, standin.Options{ClientName: "listmonk.test", ClientAddr: "192.0.2.80"})
+func (m *mta) client(ctx context.Context, dir string) error {
+	c, err := m.connect(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -68,30 +67,31 @@ func (m *mta) client(ctx context.Context, socket string) error {
 		if i >= m.o.Messages {
 			return nil
 		}
-		if err := m.offer(c, i); err != nil {
+		if err := m.send(c, i); err != nil {
 			return fmt.Errorf("message %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// offer sends message i. The sum is noted before, because the message may arrive at the sink before the door has answered
+// send brings message i. The sum is noted before, because the message may arrive at the sink before the door has answered
 // here.
-func (m *mta) offer(c *standin.Conn, i int) error {
+func (m *mta) send(c client, i int) error {
 	raw := m.compose(i)
 	m.sums[i] = sha256.Sum256(raw)
-	msg := &standin.Message{QueueID: fmt.Sprintf("4D%07d", i), From: fmt.Sprintf("news+%d@sender.test", i), Rcpts: standin.To(m.rcpt(i))}
-	msg.Header, msg.Body = standin.Parse(raw)
-	v, err := c.Send(msg)
-	if err != nil {
-		return err
-	}
-	if v.Taken() {
+	taken, err := c.bring(i, raw)
+	if taken {
 		m.moved[i] = true
 		m.taken.Add(1)
 	}
-	return nil
+	return err
 }
+
+// senderDomain is where notifications go.
+const senderDomain = "sender.test"
+
+// sender is the return path of message i.
+func sender(i int) string { return fmt.Sprintf("news+%d@%s", i, senderDomain) }
 
 // rcpt is the recipient of message i. Messages go round the domains, so that message i is also in row i of the result.
 func (m *mta) rcpt(i int) string {

@@ -22,7 +22,7 @@ type domain struct {
 type internet struct {
 	sink    *sink.Sink
 	domains []domain
-	mta     string // address of the listener for bounces
+	mta     string // address of the listener for bounces: at the MTA, or without one at the MX of the return path
 }
 
 // mtaListener names the listener for bounces in the sink's ledger, so that the tally tells a bounce from a message.
@@ -112,12 +112,16 @@ func socketPath(dir string) string { return filepath.Join(dir, "milter.sock") }
 
 // config is the text of the daemon's configuration file. Retries come after seconds and not minutes, so that a
 // greylisted message arrives while somebody watches.
-func (n *internet) config(dir string) string {
+func (n *internet) config(dir string, noMTA bool) string {
+	door, inject := fmt.Sprintf("milter    = { listen = [%q] }", "unix:"+socketPath(dir)), hop(n.mta)
+	if noMTA {
+		door, inject = fmt.Sprintf("milter    = { listen = [] }\nsmtpd     = { submission = [%q] }", "unix:"+submissionPath(dir)), "direct"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `hostname  = "demo.millrace.test"
 state_dir = %q
 mode      = "deliver"
-milter    = { listen = [%q] }
+%s
 bounce    = { inject = %q }
 control   = { socket = %q }
 log       = { mail = %q }
@@ -125,9 +129,12 @@ retry     = { schedule = ["1s"] }
 pool      = { closed_for = ["2s", "5s"] }
 
 [route]
-`, filepath.Join(dir, "state"), "unix:"+socketPath(dir), hop(n.mta), filepath.Join(dir, "control.sock"), filepath.Join(dir, "mail.log"))
+`, filepath.Join(dir, "state"), door, inject, filepath.Join(dir, "control.sock"), filepath.Join(dir, "mail.log"))
 	for _, d := range n.domains {
 		fmt.Fprintf(&b, "%q = %q\n", d.name, hop(d.addr))
+	}
+	if noMTA {
+		fmt.Fprintf(&b, "%q = %q\n", senderDomain, hop(n.mta))
 	}
 	return b.String()
 }

@@ -13,6 +13,7 @@ type Options struct {
 	Domains  int           // receiving domains; the first six differ in character, the others are fast
 	Personal float64       // share of the body that differs from message to message, 0 to 1
 	Wait     time.Duration // longest wait for deliveries after the last message was taken
+	NoMTA    bool          // an application hands the messages in itself, and there is no MTA
 	JSON     bool          // print one JSON object instead of the table
 
 	Out      io.Writer // gets the result
@@ -25,6 +26,14 @@ func DefaultOptions() Options {
 		Messages: 20_000, Size: 20_000, Domains: 12, Wait: 2 * time.Minute,
 		Out: io.Discard, Progress: io.Discard,
 	}
+}
+
+// who brings the messages.
+func (o *Options) who() string {
+	if o.NoMTA {
+		return "application"
+	}
+	return "stand-in MTA"
 }
 
 // Validate returns the first option out of range, under the name of its flag. The upper bounds keep a mistyped number from

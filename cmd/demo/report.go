@@ -45,7 +45,11 @@ func printTable(out io.Writer, t *tally, seconds, rate float64) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went back through the MTA.\n", seconds, rate, t.notice); err != nil {
+	way := "back through the MTA"
+	if t.mta.o.NoMTA {
+		way = "to the MX of the return path"
+	}
+	if _, err := fmt.Fprintf(out, "\n%.1f s, %.0f messages/s delivered. %d bounces went %s.\n", seconds, rate, t.notice, way); err != nil {
 		return err
 	}
 	for i, dom := range t.net.domains {

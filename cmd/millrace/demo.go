@@ -24,8 +24,11 @@ func demoCommand() *cobra.Command {
 and an internet of SMTP servers on loopback: fast, slow, greylisting, refusing, closing and dead ones. Send a campaign
 through it, and count the messages taken against the messages that arrived, byte for byte. Nothing leaves this machine.
 
+With --no-mta there is no MTA at all: an application hands the campaign in by SMTP, and notifications of failures go to the MX of
+its return path.
+
 The exit status is 0 if no message was lost, doubled or altered.`,
-		Example: "  millrace demo --messages 100000 --domains 50",
+		Example: "  millrace demo --messages 100000 --domains 50\n  millrace demo --no-mta",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
@@ -41,6 +44,7 @@ The exit status is 0 if no message was lost, doubled or altered.`,
 	f.IntVar(&o.Domains, "domains", o.Domains, "receiving domains; the first six differ in character, the others are fast")
 	f.Float64Var(&o.Personal, "personal", o.Personal, "share of the body that differs from message to message (0 to 1)")
 	f.DurationVar(&o.Wait, "wait", o.Wait, "longest wait for deliveries after the last message was taken")
+	f.BoolVar(&o.NoMTA, "no-mta", false, "have an application hand the messages in by SMTP, without an MTA")
 	f.BoolVarP(&o.JSON, "json", "j", false, "print one JSON object instead of the table")
 	return cmd
 }

@@ -18,6 +18,7 @@ func TestDemoCommand(t *testing.T) {
 	}{
 		{"--help", exitOK, `"millrace demo" shows it at work`},
 		{"demo --help", exitOK, "--personal"},
+		{"demo --help", exitOK, "--no-mta"},
 		{"demo --messages 0", exitUsage, "millrace: --messages 0: give 1 to 10000000\nTry 'millrace demo --help'.\n"},
 		{"demo extra", exitUsage, "unknown command"},
 	} {
