@@ -98,6 +98,9 @@ func ownDoor(hop string, l listener) error {
 func (c *Config) listenerAt(hop string) listener {
 	for _, l := range c.listeners() {
 		network, address, err := filter.ParseListen(l.spec)
+		if err == nil && network == "unix" && hop == "unix:"+address {
+			return l
+		}
 		if err != nil || !collide(network, address, "tcp", hop) {
 			continue
 		}

@@ -115,6 +115,9 @@ func (c Config) Validate() error {
 	if c.Reinject == "" && len(c.Filter)+len(c.Proxy) > 0 {
 		return fmt.Errorf(`reinject: is not given, so mail that is not bulk has no way back to the MTA; give its listener, like "[127.0.0.1]:10026"`)
 	}
+	if err := validateReinject(c.Reinject); err != nil {
+		return fmt.Errorf("reinject: %w", err)
+	}
 	if c.BareNewline != BareNormalize && c.BareNewline != BareReject {
 		return fmt.Errorf("bare_newline: %q is neither %q nor %q", c.BareNewline, BareNormalize, BareReject)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,7 +50,19 @@ func reinjectAddress(s string) (network, addr string) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		return "unix", path
 	}
-	return "tcp", strings.TrimPrefix(s, "inet:")
+	return "tcp", s
+}
+
+// validateReinject judges what reinjectAddress is given.
+func validateReinject(s string) error {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok && strings.HasPrefix(path, "/") || s == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
+		return fmt.Errorf(`%q is no listener of an MTA; write it like "[127.0.0.1]:10026" or "unix:/path"`, s)
+	}
+	return nil
 }
 
 // wire is one connection to the MTA, with what the MTA has announced on it.
