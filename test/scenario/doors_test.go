@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -265,6 +266,70 @@ func (s *Scene) settings(t *testing.T) (all string) {
 		all += text
 	}
 	return all
+}
+
+// TestFlushAsTheService: a user without rights may have Postfix offer a message again, if he is in the group that DOORS.md gives to the
+// service. Programs that run as their group, as postqueue does, do not under NoNewPrivileges.
+func TestFlushAsTheService(t *testing.T) {
+	t.Parallel() // it waits for Postfix more than it works
+	need(t, "setpriv")
+	s := behind(t, Waiting, Options{})
+	if err := s.Millrace.Stop(patience); err != nil {
+		t.Fatal(err)
+	}
+	newsletters(t, s, "wait", 1)
+	eventually(t, "it waits", func() bool { return s.deferred(t) == 1 })
+	queue, err := s.Postfix.Queue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Millrace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	flush := func(groups string) ([]byte, error) {
+		return exec.CommandContext(t.Context(), "setpriv", "--no-new-privs", "--reuid=nobody", "--regid=nogroup", groups,
+			"/usr/sbin/postqueue", "-c", s.Postfix.ConfigDir(), "-i", queue[0].ID).CombinedOutput()
+	}
+	if out, err := flush("--clear-groups"); err == nil {
+		t.Errorf("without the group it works too: %s", out)
+	}
+	if out, err := flush("--groups=postdrop"); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	eventually(t, "it comes", func() bool { return s.by("bulk", "wait") == 2 })
+}
+
+// TestChosenSendersGoRound: what "content_filter=smtp:" on the way back is for. Without it a message that is not bulk goes round until
+// Postfix returns it; with it the message passes Millrace once.
+func TestChosenSendersGoRound(t *testing.T) {
+	for name, change := range map[string][]string{"as documented": nil, "without": {"content_filter=smtp:\\$relayhost", "content_filter="}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits for Postfix more than it works
+			w := ChosenSenders
+			w.Change = append(append([]string(nil), change...), w.Change...)
+			s := behind(t, w, Options{})
+			text := strings.Replace(bulkMessage("letter"), "List-Id: <news.sender.test>\r\nList-Unsubscribe: <https://sender.test/off>\r\nPrecedence: bulk\r\n", "", 1)
+			submit(t, s.Entry(), "<news@sender.test>", []string{"<a@far.test>"}, []int{250}, text)
+			if change != nil {
+				eventually(t, "it goes round", func() bool { return s.passed(t) > 5 })
+				return
+			}
+			expect(t, s, map[string]int{"remote a@far.test": 1})
+			if n := s.passed(t); n != 1 {
+				t.Errorf("it has passed %d times", n)
+			}
+		})
+	}
+}
+
+// passed is how many messages the SMTP door has passed on.
+func (s *Scene) passed(t *testing.T) int {
+	t.Helper()
+	st, err := s.Millrace.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(st.Doors[1].Seen)
 }
 
 // TestHungProxy: with a daemon that hangs the client of a listener with smtpd_proxy_filter is told to try again, after the time that
