@@ -16,10 +16,11 @@ import (
 func behindSendmail(t *testing.T, o Options) *Scene {
 	t.Helper()
 	mta.Require(t, mta.SendmailPart)
-	ports, err := freePorts(documented)
+	pairs, err := freePorts(documented)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ports := strings.NewReplacer(pairs...)
 	o.Config += ports.Replace("bulk.local_domains = [\"" + LocalDomain + "\"]\nsmtpd.filter = [\"inet:127.0.0.1:8896\"]\nsmtpd.reinject = \"[127.0.0.1]:10027\"\n")
 	s := newScene(t, o)
 	text, err := os.ReadFile(filepath.Join(ContribDir, "sendmail", "doors.mc"))

@@ -64,17 +64,18 @@ var documented = []string{"8896", "8898", "8899", "10027", proxied}
 
 // NewBehind makes a Scene with a Millrace that has the way's listener, and a Postfix laid out as DOORS.md says. Both run.
 func NewBehind(dir, bin string, w Way, o Options) (*Scene, error) {
-	ports, err := freePorts(documented)
+	pairs, err := freePorts(documented)
 	if err != nil {
 		return nil, err
 	}
 	o.Config = fmt.Sprintf("%s\nbulk.local_domains = [%q]\n%s\nsmtpd.reinject = \"[127.0.0.1]:10027\"\n", o.Config, LocalDomain, w.Table)
-	o.Config = ports.Replace(o.Config)
+	o.Config = strings.NewReplacer(pairs...).Replace(o.Config)
 	s, err := New(dir, bin, o)
 	if err != nil {
 		return nil, err
 	}
-	s.ports, s.way = ports, w
+	_, inject, _ := strings.Cut(s.Millrace.inject, ":")
+	s.ports, s.way = strings.NewReplacer(append(pairs, ":10026", ":"+inject)...), w
 	if err := s.StartMillrace(); err != nil {
 		return nil, fmt.Errorf("%w; %w", err, s.Close())
 	}
@@ -157,9 +158,8 @@ func (s *Scene) hosts(etc string) error {
 	return nil
 }
 
-// freePorts chooses a free port for each of those documented, and a Replacer that puts them in.
-func freePorts(documented []string) (*strings.Replacer, error) {
-	var pairs []string
+// freePorts chooses a free port for each of those documented, and returns what must be replaced, old and new in turn.
+func freePorts(documented []string) (pairs []string, err error) {
 	for _, old := range documented {
 		addr, err := process.FreeAddr()
 		if err != nil {
@@ -174,7 +174,7 @@ func freePorts(documented []string) (*strings.Replacer, error) {
 		}
 		pairs = append(pairs, ":"+old, ":"+port)
 	}
-	return strings.NewReplacer(pairs...), nil
+	return pairs, nil
 }
 
 // At is where the Scene listens in place of an address of DOORS.md.

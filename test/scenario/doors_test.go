@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/mta"
+	"github.com/millrace/millrace/test/sink"
 )
 
 // behind starts a Postfix and a Millrace as DOORS.md has them.
@@ -226,11 +227,11 @@ func (s *Scene) quiet(t *testing.T) {
 func TestWaysTakenAway(t *testing.T) {
 	t.Parallel() // it waits for Postfix more than it works
 	mta.Require(t, mta.PostfixPart)
-	ports, err := freePorts(documented)
+	pairs, err := freePorts(append([]string{"10026"}, documented...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Scene{Dir: t.TempDir(), ports: ports, Remote: "127.0.0.1:1"}
+	s := &Scene{Dir: t.TempDir(), ports: strings.NewReplacer(pairs...), Remote: "127.0.0.1:1"}
 	if err := s.layOut(Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +308,7 @@ func TestChosenSendersGoRound(t *testing.T) {
 			t.Parallel() // it waits for Postfix more than it works
 			w := ChosenSenders
 			w.Change = append(append([]string(nil), change...), w.Change...)
-			s := behind(t, w, Options{})
+			s := behind(t, w, Options{Receivers: sink.Character{Refuse: sink.Matching("bad*")}})
 			text := strings.Replace(bulkMessage("letter"), "List-Id: <news.sender.test>\r\nList-Unsubscribe: <https://sender.test/off>\r\nPrecedence: bulk\r\n", "", 1)
 			submit(t, s.Entry(), "<news@sender.test>", []string{"<a@far.test>"}, []int{250}, text)
 			if change != nil {
@@ -318,6 +319,8 @@ func TestChosenSendersGoRound(t *testing.T) {
 			if n := s.passed(t); n != 1 {
 				t.Errorf("it has passed %d times", n)
 			}
+			submit(t, s.Entry(), "<news@sender.test>", []string{"<bad@far.test>"}, []int{250}, bulkMessage("bad"))
+			expect(t, s, map[string]int{"remote a@far.test": 1, "remote news@sender.test": 1}) // the bounce
 		})
 	}
 }
