@@ -89,7 +89,7 @@ func TestRescue(t *testing.T) {
 	if p.Messages != messages+8 || p.Carried != messages || len(p.Sites) != 11 {
 		t.Errorf("the plan carries %d of %d at %d sites: %s", p.Carried, p.Messages, len(p.Sites), out)
 	}
-	if !strings.Contains(string(out), "virtual_mailbox_domains") || !strings.Contains(string(out), "451 4.7.0 too much mail from you") {
+	if !strings.Contains(string(out), "virtual_mailbox_domains") || !strings.Contains(string(out), "421 4.7.0 too much mail from you") {
 		t.Errorf("the plan does not say what it should: %s", out)
 	}
 	if settings(t, s) != was || s.Sink.Count() > 0 {

@@ -76,7 +76,7 @@ func (s *Stuck) addSite(i, slow, dead int) error {
 	case i < dead+slow:
 		site.Kind = "slow"
 	}
-	busy := sink.Character{Name: site.Domain, Faults: []sink.Fault{{Stage: sink.Mail, Do: sink.Reply451, Text: "451 4.7.0 too much mail from you, try again later"}}}
+	busy := sink.Character{Name: site.Domain, Faults: []sink.Fault{{Stage: sink.Banner, Do: sink.Reply421, Text: "421 4.7.0 too much mail from you, try again later"}}}
 	addr, err := s.Sink.Listen(fmt.Sprintf("127.0.1.%d:0", i+1), busy)
 	if err != nil {
 		return err
