@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,8 @@ func settings(t *testing.T, s *Stuck) string {
 	return text
 }
 
-// TestRescue: all that can be carried is, each recipient once; the rest is in Postfix's queue; main.cf and master.cf are what they were.
+// TestRescue: all that can be carried is, each recipient once; the rest is in Postfix's queue; main.cf and master.cf are what they were. The
+// command works although it cannot write the queue directory.
 func TestRescue(t *testing.T) {
 	const messages, dead = 200, 40
 	s := newStuck(t, messages)
@@ -98,7 +100,8 @@ func TestRescue(t *testing.T) {
 	if err := s.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	out, err = s.Command("--json", "--wait", "1m").CombinedOutput()
+	need(t, "unshare", "nsenter")
+	out, err = s.ReadOnly(s.Command("--json", "--wait", "1m")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -169,6 +172,7 @@ func TestRescueKilled(t *testing.T) {
 	if out, err := s.Command("--status").CombinedOutput(); err != nil || !strings.Contains(string(out), "--undo") {
 		t.Errorf("--status: %v %s", err, out)
 	}
+	newMail(t, s)
 	if _, err := s.Postfix.Postconf("-e", "always_bcc="); err != nil {
 		t.Fatal(err)
 	}
@@ -178,5 +182,32 @@ func TestRescueKilled(t *testing.T) {
 	now := settings(t, s)
 	if strings.Contains(now, "millrace-rescue") || strings.Contains(now, "texthash") || !strings.Contains(now, "always_bcc =") {
 		t.Errorf("--undo leaves: %s", now)
+	}
+}
+
+// newMail sends mail while the settings of a rescue are in force: for somebody new Postfix delivers it itself, and for somebody with mail
+// in the backlog Millrace does.
+func newMail(t *testing.T, s *Stuck) {
+	t.Helper()
+	if err := s.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	old := s.Records[len(s.Records)-1-3].Rcpts[0] // the last that is not large
+	for rcpt, want := range map[string]string{"new@d9.test": s.Sites[9].addr, old: s.Door} {
+		submit(t, s.Postfix.Addr, "<news@sender.test>", []string{"<" + rcpt + ">"}, []int{250}, bulkMessage("later "+rcpt))
+		host, port, _ := strings.Cut(want, ":")
+		line := regexp.MustCompile(`to=<` + regexp.QuoteMeta(rcpt) + `>, relay=` + regexp.QuoteMeta(host) + `\[` + regexp.QuoteMeta(host) + `\]:` + port + `, .*status=sent`)
+		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			log, err := s.Postfix.Log()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line.MatchString(log) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("Postfix has not sent mail for %s to %s", rcpt, want)
+			}
+		}
 	}
 }

@@ -96,13 +96,17 @@ func (s *Stuck) startPostfix(dir, local string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	commands, err := stuckCommands(dir)
+	if err != nil {
+		return err
+	}
 	routes := []string{fmt.Sprintf("{ %s = lmtp:inet:%s }", LocalDomain, local)}
 	for _, site := range s.Sites {
 		routes = append(routes, fmt.Sprintf("{ %s = smtp:%s }", site.Domain, site.hop()))
 	}
 	p, err := mta.StartPostfix(dir, mta.PostfixConfig{
 		Local: map[string]string{LocalDomain: local}, Listeners: map[string][]string{"inject": nil},
-		Main: map[string]string{"transport_maps": "inline:{\n  " + strings.Join(routes, ",\n  ") + " }", "smtpd_client_connection_count_limit": "0"},
+		Main: map[string]string{"command_directory": commands, "transport_maps": "inline:{\n  " + strings.Join(routes, ",\n  ") + " }", "smtpd_client_connection_count_limit": "0"},
 	})
 	if err != nil {
 		return err
@@ -110,6 +114,42 @@ func (s *Stuck) startPostfix(dir, local string) error {
 	s.Postfix = p
 	s.closers = append(s.closers, p.Stop)
 	return nil
+}
+
+// stuckCommands is a directory with Postfix's commands, in which "postfix" does its work in the file system as this process sees it. So
+// a rescue can run where it may not write the queue directory, and have Postfix reload all the same.
+func stuckCommands(dir string) (string, error) {
+	bin := filepath.Join(dir, "commands")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	real, err := exec.LookPath("postfix")
+	if err != nil {
+		real = "/usr/sbin/postfix"
+	}
+	all, err := filepath.Glob(filepath.Join(filepath.Dir(real), "post*"))
+	if err != nil {
+		return "", err
+	}
+	for _, command := range all {
+		if command == real {
+			continue
+		}
+		if err := os.Symlink(command, filepath.Join(bin, filepath.Base(command))); err != nil {
+			return "", err
+		}
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec nsenter --mount=/proc/%d/ns/mnt %s \"$@\"\n", os.Getpid(), real)
+	return bin, os.WriteFile(filepath.Join(bin, "postfix"), []byte(script), 0o755)
+}
+
+// ReadOnly has a command run where Postfix's queue directory cannot be written, not even by root.
+func (s *Stuck) ReadOnly(cmd *exec.Cmd) *exec.Cmd {
+	queue := filepath.Join(s.Postfix.Dir, "queue")
+	script := `mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/proof" 2>/dev/null && exec "$@"`
+	jailed := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-c", script, queue}, cmd.Args...)...)
+	jailed.Env = cmd.Env
+	return jailed
 }
 
 func (s *Stuck) startMillrace(dir, bin string) (err error) {
