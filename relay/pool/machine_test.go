@@ -42,6 +42,7 @@ func refusing(errno syscall.Errno) func(context.Context, string, string) (net.Co
 // TestShortageDoesNotSpin: without file descriptors nobody dials again at once, nobody is charged, everybody sees why and
 // until when; and mail flows when there are some.
 func TestShortageDoesNotSpin(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quick(), time.Hour)
 	var dials atomic.Int64
 	fail := refusing(syscall.EMFILE)
@@ -258,6 +259,7 @@ func (u unaskable) Await(domain string, known func(*route.Route)) {
 // TestShortageOfDNSDoesNotSpin: while no name server can be asked for want of descriptors, lookups are as rare as connections,
 // and nobody is charged.
 func TestShortageOfDNSDoesNotSpin(t *testing.T) {
+	t.Parallel()
 	var lacking atomic.Bool
 	var asked atomic.Int64
 	lacking.Store(true)

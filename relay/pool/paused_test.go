@@ -61,6 +61,7 @@ func TestPauseEndsByItself(t *testing.T) {
 
 // TestPauseEndsAgents: an agent at work ends behind the message that it is sending, however many wait behind it.
 func TestPauseEndsAgents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quick(), time.Hour)
 	w.listen("x", sink.Character{Delay: 20 * time.Millisecond})
 	const n = 200

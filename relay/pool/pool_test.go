@@ -214,6 +214,7 @@ func TestStopFinishesTransactions(t *testing.T) {
 }
 
 func TestStopCutsWhatHangs(t *testing.T) {
+	t.Parallel()
 	cfg := quick()
 	w := newWorld(t, cfg, time.Hour)
 	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Hour })

@@ -36,12 +36,14 @@ func (w *world) open() int {
 // TestLimitsShrinkUnderLoad: connections that are too many end behind their message, each message arrives once, none is
 // deferred, and the limits grow again.
 func TestLimitsShrinkUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		channels int // in place of 20
 		perSite  int // in place of 10
 	}{{"connections of a site", 20, 2}, {"channels", 2, 10}, {"both", 3, 2}} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorldWith(t, quick(), time.Hour, 20, nil)
 			w.listen("x", sink.Character{Delay: 2 * time.Millisecond, DotDelay: 50 * time.Millisecond})
 			w.send("prove@x")

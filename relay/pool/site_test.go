@@ -43,10 +43,12 @@ func TestFullTransactionsAreNotCharged(t *testing.T) {
 }
 
 func TestOneHungConnectionDoesNotHoldUpItsSite(t *testing.T) {
+	t.Parallel()
 	cfg := quick()
 	cfg.Idle = time.Millisecond
 	w := newWorld(t, cfg, time.Hour)
 	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Hour })
+	t.Cleanup(w.pool.cutAll) // a stop would wait for what hangs
 	w.listen("x", sink.Character{})
 	good := w.Lookup("x")
 	w.send("prove@x")
@@ -212,8 +214,10 @@ func TestSecondMXIsReachedWhileManySitesAreTried(t *testing.T) {
 }
 
 func TestChannelsBoundConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, quick(), time.Hour, 2, nil)
 	w.retime(func(t *smtp.Timeouts) { t.Dot = time.Hour })
+	t.Cleanup(w.pool.cutAll) // a stop would wait for what hangs
 	for i := range 60 {
 		d := fmt.Sprintf("d%d", i)
 		w.listen(d, sink.Character{Faults: []sink.Fault{{Stage: sink.Dot, Do: sink.Silence, After: 1, Times: 1 << 20}}})
@@ -257,6 +261,7 @@ func TestSlowSiteGivesWay(t *testing.T) {
 
 // TestChannelsOfQueuesInLineAreLeft: a site that works takes no channel that a queue in line is waiting for.
 func TestChannelsOfQueuesInLineAreLeft(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, quick(), time.Hour, 4, nil)
 	w.listen("x", sink.Character{Delay: 5 * time.Millisecond})
 	w.send("prove@x")
@@ -373,6 +378,7 @@ func TestMaybeTwiceWhenTheReplyIsNone(t *testing.T) {
 
 // TestNoQueueIsForgotten sends through sites that break off in every way, with short turns and few connections.
 func TestNoQueueIsForgotten(t *testing.T) {
+	t.Parallel()
 	cfg := quick()
 	cfg.Slice, cfg.ConnectionsPerSite = 3, 3
 	w := newWorldWith(t, cfg, 20*time.Millisecond, 8, nil)

@@ -241,7 +241,7 @@ func (w *world) alias(from string, names ...string) {
 // eventually waits for ok.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Fatalf("not in time: %s\nstatus %+v\nsites %.2000s\nqueues %.2000s", what, w.handler.Status(), fmt.Sprintf("%+v", w.pool.Sites()), fmt.Sprintf("%+v", w.queues.Queues()))
 		}
@@ -251,7 +251,7 @@ func (w *world) eventually(what string, ok func() bool) {
 // drained waits until nothing is left in the queue map.
 func (w *world) drained() {
 	w.t.Helper()
-	for end := time.Now().Add(20 * time.Second); w.handler.Status().Messages > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); w.handler.Status().Messages > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Fatalf("not drained: %+v\nsites %+v\nqueues %+v\nevents %q", w.handler.Status(), w.pool.Sites(), w.queues.Queues(), w.happened())
 		}
