@@ -128,14 +128,15 @@ func (r *rounds) work(ctx context.Context) time.Duration {
 		r.pruned = begin
 	}
 	d := r.l.queues.drain.Load()
-	if d == nil && !r.l.unsure.Load() {
+	asks := r.l.holdsBySite() && r.l.unsure.pending()
+	if d == nil && !asks {
 		return pruneEvery - time.Since(r.pruned)
 	}
 	if wait := r.again.Sub(begin); wait > 0 && d == r.seen { // a new drain need not wait; whoever only kicks must
 		return wait
 	}
 	r.seen = d
-	if r.l.unsure.Swap(false) {
+	if asks {
 		r.l.askSites(ctx)
 	}
 	if d != nil {
@@ -158,17 +159,32 @@ func (r *rounds) prune(ctx context.Context) {
 	select {
 	case r.l.turn <- struct{}{}:
 		r.l.prune()
+		if !r.l.holdsBySite() { // no Act can change that while the turn is ours
+			r.l.unsure.forget()
+		}
 		<-r.l.turn
 	case <-ctx.Done():
 	}
 }
 
-// askSites reconsiders all mail, because the site of some is not known, or was not.
+// holdsBySite reports whether a hold or a release in force asks for the site.
+func (l *Lever) holdsBySite() bool {
+	ds := l.queues.decrees.Load()
+	return ds != nil && ds.sites
+}
+
+// askSites reconsiders the mail for those domains of which it is known now where their mail goes.
 func (l *Lever) askSites(ctx context.Context) {
+	domains := l.unsure.look(l.deps.SiteHas)
+	if len(domains) == 0 {
+		return
+	}
 	l.queues.walk(func(some []*Message) bool {
 		for _, msg := range some {
 			for _, n := range msg.Nodes {
-				l.reconsider(n)
+				if domains[n.Domain] {
+					l.reconsider(n)
+				}
 			}
 		}
 		return ctx.Err() == nil

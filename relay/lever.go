@@ -36,7 +36,7 @@ type Lever struct {
 	handler *Handler
 	deps    LeverDeps
 	turns   atomic.Uint64 // decrees made
-	unsure  atomic.Bool   // a node is held only because nobody knows yet to which site it goes
+	unsure  unsure        // the sites that nobody knows yet
 	kick    chan struct{} // holds a token when Run has something to do
 
 	turn chan struct{} // held, by a token in it, by the one Act that is carried out
@@ -262,12 +262,12 @@ func (l *Lever) site(domain string) string {
 	return l.deps.Site(domain)
 }
 
-// siteHas is LeverDeps.SiteHas. Without one no mail goes to any site. It notes that an answer is not known.
+// siteHas is LeverDeps.SiteHas. Without one no mail goes to any site. A question without an answer is asked again by Run.
 func (l *Lever) siteHas(domain, name string) (has, known bool) {
 	if l.deps.SiteHas == nil {
 		return false, true
 	}
-	if has, known = l.deps.SiteHas(domain, name); !known && !l.unsure.Swap(true) {
+	if has, known = l.deps.SiteHas(domain, name); !known && l.unsure.add(domain, name) {
 		l.hurry()
 	}
 	return has, known

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,12 +180,51 @@ func TestSiteNotKnown(t *testing.T) {
 		x.know("a", "mx.one")
 		time.Sleep(3 * time.Second)
 		wantStates(t, x, "u@a held")
-		if x.l.unsure.Load() {
+		if x.l.unsure.pending() {
 			t.Error("it is still asked for")
 		}
 		x.do(t, VerbRelease, Selector{Site: "mx.one"})
 		synctest.Wait()
 		x.wantEmpty(t)
+	})
+}
+
+// TestDomainsAreAskedFor: while DNS says nothing of a domain, each second costs one question for it, however much mail it has.
+func TestDomainsAreAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newLevered(t, retryEvery(time.Hour, 20*time.Hour), HandbackConfig{})
+		x.sites = map[string]string{"a": "mx.one"}
+		x.c.answer = fixed(Sent, 250)
+		var asked atomic.Int64
+		has := x.l.deps.SiteHas
+		x.l.deps.SiteHas = func(domain, name string) (bool, bool) { asked.Add(1); return has(domain, name) }
+		for range 500 {
+			x.send(t, "u@b", "u@c")
+		}
+		x.send(t, "u@a")
+		x.do(t, VerbHold, Selector{Site: "mx.one"})
+		x.run(t)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		asked.Store(0)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := asked.Load(); n > 2*62 {
+			t.Errorf("%d questions in a minute about two domains", n)
+		}
+		x.know("b", "mx.two")
+		time.Sleep(3 * time.Second)
+		if s := x.h.Status(); s.Held != 501 {
+			t.Errorf("%d held, want those for a and c", s.Held)
+		}
+		x.do(t, VerbRelease, Selector{Site: "mx.one"})
+		x.l.prune()
+		x.do(t, VerbRelease, Selector{})
+		time.Sleep(2 * pruneEvery)
+		synctest.Wait()
+		if x.l.unsure.pending() {
+			t.Error("it is still asked for, and nothing is held by site")
+		}
 	})
 }
 

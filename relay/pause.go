@@ -153,6 +153,9 @@ func (l *Lever) enact(all []*decree) error {
 // impose puts decrees in force. What waits already is reconsidered by whoever calls.
 func (l *Lever) impose(all []*decree) {
 	l.queues.decrees.Store(newDecrees(l, all))
+	if l.holdsBySite() {
+		l.hurry() // there may be questions of before
+	}
 	if l.deps.PauseSites == nil {
 		return
 	}
