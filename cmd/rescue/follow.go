@@ -32,14 +32,17 @@ func (r *Rescue) tell(p Progress) {
 	}
 }
 
-// The steps of a follower. A look at a long queue takes Postfix seconds, so looks are at least ten times as far apart as one takes. Mail
-// that found no room is tried again, sooner at first: Postfix itself would do so after minimal_backoff_time, which is five minutes.
-const (
-	lookEvery  = 2 * time.Second
-	flushFirst = 5 * time.Second
-	flushMost  = time.Minute
-	settleTime = time.Second // from a reload until the queue manager has its new settings
-)
+// steps are the times of a follower. A look at a long queue takes Postfix seconds, so looks are at least ten times as far apart as one
+// takes. Mail that found no room is tried again, sooner at first: Postfix itself would do so after minimal_backoff_time, five minutes.
+type steps struct {
+	settle    time.Duration // from a reload until the queue manager has its new settings
+	look      time.Duration // between two looks
+	flush     time.Duration // from a flush to the next one; it doubles each time
+	flushMost time.Duration // up to that
+}
+
+// defaultSteps are for a real Postfix.
+var defaultSteps = steps{settle: time.Second, look: 2 * time.Second, flush: 5 * time.Second, flushMost: time.Minute}
 
 // quietLooks is how many looks more must find nothing under way. An answer of an earlier rescue looks like one of this: the first look may
 // come before Postfix has begun with the flush.
@@ -52,8 +55,8 @@ var ErrNotOver = fmt.Errorf("the rescue has ended early: what is left goes Postf
 func (r *Rescue) follow(ctx context.Context, p *Plan) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Wait)
 	defer cancel()
-	pause, again, quiet := lookEvery, flushFirst, 0
-	if !sleep(ctx, settleTime) {
+	pause, again, quiet := r.steps.look, r.steps.flush, 0
+	if !sleep(ctx, r.steps.settle) {
 		return ErrNotOver
 	}
 	flushed := time.Now()
@@ -82,9 +85,9 @@ func (r *Rescue) follow(ctx context.Context, p *Plan) error {
 			if err := r.postfix.flush(ctx, q.idle, q.deferred); err != nil && ctx.Err() == nil {
 				return err
 			}
-			flushed, again = time.Now(), min(2*again, flushMost)
+			flushed, again = time.Now(), min(2*again, r.steps.flushMost)
 		}
-		pause = max(lookEvery, 10*time.Since(began))
+		pause = max(r.steps.look, 10*time.Since(began))
 	}
 }
 

@@ -48,7 +48,8 @@ type Rescue struct {
 	store   *store
 	door    string // as smtpd.filter names it
 	hop     string // as a transport table names it
-	since   console.Status
+	steps   steps
+	since   console.Status // when the rescue began
 }
 
 // New reads the configuration of Postfix. It changes nothing.
@@ -58,9 +59,9 @@ func New(ctx context.Context, cfg Config, daemon Daemon) (*Rescue, error) {
 		return nil, err
 	}
 	if m.Postfix == nil {
-		return nil, fmt.Errorf("%s: a rescue works with Postfix only; \"sendmail -q\" with Millrace as a milter brings Sendmail's queue nothing", m.Name)
+		return nil, fmt.Errorf("%s in %s: a rescue works with Postfix only", m.Name, m.Dir)
 	}
-	return &Rescue{cfg: cfg, daemon: daemon, mta: m, postfix: newPostfix(m), store: newStore(m.Dir)}, nil
+	return &Rescue{cfg: cfg, daemon: daemon, mta: m, postfix: newPostfix(m), store: newStore(m.Dir), steps: defaultSteps}, nil
 }
 
 // refusal is why a rescue cannot begin now.

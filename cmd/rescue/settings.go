@@ -69,7 +69,7 @@ func (r *Rescue) set(ctx context.Context, p *Plan) error {
 	}
 	for _, name := range changed {
 		if ok, err := s.install(name, after, before); err != nil || !ok {
-			return errors.Join(err, fmt.Errorf("%s: somebody changes it at this moment", name), r.restore(ctx))
+			return errors.Join(err, fmt.Errorf("%s: somebody changes it at this moment", name), r.restore(context.WithoutCancel(ctx)))
 		}
 	}
 	if err := r.postfix.reload(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -143,7 +144,6 @@ func expectRescued(t *testing.T, s *Stuck, arrived, waiting, left int) {
 // TestRescueKilled: what a killed rescue leaves still brings mail to Millrace and is put back by --undo, with another's change kept.
 func TestRescueKilled(t *testing.T) {
 	s := newStuck(t, 20)
-	was := settings(t, s)
 	if err := s.Millrace.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
@@ -153,22 +153,7 @@ func TestRescueKilled(t *testing.T) {
 	if err := s.Millrace.Start(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := s.Command("--wait", "1m")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(patience); settings(t, s) == was || !strings.Contains(settings(t, s), "texthash"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the settings are not changed")
-		}
-	}
-	if out, err := s.Command("--undo").CombinedOutput(); err == nil || !strings.Contains(string(out), "under way") {
-		t.Errorf("--undo beside a rescue: %v %s", err, out)
-	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	breakOff(t, s)
 	if out, err := s.Command("--status").CombinedOutput(); err != nil || !strings.Contains(string(out), "--undo") {
 		t.Errorf("--status: %v %s", err, out)
 	}
@@ -210,4 +195,46 @@ func newMail(t *testing.T, s *Stuck) {
 			}
 		}
 	}
+}
+
+// TestRescueByHand: the commands of the page put the settings back without Millrace.
+func TestRescueByHand(t *testing.T) {
+	commands, err := mta.Commands(filepath.Join(ContribDir, "postfix", "RESCUE.md"), "By hand")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStuck(t, 10)
+	was := settings(t, s)
+	breakOff(t, s)
+	if err := s.Postfix.Shell(commands[0]); err != nil {
+		t.Fatal(err)
+	}
+	if now := settings(t, s); now != was {
+		t.Errorf("put back: %s", now)
+	}
+	if out, err := s.Command("--status").CombinedOutput(); err != nil || string(out) != "no rescue is in force\n" {
+		t.Errorf("--status: %v %s", err, out)
+	}
+}
+
+// breakOff begins a rescue and kills it when its settings are in force.
+func breakOff(t *testing.T, s *Stuck) {
+	t.Helper()
+	was := settings(t, s)
+	cmd := s.Command("--wait", "1m")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); settings(t, s) == was || !strings.Contains(settings(t, s), "texthash"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the settings are not changed: %s", out.String())
+		}
+	}
+	if out, err := s.Command("--undo").CombinedOutput(); err == nil || !strings.Contains(string(out), "under way") {
+		t.Errorf("--undo beside a rescue: %v %s", err, out)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
 }
