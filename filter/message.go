@@ -27,6 +27,29 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 	return msg
 }
 
+// Outline is the message as a notification about it needs it: all recipients in the order of RCPT, whether they could be taken or not,
+// and of the content the header as far as it is kept. It is nil when nobody can tell where a notification would go.
+func (m *Mail) Outline(sender Command, rcpts []Command) *relay.Message {
+	msg := &relay.Message{QueueID: m.queueID, Client: m.offer.Client(), Arrived: m.arrived}
+	for _, p := range sender.Params {
+		setMailParam(&msg.Envelope, new(Offer), p)
+	}
+	fault := ""
+	if msg.From, fault = sender.Canonical(msg.UTF8); fault != "" {
+		return nil
+	}
+	for _, c := range rcpts {
+		r := relay.Rcpt{Addr: c.Path}
+		for _, p := range c.Params {
+			setRcptParam(&r, p, msg.UTF8)
+		}
+		msg.Rcpts = append(msg.Rcpts, r)
+	}
+	msg.ID = m.intake.deps.NewID()
+	msg.Content = relay.NewContent(relay.Personal{Header: slices.Clone(m.content.header), EightBit: hasEightBit(m.content.header)}, nil)
+	return msg
+}
+
 // flow is with which mail the message takes turns, once a rule takes it.
 func (m *Mail) flow() relay.FlowName {
 	if m.flowName == nil {

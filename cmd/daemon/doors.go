@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/filter/smtpd"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/bounce"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -38,7 +41,7 @@ func (d *Daemon) newDoors(cfg *config.Config, files shares) (err error) {
 	}
 	table := cfg.SMTPD
 	table.MaxSessions = files.smtpd
-	second.door, err = smtpd.New(table, smtpd.Deps{Intake: second.intake, Hostname: cfg.Hostname, Dial: d.machine.dialMTA})
+	second.door, err = smtpd.New(table, smtpd.Deps{Intake: second.intake, Hostname: cfg.Hostname, Inform: d.inform, Dial: d.machine.dialMTA})
 	if err != nil {
 		return err
 	}
@@ -83,4 +86,16 @@ func (m Machine) dialMTA(ctx context.Context, network, addr string) (net.Conn, e
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
 	return m.Dial(ctx, &net.Dialer{}, network, addr)
+}
+
+// inform tells the sender of recipients whom the MTA behind the SMTP door has refused.
+func (d *Daemon) inform(m *relay.Message, refused []smtpd.Refusal) error {
+	failures := make([]bounce.Failure, len(refused))
+	for i, r := range refused {
+		failures[i] = bounce.Failure{
+			Rcpt: r.Rcpt, Action: bounce.Failed, Relay: d.Config().SMTPD.Reinject, Time: time.Now(),
+			Reply: smtp.Reply{Code: r.Code, Enhanced: r.Enhanced, Lines: []string{r.Text}},
+		}
+	}
+	return d.bounces.Inform(m, failures)
 }

@@ -43,6 +43,8 @@ type arrival struct {
 	said    []reply  // of t.rcpts: what the MTA has said about him; the zero reply while it has said nothing
 	refusal reply    // the message is refused as a whole; what comes is dropped
 	lost    reply    // the MTA gets the message for nobody: it has refused it, or is gone
+	untold  []int    // whom the MTA has refused and the sender must hear of, before the message is answered
+	told    []int    // whom he has heard of
 }
 
 // newArrival begins the content of t.
@@ -323,7 +325,7 @@ func (a *arrival) passAll() {
 // open begins a passage to the MTA for the recipients of that fate.
 func (a *arrival) open(whose fate) {
 	a.abandon()
-	a.sent, a.lost = a.sent[:0], reply{}
+	a.sent, a.lost, a.untold = a.sent[:0], reply{}, nil
 	e := passEnvelope{mail: a.t.from, client: a.t.client, queueID: a.t.queueID, login: a.t.login, forward: a.s.forward}
 	for i, f := range a.fates {
 		if f == whose {
@@ -338,7 +340,8 @@ func (a *arrival) open(whose fate) {
 		a.loseMTA(err)
 		return
 	}
-	if a.lost = a.refusedBy(p.replies()); a.lost.code != 0 {
+	ok := false
+	if a.lost, ok = a.refusedBy(p.replies()); a.lost.code != 0 || !ok {
 		p.abort()
 		return
 	}
@@ -353,30 +356,38 @@ func (a *arrival) open(whose fate) {
 // refusedBy looks at what the MTA says about recipients whom we have told the client "Ok" of, and returns what the client must hear
 // instead of it, or the zero reply. LMTP has an answer for each. SMTP has one for all: a message is refused for all when the MTA
 // refuses one, because nothing is delivered then, and the client knows it. A temporary refusal comes first: the others get the message
-// when it has passed.
-func (a *arrival) refusedBy(replies []reply) (worst reply) {
+// when it has passed. A client that is an MTA's filter would bounce the message for all: there the others get it, and the sender is told
+// of those who are refused, as by an MTA without a filter. ok: the MTA takes the message for somebody.
+func (a *arrival) refusedBy(replies []reply) (worst reply, ok bool) {
 	clear(a.said)
-	ok := false
+	var untold []int
 	for k, r := range replies {
 		if r = r.handedOn(); r.ok() {
 			ok = true
 			continue
 		}
 		a.said[a.sent[k]] = r
+		untold = append(untold, a.sent[k])
 		if worst.code == 0 || r.temporary() && !worst.temporary() {
 			worst = r
 		}
 	}
 	if a.s.lmtp && ok {
-		return reply{}
+		return reply{}, true
 	}
-	return worst
+	if a.s.role == Filter && !a.s.lmtp && a.s.door.inform != nil && !worst.temporary() && len(untold) < len(a.t.rcpts) {
+		a.untold = untold
+		return reply{}, ok
+	}
+	return worst, ok
 }
+
+var replyLater = reply{451, "4.3.0", "the mail server behind this filter does not answer, try again later"}
 
 // loseMTA notes that the MTA takes nothing now.
 func (a *arrival) loseMTA(err error) {
 	a.s.door.intake.Warn("the MTA at smtpd.reinject does not take mail: it waits with its client", "error", err, "client", a.t.client.Client())
-	a.lost = reply{451, "4.3.0", "the mail server behind this filter does not answer, try again later"}
+	a.lost = replyLater
 	a.pass = nil
 }
 

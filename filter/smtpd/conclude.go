@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/filter"
@@ -48,6 +49,7 @@ func (a *arrival) protocol() string {
 
 // endPassage has the MTA take its part. When nobody knows whether it has, the client sends the message again.
 func (a *arrival) endPassage() {
+	a.inform()
 	if a.pass == nil {
 		return
 	}
@@ -72,6 +74,39 @@ func (a *arrival) endPassage() {
 			}
 		}
 	}
+}
+
+// inform tells the sender of the recipients whom the MTA has refused. It comes before the MTA gets the message for the others: if nobody
+// can be told, the client keeps the whole.
+func (a *arrival) inform() {
+	if len(a.untold) == 0 || a.lost.code != 0 || a.refusal.code != 0 {
+		return
+	}
+	t, log := a.t, a.s.door.intake
+	rcpts, refused := make([]filter.Command, len(t.rcpts)), make([]Refusal, len(a.untold))
+	for i, argument := range t.rcpts {
+		rcpts[i] = filter.ParseCommand(argument)
+	}
+	for k, i := range a.untold {
+		r := a.said[i]
+		refused[k] = Refusal{i, r.code, r.enhanced, r.text}
+	}
+	m := t.mail.Outline(filter.ParseCommand(t.from), rcpts)
+	if m == nil {
+		a.abandon()
+		a.lost = a.said[a.untold[0]]
+		return
+	}
+	if err := a.s.door.inform(m, refused); err != nil {
+		log.Warn("the sender cannot be told whom the MTA at smtpd.reinject has refused: the message waits with its client", "error", err, "client", t.client.Client())
+		a.abandon()
+		a.lost = replyLater
+		return
+	}
+	for _, r := range refused {
+		log.Warn("the MTA at smtpd.reinject refuses a recipient, and the sender is told", "to", rcpts[r.Rcpt].Path, "reply", a.said[r.Rcpt].String(), "id", t.queueID)
+	}
+	a.told, a.untold = append(a.told, a.untold...), nil
 }
 
 // take makes our part recoverable. It is not begun when the client may have lost its patience by the end of it: the record would
@@ -171,6 +206,9 @@ func (a *arrival) replyFor(i int) reply {
 // one.
 func (a *arrival) single() (best reply) {
 	for i := range a.t.rcpts {
+		if slices.Contains(a.told, i) && a.lost.code == 0 && a.refusal.code == 0 {
+			continue
+		}
 		r := a.replyFor(i)
 		if weight(r) > weight(best) || weight(r) == weight(best) && i < len(a.fates) && a.fates[i] == taken && a.fates[0] != taken {
 			best = r

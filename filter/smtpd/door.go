@@ -13,14 +13,25 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/filter"
+	"github.com/millrace/millrace/relay"
 )
 
 // Deps are what a Door works with.
 type Deps struct {
 	Intake   *filter.Intake // the door's own
 	Hostname string         // in the greeting, and towards the MTA
+	// Inform tells the sender of a message, which is passed to the MTA for others, of recipients whom the MTA has refused. After an
+	// error nobody is told. nil: no sender can be told.
+	Inform func(m *relay.Message, refused []Refusal) error
 	// Dial connects to the MTA at Config.Reinject; nil: as the net package does.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Refusal is what the MTA has said of a recipient.
+type Refusal struct {
+	Rcpt           int // index into Message.Rcpts
+	Code           int
+	Enhanced, Text string
 }
 
 // Door is the SMTP and LMTP door. Serve it with any number of listeners; Stop ends all of them.
@@ -28,8 +39,9 @@ type Door struct {
 	cfg      Config
 	intake   *filter.Intake
 	hostname string
-	upstream *upstream // nil: there is no MTA
-	users    *users    // nil: nobody can log in
+	inform   func(m *relay.Message, refused []Refusal) error // Deps.Inform
+	upstream *upstream                                       // nil: there is no MTA
+	users    *users                                          // nil: nobody can log in
 	tls      *tls.Config
 	counts   counters
 	again    *again
@@ -55,7 +67,7 @@ func New(cfg Config, deps Deps) (*Door, error) {
 		return nil, fmt.Errorf("smtpd: %w", err)
 	}
 	d := &Door{
-		cfg: cfg, intake: deps.Intake, hostname: deps.Hostname, stop: make(chan struct{}),
+		cfg: cfg, intake: deps.Intake, hostname: deps.Hostname, inform: deps.Inform, stop: make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}), clients: make(map[netip.Addr]int),
 	}
 	d.again = newAgain(cfg, deps.Intake)

@@ -58,6 +58,7 @@ type setup struct {
 	heart  heart
 	accept filter.Accepter // in place of the heart
 	gate   *relay.Gate
+	inform func(*relay.Message, []Refusal) error
 }
 
 // rig is a door with its surroundings: a heart, and an MTA behind it.
@@ -123,7 +124,7 @@ func start(t testing.TB, change func(*setup)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.door, err = New(s.config, Deps{Intake: r.intake, Hostname: "mx.example.org"}); err != nil {
+	if r.door, err = New(s.config, Deps{Intake: r.intake, Hostname: "mx.example.org", Inform: s.inform}); err != nil {
 		t.Fatal(err)
 	}
 	r.listen()

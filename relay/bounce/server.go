@@ -310,7 +310,7 @@ func (s *Server) deliver(n *notice) bool {
 		s.retire(n, "")
 		return true
 	}
-	msg, err := s.compose(n)
+	msg, err := s.compose(n.message, n.failures())
 	if err != nil {
 		s.deps.Log.Error("notification cannot be written", "message", n.message.Name(), "error", err)
 		s.logEntries(n, "the sender is not told of this failure")
@@ -376,12 +376,31 @@ func (s *Server) emitReported(m *relay.Message, x entry, name string) {
 	})
 }
 
-// compose makes the message that carries n. Each attempt has a new ID: an ID is never used twice, not even after a refusal.
-func (s *Server) compose(n *notice) (*relay.Message, error) {
-	id, now, m, cfg := s.deps.NewID(), time.Now(), n.message, s.cfg.Load()
+// Inform tells the sender of a message that was never in the queue map of recipients who have failed. It returns when the notification
+// is accepted; nil also when nobody must be told.
+func (s *Server) Inform(m *relay.Message, failures []Failure) error {
+	var told []Failure
+	for _, f := range failures {
+		if m.From != "" && Notify(m.Rcpts[f.Rcpt].Notify).Failure {
+			told = append(told, f)
+		}
+	}
+	if len(told) == 0 {
+		return nil
+	}
+	msg, err := s.compose(m, told)
+	if err != nil {
+		return err
+	}
+	return s.deps.Accept(msg)
+}
+
+// compose makes the message that carries a notification. Each attempt has a new ID: an ID is never used twice, not even after a refusal.
+func (s *Server) compose(m *relay.Message, failures []Failure) (*relay.Message, error) {
+	id, now, cfg := s.deps.NewID(), time.Now(), s.cfg.Load()
 	header, body, err := Compose(Report{
 		Name: id.String(), Hostname: s.deps.Hostname, From: cfg.From, Postmaster: cfg.Postmaster,
-		Date: now, Message: m, MaxHeader: cfg.MaxHeader, Failures: n.failures(),
+		Date: now, Message: m, MaxHeader: cfg.MaxHeader, Failures: failures,
 	})
 	if err != nil {
 		return nil, err
