@@ -217,7 +217,8 @@ func (gr *Grant) release() {
 	}
 }
 
-// admit gives the nodes of msg their rooms, and releases the grant. It refuses nothing: Ask has judged, and what was taken before stays.
+// admit gives those of the nodes of msg their rooms that wait for a receiver, and releases the grant. It refuses nothing: Ask has judged,
+// and what was taken before stays.
 func (g *Gate) admit(msg *Message, nodes []*Node) {
 	if g == nil {
 		return
@@ -228,12 +229,17 @@ func (g *Gate) admit(msg *Message, nodes []*Node) {
 		sites = make([]string, len(nodes))
 	}
 	for i, n := range nodes {
-		sites[i] = g.siteOf(n.Domain)
+		if n.Class == ClassRemote {
+			sites[i] = g.siteOf(n.Domain)
+		}
 	}
 	g.mu.Lock()
 	defer g.unlock()
 	now := time.Now()
 	for i, n := range nodes {
+		if n.Class != ClassRemote {
+			continue
+		}
 		n.room = g.room(sites[i])
 		if msg.Grant != nil {
 			if r := msg.Grant.granted(n.Domain); r != nil {

@@ -26,7 +26,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.index(msg)
 	m.budget.Charge(msg.account(), msg.cost)
 	m.counts.restored.Add(1)
-	m.deps.Gate.admit(msg, remote(live))
+	m.deps.Gate.admit(msg, live)
 	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
 	m.doubt(s)
 	for _, n := range live {
@@ -38,16 +38,6 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 			m.link(n)
 		}
 	}
-}
-
-// remote is those of the nodes that wait for a receiver.
-func remote(nodes []*Node) (some []*Node) {
-	for _, n := range nodes {
-		if n.Class == ClassRemote {
-			some = append(some, n)
-		}
-	}
-	return some
 }
 
 // doubt tells of the recipients who may get the message twice because the daemon ended when it did. If the MTA may offer the
