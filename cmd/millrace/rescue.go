@@ -77,7 +77,6 @@ nothing just now, 77 if this is not root.`,
 	fs.BoolVarP(&c.dryRun, "dry-run", "n", false, "only show the backlog, and what would be carried")
 	fs.BoolVar(&c.status, "status", false, "only say whether a rescue is in force")
 	fs.BoolVar(&c.undo, "undo", false, "only put back the settings that an interrupted rescue has left")
-	cmd.MarkFlagsMutuallyExclusive("dry-run", "status", "undo")
 	c.client.addTo(cmd)
 	return cmd
 }
@@ -92,6 +91,9 @@ type rescueFlags struct {
 }
 
 func (c *rescueFlags) run(cmd *cobra.Command) error {
+	if c.dryRun && (c.status || c.undo) || c.status && c.undo {
+		return usageError{errors.New("--dry-run, --status and --undo exclude each other")}
+	}
 	ctx, view := cmd.Context(), rescueView{out: cmd.OutOrStdout(), json: c.client.json}
 	cfg := rescue.Config{
 		Dir: c.dir, Selector: rescue.Selector{Domains: c.domains, Senders: c.senders}, Wait: time.Duration(c.wait), Tell: view.tell,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -237,4 +238,56 @@ func breakOff(t *testing.T, s *Stuck) {
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
+}
+
+// TestRescueOverRestart: a daemon that is killed and started again in the middle of a rescue takes the rest, and sends nothing back to
+// Postfix, because the transport says what it brings.
+func TestRescueOverRestart(t *testing.T) {
+	const messages = 200
+	s := newStuck(t, messages)
+	was := settings(t, s)
+	if err := s.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := s.Command("--json", "--wait", "2m")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); s.Sink.Count() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("nothing is sent: %s", out.String())
+		}
+	}
+	if err := errors.Join(s.Millrace.Kill(), s.Millrace.Start()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	r := readRescued(t, out.Bytes()).Report
+	if r.Carried != messages || r.Left != 0 || r.Sent+r.Waiting+r.Elsewhere != messages {
+		t.Errorf("%+v", r)
+	}
+	if settings(t, s) != was {
+		t.Error("main.cf or master.cf are not what they were")
+	}
+	log, err := s.Postfix.Log()
+	if err != nil || strings.Contains(log, "status=bounced") {
+		t.Errorf("Postfix has returned mail: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.Sink.Wait(ctx, messages-40); err != nil {
+		t.Error(err)
+	}
+	twice := strings.Count(s.Millrace.MailLog(), "may be delivered twice")
+	c := load.Compare(s.Records, s.Sink.All())
+	if lost := len(c.Lost) - 40 - 3; lost > 0 || len(c.Duplicated) > twice || len(c.Altered)+len(c.Phantom) > 0 {
+		t.Errorf("%d lost, %d twice and %d named, %d altered", lost, len(c.Duplicated), twice, len(c.Altered))
+	}
+	if list, err := s.Postfix.Queue(); err != nil || len(list) != 8 {
+		t.Errorf("%d messages are left with Postfix: %v", len(list), err)
+	}
 }

@@ -57,11 +57,7 @@ func NewStuck(dir, bin string, sites, slow, dead int) (_ *Stuck, err error) {
 			return nil, err
 		}
 	}
-	closed, err := process.FreeAddr()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.startPostfix(filepath.Join(dir, "postfix"), closed); err != nil {
+	if err := s.startPostfix(filepath.Join(dir, "postfix")); err != nil {
 		return nil, err
 	}
 	return s, s.startMillrace(filepath.Join(dir, "millrace"), bin)
@@ -92,7 +88,10 @@ func (s *Stuck) addSite(i, slow, dead int) error {
 // hop is the receiver as a next hop.
 func (s StuckSite) hop() string { return daemon.NextHop(s.addr) }
 
-func (s *Stuck) startPostfix(dir, local string) error {
+// nobody is an address at which nobody listens: a free port may be given to another server.
+const nobody = "127.0.1.254:1"
+
+func (s *Stuck) startPostfix(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -100,12 +99,12 @@ func (s *Stuck) startPostfix(dir, local string) error {
 	if err != nil {
 		return err
 	}
-	routes := []string{fmt.Sprintf("{ %s = lmtp:inet:%s }", LocalDomain, local)}
+	routes := []string{fmt.Sprintf("{ %s = lmtp:inet:%s }", LocalDomain, nobody)}
 	for _, site := range s.Sites {
 		routes = append(routes, fmt.Sprintf("{ %s = smtp:%s }", site.Domain, site.hop()))
 	}
 	p, err := mta.StartPostfix(dir, mta.PostfixConfig{
-		Local: map[string]string{LocalDomain: local}, Listeners: map[string][]string{"inject": nil},
+		Local: map[string]string{LocalDomain: nobody}, Listeners: map[string][]string{"inject": nil},
 		Main: map[string]string{"command_directory": commands, "transport_maps": "inline:{\n  " + strings.Join(routes, ",\n  ") + " }", "smtpd_client_connection_count_limit": "0"},
 	})
 	if err != nil {
