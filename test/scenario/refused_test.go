@@ -9,9 +9,6 @@ import (
 // message for all three: they got it, and the sender hears of one.
 func TestFilterWhoseMTARefusesSome(t *testing.T) {
 	s := behind(t, AfterQueue, Options{Keep: true})
-	if err := s.obeyReadme(); err != nil { // the listener for notifications
-		t.Fatal(err)
-	}
 	access := s.ports.Replace(`postconf -e 'lists = check_recipient_access inline:{{gone@` + LocalDomain + `=550 5.7.1 not on this list}}, permit_mynetworks, reject'
 postconf -P '127.0.0.1:10027/inet/smtpd_recipient_restrictions=$lists'`)
 	if err := s.Postfix.Shell(access); err != nil {
