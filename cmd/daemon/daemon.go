@@ -152,9 +152,9 @@ func (d *Daemon) foundation() (queue relay.QueueConfig, files shares, err error)
 	return queue, files, err
 }
 
-// Start opens the doors, restores the waiting mail, and begins to take and deliver. Until everything is restored the doors
-// answer and leave all mail with the MTA, so that the MTA's other mail does not suffer from a long recovery. After an
-// error nothing is left running.
+// Start opens the doors, restores the waiting mail, and begins to take and deliver. Until everything is restored the milter door
+// answers and leaves all mail with the MTA, so that the MTA's other mail does not suffer from a long recovery. Who comes to the SMTP
+// door waits for recoveryPatience at most. After an error nothing is left running.
 func (d *Daemon) Start() error {
 	d.started = time.Now()
 	s, err := d.machine.openSockets(d.cfg, d.log)
@@ -171,14 +171,15 @@ func (d *Daemon) Start() error {
 	for _, ln := range s.milter {
 		d.run.Go(func() { d.logServing("milter", d.door.Serve(ln)) }) // ends with door.Stop
 	}
-	for _, ln := range s.smtpd {
-		d.run.Go(func() { d.logServing("smtpd", d.second.door.Serve(ln, ln.role)) }) // ends with the door's Stop
-	}
-	d.resume()
+	d.resume("milter")
+	openSecond := sync.OnceFunc(func() { d.serveSecond(s) })
+	late := time.AfterFunc(recoveryPatience, openSecond)
+	defer late.Stop()
 	if d.second != nil {
 		d.run.Go(d.second.door.OfferAgain) // ends with the door's Stop
 	}
 	if err := d.restore(); err != nil {
+		openSecond()
 		soon, done := context.WithTimeout(context.Background(), startGrace)
 		defer done()
 		return errors.Join(err, d.Stop(soon))
@@ -194,9 +195,23 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
 	d.queues.Open()
+	openSecond()
 	d.setReady(true)
 	d.log.Info("ready", "mode", d.cfg.Mode, "milter", d.cfg.Milter.Listen, "smtpd", slices.Collect(d.cfg.SMTPD.Specs()), "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
 	return nil
+}
+
+// recoveryPatience is how long those who come to the SMTP door wait for the recovery. Before it is over the door can only answer 451, and
+// an MTA would put the message off for minutes. It is less than the timeouts of contrib/postfix/DOORS.md, behind which Postfix takes
+// the door for hung.
+const recoveryPatience = 4 * time.Second
+
+// serveSecond serves the SMTP door.
+func (d *Daemon) serveSecond(s *sockets) {
+	d.resume("smtpd")
+	for _, ln := range s.smtpd {
+		d.run.Go(func() { d.logServing("smtpd", d.second.door.Serve(ln, ln.role)) }) // ends with the door's Stop
+	}
 }
 
 // nameEvery has the journal forget each second whom the mail log has named as one who may get a message twice. Otherwise the

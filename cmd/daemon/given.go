@@ -45,9 +45,6 @@ type givenConn struct {
 	state []byte // for that door
 }
 
-// Conns is how many connections there are.
-func (g *Given) Conns() int { return len(g.conns) }
-
 // add puts a connection into g. The file that is kept is a duplicate, and c is closed.
 func (g *Given) add(door string, h filter.Handed) error {
 	defer h.Conn.Close()

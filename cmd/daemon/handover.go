@@ -72,23 +72,25 @@ func (d *Daemon) handOverDoors(ctx context.Context, g *Given) error {
 	return err
 }
 
-// resume goes on with the connections that the process before has handed over.
-func (d *Daemon) resume() {
+// resume goes on with the connections that the process before has handed over of that door.
+func (d *Daemon) resume(door string) {
 	g := d.machine.Given
 	if g == nil {
 		return
 	}
 	for _, c := range g.conns {
+		if c.door != door {
+			continue
+		}
 		nc, err := net.FileConn(c.file)
 		c.file.Close()
 		if err == nil {
 			err = d.resumeAt(c.door, filter.Handed{Conn: nc, State: c.state})
 		}
 		if err != nil {
-			d.log.Warn("a connection that was handed over is lost", "door", c.door, "error", err)
+			d.log.Warn("a connection that was handed over is lost", "door", door, "error", err)
 		}
 	}
-	g.conns = nil
 }
 
 // resumeAt gives a connection to its door.
