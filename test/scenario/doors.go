@@ -188,7 +188,11 @@ func (s *Scene) Entry() string {
 	return s.Addr()
 }
 
-// Fallback is host:port of Postfix's own listener at the second address, for a client of the application's kind.
-func (s *Scene) Fallback() string {
-	return s.At(strings.Replace(s.way.Entry, "127.0.0.1", "127.0.0.2", 1))
+// second is the address, as DOORS.md has it, where Postfix itself listens behind a name with two addresses.
+func (w Way) second() string {
+	_, port, _ := strings.Cut(w.Table, "127.0.0.1:")
+	return "127.0.0.2:" + strings.Trim(port, `"]`)
 }
+
+// Fallback is host:port of Postfix's own listener at the second address, for a client of the application's kind.
+func (s *Scene) Fallback() string { return s.At(s.way.second()) }

@@ -242,8 +242,16 @@ func TestWaysTakenAway(t *testing.T) {
 		if err := s.Obey(w.Headings...); err != nil {
 			t.Fatal(err)
 		}
-		if s.settings(t) == before {
+		during := s.settings(t)
+		if during == before {
 			t.Errorf("%s: the commands do nothing", w.Name)
+		}
+		if w.Entry != "" { // the listener at the second address is a copy, with the options that are empty
+			for _, option := range []string{"smtpd_milters", "content_filter"} {
+				if !strings.Contains(during, s.At(w.second()+"/inet/"+option+" =\n")) {
+					t.Errorf("%s: %s of the second listener is not empty", w.Name, option)
+				}
+			}
 		}
 		for i := len(w.Headings) - 1; i >= 0; i-- {
 			if err := s.Obey(w.Headings[i] + ": take it away"); err != nil {
