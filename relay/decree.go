@@ -82,12 +82,17 @@ func (d *decree) about(n *Node, class string, l *Lever) (about, known bool) {
 // decrees are the holds, releases and pauses in force. They are replaced as a whole and never changed, so that they are read without a
 // lock. A nil *decrees is none.
 type decrees struct {
-	lever    *Lever
-	all      []*decree // in the order of their turns
-	byID     map[ID][]*decree
-	byDomain map[string][]*decree
-	rest     []*decree // all that neither an id nor a domain finds
-	sites    bool      // one of them asks for the site, which must not be done under the lock of a shard
+	lever *Lever
+	all   []*decree // in the order of their turns
+	sites bool      // one of them asks for the site, which must not be done under the lock of a shard
+
+	// Where the decrees that may be about a node are found, most under the lock of its shard. Each stands in one place.
+	byID       map[ID][]*decree
+	byDomain   map[string][]*decree
+	byCampaign map[string][]*decree
+	byTenant   map[string][]*decree
+	bySender   map[string][]*decree // by the sender's domain
+	rest       []*decree
 }
 
 // newDecrees returns the decrees; nil when there are none.
@@ -95,29 +100,47 @@ func newDecrees(l *Lever, all []*decree) *decrees {
 	if len(all) == 0 {
 		return nil
 	}
-	ds := &decrees{lever: l, all: all, byID: make(map[ID][]*decree), byDomain: make(map[string][]*decree)}
+	ds := &decrees{
+		lever: l, all: all, byID: make(map[ID][]*decree), byDomain: make(map[string][]*decree), byCampaign: make(map[string][]*decree),
+		byTenant: make(map[string][]*decree), bySender: make(map[string][]*decree),
+	}
 	for _, d := range all {
-		switch {
-		case d.ofSite():
-			continue
-		case d.act.Selector.ID != "":
-			for _, id := range d.ids {
-				ds.byID[id] = append(ds.byID[id], d)
-			}
-		case d.match.Domain != "":
-			ds.byDomain[d.match.Domain] = append(ds.byDomain[d.match.Domain], d)
-		default:
-			ds.rest = append(ds.rest, d)
+		if !d.ofSite() {
+			ds.file(d)
+			ds.sites = ds.sites || d.match.Site != ""
 		}
-		ds.sites = ds.sites || d.match.Site != ""
 	}
 	return ds
+}
+
+// file puts d where candidates looks for it.
+func (ds *decrees) file(d *decree) {
+	under := func(by map[string][]*decree, key string) { by[key] = append(by[key], d) }
+	switch s := d.match.Selector; {
+	case s.ID != "":
+		for _, id := range d.ids {
+			ds.byID[id] = append(ds.byID[id], d)
+		}
+	case s.Domain != "":
+		under(ds.byDomain, s.Domain)
+	case s.Campaign != "":
+		under(ds.byCampaign, s.Campaign)
+	case s.Tenant != "":
+		under(ds.byTenant, s.Tenant)
+	case s.Sender != "":
+		under(ds.bySender, d.match.senderDomain())
+	default:
+		ds.rest = append(ds.rest, d)
+	}
 }
 
 // candidates yields those decrees that may be about n.
 func (ds *decrees) candidates(n *Node) func(yield func(*decree) bool) {
 	return func(yield func(*decree) bool) {
-		for _, some := range [...][]*decree{ds.byID[n.Message.ID], ds.byDomain[n.Domain], ds.rest} {
+		m := n.Message
+		for _, some := range [...][]*decree{
+			ds.byID[m.ID], ds.byDomain[n.Domain], ds.byCampaign[m.Flow.Name], ds.byTenant[m.Flow.Tenant], ds.ofSender(m.From), ds.rest,
+		} {
 			for _, d := range some {
 				if !yield(d) {
 					return
@@ -125,6 +148,14 @@ func (ds *decrees) candidates(n *Node) func(yield func(*decree) bool) {
 			}
 		}
 	}
+}
+
+// ofSender is the decrees about the domain of a sender.
+func (ds *decrees) ofSender(from string) []*decree {
+	if len(ds.bySender) == 0 {
+		return nil
+	}
+	return ds.bySender[ds.lever.queues.spelled(Domain(from))]
 }
 
 // of is the decree by which a node of the class must wait at now, or nil. A hold comes before a pause. Of two holds, or a hold and a

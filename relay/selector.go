@@ -172,6 +172,22 @@ func (x *matcher) from(sender string) bool {
 	return strings.HasPrefix(x.mailbox, local) && x.isDomain(domain, x.mailbox[len(local):])
 }
 
+// senderDomain is the domain that every sender who is selected has, as spelled gives it; "" for the sender "<>".
+func (x *matcher) senderDomain() string {
+	if x.mailbox != "" {
+		return strings.ToLower(Domain(x.mailbox))
+	}
+	return strings.ToLower(x.origin)
+}
+
+// spelled is the one spelling of a domain whose case and whose Unicode do not matter.
+func (m *QueueMap) spelled(domain string) string {
+	if strings.ContainsFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		domain = m.canonical(domain)
+	}
+	return strings.ToLower(domain)
+}
+
 // isDomain reports whether a domain, as a message spells it, is the one with the canonical name. It asks for the name of those alone that
 // need it: an Act looks at a million messages.
 func (x *matcher) isDomain(domain, canonical string) bool {
