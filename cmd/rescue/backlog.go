@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unique"
 )
 
 // Message is a message in Postfix's queue, as "postqueue -j" prints it.
@@ -49,6 +50,9 @@ func ParseQueue(r io.Reader, each func(*Message)) error {
 		var m Message
 		if err := json.Unmarshal(line, &m); err != nil {
 			return fmt.Errorf("read the queue: %w", err)
+		}
+		for i := range m.Rcpts { // a backlog has millions of reasons, and few that differ
+			m.Rcpts[i].Reason = unique.Make(m.Rcpts[i].Reason).Value()
 		}
 		each(&m)
 	}

@@ -163,7 +163,7 @@ func (r *Rescue) progress(ctx context.Context, p *Plan, v *view) (open bool) {
 	st, err := r.daemon.Status(ctx)
 	if err == nil { // a daemon that is started again is waited for
 		now.Waiting = st.Messages
-		open = st.Gate.State <= relay.GateHold && st.Journal.Recovering == nil
+		open = st.Gate.State <= relay.GateHold && st.Journal.Recovering == nil && st.Journal.Blocked == ""
 		now.Sent = sentSince(r.since.Rescue, st.Rescue)
 	}
 	r.tell(now)

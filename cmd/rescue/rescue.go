@@ -82,6 +82,8 @@ func (r *Rescue) Ready(ctx context.Context) error {
 		return refusal(`the daemon has mode = %q and takes nothing; set mode = "deliver"`, st.Mode)
 	case st.Drain != nil:
 		return refusal(`the daemon is drained and takes nothing; "millrace undrain" ends that`)
+	case st.Journal.Blocked != "":
+		return refusal("the daemon takes nothing now (%s): %w", st.Journal.Blocked, console.ErrNotNow)
 	case st.Gate.State > relay.GateHold:
 		return refusal("the daemon has no room (%s): %w", st.Gate.Reason, console.ErrNotNow)
 	case len(r.cfg.Config.SMTPD.Filter) == 0:

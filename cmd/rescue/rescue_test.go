@@ -104,6 +104,7 @@ func TestReadyRefuses(t *testing.T) {
 		{"observe", func(f *fakeDaemon) { f.status.Mode = filter.Observe }, []string{good}, false, `mode = "observe"`, false},
 		{"recovery", func(f *fakeDaemon) { f.status.Journal.Recovering = &console.Progress{} }, []string{good}, false, "journal", true},
 		{"drained", func(f *fakeDaemon) { f.status.Drain = &console.Drain{} }, []string{good}, false, "undrain", false},
+		{"disk full", func(f *fakeDaemon) { f.status.Journal.Blocked = "no space left" }, []string{good}, false, "no space left", true},
 		{"full", func(f *fakeDaemon) { f.status.Gate.State = relay.GateOverflow }, []string{good}, false, "no room", true},
 		{"holding", func(f *fakeDaemon) { f.status.Gate.State = relay.GateHold }, []string{good}, false, "", false},
 		{"no listener", nil, nil, false, "smtpd", false},
@@ -216,4 +217,59 @@ func TestFollowEnds(t *testing.T) {
 	if err := r.follow(ctx, &Plan{}); !errors.Is(err, ErrNotOver) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestCarryInterrupted: whoever interrupts a rescue finds Postfix's files as they were, and is told what became of the mail. What an
+// earlier rescue has left is put back first.
+func TestCarryInterrupted(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may change Postfix's settings")
+	}
+	r := unstarted(t, mains["folded"])
+	was := texts(t, r.store.config)
+	begun(t, r, 4)
+	fake := fakePostfix(t)
+	postconf := filepath.Join(fake.commands, "postconf")
+	if err := errors.Join(os.Remove(postconf), os.Symlink(filepath.Join(r.postfix.commands, "postconf"), postconf)); err != nil {
+		t.Fatal(err)
+	}
+	r.postfix.commands = fake.commands
+	if err := os.WriteFile(filepath.Join(fake.commands, "queue"), []byte(line("deferred", "A", "a@b.example", "old")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r.steps = steps{time.Millisecond, time.Millisecond, time.Hour, time.Hour}
+	during := ""
+	f := &fakeDaemon{asked: func(*console.Status) {
+		if during == "" {
+			during = texts(t, r.store.config)
+			cancel()
+		}
+	}}
+	r.daemon, r.cfg.Wait = f, time.Minute
+	p := &Plan{Messages: 1, Carried: 1, Addresses: 1, addresses: []string{"a@b.example"}, ids: []string{"A"}, rcpts: map[carried]int64{{"A", "a@b.example"}: 5}}
+	rep, err := r.Carry(ctx, p)
+	if !errors.Is(err, ErrNotOver) || rep == nil || rep.Left != 1 || rep.Reasons[0].Text != "old" {
+		t.Errorf("%+v %v", rep, err)
+	}
+	if strings.Count(during, "texthash:") != 1 || texts(t, r.store.config) != was {
+		t.Errorf("during: %s\nafter: %s", during, texts(t, r.store.config))
+	}
+	calls, err := os.ReadFile(filepath.Join(fake.commands, "calls"))
+	if want := "reload reload -f reload"; err != nil || order(string(calls)) != want {
+		t.Errorf("%q, want %q: %v", order(string(calls)), want, err)
+	}
+}
+
+// order is the last word of each call that does something.
+func order(calls string) string {
+	var words []string
+	for call := range strings.Lines(calls) {
+		fields := strings.Fields(call)
+		if last := fields[len(fields)-1]; last != "status" {
+			words = append(words, last)
+		}
+	}
+	return strings.Join(words, " ")
 }
