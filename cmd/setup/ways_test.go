@@ -26,8 +26,9 @@ func (f fakeTables) look(_ context.Context, table string, keys []string) (map[st
 	return got, nil
 }
 
-func TestStaying(t *testing.T) {
-	tables := fakeTables{
+// waysWorld is a Postfix with routes and domains of its own, and the Millrace beside it.
+func waysWorld() (tables fakeTables, main map[string]string, cfg *config.Config, mta *MTA) {
+	tables = fakeTables{
 		"hash:/local":      {"hosted.example": "x"},
 		"pcre:/transports": {"a@pattern.example": "smtp:[filter.example]", "pattern.example": "the key of no address", "example": "neither"},
 		"inline:{ { routed.example = smtp:[hub.example] }, { .below.example = slow: }, { same.example = smtp:same.example } }": {
@@ -37,7 +38,7 @@ func TestStaying(t *testing.T) {
 		"hash:/senders": {"@gold.example": "gold:", "vip@silver.example": "DUNNO", "@silver.example": "gold:"},
 		"hash:/relays":  {"@relayed.example": "[out.example]", "<>": "[bounces.example]"},
 	}
-	main := map[string]string{
+	main = map[string]string{
 		"mydestination":                           "mx.example, /etc/more",
 		"virtual_alias_domains":                   "hash:/local",
 		"relay_domains":                           "backup.example",
@@ -46,15 +47,20 @@ func TestStaying(t *testing.T) {
 		"sender_dependent_relayhost_maps":         "hash:/relays",
 		"default_transport":                       "smtp",
 	}
-	cfg := config.DefaultConfig()
+	cfg = config.DefaultConfig()
 	cfg.Hostname = "millrace.example"
 	cfg.Bulk.LocalDomains = []string{"ours.example"}
-	mta := &MTA{Postfix: &Postfix{Main: main}, ReadFile: func(path string) (string, error) {
+	mta = &MTA{Postfix: &Postfix{Main: main}, ReadFile: func(path string) (string, error) {
 		if path != "/etc/more" {
 			return "", errors.New("no such file")
 		}
 		return "# more\nsecond.example\n!third.example third.example\n", nil
 	}}
+	return tables, main, cfg, mta
+}
+
+func TestStaying(t *testing.T) {
+	tables, main, cfg, mta := waysWorld()
 	for _, tt := range []struct{ sender, rcpt, want string }{
 		{"s@x.example", "a@far.example", ""},
 		{"s@x.example", "A@FAR.example", ""},
