@@ -14,10 +14,11 @@
 //	go run ./test/bench -what fair        a message behind another sender's campaign; tenants; limits
 //	go run ./test/bench -what smtpd       the SMTP door: an application at it, and a Postfix with it before its queue
 //	go run ./test/bench -what rescue -messages 20000   a Postfix with a backlog for 50 receivers, and "millrace rescue"
+//	go run ./test/bench -what restart     100 upgrades under load, and what Postfix and its clients notice of them
 //	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
 //	go run ./test/bench -what doors       10,000 messages by each way of contrib/postfix/DOORS.md, while the daemon is killed 20 times
 //
-// The last seven print figures that have a goal, a line each; with -json each line is an object.
+// The last eight print figures that have a goal, a line each; with -json each line is an object.
 package main
 
 import (
@@ -52,9 +53,9 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd, rescue, gate or doors")
+		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate or doors")
 		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, smtpd, rescue, gate and doors: print objects")
+		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
 	)
 	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct or proxy; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
@@ -120,7 +121,7 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, smtpd, rescue, gate or doors", q.what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate or doors", q.what)
 	}
 	return r, err
 }
@@ -157,6 +158,12 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		b := newGateBench(bin, dir, q.only)
 		if quick {
 			b.hurry()
+		}
+		return b.run
+	case "restart":
+		b := &restartBench{bin: bin, dir: dir, only: q.only, upgrades: 50}
+		if quick {
+			b.upgrades = 2
 		}
 		return b.run
 	case "smtpd":

@@ -95,6 +95,12 @@ func (s *Scene) complaints(u *Upgrades) error {
 // Refused is how many messages the clients were refused.
 func (u *Upgrades) Refused() int { return len(u.Report.Records) - u.Report.Acked() }
 
+// Noticed is how many times somebody has noticed an upgrade.
+func (u *Upgrades) Noticed() int {
+	c := &u.Comparison
+	return len(u.Complaints) + u.Refused() + len(c.Lost) + len(c.Duplicated) + len(c.Altered) + len(c.Phantom) + len(c.Misdelivered)
+}
+
 // Err says what somebody has noticed, or returns nil.
 func (u *Upgrades) Err() error {
 	if len(u.Complaints)+u.Refused()+u.Deferred == 0 {
