@@ -57,7 +57,7 @@ func main() {
 		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct or proxy; with -what gate: parts, see gateBench; with -what doors: ways")
+	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
 	flag.Parse()
 	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
