@@ -36,7 +36,7 @@ paused. --wait 1s hands back everything now. The MTA delivers what it gets back,
 
 Progress is printed until nothing waits: then Millrace can be stopped and taken away. If the command is ended before, the drain goes
 on, also over a restart; the command follows it again, and its --wait takes the place of the one before. "millrace undrain" ends
-the drain: what was handed back stays with the MTA.
+the drain: what was handed back stays with the MTA. With bounce.inject = "direct" there is no MTA to hand back to, and no drain.
 
 The exit status is 0 when nothing waits any more, or with --no-follow when the drain has begun; 1 if somebody ends the drain; 75
 while the daemon starts, or cannot record what it does.`,
