@@ -97,6 +97,9 @@ func (s *session) readData() error {
 // readChunk is readData for one chunk of BDAT.
 func (s *session) readChunk(size int64, last bool) error {
 	a := s.t.arrival
+	if a.tooSlow(time.Now()) { // a chunk that has come with its command is not waited for
+		return errTooSlow
+	}
 	for size > 0 {
 		if s.in.buffered() == 0 {
 			if err := a.more(); err != nil {
@@ -134,14 +137,19 @@ func (s *session) skipChunk(size int64) error {
 
 var errTooSlow = errors.New("the message comes too slowly")
 
-// more reads what comes next. A byte now and then does not keep a message open: it has the time of its size at min_rate.
-func (a *arrival) more() error {
+// tooSlow reports that a message is under way for longer than its size has at min_rate: a byte now and then does not keep it open.
+func (a *arrival) tooSlow(now time.Time) bool {
 	cfg := &a.s.door.cfg
+	return now.Sub(a.since) > cfg.DataTimeout+time.Duration(a.size/cfg.MinRate)*time.Second
+}
+
+// more reads what comes next.
+func (a *arrival) more() error {
 	now := time.Now()
-	if now.Sub(a.since) > cfg.DataTimeout+time.Duration(a.size/cfg.MinRate)*time.Second {
+	if a.tooSlow(now) {
 		return errTooSlow
 	}
-	return a.s.in.fill(now.Add(cfg.DataTimeout))
+	return a.s.in.fill(now.Add(a.s.door.cfg.DataTimeout))
 }
 
 // lose ends the connection in the middle of a message.

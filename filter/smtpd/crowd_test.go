@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestCrowd: mail comes through among thousands of connections that say nothing, or half a command, or half a message, and an idle one
@@ -52,4 +53,18 @@ func heap() int {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc + m.StackInuse)
+}
+
+// TestSlowChunks: small chunks, each of which comes whole with its command, do not keep a message open.
+func TestSlowChunks(t *testing.T) {
+	r := start(t, func(s *setup) { s.config.DataTimeout = time.Second })
+	c := r.dial()
+	c.say("EHLO app.example.com", "250-")
+	c.say("MAIL FROM:<news@example.com>", "250 ")
+	c.say("RCPT TO:<a@example.net>", "250 ")
+	c.write("BDAT 1\r\nx")
+	c.expect("250 2.0.0")
+	time.Sleep(1100 * time.Millisecond)
+	c.write("BDAT 1\r\nx")
+	c.expect("421 4.4.2")
 }
