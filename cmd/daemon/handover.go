@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	// visitTime is how long deliveries under way are waited for. The doors serve meanwhile.
+	visitTime = 20 * time.Second
 	// doorTime is how long messages under way are waited for, once the doors have begun to hand over. Meanwhile nobody answers on the
 	// connections that are idle, and Postfix waits for 30 seconds (milter_command_timeout) before it gives up.
 	doorTime = 10 * time.Second
@@ -25,8 +27,8 @@ const (
 )
 
 // HandOver stops the daemon as Stop does, but keeps its listeners and the open connections of its clients, and returns them for the
-// next process. Deliveries under way finish first, within ctx, and the doors serve meanwhile. Then nobody serves until the next process
-// does; so this takes no longer than the messages under way need.
+// next process. Deliveries under way finish first, and the doors serve meanwhile. Then nobody serves until the next process does; so
+// this takes no longer than the messages under way need. Each step has its own time, and ctx cuts all of them short.
 //
 // When nothing can be handed over HandOver returns nil and the reason, and the daemon goes on. Otherwise it has stopped, and the
 // error says what the stop met.
@@ -41,7 +43,9 @@ func (d *Daemon) HandOver(ctx context.Context) (*Given, error) {
 	g.Handovers++
 	d.log.Info("handing over: deliveries under way finish first")
 	d.setReady(false)
-	d.pool.Stop(ctx)
+	visits, cut := context.WithTimeout(ctx, visitTime)
+	defer cut()
+	d.pool.Stop(visits)
 	soon, cancel := context.WithTimeout(ctx, doorTime)
 	defer cancel()
 	err = d.handOverDoors(soon, g)

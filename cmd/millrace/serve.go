@@ -207,7 +207,7 @@ var errGoesOn = errors.New("the service goes on")
 // with errGoesOn, or with the result of a stop that a signal has ordered meanwhile.
 func (r *runner) giveWay(who string) (*daemon.Given, error) {
 	r.notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
-	ctx, hurry := context.WithTimeout(context.Background(), drainTime)
+	ctx, hurry := context.WithCancel(context.Background())
 	defer hurry()
 	var given *daemon.Given
 	done := make(chan error, 1)
