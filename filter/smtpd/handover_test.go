@@ -1,7 +1,9 @@
 package smtpd
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,17 +147,20 @@ func TestHandOverGivesUp(t *testing.T) {
 
 // TestHandOverOfTLS: the keys stay here, so the connection ends.
 func TestHandOverOfTLS(t *testing.T) {
-	first := start(t, nil)
+	first := start(t, func(s *setup) { s.config.TLSCert, s.config.TLSKey = certificate(t) })
 	c := first.dial()
-	first.door.each(func(s *session) {
-		s.mu.Lock()
-		s.tls = true
-		s.mu.Unlock()
-	})
+	c.say("EHLO c.example", "250")
+	c.say("STARTTLS", "220")
+	secure := tls.Client(c.nc, &tls.Config{InsecureSkipVerify: true})
+	if err := secure.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	inside := &client{t: t, nc: secure, in: bufio.NewReader(secure)}
+	inside.say("EHLO c.example", "250")
 	if all, err := first.door.HandOver(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("%d, %v", len(all), err)
 	}
-	if _, err := c.in.ReadByte(); err == nil {
+	if _, err := inside.in.ReadByte(); err == nil {
 		t.Error("the client is not told")
 	}
 }
