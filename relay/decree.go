@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // decree is an Act as the heart obeys it: a hold, release or pause that is in force, or a deed that is done to a node when its visit
@@ -14,6 +16,7 @@ type decree struct {
 	ids   []ID      // of the messages that act.Selector.ID stood for
 	match matcher
 	why   Reason       // of the nodes that wait by it
+	reply smtp.Reply   // of a delete or a bounce: the same for a million recipients, who share it
 	nodes atomic.Int64 // that wait by it
 	turn  uint64       // of two about the same node the later one counts
 }
@@ -27,8 +30,21 @@ func (l *Lever) newDecree(act Act, ids []ID, at time.Time) *decree {
 		d.why = WaitFor(ReasonHold, act.Who, d.words("held"), time.Time{})
 	case VerbPause:
 		d.why = WaitFor(ReasonPause, act.Who, d.words("paused"), act.Until)
+	case VerbDelete:
+		d.reply = smtp.Reply{Enhanced: deleted, Lines: []string{d.words("deleted")}}
+	case VerbBounce:
+		d.reply = smtp.Reply{Code: 554, Enhanced: cancelled, Lines: []string{cancellation(act.Reason)}}
 	}
 	return d
+}
+
+// cancellation is what the sender of mail reads that an admin bounces.
+func cancellation(reason string) string {
+	const words = "delivery cancelled by the administrator"
+	if reason == "" {
+		return words
+	}
+	return words + ": " + reason
 }
 
 // words says what was done, by whom, when and why.

@@ -164,5 +164,7 @@ func (m *QueueMap) gather(n *Node) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n.Rcpts, n.later = slices.Concat(n.Rcpts, n.later), nil
+	if len(n.later) > 0 {
+		n.Rcpts, n.later = slices.Concat(n.Rcpts, n.later), nil
+	}
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/millrace/millrace/relay/smtp"
 )
 
 // ActError is why an Act cannot be carried out as it was given: a selector that cannot be, or a verb that needs one. Nothing was done.
@@ -202,13 +200,9 @@ const (
 func (l *Lever) carryOut(n *Node, d *decree) {
 	switch d.act.Verb {
 	case VerbDelete:
-		l.handler.conclude(n, Deleted, smtp.Reply{Enhanced: deleted, Lines: []string{d.words("deleted")}})
+		l.handler.conclude(n, Deleted, d.reply)
 	case VerbBounce:
-		why := "delivery cancelled by the administrator"
-		if d.act.Reason != "" {
-			why += ": " + d.act.Reason
-		}
-		l.handler.conclude(n, Bounced, smtp.Reply{Code: 554, Enhanced: cancelled, Lines: []string{why}})
+		l.handler.conclude(n, Bounced, d.reply)
 	case VerbHandback:
 		l.queues.gather(n)
 		if n.Class == ClassInject { // it is on its way already

@@ -120,3 +120,16 @@ func BenchmarkLever(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDelete deletes 20,000 messages; the figures are of all of them.
+func BenchmarkDelete(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		x := waitingMillion(b, 20_000)
+		b.StartTimer()
+		if rep, err := x.l.Do(context.Background(), Act{Verb: VerbDelete, Selector: Selector{Class: "remote"}}); err != nil || rep.Messages != 20_000 {
+			b.Fatal(rep, err)
+		}
+	}
+}

@@ -37,11 +37,13 @@ func (s *messageShard) walk(some []*Message, yield func(some []*Message) bool) b
 	return len(some) == 0 || s.pause(some, yield)
 }
 
-// pause lets the lock go, and yields some messages.
+// pause lets the lock go, yields some messages, and lets others have the processor: some walks only look, and never wait for anything.
 func (s *messageShard) pause(some []*Message, yield func([]*Message) bool) bool {
 	s.mu.Unlock()
 	defer s.mu.Lock()
-	return yield(some)
+	more := yield(some)
+	runtime.Gosched()
+	return more
 }
 
 // named is the ids of the messages that a name stands for: our id, or the MTA's queue id, which several may have.
@@ -85,7 +87,6 @@ func (l *Lever) find(ctx context.Context, d *decree) (found []*Message, err erro
 				found = append(found, msg)
 			}
 		}
-		runtime.Gosched()
 		err = ctx.Err()
 		return err == nil
 	})
