@@ -177,9 +177,9 @@ func (s *smuggler) settle() {
 	}
 }
 
-// TestSmuggling brings each variant at each place, split everywhere around the variant, by each way in: one message must come of it,
+// TestSmugglingMatrix brings each variant at each place, split everywhere around the variant, by each way in: one message must come of it,
 // with the content that the declared normalisation makes, or none.
-func TestSmuggling(t *testing.T) {
+func TestSmugglingMatrix(t *testing.T) {
 	for _, way := range []struct {
 		name, hello string
 		bdat        bool
