@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/test/scenario"
@@ -22,8 +23,10 @@ type doorsBench struct {
 
 func (b *doorsBench) run(write func(figure) error) error {
 	scenario.ContribDir = "contrib"
-	for _, w := range append(scenario.Ways(), scenario.Waiting) {
-		if !strings.Contains(w.Name, b.only) {
+	ways := append(scenario.Ways(), scenario.Waiting)
+	exact := slices.ContainsFunc(ways, func(w scenario.Way) bool { return w.Name == b.only })
+	for _, w := range ways {
+		if !strings.Contains(w.Name, b.only) || exact && w.Name != b.only {
 			continue
 		}
 		list, err := b.way(w)

@@ -105,14 +105,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 // settle has Postfix offer again what waits with it, until every recipient has the message, and then until nothing moves any more.
 func (s *Scene) settle(ctx context.Context, r load.Report) error {
-	want := make(map[string]bool)
-	for _, rec := range r.Records {
-		for _, rcpt := range rec.Rcpts {
-			if rec.Acked {
-				want[rcpt] = true
-			}
-		}
-	}
+	want := recipientsOf(r)
 	for end := time.Now().Add(5 * time.Minute); ; wait(ctx, 200*time.Millisecond) {
 		missing := s.missing(want)
 		queue, err := s.Postfix.Queue()
@@ -135,6 +128,19 @@ func (s *Scene) settle(ctx context.Context, r load.Report) error {
 			}
 		}
 	}
+}
+
+// recipientsOf are those of acknowledged messages.
+func recipientsOf(r load.Report) map[string]bool {
+	want := make(map[string]bool)
+	for _, rec := range r.Records {
+		for _, rcpt := range rec.Rcpts {
+			if rec.Acked {
+				want[rcpt] = true
+			}
+		}
+	}
+	return want
 }
 
 // missing counts those who have got nothing yet.
