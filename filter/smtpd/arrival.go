@@ -73,8 +73,8 @@ func (a *arrival) abandon() {
 var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 2*largeBuffer); return &b }}
 
 // readData reads the content behind DATA, to the end or an error of the connection. Then the message has its answer.
-func (s *session) readData() error {
-	a := s.t.arrival
+func (a *arrival) readData() error {
+	s := a.s
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -95,8 +95,8 @@ func (s *session) readData() error {
 }
 
 // readChunk is readData for one chunk of BDAT.
-func (s *session) readChunk(size int64, last bool) error {
-	a := s.t.arrival
+func (a *arrival) readChunk(size int64, last bool) error {
+	s := a.s
 	if a.tooSlow(time.Now()) { // a chunk that has come with its command is not waited for
 		return errTooSlow
 	}
@@ -115,22 +115,6 @@ func (s *session) readChunk(size int64, last bool) error {
 	if last {
 		a.feed(a.decoder.finish((*a.scratch)[:0]), true)
 		a.conclude()
-	}
-	return nil
-}
-
-// skipChunk reads past a chunk that belongs to no message.
-func (s *session) skipChunk(size int64) error {
-	until := time.Now().Add(s.door.cfg.DataTimeout)
-	for size > 0 {
-		if s.in.buffered() == 0 {
-			if err := s.in.fill(until); err != nil {
-				return err
-			}
-		}
-		n := min(size, int64(s.in.buffered()))
-		s.in.r += int(n)
-		size -= n
 	}
 	return nil
 }

@@ -113,6 +113,21 @@ func (in *input) skipLine(until time.Time) error {
 	}
 }
 
+// skip reads past the next bytes.
+func (in *input) skip(size int64, until time.Time) error {
+	for size > 0 {
+		if in.buffered() == 0 {
+			if err := in.fill(until); err != nil {
+				return err
+			}
+		}
+		n := min(size, int64(in.buffered()))
+		in.r += int(n)
+		size -= n
+	}
+	return nil
+}
+
 // beginContent lends the large buffer, and endContent takes it back.
 func (in *input) beginContent() {
 	if in.large == nil {

@@ -187,7 +187,7 @@ func (s *session) data(argument string) reply {
 	}
 	s.t.arrival = newArrival(s, s.t, true)
 	s.say(reply{354, "", "end with <CR><LF>.<CR><LF>"})
-	if err := s.readData(); err != nil {
+	if err := s.t.arrival.readData(); err != nil {
 		s.lose(err)
 	}
 	return reply{}
@@ -212,14 +212,14 @@ func (s *session) bdat(argument string) reply {
 		r = reply{503, "5.5.1", "BDAT behind DATA"}
 	}
 	if r.code != 0 {
-		if err := s.skipChunk(size); err != nil {
+		if err := s.in.skip(size, time.Now().Add(s.door.cfg.DataTimeout)); err != nil {
 			s.lose(err)
 			return reply{}
 		}
 		s.reset()
 		return r
 	}
-	if err := s.readChunk(size, last); err != nil {
+	if err := s.t.arrival.readChunk(size, last); err != nil {
 		s.lose(err)
 		return reply{}
 	}
