@@ -176,7 +176,8 @@ func (d *Daemon) Start() error {
 	late := time.AfterFunc(recoveryPatience, openSecond)
 	defer late.Stop()
 	if d.second != nil {
-		d.run.Go(d.second.door.OfferAgain) // ends with the door's Stop
+		d.run.Go(func() { d.watchReinject(ctx, injectAgain) }) // ends with ctx, or when smtpd.reinject answers
+		d.run.Go(d.second.door.OfferAgain)                     // ends with the door's Stop
 	}
 	if err := d.restore(); err != nil {
 		openSecond()

@@ -77,3 +77,34 @@ func TestInjectThatRefusesIsNamed(t *testing.T) {
 		t.Error("the try has sent a message")
 	}
 }
+
+// TestReinjectThatRefusesIsNamed: the same of the SMTP door's way to the MTA.
+func TestReinjectThatRefusesIsNamed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	dir := t.TempDir()
+	cfg, _ := configured(t, dir, ln.Addr(), "smtpd.filter = ['unix:"+dir+"/f.sock']\nsmtpd.reinject = '[127.0.0.1]"+strings.TrimPrefix(addr, "127.0.0.1")+"'\n")
+	var log lockedLog
+	d, err := New(cfg, hclog.New(&hclog.LoggerOptions{Output: &log}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, d)
+	log.awaitLine(t, "smtpd.reinject refuses")
+	mta, err := sink.New(sink.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mta.Close()
+	if _, err := mta.Listen(addr, sink.Character{Name: "mta.test"}); err != nil {
+		t.Fatal(err)
+	}
+	d.watchReinject(t.Context(), time.Millisecond) // returns when it answers
+}

@@ -91,6 +91,18 @@ func New(cfg Config, deps Deps) (*Door, error) {
 	return d, nil
 }
 
+// TryMTA connects to the MTA at Config.Reinject as for a message, and says why that did not go. Without an MTA there is nothing to try.
+func (d *Door) TryMTA(ctx context.Context) error {
+	if d.upstream == nil {
+		return nil
+	}
+	w, err := d.upstream.connect(ctx)
+	if err == nil {
+		w.quit()
+	}
+	return err
+}
+
 // Sessions is how many connections are open.
 func (d *Door) Sessions() int {
 	d.mu.Lock()
