@@ -97,7 +97,9 @@ func TestHandOverOfAKeyThatIsGone(t *testing.T) {
 	d, socket, _ := start(t, sink.Character{})
 	cfg := *d.cfg
 	cfg.Milter.Listen = []string{"inet:127.0.0.1:0"}
+	d.mu.Lock()
 	d.cfg = &cfg
+	d.mu.Unlock()
 	d = next(t, d)
 	if _, err := os.Lstat(socket); err == nil {
 		t.Error("the socket is still there")
