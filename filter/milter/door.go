@@ -2,7 +2,6 @@ package milter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -53,9 +52,6 @@ func (d *Door) Sessions() int {
 // Dripped is how many messages were taken by deleting all their recipients, so that Postfix does not slow down.
 func (d *Door) Dripped() uint64 { return d.drip.count.Load() }
 
-// acceptPause bounds the wait after a failed Accept. As a rule Accept fails for want of file descriptors.
-const acceptPause = time.Second
-
 // Serve accepts connections until Stop, then closes the listener and returns nil. It returns an error only when
 // somebody else has closed the listener.
 func (d *Door) Serve(ln net.Listener) error {
@@ -64,23 +60,10 @@ func (d *Door) Serve(ln net.Listener) error {
 		return nil
 	}
 	defer d.serving.Done()
-	pause := time.Duration(0)
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			d.welcome(nc, state{})
-		case d.phase.stopping.Load():
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("milter: accept: %w", err)
-		default:
-			d.intake.Warn("accepting a connection", "error", err)
-			pause = min(max(2*pause, 5*time.Millisecond), acceptPause)
-			time.Sleep(pause)
-		}
+	if err := d.intake.AcceptAll(ln, d.phase.stopping.Load, func(nc net.Conn) { d.welcome(nc, state{}) }); err != nil {
+		return fmt.Errorf("milter: accept: %w", err)
 	}
+	return nil
 }
 
 // addListener reports false when the door is stopping.

@@ -3,7 +3,6 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,9 +109,6 @@ func (d *Door) Sessions() int {
 	return len(d.sessions)
 }
 
-// acceptPause bounds the wait after a failed Accept. As a rule Accept fails for want of file descriptors.
-const acceptPause = time.Second
-
 // Serve accepts connections in a role until Stop, then closes the listener and returns nil. It returns an error only when somebody
 // else has closed the listener.
 func (d *Door) Serve(ln net.Listener, role Role) error {
@@ -121,23 +117,10 @@ func (d *Door) Serve(ln net.Listener, role Role) error {
 		return nil
 	}
 	defer d.serving.Done()
-	pause := time.Duration(0)
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			d.welcome(newSession(d, nc, role))
-		case d.stopping.Load():
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("smtpd: accept: %w", err)
-		default:
-			d.intake.Warn("accepting a connection", "error", err)
-			pause = min(max(2*pause, 5*time.Millisecond), acceptPause)
-			time.Sleep(pause)
-		}
+	if err := d.intake.AcceptAll(ln, d.stopping.Load, func(nc net.Conn) { d.welcome(newSession(d, nc, role)) }); err != nil {
+		return fmt.Errorf("smtpd: accept: %w", err)
 	}
+	return nil
 }
 
 // addListener reports false when the door is stopping.
