@@ -69,7 +69,7 @@ type Daemon struct {
 	lever     *relay.Lever
 	intake    *filter.Intake // of the milter door
 	door      *milter.Door
-	second    *secondDoor // nil: there is none
+	smtpd     *smtpdDoor // nil: there is none
 	console   *console.Server
 	sockets   *sockets // open since Start
 
@@ -172,15 +172,15 @@ func (d *Daemon) Start() error {
 		d.run.Go(func() { d.logServing("milter", d.door.Serve(ln)) }) // ends with door.Stop
 	}
 	d.resume("milter")
-	openSecond := sync.OnceFunc(func() { d.serveSecond(s) })
-	late := time.AfterFunc(recoveryPatience, openSecond)
+	openSMTPD := sync.OnceFunc(func() { d.serveSMTPD(s) })
+	late := time.AfterFunc(recoveryPatience, openSMTPD)
 	defer late.Stop()
-	if d.second != nil {
+	if d.smtpd != nil {
 		d.run.Go(func() { d.watchReinject(ctx, injectAgain) }) // ends with ctx, or when smtpd.reinject answers
-		d.run.Go(d.second.door.OfferAgain)                     // ends with the door's Stop
+		d.run.Go(d.smtpd.door.OfferAgain)                     // ends with the door's Stop
 	}
 	if err := d.restore(); err != nil {
-		openSecond()
+		openSMTPD()
 		soon, done := context.WithTimeout(context.Background(), startGrace)
 		defer done()
 		return errors.Join(err, d.Stop(soon))
@@ -196,7 +196,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
 	d.queues.Open()
-	openSecond()
+	openSMTPD()
 	d.setReady(true)
 	d.log.Info("ready", "mode", d.cfg.Mode, "milter", d.cfg.Milter.Listen, "smtpd", slices.Collect(d.cfg.SMTPD.Specs()), "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
 	return nil
@@ -207,11 +207,11 @@ func (d *Daemon) Start() error {
 // the door for hung.
 const recoveryPatience = 4 * time.Second
 
-// serveSecond serves the SMTP door.
-func (d *Daemon) serveSecond(s *sockets) {
+// serveSMTPD serves the SMTP door.
+func (d *Daemon) serveSMTPD(s *sockets) {
 	d.resume("smtpd")
 	for _, ln := range s.smtpd {
-		d.run.Go(func() { d.logServing("smtpd", d.second.door.Serve(ln, ln.role)) }) // ends with the door's Stop
+		d.run.Go(func() { d.logServing("smtpd", d.smtpd.door.Serve(ln, ln.role)) }) // ends with the door's Stop
 	}
 }
 
@@ -290,8 +290,8 @@ func (d *Daemon) stopDoorsAndPool(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var first, second error
 	wg.Go(func() { first = d.door.Stop(soon) }) // ends with its deadline
-	if d.second != nil {
-		wg.Go(func() { second = d.second.door.Stop(soon) }) // likewise
+	if d.smtpd != nil {
+		wg.Go(func() { second = d.smtpd.door.Stop(soon) }) // likewise
 	}
 	d.pool.Stop(ctx)
 	wg.Wait()

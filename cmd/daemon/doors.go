@@ -16,8 +16,8 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// secondDoor is the SMTP door with the intake that is its own: each door counts for itself.
-type secondDoor struct {
+// smtpdDoor is the SMTP door with the intake that is its own: each door counts for itself.
+type smtpdDoor struct {
 	door   *smtpd.Door
 	intake *filter.Intake
 }
@@ -35,7 +35,7 @@ func (d *Daemon) newDoors(cfg *config.Config, files shares) (err error) {
 	if !cfg.SMTPD.On() {
 		return nil
 	}
-	second := &secondDoor{}
+	second := &smtpdDoor{}
 	if second.intake, err = d.newIntake(cfg, cfg.SMTPD.Limits(), d.log.Named("smtpd")); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (d *Daemon) newDoors(cfg *config.Config, files shares) (err error) {
 	if err != nil {
 		return err
 	}
-	d.second = second
+	d.smtpd = second
 	return nil
 }
 
@@ -69,7 +69,7 @@ func (d *Daemon) newIntake(cfg *config.Config, limits filter.Limits, log hclog.L
 // reloadDoors gives each door the rules and tenants of cfg. They were compiled once already, so that nothing can fail.
 func (d *Daemon) reloadDoors(cfg *config.Config, f *filter.Filter, tenants *filter.Tenants) {
 	d.intake.Reload(f, tenants, cfg.Mode)
-	if d.second == nil {
+	if d.smtpd == nil {
 		return
 	}
 	own, err := filter.Compile(cfg.Bulk, cfg.Hostname, d.agent.Secret())
@@ -77,7 +77,7 @@ func (d *Daemon) reloadDoors(cfg *config.Config, f *filter.Filter, tenants *filt
 		d.log.Error("the rules of the SMTP door stay as they were", "error", err)
 		return
 	}
-	d.second.intake.Reload(own, tenants, cfg.Mode)
+	d.smtpd.intake.Reload(own, tenants, cfg.Mode)
 }
 
 // dialMTA connects to the MTA at smtpd.reinject.

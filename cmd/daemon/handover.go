@@ -62,8 +62,8 @@ func (d *Daemon) handOverDoors(ctx context.Context, g *Given) error {
 	var first, second []filter.Handed
 	var err, err2 error
 	wg.Go(func() { first, err = d.door.HandOver(ctx) }) // ends with ctx
-	if d.second != nil {
-		wg.Go(func() { second, err2 = d.second.door.HandOver(ctx) }) // likewise
+	if d.smtpd != nil {
+		wg.Go(func() { second, err2 = d.smtpd.door.HandOver(ctx) }) // likewise
 	}
 	wg.Wait()
 	err = errors.Join(err, err2)
@@ -102,8 +102,8 @@ func (d *Daemon) resumeAt(door string, h filter.Handed) error {
 	switch {
 	case door == "milter":
 		return d.door.Resume(h)
-	case door == "smtpd" && d.second != nil:
-		return d.second.door.Resume(h)
+	case door == "smtpd" && d.smtpd != nil:
+		return d.smtpd.door.Resume(h)
 	}
 	return errors.Join(errors.New("there is no such door any more"), h.Conn.Close())
 }

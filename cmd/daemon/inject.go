@@ -20,7 +20,7 @@ func (d *Daemon) watchInject(ctx context.Context, again time.Duration) {
 
 // watchReinject does the same for smtpd.reinject. The clients of the SMTP door keep the mail that is not bulk as long.
 func (d *Daemon) watchReinject(ctx context.Context, again time.Duration) {
-	d.watch(ctx, again, d.second.door.TryMTA, "smtpd.reinject", "mail that is not taken waits with its client until it answers; it must be a listener of the MTA, see contrib/postfix/DOORS.md")
+	d.watch(ctx, again, d.smtpd.door.TryMTA, "smtpd.reinject", "mail that is not taken waits with its client until it answers; it must be a listener of the MTA, see contrib/postfix/DOORS.md")
 }
 
 // watch tries until there is an answer, and logs a refusal and its end.

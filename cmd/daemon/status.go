@@ -107,12 +107,12 @@ func (o overview) journal() console.Journal {
 func (o overview) doors() []console.Door {
 	first := doorStatus("milter", o.d.intake)
 	first.Sessions, first.Dripped = int64(o.d.door.Sessions()), int64(o.d.door.Dripped())
-	if o.d.second == nil {
+	if o.d.smtpd == nil {
 		return []console.Door{first}
 	}
-	second := doorStatus("smtpd", o.d.second.intake)
-	s := o.d.second.door.Status()
-	second.Sessions = int64(o.d.second.door.Sessions())
+	second := doorStatus("smtpd", o.d.smtpd.intake)
+	s := o.d.smtpd.door.Status()
+	second.Sessions = int64(o.d.smtpd.door.Sessions())
 	second.Reinjected, second.Refused, second.MTARefused = int64(s.Passed), int64(s.Refused), int64(s.Failed)
 	return []console.Door{first, second}
 }
