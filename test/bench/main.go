@@ -166,18 +166,6 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 			b.upgrades = 2
 		}
 		return b.run
-	case "smtpd":
-		b := &smtpdBench{bin: bin, dir: dir, only: q.only, load: q.load, rounds: q.rounds}
-		if quick {
-			b.load.Messages, b.rounds = 300, 1
-		}
-		return b.run
-	case "doors":
-		b := &doorsBench{bin: bin, dir: dir, only: q.only, messages: 10_000, kills: 20, rate: 200}
-		if quick {
-			b.messages, b.kills, b.rate = 300, 2, 50
-		}
-		return b.run
 	case "rescue":
 		b := &rescueBench{bin: bin, dir: dir, messages: q.load.Messages, sites: 50}
 		if quick {
@@ -186,6 +174,25 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		return b.run
 	case "drip":
 		return (&dripBench{bin: bin, dir: dir, load: q.load, rounds: q.rounds, burn: q.burn}).run
+	}
+	return q.doorGoals(bin, dir)
+}
+
+// doorGoals is goals for the SMTP door.
+func (q *request) doorGoals(bin, dir string) func(write func(figure) error) error {
+	switch q.what {
+	case "smtpd":
+		b := &smtpdBench{bin: bin, dir: dir, only: q.only, load: q.load, rounds: q.rounds}
+		if q.quick {
+			b.load.Messages, b.rounds = 300, 1
+		}
+		return b.run
+	case "doors":
+		b := &doorsBench{bin: bin, dir: dir, only: q.only, messages: 10_000, kills: 20, rate: 200}
+		if q.quick {
+			b.messages, b.kills, b.rate = 300, 2, 50
+		}
+		return b.run
 	}
 	return nil
 }
