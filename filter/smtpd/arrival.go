@@ -35,7 +35,8 @@ type arrival struct {
 	hiding   bool   // the field under way is not kept: see hidden
 	size     int64
 	since    time.Time
-	decided  time.Time // when the end came
+	decided  time.Time // when the client has sent the end, at the earliest that can be
+	held     time.Time // when a long wait began, behind which the end may have lain unread; zero: the client has let us wait since
 
 	fates   []fate   // of t.rcpts, from the end of the header on
 	pass    *passage // to the MTA, for those who are passed; nil: none is open
@@ -127,13 +128,24 @@ func (a *arrival) tooSlow(now time.Time) bool {
 	return now.Sub(a.since) > cfg.DataTimeout+time.Duration(a.size/cfg.MinRate)*time.Second
 }
 
+const (
+	// shortWait is more than a read takes when there is something to read.
+	shortWait = time.Millisecond
+	// longWait is as much of the client's patience as may go unnoticed.
+	longWait = time.Second
+)
+
 // more reads what comes next.
 func (a *arrival) more() error {
 	now := time.Now()
 	if a.tooSlow(now) {
 		return errTooSlow
 	}
-	return a.s.in.fill(now.Add(a.s.door.cfg.DataTimeout))
+	err := a.s.in.fill(now.Add(a.s.door.cfg.DataTimeout))
+	if time.Since(now) > shortWait {
+		a.held = time.Time{}
+	}
+	return err
 }
 
 // lose ends the connection in the middle of a message.
@@ -146,8 +158,18 @@ func (s *session) lose(err error) {
 	s.closing = true
 }
 
-// feed is given a decoded piece of the content; end says that it is the last.
+// feed is given a decoded piece of the content; end says that it is the last. While it waits for room or for the MTA the client may
+// have sent the rest, and its patience runs.
 func (a *arrival) feed(p []byte, end bool) {
+	begun := time.Now()
+	a.use(p, end)
+	if a.held.IsZero() && time.Since(begun) > longWait {
+		a.held = begun
+	}
+}
+
+// use is feed without the clock.
+func (a *arrival) use(p []byte, end bool) {
 	if a.size += int64(len(p)); a.size > a.s.door.cfg.MaxSize {
 		a.refuse(a.s.replySize())
 	}
@@ -205,16 +227,13 @@ func (a *arrival) headerLine(line []byte) {
 	}
 }
 
-// ReturnField is the field by which the milter door has the MTA bring a message to this one later. It is ours, and goes no further.
-const ReturnField = filter.ReturnField
-
 // hidden reports whether a line belongs to a field that goes no further.
 func (a *arrival) hidden(text []byte) bool {
 	if text[0] == ' ' || text[0] == '\t' {
 		return a.hiding
 	}
 	name, _, found := bytes.Cut(text, []byte(":"))
-	a.hiding = found && a.s.role == Filter && len(name) == len(ReturnField) && bytes.EqualFold(name, []byte(ReturnField))
+	a.hiding = found && a.s.role == Filter && len(name) == len(filter.ReturnField) && bytes.EqualFold(name, []byte(filter.ReturnField))
 	return a.hiding
 }
 
@@ -266,6 +285,7 @@ func (a *arrival) decide(before []bool) {
 			a.fates[i] = refused
 			a.s.putOff(domainOf(a.t.rcpts[i]))
 		case a.s.upstream() == nil:
+			a.s.putOffFirst()
 			a.refuse(replyNoRoom)
 			return
 		default:
@@ -273,7 +293,7 @@ func (a *arrival) decide(before []bool) {
 		}
 	}
 	if some {
-		a.open(passed)
+		a.open(passed, time.Now().Add(a.s.door.cfg.AnswerTimeout))
 	}
 }
 
@@ -311,11 +331,11 @@ func (a *arrival) passAll() {
 	for i := range a.fates {
 		a.fates[i] = passed
 	}
-	a.open(passed)
+	a.open(passed, time.Now().Add(a.s.door.cfg.AnswerTimeout))
 }
 
-// open begins a passage to the MTA for the recipients of that fate.
-func (a *arrival) open(whose fate) {
+// open begins a passage to the MTA for the recipients of that fate. The MTA has until then to ask for the content.
+func (a *arrival) open(whose fate, until time.Time) {
 	a.abandon()
 	a.sent, a.lost, a.untold = a.sent[:0], reply{}, nil
 	e := passEnvelope{mail: a.t.from, client: a.t.client, queueID: a.t.queueID, login: a.t.login, forward: a.s.forward}
@@ -325,7 +345,7 @@ func (a *arrival) open(whose fate) {
 			e.rcpts = append(e.rcpts, a.t.rcpts[i])
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), a.s.door.cfg.AnswerTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	p, err := a.s.upstream().begin(ctx, e)
 	if err != nil {
@@ -337,7 +357,7 @@ func (a *arrival) open(whose fate) {
 		p.abort()
 		return
 	}
-	if err := p.data(); err != nil {
+	if err := p.data(until); err != nil {
 		p.abort()
 		a.loseMTA(err)
 		return

@@ -15,7 +15,9 @@ import (
 // own part comes last, because a recorded message cannot be taken back. If it cannot be recorded, the MTA gets it too.
 func (a *arrival) conclude() {
 	s, t := a.s, a.t
-	a.decided = time.Now()
+	if a.decided = a.held; a.decided.IsZero() {
+		a.decided = time.Now()
+	}
 	if fault := a.decoder.fault(); fault != "" && a.decoder.strict {
 		a.refuse(reply{554, "5.6.0", "message refused: " + fault + " in it"})
 	}
@@ -38,6 +40,9 @@ func (a *arrival) conclude() {
 	s.reset()
 }
 
+// due is when the client must have its answer: one that has lost its patience sends the message again.
+func (a *arrival) due() time.Time { return a.decided.Add(a.s.door.cfg.AnswerTimeout) }
+
 // protocol is the keyword for our Received field.
 func (a *arrival) protocol() string {
 	s := a.s
@@ -55,7 +60,7 @@ func (a *arrival) endPassage() {
 	}
 	p := a.pass
 	a.pass = nil
-	r, err := p.end(a.decided.Add(a.s.door.cfg.AnswerTimeout))
+	r, err := p.end(a.due())
 	switch {
 	case err != nil:
 		a.loseMTA(err)
@@ -113,7 +118,7 @@ func (a *arrival) inform() {
 // stand, and the client would send the message again.
 func (a *arrival) take() {
 	s, m := a.s, a.t.mail
-	if time.Since(a.decided) > s.door.cfg.AnswerTimeout {
+	if time.Now().After(a.due()) {
 		m.LeaveLate()
 	}
 	s.setTaking(true)
@@ -146,7 +151,7 @@ func (a *arrival) takeFailed() {
 		return
 	}
 	before := append([]reply(nil), a.said...)
-	a.open(taken)
+	a.open(taken, a.due())
 	a.write(m.RawHeader())
 	a.write(crlf)
 	a.write(m.RawBody())

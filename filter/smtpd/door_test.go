@@ -3,6 +3,7 @@ package smtpd
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/sink"
@@ -186,5 +187,34 @@ func TestAnMTAThatSays421(t *testing.T) {
 	}
 	if got := c.send(false, bulkMessage, "a@example.net"); !strings.HasPrefix(got[0], "250 ") {
 		t.Errorf("%q", got)
+	}
+}
+
+// The client's patience runs while the MTA is slow to begin: the time for our answer is not counted from when we come to read the end.
+func TestAnMTAThatIsSlowTwice(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		later time.Duration // between the header and the rest
+		want  string
+	}{{"all at once", 0, "451 4.3.0"}, {"the end comes late", 2500 * time.Millisecond, "250 "}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, func(s *setup) {
+				s.config.AnswerTimeout = 3 * time.Second
+				s.mta.Delay, s.mta.DotDelay = 300*time.Millisecond, 1500*time.Millisecond
+			})
+			c := r.dial()
+			c.say("EHLO app.example.com", "250-")
+			c.say("MAIL FROM:<a@example.com>", "250 ")
+			c.say("RCPT TO:<b@example.net>", "250 ")
+			c.say("DATA", "354 ")
+			header, body, _ := strings.Cut(plainMessage, "\r\n\r\n")
+			c.write(header + "\r\n\r\n")
+			time.Sleep(test.later)
+			c.write(body + ".\r\n")
+			if got := c.reply(); !strings.HasPrefix(got, test.want) {
+				t.Errorf("%q", got)
+			}
+		})
 	}
 }

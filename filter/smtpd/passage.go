@@ -106,8 +106,8 @@ func (p *passage) replies() []reply { return p.said }
 
 // data has the MTA wait for the content. It is called when at least one recipient was taken. An MTA that refuses the message here has
 // its reply returned by end.
-func (p *passage) data() error {
-	r, err := p.w.ask("DATA", time.Now().Add(p.up.patience), nil)
+func (p *passage) data(until time.Time) error {
+	r, err := p.w.ask("DATA", until, nil)
 	switch {
 	case err != nil:
 		p.hangUp()

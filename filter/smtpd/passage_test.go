@@ -55,7 +55,7 @@ func send(t *testing.T, u *upstream, e passEnvelope, pieces ...string) string {
 		p.abort()
 		return strings.Join(said, "|")
 	}
-	if err := p.data(); err != nil {
+	if err := p.data(time.Now().Add(time.Minute)); err != nil {
 		p.abort()
 		return "data: " + err.Error()
 	}
@@ -268,7 +268,7 @@ func TestSpareWiresAreBounded(t *testing.T) {
 			open = append(open, p)
 		}
 		for _, p := range open {
-			if err := p.data(); err != nil {
+			if err := p.data(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			p.Write([]byte("x\r\n"))
@@ -458,7 +458,7 @@ func TestAbortSendsNoDot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.data(); err != nil {
+	if err := p.data(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	p.Write(bytes.Repeat([]byte("text\r\n"), largeBuffer))

@@ -17,7 +17,6 @@ type transaction struct {
 	login   string
 	from    string   // the argument of MAIL without "FROM:", as it came
 	rcpts   []string // those of RCPT without "TO:"
-	begun   time.Time
 	arrival *arrival // of the content, once DATA or BDAT has come
 }
 
@@ -118,7 +117,7 @@ func (s *session) replySize() reply {
 
 // begin opens a message of the client that XFORWARD or XCLIENT named, or of the peer.
 func (s *session) begin(cmd filter.Command, argument string) {
-	t := &transaction{client: s.client, login: s.login, from: argument, begun: time.Now()}
+	t := &transaction{client: s.client, login: s.login, from: argument}
 	s.forward.describe(&t.client)
 	t.queueID = s.forward.Ident
 	if t.login == "" {
