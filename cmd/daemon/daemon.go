@@ -177,7 +177,7 @@ func (d *Daemon) Start() error {
 	defer late.Stop()
 	if d.smtpd != nil {
 		d.run.Go(func() { d.watchReinject(ctx, injectAgain) }) // ends with ctx, or when smtpd.reinject answers
-		d.run.Go(d.smtpd.door.OfferAgain)                     // ends with the door's Stop
+		d.run.Go(d.smtpd.door.OfferAgain)                      // ends with the door's Stop
 	}
 	if err := d.restore(); err != nil {
 		openSMTPD()
