@@ -1,67 +1,101 @@
 package relay
 
-import "crypto/sha256"
+import "bytes"
 
-// Content is the bytes of one message: a personal part of its own, and a shared part that many messages of a campaign have
-// in common. Only Content knows how the two make up the message. The wire asks for Pieces; the journal records Shared once
-// and Personal for each message, and gives both back after a crash; a merge makes contents from a Wrapper without ever
-// having a whole message. Today the shared part is the body. A finer division changes this file and no other.
+// Content is the bytes of one message. Until Accept divides it, a Content holds the message as it was taken; from then on it has
+// a part of its own, and a Wrapper with what many messages of a campaign have in common. Only Content knows how the two make up the
+// message. The wire asks for Pieces; the journal records the Wrapper once and Part for each message, and gives both back after a
+// crash; a merge makes contents from a Wrapper without ever having a whole message.
 type Content struct {
-	Personal
-	shared  []byte   // the shared part until a Wrapper holds it
-	wrapper *Wrapper // nil until then
-}
+	*Personal // nil once the message is divided
 
-// Personal is the part of a message that no other message has.
-type Personal struct {
-	Trace  []byte // our own Received field (RFC 5321 section 4.4), CRLF at the end
-	Header []byte // the header as taken, byte for byte, without the empty line that ends it
-
-	// EightBit says that a byte of the message, the shared part included, has the high bit set: the receiver must offer
-	// 8BITMIME (RFC 6152). The door finds out while it reads the message; the journal keeps the answer, so that a recovery
-	// need not look at every byte again.
+	// EightBit says that a byte of the message has the high bit set: the receiver must offer 8BITMIME (RFC 6152). The door finds
+	// out while it reads the message; the journal keeps the answer, so that a recovery need not look at every byte again.
 	EightBit bool
+
+	body    []byte
+	part    []byte
+	wrapper *Wrapper // nil until the message is divided
 }
 
-// NewContent returns the content of a message whose shared part is not in a Wrapper yet. It keeps both parts; the caller must
-// not change them any more.
-func NewContent(p Personal, shared []byte) Content { return Content{Personal: p, shared: shared} }
+// Personal is what stands before the body of a message, as it was taken.
+type Personal struct {
+	Trace    []byte // our own Received field (RFC 5321 section 4.4), CRLF at the end
+	Header   []byte // the header as taken, byte for byte, without the empty line that ends it
+	EightBit bool   // see Content
+}
+
+// NewContent returns the content of a message that is not divided yet. Until it is, the caller must not change its bytes.
+func NewContent(p Personal, body []byte) Content {
+	return Content{Personal: &p, EightBit: p.EightBit, body: body}
+}
 
 // Content returns the content of one more message that has the shared part w. It takes no reference: only a Wrappers counts
-// those.
-func (w *Wrapper) Content(p Personal) Content { return Content{Personal: p, wrapper: w} }
+// those. It keeps part.
+func (w *Wrapper) Content(part []byte, eightBit bool) Content {
+	return Content{EightBit: eightBit, part: part, wrapper: w}
+}
+
+// Behind returns the content that consists of head and, behind it, all of w: its view begins with the empty line. So messages are
+// that were recorded before they were divided.
+func (w *Wrapper) Behind(head []byte, eightBit bool) Content { return w.Content(head, eightBit) }
 
 var crlf = []byte("\r\n")
 
 // Pieces returns the bytes for the wire, in pieces that must not be changed.
-func (c *Content) Pieces() [][]byte { return [][]byte{c.Trace, c.Header, crlf, c.Body()} }
+func (c *Content) Pieces() [][]byte {
+	switch {
+	case c.wrapper != nil:
+		return [][]byte{c.part, c.wrapper.view}
+	case c.Personal == nil:
+		return nil
+	}
+	return [][]byte{c.Trace, c.Header, crlf, c.body}
+}
 
 // Size is the number of bytes of Pieces.
 func (c *Content) Size() int64 {
-	return int64(len(c.Trace) + len(c.Header) + len(crlf) + len(c.Body()))
+	n := 0
+	for _, p := range c.Pieces() {
+		n += len(p)
+	}
+	return int64(n)
+}
+
+// Head is what stands before the empty line: our own Received field and the header as taken. It must not be changed.
+func (c *Content) Head() []byte {
+	if c.Personal != nil {
+		return append(bytes.Clone(c.Trace), c.Header...)
+	}
+	return c.part
 }
 
 // Body is the body of the message as taken. It must not be changed.
 func (c *Content) Body() []byte {
 	if c.wrapper != nil {
-		return c.wrapper.Body
+		return c.wrapper.view[len(crlf):]
 	}
-	return c.shared
+	return c.body
 }
 
-// Shared is the part that the journal records once for all messages that have it, and its SHA-256.
-func (c *Content) Shared() ([]byte, [32]byte) {
+// Part is what the journal records of a divided message beside its Wrapper.
+func (c *Content) Part() []byte { return c.part }
+
+// Wrapper holds the shared part of a divided message. It is nil before.
+func (c *Content) Wrapper() *Wrapper { return c.wrapper }
+
+// wrap gives the message a part and a wrapper of w, which charges the shared part to a.
+func (c *Content) wrap(w *Wrappers, a Account) {
 	if c.wrapper != nil {
-		return c.wrapper.Body, c.wrapper.Sum
+		w.adopt(c.wrapper, a)
+		return
 	}
-	return c.shared, sha256.Sum256(c.shared)
+	c.part, c.wrapper = c.Head(), w.Wrap(c.body, a)
+	c.Personal, c.body = nil, nil
 }
-
-// wrap puts the shared part into w, which charges it to a.
-func (c *Content) wrap(w *Wrappers, a Account) { c.wrapper, c.shared = w.Wrap(c.shared, a), nil }
 
 // unwrap gives the reference on the shared part back. The content still reads the same.
 func (c *Content) unwrap(w *Wrappers) { w.Unwrap(c.wrapper) }
 
-// weigh is the bytes that the personal part takes. The door makes one allocation of it.
-func (c *Content) weigh() int64 { return heapSize(len(c.Trace) + len(c.Header)) }
+// weigh is the bytes that the message's own part takes.
+func (c *Content) weigh() int64 { return heapSize(len(c.part)) }

@@ -207,16 +207,24 @@ func (m *QueueMap) admit(msg *Message) error {
 	if !own && m.counts.messages.Load() >= int64(m.cfg.Load().MaxMessages) {
 		return errMessages // only checked: concurrent takes may exceed the number by a few
 	}
-	shared := heapSize(len(msg.Content.shared))
-	if !m.budget.Redeem(msg.Reserved, msg.account(), msg.cost+shared) {
+	whole := heapSize(int(msg.Content.Size()))
+	if !m.budget.Redeem(msg.Reserved, msg.account(), msg.cost+whole) {
 		if own {
 			return errNotices
 		}
 		return errBytes
 	}
-	msg.Content.wrap(m.wrappers, msg.account())
-	m.budget.Refund(msg.account(), shared) // the wrapper is charged when it is new
+	m.wrap(msg)
+	m.budget.Refund(msg.account(), whole) // wrap has charged what of it is new
 	return nil
+}
+
+// wrap divides the content of msg and charges what it takes.
+func (m *QueueMap) wrap(msg *Message) {
+	msg.Content.wrap(m.wrappers, msg.account())
+	part := msg.Content.weigh()
+	m.budget.Charge(msg.account(), part)
+	msg.cost += part
 }
 
 // account is what the message is charged to.

@@ -44,14 +44,14 @@ func TestSiblings(t *testing.T) {
 
 func TestWrapperIsSharedAndFreed(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
-	want := wrapperCost + heapSize(len("hello\r\n")) + queueCost
+	want := wrapperCost + heapSize(len("\r\nhello\r\n")) + queueCost
 	for i := range 10 {
 		m := testMessage("a@x")
 		m.Content.Header = fmt.Appendf(nil, "Subject: %d\r\n", i)
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)
 		}
-		want += m.weigh()
+		want += m.weigh() + m.Content.weigh()
 	}
 	if s := x.h.Status(); s.Wrappers != 1 || s.Bytes != want {
 		t.Errorf("status %+v, want one body for ten messages and %d bytes", s, want)

@@ -13,18 +13,17 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	if m.deps.Flow != nil {
 		msg.Flow = m.deps.Flow(msg)
 	}
-	msg.Content.wrap(m.wrappers, msg.account())
 	m.divide(msg)
 	live := m.restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
-		msg.Content.unwrap(m.wrappers)
 		return
 	}
+	m.budget.Charge(msg.account(), msg.cost)
+	m.wrap(msg)
 	now := time.Now()
 	msg.noteRestored(now)
 	msg.open.Store(int32(len(live)))
 	m.index(msg)
-	m.budget.Charge(msg.account(), msg.cost)
 	m.counts.restored.Add(1)
 	m.deps.Gate.admit(msg, live)
 	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})

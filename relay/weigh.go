@@ -17,9 +17,9 @@ const (
 	waitCost    = 200 // of a node that is deferred: its state in the journal, its domain among the deferred ones
 )
 
-// weigh is the bytes that msg takes in memory, the shared part apart.
+// weigh is the bytes that msg takes in memory, its content apart.
 func (m *Message) weigh() int64 {
-	n := messageCost + m.Content.weigh() + int64(len(m.Nodes))*nodeCost
+	n := messageCost + int64(len(m.Nodes))*nodeCost
 	for _, text := range []string{m.QueueID, m.From, m.EnvID, m.Client} {
 		n += textSize(text)
 	}

@@ -3,17 +3,31 @@ package relay
 import (
 	"crypto/sha256"
 	"sync"
+	"sync/atomic"
 )
 
-// Wrapper is the part that many messages have in common: here the body, held once for a whole campaign.
-// It is immutable after it is made and freed with its last message.
+// Wrapper is the part that many messages have in common, held once for a whole campaign. It is immutable after it is made and
+// freed with its last message.
 type Wrapper struct {
-	Body []byte   // raw bytes, not dot-stuffed
-	Sum  [32]byte // SHA-256 of Body
+	view   []byte // what the parts of messages refer to
+	serial uint64
 
+	sum     [32]byte
 	refs    int // guarded by its Wrappers
 	account Account
 }
+
+// serials gives each wrapper a number of its own.
+var serials atomic.Uint64
+
+// NewWrapper returns a wrapper that holds view, which must not be changed. Recovery makes one for all messages that have it.
+func NewWrapper(view []byte) *Wrapper { return &Wrapper{view: view, serial: serials.Add(1)} }
+
+// View is what the journal records of the wrapper. It must not be changed.
+func (wr *Wrapper) View() []byte { return wr.view }
+
+// Serial is a number that no other wrapper of this process has. Whoever notes it does not keep the wrapper in memory.
+func (wr *Wrapper) Serial() uint64 { return wr.serial }
 
 // Wrappers holds every wrapper in use, by content.
 type Wrappers struct {
@@ -21,7 +35,7 @@ type Wrappers struct {
 
 	mu    sync.Mutex
 	bySum map[[32]byte]*Wrapper
-	last  *Wrapper // the one Wrap returned last, if it is still in use
+	held  int
 }
 
 // NewWrappers returns an empty set, which charges each wrapper to the budget once.
@@ -32,34 +46,33 @@ func NewWrappers(b *Budget) *Wrappers {
 // Wrap returns the wrapper of body, made when it is new, with one reference more. It keeps body only when it is new, and
 // then charges it to a; the caller must not change it afterwards.
 func (w *Wrappers) Wrap(body []byte, a Account) *Wrapper {
-	if wr := w.again(body); wr != nil {
-		return wr
-	}
 	sum := sha256.Sum256(body) // outside of the lock: it takes longest
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wr := w.bySum[sum]
 	if wr == nil {
-		wr = &Wrapper{Body: body, Sum: sum, account: a}
+		wr = NewWrapper(append(append(make([]byte, 0, len(crlf)+len(body)), crlf...), body...))
+		wr.sum = sum
 		w.bySum[sum] = wr
-		w.budget.Charge(a, wr.weigh())
 	}
-	wr.refs++
-	w.last = wr
+	w.hold(wr, a)
 	return wr
 }
 
-// again returns the last wrapper if body is the very same slice of memory: so the recovery agent gives all messages of a
-// campaign.
-func (w *Wrappers) again(body []byte) *Wrapper {
+// adopt takes one reference more on a wrapper that recovery has made.
+func (w *Wrappers) adopt(wr *Wrapper, a Account) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wr := w.last
-	if wr == nil || len(body) == 0 || len(body) != len(wr.Body) || &body[0] != &wr.Body[0] {
-		return nil
+	w.hold(wr, a)
+}
+
+// hold counts one message more. The mutex is held.
+func (w *Wrappers) hold(wr *Wrapper, a Account) {
+	if wr.refs++; wr.refs == 1 {
+		wr.account = a
+		w.held++
+		w.budget.Charge(a, wr.weigh())
 	}
-	wr.refs++
-	return wr
 }
 
 // Unwrap gives one reference back.
@@ -67,23 +80,23 @@ func (w *Wrappers) Unwrap(wr *Wrapper) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if wr.refs--; wr.refs == 0 {
-		delete(w.bySum, wr.Sum)
-		if w.last == wr {
-			w.last = nil
+		if w.bySum[wr.sum] == wr {
+			delete(w.bySum, wr.sum)
 		}
+		w.held--
 		w.budget.Refund(wr.account, wr.weigh())
 	}
 }
 
-// wrapperCost is the bytes that a wrapper takes beside its body.
+// wrapperCost is the bytes that a wrapper takes beside its view.
 const wrapperCost = 200
 
-// weigh is the bytes that the wrapper takes. The body counts with the room behind it.
-func (wr *Wrapper) weigh() int64 { return wrapperCost + heapSize(cap(wr.Body)) }
+// weigh is the bytes that the wrapper takes. The view counts with the room behind it.
+func (wr *Wrapper) weigh() int64 { return wrapperCost + heapSize(cap(wr.view)) }
 
 // Held returns how many wrappers are in use.
 func (w *Wrappers) Held() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.bySum)
+	return w.held
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -47,13 +48,14 @@ func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.
 // bodyNumber returns the number of m's body in the segment, and writes the body there if it is new. A body is written once in
 // each segment and not once for all, so that a segment can be read, and deleted, without another one.
 func (b *batch) bodyNumber(m *relay.Message) uint32 {
-	body, sum := m.Content.Shared()
-	if n, ok := b.seg.bodies[sum]; ok {
+	w := m.Content.Wrapper()
+	if n, ok := b.seg.bodies[w.Serial()]; ok {
 		return n
 	}
-	r := format.Body{Number: b.seg.nbodies, Sum: sum, Content: body}
+	body := m.Content.Body()
+	r := format.Body{Number: b.seg.nbodies, Sum: sha256.Sum256(body), Content: body}
 	b.seg.nbodies++
-	b.seg.bodies[sum] = r.Number
+	b.seg.bodies[w.Serial()] = r.Number
 	buf, at := format.BeginFrame(b.buf)
 	b.buf = r.Append(buf)
 	format.EndFrame(b.buf, at, format.KindBody, b.stamp)

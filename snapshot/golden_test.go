@@ -25,7 +25,7 @@ type restored struct {
 	QueueID string
 	relay.Envelope
 	Unheard         bool `json:",omitempty"` // since format 2
-	Header, Trace   string
+	Head            string
 	Body            string // SHA-256
 	EightBit        bool
 	Class           string
@@ -51,7 +51,7 @@ func toKeep(saved []relay.Saved) []restored {
 	for _, s := range saved {
 		m := s.Message
 		r := restored{
-			ID: strconv.FormatUint(uint64(m.ID), 36), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Header: string(m.Content.Header), Trace: string(m.Content.Trace),
+			ID: strconv.FormatUint(uint64(m.ID), 36), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Head: string(m.Content.Head()),
 			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.EightBit, Class: m.Class,
 			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
 		}

@@ -11,7 +11,7 @@ func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRec
 	t := format.TakeRecord{
 		ID: uint64(m.ID), EightBit: m.Content.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
 		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Tenant: m.Flow.Tenant, Client: m.Client,
-		Nodes: nodeOf, Trace: m.Content.Trace, Header: m.Content.Header,
+		Nodes: nodeOf, Header: m.Content.Head(),
 	}
 	t.Rcpts = buf[:0]
 	for _, r := range m.Rcpts {

@@ -33,13 +33,13 @@ type recovery struct {
 	progress *progress
 
 	names   *format.Names
-	bodies  map[[32]byte][]byte      // bodies given out, each once
-	buf     []byte                   // the segment that is being read
-	take    format.TakeRecord        // the record that is being read
-	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
-	told    uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
-	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken
-	done    map[relay.ID]relay.Saved // of the unheard messages, those that are done
+	bodies  map[[32]byte]*relay.Wrapper // bodies given out, each once
+	buf     []byte                      // the segment that is being read
+	take    format.TakeRecord           // the record that is being read
+	doubts  map[format.Node]bool        // nodes in doubt: a receiver may have the message
+	told    uint64                      // number of the last segment about which a clean stop has said what is unheard; 0: none
+	unheard map[relay.ID]bool           // messages whose MTA may not know that they are taken
+	done    map[relay.ID]relay.Saved    // of the unheard messages, those that are done
 
 	bodiless []bodiless // messages of this segment whose body cannot be read
 }
@@ -55,7 +55,7 @@ func newRecovery(fs FileSystem, log hclog.Logger, book *ledger, salvage bool) *r
 	book.mu.Lock()
 	defer book.mu.Unlock()
 	return &recovery{
-		fs: fs, log: log, book: book, segs: maps.Clone(book.segs), salvage: salvage, names: format.NewNames(), bodies: make(map[[32]byte][]byte),
+		fs: fs, log: log, book: book, segs: maps.Clone(book.segs), salvage: salvage, names: format.NewNames(), bodies: make(map[[32]byte]*relay.Wrapper),
 		doubts: make(map[format.Node]bool), unheard: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
 	}
 }
@@ -293,7 +293,7 @@ func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format
 			segmentName(s.head.Number), m.Name(), m.From, len(left))})
 		return nil
 	}
-	m.Content = relay.NewContent(m.Content.Personal, r.shareBody(b))
+	m.Content = r.wrapperOf(b).Behind(slices.Concat(t.Trace, t.Header), t.EightBit)
 	saved.Nodes = r.nodes(t, left)
 	if !r.book.restore(&entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, place{seg, t.Base}, len(left), saved.Nodes) {
 		return nil
@@ -351,15 +351,15 @@ func (r *recovery) left(seg *segment, t *format.TakeRecord) []int {
 	return left
 }
 
-// shareBody returns a body as the one slice that all its messages share, over all segments: a campaign has one body in each
+// wrapperOf returns the one wrapper that all messages with a body share, over all segments: a campaign has one body in each
 // segment, and restoring it once for each would multiply the memory it takes.
-func (r *recovery) shareBody(b format.Body) []byte {
-	if body, ok := r.bodies[b.Sum]; ok {
-		return body
+func (r *recovery) wrapperOf(b format.Body) *relay.Wrapper {
+	w := r.bodies[b.Sum]
+	if w == nil {
+		w = relay.NewWrapper(slices.Concat([]byte("\r\n"), b.Content))
+		r.bodies[b.Sum] = w
 	}
-	body := append(make([]byte, 0, len(b.Content)), b.Content...)
-	r.bodies[b.Sum] = body
-	return body
+	return w
 }
 
 // nodes puts the recipients that are left back into their nodes, each with what it had learned.

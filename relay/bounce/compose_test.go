@@ -284,7 +284,7 @@ func TestComposeReturn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := report(Failure{Action: tt.action})
 			r.Message.Ret, r.MaxHeader = tt.ret, 1600
-			r.Message.Content = relay.NewContent(r.Message.Content.Personal, []byte(tt.body))
+			r.Message.Content = relay.NewContent(*r.Message.Content.Personal, []byte(tt.body))
 			header, body, err := Compose(r)
 			if err != nil {
 				t.Fatal(err)

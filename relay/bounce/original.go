@@ -16,7 +16,7 @@ func (r *Report) original(s script) part {
 			return part{s.either("message/rfc822", "message/global", whole), "Undelivered message", whole}
 		}
 	}
-	header := returnedHeader(slices.Concat(m.Content.Trace, m.Content.Header), r.MaxHeader)
+	header := returnedHeader(m.Content.Head(), r.MaxHeader)
 	return part{s.either("text/rfc822-headers", "message/global-headers", header), "Message header", header}
 }
 

@@ -89,7 +89,7 @@ func waiting(state string, n, domains, size int, due time.Time) error {
 	if _, err := agent.Recover(func(relay.Saved) error { return nil }); err != nil {
 		return errors.Join(err, agent.Close())
 	}
-	wrapper := relay.NewWrappers(relay.NewBudget(0)).Wrap(bodyOf("All the news that fits.\r\n", size), relay.AccountMail)
+	wrapper := relay.NewWrapper(bodyOf("\r\nAll the news that fits.\r\n", size))
 	const doors = 50
 	failed := make([]error, doors)
 	var wg sync.WaitGroup
@@ -97,7 +97,7 @@ func waiting(state string, n, domains, size int, due time.Time) error {
 		wg.Go(func() { // ends when its share is taken
 			for i := d; i < n && failed[d] == nil; i += doors {
 				msg := message(agent.NewID(), i, domains, nil)
-				msg.Content = wrapper.Content(msg.Content.Personal)
+				msg.Content = wrapper.Content(msg.Content.Head(), false)
 				node := &relay.Node{
 					Message: msg, Rcpts: []int{0}, Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later",
 				}
