@@ -174,7 +174,7 @@ func (c *client) connected(ctx context.Context) bool {
 // dial makes a connection; nil: it cannot be made now.
 func (c *client) dial() way {
 	if c.byLetters {
-		if l, err := newLetters(c.sandbox.letterbox()); err == nil {
+		if l, err := newLetterbox(c.sandbox.letterbox()); err == nil {
 			return l
 		}
 		return nil

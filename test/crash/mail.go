@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/millrace/millrace/test/letters"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -44,13 +45,17 @@ func idOfSender(addr string) (string, bool) {
 // isRefused reports whether the receiver refuses mail for addr.
 func isRefused(addr string) bool { return strings.HasPrefix(addr, refused) }
 
-// newMail writes the message with this id. Most messages have one of a few bodies, as in a campaign; some have a body
-// of their own, and some are large. All hold what software on the way tends to damage: dots, 8-bit text, folded fields.
+// newMail writes the message with this id. Most messages have one of a few bodies, as in a campaign; a fifth is personalised; some have
+// a body of their own, and some are large. All hold what software on the way tends to damage: dots, 8-bit text, folded fields.
 // The recipients of a plain message get it at the first attempt.
 func newMail(rng *rand.Rand, id string, plain bool) *mail {
 	m := &mail{id: id, rcpts: recipients(rng, id, plain)}
 	if !plain && rng.IntN(12) == 0 {
 		m.local = "staff-" + id + "@local.test"
+	}
+	if rng.IntN(5) == 0 {
+		m.raw = personal(rng, id)
+		return m
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "X-Ledger: %s\r\nFrom: News <news@sender.test>\r\nTo: Reader %s\r\n\t<%s>\r\n", id, id, m.rcpts[0])
@@ -59,6 +64,15 @@ func newMail(rng *rand.Rand, id string, plain bool) *mail {
 	b.WriteString(body(rng, id))
 	m.raw = b.Bytes()
 	return m
+}
+
+// shapes are the campaigns whose messages are personalised.
+var shapes = append(letters.Shapes(15), letters.Variants(15)...)
+
+// personal is a message of one of these.
+func personal(rng *rand.Rand, id string) []byte {
+	head := fmt.Sprintf("X-Ledger: %s\r\nPrecedence: bulk\r\n", id)
+	return append([]byte(head), shapes[rng.IntN(len(shapes))].Message(rng.IntN(1_000_000))...)
 }
 
 func recipients(rng *rand.Rand, id string, plain bool) []string {

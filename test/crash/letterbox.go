@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/test/standin"
 )
 
-// way is how a client brings its messages: by the milter door, or by letters.
+// way is how a client brings its messages: by the milter door, or by a letterbox.
 type way interface {
 	send(m *mail, d *standin.Message) (standin.Verdict, error)
 	hangUp()
@@ -24,19 +24,19 @@ type milterWay struct{ conn *standin.Conn }
 func (w milterWay) send(_ *mail, d *standin.Message) (standin.Verdict, error) { return w.conn.Send(d) }
 func (w milterWay) hangUp()                                                   { _ = w.conn.Close() } // fails when the daemon is gone
 
-// letters is the SMTP door, spoken to in LMTP: each recipient has an answer. What goes on to the MTA behind the door is left with it.
-type letters struct {
+// letterbox is the SMTP door, spoken to in LMTP: each recipient has an answer. What goes on to the MTA behind the door is left with it.
+type letterbox struct {
 	nc net.Conn
 	in *bufio.Reader
 }
 
-// newLetters connects to the listener for filters.
-func newLetters(path string) (*letters, error) {
+// newLetterbox connects to the listener for filters.
+func newLetterbox(path string) (*letterbox, error) {
 	nc, err := net.Dial("unix", path)
 	if err != nil {
 		return nil, err
 	}
-	l := &letters{nc, bufio.NewReader(nc)}
+	l := &letterbox{nc, bufio.NewReader(nc)}
 	if _, err = l.reply(); err == nil {
 		_, err = l.say("LHLO mta.test")
 	}
@@ -47,17 +47,17 @@ func newLetters(path string) (*letters, error) {
 	return l, nil
 }
 
-func (l *letters) hangUp() { l.nc.Close() }
+func (l *letterbox) hangUp() { l.nc.Close() }
 
 // say sends a command and returns the last line of the reply.
-func (l *letters) say(line string) (string, error) {
+func (l *letterbox) say(line string) (string, error) {
 	if _, err := l.nc.Write([]byte(line + "\r\n")); err != nil {
 		return "", err
 	}
 	return l.reply()
 }
 
-func (l *letters) reply() (string, error) {
+func (l *letterbox) reply() (string, error) {
 	for {
 		if err := l.nc.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			return "", err
@@ -76,7 +76,7 @@ func (l *letters) reply() (string, error) {
 }
 
 // send offers m. A client that goes away does so by RSET, or within the message by hanging up.
-func (l *letters) send(m *mail, d *standin.Message) (v standin.Verdict, err error) {
+func (l *letterbox) send(m *mail, d *standin.Message) (v standin.Verdict, err error) {
 	v.Action = standin.Accept
 	if _, err := l.say("XFORWARD IDENT=" + d.QueueID); err != nil {
 		return v, err
@@ -110,7 +110,7 @@ func (l *letters) send(m *mail, d *standin.Message) (v standin.Verdict, err erro
 var errGone = errors.New("the client goes away")
 
 // expect sends a command, and wants a reply of that kind.
-func (l *letters) expect(line string, kind byte) error {
+func (l *letterbox) expect(line string, kind byte) error {
 	text, err := l.say(line)
 	if err == nil && text[0] != kind {
 		err = fmt.Errorf("the answer to %s is %q", line, strings.TrimSpace(text))
@@ -119,7 +119,7 @@ func (l *letters) expect(line string, kind byte) error {
 }
 
 // answers reads the reply for each recipient. Those who are taken are as good as deleted by a milter.
-func (l *letters) answers(d *standin.Message) (v standin.Verdict, err error) {
+func (l *letterbox) answers(d *standin.Message) (v standin.Verdict, err error) {
 	v.Action = standin.Accept
 	for _, r := range d.Rcpts {
 		text, err := l.reply()
