@@ -3,50 +3,11 @@ package smtp
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
-
-func TestSendable(t *testing.T) {
-	full := strings.Repeat("a", 998)
-	tests := []struct {
-		name    string
-		content []string
-		want    error
-	}{
-		{"plain", []string{"a: b\r\n\r\nc\r\n"}, nil},
-		{"empty", nil, nil},
-		{"no last CRLF", []string{"a"}, nil},
-		{"CR LF over two slices", []string{"a\r", "\nb\r\n"}, nil},
-		{"empty slices between", []string{"a\r", "", "\nb"}, nil},
-		{"998 bytes", []string{full + "\r\n" + full}, nil},
-		{"999 bytes", []string{full + "x\r\n"}, ErrLongLine},
-		{"999 bytes over slices", []string{full[:500], full[:499], "\r\n"}, ErrLongLine},
-		{"999 bytes at the end", []string{"a\r\n" + full + "x"}, ErrLongLine},
-		{"NUL", []string{"a\x00b\r\n"}, ErrNUL},
-		{"bare LF", []string{"a\nb\r\n"}, ErrBareLF},
-		{"LF first", []string{"\na"}, ErrBareLF},
-		{"LF first in a later slice", []string{"a", "\nb"}, ErrBareLF},
-		{"LF twice", []string{"a\r\n", "\nb"}, ErrBareLF},
-		{"bare CR", []string{"a\rb\r\n"}, ErrBareCR},
-		{"CR last", []string{"a\r"}, ErrBareCR},
-		{"CR CR LF", []string{"a\r\r\n"}, ErrBareCR},
-		{"CR CR LF over slices", []string{"a\r", "\r\n"}, ErrBareCR},
-		{"LF.LF", []string{"a\n.\nMAIL FROM:<x@y>\r\n"}, ErrBareLF},
-		{"CR.CR", []string{"a\r.\rMAIL FROM:<x@y>\r\n"}, ErrBareCR},
-		{"CR LF.CR", []string{"a\r\n.\rb\r\n"}, ErrBareCR},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if err := Sendable(slicesOf(tt.content)); !errors.Is(err, tt.want) {
-				t.Errorf("got %v, want %v", err, tt.want)
-			}
-		})
-	}
-}
 
 func slicesOf(ss []string) [][]byte {
 	var out [][]byte
@@ -57,11 +18,8 @@ func slicesOf(ss []string) [][]byte {
 }
 
 // stuffed returns the bytes that stuff emits for content, and its form.
-func stuffed(t interface{ Fatal(...any) }, content [][]byte) ([]byte, form) {
-	f, err := inspect(content)
-	if err != nil {
-		t.Fatal(err)
-	}
+func stuffed(content [][]byte) ([]byte, Form) {
+	f := FormOf(content)
 	var out []byte
 	_ = stuff(content, f, func(b []byte) error {
 		out = append(out, b...)
@@ -86,7 +44,7 @@ func TestStuff(t *testing.T) {
 		{[]string{""}, ""},
 	}
 	for _, tt := range tests {
-		got, f := stuffed(t, slicesOf(tt.content))
+		got, f := stuffed(slicesOf(tt.content))
 		if string(got) != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.content, got, tt.want)
 		}
@@ -98,7 +56,7 @@ func TestStuff(t *testing.T) {
 
 func TestStuffStopsAtError(t *testing.T) {
 	content := slicesOf([]string{".a\r\n.b\r\n", "c"})
-	f, _ := inspect(content)
+	f := FormOf(content)
 	for stop := range 5 {
 		calls, end := 0, errors.New("end")
 		err := stuff(content, f, func([]byte) error {
@@ -155,7 +113,7 @@ func TestStuffRoundTrip(t *testing.T) {
 		if len(want) > 0 && !bytes.HasSuffix(want, []byte("\r\n")) {
 			want = append(want, "\r\n"...)
 		}
-		wire, f := stuffed(t, cut(t, text))
+		wire, f := stuffed(cut(t, text))
 		wire = append(wire, ".\r\nNEXT"...)
 		if int64(len(wire)) != f.wire()+4 {
 			t.Fatalf("wire is %d, said %d", len(wire)-4, f.wire())
@@ -177,13 +135,16 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, at uint16) {
 		i := int(at) % (len(text) + 1)
 		content := [][]byte{text[:i], text[i:]}
-		if _, err := inspect(content); err != nil {
+		if got, want := FormOf(content), formByByte(text); got != want {
+			t.Fatalf("%q: got %+v, want %+v", text, got, want)
+		}
+		if err := FormOf(content).smuggles(); err != nil {
 			if !bytes.ContainsAny(text, "\r\n") {
 				t.Fatalf("%q refused: %v", text, err)
 			}
 			return
 		}
-		wire, _ := stuffed(t, content)
+		wire, _ := stuffed(content)
 		lenient := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace("\n" + string(wire))
 		if strings.Contains(lenient, "\n.\n") {
 			t.Fatalf("%q shows an end of data in %q", text, wire)
@@ -193,19 +154,4 @@ func FuzzContent(f *testing.F) {
 			t.Fatalf("%q became %q", text, got)
 		}
 	})
-}
-
-func BenchmarkInspect(b *testing.B) {
-	content := [][]byte{bytes.Repeat([]byte(strings.Repeat("x", 70)+"\r\n"), 280)}
-	b.SetBytes(int64(len(content[0])))
-	for b.Loop() {
-		if _, err := inspect(content); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func ExampleSendable() {
-	fmt.Println(Sendable([][]byte{[]byte("Subject: a\r\n\r\nfirst\nsecond\r\n")}))
-	// Output: content has a bare LF
 }

@@ -17,7 +17,7 @@ import (
 type flight struct {
 	tx      *Transaction
 	offered []int // indexes into tx.Rcpts of the recipients named to the peer
-	form    form
+	form    Form
 	size    int64 // bytes that SIZE announces
 	early   bool  // the envelope was written behind the body before it
 	use     int   // number of the transaction on its connection: 1 for the first

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type Transaction struct {
 	EnvID    string // ENVID as received, in xtext
 	Rcpts    []Rcpt
 	Content  [][]byte // header and body in CRLF lines, not dot-stuffed, cut anywhere; never modified
+	Form     Form     // of Content, if the caller knows it; else it is found by a walk over the bytes
 	Tag      any      // the caller's own
 
 	// Cleared is called when the peer waits for the body, before any of it goes out. It may block. Its error closes the
@@ -73,6 +75,18 @@ func (t *Transaction) clear() {
 	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
 }
 
+// form is the form of the content: the caller's, if it can be that of these bytes, else what a walk over them finds.
+func (t *Transaction) form() Form {
+	var size int64
+	for _, b := range t.Content {
+		size += int64(len(b))
+	}
+	if size == t.Form.Size {
+		return t.Form
+	}
+	return FormOf(t.Content)
+}
+
 // refuse returns why c cannot carry f's message for any recipient, and fills in
 // f's form. It is decided before a byte is written, so others go on unhurt.
 func (c *Conn) refuse(f *flight) *Error {
@@ -86,15 +100,11 @@ func (c *Conn) refuse(f *flight) *Error {
 	if tx.EightBit && !c.ext.EightBitMIME {
 		return local("5.6.3", "message needs 8BITMIME, which the receiver does not offer")
 	}
-	var err error
-	if f.form, err = inspect(tx.Content); err != nil {
+	f.form = tx.form()
+	if err := f.form.smuggles(); err != nil {
 		return &Error{Permanent: true, Local: true, Enhanced: "5.6.0", Err: err}
 	}
-	if tx.Size == 0 {
-		f.size = f.form.size
-	} else {
-		f.size = tx.Size
-	}
+	f.size = cmp.Or(tx.Size, f.form.Size)
 	if c.ext.Size > 0 && f.size > c.ext.Size {
 		return local("5.3.4", "message is larger than the receiver's limit")
 	}
