@@ -1,0 +1,152 @@
+package delta
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// sextets gives the bits of a base64 character at each of its four places, in the order in which three bytes lie in memory.
+// The highest bit stands for a character that is none.
+var sextets = func() (t [4][256]uint32) {
+	for i := range t {
+		for c := range t[i] {
+			t[i][c] = 1 << 31
+		}
+	}
+	for v := range uint32(64) {
+		c := alphabet[v]
+		t[0][c] = v << 2
+		t[1][c] = v>>4 | v&15<<12
+		t[2][c] = v>>2<<8 | v&3<<22
+		t[3][c] = v << 16
+	}
+	return t
+}()
+
+// duads gives two base64 characters for twelve bits, in the order in which they lie in memory.
+var duads = func() (t [4096]uint16) {
+	for i := range t {
+		t[i] = uint16(alphabet[i>>6]) | uint16(alphabet[i&63])<<8
+	}
+	return t
+}()
+
+// base64 adds a part in base64 to the view: as many lines as there are of one width, and a shorter one behind them.
+func (v *viewer) base64(start, end int) {
+	m := v.message[start:end]
+	width := bytes.IndexByte(m, '\n') - 1
+	if width < 4 || width%4 != 0 || width/4 > 255 {
+		return
+	}
+	v.plain(start)
+	from := len(v.view)
+	v.view = grown(v.view, len(m)+slack)
+	for len(m) >= width+2 && m[width] == '\r' && m[width+1] == '\n' {
+		n, padded := decode(v.view[len(v.view):cap(v.view)], m[:width])
+		if n == 0 {
+			break
+		}
+		v.view, m = v.view[:len(v.view)+n], m[width+2:]
+		if padded {
+			break
+		}
+	}
+	if (len(v.view)-from)%3 == 0 {
+		m = v.lastLine(m, width)
+	}
+	if len(v.view) > from {
+		v.stretch(coder{kind: coderBase64, width: byte(width / 4)}, from, end-len(m))
+	}
+}
+
+// lastLine adds a line that is shorter than width, and returns what is behind it.
+func (v *viewer) lastLine(m []byte, width int) []byte {
+	n := bytes.IndexByte(m, '\n') - 1
+	if n < 4 || n >= width || n%4 != 0 || m[n] != '\r' {
+		return m
+	}
+	size, _ := decode(v.view[len(v.view):cap(v.view)], m[:n])
+	if size == 0 {
+		return m
+	}
+	v.view = v.view[:len(v.view)+size]
+	return m[n+2:]
+}
+
+// decode decodes line, whose length divides by four, into dst, which has slack, and returns the number of bytes: 0 if an encoder
+// would write line in another way. padded says that no line can follow it.
+func decode(dst, line []byte) (n int, padded bool) {
+	if line[len(line)-1] == '=' {
+		return decodePadded(dst, line)
+	}
+	bad := uint32(0)
+	for len(line) >= 4 {
+		x := sextets[0][line[0]] | sextets[1][line[1]] | sextets[2][line[2]] | sextets[3][line[3]]
+		bad |= x
+		binary.LittleEndian.PutUint32(dst[n:], x)
+		n, line = n+3, line[4:]
+	}
+	if bad>>31 != 0 {
+		return 0, false
+	}
+	return n, false
+}
+
+// decodePadded decodes a line that ends in one or two equal signs.
+func decodePadded(dst, line []byte) (n int, padded bool) {
+	last := line[len(line)-4:]
+	short := 1
+	if last[2] == '=' {
+		short = 2
+	}
+	quad := [4]byte{last[0], last[1], last[2], 'A'}
+	if short == 2 {
+		quad[2] = 'A'
+	}
+	if len(line) > 4 {
+		if n, padded = decode(dst, line[:len(line)-4]); n == 0 || padded {
+			return 0, false
+		}
+	}
+	tail := dst[n : n+4]
+	if k, _ := decode(tail, quad[:]); k == 0 || tail[2] != 0 || short == 2 && tail[1] != 0 {
+		return 0, false // not base64, or bits that no encoder leaves
+	}
+	return n + 3 - short, true
+}
+
+// encodeLines appends data in base64, in lines of 4×quads characters.
+func encodeLines(out, data []byte, quads int) []byte {
+	lines := (len(data) + 3*quads - 1) / (3 * quads)
+	size := (len(data)+2)/3*4 + 2*lines
+	out = grown(out, size)
+	for len(data) > 0 {
+		n := min(3*quads, len(data))
+		out = encode(out, data[:n])
+		out = append(out, '\r', '\n')
+		data = data[n:]
+	}
+	return out
+}
+
+// encode appends data in base64. out has room.
+func encode(out, data []byte) []byte {
+	at := len(out)
+	out = out[:at+(len(data)+2)/3*4]
+	for len(data) >= 3 {
+		x := uint32(data[0])<<16 | uint32(data[1])<<8 | uint32(data[2])
+		binary.LittleEndian.PutUint32(out[at:], uint32(duads[x>>12])|uint32(duads[x&4095])<<16)
+		at, data = at+4, data[3:]
+	}
+	switch len(data) {
+	case 1:
+		x := uint32(data[0]) << 4
+		copy(out[at:], []byte{alphabet[x>>6], alphabet[x&63], '=', '='})
+	case 2:
+		x := uint32(data[0])<<10 | uint32(data[1])<<2
+		copy(out[at:], []byte{alphabet[x>>12], alphabet[x>>6&63], alphabet[x&63], '='})
+	}
+	return out
+}

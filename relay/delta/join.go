@@ -1,0 +1,250 @@
+package delta
+
+import "errors"
+
+var (
+	// ErrDamaged is returned when a part and a view do not make a message.
+	ErrDamaged = errors.New("delta: damaged part or view")
+	// ErrForm is returned when a later version of the program wrote a part.
+	ErrForm = errors.New("delta: part of an unknown form")
+	// ErrLimit is returned when a message would be larger than the caller allows.
+	ErrLimit = errors.New("delta: message over the limit")
+)
+
+// Size is how many bytes the message of a part has, as the part says.
+func Size(part []byte) (int, error) {
+	n, _, err := head(part)
+	return n, err
+}
+
+// head reads the size of the message.
+func head(part []byte) (size int, rest []byte, err error) {
+	if len(part) == 0 {
+		return 0, nil, ErrDamaged
+	}
+	if part[0] != form {
+		return 0, nil, ErrForm
+	}
+	size, rest, ok := uvarint(part[1:])
+	if !ok {
+		return 0, nil, ErrDamaged
+	}
+	return size, rest, nil
+}
+
+// Join makes the message of a part again, in pieces of view, of part and of memory of s. They may be read until the next call on s,
+// and must not be changed. Whatever the bytes are, Join uses no more memory than a small multiple of limit, which no message may exceed,
+// and of the length of part.
+func Join(view, part []byte, limit int, s *Scratch) (pieces [][]byte, err error) {
+	return s.join.run(view, part, limit)
+}
+
+// joiner is one Join.
+type joiner struct {
+	pieces    [][]byte
+	left      int // bytes of the message that are not in pieces yet
+	recipe    []byte
+	stretches int
+	before    int // bytes until the stretch begins
+	size      int // bytes of the stretch that are still to come
+	coder     coder
+	places    []byte
+
+	gathered []byte // bytes of the stretch
+	coded    []byte // what coders wrote
+	text     text
+}
+
+func (j *joiner) forget() {
+	clear(j.pieces)
+	j.pieces, j.recipe, j.places = j.pieces[:0], nil, nil
+	j.text.reset()
+	if cap(j.coded)+cap(j.gathered) > keptScratch {
+		j.coded, j.gathered = nil, nil
+	}
+}
+
+func (j *joiner) run(view, part []byte, limit int) ([][]byte, error) {
+	j.forget()
+	size, rest, err := head(part)
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, ErrLimit
+	}
+	j.left, j.coded = size, j.coded[:0]
+	ops := reader{b: rest}
+	j.begin(&ops)
+	for expected := 0; len(ops.b) > 0 && !ops.bad; {
+		expected = j.op(&ops, view, expected)
+	}
+	if ops.bad || j.left != 0 || j.size > 0 || j.stretches > 0 {
+		return nil, ErrDamaged
+	}
+	return j.pieces, nil
+}
+
+// begin keeps the recipe: the stretches that stand before the ops. It checks all of it.
+func (j *joiner) begin(r *reader) {
+	j.stretches = r.number()
+	j.before, j.size, j.gathered = 0, 0, j.gathered[:0]
+	if j.stretches > len(r.b) {
+		r.bad = true
+		return
+	}
+	start := r.b
+	for range j.stretches {
+		r.stretch()
+	}
+	j.recipe = start[:len(start)-len(r.b)]
+	j.next()
+}
+
+// next goes on to the next stretch of the recipe.
+func (j *joiner) next() {
+	if j.stretches == 0 {
+		return
+	}
+	r := reader{b: j.recipe}
+	t, places := r.stretch()
+	j.before, j.coder, j.size, j.places = t.before, t.coder, t.size, places
+	j.recipe = r.b
+	j.stretches--
+}
+
+// op does one op and returns where the next copy is expected in view.
+func (j *joiner) op(r *reader, view []byte, expected int) int {
+	token := int(r.byte())
+	b := j.literal(r, token>>4)
+	r.bad = r.bad || !j.add(b)
+	expected += len(b)
+	residue := token & copyResidue
+	if residue == 0 {
+		r.bad = r.bad || len(b) == 0 || token&tokenShift != 0
+		return expected
+	}
+	if token&tokenShift != 0 {
+		expected += r.signed()
+	}
+	n := r.number()*copyResidue + residue
+	if r.bad || expected < 0 || expected > len(view) || n > len(view)-expected || !j.add(view[expected:expected+n]) {
+		r.bad = true
+		return 0
+	}
+	return expected + n
+}
+
+// literal returns a literal, which is nil if the part is damaged.
+func (j *joiner) literal(r *reader, kind int) []byte {
+	var b []byte
+	switch {
+	case kind == literalNone:
+		return nil
+	case kind >= literalAgain:
+		return j.text.again(kind - literalAgain)
+	case kind == literalPacked:
+		b = j.packed(r)
+	case kind == literalLong:
+		b = j.kept(r.bytes(r.number() + literalLong))
+	default:
+		b = j.kept(r.bytes(kind))
+	}
+	j.text.add(b)
+	return b
+}
+
+// kept returns b, in the text if it is short.
+func (j *joiner) kept(b []byte) []byte {
+	if len(b) > mostLiteral {
+		return b
+	}
+	at := len(j.text.bytes)
+	j.text.bytes = append(j.text.bytes, b...)
+	return j.text.from(at)
+}
+
+// packed returns a literal of which a part is packed, in the text.
+func (j *joiner) packed(r *reader) []byte {
+	head := int(r.byte())
+	set, prefix, n, back := head>>5, head&mostPrefix, sizeUUID, 0
+	if set == packedPiece {
+		back = r.number()
+	}
+	if set != packedUUID {
+		n = r.number()
+	}
+	t := &j.text
+	at := len(t.bytes)
+	if prefix+n > mostLiteral || back > at || set == packedPiece && n > back || set > packedPiece {
+		r.bad = true
+		return nil
+	}
+	t.bytes = append(t.bytes, r.bytes(prefix)...)
+	switch set {
+	case packedPiece:
+		t.bytes = append(t.bytes, t.bytes[at-back:][:n]...)
+	case packedUUID:
+		if b := r.bytes(packedSize(sizeUUID-4, 0)); !r.bad {
+			t.bytes = unpackUUID(t.bytes, b)
+		}
+	default:
+		if b := r.bytes(packedSize(n, set)); !r.bad {
+			t.bytes = unpack(t.bytes, b, n, set)
+		}
+	}
+	return t.from(at)
+}
+
+// add adds bytes of the view of the message. It reports false if the message does not have so many.
+func (j *joiner) add(b []byte) bool {
+	for j.size > 0 && len(b) > 0 {
+		if j.before > 0 {
+			n := min(j.before, len(b))
+			if !j.piece(b[:n]) {
+				return false
+			}
+			j.before, b = j.before-n, b[n:]
+			continue
+		}
+		n := min(j.size, len(b))
+		if !j.gather(b[:n]) {
+			return false
+		}
+		b = b[n:]
+	}
+	return j.piece(b)
+}
+
+// piece adds bytes of the message.
+func (j *joiner) piece(b []byte) bool {
+	if len(b) > j.left {
+		return false
+	}
+	if len(b) > 0 {
+		j.pieces = append(j.pieces, b)
+		j.left -= len(b)
+	}
+	return true
+}
+
+// gather collects bytes of a stretch, and codes them when they are all there. Bytes that are in one piece are not copied for it.
+func (j *joiner) gather(b []byte) bool {
+	if len(b) > j.left-len(j.gathered) { // no coder makes less of them
+		return false
+	}
+	j.size -= len(b)
+	if j.size > 0 || len(j.gathered) > 0 {
+		j.gathered = append(j.gathered, b...)
+		b = j.gathered
+	}
+	if j.size > 0 {
+		return true
+	}
+	from := len(j.coded)
+	var ok bool
+	j.coded, ok = j.coder.code(j.coded, b, j.places)
+	j.gathered = j.gathered[:0]
+	j.next()
+	return ok && j.piece(j.coded[from:len(j.coded):len(j.coded)])
+}

@@ -1,0 +1,135 @@
+package delta
+
+import "math/bits"
+
+const (
+	leastCopy = 8  // of the reference where it is expected
+	leastMove = 12 // of another place of it
+	leastTail = 3  // of its end
+)
+
+// Likeness is how well the message of the last Read fits the reference, from 0 to 100. It is an estimate, from samples.
+func (r *Reference) Likeness(s *Scratch) int {
+	const samples = 50
+	v, x := s.view, r.indexed()
+	if len(v) < gram+stride {
+		return 0
+	}
+	hits := 0
+	for i := range samples {
+		at := i * (len(v) - gram - stride) / samples
+		if x.find(load(v, at)) >= 0 || x.find(load(v, at+1)) >= 0 {
+			hits++
+		}
+	}
+	return hits * 100 / samples
+}
+
+// Split returns the part of the message of the last Read that r does not have: Join makes the message of r's view and of that part. It
+// reports false when the part would be larger than most, or when it would not give the message back byte for byte, which it checks.
+func (r *Reference) Split(s *Scratch, most int) (part []byte, ok bool) {
+	s.out.begin(s)
+	m := matcher{index: r.indexed(), ref: r.view, view: s.view, out: &s.out, most: most}
+	if !m.run() || len(s.out.b) > most {
+		return nil, false
+	}
+	return s.checked(r.view)
+}
+
+// matcher goes over a view and a reference at once.
+type matcher struct {
+	*index
+	ref, view []byte
+	out       *writer
+	most      int
+	literal   int // where in the view the bytes begin that no op has yet
+	expected  int // where in ref the next copy is expected if no bytes stand before it
+}
+
+// run writes the ops. It reports false as soon as the part is sure to be larger than most.
+func (m *matcher) run() bool {
+	at, from := 0, 0 // in view, in ref
+	for {
+		n := common(m.view[at:], m.ref[from:])
+		if n > 0 {
+			m.copy(at, from, n)
+			at, from = at+n, from+n
+		}
+		var found bool
+		if at, from, found = m.resume(at, from); !found {
+			break
+		}
+		if len(m.out.b) > m.most {
+			return false
+		}
+	}
+	if m.literal < len(m.view) {
+		if !m.affordable(len(m.view)) {
+			return false
+		}
+		m.end()
+	}
+	return true
+}
+
+// end writes what is left, with a copy of the last bytes of ref if both end in the same way.
+func (m *matcher) end() {
+	at, from := len(m.view), len(m.ref)
+	for at > m.literal && from > 0 && m.view[at-1] == m.ref[from-1] {
+		at, from = at-1, from-1
+	}
+	if len(m.view)-at < leastTail {
+		at, from = len(m.view), m.expected+len(m.view)-m.literal
+	}
+	m.copy(at, from, len(m.view)-at)
+}
+
+// copy writes what stands before at, and n bytes of ref.
+func (m *matcher) copy(at, from, n int) {
+	m.out.op(m.view[m.literal:at], from-m.expected-(at-m.literal), n)
+	m.literal, m.expected = at+n, from+n
+}
+
+// resume finds the next place behind at that is in ref too: where it is expected, or else where a gram is that stands in ref
+// once. It goes back from there as far as both are the same.
+func (m *matcher) resume(at, from int) (int, int, bool) {
+	for ; at+gram <= len(m.view); at, from = at+1, from+1 {
+		g := load(m.view, at)
+		if from+gram <= len(m.ref) && load(m.ref, from) == g {
+			return at, from, true
+		}
+		if other := m.find(g); other >= 0 {
+			return m.back(at, other)
+		}
+		if at&63 == 0 && !m.affordable(at) {
+			return 0, 0, false
+		}
+	}
+	return 0, 0, false
+}
+
+// back goes back from a place that view and ref have in common.
+func (m *matcher) back(at, from int) (int, int, bool) {
+	for at > m.literal && from > 0 && m.view[at-1] == m.ref[from-1] {
+		at, from = at-1, from-1
+	}
+	return at, from, true
+}
+
+// affordable reports whether the bytes before at may fit into the part. They take half of their length at least.
+func (m *matcher) affordable(at int) bool { return len(m.out.b)+(at-m.literal)/2 <= m.most }
+
+// common is the length of what a and b begin with in common.
+func common(a, b []byte) int {
+	most := min(len(a), len(b))
+	n := 0
+	for ; n+gram <= most; n += gram {
+		if x := load(a, n) ^ load(b, n); x != 0 {
+			return n + bits.TrailingZeros64(x)/8
+		}
+	}
+	for n < most && a[n] == b[n] {
+		n++
+	}
+	return n
+}
