@@ -152,7 +152,7 @@ func TestAskingForUTF8IsNoNeed(t *testing.T) {
 		if m.UTF8 != tt.want {
 			t.Errorf("%s: need %v", tt.name, m.UTF8)
 		}
-		if trace := m.Content.Trace; !tt.want && hasEightBit(trace) {
+		if trace := m.Content.Letter().Trace; !tt.want && hasEightBit(trace) {
 			t.Errorf("%s: our own field makes the header 8-bit: %q", tt.name, trace)
 		}
 	}

@@ -56,7 +56,7 @@ func (in *Intake) Flow(m *relay.Message) relay.FlowName {
 	if m.Class == relay.ClassInject || m.From == "" {
 		return relay.FlowName{}
 	}
-	flow := flowOf(m.Content.Header, m.From)
+	flow := flowOf(m.Content.Head(), m.From)
 	flow.Tenant, flow.Urgent = m.Flow.Tenant, in.Filter().isUrgent(m.Rule)
 	return flow
 }

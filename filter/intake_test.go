@@ -106,11 +106,11 @@ func TestBufferIsLent(t *testing.T) {
 	d := &lineDoor{in: s.in}
 	for i, name := range []string{"one", "two"} {
 		d.send(strings.Replace(newsletter(end...), "hi", name, 1))
-		if got := string(s.heart.taken[i].Content.Header); !strings.Contains(got, "Subject: "+name) {
+		if got := string(s.heart.taken[i].Content.Letter().Header); !strings.Contains(got, "Subject: "+name) {
 			t.Errorf("header %q", got)
 		}
 	}
-	if got := string(s.heart.taken[0].Content.Header); !strings.Contains(got, "Subject: one") || cap(d.buffer) == 0 {
+	if got := string(s.heart.taken[0].Content.Letter().Header); !strings.Contains(got, "Subject: one") || cap(d.buffer) == 0 {
 		t.Errorf("the first message has %q, the buffer %d bytes", got, cap(d.buffer))
 	}
 	if d.send(strings.Replace(newsletter(end...), "hi", strings.Repeat("x", 100_000), 1)); cap(d.buffer) != 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // lineDoor is a door that is no milter. It is given whole dialogues in lines, as SMTP and LMTP have them. That it needs
@@ -159,14 +160,14 @@ func TestALineDoorTakes(t *testing.T) {
 		t.Fatalf("%s\n%s", got, s.log)
 	}
 	m := s.heart.taken[0]
-	if string(m.Content.Header) != "Subject: hi\r\nList-Id:\r\n <l.example.com>\r\n" || string(m.Content.Body()) != "Hello,\r\nworld.\r\n" {
-		t.Errorf("header %q, body %q", m.Content.Header, m.Content.Body())
+	if string(m.Content.Letter().Header) != "Subject: hi\r\nList-Id:\r\n <l.example.com>\r\n" || string(m.Content.Body()) != "Hello,\r\nworld.\r\n" {
+		t.Errorf("header %q, body %q", m.Content.Letter().Header, m.Content.Body())
 	}
-	if m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" || m.Rule != "list-id" || m.Client != "app[unknown]" || m.Content.EightBit {
+	if m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" || m.Rule != "list-id" || m.Client != "app[unknown]" || m.Content.Form().Traits.Has(smtp.EightBit) {
 		t.Errorf("%+v", m)
 	}
-	if !strings.HasPrefix(string(m.Content.Trace), "Received: from app.local (app [unknown])\r\n\tby mx.example.org (Millrace) with ESMTP id 4bXyZ1\r\n\tfor <a@example.net>;") {
-		t.Errorf("trace %q", m.Content.Trace)
+	if !strings.HasPrefix(string(m.Content.Letter().Trace), "Received: from app.local (app [unknown])\r\n\tby mx.example.org (Millrace) with ESMTP id 4bXyZ1\r\n\tfor <a@example.net>;") {
+		t.Errorf("trace %q", m.Content.Letter().Trace)
 	}
 	if c := s.in.Status(); c.Taken != 1 || c.Seen() != 1 || c.Passed() != 0 || c.Buffered != 0 {
 		t.Errorf("%+v", c)
@@ -249,8 +250,8 @@ func TestALineDoorTakesForSome(t *testing.T) {
 	if got := fmt.Sprint(s.heart.taken[0].Rcpts); got != "[{a@example.net  } {c@example.org  }]" {
 		t.Errorf("taken for %s", got)
 	}
-	if strings.Contains(string(s.heart.taken[0].Content.Trace), "for <") {
-		t.Errorf("one recipient learns of another: %q", s.heart.taken[0].Content.Trace)
+	if strings.Contains(string(s.heart.taken[0].Content.Letter().Trace), "for <") {
+		t.Errorf("one recipient learns of another: %q", s.heart.taken[0].Content.Letter().Trace)
 	}
 }
 
@@ -287,7 +288,7 @@ func FuzzLineDoor(f *testing.F) {
 			t.Errorf("%+v", c)
 		}
 		for _, m := range s.heart.taken {
-			if m.From == "" || len(m.Rcpts) == 0 || m.Rule == "" || bytes.Contains(m.Content.Header, []byte("\r\n\r\n")) || !bytes.HasSuffix(m.Content.Header, []byte("\r\n")) {
+			if m.From == "" || len(m.Rcpts) == 0 || m.Rule == "" || bytes.Contains(m.Content.Letter().Header, []byte("\r\n\r\n")) || !bytes.HasSuffix(m.Content.Letter().Header, []byte("\r\n")) {
 				t.Errorf("taken: %+v", m)
 			}
 		}

@@ -21,9 +21,7 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 	header := m.content.header
 	head := append(append(make([]byte, 0, len(trace)+len(header)), trace...), header...)
 	body := m.content.ownBody()
-	msg.Content = relay.NewContent(relay.Personal{
-		Trace: head[:len(trace):len(trace)], Header: head[len(trace):], EightBit: hasEightBit(header) || hasEightBit(body),
-	}, body)
+	msg.Content = relay.NewContent(relay.Letter{Trace: head[:len(trace):len(trace)], Header: head[len(trace):], Body: body})
 	return msg
 }
 
@@ -46,7 +44,7 @@ func (m *Mail) Outline(sender Command, rcpts []Command) *relay.Message {
 		msg.Rcpts = append(msg.Rcpts, r)
 	}
 	msg.ID = m.intake.deps.NewID()
-	msg.Content = relay.NewContent(relay.Personal{Header: slices.Clone(m.content.header), EightBit: hasEightBit(m.content.header)}, nil)
+	msg.Content = relay.NewContent(relay.Letter{Header: slices.Clone(m.content.header)})
 	return msg
 }
 

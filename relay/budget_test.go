@@ -143,7 +143,7 @@ func TestFullMap(t *testing.T) {
 	var err error
 	for i := 0; err == nil; i++ {
 		msg := testMessage(fmt.Sprintf("u%d@x", i))
-		msg.Content = NewContent(Personal{}, []byte(strings.Repeat(fmt.Sprint(i), 1000)))
+		msg.Content = NewContent(Letter{Body: []byte(strings.Repeat(fmt.Sprint(i), 1000))})
 		err = m.Accept(msg)
 	}
 	if used := m.budget.Used(AccountMail); !errors.Is(err, errBytes) || used > cfg.MaxBytes*7/8 || used < cfg.MaxBytes*6/8 {
@@ -155,7 +155,7 @@ func TestFullMap(t *testing.T) {
 		t.Errorf("notification: %v", err)
 	}
 	own = testMessage("a@x")
-	own.Class, own.Content = ClassInject, NewContent(Personal{}, make([]byte, cfg.MaxBytes/8))
+	own.Class, own.Content = ClassInject, NewContent(Letter{Body: make([]byte, cfg.MaxBytes/8)})
 	if err := m.Accept(own); !errors.Is(err, errNotices) || !errors.Is(err, ErrFull) {
 		t.Errorf("a notification beyond the share: %v", err)
 	}

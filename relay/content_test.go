@@ -3,43 +3,54 @@ package relay
 import (
 	"bytes"
 	"testing"
+
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // TestContent: the pieces on the wire are the same before the message is divided, after it, and after its release, and what the
 // journal records gives the message back.
 func TestContent(t *testing.T) {
-	p := Personal{Trace: []byte("Received: x\r\n"), Header: []byte("Subject: y\r\n"), EightBit: true}
-	body := []byte("caf\xe9\r\n")
+	l := Letter{Trace: []byte("Received: x\r\n"), Header: []byte("Subject: y\r\n"), Body: []byte("caf\xe9\r\n")}
 	want := []byte("Received: x\r\nSubject: y\r\n\r\ncaf\xe9\r\n")
 	b := NewBudget(0)
 	ws := NewWrappers(b)
-	c := NewContent(p, body)
+	var flow References
 	check := func(when string, c *Content) {
 		t.Helper()
 		switch {
 		case !bytes.Equal(bytes.Join(c.Pieces(), nil), want), c.Size() != int64(len(want)):
 			t.Errorf("%s: %q, %d bytes", when, bytes.Join(c.Pieces(), nil), c.Size())
-		case string(c.Head()) != "Received: x\r\nSubject: y\r\n", !bytes.Equal(c.Body(), body), !c.EightBit:
-			t.Errorf("%s: head %q, body %q", when, c.Head(), c.Body())
+		case string(c.Head()) != "Received: x\r\nSubject: y\r\n", !bytes.Equal(c.Body(), l.Body), c.Form().Traits != smtp.EightBit:
+			t.Errorf("%s: head %q, body %q, %+v", when, c.Head(), c.Body(), c.Form())
 		}
 	}
-	check("as taken", &c)
-	c.wrap(ws, AccountMail)
-	check("wrapped", &c)
-	other := NewContent(p, bytes.Clone(body))
-	other.wrap(ws, AccountMail)
-	if n := ws.Held(); n != 1 || other.Wrapper() != c.Wrapper() {
-		t.Errorf("%d wrappers for one body", n)
+	all := make([]Content, 4)
+	for i := range 2 {
+		c := &all[i]
+		*c = NewContent(l)
+		check("as taken", c)
+		ws.Divide(c, &flow, AccountMail)
+		check("divided", c)
 	}
-	restored := NewWrapper(bytes.Clone(c.Wrapper().View())).Content(bytes.Clone(c.Part()), c.EightBit)
-	check("restored", &restored)
-	restored.wrap(ws, AccountMail)
-	check("restored and held", &restored)
-	for _, c := range []*Content{&c, &other, &restored} {
-		c.unwrap(ws)
-		check("released", c)
+	if n := ws.Held(); n != 1 || all[0].Wrapper() != all[1].Wrapper() {
+		t.Errorf("%d wrappers for one message", n)
 	}
-	if n, size := ws.Held(), b.Used(AccountMail); n != 0 || size != 0 {
-		t.Errorf("%d wrappers, %d bytes left", n, size)
+	all[2] = NewWrapper(bytes.Clone(all[0].Wrapper().View())).Content(bytes.Clone(all[0].Part()), all[0].Facts())
+	all[3] = NewWrapper([]byte("\r\ncaf\xe9\r\n")).Behind(all[0].Head(), all[0].Facts())
+	for i := range 2 {
+		c := &all[i+2]
+		check("restored", c)
+		ws.Divide(c, &flow, AccountMail)
+		check("restored and held", c)
+	}
+	if s := flow.size; s.Messages != 4 || s.Wrappers != 3 || s.Whole != 4*int64(len(want)) {
+		t.Errorf("the flow has %+v", s)
+	}
+	for i := range all {
+		ws.Undivide(&all[i], &flow)
+		check("released", &all[i])
+	}
+	if n, size := ws.Held(), b.Used(AccountMail); n != 0 || size != 0 || flow.size != (WrapperSize{}) || len(flow.list) != 0 || len(ws.indexes) != 0 {
+		t.Errorf("%d wrappers, %d bytes, %+v left", n, size, flow.size)
 	}
 }

@@ -22,6 +22,8 @@ type Flow struct {
 	name   FlowName
 	tenant *Tenant // nil: nobody's
 
+	mail References // of its messages
+
 	refs int   // messages and queues; guarded by the mutex of flows
 	cost int64 // bytes charged to the Budget
 }

@@ -163,7 +163,7 @@ var testID ID = 100
 
 func testMessage(rcpts ...string) *Message {
 	testID++
-	m := &Message{ID: testID, Content: NewContent(Personal{Header: []byte("Subject: x\r\n")}, []byte("hello\r\n")), Arrived: time.Now(), Taken: time.Now()}
+	m := &Message{ID: testID, Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: []byte("hello\r\n")}), Arrived: time.Now(), Taken: time.Now()}
 	m.From = "list@n.example"
 	for _, r := range rcpts {
 		m.Rcpts = append(m.Rcpts, Rcpt{Addr: r})

@@ -27,7 +27,7 @@ func waitingMillion(b *testing.B, messages int) *levered {
 	body := []byte("hello\r\n")
 	now := time.Now()
 	for i := range messages {
-		msg := &Message{ID: ID(i + 1), Content: NewContent(Personal{Header: []byte("Subject: x\r\n")}, body), Arrived: now.Add(-time.Duration(i%100) * time.Minute)}
+		msg := &Message{ID: ID(i + 1), Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: body}), Arrived: now.Add(-time.Duration(i%100) * time.Minute)}
 		msg.Taken, msg.From = msg.Arrived, "list@n.example"
 		msg.Flow = FlowName{Name: fmt.Sprint("c", i/1000%10), Sender: "n.example"}
 		msg.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%1000)}}
@@ -44,7 +44,7 @@ func waitingMillion(b *testing.B, messages int) *levered {
 // the ways from the take to the end of the visit. The carrier looks at queues of that domain only.
 func (x *levered) traffic(ctx context.Context) (takes, ways []time.Duration) {
 	for id := ID(1 << 50); ctx.Err() == nil; id++ {
-		msg := &Message{ID: id, Content: NewContent(Personal{}, []byte("hi\r\n")), Arrived: time.Now(), Envelope: Envelope{From: "a@b", Rcpts: []Rcpt{{Addr: "u@live"}}}}
+		msg := &Message{ID: id, Content: NewContent(Letter{Body: []byte("hi\r\n")}), Arrived: time.Now(), Envelope: Envelope{From: "a@b", Rcpts: []Rcpt{{Addr: "u@live"}}}}
 		begin := time.Now()
 		if x.Accept(msg) != nil {
 			continue

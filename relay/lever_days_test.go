@@ -270,7 +270,7 @@ func TestActsInTheMidstOfWork(t *testing.T) {
 	for door := range doors {
 		wg.Go(func() {
 			for i := range each {
-				m := &Message{ID: ID(1<<40 + door*each + i), Arrived: time.Now(), Content: NewContent(Personal{}, []byte("hello\r\n")), Flow: FlowName{Name: pick(rand.New(rand.NewPCG(uint64(i), 1)), dayCampaigns)}}
+				m := &Message{ID: ID(1<<40 + door*each + i), Arrived: time.Now(), Content: NewContent(Letter{Body: []byte("hello\r\n")}), Flow: FlowName{Name: pick(rand.New(rand.NewPCG(uint64(i), 1)), dayCampaigns)}}
 				m.Rcpts = []Rcpt{{Addr: fmt.Sprintf("%d-%d@a", door, i)}, {Addr: fmt.Sprintf("%d-%d@b", door, i)}}
 				if err := x.Accept(m); err != nil {
 					t.Error(err)

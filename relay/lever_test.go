@@ -80,7 +80,7 @@ func (x *levered) killed(t testing.TB) *levered {
 	sortByID(all)
 	for _, m := range all {
 		s := Saved{Message: &Message{
-			ID: m.ID, QueueID: m.QueueID, Envelope: m.Envelope, Content: NewWrapper(m.Content.Wrapper().View()).Content(m.Content.Part(), false), Class: m.Class, Flow: m.Flow,
+			ID: m.ID, QueueID: m.QueueID, Envelope: m.Envelope, Content: NewWrapper(m.Content.Wrapper().View()).Content(m.Content.Part(), m.Content.Facts()), Class: m.Class, Flow: m.Flow,
 			Arrived: m.Arrived, Taken: m.Taken,
 		}}
 		for _, n := range m.Nodes {

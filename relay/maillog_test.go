@@ -22,7 +22,7 @@ func logMessage() *Message {
 	return &Message{
 		ID: 29790, QueueID: "4bXyZ1",
 		Envelope: Envelope{From: "b+123@n.example", Rcpts: []Rcpt{{Addr: "a@gmail.com"}, {Addr: "b@full.example"}}},
-		Content:  NewContent(Personal{Header: bytes.Repeat([]byte("x"), 18228)}, nil),
+		Content:  NewContent(Letter{Header: bytes.Repeat([]byte("x"), 18228)}),
 		Rule:     "list-unsubscribe", Client: "app[2001:db8::5]",
 	}
 }
@@ -36,7 +36,7 @@ func logTenant() *Message {
 
 // logNotice is a notification on its way to the MTA.
 func logNotice() *Message {
-	return &Message{ID: 29791, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Personal{Header: make([]byte, 898)}, nil)}
+	return &Message{ID: 29791, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Letter{Header: make([]byte, 898)})}
 }
 
 func ok(lines ...string) smtp.Reply { return smtp.Reply{Code: 250, Enhanced: "2.0.0", Lines: lines} }

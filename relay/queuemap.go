@@ -34,6 +34,7 @@ type QueueMap struct {
 	reasons  reasons
 	line     *Line
 	wrappers *Wrappers
+	nobodys  References // of mail that has no flow
 	flows    *flows
 	counts   counts
 	open     atomic.Bool
@@ -207,7 +208,7 @@ func (m *QueueMap) admit(msg *Message) error {
 	if !own && m.counts.messages.Load() >= int64(m.cfg.Load().MaxMessages) {
 		return errMessages // only checked: concurrent takes may exceed the number by a few
 	}
-	whole := heapSize(int(msg.Content.Size()))
+	whole := wrapperCost + heapSize(int(msg.Content.Size()))
 	if !m.budget.Redeem(msg.Reserved, msg.account(), msg.cost+whole) {
 		if own {
 			return errNotices
@@ -219,9 +220,13 @@ func (m *QueueMap) admit(msg *Message) error {
 	return nil
 }
 
-// wrap divides the content of msg and charges what it takes.
+// wrap makes msg one of its flow, divides its content and charges what it takes.
 func (m *QueueMap) wrap(msg *Message) {
-	msg.Content.wrap(m.wrappers, msg.account())
+	if msg.flow = m.flows.own; msg.Class != ClassInject {
+		msg.flow = m.flows.intern(msg.Flow)
+	}
+	msg.Flow = msg.flow.Name()
+	m.wrappers.Divide(&msg.Content, m.references(msg.flow), msg.account())
 	part := msg.Content.weigh()
 	m.budget.Charge(msg.account(), part)
 	msg.cost += part
@@ -242,12 +247,16 @@ func (m *QueueMap) divide(msg *Message) {
 	msg.open.Store(int32(len(msg.Nodes)))
 }
 
-// index puts msg into the index, and among the messages of its flow, and counts it.
-func (m *QueueMap) index(msg *Message) {
-	if msg.flow = m.flows.own; msg.Class != ClassInject {
-		msg.flow = m.flows.intern(msg.Flow)
+// references are those of a flow.
+func (m *QueueMap) references(f *Flow) *References {
+	if f == nil {
+		return &m.nobodys
 	}
-	msg.Flow = msg.flow.Name()
+	return &f.mail
+}
+
+// index puts msg into the index and counts it.
+func (m *QueueMap) index(msg *Message) {
 	s := &m.messages[msg.ID%shards]
 	s.mu.Lock()
 	s.byID[msg.ID] = msg
@@ -255,7 +264,7 @@ func (m *QueueMap) index(msg *Message) {
 	m.counts.messages.Add(1)
 }
 
-// discard undoes index and digest.
+// discard undoes index and wrap.
 func (m *QueueMap) discard(msg *Message) {
 	s := &m.messages[msg.ID%shards]
 	s.mu.Lock()
@@ -263,7 +272,7 @@ func (m *QueueMap) discard(msg *Message) {
 	s.mu.Unlock()
 	m.counts.messages.Add(-1)
 	m.budget.Refund(msg.account(), msg.cost)
-	msg.Content.unwrap(m.wrappers)
+	m.wrappers.Undivide(&msg.Content, m.references(msg.flow))
 	m.flows.disown(msg.flow)
 	m.deps.Gate.depart(msg)
 }

@@ -377,7 +377,7 @@ func TestAgentsServeALine(t *testing.T) {
 	for g := range doors {
 		givers.Go(func() {
 			for i := range each {
-				m := &Message{ID: ID(1 + g*each + i), Content: NewContent(Personal{}, []byte("x")), Arrived: time.Now()}
+				m := &Message{ID: ID(1 + g*each + i), Content: NewContent(Letter{Body: []byte("x")}), Arrived: time.Now()}
 				m.Rcpts = []Rcpt{{Addr: "a@x"}, {Addr: fmt.Sprintf("a@y%d", i%5)}}
 				m.Flow = FlowName{Tenant: []string{"gold", ""}[i%2], Name: fmt.Sprint(i % 3), Urgent: i%11 == 0}
 				if err := x.Accept(m); err != nil {

@@ -1,27 +1,32 @@
 package relay
 
 import (
-	"crypto/sha256"
 	"sync"
 	"sync/atomic"
+
+	"github.com/millrace/millrace/relay/delta"
 )
 
 // Wrapper is the part that many messages have in common, held once for a whole campaign. It is immutable after it is made and
 // freed with its last message.
 type Wrapper struct {
-	view   []byte // what the parts of messages refer to
-	serial uint64
+	view      []byte // what the parts of messages refer to
+	serial    uint64
+	reference *delta.Reference // of view
 
-	sum     [32]byte
-	refs    int // guarded by its Wrappers
+	// The mutex of its Wrappers guards the rest.
+	refs    int
 	account Account
+	of      *References // of the flow whose message made it
 }
 
 // serials gives each wrapper a number of its own.
 var serials atomic.Uint64
 
 // NewWrapper returns a wrapper that holds view, which must not be changed. Recovery makes one for all messages that have it.
-func NewWrapper(view []byte) *Wrapper { return &Wrapper{view: view, serial: serials.Add(1)} }
+func NewWrapper(view []byte) *Wrapper {
+	return &Wrapper{view: view, serial: serials.Add(1), reference: delta.NewReference(view)}
+}
 
 // View is what the journal records of the wrapper. It must not be changed.
 func (wr *Wrapper) View() []byte { return wr.view }
@@ -29,70 +34,267 @@ func (wr *Wrapper) View() []byte { return wr.view }
 // Serial is a number that no other wrapper of this process has. Whoever notes it does not keep the wrapper in memory.
 func (wr *Wrapper) Serial() uint64 { return wr.serial }
 
-// Wrappers holds every wrapper in use, by content.
-type Wrappers struct {
-	budget *Budget
+// wrapperCost is the bytes that a wrapper takes beside its view.
+const wrapperCost = 300
 
-	mu    sync.Mutex
-	bySum map[[32]byte]*Wrapper
-	held  int
+// weigh is the bytes that the wrapper takes. The view counts with the room behind it.
+func (wr *Wrapper) weigh() int64 { return wrapperCost + heapSize(cap(wr.view)) }
+
+const (
+	// maxReferences is how many wrappers of one campaign a new message is compared with: variants, encoders and character sets make
+	// two to six forms of a campaign.
+	maxReferences = 8
+	// maxIndexes is how many wrappers have an index at a time. An index is made again in some hundred microseconds.
+	maxIndexes = 64
+	// smallPart is a part that no further reference would make much smaller: what a mailer personalises, and a signature.
+	smallPart = 1 << 10
+	// mostTries bounds how often a message is compared again because another door has made a reference meanwhile.
+	mostTries = 2
+)
+
+// References are the wrappers with which new messages of one flow are compared, and what mail of the flow takes in memory. The zero
+// References is ready. The mutex of the Wrappers guards it.
+type References struct {
+	list []*Wrapper // the one used last comes first
+	made int        // wrappers, in all
+	size WrapperSize
+}
+
+// WrapperSize says how much of a flow's mail is held once.
+type WrapperSize struct {
+	Wrappers int64 `json:"wrappers"`
+	Messages int64 `json:"messages"`
+	Whole    int64 `json:"bytes"`    // of the messages as they were taken
+	Shared   int64 `json:"shared"`   // bytes of the wrappers
+	Personal int64 `json:"personal"` // bytes of the messages' own parts
+}
+
+// count adds n messages like c.
+func (r *References) count(c *Content, n int64) {
+	r.size.Messages += n
+	r.size.Whole += n * c.Size()
+	r.size.Personal += n * int64(len(c.part))
+}
+
+// countWrapper adds n wrappers like wr.
+func (r *References) countWrapper(wr *Wrapper, n int64) {
+	r.size.Wrappers += n
+	r.size.Shared += n * int64(len(wr.view))
+}
+
+// Wrappers holds the wrappers in use.
+type Wrappers struct {
+	budget  *Budget
+	scratch sync.Pool // of *delta.Scratch
+	whole   sync.Pool // of *[]byte
+
+	mu      sync.Mutex
+	held    int
+	indexes []*Wrapper // those that have an index, the one used last comes last
 }
 
 // NewWrappers returns an empty set, which charges each wrapper to the budget once.
 func NewWrappers(b *Budget) *Wrappers {
-	return &Wrappers{budget: b, bySum: make(map[[32]byte]*Wrapper)}
-}
-
-// Wrap returns the wrapper of body, made when it is new, with one reference more. It keeps body only when it is new, and
-// then charges it to a; the caller must not change it afterwards.
-func (w *Wrappers) Wrap(body []byte, a Account) *Wrapper {
-	sum := sha256.Sum256(body) // outside of the lock: it takes longest
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	wr := w.bySum[sum]
-	if wr == nil {
-		wr = NewWrapper(append(append(make([]byte, 0, len(crlf)+len(body)), crlf...), body...))
-		wr.sum = sum
-		w.bySum[sum] = wr
+	return &Wrappers{
+		budget:  b,
+		scratch: sync.Pool{New: func() any { return new(delta.Scratch) }},
+		whole:   sync.Pool{New: func() any { return new([]byte) }},
 	}
-	w.hold(wr, a)
-	return wr
 }
 
-// adopt takes one reference more on a wrapper that recovery has made.
-func (w *Wrappers) adopt(wr *Wrapper, a Account) {
+// Divide gives a message a part and a wrapper: the one of its flow that leaves the smallest part, or a new one. It charges both to a,
+// the wrapper only when it is new. A message that was restored has both already. Afterwards c keeps nothing of the door's memory.
+func (w *Wrappers) Divide(c *Content, of *References, a Account) {
+	if c.wrapper != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.hold(c, of, a)
+		return
+	}
+	s := w.scratch.Get().(*delta.Scratch)
+	whole := w.whole.Get().(*[]byte)
+	*whole = appendAll((*whole)[:0], c.letter.pieces())
+	s.Read(*whole)
+	w.choose(c, of, a, s)
+	s.Forget()
+	w.scratch.Put(s)
+	if cap(*whole) <= maxKept {
+		w.whole.Put(whole)
+	}
+	c.letter = nil
+}
+
+// maxKept is the largest buffer that is kept for the next message.
+const maxKept = 1 << 20
+
+func appendAll(dst []byte, pieces [][]byte) []byte {
+	for _, p := range pieces {
+		dst = append(dst, p...)
+	}
+	return dst
+}
+
+// choose finds or makes the wrapper for the message that s has read.
+func (w *Wrappers) choose(c *Content, of *References, a Account, s *delta.Scratch) {
+	var view, own []byte
+	for try := 1; ; try++ {
+		list, made := w.candidates(of)
+		wr, part := nearest(list, s, int(c.Size()))
+		if wr != nil && (len(part) <= max(smallPart, int(c.Size())/8) || len(list) == maxReferences) {
+			c.wrapper, c.part = wr, part
+			w.keep(c, of, a)
+			return
+		}
+		if view == nil {
+			view, own = s.View()
+		}
+		if w.add(c, of, a, NewWrapper(view), own, made, try == mostTries) {
+			return
+		}
+	}
+}
+
+// nearest returns the likeliest wrapper of list, and the part that it leaves; nil when none leaves less than three quarters of the
+// message.
+func nearest(list []*Wrapper, s *delta.Scratch, size int) (*Wrapper, []byte) {
+	var best *Wrapper
+	likeness := 0
+	for _, wr := range list {
+		if l := wr.reference.Likeness(s); l > likeness {
+			best, likeness = wr, l
+		}
+	}
+	if best == nil {
+		return nil, nil
+	}
+	part, ok := best.reference.Split(s, size-size/4)
+	if !ok {
+		return nil, nil
+	}
+	return best, part
+}
+
+// candidates returns the wrappers of a flow, and how many were made until now.
+func (w *Wrappers) candidates(of *References) ([]*Wrapper, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hold(wr, a)
+	for _, wr := range of.list {
+		w.warm(wr)
+	}
+	return append(make([]*Wrapper, 0, maxReferences), of.list...), of.made
 }
 
-// hold counts one message more. The mutex is held.
-func (w *Wrappers) hold(wr *Wrapper, a Account) {
+// warm notes that wr needs its index now, and takes it from the one that has needed its own least lately. The mutex is held.
+func (w *Wrappers) warm(wr *Wrapper) {
+	for i, x := range w.indexes {
+		if x == wr {
+			copy(w.indexes[i:], w.indexes[i+1:])
+			w.indexes[len(w.indexes)-1] = wr
+			return
+		}
+	}
+	if len(w.indexes) == maxIndexes {
+		w.indexes[0].reference.Forget()
+		copy(w.indexes, w.indexes[1:])
+		w.indexes[maxIndexes-1] = wr
+		return
+	}
+	w.indexes = append(w.indexes, wr)
+}
+
+// cool drops the index of wr. The mutex is held.
+func (w *Wrappers) cool(wr *Wrapper) {
+	for i, x := range w.indexes {
+		if x == wr {
+			w.indexes = append(w.indexes[:i], w.indexes[i+1:]...)
+			break
+		}
+	}
+	wr.reference.Forget()
+}
+
+// keep counts one message more, and puts its wrapper first in the list.
+func (w *Wrappers) keep(c *Content, of *References, a Account) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold(c, of, a)
+	of.first(c.wrapper)
+}
+
+// add makes wr the wrapper of c, and a reference for the messages to come. It reports false when others have made one meanwhile, of
+// which one may fit, unless force is set.
+func (w *Wrappers) add(c *Content, of *References, a Account, wr *Wrapper, part []byte, made int, force bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if of.made != made && !force {
+		return false
+	}
+	c.wrapper, c.part = wr, part
+	w.hold(c, of, a)
+	return true
+}
+
+// first puts wr at the front of the list. The mutex is held.
+func (r *References) first(wr *Wrapper) {
+	for i, x := range r.list {
+		if x == wr {
+			copy(r.list[1:], r.list[:i])
+			r.list[0] = wr
+			return
+		}
+	}
+}
+
+// enter makes wr a reference of the flow, in place of the one used least lately if there are too many. The mutex is held.
+func (w *Wrappers) enter(wr *Wrapper, of *References) {
+	if len(of.list) == maxReferences {
+		w.cool(of.list[maxReferences-1])
+		of.list = of.list[:maxReferences-1]
+	}
+	of.made++
+	of.list = append(of.list, nil)
+	copy(of.list[1:], of.list)
+	of.list[0] = wr
+}
+
+// hold counts a message of wr's. The first makes wr a reference of the flow. The mutex is held.
+func (w *Wrappers) hold(c *Content, of *References, a Account) {
+	wr := c.wrapper
 	if wr.refs++; wr.refs == 1 {
-		wr.account = a
+		wr.account, wr.of = a, of
 		w.held++
 		w.budget.Charge(a, wr.weigh())
+		of.countWrapper(wr, 1)
+		w.enter(wr, of)
 	}
+	of.count(c, 1)
 }
 
-// Unwrap gives one reference back.
-func (w *Wrappers) Unwrap(wr *Wrapper) {
+// Undivide gives back the references that c has on its wrapper and its flow. The wrapper is freed with the last.
+func (w *Wrappers) Undivide(c *Content, of *References) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if wr.refs--; wr.refs == 0 {
-		if w.bySum[wr.sum] == wr {
-			delete(w.bySum, wr.sum)
-		}
-		w.held--
-		w.budget.Refund(wr.account, wr.weigh())
+	of.count(c, -1)
+	wr := c.wrapper
+	if wr.refs--; wr.refs > 0 {
+		return
 	}
+	w.held--
+	w.budget.Refund(wr.account, wr.weigh())
+	wr.of.countWrapper(wr, -1)
+	wr.of.drop(wr)
+	w.cool(wr)
 }
 
-// wrapperCost is the bytes that a wrapper takes beside its view.
-const wrapperCost = 200
-
-// weigh is the bytes that the wrapper takes. The view counts with the room behind it.
-func (wr *Wrapper) weigh() int64 { return wrapperCost + heapSize(cap(wr.view)) }
+// drop takes wr off the list, if it is there. The mutex is held.
+func (r *References) drop(wr *Wrapper) {
+	for i, x := range r.list {
+		if x == wr {
+			r.list = append(r.list[:i], r.list[i+1:]...)
+			return
+		}
+	}
+}
 
 // Held returns how many wrappers are in use.
 func (w *Wrappers) Held() int {

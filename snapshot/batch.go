@@ -48,14 +48,14 @@ func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.
 // bodyNumber returns the number of m's body in the segment, and writes the body there if it is new. A body is written once in
 // each segment and not once for all, so that a segment can be read, and deleted, without another one.
 func (b *batch) bodyNumber(m *relay.Message) uint32 {
-	w := m.Content.Wrapper()
-	if n, ok := b.seg.bodies[w.Serial()]; ok {
+	body := m.Content.Body()
+	sum := sha256.Sum256(body)
+	if n, ok := b.seg.bodies[sum]; ok {
 		return n
 	}
-	body := m.Content.Body()
-	r := format.Body{Number: b.seg.nbodies, Sum: sha256.Sum256(body), Content: body}
+	r := format.Body{Number: b.seg.nbodies, Sum: sum, Content: body}
 	b.seg.nbodies++
-	b.seg.bodies[w.Serial()] = r.Number
+	b.seg.bodies[sum] = r.Number
 	buf, at := format.BeginFrame(b.buf)
 	b.buf = r.Append(buf)
 	format.EndFrame(b.buf, at, format.KindBody, b.stamp)

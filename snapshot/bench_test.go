@@ -29,7 +29,7 @@ func benchTake(b *testing.B, ack Ack, doors int) {
 	defer a.Close()
 	messages := make([]*relay.Message, b.N)
 	template := message(1, strings.Repeat("0123456789", 2000), "user@a.example")
-	template.Content.Header = []byte(strings.Repeat("X-Header: value\r\n", 60))
+	template.Content = template.Content.Wrapper().Behind([]byte(strings.Repeat("X-Header: value\r\n", 60)), 0)
 	for i := range messages {
 		m := message(a.NewID(), "", "user@a.example")
 		m.Content = template.Content

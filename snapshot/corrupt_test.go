@@ -306,7 +306,7 @@ func TestNewerVersion(t *testing.T) {
 // TestStaleFrames: what an earlier commit left behind a later one is not read.
 func TestStaleFrames(t *testing.T) {
 	h := format.Header{Magic: format.SegmentMagic, Version: format.Version, Number: 1, Salt: 42}
-	s := &segment{head: h, end: format.BlockSize, bodies: make(map[uint64]uint32)}
+	s := &segment{head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
 	old, now := newBatch(s, nil, nil), newBatch(s, nil, nil)
 	old.marks, now.marks = format.AppendDone(nil, 1, 1), format.AppendDone(nil, 1, 2)
 	data := h.Block()

@@ -61,7 +61,7 @@ func (d *draft) newSegment() *segment {
 	h := format.Header{
 		Magic: format.SegmentMagic, Version: format.Version, Number: d.newest, Epoch: d.epoch, Salt: newSalt(), Created: time.Now(),
 	}
-	return &segment{number: d.newest, head: h, end: format.BlockSize, bodies: make(map[uint64]uint32)}
+	return &segment{number: d.newest, head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
 }
 
 // newSalt returns what makes the checksums of one file unlike those of all others: see format.Header.Seed. Random numbers of

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
@@ -52,7 +53,7 @@ func toKeep(saved []relay.Saved) []restored {
 		m := s.Message
 		r := restored{
 			ID: strconv.FormatUint(uint64(m.ID), 36), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Head: string(m.Content.Head()),
-			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.EightBit, Class: m.Class,
+			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.Form().Traits.Has(smtp.EightBit), Class: m.Class,
 			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
 		}
 		for _, n := range s.Nodes {

@@ -9,7 +9,7 @@ import (
 // that a take costs no allocation for it, and its recipients are put into buf.
 func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
-		ID: uint64(m.ID), EightBit: m.Content.EightBit, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
+		ID: uint64(m.ID), EightBit: m.Content.Facts()&relay.EightBitFacts != 0, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
 		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Tenant: m.Flow.Tenant, Client: m.Client,
 		Nodes: nodeOf, Header: m.Content.Head(),
 	}
@@ -24,7 +24,7 @@ func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRec
 func messageOf(t *format.TakeRecord) *relay.Message {
 	m := &relay.Message{
 		ID: relay.ID(t.ID), QueueID: t.QueueID,
-		Content:  relay.NewContent(relay.Personal{Trace: t.Trace, Header: t.Header, EightBit: t.EightBit}, nil),
+		Content:  relay.NewContent(relay.Letter{Trace: t.Trace, Header: t.Header}),
 		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
 		Class:    t.Class, Flow: relay.FlowName{Tenant: t.Tenant}, Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
 	}

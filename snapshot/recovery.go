@@ -293,7 +293,7 @@ func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format
 			segmentName(s.head.Number), m.Name(), m.From, len(left))})
 		return nil
 	}
-	m.Content = r.wrapperOf(b).Behind(slices.Concat(t.Trace, t.Header), t.EightBit)
+	m.Content = r.wrapperOf(b).Behind(slices.Concat(t.Trace, t.Header), factsOf(t))
 	saved.Nodes = r.nodes(t, left)
 	if !r.book.restore(&entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, place{seg, t.Base}, len(left), saved.Nodes) {
 		return nil
@@ -349,6 +349,14 @@ func (r *recovery) left(seg *segment, t *format.TakeRecord) []int {
 		}
 	}
 	return left
+}
+
+// factsOf is what a record of an older format says of the bytes.
+func factsOf(t *format.TakeRecord) relay.Facts {
+	if t.EightBit {
+		return relay.EightBitFacts
+	}
+	return 0
 }
 
 // wrapperOf returns the one wrapper that all messages with a body share, over all segments: a campaign has one body in each

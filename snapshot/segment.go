@@ -16,7 +16,7 @@ type segment struct {
 	limit  uint64 // where its records end, once it is no longer written to
 	sure   uint64 // up to here all of its records are known to have been durable
 
-	bodies  map[uint64]uint32 // number of each wrapper's record, by its serial; only while the segment is written to
+	bodies  map[[32]byte]uint32 // number of each body record, by its sum; only while the segment is written to
 	nbodies uint32
 	end     int64 // just after the bytes given out to commits
 	commits uint32

@@ -76,7 +76,7 @@ func TestWeighed(t *testing.T) {
 				msg := &relay.Message{
 					ID: a.NewID(), QueueID: fmt.Sprintf("4bXyZ%06d", i), Client: fmt.Sprintf("client%d.example.net[192.0.2.25]", i), Arrived: time.Now(),
 					Envelope: relay.Envelope{From: fmt.Sprintf("bounce+%d@example.com", i), Rcpts: k.rcpts(i)},
-					Content:  relay.NewContent(relay.Personal{Header: make([]byte, k.header)}, k.body(i)),
+					Content:  relay.NewContent(relay.Letter{Header: make([]byte, k.header), Body: k.body(i)}),
 				}
 				if k.flow != nil {
 					msg.Flow = k.flow(i)

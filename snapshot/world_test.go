@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
@@ -55,7 +56,7 @@ func message(id relay.ID, body string, rcpts ...string) *relay.Message {
 	if id%2 == 1 {
 		m.Flow.Tenant = "acme"
 	}
-	m.Content = wrapperOf(body).Content(fmt.Appendf(nil, "Received: by here\r\nSubject: %d\r\nX-One: two\r\n", id), id%2 == 0)
+	m.Content = wrapperOf(body).Behind(fmt.Appendf(nil, "Received: by here\r\nSubject: %d\r\nX-One: two\r\n", id), factsOf(&format.TakeRecord{EightBit: id%2 == 0}))
 	m.Envelope = relay.Envelope{From: "list@example.org", Ret: "HDRS", EnvID: "e+2D1", UTF8: id%3 == 0}
 	nodes := make(map[string]*relay.Node)
 	for i, r := range rcpts {
@@ -226,7 +227,7 @@ func sameMessage(want, got *relay.Message) error {
 		return fmt.Errorf("header altered")
 	case !reflect.DeepEqual(want.Envelope, got.Envelope):
 		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
-	case want.QueueID != got.QueueID, want.Content.EightBit != got.Content.EightBit, want.Class != got.Class, want.Rule != got.Rule,
+	case want.QueueID != got.QueueID, want.Content.Form().Traits.Has(smtp.EightBit) != got.Content.Form().Traits.Has(smtp.EightBit), want.Class != got.Class, want.Rule != got.Rule,
 		want.Flow.Tenant != got.Flow.Tenant,
 		want.Client != got.Client, !want.Arrived.Equal(got.Arrived), !want.Taken.Equal(got.Taken):
 		return fmt.Errorf("particulars altered: %+v, not %+v", got, want)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -50,14 +51,14 @@ func TestContentIsByteExact(t *testing.T) {
 					t.Fatalf("%+v: %s", v, r.log.String())
 				}
 				got := r.taken.last(t)
-				if string(got.Content.Header) != tt.header {
-					t.Errorf("header %.200q, want %.200q", got.Content.Header, tt.header)
+				if string(got.Content.Letter().Header) != tt.header {
+					t.Errorf("header %.200q, want %.200q", got.Content.Letter().Header, tt.header)
 				}
 				if !bytes.Equal(got.Content.Body(), []byte(tt.body)) {
 					t.Errorf("body of %d bytes differs from the %d sent", len(got.Content.Body()), len(tt.body))
 				}
-				if want := strings.ContainsFunc(tt.header+tt.body, func(c rune) bool { return c >= 0x80 }); got.Content.EightBit != want {
-					t.Errorf("eight bits: %v", got.Content.EightBit)
+				if want := strings.ContainsFunc(tt.header+tt.body, func(c rune) bool { return c >= 0x80 }); got.Content.Form().Traits.Has(smtp.EightBit) != want {
+					t.Errorf("eight bits: %v", got.Content.Form().Traits.Has(smtp.EightBit))
 				}
 				if waste := cap(got.Content.Body()) - len(got.Content.Body()); waste > len(got.Content.Body())/2+64 {
 					t.Errorf("%d bytes of memory for a body of %d", cap(got.Content.Body()), len(got.Content.Body()))
@@ -103,7 +104,7 @@ func TestMessagesDoNotShareMemory(t *testing.T) {
 		r.send(c, m)
 	}
 	for i, got := range r.taken.all() {
-		if !strings.HasSuffix(string(got.Content.Header), fmt.Sprintf("X-N:%d\r\n", i)) || !bytes.Equal(got.Content.Body(), bytes.Repeat(fmt.Appendf(nil, "%d\r\n", i), 40_000)) {
+		if !strings.HasSuffix(string(got.Content.Letter().Header), fmt.Sprintf("X-N:%d\r\n", i)) || !bytes.Equal(got.Content.Body(), bytes.Repeat(fmt.Appendf(nil, "%d\r\n", i), 40_000)) {
 			t.Errorf("message %d was changed by a later one", i)
 		}
 	}
@@ -131,7 +132,7 @@ func TestFieldsThatAreNone(t *testing.T) {
 func TestCRLFInAFieldIsOneLineBreak(t *testing.T) {
 	r := start(t)
 	r.send(r.dial(standin.Options{}), fields(standin.Field{Name: "A", Value: " one\r\n two"}))
-	if got := string(r.taken.last(t).Content.Header); !strings.HasSuffix(got, "\r\nA: one\r\n two\r\n") {
+	if got := string(r.taken.last(t).Content.Letter().Header); !strings.HasSuffix(got, "\r\nA: one\r\n two\r\n") {
 		t.Errorf("header %q", got)
 	}
 }

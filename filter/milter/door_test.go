@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -22,10 +23,10 @@ func TestBulkIsTaken(t *testing.T) {
 		}
 		got := r.taken.last(t)
 		wantHeader := "From: News <news@example.com>\r\nDate: Tue, 4 Mar 2025 05:06:07 +0100\r\nMessage-ID: <1@example.com>\r\nList-Id: <l.example.com>\r\n"
-		if string(got.Content.Header) != wantHeader || string(got.Content.Body()) != "Hello,\r\nworld.\r\n" {
-			t.Errorf("flavor %d: header %q, body %q", flavor, got.Content.Header, got.Content.Body())
+		if string(got.Content.Letter().Header) != wantHeader || string(got.Content.Body()) != "Hello,\r\nworld.\r\n" {
+			t.Errorf("flavor %d: header %q, body %q", flavor, got.Content.Letter().Header, got.Content.Body())
 		}
-		trace := string(got.Content.Trace)
+		trace := string(got.Content.Letter().Trace)
 		for _, want := range []string{
 			"Received: from client.example.net (client.example.net [192.0.2.25])\r\n", "\tby mx.example.org (Millrace) with ESMTPSA id 4bXyZ1\r\n",
 			"\tfor <a@example.net>;\r\n",
@@ -34,7 +35,7 @@ func TestBulkIsTaken(t *testing.T) {
 				t.Errorf("flavor %d: %q is not in %q", flavor, want, trace)
 			}
 		}
-		if got.ID == 0 || got.QueueID != "4bXyZ1" || got.Rule != "list-id" || got.Client != "client.example.net[192.0.2.25]" || got.Arrived.IsZero() || got.Content.EightBit {
+		if got.ID == 0 || got.QueueID != "4bXyZ1" || got.Rule != "list-id" || got.Client != "client.example.net[192.0.2.25]" || got.Arrived.IsZero() || got.Content.Form().Traits.Has(smtp.EightBit) {
 			t.Errorf("flavor %d: %+v", flavor, got)
 		}
 	}
@@ -113,8 +114,8 @@ func TestMixedRecipients(t *testing.T) {
 	if len(got.Rcpts) != 2 || got.Rcpts[0].Addr != "A@example.net" || got.Rcpts[1].Addr != "b@example.com" {
 		t.Errorf("taken for %+v", got.Rcpts)
 	}
-	if strings.Contains(string(got.Content.Trace), "for <") {
-		t.Errorf("one recipient learns of another: %q", got.Content.Trace)
+	if strings.Contains(string(got.Content.Letter().Trace), "for <") {
+		t.Errorf("one recipient learns of another: %q", got.Content.Letter().Trace)
 	}
 }
 
@@ -211,13 +212,13 @@ func TestDSNParametersArrive(t *testing.T) {
 	if !reflect.DeepEqual(got.Rcpts, want) {
 		t.Errorf("%+v, want %+v", got.Rcpts, want)
 	}
-	if !strings.Contains(string(got.Content.Trace), "with UTF8SMTP id") {
-		t.Errorf("trace %q", got.Content.Trace)
+	if !strings.Contains(string(got.Content.Letter().Trace), "with UTF8SMTP id") {
+		t.Errorf("trace %q", got.Content.Letter().Trace)
 	}
 	// The client's wish alone is no need.
 	r.send(c, edit(bulk(), func(m *standin.Message) { m.MailArgs = []string{"SMTPUTF8"} }))
-	if got := r.taken.last(t); got.UTF8 || !strings.Contains(string(got.Content.Trace), "with UTF8SMTP id") {
-		t.Errorf("plain ASCII: %+v, %q", got.Envelope, got.Content.Trace)
+	if got := r.taken.last(t); got.UTF8 || !strings.Contains(string(got.Content.Letter().Trace), "with UTF8SMTP id") {
+		t.Errorf("plain ASCII: %+v, %q", got.Envelope, got.Content.Letter().Trace)
 	}
 	// Nothing of it must cling to the next message.
 	r.send(c, bulk())

@@ -105,7 +105,7 @@ func checkTaken(t *testing.T, m *relay.Message) {
 	if err := sendable(m.Content.Pieces()); err != nil {
 		t.Errorf("taken and not sendable: %+v", m)
 	}
-	if !bytes.HasSuffix(m.Content.Header, []byte("\r\n")) || bytes.Contains(m.Content.Header, []byte("\r\n\r\n")) || bytes.HasPrefix(m.Content.Header, []byte("\r\n")) {
-		t.Errorf("header %q is not one", m.Content.Header)
+	if !bytes.HasSuffix(m.Content.Letter().Header, []byte("\r\n")) || bytes.Contains(m.Content.Letter().Header, []byte("\r\n\r\n")) || bytes.HasPrefix(m.Content.Letter().Header, []byte("\r\n")) {
+		t.Errorf("header %q is not one", m.Content.Letter().Header)
 	}
 }

@@ -149,7 +149,7 @@ func TestE01AbortAtEachStage(t *testing.T) {
 		}
 		got := r.taken.last(t)
 		if len(r.taken.all()) != 1 || len(got.Rcpts) != 1 || got.Rcpts[0].Addr != "a@example.net" || got.Ret != "" ||
-			strings.Contains(string(got.Content.Header), "X-Gone") || len(got.Content.Body()) != 16 || got.QueueID != "4bXyZ1" {
+			strings.Contains(string(got.Content.Letter().Header), "X-Gone") || len(got.Content.Body()) != 16 || got.QueueID != "4bXyZ1" {
 			t.Errorf("stage %q: %+v", stage, got)
 		}
 	}
@@ -243,8 +243,8 @@ func TestE09Negotiation(t *testing.T) {
 			if v := r.send(c, edit(bulk(), func(m *standin.Message) { m.QueueID = "" })); !v.Taken() {
 				t.Fatalf("%+v", v)
 			}
-			if got := r.taken.last(t); got.QueueID != "" || !strings.Contains(string(got.Content.Trace), "id "+got.ID.String()) {
-				t.Errorf("without {i}: %q, %q", got.QueueID, got.Content.Trace)
+			if got := r.taken.last(t); got.QueueID != "" || !strings.Contains(string(got.Content.Letter().Trace), "id "+got.ID.String()) {
+				t.Errorf("without {i}: %q, %q", got.QueueID, got.Content.Letter().Trace)
 			}
 		})
 	}

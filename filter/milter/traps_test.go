@@ -27,8 +27,8 @@ func TestTrap01VerdictKeepsTheConnection(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		got := r.taken.last(t)
-		if got.Client != "client.example.net[198.51.100.7]" || !strings.Contains(string(got.Content.Trace), "from app (") {
-			t.Errorf("client %q, trace %q", got.Client, got.Content.Trace)
+		if got.Client != "client.example.net[198.51.100.7]" || !strings.Contains(string(got.Content.Letter().Trace), "from app (") {
+			t.Errorf("client %q, trace %q", got.Client, got.Content.Letter().Trace)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestTrap07FieldsOfOneMessageOnly(t *testing.T) {
 		c := r.dial(standin.Options{Flavor: standin.Sendmail, Protocol: offered}) // no ABORT between
 		for range 3 {
 			r.send(c, bulk())
-			if n := strings.Count(string(r.taken.last(t).Content.Header), "\r\n"); n != 4 {
+			if n := strings.Count(string(r.taken.last(t).Content.Letter().Header), "\r\n"); n != 4 {
 				t.Errorf("%d fields instead of 4", n)
 			}
 		}
@@ -148,7 +148,7 @@ func TestTrap08EmptyAndOddStrings(t *testing.T) {
 	if v := r.send(c, m); !v.Taken() {
 		t.Fatalf("%+v", v)
 	}
-	if got := string(r.taken.last(t).Content.Header); !strings.HasSuffix(got, "X-Empty:\r\nX-Blank: \r\n") {
+	if got := string(r.taken.last(t).Content.Letter().Header); !strings.HasSuffix(got, "X-Empty:\r\nX-Blank: \r\n") {
 		t.Errorf("header %q", got)
 	}
 }
@@ -239,8 +239,8 @@ func TestTrap11ClientSurvivesRepeatedHelloAndAbort(t *testing.T) {
 	if v := r.send(c, bulk()); !v.Taken() {
 		t.Fatalf("%+v", v)
 	}
-	if got := r.taken.last(t); !strings.Contains(string(got.Content.Trace), "from app (client.example.net [192.0.2.25])") {
-		t.Errorf("trace %q", got.Content.Trace)
+	if got := r.taken.last(t); !strings.Contains(string(got.Content.Letter().Trace), "from app (client.example.net [192.0.2.25])") {
+		t.Errorf("trace %q", got.Content.Letter().Trace)
 	}
 }
 
@@ -298,16 +298,16 @@ func TestMacrosOfTheSecondMessage(t *testing.T) {
 		m.Rcpts[0].Mailer = "local"
 	})
 	r.send(c, first)
-	if got := r.taken.last(t); got.QueueID != "FIRST1" || !strings.Contains(string(got.Content.Trace), "with ESMTPA id FIRST1") {
-		t.Errorf("first: %q, trace %q", got.QueueID, got.Content.Trace)
+	if got := r.taken.last(t); got.QueueID != "FIRST1" || !strings.Contains(string(got.Content.Letter().Trace), "with ESMTPA id FIRST1") {
+		t.Errorf("first: %q, trace %q", got.QueueID, got.Content.Letter().Trace)
 	}
 	if v := r.send(c, second); v.Action != standin.Accept {
 		t.Errorf("a local recipient: %+v", v)
 	}
 	second.Rcpts[0].Mailer = "smtp"
 	r.send(c, second)
-	if got := r.taken.last(t); got.QueueID != "SECOND" || !strings.Contains(string(got.Content.Trace), "with ESMTP id SECOND") {
-		t.Errorf("second: %q, trace %q", got.QueueID, got.Content.Trace)
+	if got := r.taken.last(t); got.QueueID != "SECOND" || !strings.Contains(string(got.Content.Letter().Trace), "with ESMTP id SECOND") {
+		t.Errorf("second: %q, trace %q", got.QueueID, got.Content.Letter().Trace)
 	}
 }
 
@@ -327,8 +327,8 @@ func TestIPv6ClientOfSendmail(t *testing.T) {
 	c := r.dial(standin.Options{Flavor: standin.Sendmail, ClientAddr: "2001:db8::25"})
 	r.send(c, bulk())
 	got := r.taken.last(t)
-	if got.Client != "client.example.net[2001:db8::25]" || !strings.Contains(string(got.Content.Trace), "[IPv6:2001:db8::25])") {
-		t.Errorf("client %q, trace %q", got.Client, got.Content.Trace)
+	if got.Client != "client.example.net[2001:db8::25]" || !strings.Contains(string(got.Content.Letter().Trace), "[IPv6:2001:db8::25])") {
+		t.Errorf("client %q, trace %q", got.Client, got.Content.Letter().Trace)
 	}
 }
 

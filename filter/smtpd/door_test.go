@@ -11,7 +11,7 @@ import (
 
 // content is the header and the body of a message that was taken.
 func content(m *relay.Message) string {
-	return string(m.Content.Header) + "\r\n" + string(m.Content.Body())
+	return string(m.Content.Letter().Header) + "\r\n" + string(m.Content.Body())
 }
 
 func TestBulkIsTakenAndTheRestGoesOn(t *testing.T) {
@@ -30,7 +30,7 @@ func TestBulkIsTakenAndTheRestGoesOn(t *testing.T) {
 		if len(taken) != 1 || content(taken[0]) != unstuffed(bulkMessage) || len(taken[0].Rcpts) != 2 || taken[0].From != "news@example.com" {
 			t.Errorf("%s: taken %+v", role, taken)
 		}
-		if trace := string(taken[0].Content.Trace); !strings.Contains(trace, "from app.example.com (localhost [127.0.0.1])") || !strings.Contains(trace, "with ESMTP id") {
+		if trace := string(taken[0].Content.Letter().Trace); !strings.Contains(trace, "from app.example.com (localhost [127.0.0.1])") || !strings.Contains(trace, "with ESMTP id") {
 			t.Errorf("%s: trace %q", role, trace)
 		}
 		passed := r.mta.Deliveries()
@@ -172,7 +172,7 @@ func TestMessageOfAnotherClient(t *testing.T) {
 		t.Errorf("the next message has the same name: %q", got)
 	}
 	m := r.heart.all()
-	if m[0].Client != "app.example.com[192.0.2.7]" || !strings.Contains(string(m[0].Content.Trace), "from app (app.example.com [192.0.2.7])") || m[1].Client != "localhost[127.0.0.1]" {
+	if m[0].Client != "app.example.com[192.0.2.7]" || !strings.Contains(string(m[0].Content.Letter().Trace), "from app (app.example.com [192.0.2.7])") || m[1].Client != "localhost[127.0.0.1]" {
 		t.Errorf("%+v", m)
 	}
 }

@@ -83,7 +83,7 @@ func handOverAt(t *testing.T, all []turn, cut, ahead int) {
 	if len(took) != 2 || took[0].From != "n0@example.com" || took[1].From != "n1@example.com" {
 		t.Fatalf("%d messages taken", len(took))
 	}
-	if trace := string(took[0].Content.Trace); !strings.HasPrefix(trace, "Received: from far.helo.example (far.example [192.0.2.7])") {
+	if trace := string(took[0].Content.Letter().Trace); !strings.HasPrefix(trace, "Received: from far.helo.example (far.example [192.0.2.7])") {
 		t.Errorf("%s", trace)
 	}
 	if first.door.Sessions() != 0 {

@@ -39,10 +39,9 @@ func newsletter() *relay.Message {
 				{Addr: "carol@gone.example"},
 			},
 		},
-		Content: relay.NewContent(relay.Personal{Trace: []byte("Received: from app (app [10.0.0.5])\r\n\tby mail.example.org (Millrace) with ESMTP id 4bXyZ1;\r\n\tMon, 23 Nov 2026 17:32:53 +0100\r\n"),
+		Content: relay.NewContent(relay.Letter{Trace: []byte("Received: from app (app [10.0.0.5])\r\n\tby mail.example.org (Millrace) with ESMTP id 4bXyZ1;\r\n\tMon, 23 Nov 2026 17:32:53 +0100\r\n"),
 			Header: []byte("From: News <news@lists.example.org>\r\nTo: a@gmail.com\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n" +
-				"Message-ID: <n1@lists.example.org>\r\nList-Id: <news.lists.example.org>\r\nX-ListMember: a@gmail.com\r\n"),
-		}, []byte("Hello\r\n.\r\n-- \r\nNews\r\n")),
+				"Message-ID: <n1@lists.example.org>\r\nList-Id: <news.lists.example.org>\r\nX-ListMember: a@gmail.com\r\n"), Body: []byte("Hello\r\n.\r\n-- \r\nNews\r\n")}),
 		Arrived: arrived,
 	}
 }
@@ -88,7 +87,8 @@ func TestComposeGolden(t *testing.T) {
 	tests["global"].Message.From = "jürgen@bücher.example"
 	tests["global"].Message.Rcpts[2].Addr = "用户@gone.example"
 	tests["global"].Message.UTF8 = true
-	tests["eightbit"].Message.Content.Header = append(tests["eightbit"].Message.Content.Header, "X-Note: Gr\xfc\xdfe\r\n"...)
+	letter := tests["eightbit"].Message.Content.Letter()
+	letter.Header = append(letter.Header, "X-Note: Gr\xfc\xdfe\r\n"...)
 	for name, r := range tests {
 		t.Run(name, func(t *testing.T) {
 			header, body, err := Compose(r)
@@ -284,7 +284,7 @@ func TestComposeReturn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := report(Failure{Action: tt.action})
 			r.Message.Ret, r.MaxHeader = tt.ret, 1600
-			r.Message.Content = relay.NewContent(*r.Message.Content.Personal, []byte(tt.body))
+			r.Message.Content = relay.NewContent(relay.Letter{Trace: r.Message.Content.Letter().Trace, Header: r.Message.Content.Letter().Header, Body: []byte(tt.body)})
 			header, body, err := Compose(r)
 			if err != nil {
 				t.Fatal(err)
@@ -342,7 +342,7 @@ func FuzzCompose(f *testing.F) {
 	f.Add(strings.Repeat("l", 2000)+"@x", strings.Repeat("é", 2000), "rfc822;"+strings.Repeat("+41", 900), strings.Repeat("i", 3000), strings.Repeat("w", 5000), "", strings.Repeat("h", 2000)+"[", strings.Repeat("F: v\r\n", 500), "", false)
 	f.Fuzz(func(t *testing.T, from, rcpt, orcpt, envid, reply, enhanced, relayName, header, body string, full bool) {
 		r := Report{Name: "1000", Hostname: "mail.example.org", Date: arrived, MaxHeader: 2000, Message: &relay.Message{
-			ID: 1, QueueID: envid, Content: relay.NewContent(relay.Personal{Header: []byte(header)}, []byte(body)), Arrived: arrived,
+			ID: 1, QueueID: envid, Content: relay.NewContent(relay.Letter{Header: []byte(header), Body: []byte(body)}), Arrived: arrived,
 			Envelope: relay.Envelope{From: from, EnvID: envid, UTF8: full, Rcpts: []relay.Rcpt{{Addr: rcpt, ORcpt: orcpt}}},
 		}}
 		if full {

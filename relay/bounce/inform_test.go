@@ -31,7 +31,7 @@ func TestInform(t *testing.T) {
 			return test.accept
 		}})
 		m := &relay.Message{Envelope: relay.Envelope{From: test.from, Rcpts: []relay.Rcpt{{Addr: "b@x.example", Notify: test.notify[0]}, {Addr: "c@x.example", Notify: test.notify[1]}}}}
-		m.Content = relay.NewContent(relay.Personal{Header: []byte("Subject: x\r\n")}, nil)
+		m.Content = relay.NewContent(relay.Letter{Header: []byte("Subject: x\r\n")})
 		no := smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"no such user"}}
 		err := s.Inform(m, []Failure{{Rcpt: 0, Relay: "[127.0.0.1]:10027", Reply: no}, {Rcpt: 1, Relay: "[127.0.0.1]:10027", Reply: no}})
 		if !errors.Is(err, test.accept) {

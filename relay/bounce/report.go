@@ -118,7 +118,7 @@ func orElse(s, other string) string {
 func (r *Report) script() (s, forPrograms script) {
 	m := r.Message
 	forPrograms = script(slices.ContainsFunc(r.Failures, func(f Failure) bool { return !hasASCII(m.Rcpts[f.Rcpt].Addr) }))
-	return forPrograms || script(!hasASCII(m.From) || m.UTF8 && !isASCII(m.Content.Header)), forPrograms
+	return forPrograms || script(!hasASCII(m.From) || m.UTF8 && !isASCII(m.Content.Head())), forPrograms
 }
 
 func hasASCII(addr string) bool {

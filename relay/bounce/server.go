@@ -409,10 +409,8 @@ func (s *Server) compose(m *relay.Message, failures []Failure) (*relay.Message, 
 		ID: id,
 		// The MTA needs SMTPUTF8 for the address and the To field; 8BITMIME carries the rest.
 		Envelope: relay.Envelope{UTF8: !hasASCII(m.From), Rcpts: []relay.Rcpt{{Addr: m.From}}},
-		Content: relay.NewContent(relay.Personal{
-			Trace: trace(s.deps.Hostname, id, now), Header: header, EightBit: !isASCII(header) || !isASCII(body),
-		}, body),
-		Class: relay.ClassInject, Arrived: now, Taken: now,
+		Content:  relay.NewContent(relay.Letter{Trace: trace(s.deps.Hostname, id, now), Header: header, Body: body}),
+		Class:    relay.ClassInject, Arrived: now, Taken: now,
 	}, nil
 }
 

@@ -153,7 +153,7 @@ func TestServerGathers(t *testing.T) {
 		if n.From != "" || n.Class != relay.ClassInject || len(n.Rcpts) != 1 || n.Rcpts[0].Addr != m.From || n.Rcpts[0].Notify != "" {
 			t.Errorf("envelope %+v, class %q", n.Envelope, n.Class)
 		}
-		got := readBack(t, slices.Concat(n.Content.Trace, n.Content.Header, []byte("\r\n"), n.Content.Body()))
+		got := readBack(t, slices.Concat(n.Content.Letter().Trace, n.Content.Letter().Header, []byte("\r\n"), n.Content.Body()))
 		if len(got.groups) != 3 || got.groups[1].Get("Final-Recipient") != "rfc822; carol@gone.example" || got.groups[2].Get("Status") != "5.1.1" {
 			t.Errorf("groups %v", got.groups)
 		}
@@ -229,8 +229,8 @@ func TestServerWishes(t *testing.T) {
 				if tt.subject == "" != (len(h.accepted) == 0) {
 					t.Fatalf("%d notifications", len(h.accepted))
 				}
-				if tt.subject != "" && !bytes.Contains(h.accepted[0].Content.Header, []byte("Subject: "+tt.subject+"\r\n")) {
-					t.Errorf("header %q, want subject %q", h.accepted[0].Content.Header, tt.subject)
+				if tt.subject != "" && !bytes.Contains(h.accepted[0].Content.Letter().Header, []byte("Subject: "+tt.subject+"\r\n")) {
+					t.Errorf("header %q, want subject %q", h.accepted[0].Content.Letter().Header, tt.subject)
 				}
 				if m.Open() != (tt.subject != "") || h.released[m.ID] != len(h.accepted) {
 					t.Errorf("held: %v, released %d times", m.Open(), h.released[m.ID])
@@ -436,8 +436,8 @@ func TestServerExtensions(t *testing.T) {
 		if err := h.server.Flush(t.Context()); err != nil || len(h.accepted) != 1 {
 			t.Fatalf("%s: %v, %d notifications", tt.name, err, len(h.accepted))
 		}
-		if n := h.accepted[0]; n.UTF8 != tt.utf8 || n.Content.EightBit != tt.eight {
-			t.Errorf("%s: UTF8 %v, EightBit %v; want %v, %v", tt.name, n.UTF8, n.Content.EightBit, tt.utf8, tt.eight)
+		if n := h.accepted[0]; n.UTF8 != tt.utf8 || n.Content.Form().Traits.Has(smtp.EightBit) != tt.eight {
+			t.Errorf("%s: UTF8 %v, EightBit %v; want %v, %v", tt.name, n.UTF8, n.Content.Form().Traits.Has(smtp.EightBit), tt.utf8, tt.eight)
 		}
 	}
 }

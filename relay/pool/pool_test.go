@@ -235,7 +235,7 @@ func TestEightBitWithoutReceiverGoesToOurMTA(t *testing.T) {
 	w.listen("x", sink.Character{Extensions: []string{"PIPELINING"}})
 	w.listen("inject", sink.Character{})
 	m := w.message("a@x")
-	m.Content = relay.NewContent(relay.Personal{EightBit: true}, []byte("caf\xe9\r\n"))
+	m.Content = relay.NewContent(relay.Letter{Body: []byte("caf\xe9\r\n")})
 	if err := w.queues.Accept(m); err != nil {
 		t.Fatal(err)
 	}

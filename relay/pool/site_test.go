@@ -124,7 +124,7 @@ func TestOurOwnRefusalsSayNothingAboutTheSite(t *testing.T) {
 	w.listen("inject", sink.Character{})
 	for i := range 2 * maxTroubles {
 		m := w.message(fmt.Sprintf("a%d@x", i))
-		m.Content = relay.NewContent(relay.Personal{EightBit: true}, []byte("caf\xe9\r\n"))
+		m.Content = relay.NewContent(relay.Letter{Body: []byte("caf\xe9\r\n")})
 		if err := w.queues.Accept(m); err != nil {
 			t.Fatal(err)
 		}

@@ -106,8 +106,8 @@ func relayName(p smtp.Addr) string {
 func transaction(visits []*relay.Visit) *smtp.Transaction {
 	m := visits[0].Node.Message
 	t := &smtp.Transaction{
-		From: m.From, Size: m.Content.Size(), EightBit: m.Content.EightBit, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
-		Content: m.Content.Pieces(), Tag: visits,
+		From: m.From, Size: m.Content.Size(), EightBit: m.Content.Form().Traits.Has(smtp.EightBit), UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
+		Content: m.Content.Pieces(), Form: m.Content.Form(), Tag: visits,
 	}
 	for _, v := range visits {
 		for _, i := range v.Node.Rcpts {

@@ -221,7 +221,7 @@ func (w *world) message(rcpts ...string) *relay.Message {
 	defer w.mu.Unlock()
 	w.lastID++
 	m := &relay.Message{ID: w.lastID, Arrived: time.Now(), Taken: time.Now()}
-	m.Content = relay.NewContent(relay.Personal{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", w.lastID)}, []byte("hello\r\n"))
+	m.Content = relay.NewContent(relay.Letter{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", w.lastID), Body: []byte("hello\r\n")})
 	m.From = "list@n.example"
 	for _, r := range rcpts {
 		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r})

@@ -1,0 +1,118 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/millrace/millrace/test/letters"
+)
+
+// letterOf cuts a whole message.
+func letterOf(message []byte) Letter {
+	head, body, _ := bytes.Cut(message, []byte("\r\n\r\n"))
+	return Letter{Header: append(head, "\r\n"...), Body: body}
+}
+
+// TestCampaigns: the messages of a campaign share almost all of what they are, whatever mailer has made them, also when several forms
+// of them are mixed, and each comes out as it came in.
+func TestCampaigns(t *testing.T) {
+	const n = 60
+	for _, shape := range append(letters.Shapes(15), letters.Variants(15)...) {
+		t.Run(shape.Name, func(t *testing.T) {
+			ws, all := NewWrappers(NewBudget(0)), make([]Content, n)
+			var flow References
+			for i := range all {
+				all[i] = NewContent(letterOf(shape.Message(i)))
+				ws.Divide(&all[i], &flow, AccountMail)
+			}
+			for i := range all {
+				if !bytes.Equal(bytes.Join(all[i].Pieces(), nil), shape.Message(i)) {
+					t.Fatalf("message %d is altered", i)
+				}
+			}
+			s := flow.size
+			t.Logf("%d wrappers with %d bytes, %d bytes a part, %.1f %% shared", s.Wrappers, s.Shared, s.Personal/n, 100*(1-float64(s.Personal)/float64(s.Whole)))
+			if s.Wrappers > maxReferences || s.Personal > s.Whole/15 {
+				t.Errorf("%d wrappers, and %d of %d bytes are in the parts", s.Wrappers, s.Personal, s.Whole)
+			}
+			for i := range all {
+				ws.Undivide(&all[i], &flow)
+			}
+			if flow.size != (WrapperSize{}) || ws.Held() != 0 {
+				t.Errorf("left: %+v", flow.size)
+			}
+		})
+	}
+}
+
+// TestStrangers: messages that have nothing in common are wrappers of their own, and no more of them are compared with than a few.
+func TestStrangers(t *testing.T) {
+	ws := NewWrappers(NewBudget(0))
+	var flow References
+	var all []Content
+	for i := range 100 {
+		body := bytes.Repeat(fmt.Appendf(nil, "%x", i*7919), 500)
+		c := NewContent(Letter{Body: body})
+		ws.Divide(&c, &flow, AccountMail)
+		all = append(all, c)
+	}
+	if len(flow.list) > maxReferences || len(ws.indexes) > maxReferences {
+		t.Errorf("%d references, %d indexes", len(flow.list), len(ws.indexes))
+	}
+	for i := range all {
+		ws.Undivide(&all[i], &flow)
+	}
+	if len(flow.list) != 0 || len(ws.indexes) != 0 {
+		t.Errorf("%d references and %d indexes stay", len(flow.list), len(ws.indexes))
+	}
+}
+
+// TestDoorsDivide: many doors divide the mail of one campaign while it leaves. They make few references, and what is counted comes
+// to nothing in the end.
+func TestDoorsDivide(t *testing.T) {
+	b := NewBudget(0)
+	ws, shape := NewWrappers(b), letters.Shapes(15)[0]
+	var flow References
+	var doors sync.WaitGroup
+	for d := range 8 {
+		doors.Go(func() {
+			var waits []Content
+			for i := range 100 {
+				c := NewContent(letterOf(shape.Message(d*100 + i)))
+				ws.Divide(&c, &flow, AccountMail)
+				waits = append(waits, c)
+				if len(waits) > i%7 {
+					if !bytes.HasPrefix(waits[0].Head(), []byte("Received:")) {
+						t.Errorf("the head is %q", waits[0].Head())
+					}
+					ws.Undivide(&waits[0], &flow)
+					waits = waits[1:]
+				}
+			}
+			for i := range waits {
+				ws.Undivide(&waits[i], &flow)
+			}
+		})
+	}
+	doors.Wait()
+	if used := b.Used(AccountMail); used != 0 || flow.size != (WrapperSize{}) || ws.Held() != 0 || len(ws.indexes) != 0 {
+		t.Errorf("%d bytes, %+v, %d indexes", used, flow.size, len(ws.indexes))
+	}
+}
+
+// TestIndexesAreBounded: the number of campaigns does not decide how much memory indexes take.
+func TestIndexesAreBounded(t *testing.T) {
+	ws := NewWrappers(NewBudget(0))
+	flows := make([]References, 3*maxIndexes)
+	for i := range flows {
+		for j := range 3 {
+			c := NewContent(Letter{Header: fmt.Appendf(nil, "Subject: %d\r\n", j), Body: bytes.Repeat(fmt.Appendf(nil, "campaign %d, ", i), 100)})
+			ws.Divide(&c, &flows[i], AccountMail)
+		}
+	}
+	if len(ws.indexes) != maxIndexes {
+		t.Errorf("%d indexes", len(ws.indexes))
+	}
+}
