@@ -127,6 +127,17 @@ func (fs *flows) tenant(name string) *Tenant {
 	return t
 }
 
+// all lists the flows in use, but for our own.
+func (fs *flows) all() []*Flow {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	all := make([]*Flow, 0, len(fs.byName)+2)
+	for _, f := range fs.byName {
+		all = append(all, f)
+	}
+	return all
+}
+
 // retain counts a queue of f.
 func (fs *flows) retain(f *Flow) {
 	if f == nil || f == fs.own {

@@ -16,7 +16,7 @@ const module = "github.com/millrace/millrace/"
 // one way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
 var allowed = map[string][]string{
 	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
-	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "relay", "relay/console", "snapshot"},
+	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "relay", "relay/console", "relay/delta", "snapshot"},
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.

@@ -177,6 +177,9 @@ func source(v pool.SourceView) console.SourceStatus {
 	return s
 }
 
+// Sharing implements console.Source.
+func (o overview) Sharing(most int) []relay.Sharing { return o.d.queues.Sharing(most) }
+
 // Sites implements console.Source.
 func (o overview) Sites(name string, most int, yield func(console.Site) bool) {
 	o.d.pool.List(name, most, func(s pool.Status) bool {

@@ -185,6 +185,15 @@ func (f *fakeDaemon) Messages(yield func(relay.Listing) bool) {
 	}
 }
 
+// Sharing has a campaign with control characters in its name, and all others.
+func (f *fakeDaemon) Sharing(int) []relay.Sharing {
+	return []relay.Sharing{
+		{FlowListing: relay.FlowListing{Tenant: "shop", Flow: "list:autumn\x1b[31m"}, Sender: "n.example",
+			WrapperSize: relay.WrapperSize{Wrappers: 2, Messages: 12_304, Whole: 251_002_000, Shared: 44_000, Personal: 7_997_600}},
+		{WrapperSize: relay.WrapperSize{Wrappers: 17, Messages: 17, Whole: 90_000, Shared: 85_000, Personal: 200}},
+	}
+}
+
 // Sites has two sites, both of the provider "gmail", and knows no name besides.
 func (f *fakeDaemon) Sites(name string, _ int, yield func(console.Site) bool) {
 	if name != "" && name != "gmail" {

@@ -16,6 +16,7 @@
 //	POST /v1/acts               takes one relay.Act, answers one relay.ActReport; 400 with the repair if the act cannot be meant,
 //	                            409 if too many are in force, 503 while the daemon starts or cannot record what it does
 //	GET /v1/pauses              one relay.Pause a line
+//	GET /v1/wrappers            one relay.Sharing a line, the flows with the most bytes of mail first; ?most= so many
 //	GET /v1/shape               one relay.ShapeRow a line, those with the most recipients first; ?by=site, domain or sender, ?most= so many
 //	GET /v1/drain               one relay.ActReport: how far the drain in force is; 204 if there is none, 503 while the daemon starts
 //

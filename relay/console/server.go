@@ -42,6 +42,8 @@ type Source interface {
 	// Sites walks over the sites that a name stands for, or all for "", until yield returns false: so many at most, those with
 	// the most waiting nodes first, or for 0 all of them, in no order. yield may block, as that of Messages.
 	Sites(name string, most int, yield func(Site) bool)
+	// Sharing returns how much of each flow's mail is held once: so many rows, those with the most bytes first, and one for all others.
+	Sharing(most int) []relay.Sharing
 	// ReloadFile reads the configuration file again. An error says why that cannot be done now.
 	ReloadFile() (Reloaded, error)
 	// Upgrade has the daemon hand over to the program on disk, after it has answered. An error says why not: it is ErrNotNow, or that
@@ -91,6 +93,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/messages/{id}", s.serveNamed)
 	mux.HandleFunc("GET /v1/sites", s.serveSites)
 	mux.HandleFunc("GET /v1/sites/{name}", s.serveSitesNamed)
+	mux.HandleFunc("GET /v1/wrappers", s.serveWrappers)
 	mux.HandleFunc("POST /v1/reload", s.serveReload)
 	mux.HandleFunc("POST /v1/upgrade", s.serveUpgrade)
 	mux.HandleFunc("POST /v1/acts", s.serveAct)

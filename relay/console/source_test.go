@@ -24,6 +24,18 @@ type fakeSource struct {
 	failure    string
 }
 
+// Sharing has a value for every field.
+func (f *fakeSource) Sharing(most int) []relay.Sharing {
+	rows := make([]relay.Sharing, min(f.n, most))
+	for i := range rows {
+		rows[i] = relay.Sharing{
+			FlowListing: relay.FlowListing{Tenant: "shop", Flow: fmt.Sprintf("list:autumn-%d", i), Urgent: true}, Sender: "n.example",
+			WrapperSize: relay.WrapperSize{Wrappers: 2, Messages: 1_000_000, Whole: 20_000_000_000, Shared: 44_000, Personal: 700_000_000},
+		}
+	}
+	return rows
+}
+
 // Sites has n sites. The name "none" stands for none of them, and every other for the first two.
 func (f *fakeSource) Sites(name string, most int, yield func(Site) bool) {
 	for i := range f.n {
