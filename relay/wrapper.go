@@ -158,7 +158,7 @@ func (w *Wrappers) choose(c *Content, of *References, a Account, s *delta.Scratc
 // message.
 func nearest(list []*Wrapper, s *delta.Scratch, size int) (*Wrapper, []byte) {
 	var best *Wrapper
-	likeness := 0
+	likeness := -1 // text that repeats itself is like nothing by its samples, and may yet be the same as the last
 	for _, wr := range list {
 		if l := wr.reference.Likeness(s); l > likeness {
 			best, likeness = wr, l
