@@ -33,46 +33,61 @@ var duads = func() (t [4096]uint16) {
 	return t
 }()
 
-// base64 adds a part in base64 to the view: as many lines as there are of one width, and a shorter one behind them.
-func (v *viewer) base64(start, end int) {
-	m := v.message[start:end]
-	width := bytes.IndexByte(m, '\n') - 1
-	if width < 4 || width%4 != 0 || width/4 > 255 {
-		return
+// base64 adds the part in base64 that begins at start to the view: as many lines as there are of one width, and a shorter one behind
+// them. It returns where the last of them ends.
+func (v *viewer) base64(start int) (end int) {
+	m := v.message[start:min(len(v.message), start+mostStretch+1)]
+	width := bytes.IndexByte(m[:min(len(m), mostWidth+2)], '\n') - 1
+	if width < 4 || width%4 != 0 {
+		return start
 	}
 	v.plain(start)
 	from := len(v.view)
-	v.view = grown(v.view, len(m)+slack)
-	for len(m) >= width+2 && m[width] == '\r' && m[width+1] == '\n' {
-		n, padded := decode(v.view[len(v.view):cap(v.view)], m[:width])
-		if n == 0 {
-			break
-		}
-		v.view, m = v.view[:len(v.view)+n], m[width+2:]
-		if padded {
-			break
-		}
+	v.view = grown(v.view, len(v.message)-start+slack)
+	m = v.lines(m, width)
+	if len(v.view) == from {
+		return start
 	}
-	if (len(v.view)-from)%3 == 0 {
-		m = v.lastLine(m, width)
+	end = start + (min(len(v.message)-start, mostStretch+1) - len(m))
+	if end-start > mostStretch-width {
+		v.view = v.view[:from]
+	} else {
+		v.stretch(coder{kind: coderBase64, width: byte(width / 4)}, from, end)
 	}
-	if len(v.view) > from {
-		v.stretch(coder{kind: coderBase64, width: byte(width / 4)}, from, end-len(m))
-	}
+	return end
 }
 
-// lastLine adds a line that is shorter than width, and returns what is behind it.
-func (v *viewer) lastLine(m []byte, width int) []byte {
-	n := bytes.IndexByte(m, '\n') - 1
-	if n < 4 || n >= width || n%4 != 0 || m[n] != '\r' {
+// mostWidth is the longest line of base64 that a coder can have.
+const mostWidth = 4 * 255
+
+// lines adds lines of the same width, and a shorter one, and returns what is behind them.
+func (v *viewer) lines(m []byte, width int) []byte {
+	for len(m) >= width+2 && m[width] == '\r' && m[width+1] == '\n' {
+		n, padded := v.decoded(m[:width])
+		if n == 0 {
+			return m
+		}
+		m = m[width+2:]
+		if padded {
+			return m
+		}
+	}
+	n := bytes.IndexByte(m[:min(len(m), width+1)], '\n') - 1
+	if n < 4 || n%4 != 0 || m[n] != '\r' {
 		return m
 	}
-	size, _ := decode(v.view[len(v.view):cap(v.view)], m[:n])
-	if size == 0 {
+	if k, _ := v.decoded(m[:n]); k == 0 {
 		return m
 	}
-	v.view = v.view[:len(v.view)+size]
 	return m[n+2:]
+}
+
+// decoded adds a line of base64.
+func (v *viewer) decoded(line []byte) (n int, padded bool) {
+	at := len(v.view)
+	n, padded = decode(v.view[at:cap(v.view)], line)
+	v.view = v.view[:at+n]
+	return n, padded
 }
 
 // decode decodes line, whose length divides by four, into dst, which has slack, and returns the number of bytes: 0 if an encoder
@@ -135,18 +150,26 @@ func encodeLines(out, data []byte, quads int) []byte {
 func encode(out, data []byte) []byte {
 	at := len(out)
 	out = out[:at+(len(data)+2)/3*4]
+	to := out[at:]
+	for len(data) >= 8 && len(to) >= 8 {
+		x := binary.BigEndian.Uint64(data)
+		low := uint64(duads[x>>52]) | uint64(duads[x>>40&4095])<<16
+		high := uint64(duads[x>>28&4095]) | uint64(duads[x>>16&4095])<<16
+		binary.LittleEndian.PutUint64(to, low|high<<32)
+		to, data = to[8:], data[6:]
+	}
 	for len(data) >= 3 {
 		x := uint32(data[0])<<16 | uint32(data[1])<<8 | uint32(data[2])
-		binary.LittleEndian.PutUint32(out[at:], uint32(duads[x>>12])|uint32(duads[x&4095])<<16)
-		at, data = at+4, data[3:]
+		binary.LittleEndian.PutUint32(to, uint32(duads[x>>12])|uint32(duads[x&4095])<<16)
+		to, data = to[4:], data[3:]
 	}
 	switch len(data) {
 	case 1:
 		x := uint32(data[0]) << 4
-		copy(out[at:], []byte{alphabet[x>>6], alphabet[x&63], '=', '='})
+		copy(to, []byte{alphabet[x>>6], alphabet[x&63], '=', '='})
 	case 2:
 		x := uint32(data[0])<<10 | uint32(data[1])<<2
-		copy(out[at:], []byte{alphabet[x>>12], alphabet[x>>6&63], alphabet[x&63], '='})
+		copy(to, []byte{alphabet[x>>12], alphabet[x>>6&63], alphabet[x&63], '='})
 	}
 	return out
 }

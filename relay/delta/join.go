@@ -59,8 +59,8 @@ func (j *joiner) forget() {
 	clear(j.pieces)
 	j.pieces, j.recipe, j.places = j.pieces[:0], nil, nil
 	j.text.reset()
-	if cap(j.coded)+cap(j.gathered) > keptScratch {
-		j.coded, j.gathered = nil, nil
+	if cap(j.coded)+cap(j.gathered)+cap(j.text.bytes)+cap(j.pieces)*24 > keptScratch {
+		j.coded, j.gathered, j.text.bytes, j.pieces = nil, nil, nil, nil
 	}
 }
 
@@ -127,11 +127,13 @@ func (j *joiner) op(r *reader, view []byte, expected int) int {
 	if token&tokenShift != 0 {
 		expected += r.signed()
 	}
-	n := r.number()*copyResidue + residue
-	if r.bad || expected < 0 || expected > len(view) || n > len(view)-expected || !j.add(view[expected:expected+n]) {
+	n := r.number()
+	if r.bad || expected < 0 || expected > len(view) || n > len(view)/copyResidue || n*copyResidue+residue > len(view)-expected {
 		r.bad = true
 		return 0
 	}
+	n = n*copyResidue + residue
+	r.bad = !j.add(view[expected : expected+n])
 	return expected + n
 }
 

@@ -51,18 +51,24 @@ const unpacked = -1
 
 // first is the first literal of b, and what is behind it.
 func (t *text) first(b []byte) (l literal, rest []byte) {
-	for i := 0; i < len(b); {
-		if at, n := t.find(b[i:min(len(b), i+mostLiteral-mostPrefix)]); n >= leastPiece {
+	tried := 0 // bytes that no run begins with
+	for i := range b {
+		if at, n := t.find(b[i:]); n >= leastPiece {
 			return upTo(b, literal{prefix: i, pack: packedPiece, back: len(t.bytes) - at}, n)
 		}
 		if isUUID(b[i:]) {
 			return upTo(b, literal{prefix: i, pack: packedUUID}, sizeUUID)
 		}
+		if i < tried {
+			continue
+		}
 		n, set := run(b[i:])
 		if n > 0 && n >= charsets[set].least {
 			return upTo(b, literal{prefix: i, pack: int8(set)}, n)
 		}
-		i++
+		if i+n == len(b) || members[b[i+n]] == 0 {
+			tried = i + n
+		}
 	}
 	return literal{b, len(b), unpacked, 0}, nil
 }

@@ -11,34 +11,35 @@ const (
 	mostPlaces = 48 // soft line breaks that no rule explains, in one part
 )
 
-// quoted adds a part in quoted-printable to the view without its soft line breaks (RFC 2045, section 6.7), if a coder breaks its lines
-// at the same places, all but a few.
-func (v *viewer) quoted(start, end int) {
-	end = start + bytes.LastIndexByte(v.message[start:end], '\n') + 1
-	if start == end {
-		return
-	}
+// quoted adds the part in quoted-printable that begins at start to the view without its soft line breaks (RFC 2045, section 6.7), if
+// a coder breaks its lines at the same places, all but a few. It returns where the part ends.
+func (v *viewer) quoted(start int, fence []byte) (end int) {
 	v.plain(start)
 	from := len(v.view)
-	widest := v.unbreak(start, end)
-	if widest < narrowest || widest > 255 {
+	end, widest := v.unbreak(start, fence)
+	if widest < narrowest || widest > 255 || end-start > mostStretch {
 		v.view = v.view[:from]
-		return
+		return end
 	}
 	if c, failed := v.breaker(from, byte(widest)); failed == 0 {
 		v.stretch(c, from, end)
 	} else {
 		v.mixed(c, from, end)
 	}
+	return end
 }
 
-// unbreak adds a part of the message without its soft line breaks, and returns the length of its widest line that has one. It notes
-// the end of each line in the view, twice, and 1 more where the break is a hard one.
-func (v *viewer) unbreak(start, end int) (widest int) {
+// unbreak adds lines of the message without soft line breaks up to the fence, or as far as it has seen that the part is too large. It
+// notes the end of each line in the view, twice, and 1 more where the break is a hard one. widest is the length of the widest line
+// that has a soft one.
+func (v *viewer) unbreak(start int, fence []byte) (end, widest int) {
 	v.ends = v.ends[:0]
-	view := v.view
-	for m := v.message[start:end]; len(m) > 0; {
+	view, m := v.view, v.message[start:]
+	for len(m) > 0 && len(v.message)-len(m)-start <= mostStretch {
 		n := bytes.IndexByte(m, '\n') + 1
+		if n == 0 || m[0] == '-' && len(fence) > 0 && bytes.HasPrefix(m, fence) {
+			break
+		}
 		if n >= 3 && m[n-2] == '\r' && m[n-3] == '=' {
 			view = append(view, m[:n-3]...)
 			widest = max(widest, n-3)
@@ -50,7 +51,7 @@ func (v *viewer) unbreak(start, end int) (widest int) {
 		m = m[n:]
 	}
 	v.view = view
-	return widest
+	return len(v.message) - len(m), widest
 }
 
 // breaker finds the coder that breaks most hard lines of the view since from as they were broken, and tells how many it does not.
@@ -78,7 +79,9 @@ func (v *viewer) mixed(c coder, from, end int) {
 	was, places, mark := len(v.stretches), len(v.places), v.mark
 	ok := true
 	for l := (hardLine{view: v.view, end: from, ends: v.ends}); ok && l.next(); {
-		if l.brokenBy(c) {
+		if l.start == l.end {
+			ok = false // no stretch is empty
+		} else if l.brokenBy(c) {
 			ok = v.extend(c, l)
 		} else {
 			ok = v.extend(coder{kind: coderPlaces}, l) && len(v.places)-places <= mostPlaces
@@ -146,18 +149,16 @@ func lineSize(line []byte) int {
 
 // breakLines appends data with soft breaks where c puts them.
 func (c coder) breakLines(out, data []byte) []byte {
+	out = grown(out, len(data)+len(data)/16)
 	for len(data) > 0 {
 		whole := bytes.IndexByte(data, '\n') + 1
 		if whole == 0 {
 			whole = len(data)
 		}
 		line := data[:lineSize(data[:whole])]
-		for {
-			n := c.cut(line)
-			if n == len(line) {
-				break
-			}
-			out = append(append(out, line[:n]...), "=\r\n"...)
+		for n := c.cut(line); n < len(line); n = c.cut(line) {
+			out = append(out, line[:n]...)
+			out = append(out, '=', '\r', '\n')
 			line, data, whole = line[n:], data[n:], whole-n
 		}
 		out = append(out, data[:whole]...)
@@ -171,31 +172,39 @@ func (c coder) cut(line []byte) int {
 	width := int(c.width)
 	switch c.kind {
 	case coderFill:
-		return fill(line, width, 3)
+		return fill(line, width)
 	case coderFillUTF8:
-		return fill(line, width, 12)
+		return fillUTF8(line, width)
 	case coderFillTail:
 		if len(line) == width+1 && line[len(line)-3] != '=' {
 			return len(line)
 		}
-		return fill(line, width, 3)
+		return fill(line, width)
 	}
 	return words(line, width)
 }
 
-// fill fills a line of width bytes. It does not cut "=E4" in pieces, nor, where widest is 12, a character of several such bytes in
-// UTF-8.
-func fill(line []byte, width, widest int) int {
-	if len(line) <= width && widest == 3 {
+// fill fills a line of width bytes. It does not cut "=E4" in pieces.
+func fill(line []byte, width int) int {
+	switch {
+	case len(line) <= width:
 		return len(line)
+	case line[width-2] == '=':
+		return width - 2
+	case line[width-1] == '=':
+		return width - 1
 	}
-	n := min(len(line), width)
-	for i := max(n-widest+1, 0); i < n; i++ {
-		if line[i] == '=' && i+1 < len(line) && i+min(widest, charSize(line[i+1])) > width {
+	return width
+}
+
+// fillUTF8 fills a line of width bytes. It does not cut a character of several such bytes, as long as the first one says it is.
+func fillUTF8(line []byte, width int) int {
+	for i := max(min(len(line), width)-11, 0); i < min(len(line)-1, width); i++ {
+		if line[i] == '=' && i+charSize(line[i+1]) > width {
 			return i
 		}
 	}
-	return n
+	return fill(line, width)
 }
 
 // charSize is how many bytes of quoted-printable stand for the UTF-8 character whose first byte begins with this hex digit.

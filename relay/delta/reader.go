@@ -62,8 +62,8 @@ func (r *reader) stretch() (t stretch, places []byte) {
 	return t, places
 }
 
-// maxNumber is the largest number in a part: no message is larger.
-const maxNumber = 1<<31 - 1
+// maxNumber is the largest number in a part, so that a sum of two overflows on no machine.
+const maxNumber = 1<<30 - 1
 
 // uvarint reads a number from the beginning of b.
 func uvarint(b []byte) (n int, rest []byte, ok bool) {

@@ -49,50 +49,68 @@ func (r *Reference) indexed() *index {
 // gram is how many bytes are compared and looked up at once.
 const gram = 8
 
-// stride is how far apart the grams in an index begin. A match that is longer by that much is found all the same.
-const stride = 2
-
-// index finds grams of a view that stand in it only once. A slot has the place of one of the grams with a hash, plus one; none for
-// no gram; twice for one that stands in the view more than once.
+// index finds grams of a view that stand in it only once. It knows each stride-th gram, so that a match of gram+stride bytes is found
+// wherever it begins. A slot has the number of one of the grams with a hash, plus one, and other bits of the hash.
 type index struct {
-	view  []byte
-	slots []uint32
-	shift uint
+	view   []byte
+	slots  []uint32
+	shift  uint // what makes a slot of a hash
+	stride int
 }
 
 const (
-	none  = 0
-	twice = 1<<32 - 1
+	numberBits  = 20
+	none        = 0                 // number of no gram
+	twice       = 1<<numberBits - 1 // number of a gram that stands in the view more than once
+	leastStride = 2
 )
 
 func newIndex(view []byte) *index {
-	size := bits.Len(uint(max(len(view)/stride, 1) - 1)) // as many slots as grams, rounded up to a power of two
-	x := &index{view: view, slots: make([]uint32, 1<<size), shift: uint(64 - size)}
-	for at := 0; at+gram <= len(view) && at < twice-1; at += stride {
-		x.add(at)
+	stride := max(leastStride, len(view)/(twice-2)+1)
+	grams := max(len(view)/stride, 2)
+	size := bits.Len(uint(grams - 1)) // as many slots as grams, rounded up to a power of two
+	x := &index{view: view, slots: make([]uint32, 1<<size), shift: uint(64 - size), stride: stride}
+	for at, number := 0, uint32(1); at+gram <= len(view); at, number = at+stride, number+1 {
+		x.add(at, number)
 	}
 	return x
 }
 
 // add puts a gram into its slot. Of two grams for one slot the first stays.
-func (x *index) add(at int) {
+func (x *index) add(at int, number uint32) {
 	g := load(x.view, at)
-	slot := &x.slots[hash(g)>>x.shift]
-	switch {
-	case *slot == none:
-		*slot = uint32(at) + 1
-	case *slot != twice && load(x.view, int(*slot)-1) == g:
-		*slot = twice
+	h := hash(g)
+	slot := &x.slots[h>>x.shift]
+	switch was := *slot & twice; {
+	case was == none:
+		*slot = uint32(h)&^twice | number
+	case was != twice && load(x.view, x.place(was)) == g:
+		*slot |= twice
 	}
 }
 
+// place is where in the view a gram is.
+func (x *index) place(number uint32) int { return (int(number) - 1) * x.stride }
+
 // find returns the place of a gram, or -1.
 func (x *index) find(g uint64) int {
-	slot := x.slots[hash(g)>>x.shift]
-	if slot == none || slot == twice || load(x.view, int(slot)-1) != g {
+	h := hash(g)
+	slot := x.slots[h>>x.shift]
+	number := slot & twice
+	if (slot^uint32(h))&^twice != 0 || number == none || number == twice {
 		return -1
 	}
-	return int(slot) - 1
+	if at := x.place(number); load(x.view, at) == g {
+		return at
+	}
+	return -1
+}
+
+// has reports whether a gram is in the view, once or more often. It may be wrong, rarely.
+func (x *index) has(g uint64) bool {
+	h := hash(g)
+	slot := x.slots[h>>x.shift]
+	return (slot^uint32(h))&^twice == 0 && slot&twice != none
 }
 
 func load(b []byte, at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }

@@ -37,7 +37,7 @@ func (s *Scratch) Read(message []byte) {
 	s.message = message
 	v := viewer{Scratch: s}
 	for w := (walk{message: message}); !v.full() && w.next(); {
-		v.leaf(w)
+		v.leaf(&w)
 	}
 	v.finish()
 }

@@ -10,16 +10,19 @@ const (
 
 // Likeness is how well the message of the last Read fits the reference, from 0 to 100. It is an estimate, from samples.
 func (r *Reference) Likeness(s *Scratch) int {
-	const samples = 50
+	const samples, tries = 64, 2 * leastStride // the index has one of so many neighbours at least, unless it lost them
 	v, x := s.view, r.indexed()
-	if len(v) < gram+stride {
+	if len(v) < gram+tries {
 		return 0
 	}
 	hits := 0
 	for i := range samples {
-		at := i * (len(v) - gram - stride) / samples
-		if x.find(load(v, at)) >= 0 || x.find(load(v, at+1)) >= 0 {
-			hits++
+		at := i * (len(v) - gram - tries) / samples
+		for k := range tries {
+			if x.has(load(v, at+k)) {
+				hits++
+				break
+			}
 		}
 	}
 	return hits * 100 / samples
@@ -116,13 +119,18 @@ func (m *matcher) back(at, from int) (int, int, bool) {
 	return at, from, true
 }
 
-// affordable reports whether the bytes before at may fit into the part. They take half of their length at least.
-func (m *matcher) affordable(at int) bool { return len(m.out.b)+(at-m.literal)/2 <= m.most }
+// affordable reports whether the bytes before at may fit into the part. They take half of their length at least, but for those that
+// come again.
+func (m *matcher) affordable(at int) bool { return len(m.out.b)+(at-m.literal-mostLiteral)/2 <= m.most }
 
 // common is the length of what a and b begin with in common.
 func common(a, b []byte) int {
 	most := min(len(a), len(b))
+	a, b = a[:most], b[:most]
 	n := 0
+	for n+block <= most && string(a[n:n+block]) == string(b[n:n+block]) {
+		n += block
+	}
 	for ; n+gram <= most; n += gram {
 		if x := load(a, n) ^ load(b, n); x != 0 {
 			return n + bits.TrailingZeros64(x)/8
@@ -133,3 +141,6 @@ func common(a, b []byte) int {
 	}
 	return n
 }
+
+// block is how many bytes the runtime compares at once.
+const block = 256

@@ -1,5 +1,7 @@
 package delta
 
+import "encoding/binary"
+
 // text is the literals of a part so far. Both sides of a part have the same one, so that a literal, or a piece of one, that comes
 // again need not be written again.
 type text struct {
@@ -51,22 +53,20 @@ func (t *text) learn(b []byte) {
 	at := len(t.bytes)
 	t.bytes = append(t.bytes, b...)
 	for at = max(at-3, 0); at+4 <= min(len(t.bytes), 1<<16-1); at++ {
-		t.grams[t.slot(t.bytes[at:])] = uint16(at) + 1
+		t.grams[slot(t.bytes[at:])] = uint16(at) + 1
 	}
 }
 
-func (t *text) slot(b []byte) uint32 {
-	return (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24) * 2654435761 >> (32 - gramBits)
-}
+func slot(b []byte) uint32 { return binary.LittleEndian.Uint32(b) * 2654435761 >> (32 - gramBits) }
 
 // find returns where in the text something stands that b begins with, and how long it is.
 func (t *text) find(b []byte) (at, n int) {
 	if len(b) < leastPiece {
 		return 0, 0
 	}
-	at = int(t.grams[t.slot(b)]) - 1
-	if at < 0 || at >= len(t.bytes) {
+	at = int(t.grams[slot(b)]) - 1
+	if at < 0 {
 		return 0, 0
 	}
-	return at, common(t.bytes[at:], b)
+	return at, common(t.bytes[at:], b[:min(len(b), mostLiteral-mostPrefix)])
 }

@@ -13,20 +13,16 @@ type viewer struct {
 	broken int // where in the view the last soft break of a stretch with places is
 }
 
-// leaf looks at one part of the message.
-func (v *viewer) leaf(w walk) {
-	size := w.end - w.start
-	if size > mostStretch || v.full() {
-		return
-	}
+// leaf looks at the part of the message that w has found.
+func (v *viewer) leaf(w *walk) {
 	if v.view == nil {
 		v.view = grown(v.buffer[:0], len(v.message)+slack)
 	}
 	switch w.encoding {
 	case base64:
-		v.base64(w.start, w.end)
+		w.at = v.base64(w.at)
 	case quotedPrintable:
-		v.quoted(w.start, w.end)
+		w.at = v.quoted(w.at, w.fence)
 	}
 }
 
@@ -38,7 +34,7 @@ func grown(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	bigger := make([]byte, len(b), len(b)+n+n/4)
+	bigger := make([]byte, len(b), len(b)+n+min(n/4, keptScratch/16))
 	copy(bigger, b)
 	return bigger
 }
@@ -93,10 +89,10 @@ func (v *viewer) full() bool { return len(v.stretches) >= mostStretches || v.cod
 
 // finish adds the rest. A message of which nothing is coded is its own view, without a copy.
 func (v *viewer) finish() {
-	if v.view == nil {
+	if len(v.stretches) > 0 {
+		v.plain(len(v.message))
+		v.buffer = v.view
+	} else {
 		v.view = v.message
-		return
 	}
-	v.plain(len(v.message))
-	v.buffer = v.view
 }

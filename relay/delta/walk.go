@@ -5,12 +5,10 @@ import "bytes"
 // walk goes over the parts of a message that have a transfer encoding (RFC 2045). It need not understand every message: what it
 // does not find stays as it is. It looks at each byte a few times at most, whatever the message.
 type walk struct {
-	message []byte
-	at      int    // where the next header begins
-	fence   []byte // LF and the delimiter line before that header; nil: it is the message's own
-
-	encoding   encoding // of the part that next found
-	start, end int      // its body, with the last CRLF
+	message  []byte
+	at       int      // where a header begins; after next, where a body does
+	fence    []byte   // the delimiter before that header, without its line end; nil: the header is the message's own
+	encoding encoding // of the part that next found
 }
 
 type encoding byte
@@ -21,15 +19,13 @@ const (
 	base64
 )
 
-// next finds the next part that has an encoding.
+// next finds the next part that has an encoding. Meanwhile at may have been moved to the end of the last one.
 func (w *walk) next() bool {
 	if w.encoding != identity {
 		w.delimiter()
 	}
 	for w.at < len(w.message) {
-		w.header()
-		if w.encoding != identity {
-			w.body()
+		if w.header(); w.encoding != identity {
 			return true
 		}
 		w.delimiter()
@@ -76,18 +72,6 @@ func encodingOf(line []byte) encoding {
 	return identity
 }
 
-// body finds the end of the part whose header was read, which is the next line that is, or begins with, its delimiter.
-func (w *walk) body() {
-	w.start, w.end = w.at, len(w.message)
-	if w.fence != nil {
-		// From the LF of the empty line on: a part may be empty.
-		if n := bytes.Index(w.message[w.start-1:], w.fence); n >= 0 {
-			w.end = w.start + n
-		}
-	}
-	w.at = w.end
-}
-
 // delimiter goes on to the header behind the next line that begins with two dashes.
 func (w *walk) delimiter() {
 	n := bytes.Index(w.message[max(w.at-1, 0):], []byte("\n--"))
@@ -107,9 +91,6 @@ func (w *walk) delimiter() {
 
 // delimit takes the line that begins at start for the delimiter of the header behind it.
 func (w *walk) delimit(start int) {
-	w.encoding, w.fence = identity, nil
-	if start > 0 {
-		line := w.message[start-1 : start+bytes.IndexByte(w.message[start:], '\n')]
-		w.fence = bytes.TrimRight(line, "\r")
-	}
+	n := bytes.IndexByte(w.message[start:], '\n')
+	w.encoding, w.fence = identity, bytes.TrimRight(w.message[start:start+n], "\r")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"unicode/utf8"
 )
 
 // page is the text of a campaign, with places for what differs from reader to reader.
@@ -98,7 +99,8 @@ func (p prose) sentence() string {
 		w := pick(p.rng, p.words)
 		switch {
 		case i == 0:
-			w = strings.ToUpper(w[:1]) + w[1:]
+			_, n := utf8.DecodeRuneInString(w)
+			w = strings.ToUpper(w[:n]) + w[n:]
 		case p.rng.IntN(12) == 0:
 			w = ", " + w
 		case p.rng.IntN(40) == 0:

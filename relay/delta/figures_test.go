@@ -1,0 +1,82 @@
+package delta
+
+import (
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/millrace/millrace/test/letters"
+)
+
+var figures = flag.Int("figures", 0, "print the table of figures, from so many messages of each shape")
+
+// TestFigures prints what the six shapes cost. SHA-256 of the same message, in the same run, tells how fast the machine is.
+func TestFigures(t *testing.T) {
+	if *figures == 0 {
+		t.Skip("only with -figures")
+	}
+	runtime.GOMAXPROCS(1)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	defer w.Flush()
+	fmt.Fprintln(w, "shape\tlinks\tbytes\tpersonal\tp99\tshared %\tread µs\tsplit µs\tp99\tjoin µs\tp99\tsha256 µs\tsplit/sha\tjoin/sha\t")
+	for _, links := range []int{0, 15} {
+		for _, shape := range letters.Shapes(links) {
+			f := measure(t, shape, *figures)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%.2f\t\n", shape.Name, links, f.bytes/f.n,
+				f.personal.at(50), f.personal.at(99), 100-100*float64(f.parts)/float64(f.bytes), us(f.read.at(50)), us(f.split.at(50)), us(f.split.at(99)),
+				us(f.join.at(50)), us(f.join.at(99)), us(f.sum.at(50)),
+				float64(f.split.at(50))/float64(f.sum.at(50)), float64(f.join.at(50))/float64(f.sum.at(50)))
+		}
+	}
+}
+
+type series []int
+
+func (s *series) add(n int) { *s = append(*s, n) }
+
+// at is the percentile p.
+func (s series) at(p int) int {
+	slices.Sort(s)
+	return s[(len(s)-1)*p/100]
+}
+
+func us(ns int) float64 { return float64(ns) / 1000 }
+
+type figure struct {
+	n, bytes, parts                  int
+	personal, read, split, join, sum series
+}
+
+// measure splits n messages of a shape, and joins them again. A split is all that is done from the message to the part.
+func measure(t *testing.T, shape letters.Shape, n int) figure {
+	ref, all := campaign(shape, n)
+	f := figure{n: n}
+	var s Scratch
+	var view, part []byte
+	clock := func(to *series, do func()) {
+		at := time.Now()
+		do()
+		to.add(int(time.Since(at)))
+	}
+	for _, m := range all {
+		clock(&f.sum, func() { sha256.Sum256(m) })
+		clock(&f.read, func() { s.Read(m) })
+		clock(&f.split, func() { s.Read(m); part, _ = ref.Split(&s, 4096) })
+		view = ref.View()
+		var pieces [][]byte
+		clock(&f.join, func() { pieces, _ = Join(view, part, 1<<20, &s) })
+		if !same(m, pieces) {
+			t.Fatalf("%s: another message", shape.Name)
+		}
+		f.bytes += len(m)
+		f.parts += len(part)
+		f.personal.add(len(part))
+	}
+	return f
+}
