@@ -97,6 +97,13 @@ func decode(dst, line []byte) (n int, padded bool) {
 		return decodePadded(dst, line)
 	}
 	bad := uint32(0)
+	for len(line) >= 8 && len(dst)-n >= 8 {
+		x := sextets[0][line[0]] | sextets[1][line[1]] | sextets[2][line[2]] | sextets[3][line[3]]
+		y := sextets[0][line[4]] | sextets[1][line[5]] | sextets[2][line[6]] | sextets[3][line[7]]
+		bad |= x | y
+		binary.LittleEndian.PutUint64(dst[n:], uint64(x)|uint64(y)<<24)
+		n, line = n+6, line[8:]
+	}
 	for len(line) >= 4 {
 		x := sextets[0][line[0]] | sextets[1][line[1]] | sextets[2][line[2]] | sextets[3][line[3]]
 		bad |= x

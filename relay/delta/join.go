@@ -139,31 +139,23 @@ func (j *joiner) op(r *reader, view []byte, expected int) int {
 
 // literal returns a literal, which is nil if the part is damaged.
 func (j *joiner) literal(r *reader, kind int) []byte {
-	var b []byte
 	switch {
 	case kind == literalNone:
 		return nil
 	case kind >= literalAgain:
 		return j.text.again(kind - literalAgain)
 	case kind == literalPacked:
-		b = j.packed(r)
+		return j.packed(r)
 	case kind == literalLong:
-		b = j.kept(r.bytes(r.number() + literalLong))
-	default:
-		b = j.kept(r.bytes(kind))
+		kind += r.number()
 	}
-	j.text.add(b)
-	return b
-}
-
-// kept returns b, in the text if it is short.
-func (j *joiner) kept(b []byte) []byte {
+	b := r.bytes(kind)
 	if len(b) > mostLiteral {
 		return b
 	}
 	at := len(j.text.bytes)
 	j.text.bytes = append(j.text.bytes, b...)
-	return j.text.from(at)
+	return j.text.added(at)
 }
 
 // packed returns a literal of which a part is packed, in the text.
@@ -195,7 +187,7 @@ func (j *joiner) packed(r *reader) []byte {
 			t.bytes = unpack(t.bytes, b, n, set)
 		}
 	}
-	return t.from(at)
+	return t.added(at)
 }
 
 // add adds bytes of the view of the message. It reports false if the message does not have so many.

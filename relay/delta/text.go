@@ -2,13 +2,16 @@ package delta
 
 import "encoding/binary"
 
-// text is the literals of a part so far. Both sides of a part have the same one, so that a literal, or a piece of one, that comes
+// text is the short literals of a part so far. Both sides of a part have the same one, so that a literal, or a piece of one, that comes
 // again need not be written again.
 type text struct {
-	bytes []byte // of all literals that are not too long, one behind the other
-	last  [mostRecent][]byte
-	grams [1 << gramBits]uint16 // where four bytes stand in bytes, plus one; only the side that writes uses it
+	bytes []byte               // of all of them, one behind the other
+	last  [mostRecent]span     // the last ones, the latest first
+	grams [1 << gramBits]int32 // where four bytes stand in bytes, plus one; only the side that writes uses it
 }
+
+// span is a literal in the text.
+type span struct{ at, size int32 }
 
 const (
 	mostRecent  = 7
@@ -16,44 +19,45 @@ const (
 	gramBits    = 9
 )
 
-func (t *text) reset() { t.bytes, t.last = t.bytes[:0], [mostRecent][]byte{} }
+func (t *text) reset() { t.bytes, t.last = t.bytes[:0], [mostRecent]span{} }
 
 // recent is the place of b among the last literals, or -1.
 func (t *text) recent(b []byte) int {
 	for i, l := range t.last {
-		if len(l) == len(b) && string(l) == string(b) {
+		if int(l.size) == len(b) && string(t.of(l)) == string(b) {
 			return i
 		}
 	}
 	return -1
 }
 
+func (t *text) of(l span) []byte { return t.bytes[l.at : l.at+l.size : l.at+l.size] }
+
 // again puts the literal at place i of the last ones first, and returns it.
 func (t *text) again(i int) []byte {
-	b := t.last[i]
+	l := t.last[i]
 	copy(t.last[1:i+1], t.last[:i])
-	t.last[0] = b
-	return b
+	t.last[0] = l
+	return t.of(l)
 }
 
-// add puts a new literal first.
-func (t *text) add(b []byte) {
+// added makes what the text got since at the latest literal, and returns it.
+func (t *text) added(at int) []byte {
 	copy(t.last[1:], t.last[:])
-	t.last[0] = b
+	t.last[0] = span{int32(at), int32(len(t.bytes) - at)}
+	return t.of(t.last[0])
 }
 
-// from is the text from at on.
-func (t *text) from(at int) []byte { return t.bytes[at:len(t.bytes):len(t.bytes)] }
-
-// learn adds b to the text in which find looks.
+// learn adds a literal, if it is a short one, and notes where its bytes are.
 func (t *text) learn(b []byte) {
 	if len(b) > mostLiteral {
 		return
 	}
 	at := len(t.bytes)
 	t.bytes = append(t.bytes, b...)
-	for at = max(at-3, 0); at+4 <= min(len(t.bytes), 1<<16-1); at++ {
-		t.grams[slot(t.bytes[at:])] = uint16(at) + 1
+	t.added(at)
+	for at = max(at-3, 0); at+4 <= len(t.bytes); at++ {
+		t.grams[slot(t.bytes[at:])] = int32(at) + 1
 	}
 }
 

@@ -91,7 +91,6 @@ func (w *writer) literal(l literal) (kind byte) {
 		w.text.again(i)
 		return literalAgain + byte(i)
 	}
-	w.text.add(l.bytes)
 	w.text.learn(l.bytes)
 	switch {
 	case l.pack != unpacked:
