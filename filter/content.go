@@ -1,11 +1,36 @@
 package filter
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/millrace/millrace/relay/smtp"
+)
 
 // content is what has come of a message's header and body.
 type content struct {
-	header []byte // field lines ended by CRLF; the buffer is the door's
-	body   []byte // becomes the Message's own
+	header []byte    // field lines ended by CRLF; the buffer is the door's
+	body   []byte    // becomes the Message's own
+	walk   smtp.Walk // over the header, once it is known to be taken, and over the body as it comes
+}
+
+var crlf = []byte("\r\n")
+
+// endHeader begins the walk over the bytes.
+func (c *content) endHeader() {
+	c.walk.Write(c.header)
+	c.walk.Write(crlf)
+}
+
+// setBody keeps the body, of which the bytes behind those that were there are new.
+func (c *content) setBody(body []byte) {
+	c.walk.Write(body[len(c.body):])
+	c.body = body
+}
+
+// form is the form of the message with our own field before it, which ends with CRLF as the header does.
+func (c *content) form(trace []byte) smtp.Form {
+	form, above := c.walk.Form(), smtp.FormOf([][]byte{trace})
+	return smtp.Form{Size: above.Size + form.Size, Dots: above.Dots + form.Dots, Traits: above.Traits | form.Traits}
 }
 
 // appendField adds a field byte for byte and reports whether it is one. The lines of a folded value are joined by LF or
@@ -155,7 +180,7 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 func (m *Mail) RawBody() []byte { return m.content.body }
 
 // SetBody is given what BodyRoom returned, with the new bytes behind it.
-func (m *Mail) SetBody(body []byte) { m.content.body = body }
+func (m *Mail) SetBody(body []byte) { m.content.setBody(body) }
 
 // AppendBody adds a piece of the body that need not be the last, for a door that has it in a buffer of its own.
 func (m *Mail) AppendBody(p []byte) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // Modes of a door.
@@ -32,8 +33,8 @@ type Deps struct {
 	Accept   Accepter
 	NewID    func() relay.ID
 	Filter   *Filter
-	Tenants  *Tenants                     // nil: nobody's mail is told apart
-	Sendable func(content [][]byte) error // says why content cannot be sent byte for byte
+	Tenants  *Tenants              // nil: nobody's mail is told apart
+	Sendable func(smtp.Form) error // says why content of that form cannot be sent byte for byte
 	Log      hclog.Logger
 	Gate     *relay.Gate   // says whether there is room; nil: there is as long as Accept says so
 	Hold     *Hold         // lets replies wait for room; nil: one of the door's own

@@ -7,12 +7,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 func TestNewIntakeRefuses(t *testing.T) {
 	good := Deps{
 		Accept: &heart{}, NewID: func() relay.ID { return 1 }, Filter: compile(t),
-		Sendable: func([][]byte) error { return nil }, Log: hclog.NewNullLogger(),
+		Sendable: func(smtp.Form) error { return nil }, Log: hclog.NewNullLogger(),
 	}
 	if _, err := NewIntake(wideLimits(), Deliver, good); err != nil {
 		t.Error(err)
@@ -127,7 +128,7 @@ func TestLeftContentCanBeSentOn(t *testing.T) {
 		{"H X: " + strings.Repeat("y", 600), "over max_header_bytes", "List-Id: x\r\n", ""},
 		{"H X: " + strings.Repeat("y", 100), "over max_buffered", "List-Id: x\r\n", ""},
 		{"EOH\nB one\nB " + strings.Repeat("y", 100), "over max_buffered", "List-Id: x\r\n", "one\r\n"},
-		{"EOH\nB \x00\nDOT", "not sendable byte for byte: NUL", "List-Id: x\r\n", "\x00\r\n"},
+		{"EOH\nB \x00\nDOT", "not sendable byte for byte: content has a NUL byte", "List-Id: x\r\n", "\x00\r\n"},
 	} {
 		m := s.in.Begin(Offer{}, nil)
 		for line := range strings.SplitSeq("MAIL <a@b.example>\nRCPT <c@d.example>\nH List-Id: x\n"+tt.last, "\n") {

@@ -23,7 +23,7 @@ func TestLeftIsCountedByCause(t *testing.T) {
 		cause  Cause
 		reason string // in the line; "" when there is none
 	}{
-		{name: "NUL", script: with("Hello", "He\x00o"), cause: CauseForm, reason: `reason="not sendable byte for byte: NUL"`},
+		{name: "NUL", script: with("Hello", "He\x00o"), cause: CauseForm, reason: `reason="not sendable byte for byte: content has a NUL byte"`},
 		{name: "header", script: with("H Subject: hi", "H Subject"), cause: CauseForm, reason: `reason="malformed header field"`},
 		{name: "sender", script: with("news@", "ne..ws@"), cause: CauseAddress, reason: `from=ne..ws@example.com client=unknown[unknown] reason="sender: malformed address"`},
 		{name: "recipient", script: with("a@example.net", "a@[192.0.2.1]"), cause: CauseAddress, reason: `reason="recipient: address literal"`},

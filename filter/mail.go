@@ -309,7 +309,9 @@ func (m *Mail) EndHeader(obstacle func() string) {
 	}
 	if m.intake.Observing() {
 		m.observe()
+		return
 	}
+	m.content.endHeader()
 }
 
 // observe tells what deliver mode would have done.
@@ -364,7 +366,7 @@ func (m *Mail) Build(protocol string) {
 	}
 	m.message = m.newMessage(protocol)
 	m.message.Reserved, m.message.Grant = m.charged, m.grant
-	if err := m.intake.deps.Sendable(m.message.Content.Pieces()); err != nil {
+	if err := m.intake.deps.Sendable(m.message.Content.Form()); err != nil {
 		m.leaveFor(CauseForm, fmt.Sprintf("%s: %v", leftUnsendable, err))
 	}
 }

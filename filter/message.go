@@ -20,8 +20,9 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 	// One allocation for both: they live and die together.
 	header := m.content.header
 	head := append(append(make([]byte, 0, len(trace)+len(header)), trace...), header...)
-	body := m.content.ownBody()
-	msg.Content = relay.NewContent(relay.Letter{Trace: head[:len(trace):len(trace)], Header: head[len(trace):], Body: body})
+	msg.Content = relay.NewContent(relay.Letter{
+		Trace: head[:len(trace):len(trace)], Header: head[len(trace):], Body: m.content.ownBody(), Form: m.content.form(trace),
+	})
 	return msg
 }
 

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
-	"filter":        {"relay"},
+	"filter":        {"relay", "relay/smtp"},                // the wire's question what form a message has is answered while it comes
 	"relay/pool":    {"relay", "relay/route", "relay/smtp"}, // asks route where mail goes
 	"relay/route":   {},
 	"relay/bounce":  {"relay", "relay/smtp"},
@@ -61,7 +61,7 @@ var direction = map[string]string{
 	"filter/smtpd": "a door turns its protocol into filter's questions and relay's messages; the doors do not know each other, " +
 		"because what they share is in filter",
 	"filter": "it decides about an offered message before anything is taken; it must be possible to ask it without a network " +
-		"and a disk",
+		"and a disk; of the wire it uses the walk over a message's bytes, which does no I/O",
 	"relay/pool":    "it brings visits to connections: it needs the queue's visits, the route and the wire, and no file or door",
 	"relay/route":   "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
 	"relay/bounce":  "a report is made from a message and the replies of receivers to it, and from nothing else",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // takes asks filter whether it takes a recipient whose mail the MTA would send there.
@@ -14,7 +15,7 @@ func takes(t *testing.T, f *filter.Filter, hop nextHop, domain string) bool {
 	t.Helper()
 	in, err := filter.NewIntake(filter.Limits{Rcpts: 10, HeaderBytes: 1 << 10, Buffered: 1 << 20}, filter.Deliver, filter.Deps{
 		Accept: refuser{}, NewID: func() relay.ID { return 1 }, Filter: f,
-		Sendable: func([][]byte) error { return nil }, Log: hclog.NewNullLogger(),
+		Sendable: func(smtp.Form) error { return nil }, Log: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -53,7 +54,7 @@ func benchmark(b *testing.B, network string, m *standin.Message) {
 	c.StopGrace = 0
 	in, err := filter.NewIntake(c.Limits(), filter.Deliver, filter.Deps{
 		Accept: discard{}, NewID: func() relay.ID { return 1 }, Filter: f, Log: hclog.NewNullLogger(),
-		Sendable: func([][]byte) error { return nil },
+		Sendable: func(smtp.Form) error { return nil },
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -102,7 +103,7 @@ func checkTaken(t *testing.T, m *relay.Message) {
 	if m.From == "" || len(m.Rcpts) == 0 || m.ID == 0 || m.Rule == "" {
 		t.Errorf("taken: %+v", m)
 	}
-	if err := sendable(m.Content.Pieces()); err != nil {
+	if err := sendable(smtp.FormOf(m.Content.Pieces())); err != nil {
 		t.Errorf("taken and not sendable: %+v", m)
 	}
 	if !bytes.HasSuffix(m.Content.Letter().Header, []byte("\r\n")) || bytes.Contains(m.Content.Letter().Header, []byte("\r\n\r\n")) || bytes.HasPrefix(m.Content.Letter().Header, []byte("\r\n")) {

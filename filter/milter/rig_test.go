@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/standin"
 )
 
@@ -128,9 +129,8 @@ func (p *pipes) dial() (net.Conn, error) {
 }
 
 // sendable refuses a lone LF, as the real check does among others.
-func sendable(content [][]byte) error {
-	all := bytes.Join(content, nil)
-	if bytes.Count(all, []byte("\n")) != bytes.Count(all, []byte("\r\n")) || bytes.IndexByte(all, 0) >= 0 {
+func sendable(form smtp.Form) error {
+	if form.Traits.Has(smtp.BareLF | smtp.HasNUL) {
 		return errors.New("bare LF or NUL")
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // tape is a connection of a client that has said everything already, in pieces of a size.
@@ -148,7 +149,7 @@ func newFuzzDoor(f *testing.F, role Role, mta bool, change func(*Config)) *fuzzD
 		f.Fatal(err)
 	}
 	intake, err := filter.NewIntake(cfg.Limits(), filter.Deliver, filter.Deps{
-		Accept: d.heart, NewID: func() relay.ID { return 1 }, Filter: compiled, Sendable: sendable, Log: hclog.NewNullLogger(),
+		Accept: d.heart, NewID: func() relay.ID { return 1 }, Filter: compiled, Sendable: smtp.Form.Sendable, Log: hclog.NewNullLogger(),
 	})
 	if err == nil {
 		d.Door, err = New(cfg, Deps{Intake: intake, Hostname: "mx.example.org", Dial: func(context.Context, string, string) (net.Conn, error) { return newScribe(d.book), nil }})

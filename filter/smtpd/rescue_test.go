@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // shutAccepter takes no message.
@@ -31,7 +32,7 @@ func rescueDoor(t *testing.T) (addr string) {
 	cfg := DefaultConfig()
 	cfg.Filter, cfg.Reinject, cfg.MaxSize = []string{"inet:127.0.0.1:8896"}, "[127.0.0.1]:1", 2<<20
 	in, err := filter.NewIntake(cfg.Limits(), filter.Deliver, filter.Deps{
-		Accept: shutAccepter{}, NewID: func() relay.ID { return 1 }, Filter: f, Sendable: sendable, Log: hclog.NewNullLogger(),
+		Accept: shutAccepter{}, NewID: func() relay.ID { return 1 }, Filter: f, Sendable: smtp.Form.Sendable, Log: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,8 +3,8 @@ package smtpd
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/test/sink"
 )
 
@@ -29,10 +30,27 @@ type heart struct {
 func (h *heart) Accept(m *relay.Message) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err == nil {
-		h.taken = append(h.taken, m)
+	if h.err != nil {
+		return h.err
 	}
-	return h.err
+	if err := keep(m); err != nil {
+		return err
+	}
+	h.taken = append(h.taken, m)
+	return nil
+}
+
+// keep checks the form that the door has found, and makes the content the message's own as the heart does: the door's buffers hold the
+// next message soon.
+func keep(m *relay.Message) error {
+	c := m.Content
+	if found := smtp.FormOf(c.Pieces()); found != c.Form() {
+		return fmt.Errorf("the door has found the form %+v, and it is %+v", c.Form, found)
+	}
+	p := *c.Personal
+	p.Trace, p.Header = bytes.Clone(p.Trace), bytes.Clone(p.Header)
+	m.Content = relay.NewContent(p, bytes.Clone(c.Body()))
+	return nil
 }
 
 func (h *heart) Heard(_ *relay.Message, heard bool) {
@@ -89,14 +107,6 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// sendable refuses what relay/smtp would.
-func sendable(content [][]byte) error {
-	if bytes.IndexByte(bytes.Join(content, nil), 0) >= 0 {
-		return errors.New("NUL")
-	}
-	return nil
-}
-
 // start serves a door on loopback until the test ends.
 func start(t testing.TB, change func(*setup)) *rig {
 	t.Helper()
@@ -118,7 +128,7 @@ func start(t testing.TB, change func(*setup)) *rig {
 		s.accept = &s.heart
 	}
 	r.intake, err = filter.NewIntake(s.config.Limits(), s.mode, filter.Deps{
-		Accept: s.accept, Gate: s.gate, NewID: func() relay.ID { mu.Lock(); defer mu.Unlock(); ids++; return ids }, Filter: f, Sendable: sendable,
+		Accept: s.accept, Gate: s.gate, NewID: func() relay.ID { mu.Lock(); defer mu.Unlock(); ids++; return ids }, Filter: f, Sendable: smtp.Form.Sendable,
 		Log: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Debug}),
 	})
 	if err != nil {
