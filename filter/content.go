@@ -3,13 +3,15 @@ package filter
 import (
 	"bytes"
 
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// content is what has come of a message's header and body.
+// content is what has come of a message's header and body. All buffers are the door's, and go on to its next message.
 type content struct {
-	header []byte    // field lines ended by CRLF; the buffer is the door's
-	body   []byte    // becomes the Message's own
+	header []byte    // field lines ended by CRLF
+	body   []byte    // in *lent; its capacity is what was reserved for it
+	lent   *[]byte   // nil until there is a body
 	walk   smtp.Walk // over the header, once it is known to be taken, and over the body as it comes
 }
 
@@ -24,6 +26,12 @@ func (c *content) endHeader() {
 // setBody keeps the body, of which the bytes behind those that were there are new.
 func (c *content) setBody(body []byte) {
 	c.walk.Write(body[len(c.body):])
+	switch moved := c.lent != nil && cap(body) > cap(c.body); { // the door has appended more than there was room for
+	case moved && cap(body) > cap(*c.lent):
+		*c.lent = body
+	case moved:
+		body = append((*c.lent)[:0:cap(body)], body...)
+	}
 	c.body = body
 }
 
@@ -96,18 +104,23 @@ func (c *content) bodySize(n int, more bool, announced int64) int {
 }
 
 // growBody makes room for size bytes of body.
-func (c *content) growBody(size int) {
-	if size > cap(c.body) {
-		c.body = append(make([]byte, 0, size), c.body...)
+func (c *content) growBody(size int, from *bodies) {
+	if size <= cap(c.body) {
+		return
 	}
+	if c.lent == nil || size > cap(*c.lent) {
+		larger := from.lend(size)
+		*larger = append((*larger)[:0], c.body...)
+		from.takeBack(c.lent)
+		c.lent = larger
+	}
+	c.body = (*c.lent)[:len(c.body):size]
 }
 
-// ownBody is the body without much room behind it: it may stay in memory for days.
-func (c *content) ownBody() []byte {
-	if waste := cap(c.body) - len(c.body); waste > len(c.body)/4 {
-		return bytes.Clone(c.body)
-	}
-	return c.body
+// lend gives the heart the message while Accept runs: Accept divides it, and keeps none of these bytes. If it did, this would be the place
+// to copy them.
+func (c *content) lend(trace []byte) relay.Content {
+	return relay.NewContent(relay.Letter{Trace: trace, Header: c.header, Body: c.body, Form: c.form(trace)})
 }
 
 // Field adds a header field byte for byte, as a milter is told it: the MTA has joined the lines of a folded value by
@@ -164,7 +177,7 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 	case m.verdict.Decision != Take:
 		m.Leave(leftOrder)
 		return nil, false
-	case int64(len(m.content.header)+len(m.content.body)+n) > m.filter.SizeLimit():
+	case !m.BodyFits(n):
 		m.leaveFor(CauseSize, leftBody)
 		return nil, false
 	}
@@ -172,15 +185,27 @@ func (m *Mail) BodyRoom(n int, more bool) (dst []byte, ok bool) {
 	if !m.reserve(size - cap(m.content.body)) {
 		return nil, false
 	}
-	m.content.growBody(size)
+	m.content.growBody(size, &m.intake.bodies)
 	return m.content.body, true
+}
+
+// BodyFits reports whether n more bytes of the body are within the size that a message may have.
+func (m *Mail) BodyFits(n int) bool {
+	return int64(len(m.content.header)+len(m.content.body)+n) <= m.filter.SizeLimit()
 }
 
 // RawBody is the body so far. It is valid until DropContent or Dismiss, and must not be changed.
 func (m *Mail) RawBody() []byte { return m.content.body }
 
-// SetBody is given what BodyRoom returned, with the new bytes behind it.
-func (m *Mail) SetBody(body []byte) { m.content.setBody(body) }
+// SetBody is given what BodyRoom returned, with the new bytes behind it. If they were more than the door has asked room for, and there
+// is no memory for them, the message is left.
+func (m *Mail) SetBody(body []byte) {
+	grown := cap(body) - cap(m.content.body)
+	m.content.setBody(body)
+	if grown > 0 {
+		m.reserve(grown)
+	}
+}
 
 // AppendBody adds a piece of the body that need not be the last, for a door that has it in a buffer of its own.
 func (m *Mail) AppendBody(p []byte) {

@@ -59,6 +59,7 @@ type Intake struct {
 	hold     *Hold
 	sessions atomic.Int64 // of the MTA that are open
 	buffered atomic.Int64 // bytes of Limits.Buffered in use
+	bodies   bodies
 	counts   counters
 	quiet    quiet
 	faults   sync.Map // of NotePanic: the texts logged with a stack

@@ -168,8 +168,8 @@ func TestBodyRoom(t *testing.T) {
 			t.Errorf("%d bytes, more %v: room of %d, want %d; %s", tt.n, tt.more, cap(dst), tt.want, m.Left())
 		}
 		m.SetBody(append(dst, 'x'))
-		if m.Build("ESMTP"); string(m.message.Content.Body()) != "x" || cap(m.message.Content.Body()) > 10 {
-			t.Errorf("body %q in %d bytes", m.message.Content.Body(), cap(m.message.Content.Body()))
+		if m.Build("ESMTP"); string(m.message.Content.Body()) != "x" {
+			t.Errorf("body %q", m.message.Content.Body())
 		}
 		m.Dismiss()
 	}

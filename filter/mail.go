@@ -114,6 +114,7 @@ func (m *Mail) ReportLeft() {
 // DropContent forgets the header and the body of a message that is left, for a door that still has to read the rest of
 // it but does not need it.
 func (m *Mail) DropContent() {
+	m.intake.bodies.takeBack(m.content.lent)
 	m.content = content{header: m.content.header[:0]}
 	m.refund()
 }
@@ -124,7 +125,7 @@ const keepBuffer = 16 << 10
 // Dismiss ends the Mail, whatever became of it, and gives its memory back: to the budget, and the header's buffer to the
 // door, for Begin. A buffer that a rare large header has grown is not kept.
 func (m *Mail) Dismiss() (buffer []byte) {
-	m.refund()
+	m.DropContent()
 	m.grant.Release()
 	if cap(m.content.header) > keepBuffer {
 		return nil
@@ -354,9 +355,8 @@ func (m *Mail) Take() *relay.Message {
 // Taken reports whether the message is taken. A door asks it after a panic, when it does not know how far Take has got.
 func (m *Mail) Taken() bool { return m.taken }
 
-// Build makes the Message when all of it has come, and checks that it can be sent byte for byte. The Message owns its
-// body from here on; the header is copied, because its buffer is the door's. protocol is the keyword for the Received
-// field, see Protocol.
+// Build makes the Message when all of it has come, and checks that it can be sent byte for byte. Its content is lent to it until Accept
+// has divided it. protocol is the keyword for the Received field, see Protocol.
 func (m *Mail) Build(protocol string) {
 	if m.verdict.Decision != Take && m.left == "" {
 		m.Leave(leftOrder)

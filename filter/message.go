@@ -16,13 +16,7 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 	msg.Rcpts = m.rcpts.envelope()
 	msg.Distinct()
 	msg.UTF8 = m.envelope.UTF8 && needsUTF8(msg, m.content.header)
-	trace := m.filter.Received(m.trace(msg, protocol))
-	// One allocation for both: they live and die together.
-	header := m.content.header
-	head := append(append(make([]byte, 0, len(trace)+len(header)), trace...), header...)
-	msg.Content = relay.NewContent(relay.Letter{
-		Trace: head[:len(trace):len(trace)], Header: head[len(trace):], Body: m.content.ownBody(), Form: m.content.form(trace),
-	})
+	msg.Content = m.content.lend(m.filter.Received(m.trace(msg, protocol)))
 	return msg
 }
 

@@ -47,8 +47,16 @@ func (a *taken) Accept(m *relay.Message) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	keep(m)
 	a.messages = append(a.messages, m)
 	return nil
+}
+
+// keep makes the content the message's own, as the heart does: the door's buffers hold the next message soon.
+func keep(m *relay.Message) {
+	p := *m.Content.Personal
+	p.Trace, p.Header = bytes.Clone(p.Trace), bytes.Clone(p.Header)
+	m.Content = relay.NewContent(p, bytes.Clone(m.Content.Body()))
 }
 
 func (a *taken) Heard(m *relay.Message, heard bool) {

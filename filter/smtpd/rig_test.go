@@ -3,8 +3,8 @@ package smtpd
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -47,9 +47,9 @@ func keep(m *relay.Message) error {
 	if found := smtp.FormOf(c.Pieces()); found != c.Form() {
 		return fmt.Errorf("the door has found the form %+v, and it is %+v", c.Form, found)
 	}
-	p := *c.Personal
-	p.Trace, p.Header = bytes.Clone(p.Trace), bytes.Clone(p.Header)
-	m.Content = relay.NewContent(p, bytes.Clone(c.Body()))
+	l := *c.Letter()
+	l.Trace, l.Header, l.Body = bytes.Clone(l.Trace), bytes.Clone(l.Header), bytes.Clone(l.Body)
+	m.Content = relay.NewContent(l)
 	return nil
 }
 
