@@ -70,8 +70,12 @@ func (a *arrival) abandon() {
 	}
 }
 
-// scratches are lent to messages for what the decoder makes of the large buffer: it may double when each line ends with a bare LF.
-var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 2*largeBuffer); return &b }}
+// pieceSize is how much is decoded at a time of what does not go straight into the message.
+const pieceSize = 8 << 10
+
+// scratches are lent to messages for what the decoder makes of a piece: it may double when each line ends with a bare LF, and what was
+// held back comes before it.
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 2*pieceSize+8); return &b }}
 
 // readData reads the content behind DATA, to the end or an error of the connection. Then the message has its answer.
 func (a *arrival) readData() error {
@@ -80,10 +84,9 @@ func (a *arrival) readData() error {
 		return err
 	}
 	for {
-		if s.in.buffered() > 0 {
-			out, n, end := a.decoder.decode((*a.scratch)[:0], s.in.buf[s.in.r:s.in.w])
+		for s.in.buffered() > 0 {
+			n, end := a.decode(s.in.buf[s.in.r:s.in.w])
 			s.in.r += n
-			a.feed(out, end)
 			if end {
 				a.conclude()
 				return nil
@@ -107,17 +110,57 @@ func (a *arrival) readChunk(size int64, last bool) error {
 				return err
 			}
 		}
-		piece := s.in.buf[s.in.r:min(s.in.w, s.in.r+int(min(size, largeBuffer)))]
-		out, n, _ := a.decoder.decode((*a.scratch)[:0], piece)
+		n, _ := a.decode(s.in.buf[s.in.r:min(s.in.w, s.in.r+int(min(size, largeBuffer)))])
 		s.in.r += n
 		size -= int64(n)
-		a.feed(out, false)
 	}
 	if last {
 		a.feed(a.decoder.finish((*a.scratch)[:0]), true)
 		a.conclude()
 	}
 	return nil
+}
+
+// decode uses up n bytes of what has come; end says that the message ends behind them. The header is decoded by itself, so that most of
+// the body goes straight from the connection's buffer into the message.
+func (a *arrival) decode(src []byte) (n int, end bool) {
+	if a.inHeader {
+		src = toEmptyLine(src)
+	}
+	if dst, ok := a.straight(len(src)); ok {
+		before := len(dst)
+		dst, n, end = a.decoder.decode(dst, src)
+		a.size += int64(len(dst) - before)
+		a.t.mail.SetBody(dst)
+		if a.t.mail.Left() != "" {
+			a.changeOver()
+		}
+		return n, end
+	}
+	out, n, end := a.decoder.decode((*a.scratch)[:0], src[:min(len(src), pieceSize)])
+	a.feed(out, end)
+	return n, end
+}
+
+// toEmptyLine is the beginning of src up to the end of the first empty line. A header may end elsewhere: then the decoder says so.
+func toEmptyLine(src []byte) []byte {
+	if i := bytes.Index(src, []byte("\r\n\r\n")); i >= 0 {
+		return src[:i+4]
+	}
+	return src
+}
+
+// straight reports whether what the next bytes decode to is wanted in the message and nowhere else, and returns the body, which has room
+// for it. Near a limit each decoded byte is counted, so nothing goes straight there.
+func (a *arrival) straight(bytes int) (body []byte, ok bool) {
+	m, worst := a.t.mail, 2*bytes+2
+	if a.inHeader || a.pass != nil || a.refusal.code != 0 || m.Left() != "" || a.size+int64(worst) > a.s.door.cfg.MaxSize || !m.BodyFits(worst) {
+		return nil, false
+	}
+	if body, ok = m.BodyRoom(bytes, true); !ok {
+		a.changeOver()
+	}
+	return body, ok
 }
 
 var errTooSlow = errors.New("the message comes too slowly")
