@@ -117,7 +117,7 @@ func (h *heart) Accept(m *relay.Message) error {
 func keep(m *relay.Message) error {
 	c := m.Content
 	if found := smtp.FormOf(c.Pieces()); found != c.Form() {
-		return fmt.Errorf("the door has found the form %+v, and it is %+v", c.Form, found)
+		return fmt.Errorf("the door has found the form %+v, and it is %+v", c.Form(), found)
 	}
 	l := *c.Letter()
 	l.Trace, l.Header, l.Body = bytes.Clone(l.Trace), bytes.Clone(l.Header), bytes.Clone(l.Body)

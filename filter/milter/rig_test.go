@@ -54,9 +54,9 @@ func (a *taken) Accept(m *relay.Message) error {
 
 // keep makes the content the message's own, as the heart does: the door's buffers hold the next message soon.
 func keep(m *relay.Message) {
-	p := *m.Content.Personal
-	p.Trace, p.Header = bytes.Clone(p.Trace), bytes.Clone(p.Header)
-	m.Content = relay.NewContent(p, bytes.Clone(m.Content.Body()))
+	l := *m.Content.Letter()
+	l.Trace, l.Header, l.Body = bytes.Clone(l.Trace), bytes.Clone(l.Header), bytes.Clone(l.Body)
+	m.Content = relay.NewContent(l)
 }
 
 func (a *taken) Heard(m *relay.Message, heard bool) {
