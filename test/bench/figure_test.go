@@ -32,7 +32,7 @@ func TestQuick(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			t.Fatalf("%v in %q", err, line)
 		}
-		for _, key := range []string{"row", "figure", "value", "goal", "met"} {
+		for _, key := range []string{"row", "figure", "value", "min", "max", "goal", "met"} {
 			if _, ok := f[key]; !ok {
 				t.Errorf("no %s in %s", key, line)
 			}
@@ -49,13 +49,18 @@ func TestFigures(t *testing.T) {
 		f    figure
 		want string
 	}{
-		{atLeast(1, "a", 0.95, 0.95, ""), `{"row":1,"figure":"a","value":0.95,"goal":"at least 0.95","met":true}`},
-		{atLeast(1, "a", 0.949, 0.95, ""), `{"row":1,"figure":"a","value":0.949,"goal":"at least 0.95","met":false}`},
-		{atMost(2, "b", 2, 2, "n"), `{"row":2,"figure":"b","value":2,"goal":"at most 2","met":true,"note":"n"}`},
-		{atMost(2, "b", 2.1, 2, ""), `{"row":2,"figure":"b","value":2.1,"goal":"at most 2","met":false}`},
-		{atMost(2, "b", math.NaN(), 2, ""), `{"row":2,"figure":"b","value":null,"goal":"at most 2","met":false,"reason":"nothing was measured"}`},
-		{atLeast(2, "b", math.Inf(1), 2, ""), `{"row":2,"figure":"b","value":null,"goal":"at least 2","met":false,"reason":"nothing was measured"}`},
-		{unmeasured(3, "c", "at most 2", "why"), `{"row":3,"figure":"c","value":null,"goal":"at most 2","met":false,"reason":"why"}`},
+		{atLeast(1, "a", 0.95, 0.95, ""), `{"row":1,"figure":"a","value":0.95,"min":0.95,"max":0.95,"goal":"at least 0.95","met":true}`},
+		{atLeast(1, "a", 0.949, 0.95, ""), `{"row":1,"figure":"a","value":0.949,"min":0.949,"max":0.949,"goal":"at least 0.95","met":false}`},
+		{atMost(2, "b", 2, 2, "n"), `{"row":2,"figure":"b","value":2,"min":2,"max":2,"goal":"at most 2","met":true,"note":"n"}`},
+		{atMost(2, "b", 2.1, 2, ""), `{"row":2,"figure":"b","value":2.1,"min":2.1,"max":2.1,"goal":"at most 2","met":false}`},
+		{atMost(2, "b", math.NaN(), 2, ""), `{"row":2,"figure":"b","value":null,"min":null,"max":null,"goal":"at most 2","met":false,"reason":"nothing was measured"}`},
+		{atLeast(2, "b", math.Inf(1), 2, ""), `{"row":2,"figure":"b","value":null,"min":null,"max":null,"goal":"at least 2","met":false,"reason":"nothing was measured"}`},
+		{over([]float64{3, 1, 2}, func(v float64) figure { return atMost(4, "d", v, 2, "") }),
+			`{"row":4,"figure":"d","value":2,"min":1,"max":3,"goal":"at most 2","met":true}`},
+		{over(nil, func(v float64) figure { return atMost(4, "d", v, 2, "") }),
+			`{"row":4,"figure":"d","value":null,"min":null,"max":null,"goal":"at most 2","met":false,"reason":"nothing was measured"}`},
+		{beside(5, "e", 2, ""), `{"row":5,"figure":"e","value":2,"min":2,"max":2,"goal":"","met":true}`},
+		{unmeasured(3, "c", "at most 2", "why"), `{"row":3,"figure":"c","value":null,"min":null,"max":null,"goal":"at most 2","met":false,"reason":"why"}`},
 	} {
 		var out bytes.Buffer
 		if err := (&sheet{out: &out, json: true}).write(c.f); err != nil || strings.TrimSpace(out.String()) != c.want {

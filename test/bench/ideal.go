@@ -106,12 +106,12 @@ func (c *ideal) converse(ctx context.Context, i int) error {
 // hear reads n replies. Any refusal is an error: an ideal client is never refused by a receiver that is up.
 func hear(in *bufio.Reader, n int) error {
 	for n > 0 {
-		line, err := in.ReadString('\n')
+		line, err := in.ReadSlice('\n')
 		switch {
 		case err != nil:
 			return err
 		case len(line) < 4 || line[0] > '3':
-			return errors.New(line)
+			return errors.New(string(line))
 		case line[3] != '-':
 			n--
 		}

@@ -2,7 +2,9 @@
 // take turns in the same run on the same machine, and the figure is the ratio of their rates: the rates themselves mean little
 // on a shared machine.
 //
-//	go run ./test/bench             a campaign of bulk through a real Postfix, alone and with Millrace beside it
+//	go run ./test/bench             every row below, in an hour
+//	go run ./test/bench -row 6      one row; -quick: so short that the figures mean nothing; -profile DIR: what the daemon did in it, by stage
+//	go run ./test/bench -what postfix   a campaign of bulk through a real Postfix, alone and with Millrace beside it
 //	go run ./test/bench -what ack   the milter door with ack = "journal", "written" and "memory"
 //	go run ./test/bench -what recovery -messages 1000000   a restart with 1,000,000 messages waiting
 //	go run ./test/bench -what snapshot -messages 1000000   the milter door during snapshots of 1,000,000 messages, and between
@@ -18,10 +20,24 @@
 //	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
 //	go run ./test/bench -what doors       10,000 messages by each way of contrib/postfix/DOORS.md, while the daemon is killed 20 times
 //
-// The last eight print figures that have a goal, a line each; with -json each line is an object.
+// The rows, and the last eight of the others, print figures that have a goal, a line each; with -json each line is an object. The exit
+// status is 1 if a row misses its goal. What a row is about:
+//
+//	1, 2   bulk through a real Postfix with Millrace as its milter: against Postfix alone; against a milter that discards it
+//	3      bulk through a Postfix with Millrace before its queue: against Postfix alone
+//	4      the milter door with delivery: against a milter that discards it
+//	5      the SMTP door with delivery: against a bare sink; Postfix and Haraka stand beside it
+//	6      the sending of mail that waits: against a program that only sends, over DATA and over BDAT
+//	7      mail that is no bulk through a real Postfix with Millrace as its milter: against a milter that accepts each connection
+//	8, 9   memory and journal of personalised mail that waits, for six kinds of mailers; -messages 1000000 is the goal's own number
+//	10     splitting a message into what its campaign shares and the rest
+//	11     the whole path beside mail that waits: against the same without it
+//	12     a restart on personalised mail that waits
+//	13     the crash harness with personalised campaigns
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,19 +65,27 @@ type result struct {
 
 func main() {
 	var (
-		messages = flag.Int("messages", 3000, "messages of a campaign, or messages that wait")
+		row      = flag.Int("row", 0, "the row to measure; 0: all of them, unless -what is given")
+		messages = flag.Int("messages", 0, "messages of a campaign, or messages that wait; 0: as many as the row needs, or 3000")
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
-		rounds   = flag.Int("rounds", 5, "rounds; each sends the campaign once in every way that is compared")
-		what     = flag.String("what", "postfix", "what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate or doors")
-		quick    = flag.Bool("quick", false, "with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
+		rounds   = flag.Int("rounds", 0, "rounds; each sends the campaign once in every way that is compared; 0: as many as the row needs, or 5")
+		profile  = flag.String("profile", "", "with -row: write profiles of the daemon's processor time into this `folder`, and print them by stage")
+		what     = flag.String("what", "", "in place of a row, what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate or doors")
+		quick    = flag.Bool("quick", false, "with rows and with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
+		objects  = flag.Bool("json", false, "with rows and with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
 	)
 	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
+	if playRole() {
+		return
+	}
 	flag.Parse()
-	c := load.Config{Messages: *messages, MinSize: *size, Conns: *conns, Personal: 0.05}
-	q := request{what: *what, only: *only, load: c, rounds: *rounds, quick: *quick, burn: *burn, figures: &sheet{out: os.Stdout, json: *objects}}
+	c := load.Config{Messages: cmp.Or(*messages, 3000), MinSize: *size, Conns: *conns, Personal: 0.05}
+	q := request{
+		what: *what, only: *only, load: c, rounds: cmp.Or(*rounds, 5), quick: *quick, burn: *burn, figures: &sheet{out: os.Stdout, json: *objects},
+		row: *row, rows: rowBench{messages: *messages, rounds: *rounds, size: *size, quick: *quick, profile: *profile},
+	}
 	if err := q.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -76,6 +100,9 @@ type request struct {
 	quick      bool
 	burn       bool
 	figures    *sheet
+
+	row  int // when what is ""
+	rows rowBench
 }
 
 func (q *request) run() error {
@@ -92,7 +119,7 @@ func (q *request) run() error {
 		if err := show(q.figures.write); err != nil {
 			return err
 		}
-		if (q.what == "gate" || q.what == "doors") && !q.quick && q.figures.missed > 0 {
+		if (q.what == "" || q.what == "gate" || q.what == "doors") && !q.quick && q.figures.missed > 0 {
 			return fmt.Errorf("%d figures miss their goal", q.figures.missed)
 		}
 		return nil
@@ -130,6 +157,9 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 	quick := q.quick
 	switch q.what {
+	case "":
+		q.rows.bin, q.rows.dir = bin, dir
+		return func(write func(figure) error) error { return q.rows.run(q.row, write) }
 	case "pace":
 		b := &paceBench{bin: bin, dir: dir, lasts: fullPace, domains: 100_000, drains: 60 * time.Second, only: q.only}
 		if quick {

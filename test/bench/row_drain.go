@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/millrace/millrace/test/daemon"
+	"github.com/millrace/millrace/test/process"
+	"github.com/millrace/millrace/test/scenario"
+)
+
+const (
+	drainDomains = 10
+	drainAhead   = 8 // transactions that the blaster of the BDAT form has under way on a connection
+)
+
+// roomy is the configuration of a daemon that has room for any number of messages and says little.
+const roomy = "queue.max_messages = 100000000\nqueue.max_bytes = 20000000000\nlog.level = \"warn\"\n"
+
+// drainRun is mail that waits in a state directory, and the receivers that it is sent to.
+type drainRun struct {
+	*rowBench
+	messages int
+	full     string // state directory that every round begins with
+	body     []byte
+
+	plain, chunking *far
+}
+
+// drain is row 6: a daemon that has nothing to do but send what waits, against a program that only sends.
+func (b *rowBench) drain() (list []figure, err error) {
+	r := &drainRun{rowBench: b, messages: b.count(200_000, 3000), full: filepath.Join(b.dir, "full"), body: bodyOf("All the news that fits.\r\n", b.size)}
+	if err := waiting(r.full, r.messages, drainDomains, b.size, time.Now()); err != nil {
+		return nil, err
+	}
+	if r.plain, err = startSink(b.dir, false); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.plain.close()) }()
+	if r.chunking, err = startSink(b.dir, true); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.chunking.close()) }()
+	ours, blast := r.ways("DATA", r.plain, 0)
+	if err := takeTurns(b.turns(3), ours, blast); err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("draining %d nodes, to a blaster of the same form: ", r.messages)
+	list = append(list, over(ours.to(blast, rateOf), func(v float64) figure { return atLeast(6, name+"DATA, pipelined", v, 0.65, notes(ours, blast)) }))
+	chunks, err := r.chunks(name + "BDAT")
+	return append(list, chunks), err
+}
+
+// chunks is the figure for BDAT.
+func (r *drainRun) chunks(name string) (figure, error) {
+	ours, blast := r.ways("BDAT", r.chunking, drainAhead)
+	if err := takeTurns(1, ours); err != nil {
+		return figure{}, err
+	}
+	if _, chunked, err := r.chunking.counts(); err != nil || chunked == 0 {
+		return notBuilt(6, name, "at least 0.6"), err
+	}
+	ours.runs = nil // the round of the other way is missing
+	err := takeTurns(r.turns(3), ours, blast)
+	return over(ours.to(blast, rateOf), func(v float64) figure { return atLeast(6, name, v, 0.6, notes(ours, blast)) }), err
+}
+
+// ways are the daemon and the blaster that send to one receiver.
+func (r *drainRun) ways(form string, to *far, ahead int) (ours, blast *way) {
+	ours = &way{name: "millrace, " + form, round: func(i int) (effort, error) { return r.millrace(fmt.Sprint(form, i), to) }}
+	blast = &way{name: "blaster, " + form, round: func(int) (effort, error) { return r.blast(to, ahead) }}
+	return ours, blast
+}
+
+// millrace sends what waits, from the first message to the last.
+func (r *drainRun) millrace(name string, to *far) (e effort, err error) {
+	dir := filepath.Join(r.dir, name)
+	d, err := scenario.NewMillrace(r.bin, dir, "127.0.0.1:1", roomy+fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(to.addr)))
+	if err != nil {
+		return e, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.CopyFS(d.StateDir(), os.DirFS(r.full)); err != nil {
+		return e, err
+	}
+	profiled, err := r.profiled(d.Daemon, "drain")
+	if err != nil {
+		return e, err
+	}
+	before, _, err := to.counts()
+	if err != nil {
+		return e, err
+	}
+	if err := d.Start(); err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, d.Kill()) }() // what is left is of no use
+	begin, err := to.when(before+1, 5*time.Minute)
+	if err != nil {
+		return e, err
+	}
+	m := meter{used: []func() (time.Duration, error){d.CPU}, daemon: d}
+	if err := errors.Join(m.begin(), profiled.begin()); err != nil {
+		return e, err
+	}
+	end, err := to.when(before+int64(r.messages), 5*time.Minute)
+	if err != nil {
+		return e, err
+	}
+	e, err = m.end(r.messages, end.Sub(begin))
+	return e, errors.Join(err, profiled.end(r.messages))
+}
+
+// blast sends the same messages without a daemon.
+func (r *drainRun) blast(to *far, ahead int) (effort, error) {
+	b := &blaster{addr: to.addr, conns: 20, messages: r.messages, ahead: ahead, piece: r.piece}
+	m := meter{used: []func() (time.Duration, error){process.OwnCPU}}
+	if err := m.begin(); err != nil {
+		return effort{}, err
+	}
+	begin := time.Now()
+	if err := b.run(); err != nil {
+		return effort{}, err
+	}
+	return m.end(r.messages, time.Since(begin))
+}
+
+// piece is the message of that number in the state directory.
+func (r *drainRun) piece(i int, scratch []byte) piece {
+	p := piece{from: fmt.Sprintf("news+%d@sender.test", i), rcpt: fmt.Sprintf("user%d@d%d.test", i, i%drainDomains), common: r.body}
+	p.head = append(scratch, "Received: from app (app [192.0.2.1]) by mail.example.org (Millrace) with ESMTP;\r\n\tMon, 23 Nov 2026 10:00:00 +0000\r\n"...)
+	p.head = fmt.Appendf(p.head, "From: News <news@sender.test>\r\nTo: <user%d@d%d.test>\r\nSubject: News of the week\r\n", i, i%drainDomains)
+	p.head = fmt.Appendf(p.head, "Message-ID: <%d@sender.test>\r\nList-Id: <news.sender.test>\r\n\r\n", i)
+	return p
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// rowBench measures the rows of the table of goals.
+type rowBench struct {
+	bin, dir string
+	messages int // 0: as many as the row needs
+	rounds   int // likewise
+	size     int // bytes of a message
+	quick    bool
+	profile  string // folder for profiles; "": none are made
+}
+
+// contest is what is measured in one run: one row, or two that are about the same mail.
+type contest struct {
+	rows []int
+	name string // of its folder
+	run  func(*rowBench) ([]figure, error)
+}
+
+// contests are all rows, in the order of the table.
+func contests() []contest {
+	return []contest{
+		{[]int{6}, "drain", (*rowBench).drain},
+	}
+}
+
+// run measures one row, or all of them if it is 0.
+func (b *rowBench) run(row int, write func(figure) error) error {
+	found := false
+	var failed error
+	for _, p := range contests() {
+		if row != 0 && !slices.Contains(p.rows, row) {
+			continue
+		}
+		found = true
+		one := *b
+		one.dir = filepath.Join(b.dir, p.name)
+		list, err := p.run(&one)
+		for _, f := range list {
+			if row == 0 || f.Row == row {
+				err = errors.Join(err, write(f))
+			}
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("row %d: %w", p.rows[0], err))
+		}
+	}
+	if !found {
+		return fmt.Errorf("-row %d: there is no such row", row)
+	}
+	return failed
+}
+
+// count is how many messages a row is measured with: what was asked for, or what the row needs.
+func (b *rowBench) count(needed, quick int) int { return b.choose(b.messages, needed, quick) }
+
+// turns is how many rounds it is measured in.
+func (b *rowBench) turns(needed int) int { return b.choose(b.rounds, needed, 1) }
+
+func (b *rowBench) choose(asked, needed, quick int) int {
+	switch {
+	case asked > 0:
+		return asked
+	case b.quick:
+		return quick
+	}
+	return needed
+}
+
+// notBuilt is the figure of what the code cannot do yet.
+func notBuilt(row int, name, goal string) figure { return unmeasured(row, name, goal, "not built") }

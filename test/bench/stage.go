@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// trace is one sample of a profile: what was called, from the innermost function outwards, and for how long.
+type trace struct {
+	took  time.Duration
+	calls []string
+}
+
+// readTraces reads what "go tool pprof -traces" prints: blocks between lines of dashes, the time before the first function.
+func readTraces(text string) ([]trace, error) {
+	var list []trace
+	_, text, _ = strings.Cut(text, "\n-----------+")
+	for block := range strings.SplitSeq(text, "\n-----------+") {
+		_, block, _ = strings.Cut(block, "\n")
+		var t trace
+		for line := range strings.Lines(block) {
+			name := strings.TrimSuffix(strings.TrimSpace(line), " (inline)")
+			if len(t.calls) == 0 {
+				took, first, ok := strings.Cut(name, " ")
+				d, err := time.ParseDuration(took)
+				if !ok || err != nil {
+					return nil, fmt.Errorf("a profile has the line %q", line)
+				}
+				t.took, name = d, strings.TrimSpace(first)
+			}
+			t.calls = append(t.calls, name)
+		}
+		if len(t.calls) > 0 {
+			list = append(list, t)
+		}
+	}
+	return list, nil
+}
+
+// stage is a part of a message's way, and the functions that are its own.
+type stage struct {
+	name  string
+	calls []string // beginnings of their names, with "millrace/" for this module's path
+}
+
+// stages are the table of where the time goes. A sample belongs to the first function, from the innermost outwards, that a stage
+// names: a system call counts where it is made, and the collector and the scheduler for themselves.
+var stages = []stage{
+	{"collector", []string{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart", "runtime.gcDrain", "runtime.deductSweepCredit"}},
+	{"scheduler, wake-ups", []string{
+		"runtime.schedule", "runtime.findRunnable", "runtime.mcall", "runtime.park_m", "runtime.sysmon", "runtime.mstart", "runtime.goready", "runtime.ready",
+		"runtime.wakep", "runtime.netpoll", "runtime.stopm", "runtime.startm", "runtime.goexit0",
+	}},
+	{"SHA-256", []string{"crypto/sha256", "crypto/internal/fips140/sha256"}},
+	{"door: the milter library", []string{"github.com/emersion/go-milter"}},
+	{"door: answers", []string{"millrace/filter/milter.(*conn).Write", "millrace/filter/milter.(*conn).flush", "millrace/filter/milter.(*conn).reply"}},
+	{"door: read, frames", []string{"millrace/filter/milter.(*conn)", "millrace/filter/milter.(*frame"}},
+	{"walks over the lines", []string{
+		"millrace/filter.(*eightBit", "millrace/filter.(*scan", "millrace/filter.scan", "millrace/relay/smtp.Inspect", "millrace/relay/smtp.inspect",
+		"millrace/relay/smtp.(*Content)", "millrace/filter/smtpd.normalize", "millrace/filter.Sendable", "millrace/filter.sendable",
+	}},
+	{"door: session, filter", []string{"millrace/filter"}},
+	{"splitting", []string{"millrace/relay/delta", "millrace/relay.(*Wrappers)", "millrace/relay.(*Wrapper)", "millrace/relay.(*Content)", "millrace/relay.Content"}},
+	{"journal: write, sync", []string{"millrace/snapshot.osFile", "millrace/snapshot.(*osFile", "millrace/snapshot.(*writer)", "millrace/snapshot.(*segment)", "syscall.Fdatasync", "os.(*File).Sync"}},
+	{"journal: records", []string{"millrace/snapshot"}},
+	{"mail log", []string{"millrace/relay.(*MailLog)", "millrace/cmd/daemon.(*mailLog)", "millrace/relay.appendLine", "millrace/relay.line"}},
+	{"SMTP out", []string{"millrace/relay/smtp"}},
+	{"queue, visit, settle, pool", []string{"millrace/relay"}},
+	{"the rest of the daemon", []string{"millrace/", "main."}},
+}
+
+// module is the path of this module, which stages shorten.
+const module = "github.com/millrace/millrace/"
+
+// stageOf is the stage of a sample.
+func stageOf(calls []string) string {
+	for _, call := range calls {
+		if rest, ours := strings.CutPrefix(call, module); ours {
+			call = "millrace/" + rest
+		}
+		for _, s := range stages {
+			if slices.ContainsFunc(s.calls, func(begin string) bool { return strings.HasPrefix(call, begin) }) {
+				return s.name
+			}
+		}
+	}
+	return "nobody's"
+}
+
+// share is the time of one stage.
+type share struct {
+	stage string
+	took  time.Duration
+}
+
+// byStage adds samples up, the largest stage first, and the sum of all last.
+func byStage(samples []trace) []share {
+	sums, all := make(map[string]time.Duration), time.Duration(0)
+	for _, t := range samples {
+		sums[stageOf(t.calls)] += t.took
+		all += t.took
+	}
+	var list []share
+	for name, took := range sums {
+		list = append(list, share{name, took})
+	}
+	slices.SortFunc(list, func(a, b share) int { return cmp.Or(cmp.Compare(b.took, a.took), cmp.Compare(a.stage, b.stage)) })
+	return append(list, share{"all", all})
+}
