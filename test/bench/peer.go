@@ -22,6 +22,7 @@ const roleEnv = "MILLRACE_BENCH_ROLE"
 func roles() map[string]func(args []string) error {
 	return map[string]func(args []string) error{
 		"sink":     serveSink,
+		"milter":   serveMilter,
 		"millrace": serveProfiled,
 	}
 }

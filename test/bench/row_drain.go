@@ -17,9 +17,6 @@ const (
 	drainAhead   = 8 // transactions that the blaster of the BDAT form has under way on a connection
 )
 
-// roomy is the configuration of a daemon that has room for any number of messages and says little.
-const roomy = "queue.max_messages = 100000000\nqueue.max_bytes = 20000000000\nlog.level = \"warn\"\n"
-
 // drainRun is mail that waits in a state directory, and the receivers that it is sent to.
 type drainRun struct {
 	*rowBench

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"github.com/millrace/millrace/test/daemon"
+	"github.com/millrace/millrace/test/scenario"
 )
 
 // rowBench measures the rows of the table of goals.
@@ -27,6 +30,7 @@ type contest struct {
 // contests are all rows, in the order of the table.
 func contests() []contest {
 	return []contest{
+		{[]int{4}, "milter", (*rowBench).milter},
 		{[]int{6}, "drain", (*rowBench).drain},
 	}
 }
@@ -76,3 +80,21 @@ func (b *rowBench) choose(asked, needed, quick int) int {
 
 // notBuilt is the figure of what the code cannot do yet.
 func notBuilt(row int, name, goal string) figure { return unmeasured(row, name, goal, "not built") }
+
+// roomy is the configuration of a daemon that has room for any number of messages and says little.
+const roomy = "queue.max_messages = 100000000\nqueue.max_bytes = 20000000000\nlog.level = \"warn\"\n"
+
+// daemon configures a daemon in a folder of that name, and starts a sink that gets all its mail. more is appended to the
+// configuration.
+func (b *rowBench) daemon(name, more string) (*scenario.Millrace, *far, error) {
+	dir := filepath.Join(b.dir, name)
+	to, err := startSink(dir, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := scenario.NewMillrace(b.bin, dir, "127.0.0.1:1", roomy+more+fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(to.addr)))
+	if err != nil {
+		return nil, nil, errors.Join(err, to.close())
+	}
+	return d, to, nil
+}

@@ -100,7 +100,9 @@ func notes(ways ...*way) string {
 // meter measures the processor time of processes and the journal of a daemon over a part of a run.
 type meter struct {
 	used   []func() (time.Duration, error)
-	daemon interface{ Status() (console.Status, error) } // nil: there is none
+	daemon interface {
+		Status() (console.Status, error)
+	} // nil: there is none
 
 	before  time.Duration
 	journal console.Journal

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/test/letters"
+	"github.com/millrace/millrace/test/standin"
+)
+
+// marked stands in a script where the number of the message belongs.
+var marked = []byte("0000000000")
+
+// script is what an MTA writes to a milter for one message, cut where it waits for a reply.
+type script [][]byte
+
+// tape is a connection to a milter that is not there: it answers the offer as a real one did, lets everything pass, and keeps what
+// the MTA writes.
+type tape struct {
+	net.Conn
+	offer  []byte // the real milter's answer
+	now    []byte // written since the last reply
+	done   script
+	answer bytes.Reader
+}
+
+func (t *tape) Write(p []byte) (int, error) {
+	t.now = append(t.now, p...)
+	return len(p), nil
+}
+
+// Read is called when a reply is due.
+func (t *tape) Read(p []byte) (int, error) {
+	if t.answer.Len() == 0 {
+		code := byte(0)
+		for rest := t.now; len(rest) >= 5; rest = rest[4+binary.BigEndian.Uint32(rest):] {
+			code = rest[4]
+		}
+		t.done, t.now = append(t.done, t.now), nil
+		reply := standin.AppendFrame(nil, standin.Continue)
+		switch code {
+		case standin.Negotiate:
+			reply = t.offer
+		case standin.EndOfBody:
+			reply = standin.AppendFrame(nil, standin.Discard)
+		}
+		t.answer.Reset(reply)
+	}
+	return t.answer.Read(p)
+}
+
+func (t *tape) SetDeadline(time.Time) error { return nil }
+
+// cut returns what was written since the last cut.
+func (t *tape) cut() script {
+	s := t.done
+	t.done = nil
+	return s
+}
+
+// rawMilter is an MTA's side that has all its frames ready: it costs next to nothing, so that the filter decides about the rate.
+type rawMilter struct {
+	addr     string
+	greeting script
+	scripts  []script // of different messages, in turn
+
+	next atomic.Int64
+}
+
+// newRawMilter asks the filter at addr for its wishes, and writes the scripts for it: messages of every shape, from none of which two
+// are the same.
+func newRawMilter(addr string, messages int) (*rawMilter, error) {
+	offer, err := wishes(addr)
+	if err != nil {
+		return nil, err
+	}
+	t := &tape{offer: offer}
+	c, err := standin.New(t, standin.Options{ClientName: "app.sender.test", ClientAddr: "192.0.2.1"})
+	if err != nil {
+		return nil, err
+	}
+	r := &rawMilter{addr: addr, greeting: t.cut()}
+	for i := range messages {
+		for _, s := range letters.Shapes(15) {
+			if _, err := c.Send(offered(s, i)); err != nil {
+				return nil, err
+			}
+			r.scripts = append(r.scripts, t.cut())
+		}
+	}
+	return r, nil
+}
+
+// offered is a message as an MTA offers it: the field that the MTA has added comes later. The number at its end makes it another one
+// each time.
+func offered(s letters.Shape, i int) *standin.Message {
+	header, body := standin.Parse(s.Message(i))
+	body = fmt.Appendf(body, "reader %s\r\n", marked)
+	return &standin.Message{
+		QueueID: "4A" + string(marked), From: fmt.Sprintf("news+%d@%s.test", i, s.Name), Header: header[1:], Body: body,
+		Rcpts: standin.To(fmt.Sprintf("u%s@d%d.test", marked, i%10)),
+	}
+}
+
+// wishes is a filter's answer to the offer of everything.
+func wishes(addr string) ([]byte, error) {
+	nc, err := net.Dial(networkOf(addr), addr)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	t := &tape{offer: standin.AppendFrame(nil, standin.Negotiate, make([]byte, 12)...)}
+	if _, err := standin.New(t, standin.Options{}); err != nil {
+		return nil, err
+	}
+	if _, err := nc.Write(t.done[0]); err != nil {
+		return nil, err
+	}
+	code, payload, err := standin.ReadFrame(nc)
+	if err != nil || code != standin.Negotiate {
+		return nil, fmt.Errorf("the filter answers the offer with %q: %w", code, err)
+	}
+	return standin.AppendFrame(nil, code, payload...), nil
+}
+
+// run offers so many messages over so many connections and returns when each has its reply. One that was not taken is an error.
+func (r *rawMilter) run(messages int64, conns int) error {
+	end := r.next.Load() + messages
+	var wg sync.WaitGroup
+	failed := make([]error, conns)
+	for i := range conns {
+		wg.Go(func() { failed[i] = r.converse(end) }) // ends when no message is left
+	}
+	wg.Wait()
+	r.next.Store(end) // each connection has drawn one number more
+	return errors.Join(failed...)
+}
+
+func (r *rawMilter) converse(end int64) error {
+	nc, err := net.Dial(networkOf(r.addr), r.addr)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	in, scratch := bufio.NewReader(nc), []byte(nil)
+	var answer int
+	for k, piece := range r.greeting {
+		if _, err := nc.Write(piece); err != nil {
+			return err
+		}
+		if _, err := lastOf(in, k == 0); err != nil {
+			return err
+		}
+	}
+	for i := r.next.Add(1) - 1; i < end; i = r.next.Add(1) - 1 {
+		number := fmt.Appendf(nil, "%0*d", len(marked), i)
+		for _, piece := range r.scripts[i%int64(len(r.scripts))] {
+			scratch = bytes.ReplaceAll(append(scratch[:0], piece...), marked, number)
+			if _, err := nc.Write(scratch); err != nil {
+				return err
+			}
+			if answer, err = lastOf(in, false); err != nil {
+				return err
+			}
+		}
+		if answer != taken {
+			return fmt.Errorf("message %d was not taken", i)
+		}
+	}
+	return nil
+}
+
+// What a reply may be.
+const (
+	goesOn = iota
+	taken
+	left
+)
+
+// lastOf reads the reply to a command, with the changes before it.
+func lastOf(in *bufio.Reader, offer bool) (int, error) {
+	for emptied := false; ; {
+		var head [5]byte
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return left, err
+		}
+		if _, err := in.Discard(int(binary.BigEndian.Uint32(head[:])) - 1); err != nil {
+			return left, err
+		}
+		switch code := head[4]; {
+		case code == standin.DelRcpt:
+			emptied = true
+		case code == standin.Discard, code == standin.Accept && emptied:
+			return taken, nil
+		case code == standin.Continue, code == standin.Skip, code == standin.Negotiate && offer:
+			return goesOn, nil
+		case code != standin.Progress:
+			return left, nil
+		}
+	}
+}
