@@ -75,7 +75,7 @@ func main() {
 		quick    = flag.Bool("quick", false, "with rows and with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with rows and with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
 	)
-	only := flag.String("only", "", "with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
+	only := flag.String("only", "", "with -row 8 and 9: shapes with this in their name; with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
 	if playRole() {
 		return
@@ -84,7 +84,7 @@ func main() {
 	c := load.Config{Messages: cmp.Or(*messages, 3000), MinSize: *size, Conns: *conns, Personal: 0.05}
 	q := request{
 		what: *what, only: *only, load: c, rounds: cmp.Or(*rounds, 5), quick: *quick, burn: *burn, figures: &sheet{out: os.Stdout, json: *objects},
-		row: *row, rows: rowBench{messages: *messages, rounds: *rounds, size: *size, quick: *quick, profile: *profile},
+		row: *row, rows: rowBench{messages: *messages, rounds: *rounds, size: *size, quick: *quick, profile: *profile, only: *only},
 	}
 	if err := q.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

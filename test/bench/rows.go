@@ -18,6 +18,7 @@ type rowBench struct {
 	size     int // bytes of a message
 	quick    bool
 	profile  string // folder for profiles; "": none are made
+	only     string // rows 8 and 9: shapes with this in their name
 }
 
 // contest is what is measured in one run: one row, or two that are about the same mail.
@@ -31,7 +32,11 @@ type contest struct {
 func contests() []contest {
 	return []contest{
 		{[]int{4}, "milter", (*rowBench).milter},
+		{[]int{5}, "smtp", (*rowBench).smtp},
 		{[]int{6}, "drain", (*rowBench).drain},
+		{[]int{8}, "memory", (*rowBench).memory},
+		{[]int{9}, "journal", (*rowBench).journal},
+		{[]int{12}, "recovered", (*rowBench).recovered},
 	}
 }
 
