@@ -25,6 +25,8 @@ type store struct {
 	to    *far
 	entry string        // of the SMTP door
 	rests time.Duration // how long its memory comes to rest
+
+	profile *profiled
 }
 
 // newStore configures and starts a store in a folder of that name.
@@ -48,13 +50,21 @@ func (b *rowBench) newStore(name string) (*store, error) {
 	if s.Millrace, err = scenario.NewMillrace(b.bin, dir, "127.0.0.1:1", config); err != nil {
 		return nil, errors.Join(err, s.to.close())
 	}
-	if err = s.Start(); err == nil {
+	if s.profile, err = b.profiled(s.Daemon, name); err == nil {
+		err = s.Start()
+	}
+	if err == nil {
 		_, err = s.Recovered()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.to.close())
 	}
 	return s, nil
+}
+
+// meter measures what the daemon does.
+func (s *store) meter() meter {
+	return meter{used: []func() (time.Duration, error){s.CPU}, daemon: s, profile: s.profile}
 }
 
 // end ends the store and its sink. Nobody needs what waits.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,6 +15,7 @@ import (
 // tuned are the settings of a Postfix that goes as fast as we know how: nothing slows its clients, nothing is looked up, and the one
 // receiver gets as many connections as it takes at once. Both sides of a comparison have them.
 var tuned = map[string]string{
+	"milter_default_action":                               "accept",
 	"in_flow_delay":                                       "0",
 	"hash_queue_names":                                    "incoming, active, deferred, defer",
 	"hash_queue_depth":                                    "1",
@@ -37,40 +39,51 @@ var tuned = map[string]string{
 	"default_destination_concurrency_failed_cohort_limit": "0",
 }
 
-// milterSettings put a milter before all mail of a tuned Postfix.
-func milterSettings(at string) map[string]string {
-	return map[string]string{"smtpd_milters": at, "milter_default_action": "accept", "milter_protocol": "6"}
-}
-
-// alone starts a tuned Postfix that sends all mail to a sink. more are further settings.
-func (b *rowBench) postfixTo(to *far, name string, more map[string]string) (*mta.Postfix, error) {
-	main := make(map[string]string)
-	for _, settings := range []map[string]string{tuned, more} {
-		for k, v := range settings {
-			main[k] = v
-		}
-	}
+// startPostfix starts a tuned Postfix that sends all mail to a sink. Its listeners have options of smtpd each.
+func (b *rowBench) startPostfix(name string, to *far, listeners map[string][]string) (*mta.Postfix, error) {
 	dir := filepath.Join(b.dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return mta.StartPostfix(dir, mta.PostfixConfig{Relay: to.addr, Main: main})
+	return mta.StartPostfix(dir, mta.PostfixConfig{Relay: to.addr, Main: tuned, Listeners: listeners})
 }
 
-// through sends a campaign to addr and returns how long it took, from the first byte to the last message at the sink.
+// sending is a campaign that is sent to an address. It is over when all of it has come to a sink; nil: with the last reply.
+func sending(name string, c load.Config, addr string, to *far, m meter) *way {
+	return &way{name: name, round: func(int) (effort, error) {
+		c.Seed = rand.Uint64() // another campaign each time
+		if err := m.begin(); err != nil {
+			return effort{}, err
+		}
+		took, err := through(to, addr, c)
+		if err != nil {
+			return effort{}, err
+		}
+		return m.end(c.Messages, took)
+	}}
+}
+
+// through sends a campaign to addr and returns how long it took, from the first byte to the last message at the sink, if there is one.
 func through(to *far, addr string, c load.Config) (time.Duration, error) {
-	before, _, err := to.counts()
-	if err != nil {
-		return 0, err
+	var before int64
+	if to != nil {
+		var err error
+		if before, _, err = to.counts(); err != nil {
+			return 0, err
+		}
 	}
 	c.Addr = addr
 	begin := time.Now()
 	report, err := load.Run(context.Background(), c)
+	took := time.Since(begin)
 	if err != nil {
 		return 0, err
 	}
 	if report.Acked() != c.Messages {
 		return 0, errors.New("a message was refused: " + firstRefusal(report))
+	}
+	if to == nil {
+		return took, nil
 	}
 	end, err := to.when(before+int64(c.Messages), 3*time.Minute)
 	return end.Sub(begin), err

@@ -83,7 +83,7 @@ func (r *drainRun) millrace(name string, to *far) (e effort, err error) {
 	if err := os.CopyFS(d.StateDir(), os.DirFS(r.full)); err != nil {
 		return e, err
 	}
-	profiled, err := r.profiled(d.Daemon, "drain")
+	profile, err := r.profiled(d.Daemon, "drain")
 	if err != nil {
 		return e, err
 	}
@@ -99,16 +99,15 @@ func (r *drainRun) millrace(name string, to *far) (e effort, err error) {
 	if err != nil {
 		return e, err
 	}
-	m := meter{used: []func() (time.Duration, error){d.CPU}, daemon: d}
-	if err := errors.Join(m.begin(), profiled.begin()); err != nil {
+	m := meter{used: []func() (time.Duration, error){d.CPU}, daemon: d, profile: profile}
+	if err := m.begin(); err != nil {
 		return e, err
 	}
 	end, err := to.when(before+int64(r.messages), 5*time.Minute)
 	if err != nil {
 		return e, err
 	}
-	e, err = m.end(r.messages, end.Sub(begin))
-	return e, errors.Join(err, profiled.end(r.messages))
+	return m.end(r.messages, end.Sub(begin))
 }
 
 // blast sends the same messages without a daemon.

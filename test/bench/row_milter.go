@@ -47,7 +47,7 @@ func (b *rowBench) door(name string, messages int) (e effort, err error) {
 		return e, err
 	}
 	defer func() { err = errors.Join(err, d.Kill(), to.close()) }()
-	profiled, err := b.profiled(d.Daemon, "milter")
+	profile, err := b.profiled(d.Daemon, "milter")
 	if err != nil {
 		return e, err
 	}
@@ -61,8 +61,8 @@ func (b *rowBench) door(name string, messages int) (e effort, err error) {
 	if err != nil {
 		return e, err
 	}
-	m := meter{used: []func() (time.Duration, error){d.CPU}, daemon: d}
-	if err := errors.Join(m.begin(), profiled.begin()); err != nil {
+	m := meter{used: []func() (time.Duration, error){d.CPU}, daemon: d, profile: profile}
+	if err := m.begin(); err != nil {
 		return e, err
 	}
 	begin := time.Now()
@@ -73,6 +73,5 @@ func (b *rowBench) door(name string, messages int) (e effort, err error) {
 	if err != nil {
 		return e, err
 	}
-	e, err = m.end(messages, end.Sub(begin))
-	return e, errors.Join(err, profiled.end(messages))
+	return m.end(messages, end.Sub(begin))
 }

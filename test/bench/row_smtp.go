@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/millrace/millrace/test/load"
@@ -22,8 +21,8 @@ func (b *rowBench) smtp() (list []figure, err error) {
 	}
 	defer func() { err = errors.Join(err, bare.close()) }()
 	c := load.Config{Messages: b.count(10_000, 300), MinSize: b.size, Conns: 20, Personal: 0.05}
-	ours := b.sending("millrace", c, s.to, s.entry, meter{used: []func() (time.Duration, error){s.CPU}, daemon: s})
-	itself := b.sending("the sink itself", c, bare, bare.addr, meter{})
+	ours := sending("millrace", c, s.entry, s.to, s.meter())
+	itself := sending("the sink itself", c, bare.addr, bare, meter{})
 	if err := takeTurns(b.turns(3), ours, itself); err != nil {
 		return nil, err
 	}
@@ -43,7 +42,7 @@ func (b *rowBench) others(name string, c load.Config, ours *way, s *store) (list
 		start func() (addr string, cpu func() (time.Duration, error), end func() error, err error)
 	}{
 		{"Postfix alone", func() (string, func() (time.Duration, error), func() error, error) {
-			p, err := b.postfixTo(s.to, "postfix", nil)
+			p, err := b.startPostfix("postfix", s.to, nil)
 			if err != nil {
 				return "", nil, nil, err
 			}
@@ -62,27 +61,12 @@ func (b *rowBench) others(name string, c load.Config, ours *way, s *store) (list
 			list = append(list, unmeasured(5, name+"to "+o.name, "", err.Error()))
 			continue
 		}
-		mine := b.sending("millrace", c, s.to, s.entry, meter{used: []func() (time.Duration, error){s.CPU}, daemon: s})
-		theirs := b.sending(o.name, c, s.to, addr, meter{used: []func() (time.Duration, error){cpu}})
+		mine := sending("millrace", c, s.entry, s.to, s.meter())
+		theirs := sending(o.name, c, addr, s.to, meter{used: []func() (time.Duration, error){cpu}})
 		if err := errors.Join(takeTurns(b.turns(3), mine, theirs), end()); err != nil {
 			return list, err
 		}
 		list = append(list, over(mine.to(theirs, rateOf), func(v float64) figure { return beside(5, name+"to "+o.name, v, notes(mine, theirs)) }))
 	}
 	return list, nil
-}
-
-// sending is a campaign that is sent to an address and arrives at a sink.
-func (b *rowBench) sending(name string, c load.Config, to *far, addr string, m meter) *way {
-	return &way{name: name, round: func(int) (effort, error) {
-		c.Seed = rand.Uint64() // another campaign each time
-		if err := m.begin(); err != nil {
-			return effort{}, err
-		}
-		took, err := through(to, addr, c)
-		if err != nil {
-			return effort{}, err
-		}
-		return m.end(c.Messages, took)
-	}}
 }

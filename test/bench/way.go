@@ -99,23 +99,30 @@ func notes(ways ...*way) string {
 
 // meter measures the processor time of processes and the journal of a daemon over a part of a run.
 type meter struct {
-	used   []func() (time.Duration, error)
-	daemon interface {
-		Status() (console.Status, error)
-	} // nil: there is none
+	used    []func() (time.Duration, error)
+	daemon  teller    // nil: there is none
+	profile *profiled // nil: none is made
 
 	before  time.Duration
 	journal console.Journal
 }
 
+// teller is a daemon that tells its status.
+type teller interface {
+	Status() (console.Status, error)
+}
+
 // begin notes what was used before.
 func (m *meter) begin() (err error) {
-	if m.before, err = sumOf(m.used...); err != nil || m.daemon == nil {
-		return err
+	if m.daemon != nil {
+		st, err := m.daemon.Status()
+		if err != nil {
+			return err
+		}
+		m.journal = st.Journal
 	}
-	st, err := m.daemon.Status()
-	m.journal = st.Journal
-	return err
+	m.before, err = sumOf(m.used...)
+	return errors.Join(err, m.profile.begin())
 }
 
 // end is the effort for so many messages in so long a time.
@@ -123,7 +130,7 @@ func (m *meter) end(messages int, took time.Duration) (e effort, err error) {
 	used, err := sumOf(m.used...)
 	n := float64(messages)
 	e = effort{rate: n / took.Seconds(), cpu: float64((used - m.before).Nanoseconds()) / 1000 / n}
-	if err != nil || m.daemon == nil {
+	if err = errors.Join(err, m.profile.end(messages)); err != nil || m.daemon == nil {
 		return e, err
 	}
 	st, err := m.daemon.Status()

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/test/daemon"
+	"github.com/millrace/millrace/test/load"
+	"github.com/millrace/millrace/test/mta"
+	"github.com/millrace/millrace/test/scenario"
+)
+
+// post is one tuned Postfix with a listener for each way that is compared, and one sink that gets all mail. Only one of them works at
+// a time.
+type post struct {
+	*mta.Postfix
+	daemon *scenario.Millrace
+	bare   *peerMilter
+	to     *far
+
+	profile *profiled
+}
+
+// newPost starts a Postfix with the listeners "millrace" and "bare", each with its milter at a unix socket, and whatever more are. Its
+// own first listener has no milter. bulk is more of Millrace's table of that name, and bare what the other milter does.
+func (b *rowBench) newPost(bulk, bare string, more map[string][]string) (p *post, err error) {
+	p = &post{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.end())
+		}
+	}()
+	if p.to, err = startSink(b.dir, false); err != nil {
+		return p, err
+	}
+	if p.bare, err = startMilter(b.dir, bare); err != nil {
+		return p, err
+	}
+	hop := daemon.NextHop(p.to.addr)
+	config := roomy + "milter.socket_mode = \"0666\"\n[bulk]\n" + fmt.Sprintf("next_hops = [%q]\n", hop) + bulk + fmt.Sprintf("[route]\n\"*\" = %q\n", hop)
+	if p.daemon, err = scenario.NewMillrace(b.bin, b.dir+"/millrace", "127.0.0.1:1", config); err != nil {
+		return p, err
+	}
+	if p.profile, err = b.profiled(p.daemon.Daemon, "postfix"); err != nil {
+		return p, err
+	}
+	if err := p.daemon.Start(); err != nil {
+		return p, err
+	}
+	if _, err := p.daemon.Recovered(); err != nil {
+		return p, err
+	}
+	listeners := map[string][]string{"millrace": {"smtpd_milters=unix:" + p.daemon.MilterSocket()}, "bare": {"smtpd_milters=unix:" + p.bare.socket}}
+	for name, options := range more {
+		listeners[name] = options
+	}
+	p.Postfix, err = b.startPostfix("postfix", p.to, listeners)
+	return p, err
+}
+
+// end ends all that was started.
+func (p *post) end() (err error) {
+	if p.Postfix != nil {
+		err = p.Stop()
+	}
+	if p.daemon != nil && !p.daemon.Over() {
+		err = errors.Join(err, p.daemon.Kill())
+	}
+	if p.bare != nil {
+		err = errors.Join(err, endPeer(p.bare.Process))
+	}
+	if p.to != nil {
+		err = errors.Join(err, p.to.close())
+	}
+	return err
+}
+
+// postfix is rows 1 and 2: a campaign of bulk.
+func (b *rowBench) postfix() (list []figure, err error) {
+	p, err := b.newPost("", "discard", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.end()) }()
+	c := load.Config{Messages: b.count(5000, 150), MinSize: b.size, Conns: 20, Personal: 0.05}
+	only := sending("Postfix alone", c, p.Addr, p.to, p.meter())
+	ours := sending("with Millrace", c, p.Listener("millrace"), p.to, p.with())
+	gone := sending("with a milter that discards", c, p.Listener("bare"), nil, p.meter(p.bare.CPU))
+	if err := takeTurns(b.turns(5), only, ours, gone); err != nil {
+		return nil, err
+	}
+	const name = "bulk through Postfix with Millrace, unix socket, to "
+	return []figure{
+		over(ours.to(only, rateOf), func(v float64) figure {
+			return atLeast(1, name+"Postfix alone: messages/s end to end", v, 1.4, notes(ours, only))
+		}),
+		over(ours.to(only, cpuOf), func(v float64) figure {
+			return atMost(1, name+"Postfix alone: processor time a message", v, 0.8, "all processes of both")
+		}),
+		over(gone.to(only, rateOf), func(v float64) figure {
+			return beside(1, "a milter that discards, to Postfix alone: messages/s", v, "the bound; "+notes(gone))
+		}),
+		over(ours.to(gone, rateOf), func(v float64) figure {
+			return atLeast(2, name+"a milter that discards: messages/s", v, 0.95, notes(ours, gone))
+		}),
+	}, nil
+}
+
+// meter measures Postfix and what works beside it.
+func (p *post) meter(others ...func() (time.Duration, error)) meter {
+	return meter{used: append(others, p.CPU)}
+}
+
+// with measures Postfix and Millrace.
+func (p *post) with() meter {
+	m := p.meter(p.daemon.CPU)
+	m.daemon, m.profile = p.daemon, p.profile
+	return m
+}
