@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/millrace/millrace/test/daemon"
@@ -22,9 +23,10 @@ type post struct {
 	profile *profiled
 }
 
-// newPost starts a Postfix with the listeners "millrace" and "bare", each with its milter at a unix socket, and whatever more are. Its
-// own first listener has no milter. bulk is more of Millrace's table of that name, and bare what the other milter does.
-func (b *rowBench) newPost(bulk, bare string, more map[string][]string) (p *post, err error) {
+// newPost starts a Postfix with the listeners "millrace" and "bare", each with its milter at a unix socket, and what more makes of
+// Millrace's socket. Its own first listener has no milter. bulk is more of Millrace's table of that name, and bare what the other
+// milter does.
+func (b *rowBench) newPost(bulk, bare string, more func(socket string) map[string][]string) (p *post, err error) {
 	p = &post{}
 	defer func() {
 		if err != nil {
@@ -52,8 +54,8 @@ func (b *rowBench) newPost(bulk, bare string, more map[string][]string) (p *post
 		return p, err
 	}
 	listeners := map[string][]string{"millrace": {"smtpd_milters=unix:" + p.daemon.MilterSocket()}, "bare": {"smtpd_milters=unix:" + p.bare.socket}}
-	for name, options := range more {
-		listeners[name] = options
+	if more != nil {
+		maps.Copy(listeners, more(p.daemon.MilterSocket()))
 	}
 	p.Postfix, err = b.startPostfix("postfix", p.to, listeners)
 	return p, err

@@ -32,9 +32,11 @@ type contest struct {
 func contests() []contest {
 	return []contest{
 		{[]int{1, 2}, "postfix", (*rowBench).postfix},
+		{[]int{3}, "proxy", (*rowBench).proxy},
 		{[]int{4}, "milter", (*rowBench).milter},
 		{[]int{5}, "smtp", (*rowBench).smtp},
 		{[]int{6}, "drain", (*rowBench).drain},
+		{[]int{7}, "pass", (*rowBench).pass},
 		{[]int{8}, "memory", (*rowBench).memory},
 		{[]int{9}, "journal", (*rowBench).journal},
 		{[]int{12}, "recovered", (*rowBench).recovered},
