@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -34,23 +35,22 @@ type idleBench struct {
 	bin, dir string
 	lasts    time.Duration // the measurement
 	patience time.Duration // for what comes before it
+	pause    time.Duration // between two looks whether there is still something to try; 0: five seconds
+}
+
+// waitState is one thing to wait for, and how a daemon comes to it.
+type waitState struct {
+	name, config string
+	due          time.Time
 }
 
 func (b *idleBench) run() (*idleResult, error) {
 	r := &idleResult{Domains: b.domains, Seconds: b.lasts.Seconds()}
-	shut, err := process.FreeAddr() // nobody listens there
+	states, err := b.states()
 	if err != nil {
 		return nil, err
 	}
-	now, tomorrow := time.Time{}, time.Now().Add(24*time.Hour)
-	for _, state := range []struct {
-		name, config string
-		due          time.Time
-	}{
-		{"deferred", fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(shut)), tomorrow},
-		{"at one closed site", fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(shut)), now},
-		{"at a closed site each", fmt.Sprintf("[dns]\nservers = [%q]\n", shut), now},
-	} {
+	for _, state := range states {
 		s, err := b.measure(state.name, state.config, state.due)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", state.name, err)
@@ -59,6 +59,19 @@ func (b *idleBench) run() (*idleResult, error) {
 		r.States = append(r.States, s)
 	}
 	return r, nil
+}
+
+func (b *idleBench) states() ([]waitState, error) {
+	shut, err := process.FreeAddr() // nobody listens there
+	if err != nil {
+		return nil, err
+	}
+	now, tomorrow := time.Time{}, time.Now().Add(24*time.Hour)
+	return []waitState{
+		{"deferred", fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(shut)), tomorrow},
+		{"at one closed site", fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(shut)), now},
+		{"at a closed site each", fmt.Sprintf("[dns]\nservers = [%q]\n", shut), now},
+	}, nil
 }
 
 // measure measures one state. Until it has come, everything that can be tried is tried once.
@@ -110,7 +123,8 @@ func (b *idleBench) recovered(d *scenario.Millrace) error {
 // settled waits until the daemon has nothing left to try, or until patience is over, and returns the processor time that it has
 // used so far.
 func (b *idleBench) settled(d *scenario.Millrace) (time.Duration, error) {
-	const pause, quiet = 5 * time.Second, 100 * time.Millisecond
+	const quiet = 100 * time.Millisecond
+	pause := cmp.Or(b.pause, 5*time.Second)
 	last := time.Duration(0)
 	for end := time.Now().Add(b.patience); time.Now().Before(end); time.Sleep(pause) {
 		used, err := d.CPU()

@@ -11,13 +11,13 @@ const milterConns = 50
 
 // milter is row 4: the milter door with delivery, against a milter that discards.
 func (b *rowBench) milter() (list []figure, err error) {
-	messages := b.count(40_000, 600)
+	messages := b.count(20_000, 600)
 	s, err := startMilter(b.dir, "discard")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, endPeer(s.Process)) }()
-	bare, err := newRawMilter(s.socket, 50)
+	bare, err := newRawMilter(s.socket, 50, toTen)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (b *rowBench) door(name string, messages int) (e effort, err error) {
 	if _, err := d.Recovered(); err != nil {
 		return e, err
 	}
-	raw, err := newRawMilter(d.MilterSocket(), 50)
+	raw, err := newRawMilter(d.MilterSocket(), 50, toTen)
 	if err != nil {
 		return e, err
 	}

@@ -31,11 +31,11 @@ func (b *rowBench) pass() (list []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	c := load.Config{Messages: b.count(3000, 100), MinSize: b.size, Conns: 20, Plain: 1}
+	c := load.Config{Messages: b.count(2000, 100), MinSize: b.size, Conns: 20, Plain: 1}
 	shared := sending("Millrace on a shared listener", c, p.Listener("millrace"), p.to, p.with())
 	own := sending("Millrace on a listener of its own", c, p.Listener("own"), p.to, p.with())
 	least := sending("a milter that accepts", c, p.Listener("bare"), p.to, p.meter(p.bare.CPU))
-	if err := takeTurns(b.turns(5), shared, own, least); err != nil {
+	if err := takeTurns(b.turns(3), shared, own, least); err != nil {
 		return nil, err
 	}
 	const name = "no bulk, through Postfix with Millrace, to a milter that accepts each connection: "
@@ -56,7 +56,7 @@ func (b *rowBench) pass() (list []figure, err error) {
 
 // late is how much later the replies to messages at a steady rate are.
 func (b *rowBench) late(p *post, c load.Config) ([]figure, error) {
-	c.Rate, c.Messages = lateRate, b.count(1500, 100)
+	c.Rate, c.Messages = lateRate, b.count(1000, 100)
 	var added []float64
 	note := ""
 	for range b.turns(3) {

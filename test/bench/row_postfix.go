@@ -85,11 +85,11 @@ func (b *rowBench) postfix() (list []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	c := load.Config{Messages: b.count(5000, 150), MinSize: b.size, Conns: 20, Personal: 0.05}
+	c := load.Config{Messages: b.count(2500, 150), MinSize: b.size, Conns: 20, Personal: 0.05}
 	only := sending("Postfix alone", c, p.Addr, p.to, p.meter())
 	ours := sending("with Millrace", c, p.Listener("millrace"), p.to, p.with())
 	gone := sending("with a milter that discards", c, p.Listener("bare"), nil, p.meter(p.bare.CPU))
-	if err := takeTurns(b.turns(5), only, ours, gone); err != nil {
+	if err := takeTurns(b.turns(3), only, ours, gone); err != nil {
 		return nil, err
 	}
 	const name = "bulk through Postfix with Millrace, unix socket, to "

@@ -20,10 +20,10 @@ func (b *rowBench) proxy() (list []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := load.Config{Messages: b.count(5000, 150), MinSize: b.size, Conns: 20, Personal: 0.05}
+	c := load.Config{Messages: b.count(2500, 150), MinSize: b.size, Conns: 20, Personal: 0.05}
 	ours := sending("with Millrace before its queue", c, front, p.to, p.with())
 	only := sending("Postfix alone", c, p.Addr, p.to, p.meter())
-	if err := takeTurns(b.turns(5), ours, only); err != nil {
+	if err := takeTurns(b.turns(3), ours, only); err != nil {
 		return nil, err
 	}
 	const name = "bulk through Postfix with Millrace before its queue, to Postfix alone: "

@@ -39,7 +39,10 @@ func contests() []contest {
 		{[]int{7}, "pass", (*rowBench).pass},
 		{[]int{8}, "memory", (*rowBench).memory},
 		{[]int{9}, "journal", (*rowBench).journal},
+		{[]int{10}, "split", (*rowBench).split},
+		{[]int{11}, "waiting", (*rowBench).waitingMail},
 		{[]int{12}, "recovered", (*rowBench).recovered},
+		{[]int{13}, "crash", (*rowBench).crashes},
 	}
 }
 

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// splitter is the package that splits messages. It measures itself: only its own tests know its parts.
+const splitter = "./relay/delta"
+
+// split is row 10.
+func (b *rowBench) split() ([]figure, error) {
+	const name, exact = "splitting six shapes with 15 links: ", "join(split(x)) = x, truncations and mutations: tests that fail"
+	if _, err := os.Stat(splitter); errors.Is(err, os.ErrNotExist) {
+		return []figure{notBuilt(10, name+"percent shared", "at least 95"), notBuilt(10, name+"us", "at most 40"), notBuilt(10, exact, "at most 0")}, nil
+	}
+	n := b.count(2000, 50)
+	out, err := exec.Command("go", "test", splitter, "-run", "^TestFigures$", "-figures", strconv.Itoa(n)).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("figures of %s: %w: %s", splitter, err, out)
+	}
+	t := readSplits(string(out))
+	note := strings.Join(t.shapes, ", ")
+	list := []figure{
+		overWorst(t.shared, slices.Min[[]float64], func(v float64) figure { return atLeast(10, name+"percent shared, the worst", v, 95, note) }),
+		overWorst(t.split, slices.Max[[]float64], func(v float64) figure { return atMost(10, name+"us to split, median of the worst", v, 40, note) }),
+		overWorst(t.late, slices.Max[[]float64], func(v float64) figure { return atMost(10, name+"us to split, p99 of the worst", v, 80, note) }),
+	}
+	failed, text := 0.0, ""
+	if out, err := exec.Command("go", "test", splitter).CombinedOutput(); err != nil {
+		failed, text = float64(max(1, strings.Count(string(out), "--- FAIL"))), string(out)
+	}
+	return append(list, atMost(10, exact, failed, 0, text)), nil
+}
+
+// overWorst is the worst shape as a figure, with the best and the worst beside it.
+func overWorst(list []float64, worst func([]float64) float64, judge func(float64) figure) figure {
+	if len(list) == 0 {
+		return over(nil, judge)
+	}
+	f, least, most := judge(worst(list)), slices.Min(list), slices.Max(list)
+	f.Min, f.Max = &least, &most
+	return f
+}
+
+// splits is the table of the splitter's figures, its columns by shape.
+type splits struct {
+	shapes              []string
+	shared, split, late []float64
+}
+
+// Columns of that table.
+const (
+	splitLinks  = 1
+	splitShared = 5
+	splitTook   = 7
+	splitLate   = 8
+	splitAll    = 14
+)
+
+// readSplits reads the rows of shapes with personal links.
+func readSplits(text string) (t splits) {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) != splitAll || f[splitLinks] != strconv.Itoa(personalLinks) {
+			continue
+		}
+		t.shapes = append(t.shapes, f[0])
+		for at, to := range map[int]*[]float64{splitShared: &t.shared, splitTook: &t.split, splitLate: &t.late} {
+			v, err := strconv.ParseFloat(f[at], 64)
+			if err == nil {
+				*to = append(*to, v)
+			}
+		}
+	}
+	return t
+}
