@@ -16,7 +16,7 @@ import (
 // harakaVersion is the release of Haraka that is measured beside Millrace.
 const harakaVersion = "3.3.4"
 
-// haraka returns the program of Haraka, which npm installs into the user's cache when it is not there. The error says what to do.
+// haraka returns the program of Haraka, which npm installs into the user's cache when it is not there. The error says what fails.
 func haraka() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -65,7 +65,7 @@ type result struct {
 
 func main() {
 	var (
-		row      = flag.Int("row", 0, "the row to measure; 0: all of them, unless -what is given")
+		row      = flag.String("row", "", "the `rows` to measure, as 1,2; none: all of them, unless -what is given")
 		messages = flag.Int("messages", 0, "messages of a campaign, or messages that wait; 0: as many as the row needs, or 3000")
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
@@ -82,11 +82,15 @@ func main() {
 	}
 	flag.Parse()
 	c := load.Config{Messages: cmp.Or(*messages, 3000), MinSize: *size, Conns: *conns, Personal: 0.05}
+	rows, err := parseRows(*row)
 	q := request{
 		what: *what, only: *only, load: c, rounds: cmp.Or(*rounds, 5), quick: *quick, burn: *burn, figures: &sheet{out: os.Stdout, json: *objects},
-		row: *row, rows: rowBench{messages: *messages, rounds: *rounds, size: *size, quick: *quick, profile: *profile, only: *only},
+		numbers: rows, rows: rowBench{messages: *messages, rounds: *rounds, size: *size, quick: *quick, profile: *profile, only: *only},
 	}
-	if err := q.run(); err != nil {
+	if err == nil {
+		err = q.run()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -101,8 +105,8 @@ type request struct {
 	burn       bool
 	figures    *sheet
 
-	row  int // when what is ""
-	rows rowBench
+	numbers []int // of rows, when what is ""; none: all
+	rows    rowBench
 }
 
 func (q *request) run() error {
@@ -159,7 +163,7 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 	switch q.what {
 	case "":
 		q.rows.bin, q.rows.dir = bin, dir
-		return func(write func(figure) error) error { return q.rows.run(q.row, write) }
+		return func(write func(figure) error) error { return q.rows.run(q.numbers, write) }
 	case "pace":
 		b := &paceBench{bin: bin, dir: dir, lasts: fullPace, domains: 100_000, drains: 60 * time.Second, only: q.only}
 		if quick {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/millrace/millrace/test/load"
@@ -30,43 +31,63 @@ func (b *rowBench) smtp() (list []figure, err error) {
 	list = append(list, over(ours.to(itself, rateOf), func(v float64) figure {
 		return atLeast(5, name+"to a bare sink with the same client", v, 0.6, notes(ours, itself))
 	}))
-	others, err := b.others(name, c, ours, s)
+	others, err := b.others(name, c, s)
 	return append(list, others...), err
 }
 
+// rival is a server in the place of our door, with all mail delivered to the same sink.
+type rival struct {
+	addr string
+	cpu  func() (time.Duration, error)
+	end  func() error
+}
+
 // others are Postfix and Haraka, each in turn with our door.
-func (b *rowBench) others(name string, c load.Config, ours *way, s *store) (list []figure, err error) {
-	c.Messages = b.count(4000, 100)
+func (b *rowBench) others(name string, c load.Config, s *store) (list []figure, err error) {
+	c.Messages = b.count(2000, 100)
 	for _, o := range []struct {
 		name  string
-		start func() (addr string, cpu func() (time.Duration, error), end func() error, err error)
-	}{
-		{"Postfix alone", func() (string, func() (time.Duration, error), func() error, error) {
-			p, err := b.startPostfix("postfix", s.to, nil)
-			if err != nil {
-				return "", nil, nil, err
-			}
-			return p.Addr, p.CPU, p.Stop, nil
-		}},
-		{"Haraka", func() (string, func() (time.Duration, error), func() error, error) {
-			p, addr, err := startHaraka(b.dir+"/haraka", s.to)
-			if err != nil {
-				return "", nil, nil, err
-			}
-			return addr, p.TreeCPU, func() error { return endPeer(p) }, nil
-		}},
-	} {
-		addr, cpu, end, err := o.start()
+		start func(*far) (rival, error)
+	}{{"Postfix alone", b.alone}, {"Haraka", b.haraka}} {
+		f, err := b.against(name+"to "+o.name, o.name, c, s, o.start)
 		if err != nil {
-			list = append(list, unmeasured(5, name+"to "+o.name, "", err.Error()))
-			continue
-		}
-		mine := sending("millrace", c, s.entry, s.to, s.meter())
-		theirs := sending(o.name, c, addr, s.to, meter{used: []func() (time.Duration, error){cpu}})
-		if err := errors.Join(takeTurns(b.turns(3), mine, theirs), end()); err != nil {
 			return list, err
 		}
-		list = append(list, over(mine.to(theirs, rateOf), func(v float64) figure { return beside(5, name+"to "+o.name, v, notes(mine, theirs)) }))
+		list = append(list, f)
 	}
 	return list, nil
+}
+
+// against is our door in turn with one rival. A rival that cannot be started is named with the reason.
+func (b *rowBench) against(figureName, name string, c load.Config, s *store, start func(*far) (rival, error)) (f figure, err error) {
+	r, err := start(s.to)
+	if err != nil {
+		return unmeasured(5, figureName, "", err.Error()), nil
+	}
+	defer func() { err = errors.Join(err, r.end()) }()
+	mine := sending("millrace", c, s.entry, s.to, s.meter())
+	theirs := sending(name, c, r.addr, s.to, meter{used: []func() (time.Duration, error){r.cpu}})
+	if err := takeTurns(b.turns(3), mine, theirs); err != nil {
+		return f, err
+	}
+	return over(mine.to(theirs, rateOf), func(v float64) figure { return beside(5, figureName, v, notes(mine, theirs)) }), nil
+}
+
+func (b *rowBench) alone(to *far) (rival, error) {
+	p, err := b.startPostfix("postfix", to, nil)
+	if err != nil {
+		return rival{}, err
+	}
+	return rival{p.Addr, p.CPU, p.Stop}, nil
+}
+
+func (b *rowBench) haraka(to *far) (rival, error) {
+	if b.quick {
+		return rival{}, errors.New("not in the quick form")
+	}
+	p, addr, err := startHaraka(filepath.Join(b.dir, "haraka"), to)
+	if err != nil {
+		return rival{}, err
+	}
+	return rival{addr, p.TreeCPU, func() error { return endPeer(p) }}, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/scenario"
@@ -46,12 +48,28 @@ func contests() []contest {
 	}
 }
 
-// run measures one row, or all of them if it is 0.
-func (b *rowBench) run(row int, write func(figure) error) error {
+// parseRows reads numbers of rows, separated by commas. None is all of them.
+func parseRows(text string) (rows []int, err error) {
+	for number := range strings.SplitSeq(text, ",") {
+		if text == "" {
+			break
+		}
+		row, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("-row %s: %q is no number", text, number)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// run measures rows, or all of them if none is given.
+func (b *rowBench) run(rows []int, write func(figure) error) error {
+	wanted := func(row int) bool { return len(rows) == 0 || slices.Contains(rows, row) }
 	found := false
 	var failed error
 	for _, p := range contests() {
-		if row != 0 && !slices.Contains(p.rows, row) {
+		if !slices.ContainsFunc(p.rows, wanted) {
 			continue
 		}
 		found = true
@@ -59,7 +77,7 @@ func (b *rowBench) run(row int, write func(figure) error) error {
 		one.dir = filepath.Join(b.dir, p.name)
 		list, err := p.run(&one)
 		for _, f := range list {
-			if row == 0 || f.Row == row {
+			if wanted(f.Row) {
 				err = errors.Join(err, write(f))
 			}
 		}
@@ -68,7 +86,7 @@ func (b *rowBench) run(row int, write func(figure) error) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("-row %d: there is no such row", row)
+		return fmt.Errorf("-row %v: there is no such row", rows)
 	}
 	return failed
 }
