@@ -127,7 +127,8 @@ func (s *stream) chunks() error {
 				return hear(s.in, 3*owed)
 			}
 			p := s.piece(i, s.scratch[:0])
-			s.command = fmt.Appendf(s.command[:0], "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nBDAT %d LAST\r\n", p.from, p.rcpt, len(p.head)+len(p.common))
+			size := len(p.head) + len(p.common)
+			s.command = fmt.Appendf(s.command[:0], "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nBDAT %d LAST\r\n", p.from, p.rcpt, size)
 			vec := net.Buffers{s.command, p.head, p.common}
 			if _, err := vec.WriteTo(s.nc); err != nil {
 				return err

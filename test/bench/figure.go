@@ -78,7 +78,8 @@ func (s *sheet) write(f figure) error {
 	if s.json {
 		return json.NewEncoder(s.out).Encode(f)
 	}
-	_, err := fmt.Fprintf(s.out, "%2d  %-66s %9s  %-23s %-6s  %s%s\n", f.Row, f.Figure, f.text(), f.Goal, f.verdict(), f.Note, f.Reason)
+	const form = "%2d  %-66s %9s  %-23s %-6s  %s%s\n"
+	_, err := fmt.Fprintf(s.out, form, f.Row, f.Figure, f.text(), f.Goal, f.verdict(), f.Note, f.Reason)
 	return err
 }
 

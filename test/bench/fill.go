@@ -46,7 +46,8 @@ func (b *rowBench) newStore(name string) (*store, error) {
 	if s.to, err = startSink(dir, false); err != nil {
 		return nil, err
 	}
-	config := roomy + patient + fmt.Sprintf("[smtpd]\nsubmission = [\"inet:%s\"]\n[route]\n\".%s\" = %q\n\"*\" = %q\n", s.entry, waitingZone, daemon.NextHop(shut), daemon.NextHop(s.to.addr))
+	config := roomy + patient + fmt.Sprintf("[smtpd]\nsubmission = [\"inet:%s\"]\n", s.entry) +
+		fmt.Sprintf("[route]\n\".%s\" = %q\n\"*\" = %q\n", waitingZone, daemon.NextHop(shut), daemon.NextHop(s.to.addr))
 	if s.Millrace, err = scenario.NewMillrace(b.bin, dir, "127.0.0.1:1", config); err != nil {
 		return nil, errors.Join(err, s.to.close())
 	}

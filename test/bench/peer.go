@@ -17,8 +17,8 @@ import (
 // that both meet the kernel in the same way and the processor time of each is known.
 const roleEnv = "MILLRACE_BENCH_ROLE"
 
-// roles are what this program can be beside the command that measures. Each is given the arguments of its process, and runs until it
-// is killed.
+// roles are what this program can be beside the command that measures. Each is given the arguments of its process, and runs until
+// it is killed.
 func roles() map[string]func(args []string) error {
 	return map[string]func(args []string) error{
 		"sink":     serveSink,

@@ -12,8 +12,8 @@ import (
 	"github.com/millrace/millrace/test/mta"
 )
 
-// tuned are the settings of a Postfix that goes as fast as we know how: nothing slows its clients, nothing is looked up, and the one
-// receiver gets as many connections as it takes at once. Both sides of a comparison have them.
+// tuned are the settings of a Postfix that goes as fast as we know how: nothing slows its clients, nothing is looked up, and the
+// one receiver gets as many connections as it takes at once. Both sides of a comparison have them.
 var tuned = map[string]string{
 	"milter_default_action":                               "accept",
 	"in_flow_delay":                                       "0",
@@ -63,7 +63,8 @@ func sending(name string, c load.Config, addr string, to *far, m meter) *way {
 	}}
 }
 
-// through sends a campaign to addr and returns how long it took, from the first byte to the last message at the sink, if there is one.
+// through sends a campaign to addr and returns how long it took: from the first byte to the last message at the sink, or to the
+// last reply if there is no sink.
 func through(to *far, addr string, c load.Config) (time.Duration, error) {
 	var before int64
 	if to != nil {

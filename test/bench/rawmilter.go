@@ -80,8 +80,7 @@ type rawMilter struct {
 	next atomic.Int64
 }
 
-// newRawMilter asks the filter at addr for its wishes, and writes the scripts for it: messages of every shape, from none of which two
-// are the same. rcpt is the form of a recipient, of the message's number and a small number.
+// newRawMilter asks the filter at addr for its wishes, and writes the scripts for it: so many messages of every shape. rcpt is the form of a recipient, of the message's number and a small number.
 func newRawMilter(addr string, messages int, rcpt string) (*rawMilter, error) {
 	offer, err := wishes(addr)
 	if err != nil {
@@ -104,8 +103,8 @@ func newRawMilter(addr string, messages int, rcpt string) (*rawMilter, error) {
 	return r, nil
 }
 
-// offered is a message as an MTA offers it: the field that the MTA has added comes later. The number at its end makes it another one
-// each time.
+// offered is a message as an MTA offers it: the field that the MTA has added comes later. The number at its end makes it another
+// one each time.
 func offered(s letters.Shape, i int, rcpt string) *standin.Message {
 	header, body := standin.Parse(s.Message(i))
 	body = fmt.Appendf(body, "reader %s\r\n", marked)

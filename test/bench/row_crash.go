@@ -32,7 +32,8 @@ func (b *rowBench) crashes() ([]figure, error) {
 	cmd := exec.Command("go", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
-	if status := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &status) && len(out) > 0) { // its status says what the figures say
+	var status *exec.ExitError
+	if err != nil && !(errors.As(err, &status) && len(out) > 0) { // its status says what the figures say
 		return nil, fmt.Errorf("%v: %w", cmd.Args, err)
 	}
 	return readCrashes(name, out)

@@ -29,7 +29,8 @@ type drainRun struct {
 
 // drain is row 6: a daemon that has nothing to do but send what waits, against a program that only sends.
 func (b *rowBench) drain() (list []figure, err error) {
-	r := &drainRun{rowBench: b, messages: b.count(200_000, 3000), full: filepath.Join(b.dir, "full"), body: bodyOf("All the news that fits.\r\n", b.size)}
+	r := &drainRun{rowBench: b, messages: b.count(200_000, 3000), full: filepath.Join(b.dir, "full")}
+	r.body = bodyOf("All the news that fits.\r\n", b.size)
 	if err := waiting(r.full, r.messages, drainDomains, b.size, time.Now()); err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (b *rowBench) drain() (list []figure, err error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("draining %d nodes, to a blaster of the same form: ", r.messages)
-	list = append(list, over(ours.to(blast, rateOf), func(v float64) figure { return atLeast(6, name+"DATA, pipelined", v, 0.65, notes(ours, blast)) }))
+	list = append(list, ours.faster(6, name+"DATA, pipelined", blast, 0.65))
 	chunks, err := r.chunks(name + "BDAT")
 	return append(list, chunks), err
 }
@@ -62,7 +63,7 @@ func (r *drainRun) chunks(name string) (figure, error) {
 	}
 	ours.runs = nil // the round of the other way is missing
 	err := takeTurns(r.turns(3), ours, blast)
-	return over(ours.to(blast, rateOf), func(v float64) figure { return atLeast(6, name, v, 0.6, notes(ours, blast)) }), err
+	return ours.faster(6, name, blast, 0.6), err
 }
 
 // ways are the daemon and the blaster that send to one receiver.
@@ -127,8 +128,9 @@ func (r *drainRun) blast(to *far, ahead int) (effort, error) {
 // piece is the message of that number in the state directory.
 func (r *drainRun) piece(i int, scratch []byte) piece {
 	p := piece{from: fmt.Sprintf("news+%d@sender.test", i), rcpt: fmt.Sprintf("user%d@d%d.test", i, i%drainDomains), common: r.body}
-	p.head = append(scratch, "Received: from app (app [192.0.2.1]) by mail.example.org (Millrace) with ESMTP;\r\n\tMon, 23 Nov 2026 10:00:00 +0000\r\n"...)
-	p.head = fmt.Appendf(p.head, "From: News <news@sender.test>\r\nTo: <user%d@d%d.test>\r\nSubject: News of the week\r\n", i, i%drainDomains)
+	p.head = append(scratch, "Received: from app (app [192.0.2.1]) by mail.example.org (Millrace) with ESMTP;\r\n"...)
+	p.head = append(p.head, "\tMon, 23 Nov 2026 10:00:00 +0000\r\nFrom: News <news@sender.test>\r\nSubject: News of the week\r\n"...)
+	p.head = fmt.Appendf(p.head, "To: <user%d@d%d.test>\r\n", i, i%drainDomains)
 	p.head = fmt.Appendf(p.head, "Message-ID: <%d@sender.test>\r\nList-Id: <news.sender.test>\r\n\r\n", i)
 	return p
 }

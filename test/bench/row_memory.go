@@ -35,7 +35,8 @@ func (b *rowBench) memory() ([]figure, error) {
 	var all []float64
 	for _, c := range costs {
 		all = append(all, c.resident/1024)
-		list = append(list, beside(8, fmt.Sprintf("%s, %d messages wait: KiB of resident memory a message", c.shape, messages), c.resident/1024, c.note))
+		name := fmt.Sprintf("%s, %d messages wait: KiB of resident memory a message", c.shape, messages)
+		list = append(list, beside(8, name, c.resident/1024, c.note))
 	}
 	if err != nil || len(all) == 0 {
 		return list, err
@@ -45,10 +46,11 @@ func (b *rowBench) memory() ([]figure, error) {
 		return atMost(8, "the median shape: KiB of resident memory a message", v, 1, "")
 	}
 	list = append(list, over(all, middle), worst)
+	const all10 = "10,000,000 messages wait: GB of resident memory, the worst shape"
 	if messages < 10_000_000 {
-		return append(list, unmeasured(8, "10,000,000 messages wait: GB of resident memory", "at most 12", "needs -messages 10000000")), nil
+		return append(list, unmeasured(8, all10, "at most 12", "needs -messages 10000000")), nil
 	}
-	return append(list, atMost(8, "10,000,000 messages wait: GB of resident memory", slices.Max(all)*1024*1e7/1e9, 12, "")), nil
+	return append(list, atMost(8, all10, slices.Max(all)*1024*float64(messages)/1e9, 12, "")), nil
 }
 
 // journal is row 9.

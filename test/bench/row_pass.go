@@ -20,8 +20,8 @@ const (
 	lateGoal = 2.0 // milliseconds
 )
 
-// pass is row 7: mail that is no bulk through Postfix with Millrace, against a milter that accepts each connection. On a shared listener
-// Millrace must see the header; where a rule names the listener it decides at CONNECT too.
+// pass is row 7: mail that is no bulk through Postfix with Millrace, against a milter that accepts each connection. On a shared
+// listener Millrace must see the header; where a rule names the listener it decides at CONNECT too.
 func (b *rowBench) pass() (list []figure, err error) {
 	p, err := b.newPost(fmt.Sprintf("[[bulk.rule]]\nname = \"people\"\nlistener = %q\ntake = false\n", ownListener), "accept",
 		func(socket string) map[string][]string {
@@ -40,15 +40,9 @@ func (b *rowBench) pass() (list []figure, err error) {
 	}
 	const name = "no bulk, through Postfix with Millrace, to a milter that accepts each connection: "
 	list = []figure{
-		over(shared.to(least, rateOf), func(v float64) figure {
-			return atLeast(7, name+"messages/s, a shared listener", v, 0.88, notes(shared, least))
-		}),
-		over(own.to(least, rateOf), func(v float64) figure {
-			return atLeast(7, name+"messages/s, a listener that a rule names", v, 0.99, notes(own, least))
-		}),
-		over(shared.to(least, cpuOf), func(v float64) figure {
-			return beside(7, name+"processor time, a shared listener", v, "all processes of both")
-		}),
+		shared.faster(7, name+"messages/s, a shared listener", least, 0.88),
+		own.faster(7, name+"messages/s, a listener that a rule names", least, 0.99),
+		over(shared.to(least, cpuOf), func(v float64) figure { return beside(7, name+"processor time, a shared listener", v, "") }),
 	}
 	late, err := b.late(p, c)
 	return append(list, late...), err

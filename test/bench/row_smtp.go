@@ -8,8 +8,8 @@ import (
 	"github.com/millrace/millrace/test/load"
 )
 
-// smtp is row 5: an application at our SMTP door, with all mail delivered to a sink, against the same application at the sink itself.
-// Postfix and Haraka in our place stand beside it.
+// smtp is row 5: an application at our SMTP door, with all mail delivered to a sink, against the same application at the sink
+// itself. Postfix and Haraka in our place stand beside it.
 func (b *rowBench) smtp() (list []figure, err error) {
 	s, err := b.newStore("door")
 	if err != nil {
@@ -28,9 +28,7 @@ func (b *rowBench) smtp() (list []figure, err error) {
 		return nil, err
 	}
 	const name = "our SMTP door with delivery, 20 KB personalised, "
-	list = append(list, over(ours.to(itself, rateOf), func(v float64) figure {
-		return atLeast(5, name+"to a bare sink with the same client", v, 0.6, notes(ours, itself))
-	}))
+	list = append(list, ours.faster(5, name+"to a bare sink with the same client", itself, 0.6))
 	others, err := b.others(name, c, s)
 	return append(list, others...), err
 }
@@ -59,10 +57,10 @@ func (b *rowBench) others(name string, c load.Config, s *store) (list []figure, 
 }
 
 // against is our door in turn with one rival. A rival that cannot be started is named with the reason.
-func (b *rowBench) against(figureName, name string, c load.Config, s *store, start func(*far) (rival, error)) (f figure, err error) {
+func (b *rowBench) against(what, name string, c load.Config, s *store, start func(*far) (rival, error)) (f figure, err error) {
 	r, err := start(s.to)
 	if err != nil {
-		return unmeasured(5, figureName, "", err.Error()), nil
+		return unmeasured(5, what, "", err.Error()), nil
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
 	mine := sending("millrace", c, s.entry, s.to, s.meter())
@@ -70,7 +68,7 @@ func (b *rowBench) against(figureName, name string, c load.Config, s *store, sta
 	if err := takeTurns(b.turns(3), mine, theirs); err != nil {
 		return f, err
 	}
-	return over(mine.to(theirs, rateOf), func(v float64) figure { return beside(5, figureName, v, notes(mine, theirs)) }), nil
+	return over(mine.to(theirs, rateOf), func(v float64) figure { return beside(5, what, v, notes(mine, theirs)) }), nil
 }
 
 func (b *rowBench) alone(to *far) (rival, error) {

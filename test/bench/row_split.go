@@ -17,7 +17,9 @@ const splitter = "./relay/delta"
 func (b *rowBench) split() ([]figure, error) {
 	const name, exact = "splitting six shapes with 15 links: ", "join(split(x)) = x, truncations and mutations: tests that fail"
 	if _, err := os.Stat(splitter); errors.Is(err, os.ErrNotExist) {
-		return []figure{notBuilt(10, name+"percent shared", "at least 95"), notBuilt(10, name+"us", "at most 40"), notBuilt(10, exact, "at most 0")}, nil
+		return []figure{
+			notBuilt(10, name+"percent shared", "at least 95"), notBuilt(10, name+"us", "at most 40"), notBuilt(10, exact, "at most 0"),
+		}, nil
 	}
 	n := b.count(2000, 50)
 	out, err := exec.Command("go", "test", splitter, "-run", "^TestFigures$", "-figures", strconv.Itoa(n)).CombinedOutput()
@@ -26,10 +28,14 @@ func (b *rowBench) split() ([]figure, error) {
 	}
 	t := readSplits(string(out))
 	note := strings.Join(t.shapes, ", ")
+	most := func(what string, goal float64) func(float64) figure {
+		return func(v float64) figure { return atMost(10, name+what, v, goal, note) }
+	}
+	least := func(v float64) figure { return atLeast(10, name+"percent shared, the worst", v, 95, note) }
 	list := []figure{
-		overWorst(t.shared, slices.Min[[]float64], func(v float64) figure { return atLeast(10, name+"percent shared, the worst", v, 95, note) }),
-		overWorst(t.split, slices.Max[[]float64], func(v float64) figure { return atMost(10, name+"us to split, median of the worst", v, 40, note) }),
-		overWorst(t.late, slices.Max[[]float64], func(v float64) figure { return atMost(10, name+"us to split, p99 of the worst", v, 80, note) }),
+		overWorst(t.shared, slices.Min[[]float64], least),
+		overWorst(t.split, slices.Max[[]float64], most("us to split, median of the worst", 40)),
+		overWorst(t.late, slices.Max[[]float64], most("us to split, p99 of the worst", 80)),
 	}
 	if b.quick {
 		return append(list, unmeasured(10, exact, "at most 0", "not in the quick form")), nil

@@ -32,17 +32,18 @@ func (b *rowBench) waitingMail() (list []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, full.end()) }()
-	none, beside, wide := empty.way("nothing waits", empty.few, messages), full.way("much waits", full.few, messages), empty.way("a domain each", empty.many, messages)
-	if err := takeTurns(b.turns(3), none, beside, wide); err != nil {
+	none, much := empty.way("nothing waits", empty.few, messages), full.way("much waits", full.few, messages)
+	wide := empty.way("a domain each", empty.many, messages)
+	if err := takeTurns(b.turns(3), none, much, wide); err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("the milter door to the sink while %d personalised messages wait, to none: ", waits)
 	domains := fmt.Sprintf("the milter door to the sink for %d new domains a round, to 10: ", messages)
 	list = []figure{
-		over(beside.to(none, cpuOf), func(v float64) figure { return atMost(11, name+"processor time", v, 1.15, notes(beside, none)) }),
-		over(beside.to(none, rateOf), func(v float64) figure { return atLeast(11, name+"messages/s", v, 0.9, "") }),
-		over(wide.to(none, cpuOf), func(v float64) figure { return atMost(11, domains+"processor time", v, 1.15, notes(wide, none)) }),
-		over(wide.to(none, rateOf), func(v float64) figure { return atLeast(11, domains+"messages/s", v, 0.9, "") }),
+		much.cheaper(11, name+"processor time", none, 1.15),
+		much.faster(11, name+"messages/s", none, 0.9),
+		wide.cheaper(11, domains+"processor time", none, 1.15),
+		wide.faster(11, domains+"messages/s", none, 0.9),
 	}
 	idle, err := b.idle(waits)
 	return append(list, idle...), err
@@ -93,7 +94,8 @@ func (k *stock) way(name string, r *rawMilter, messages int) *way {
 
 // idle is what a daemon costs that waits with mail for so many domains.
 func (b *rowBench) idle(domains int) (list []figure, err error) {
-	i := &idleBench{domains: domains, bin: b.bin, dir: filepath.Join(b.dir, "idle"), lasts: 20 * time.Second, patience: 2 * time.Minute}
+	i := &idleBench{domains: domains, bin: b.bin, dir: filepath.Join(b.dir, "idle"), lasts: 20 * time.Second}
+	i.patience = max(2*time.Minute, time.Duration(domains)*time.Millisecond)
 	if b.quick {
 		i.lasts, i.pause = time.Second, time.Second
 	}
@@ -110,7 +112,8 @@ func (b *rowBench) idle(domains int) (list []figure, err error) {
 			return list, fmt.Errorf("%s: %w", state.name, err)
 		}
 		name := fmt.Sprintf("mail for %d domains waits, %s: percent of a processor", domains, s.Name)
-		list = append(list, atMost(11, name, s.CPU, 1, fmt.Sprintf("%d messages, %d sites, %.0f s", s.Waiting, s.Sites, i.lasts.Seconds())))
+		note := fmt.Sprintf("%d messages, %d sites, %.0f s", s.Waiting, s.Sites, i.lasts.Seconds())
+		list = append(list, atMost(11, name, s.CPU, 1, note))
 	}
 	return list, nil
 }

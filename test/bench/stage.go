@@ -49,25 +49,32 @@ type stage struct {
 // stages are the table of where the time goes. A sample belongs to the first function, from the innermost outwards, that a stage
 // names: a system call counts where it is made, and the collector and the scheduler for themselves.
 var stages = []stage{
-	{"collector", []string{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart", "runtime.gcDrain", "runtime.deductSweepCredit"}},
-	{"scheduler, wake-ups", []string{
-		"runtime.schedule", "runtime.findRunnable", "runtime.mcall", "runtime.park_m", "runtime.sysmon", "runtime.mstart", "runtime.goready", "runtime.ready",
-		"runtime.wakep", "runtime.netpoll", "runtime.stopm", "runtime.startm", "runtime.goexit0",
-	}},
-	{"SHA-256", []string{"crypto/sha256", "crypto/internal/fips140/sha256"}},
-	{"door: the milter library", []string{"github.com/emersion/go-milter"}},
-	{"door: answers", []string{"millrace/filter/milter.(*deadlined).Write", "millrace/filter/milter.(*conn).write", "millrace/filter/milter.(*conn).Write", "millrace/filter/smtpd.(*session).flush", "millrace/filter/smtpd.(*session).reply"}},
-	{"door: read, frames", []string{"millrace/filter/milter.(*conn)", "millrace/filter/milter.(*frames)", "millrace/filter/milter.(*deadlined).Read", "millrace/filter/smtpd.(*reader)", "millrace/filter/smtpd.(*input)"}},
-	{"walks over the lines", []string{"millrace/relay/smtp.Sendable", "millrace/filter.hasEightBit", "millrace/filter.eightBit", "millrace/filter.(*Mail).BodyRoom", "millrace/relay/smtp.inspect", "millrace/relay/smtp.lineEnds", "millrace/filter/smtpd.(*decoder)"}},
-	{"door: session, filter", []string{"millrace/filter"}},
-	{"splitting", []string{"millrace/relay/delta", "millrace/relay.(*Wrappers)", "millrace/relay.(*Wrapper)", "millrace/relay.(*Content)", "millrace/relay.Content"}},
-	{"journal: write, sync", []string{"millrace/snapshot.osFile", "millrace/snapshot.(*tape)", "millrace/snapshot.(*writer)", "millrace/snapshot.(*segment)", "os.(*File).Sync"}},
-	{"journal: records", []string{"millrace/snapshot"}},
-	{"mail log", []string{"millrace/relay.(*MailLog)", "millrace/cmd/daemon.(*mailLog)", "millrace/relay.appendPrintable", "millrace/relay.(*mailLog"}},
-	{"SMTP out", []string{"millrace/relay/smtp"}},
-	{"queue, visit, settle, pool", []string{"millrace/relay"}},
-	{"the rest of the daemon", []string{"millrace/", "main."}},
+	{"collector", words(`runtime.gcBgMarkWorker runtime.gcAssistAlloc runtime.bgsweep runtime.bgscavenge runtime.gcStart runtime.gcDrain
+		runtime.deductSweepCredit`)},
+	{"scheduler, wake-ups", words(`runtime.schedule runtime.findRunnable runtime.mcall runtime.park_m runtime.sysmon runtime.mstart
+		runtime.goready runtime.ready runtime.wakep runtime.netpoll runtime.stopm runtime.startm runtime.goexit0`)},
+	{"SHA-256", words("crypto/sha256 crypto/internal/fips140/sha256")},
+	{"door: the milter library", words("github.com/emersion/go-milter")},
+	{"door: answers", words(`millrace/filter/milter.(*deadlined).Write millrace/filter/milter.(*conn).write
+		millrace/filter/milter.(*conn).Write millrace/filter/smtpd.(*session).flush millrace/filter/smtpd.(*session).reply`)},
+	{"door: read, frames", words(`millrace/filter/milter.(*conn) millrace/filter/milter.(*frames) millrace/filter/milter.(*deadlined).Read
+		millrace/filter/smtpd.(*input)`)},
+	{"walks over the lines", words(`millrace/relay/smtp.Sendable millrace/relay/smtp.inspect millrace/relay/smtp.lineEnds
+		millrace/relay/smtp.(*Form) millrace/relay/smtp.(*Walk) millrace/filter.hasEightBit millrace/filter.(*Mail).BodyRoom
+		millrace/filter/smtpd.(*decoder)`)},
+	{"door: session, filter", words("millrace/filter")},
+	{"splitting", words(`millrace/relay/delta millrace/relay.(*Wrappers) millrace/relay.(*Wrapper) millrace/relay.(*Content)
+		millrace/relay.Content`)},
+	{"journal: write, sync", words(`millrace/snapshot.osFile millrace/snapshot.(*tape) millrace/snapshot.(*writer)
+		millrace/snapshot.(*segment) os.(*File).Sync`)},
+	{"journal: records", words("millrace/snapshot")},
+	{"mail log", words("millrace/relay.(*MailLog) millrace/cmd/daemon.(*mailLog) millrace/relay.appendPrintable")},
+	{"SMTP out", words("millrace/relay/smtp")},
+	{"queue, visit, settle, pool", words("millrace/relay")},
+	{"the rest of the daemon", words("millrace/ main.")},
 }
+
+func words(text string) []string { return strings.Fields(text) }
 
 // module is the path of this module, which stages shorten.
 const module = "github.com/millrace/millrace/"

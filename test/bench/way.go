@@ -73,6 +73,16 @@ func (w *way) each(of func(effort) float64) []float64 {
 	return list
 }
 
+// faster is the ratio of the rates of w and another way, which has its goal at goal and above.
+func (w *way) faster(row int, name string, other *way, goal float64) figure {
+	return over(w.to(other, rateOf), func(v float64) figure { return atLeast(row, name, v, goal, notes(w, other)) })
+}
+
+// cheaper is the ratio of their processor time a message, which has its goal at goal and below.
+func (w *way) cheaper(row int, name string, other *way, goal float64) figure {
+	return over(w.to(other, cpuOf), func(v float64) figure { return atMost(row, name, v, goal, "all processes that are compared") })
+}
+
 func rateOf(e effort) float64 { return e.rate }
 func cpuOf(e effort) float64  { return e.cpu }
 
