@@ -40,7 +40,8 @@ func (b *rowBench) newPost(bulk, bare string, more func(socket string) map[strin
 		return p, err
 	}
 	hop := daemon.NextHop(p.to.addr)
-	config := roomy + "milter.socket_mode = \"0666\"\n" + fmt.Sprintf("[bulk]\nnext_hops = [%q]\n%s[route]\n\"*\" = %q\n", hop, bulk, hop)
+	const tables = "milter.socket_mode = \"0666\"\n[bulk]\nnext_hops = [%q]\n%s[route]\n\"*\" = %q\n"
+	config := roomy + fmt.Sprintf(tables, hop, bulk, hop)
 	if p.daemon, err = scenario.NewMillrace(b.bin, b.dir+"/millrace", "127.0.0.1:1", config); err != nil {
 		return p, err
 	}

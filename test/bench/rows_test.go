@@ -195,9 +195,9 @@ Type: cpu
 }
 
 func TestReadSplits(t *testing.T) {
-	got := readSplits(`     shape  links  bytes  personal   p99  shared %  read µs  split µs   p99  join µs  p99  sha256 µs  split/sha  join/sha
-  listmonk      0  20000       800   900      95.8     10.0      21.0  48.0      3.7  5.0       10.0       2.10      0.37
-  listmonk     15  20000       880   900      95.5     10.0      22.0  49.0      3.7  5.0       10.0       2.20      0.37
+	got := readSplits(`   shape links bytes personal  p99 shared % read µs split µs  p99 join µs p99 sha256 µs split/sha join/sha
+  listmonk     0 20000      800  900     95.8    10.0     21.0 48.0     3.7 5.0      10.0      2.10     0.37
+  listmonk    15 20000      880  900     95.5    10.0     22.0 49.0     3.7 5.0      10.0      2.20     0.37
 ok
 `)
 	if len(got.shapes) != 1 || !slices.Equal(slices.Concat(got.shared, got.split, got.late), []float64{95.5, 22, 49}) {
@@ -213,7 +213,8 @@ func TestReadCrashes(t *testing.T) {
 	if err != nil || len(list) != len(broken)+1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	if lost := list[0]; *lost.Value != 3 || lost.Met || lost.Note != "kill, every" || !list[1].Met || list[5].Reason != "power: not root" {
+	lost, missing := list[0], list[len(broken)]
+	if *lost.Value != 3 || lost.Met || lost.Note != "kill, every" || !list[1].Met || missing.Reason != "power: not root" {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -49,16 +49,16 @@ type stage struct {
 // stages are the table of where the time goes. A sample belongs to the first function, from the innermost outwards, that a stage
 // names: a system call counts where it is made, and the collector and the scheduler for themselves.
 var stages = []stage{
-	{"collector", words(`runtime.gcBgMarkWorker runtime.gcAssistAlloc runtime.bgsweep runtime.bgscavenge runtime.gcStart runtime.gcDrain
-		runtime.deductSweepCredit`)},
+	{"collector", words(`runtime.gcBgMarkWorker runtime.gcAssistAlloc runtime.bgsweep runtime.bgscavenge runtime.gcStart
+		runtime.gcDrain runtime.deductSweepCredit`)},
 	{"scheduler, wake-ups", words(`runtime.schedule runtime.findRunnable runtime.mcall runtime.park_m runtime.sysmon runtime.mstart
 		runtime.goready runtime.ready runtime.wakep runtime.netpoll runtime.stopm runtime.startm runtime.goexit0`)},
 	{"SHA-256", words("crypto/sha256 crypto/internal/fips140/sha256")},
 	{"door: the milter library", words("github.com/emersion/go-milter")},
 	{"door: answers", words(`millrace/filter/milter.(*deadlined).Write millrace/filter/milter.(*conn).write
 		millrace/filter/milter.(*conn).Write millrace/filter/smtpd.(*session).flush millrace/filter/smtpd.(*session).reply`)},
-	{"door: read, frames", words(`millrace/filter/milter.(*conn) millrace/filter/milter.(*frames) millrace/filter/milter.(*deadlined).Read
-		millrace/filter/smtpd.(*input)`)},
+	{"door: read, frames", words(`millrace/filter/milter.(*conn) millrace/filter/milter.(*frames)
+		millrace/filter/milter.(*deadlined).Read millrace/filter/smtpd.(*input)`)},
 	{"walks over the lines", words(`millrace/relay/smtp.Sendable millrace/relay/smtp.inspect millrace/relay/smtp.lineEnds
 		millrace/relay/smtp.(*Form) millrace/relay/smtp.(*Walk) millrace/filter.hasEightBit millrace/filter.(*Mail).BodyRoom
 		millrace/filter/smtpd.(*decoder)`)},
