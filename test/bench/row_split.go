@@ -41,10 +41,11 @@ func (b *rowBench) split() ([]figure, error) {
 		return append(list, unmeasured(10, exact, "at most 0", "not in the quick form")), nil
 	}
 	failed, text := 0.0, ""
-	if out, err := exec.Command("go", "test", splitter).CombinedOutput(); err != nil {
-		failed, text = float64(max(1, strings.Count(string(out), "--- FAIL"))), string(out)
+	mutations := strconv.Itoa(max(n, 100_000))
+	if out, err := exec.Command("go", "test", splitter, "-mutations", mutations).CombinedOutput(); err != nil {
+		failed, text = float64(max(1, strings.Count(string(out), "--- FAIL"))), ": "+string(out)
 	}
-	return append(list, atMost(10, exact, failed, 0, text)), nil
+	return append(list, atMost(10, exact, failed, 0, mutations+" mutations"+text)), nil
 }
 
 // overWorst is the worst shape as a figure, with the best and the worst beside it.
