@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -33,10 +35,16 @@ func TestRows(t *testing.T) {
 			}
 			var out bytes.Buffer
 			b := rowBench{bin: bin, dir: t.TempDir(), size: 20_000, quick: true}
+			if c.name == "milter" {
+				b.profile = t.TempDir()
+			}
 			if err := b.run(c.rows[:1], (&sheet{out: &out, json: true}).write); err != nil {
 				t.Fatal(err)
 			}
 			checkFigures(t, c.rows[0], out.Bytes())
+			if _, err := os.Stat(filepath.Join(b.profile, "milter.pprof")); b.profile != "" && err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	if err := (&rowBench{}).run([]int{14}, nil); err == nil {
@@ -152,7 +160,7 @@ func TestTurns(t *testing.T) {
 	if got := a.to(b, rateOf); !slices.Equal(got, []float64{2, 2, 2}) {
 		t.Errorf("ratios %v", got)
 	}
-	want := `a: 4/s, 10 us a message; b: 2/s, 40 us a message, 0 bytes and 0.00 syncs a message, ack = "journal"`
+	want := `a: 4/s, 10 us a message; b: 2/s, 40 us a message, 0 bytes and 0.00 syncs a message, 0 MB resident, ack = "journal"`
 	if got := notes(a, b); got != want {
 		t.Errorf("%s\n%s", got, want)
 	}

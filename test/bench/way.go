@@ -25,6 +25,8 @@ type effort struct {
 	bytes float64 // written to the journal, a message
 	syncs float64 // of the journal, a message
 	ack   string  // the promise under which the mail was taken
+
+	resident float64 // bytes of the daemon's memory at the end
 }
 
 // String is the effort for the progress of the run, and for the notes of figures.
@@ -34,7 +36,7 @@ func (e effort) String() string {
 		text += fmt.Sprintf(", %.0f us a message", e.cpu)
 	}
 	if e.ack != "" {
-		text += fmt.Sprintf(", %.0f bytes and %.2f syncs a message, ack = %q", e.bytes, e.syncs, e.ack)
+		text += fmt.Sprintf(", %.0f bytes and %.2f syncs a message, %.0f MB resident, ack = %q", e.bytes, e.syncs, e.resident/1e6, e.ack)
 	}
 	return text
 }
@@ -95,6 +97,7 @@ func (w *way) middle() effort {
 	m.rate, m.cpu = median(w.each(rateOf)), median(w.each(cpuOf))
 	m.bytes = median(w.each(func(e effort) float64 { return e.bytes }))
 	m.syncs = median(w.each(func(e effort) float64 { return e.syncs }))
+	m.resident = median(w.each(func(e effort) float64 { return e.resident }))
 	return m
 }
 
@@ -144,10 +147,15 @@ func (m *meter) end(messages int, took time.Duration) (e effort, err error) {
 		return e, err
 	}
 	st, err := m.daemon.Status()
+	if err != nil {
+		return e, err
+	}
+	held, err := resident(st.PID)
 	j := st.Journal
 	if j.Syncs < m.journal.Syncs {
 		return e, errors.New("the daemon was started again while it was measured")
 	}
+	e.resident = float64(held)
 	e.bytes, e.syncs, e.ack = float64(j.Bytes-m.journal.Bytes)/n, float64(j.Syncs-m.journal.Syncs)/n, j.Ack
 	return e, err
 }
