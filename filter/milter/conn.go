@@ -1,10 +1,7 @@
 package milter
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -21,19 +18,19 @@ import (
 // errStopped ends a connection that Stop has closed, or on which a write has failed.
 var errStopped = errors.New("stopping")
 
-// conn is the connection as the library sees it: only the frames it has to answer, each of them well-formed.
-//
-// Only the library's goroutine calls Read. Read ends with io.EOF whatever the reason: the library would write any other
-// error to a log of its own.
+// errQuit ends a connection that the MTA has ended.
+var errQuit = errors.New("the MTA says goodbye")
+
+// conn is a connection of the MTA. It reads frames, has its session handle them, and writes the answers. Only the goroutine of
+// Door.serve calls its methods, but for evict, halt, write and hungUp.
 type conn struct {
 	nc       net.Conn
 	intake   *filter.Intake
 	phase    *phase
 	patience time.Duration // how long a write may take
-	ended    func(*conn)   // called once, by Close
+	ended    func(*conn)   // called once, by close
 	session  *session
 	frames   frames
-	rest     []byte // what the library has not read yet of the present frame
 	progress progress
 	past     past
 	replay   int         // bytes of frames still to come that another process has answered
@@ -41,113 +38,125 @@ type conn struct {
 	leaving  bool        // the connection is handed over, and not closed
 	lost     atomic.Bool // it cannot be
 
-	wmu    sync.Mutex
-	out    []byte // deletions that wait for the verdict behind them
-	broken bool   // a write has failed
+	wmu    sync.Mutex  // of writes
+	broken atomic.Bool // a write has failed
 
 	mu     sync.Mutex
 	busy   bool // a message is under way: evict must not close the connection
 	closed bool
-
-	once sync.Once
 }
 
 func newConn(cfg *Config, in *filter.Intake, ph *phase, d *drip, nc net.Conn, before state, ended func(*conn)) *conn {
 	from := &deadlined{nc: nc, quickAck: quickAck(nc), idle: cfg.IdleTimeout, read: cfg.ReadTimeout, ahead: slices.Concat(before.Past, before.Unread)}
 	c := &conn{
-		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended, replay: len(before.Past),
-		frames: frames{in: bufio.NewReader(from), from: from},
+		nc: nc, intake: in, phase: ph, patience: cfg.ReadTimeout, ended: ended, replay: len(before.Past), frames: newFrames(from),
 	}
 	c.progress.peer, c.progress.turn = c, make(chan struct{}, 1)
 	c.session = newSession(in, ph, &c.progress, d)
 	return c
 }
 
-// negotiate reads the first frame, which must be the MTA's offer, and leaves it for the library.
-func (c *conn) negotiate() error {
+// serve answers the MTA until the connection ends. A fault of our own ends the connection, and the MTA keeps what it has not heard of.
+func (c *conn) serve() {
+	defer c.close()
+	defer c.survive()
+	err := c.negotiate()
+	for err == nil {
+		err = c.converse()
+	}
+	c.complain(err)
+}
+
+// survive notes a panic, which ends what was under way.
+func (c *conn) survive() {
+	if v := recover(); v != nil {
+		c.intake.NotePanic(v, debug.Stack())
+	}
+}
+
+// head reads the head of the next frame. Before it waits, the connection can be handed over, if all that came can be told again.
+func (c *conn) head() (code lib.Code, n int, err error) {
 	told := c.replay > 0
+	if told != c.muted.Load() {
+		c.muted.Store(told)
+	}
+	b, n, err := c.frames.head(!told && c.past.portable())
+	if err == nil && told {
+		c.replay -= frameHead + n
+	}
+	c.leaving = errors.Is(err, filter.ErrHalted)
+	return lib.Code(b), n, err
+}
+
+// converse reads one frame and answers it.
+func (c *conn) converse() error {
+	if err := c.pause(); err != nil {
+		return err
+	}
 	code, n, err := c.head()
 	if err != nil {
 		return err
 	}
-	if lib.Code(code) != lib.CodeOptNeg {
-		return fmt.Errorf("command %q before the negotiation", code)
+	if code == lib.CodeMail && !c.setBusy(true) {
+		return errStopped
 	}
-	payload, err := c.frames.load(code, n)
-	if err != nil {
-		return err
+	r, err := c.handle(code, n)
+	if err == nil && r != nil {
+		c.answer(r)
 	}
-	if c.session.granted, err = parseOffer(payload); err != nil {
-		return err
+	return err
+}
+
+// pause is what there is to do between two frames. It returns an error when the connection ends here.
+func (c *conn) pause() error {
+	if c.session.mail != nil {
+		if c.broken.Load() {
+			return errStopped
+		}
+		return nil
 	}
-	c.past.offer = c.session.granted.asOffer()
-	if told && !bytes.Equal(c.frames.buf, c.past.offer) {
-		return errOtherTerms
+	if !c.setBusy(false) {
+		return errStopped
 	}
-	c.rest = c.frames.buf
+	c.watchHeard(heardWait)
+	c.past.endMail()
 	return nil
 }
 
-// head reads the head of the next frame. Before it waits, the connection can be handed over, if all that came can be told again.
-func (c *conn) head() (code byte, n int, err error) {
-	c.muted.Store(c.replay > 0)
-	code, n, err = c.frames.head(c.replay == 0 && c.past.portable())
-	if err == nil && c.replay > 0 {
-		c.replay -= frameHead + n
+// maxMacroFrame bounds a macro frame, of which most may be macros that nobody asked for.
+const maxMacroFrame = 64 << 10
+
+// handle reads the payload of a frame and hands it to the session. It returns the session's answer, if any.
+func (c *conn) handle(code lib.Code, n int) (*reply, error) {
+	if code == lib.CodeBody {
+		c.past.note(code, nil)
+		return c.session.chunk(n, &c.frames)
 	}
-	c.leaving = errors.Is(err, filter.ErrHalted)
-	return code, n, err
+	if code == lib.CodeMacro && n > maxMacroFrame {
+		c.session.bar(leftMacros)
+		c.past.lost = true
+		c.lost.Store(true)
+		return nil, c.frames.skip(n)
+	}
+	payload, err := c.frames.payload(n)
+	if err != nil {
+		return nil, err
+	}
+	if c.past.note(code, payload); c.past.lost {
+		c.lost.Store(true)
+	}
+	return c.session.handle(code, payload)
 }
 
-// Read implements net.Conn. It runs on the library's goroutine, which survives no panic: a fault of our own ends the connection,
-// and the MTA keeps what it has not heard of.
-func (c *conn) Read(p []byte) (n int, err error) {
-	defer c.survive(&err)
-	if len(c.rest) == 0 {
-		if err := c.advance(); err != nil {
-			c.complain(err)
-			return 0, io.EOF
-		}
+// answer writes the session's answer, and the changes of the message that go with it, at once.
+func (c *conn) answer(r *reply) {
+	b := r.frame
+	if changes := c.session.changes; len(changes) > 0 {
+		b = append(changes, b...)
+		c.session.changes = nil
 	}
-	n = copy(p, c.rest)
-	c.rest = c.rest[n:]
-	return n, nil
-}
-
-// survive turns a panic into io.EOF, upon which the library closes the connection.
-func (c *conn) survive(err *error) {
-	if v := recover(); v != nil {
-		c.intake.NotePanic(v, debug.Stack())
-		*err = io.EOF
-	}
-}
-
-// advance reads up to and including the next frame that the library must see.
-func (c *conn) advance() error {
+	c.write(b)
 	c.answerWritten()
-	for {
-		if !c.setBusy(c.session.mail != nil) {
-			return errStopped
-		}
-		c.watchHeard(heardWait)
-		if c.session.mail == nil {
-			c.past.endMail()
-		}
-		code, n, err := c.head()
-		if err != nil {
-			return err
-		}
-		if lib.Code(code) == lib.CodeMail && !c.setBusy(true) {
-			return errStopped
-		}
-		if err := c.digest(code, n); err != nil {
-			return err
-		}
-		if c.answered(code) {
-			c.rest = c.frames.buf
-			return nil
-		}
-	}
 }
 
 // heardWait is how long the MTA's next frame is waited for before an MTA that says nothing counts as one that has heard.
@@ -163,7 +172,7 @@ func (c *conn) watchHeard(wait time.Duration) {
 	if c.session.unheard == nil {
 		return
 	}
-	heard := c.writable()
+	heard := !c.broken.Load()
 	if heard {
 		err := c.frames.probe(wait)
 		heard = err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
@@ -171,83 +180,22 @@ func (c *conn) watchHeard(wait time.Duration) {
 	c.session.noteHeard(heard)
 }
 
-// answerWritten is called when the library has written an answer, or never will. A Stop that has spared this connection
+// answerWritten is called when the answer to the end of a message is written, or never will be. A Stop that has spared this connection
 // until now relies on it to be closed here.
 func (c *conn) answerWritten() {
-	if c.session.taking.Swap(false) && c.phase.cutting.Load() {
+	if c.session.taking.Load() && c.session.taking.Swap(false) && c.phase.cutting.Load() {
 		c.nc.Close()
 	}
 }
 
-// answered reports whether the MTA waits for an answer to this command, which the library then has to give.
-func (c *conn) answered(code byte) bool {
-	switch lib.Code(code) {
-	case lib.CodeMacro:
-		return false
-	case lib.CodeHeader:
-		return !c.session.granted.skips(lib.OptNoHeaderReply)
-	case lib.CodeBody:
-		return !c.session.granted.skips(lib.OptNoBodyReply)
-	}
-	return true
-}
-
-// maxMacroFrame bounds a macro frame, of which most may be macros that nobody asked for.
-const maxMacroFrame = 64 << 10
-
-// digest reads the payload of a frame and hands it to the session.
-func (c *conn) digest(code byte, n int) error {
-	if lib.Code(code) == lib.CodeBody {
-		// All the library may have to do about a chunk is answer it, and for that an empty one will do.
-		c.session.macros.startCommand(code)
-		c.frames.putHead(code, 0)
-		c.past.note(c.frames.buf)
-		return c.session.chunk(n, &c.frames)
-	}
-	if lib.Code(code) == lib.CodeMacro && n > maxMacroFrame {
-		c.session.bar(leftMacros)
-		c.past.lost = true
-		c.lost.Store(true)
-		return c.frames.skip(n)
-	}
-	payload, err := c.frames.load(code, n)
-	if err != nil {
-		return err
-	}
-	if c.past.note(c.frames.buf); c.past.lost {
-		c.lost.Store(true)
-	}
-	return c.session.digest(code, payload)
-}
-
-// maxPending is how many bytes of deletions may wait for their verdict.
-const maxPending = 32 << 10
-
-// Write implements net.Conn. A deletion of a recipient waits for the frame behind it, so that a verdict and its
-// deletions are one write. A failure is noted and ends the next Read.
-func (c *conn) Write(p []byte) (n int, err error) {
-	defer c.survive(&err)
+// write writes with a deadline, unless the MTA has heard it already. A failure is noted, and ends the connection when it goes on.
+func (c *conn) write(b []byte) {
 	if c.muted.Load() {
-		return len(p), nil
+		return
 	}
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if len(p) >= frameHead && p[4] == byte(lib.ActDelRcpt) && len(c.out) < maxPending {
-		c.out = append(c.out, p...)
-		return len(p), nil
-	}
-	b := p
-	if len(c.out) > 0 {
-		b = append(c.out, p...)
-		c.out = c.out[:0]
-	}
-	c.writeOut(b)
-	return len(p), nil
-}
-
-// writeOut writes with a deadline. The caller holds wmu.
-func (c *conn) writeOut(b []byte) {
-	if c.broken {
+	if c.broken.Load() {
 		return
 	}
 	err := c.nc.SetWriteDeadline(time.Now().Add(c.patience))
@@ -255,23 +203,16 @@ func (c *conn) writeOut(b []byte) {
 		_, err = c.nc.Write(b)
 	}
 	if err != nil {
-		c.broken = true
+		c.broken.Store(true)
 		c.intake.NoteBroken("writing to the MTA", "error", err)
 	}
-}
-
-// writable reports whether no write has failed.
-func (c *conn) writable() bool {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	return !c.broken
 }
 
 // setBusy notes whether a message is under way, and reports whether the connection goes on. A connection ends when
 // evict has closed it, when a write has failed, and when it becomes idle after the door has lost its patience with idle
 // ones.
 func (c *conn) setBusy(busy bool) bool {
-	if !c.writable() {
+	if c.broken.Load() {
 		return false
 	}
 	c.mu.Lock()
@@ -293,27 +234,24 @@ func (c *conn) evict() {
 	}
 }
 
-// Close implements net.Conn. The library calls it as the last act of its goroutine. Whatever happens, the connection is closed
-// and the door forgets it: a stop waits for that.
-func (c *conn) Close() (err error) {
-	c.once.Do(func() {
-		defer c.ended(c)
-		defer func() {
-			if !c.leaving {
-				c.nc.Close()
-			}
-		}()
-		defer c.survive(&err)
-		c.answerWritten()
-		c.watchHeard(probeTime)
-		c.session.endConnection()
-	})
-	return nil
+// close ends the connection, whose goroutine does nothing else any more. Whatever happens, the connection is closed and the door
+// forgets it: a stop waits for that.
+func (c *conn) close() {
+	defer c.ended(c)
+	defer func() {
+		if !c.leaving {
+			c.nc.Close()
+		}
+	}()
+	defer c.survive()
+	c.answerWritten()
+	c.watchHeard(probeTime)
+	c.session.endConnection()
 }
 
 // complain logs why the connection ends, unless the MTA closed it between messages or Stop did.
 func (c *conn) complain(err error) {
-	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, filter.ErrHalted) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, io.EOF) && c.session.mail == nil || errors.Is(err, errStopped) || errors.Is(err, errQuit) || errors.Is(err, filter.ErrHalted) || errors.Is(err, net.ErrClosed) {
 		return
 	}
 	c.intake.NoteBroken("connection of the MTA closed", "error", err, "client", c.session.client.Client())
@@ -321,18 +259,3 @@ func (c *conn) complain(err error) {
 
 // hungUp implements peer. It reads, so it must run only while the connection's goroutine waits for Accept.
 func (c *conn) hungUp() bool { return c.frames.gone() }
-
-// LocalAddr implements net.Conn.
-func (c *conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
-
-// RemoteAddr implements net.Conn.
-func (c *conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
-
-// SetDeadline implements net.Conn. Deadlines are ours: the library sets none.
-func (c *conn) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements net.Conn.
-func (c *conn) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn.
-func (c *conn) SetWriteDeadline(time.Time) error { return nil }

@@ -3,7 +3,6 @@ package milter
 import (
 	"bytes"
 	"errors"
-	"net/textproto"
 
 	lib "github.com/emersion/go-milter"
 	"github.com/millrace/millrace/filter"
@@ -17,36 +16,16 @@ const (
 	leftRemoved = "the MTA removes a header field on delivery"
 )
 
-// Header implements lib.Milter. The field was digested by conn; this only answers an MTA that wants an answer.
-func (s *session) Header(_, _ string, m *lib.Modifier) (lib.Response, error) {
-	clear(m.Headers) // the library would collect them over all messages of the connection
-	return s.contentReply(), nil
-}
-
-// BodyChunk implements lib.Milter; as Header.
-func (s *session) BodyChunk([]byte, *lib.Modifier) (lib.Response, error) {
-	return s.contentReply(), nil
-}
-
-// contentReply ends a message whose content turned out not to be for us, for an MTA that wants an answer to each part.
-func (s *session) contentReply() *reply {
-	if s.mail != nil && s.mail.Left() != "" && !s.returns() {
-		return s.answerLeft()
-	}
-	return replyContinue
-}
-
 // field takes the payload of a HEADER frame: name and value as C strings, nothing else.
-func (s *session) field(payload []byte) error {
+func (s *session) field(payload []byte) (*reply, error) {
 	name, rest, ok := bytes.Cut(payload, nul)
 	if !ok || len(rest) == 0 || bytes.IndexByte(rest, 0) != len(rest)-1 {
-		return errors.New("header frame that is not two strings")
+		return nil, errors.New("header frame that is not two strings")
 	}
 	if s.mail != nil {
 		s.mail.Field(name, rest[:len(rest)-1])
-		s.dropLeft()
 	}
-	return nil
+	return s.goOn(lib.CodeHeader), nil
 }
 
 // dropLeft frees the memory of a message that is left: the MTA has it, and may go on sending us the rest for a while.
@@ -56,13 +35,11 @@ func (s *session) dropLeft() {
 	}
 }
 
-// Headers implements lib.Milter: the end of the header, where most messages are decided. The library's own collection of
-// the fields is not used, because it changes the case of their names.
-func (s *session) Headers(textproto.MIMEHeader, *lib.Modifier) (resp lib.Response, err error) {
-	defer s.rescue(&resp)
+// endHeader handles the end of the header, where most messages are decided.
+func (s *session) endHeader() *reply {
 	m := s.mail
 	if m == nil {
-		return replyAccept, nil
+		return replyAccept
 	}
 	m.SetQueueID(s.macros.lookup("i"))
 	m.EndHeader(s.obstacle)
@@ -71,9 +48,9 @@ func (s *session) Headers(textproto.MIMEHeader, *lib.Modifier) (resp lib.Respons
 	case s.returns(): // the field that says so is added at the end of the message
 		m.DropContent()
 	case m.Left() != "":
-		return s.answerLeft(), nil
+		return s.answerLeft()
 	}
-	return replyContinue, nil
+	return replyContinue
 }
 
 // returns reports that the message is left, and that the MTA shall keep it and offer it to our SMTP listener. Sendmail knows no way to
@@ -118,13 +95,21 @@ func hidden(header []byte) string {
 const fullChunk = 65535
 
 // chunk reads n bytes of the body, straight into the message.
-func (s *session) chunk(n int, from *frames) error {
+func (s *session) chunk(n int, from *frames) (*reply, error) {
+	s.macros.startCommand(byte(lib.CodeBody))
+	err := s.readChunk(n, from)
+	if err != nil {
+		return nil, err
+	}
+	return s.goOn(lib.CodeBody), nil
+}
+
+func (s *session) readChunk(n int, from *frames) error {
 	if s.mail == nil {
 		return from.skip(n)
 	}
 	body, ok := s.mail.BodyRoom(n, n >= fullChunk)
 	if !ok {
-		s.dropLeft()
 		return from.skip(n)
 	}
 	body, err := from.appendTo(body, n)

@@ -3,13 +3,10 @@ package milter
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"sync"
 	"time"
-
-	lib "github.com/emersion/go-milter"
 
 	"github.com/millrace/millrace/filter"
 )
@@ -113,50 +110,8 @@ func (d *Door) welcome(nc net.Conn, before state) {
 		c.session.client.Barred = "over max_sessions"
 		d.intake.Warn("over max_sessions: mail passes", "sessions", n)
 	}
-	go d.serve(c) // ends after the negotiation; from then on the library's goroutine has the connection, and ends with Close
+	go c.serve() // ends with the connection
 }
-
-// serve negotiates and hands the connection to a server of the library. Each connection has its own server, because
-// what we may ask for depends on what this MTA offers.
-func (d *Door) serve(c *conn) {
-	defer func() {
-		if v := recover(); v != nil {
-			d.intake.NotePanic(v, debug.Stack())
-			c.Close()
-		}
-	}()
-	if err := c.negotiate(); err != nil {
-		c.complain(err)
-		c.Close()
-		return
-	}
-	asked := symbols(d.intake.Filter().Macros())
-	c.session.macros.wanted = names(asked)
-	server := lib.Server{
-		NewMilter: func() lib.Milter { return c.session },
-		Actions:   c.session.granted.actions, Protocol: c.session.granted.protocol,
-		SymList: asked,
-	}
-	server.Serve(&oneShot{conn: c}) // returns as soon as the library's goroutine for c runs
-}
-
-// oneShot is a listener with a single connection.
-type oneShot struct{ conn *conn }
-
-// Accept implements net.Listener.
-func (o *oneShot) Accept() (net.Conn, error) {
-	c := o.conn
-	if o.conn = nil; c == nil {
-		return nil, io.EOF
-	}
-	return c, nil
-}
-
-// Close implements net.Listener.
-func (o *oneShot) Close() error { return nil }
-
-// Addr implements net.Listener.
-func (o *oneShot) Addr() net.Addr { return nil }
 
 // forget is called by each connection once, when it ends.
 func (d *Door) forget(c *conn) {

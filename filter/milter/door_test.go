@@ -43,7 +43,7 @@ func TestBulkIsTaken(t *testing.T) {
 
 func TestPlainPasses(t *testing.T) {
 	r := start(t)
-	c := r.dial(standin.Options{})
+	c := r.dial(standin.Options{Protocol: chatty})
 	if v := r.send(c, plain()); v.Action != standin.Accept || v.Stage != standin.EndOfHeader || v.Sent != 0 {
 		t.Errorf("a letter: %+v", v)
 	}
@@ -254,14 +254,59 @@ func TestWhatCannotBePromisedStays(t *testing.T) {
 		{"lone LF in the body", func(m *standin.Message) { m.Body = []byte("a\nb\r\n") }, standin.EndOfBody},
 		{"NUL in the body", func(m *standin.Message) { m.Body = []byte("a\x00b\r\n") }, standin.EndOfBody},
 	} {
+		t.Run(tt.name, func(t *testing.T) { staysAt(t, standin.Options{Protocol: chatty}, tt.change, tt.stage) })
+		if tt.stage != standin.EndOfBody {
+			tt.stage = standin.EndOfHeader
+		}
+		t.Run(tt.name+", said at the end of the header", func(t *testing.T) { staysAt(t, standin.Options{}, tt.change, tt.stage) })
+	}
+}
+
+// staysAt checks that a newsletter with a change stays with such an MTA, which is told at this stage, and that the next one is taken.
+func staysAt(t *testing.T, mta standin.Options, change func(*standin.Message), stage byte) {
+	r := start(t, func(s *setup) { s.config.Drip = false })
+	c := r.dial(mta)
+	if v := r.send(c, edit(bulk(), change)); v.Action != standin.Accept || v.Stage != stage {
+		t.Errorf("%+v, want accept at %q", v, stage)
+	}
+	if v := r.send(c, bulk()); !v.Taken() || len(r.taken.all()) != 1 {
+		t.Errorf("the next message: %+v", v)
+	}
+}
+
+// chatty are the steps of an MTA that wants an answer to each command before the header.
+const chatty = 0x1fffff &^ (standin.NoHeloReply | standin.NoMailReply | standin.NoRcptReply)
+
+// TestAnswersOnlyWhereNeeded: the MTA waits for an answer at MAIL only if a rule may pass mail there, and at RCPT only if the answer shows
+// where Postfix pauses.
+func TestAnswersOnlyWhereNeeded(t *testing.T) {
+	no := false
+	byHeader, bySender := filter.Rule{Header: "List-Id"}, filter.Rule{Sender: "*@example.com"}
+	never, all := filter.Rule{Sender: "*@boss.example", Take: &no}, filter.Rule{Listener: "*"}
+	some := filter.Rule{Header: "List-Id", Listener: "smtpd"}
+	for _, tt := range []struct {
+		name  string
+		rules []filter.Rule
+		defaults, drip,
+		mail, rcpt bool
+	}{
+		{name: "default", defaults: true, drip: true, rcpt: true},
+		{name: "without drip", defaults: true},
+		{name: "by sender", rules: []filter.Rule{bySender}, mail: true},
+		{name: "by sender, before the default", rules: []filter.Rule{bySender}, defaults: true},
+		{name: "never by sender, before the default", rules: []filter.Rule{never}, defaults: true, mail: true},
+		{name: "never by sender, behind a header", rules: []filter.Rule{byHeader, never}},
+		{name: "by header, on some listeners", rules: []filter.Rule{some}, mail: true, drip: true, rcpt: true},
+		{name: "all of a listener", rules: []filter.Rule{all}, mail: true},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := start(t)
-			c := r.dial(standin.Options{})
-			if v := r.send(c, edit(bulk(), tt.change)); v.Action != standin.Accept || v.Stage != tt.stage {
-				t.Errorf("%+v, want accept at %q", v, tt.stage)
+			r := start(t, func(s *setup) { s.filter.Rule, s.filter.Defaults, s.config.Drip = tt.rules, tt.defaults, tt.drip })
+			steps := r.dial(standin.Options{}).Steps()
+			if mail, rcpt := steps&standin.NoMailReply == 0, steps&standin.NoRcptReply == 0; mail != tt.mail || rcpt != tt.rcpt {
+				t.Errorf("MAIL answered %v, RCPT %v", mail, rcpt)
 			}
-			if v := r.send(c, bulk()); !v.Taken() || len(r.taken.all()) != 1 {
-				t.Errorf("the next message: %+v", v)
+			if steps&standin.NoHeloReply == 0 || steps&standin.NoConnReply != 0 || steps&standin.NoEOHReply != 0 {
+				t.Errorf("steps %#x", steps)
 			}
 		})
 	}

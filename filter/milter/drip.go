@@ -153,10 +153,12 @@ func (d *drip) relax(now time.Time) {
 	}
 }
 
-// beginOpening is called with the answer to each recipient.
-func (s *session) beginOpening() {
+// beginOpening is called with the answer to each recipient, nil for none. Where the MTA was given none, a pause cannot be told from the
+// client's.
+func (s *session) beginOpening(r *reply) {
 	if s.drip.on && !s.sendmail && s.opening.began.IsZero() {
 		s.opening = s.drip.beginWait(time.Now())
+		s.opening.over = r == nil
 	}
 }
 

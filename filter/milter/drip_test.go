@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	lib "github.com/emersion/go-milter"
+
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/test/standin"
@@ -259,15 +261,20 @@ func TestDripSeesPauses(t *testing.T) {
 		name   string
 		before byte // the command that comes late; 0: none
 		gone   bool // and it is the end of the message
+		mute   bool // RCPT is not answered
 		slow   bool
 	}{
 		{name: "none"}, {name: "MAIL", before: 'M'}, {name: "first RCPT", before: 'R'}, {name: "header", before: 'L', slow: true},
 		{name: "end of header", before: 'N'}, {name: "ABORT", before: 'L', gone: true},
+		{name: "header, behind a RCPT without an answer", before: 'L', mute: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := start(t)
 				s := newSession(r.intake, &r.door.phase, nil, r.door.drip)
+				if tt.mute {
+					s.granted.protocol = lib.OptNoRcptReply
+				}
 				say := func(code byte, payload string) {
 					if code == tt.before {
 						time.Sleep(1010 * time.Millisecond)
@@ -275,14 +282,12 @@ func TestDripSeesPauses(t *testing.T) {
 							code, payload = 'A', ""
 						}
 					}
-					if err := s.digest(code, []byte(payload)); err != nil {
+					if _, err := s.handle(lib.Code(code), []byte(payload)); err != nil {
 						t.Fatal(err)
 					}
 				}
 				say('M', "<a@example.com>\x00")
-				s.MailFrom("", nil)
 				say('R', "<b@example.net>\x00")
-				s.RcptTo("", nil)
 				say('L', "List-Id\x00 x\x00")
 				say('N', "")
 				s.endConnection()

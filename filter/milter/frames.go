@@ -17,34 +17,56 @@ const (
 	maxFrame = 1 << 20
 	// allocStep is how much memory is allocated ahead of the bytes that have come.
 	allocStep = 64 << 10
-	// keepFrame is the largest buffer that is kept for the next frame.
-	keepFrame = 64 << 10
 	// frameHead is the length and the command byte.
 	frameHead = 5
 )
 
 var errEmptyFrame = errors.New("frame of length zero")
 
-// frames reads milter frames: a length of 32 bits, a command byte, a payload.
+// frames reads milter frames: a length of 32 bits, a command byte, a payload. A frame that has come whole costs no call to the
+// system and no allocation.
 type frames struct {
 	in   *bufio.Reader
 	from *deadlined
-	buf  []byte // the frame last loaded, head included
+	buf  []byte // the payload of a frame too large for in
+}
+
+// inSize is the read buffer of a connection: the envelope and the header of most messages. A body goes past it.
+const inSize = 8 << 10
+
+func newFrames(from *deadlined) frames {
+	return frames{in: bufio.NewReaderSize(from, inSize), from: from}
 }
 
 // head reads the head of the next frame and returns the command and the length of the payload. The caller must read the
-// payload with load, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
+// payload with payload, appendTo or skip. A length out of bounds is refused before memory is allocated for it. At the end
 // of the stream head returns io.EOF. If it may halt, and the connection is to be handed over, head returns filter.ErrHalted instead of
 // waiting; what came of the frame stays in the buffer.
 func (f *frames) head(mayHalt bool) (code byte, n int, err error) {
-	if cap(f.buf) > keepFrame {
-		f.buf = nil // before the wait, which may take an hour
+	if f.whole() {
+		return f.readHead()
 	}
+	f.buf = nil // before the wait, which may take an hour
 	f.from.between(f.in.Buffered() > 0)
 	if mayHalt {
 		f.from.halt.Allow(f.from.nc)
 		defer f.from.halt.Allow(nil)
 	}
+	return f.readHead()
+}
+
+// whole reports whether all of the next frame is in the buffer.
+func (f *frames) whole() bool {
+	have := f.in.Buffered()
+	if have < frameHead {
+		return false
+	}
+	b, _ := f.in.Peek(frameHead) // cannot fail: they are there
+	return uint64(have) >= 4+uint64(binary.BigEndian.Uint32(b))
+}
+
+// readHead reads the head, and waits for it where it must.
+func (f *frames) readHead() (code byte, n int, err error) {
 	b, err := f.in.Peek(4)
 	if err != nil {
 		return 0, 0, partial(len(b), err)
@@ -65,18 +87,19 @@ func (f *frames) head(mayHalt bool) (code byte, n int, err error) {
 	return code, int(length) - 1, err
 }
 
-// load reads a payload of n bytes into the frame buffer and returns it. The payload is valid until the next load.
-func (f *frames) load(code byte, n int) ([]byte, error) {
-	f.putHead(code, n)
-	var err error
-	f.buf, err = f.appendTo(f.buf, n)
-	return f.buf[frameHead:], err
-}
-
-// putHead makes the frame buffer hold the head of a frame.
-func (f *frames) putHead(code byte, n int) {
-	f.buf = binary.BigEndian.AppendUint32(f.buf[:0], uint32(n+1))
-	f.buf = append(f.buf, code)
+// payload reads n bytes and returns them. They are valid until the next read.
+func (f *frames) payload(n int) ([]byte, error) {
+	if n > f.in.Size() {
+		var err error
+		f.buf, err = f.appendTo(nil, n)
+		return f.buf, err
+	}
+	b, err := f.in.Peek(n)
+	if err != nil {
+		return nil, partial(1, err)
+	}
+	_, err = f.in.Discard(n)
+	return b, err
 }
 
 // appendTo reads n bytes behind dst. Memory grows as the bytes come, so that a length alone costs nothing.
@@ -97,6 +120,12 @@ func (f *frames) appendTo(dst []byte, n int) ([]byte, error) {
 func (f *frames) skip(n int) error {
 	_, err := f.in.Discard(n)
 	return partial(1, err)
+}
+
+// appendFrame appends a frame of ours.
+func appendFrame(dst []byte, code byte, payload []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(payload)+1))
+	return append(append(dst, code), payload...)
 }
 
 // gone reports whether the peer has closed its side. It is called while we owe an answer: a correct MTA sends nothing

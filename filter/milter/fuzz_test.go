@@ -1,7 +1,6 @@
 package milter
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"net"
@@ -36,13 +35,13 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 'B'})
 	f.Fuzz(func(t *testing.T, input []byte) {
 		from := &deadlined{nc: &stream{Reader: bytes.NewReader(input)}, idle: time.Hour, read: time.Hour}
-		ours := frames{in: bufio.NewReader(from), from: from}
+		ours := newFrames(from)
 		theirs := bytes.NewReader(input)
 		for {
 			code, n, err := ours.head(false)
 			var payload []byte
 			if err == nil {
-				payload, err = ours.load(code, n)
+				payload, err = ours.payload(n)
 			}
 			wantCode, want, wantErr := standin.ReadFrame(theirs)
 			if (err == nil) != (wantErr == nil) {
@@ -80,7 +79,7 @@ func FuzzSession(f *testing.F) {
 		s := &stream{Reader: bytes.NewReader(input)}
 		c := newConn(&r.door.cfg, r.intake, &r.door.phase, r.door.drip, s, state{}, r.door.forget)
 		r.door.sessions.Add(1)
-		r.door.serve(c)
+		c.serve()
 		r.door.sessions.Wait()
 		if n := r.intake.Status(); n.Panics != 0 || n.Buffered != 0 {
 			t.Fatalf("%+v", n)

@@ -17,7 +17,7 @@ import (
 // A connection of the MTA lasts as long as its SMTP client's, which may be hours. An MTA whose milter hangs up logs an error and asks
 // no milter about that client's next message. So a process that gives way to another one hands the connection over, with the raw
 // frames that made its state. The other process reads these frames as if they came from the MTA, and its answers to them go nowhere:
-// the MTA has heard them already.
+// the MTA has heard them already. The MTA's offer among them is what was granted: the other process keeps to these terms.
 //
 // A connection can be handed over between two frames, unless header or body of a message have begun. Such a message is ended first.
 
@@ -39,32 +39,34 @@ type episode struct {
 	whole bool // the command has come: the next frame of the stage begins it anew
 }
 
-func (e *episode) add(frame []byte, last bool) {
+func (e *episode) add(code lib.Code, payload []byte) {
 	if e.whole {
 		e.raw = e.raw[:0]
 	}
-	e.raw, e.whole = append(e.raw, frame...), last
+	e.raw, e.whole = appendFrame(e.raw, byte(code), payload), code != lib.CodeMacro
 }
 
-// note keeps a frame, given with its head.
-func (p *past) note(frame []byte) {
-	stage, command := frame[frameHead-1], true
-	if lib.Code(stage) == lib.CodeMacro && len(frame) > frameHead {
-		stage, command = frame[frameHead], false
+// note keeps a frame.
+func (p *past) note(code lib.Code, payload []byte) {
+	stage := code
+	if code == lib.CodeMacro && len(payload) > 0 {
+		stage = lib.Code(payload[0])
 	}
-	switch lib.Code(stage) {
+	switch stage {
 	case lib.CodeConn:
-		p.connect.add(frame, command)
+		p.connect.add(code, payload)
 	case lib.CodeHelo:
-		p.helo.add(frame, command)
+		p.helo.add(code, payload)
 	case lib.CodeMail:
-		p.mail.add(frame, command)
+		p.mail.add(code, payload)
 	case lib.CodeRcpt:
-		p.mail.raw = append(p.mail.raw, frame...)
+		p.mail.raw = appendFrame(p.mail.raw, byte(code), payload)
 	case lib.CodeAbort:
 		p.endMail()
+		return
 	default:
 		p.content = true
+		return
 	}
 	if p.size() > maxPast {
 		p.mail.raw, p.content = nil, true
@@ -75,7 +77,7 @@ func (p *past) note(frame []byte) {
 // endMail forgets the message, which has been answered or aborted. Macros of the next one may have come.
 func (p *past) endMail() {
 	if p.mail.whole {
-		p.mail = episode{}
+		p.mail = episode{raw: p.mail.raw[:0]}
 	}
 	p.content = false
 }
@@ -165,13 +167,11 @@ func wholeFrames(b []byte) bool {
 	return true
 }
 
-var errOtherTerms = errors.New("this version wants other terms than those that the MTA was told")
+var errOtherTerms = errors.New("the MTA was told terms that this version does not know")
 
 // asOffer is the frame of an MTA that offers just what was granted.
 func (g granted) asOffer() []byte {
-	b := binary.BigEndian.AppendUint32(nil, 13)
-	b = append(b, byte(lib.CodeOptNeg))
-	b = binary.BigEndian.AppendUint32(b, 6)
+	b := binary.BigEndian.AppendUint32(nil, 6)
 	b = binary.BigEndian.AppendUint32(b, uint32(g.actions))
-	return binary.BigEndian.AppendUint32(b, uint32(g.protocol))
+	return appendFrame(nil, byte(lib.CodeOptNeg), binary.BigEndian.AppendUint32(b, uint32(g.protocol)))
 }

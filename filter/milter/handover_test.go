@@ -25,26 +25,34 @@ type said struct {
 	answer byte
 }
 
-// dialogue is a client that starts TLS, resets once, and sends two newsletters. It has every frame that Postfix sends.
-func dialogue() []said {
+// dialogue is a client that starts TLS, resets once, and sends two newsletters. It has every frame that Postfix sends, and the answers
+// for an MTA that offers these steps.
+func dialogue(steps uint32) []said {
 	var all []said
+	helo, mail := byte('c'), byte('c')
+	if steps&standin.NoHeloReply != 0 {
+		helo = 0
+	}
+	if steps&standin.NoMailReply != 0 {
+		mail = 0
+	}
 	say := func(code byte, payload string, answer byte) {
 		all = append(all, said{standin.AppendFrame(nil, code, []byte(payload)...), answer})
 	}
-	all = append(all, said{offerFrame(6, 0x1ff, 0x1fffff), 'O'})
+	all = append(all, said{offerFrame(6, 0x1ff, steps), 'O'})
 	say('D', "Cj\x00mx\x00v\x00Postfix 3\x00{daemon_name}\x00smtpd\x00{client_addr}\x00192.0.2.1\x00{client_name}\x00c.example\x00", 0)
 	say('C', "c.example\x004\x00\x19192.0.2.1\x00", 'c')
-	say('H', "first.example\x00", 'c')
+	say('H', "first.example\x00", helo)
 	say('A', "", 0)
 	say('D', "H{tls_version}\x00TLSv1.3\x00", 0)
-	say('H', "second.example\x00", 'c')
+	say('H', "second.example\x00", helo)
 	say('A', "", 0)
-	say('M', "<reset@s.example>\x00", 'c')
+	say('M', "<reset@s.example>\x00", mail)
 	say('R', "<r@d.example>\x00", 'c')
 	say('A', "", 0)
 	for i := range 2 {
 		say('D', "M{auth_authen}\x00user\x00{auth_type}\x00plain\x00", 0)
-		say('M', fmt.Sprintf("<n%d@s.example>\x00SIZE=9\x00", i), 'c')
+		say('M', fmt.Sprintf("<n%d@s.example>\x00SIZE=9\x00", i), mail)
 		for _, to := range []string{"a", "b"} {
 			say('D', "R{rcpt_mailer}\x00smtp\x00{rcpt_host}\x00d.example\x00{rcpt_addr}\x00"+to+"@d.example\x00", 0)
 			say('R', "<"+to+"@d.example>\x00NOTIFY=NEVER\x00", 'c')
@@ -96,12 +104,14 @@ func takeOver(t *testing.T, from, to *rig) {
 // TestHandOver changes the door at every place of a dialogue, and in the middle of every frame. The MTA sees what it always sees, and
 // the messages are the same.
 func TestHandOver(t *testing.T) {
-	all := dialogue()
-	for cut := range all {
-		for _, ahead := range []int{0, 3, len(all[cut].frame) - 1} {
-			t.Run(fmt.Sprint(cut, ahead), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { handOverAt(t, all, cut, ahead) })
-			})
+	for _, steps := range []uint32{chatty, 0x1fffff} {
+		all := dialogue(steps)
+		for cut := range all {
+			for _, ahead := range []int{0, 3, len(all[cut].frame) - 1} {
+				t.Run(fmt.Sprintf("%x %d %d", steps, cut, ahead), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { handOverAt(t, all, cut, ahead) })
+				})
+			}
 		}
 	}
 }
@@ -201,8 +211,8 @@ func TestHandOverOfTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := start(t), start(t)
 		odd, large := first.raw(), first.raw()
-		tell(t, odd, []said{{offerFrame(6, 0x1ff, 0x1fffff), 'O'}, {standin.AppendFrame(nil, 'D', make([]byte, maxMacroFrame+1)...), 0}})
-		frames := dialogue()
+		tell(t, odd, []said{{offerFrame(6, 0x1ff, chatty), 'O'}, {standin.AppendFrame(nil, 'D', make([]byte, maxMacroFrame+1)...), 0}})
+		frames := dialogue(chatty)
 		tell(t, large, frames[:8])
 		tell(t, large, []said{{standin.AppendFrame(nil, 'M', []byte("<n@s.example>\x00")...), 'c'}})
 		for range 200 {
@@ -276,7 +286,7 @@ func mustState(past []byte) []byte {
 // FuzzResume: a dialogue that is cut in two at any frame without content ends as the whole does.
 func FuzzResume(f *testing.F) {
 	var whole []byte
-	for i, s := range dialogue() {
+	for i, s := range dialogue(0x1fffff) {
 		whole = append(whole, s.frame...)
 		if i%5 == 0 {
 			f.Add(whole, uint16(len(whole)))
@@ -307,11 +317,29 @@ func FuzzResume(f *testing.F) {
 func feed(r *rig, in io.Reader, before state) []*relay.Message {
 	c := newConn(&r.door.cfg, r.intake, &r.door.phase, r.door.drip, &stream{Reader: in}, before, r.door.forget)
 	r.door.sessions.Add(1)
-	r.door.serve(c)
+	c.serve()
 	r.door.sessions.Wait()
 	r.taken.mu.Lock()
 	defer r.taken.mu.Unlock()
 	took := r.taken.messages
 	r.taken.messages = nil
 	return took
+}
+
+// TestHandOverKeepsTheTerms: what the MTA waits for was agreed with the first process, whatever the second one is configured to.
+func TestHandOverKeepsTheTerms(t *testing.T) {
+	for _, drips := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			first := start(t, func(s *setup) { s.config.Drip = drips })
+			second := start(t, func(s *setup) { s.config.Drip = !drips })
+			c := first.dial(standin.Options{})
+			first.send(c, bulk())
+			takeOver(t, first, second)
+			for range 2 {
+				if v := second.send(c, bulk()); !v.Taken() {
+					t.Errorf("%+v", v)
+				}
+			}
+		})
+	}
 }

@@ -76,7 +76,7 @@ func TestMacrosAreCharged(t *testing.T) {
 	if _, err := c.NetConn().Write(frame); err != nil {
 		t.Fatal(err)
 	}
-	if v := r.send(c, bulk()); v.Action != standin.Accept || v.Stage != standin.Mail {
+	if v := r.send(c, bulk()); v.Action != standin.Accept || v.Stage != standin.Rcpt {
 		t.Errorf("%+v", v)
 	}
 	if after := r.intake.Status().Buffered; after > 3000 {

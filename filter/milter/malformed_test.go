@@ -109,7 +109,7 @@ func TestOrder(t *testing.T) {
 			nc := r.raw()
 			defer nc.Close()
 			nc.SetDeadline(time.Now().Add(10 * time.Second))
-			go nc.Write(slices.Concat(append([][]byte{offerFrame(6, 0x1ff, 0x1fffff)}, append(tt.frames, frame('Q', ""))...)...))
+			go nc.Write(slices.Concat(append([][]byte{offerFrame(6, 0x1ff, chatty)}, append(tt.frames, frame('Q', ""))...)...))
 			if _, _, err := standin.ReadFrame(nc); err != nil {
 				t.Fatal(err)
 			}

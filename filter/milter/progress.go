@@ -1,9 +1,6 @@
 package milter
 
-import (
-	"io"
-	"time"
-)
+import "time"
 
 const (
 	// progressEvery is how often the MTA hears that we are alive. Sendmail gives up after 10 seconds of silence by
@@ -18,7 +15,7 @@ var progressFrame = []byte{0, 0, 0, 1, 'p'}
 
 // peer is the MTA, as far as progress has to do with it.
 type peer interface {
-	io.Writer
+	write([]byte)
 	hungUp() bool // the MTA has closed its side
 }
 
@@ -70,7 +67,7 @@ func (p *progress) tick() {
 		p.hungUp = true
 		return
 	}
-	p.peer.Write(progressFrame) // a failure shows when the answer is written
+	p.peer.write(progressFrame) // a failure shows when the answer is written
 	p.timer.Reset(progressEvery)
 }
 

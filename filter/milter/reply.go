@@ -2,24 +2,26 @@ package milter
 
 import lib "github.com/emersion/go-milter"
 
-// reply is a lib.Response after which the library keeps its backend, our session. After any other verdict, even one on
-// a single recipient, the library would replace the session, and with it all we know of the connection. With a verdict
-// only the message ends, and we end it ourselves.
-type reply struct{ message lib.Message }
+// reply is an answer of ours. Replies are immutable.
+type reply struct{ frame []byte }
 
-// Response implements lib.Response.
-func (r *reply) Response() *lib.Message { return &r.message }
+func newReply(code lib.ActionCode, text string) *reply {
+	return &reply{appendFrame(nil, byte(code), []byte(text))}
+}
 
-// Continue implements lib.Response.
-func (r *reply) Continue() bool { return true }
-
-func newReply(code lib.ActionCode) *reply { return &reply{lib.Message{Code: byte(code)}} }
-
-// Replies are immutable.
 var (
-	replyContinue = newReply(lib.ActContinue)
-	replyAccept   = newReply(lib.ActAccept)
-	replyDiscard  = newReply(lib.ActDiscard)
+	replyContinue = newReply(lib.ActContinue, "")
+	replyAccept   = newReply(lib.ActAccept, "")
+	replyDiscard  = newReply(lib.ActDiscard, "")
 	// replyTempfail has the MTA refuse a message for now (RFC 3463: 4.3.2 is "system not accepting network messages").
-	replyTempfail = &reply{lib.Message{Code: byte(lib.ActReplyCode), Data: []byte("451 4.3.2 bulk queue full, try again later\x00")}}
+	replyTempfail = newReply(lib.ActReplyCode, "451 4.3.2 bulk queue full, try again later\x00")
 )
+
+// appendChange appends a change of the message, whose parameters are C strings. The MTA allows it at the end of the message only.
+func appendChange(dst []byte, code lib.ModifyActCode, params ...string) []byte {
+	var payload []byte
+	for _, p := range params {
+		payload = append(append(payload, p...), 0)
+	}
+	return appendFrame(dst, byte(code), payload)
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -15,9 +14,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// session is one connection of the MTA: it holds what belongs to the SMTP client and lasts over many messages. It
-// implements lib.Milter. Only the connection's goroutine calls its methods: by way of the library, or by way of conn,
-// which hands the session the frames that the library is not shown.
+// session is one connection of the MTA: it holds what belongs to the SMTP client and lasts over many messages. Only the connection's
+// goroutine calls its methods.
 type session struct {
 	intake   *filter.Intake
 	phase    *phase
@@ -33,11 +31,11 @@ type session struct {
 
 	local bool // the message did not come by SMTP
 
-	command filter.Command // the MAIL or RCPT now being answered
 	mail    *filter.Mail   // nil between messages
 	header  []byte         // the buffer lent to each mail in turn
 	opening wait           // for Postfix to open its queue file for mail
 	final   *reply         // the only answer once mail is taken, unless it drips
+	changes []byte         // frames that change mail for the MTA, to be written with the next answer
 	drips   bool           // mail is accepted without recipients in place of being discarded
 	wakes   bool           // the last answer wakes Postfix's queue manager, and Postfix has not gone on yet
 	unheard *relay.Message // taken, and the MTA has not gone on yet: see conn.watchHeard
@@ -50,44 +48,54 @@ func newSession(in *filter.Intake, ph *phase, p *progress, d *drip) *session {
 	return s
 }
 
-// digest keeps what the library would lose of a frame. conn calls it before the library sees the frame, also for frames
-// that the library never sees. It returns an error for a frame that no correct MTA sends. A panic costs the message,
-// not the connection.
-func (s *session) digest(code byte, payload []byte) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.panicked(v, debug.Stack())
-			s.command = filter.Command{Bad: true}
-		}
-	}()
-	s.macros.startCommand(code)
-	s.endOpening(lib.Code(code))
-	switch lib.Code(code) {
+// handle handles a frame, but for a piece of the body. It returns the answer, nil where the MTA waits for none, and an error for a
+// frame that no correct MTA sends.
+func (s *session) handle(code lib.Code, payload []byte) (r *reply, err error) {
+	defer s.rescue(code, &r)
+	s.macros.startCommand(byte(code))
+	s.endOpening(code)
+	switch code {
 	case lib.CodeMacro:
-		return s.storeMacros(payload)
+		return nil, s.storeMacros(payload)
 	case lib.CodeConn:
 		return s.connect(payload)
-	case lib.CodeMail, lib.CodeRcpt:
-		s.command, err = parseCommand(payload)
-		return err
+	case lib.CodeHelo:
+		return s.helo(payload)
+	case lib.CodeMail:
+		return s.mailFrom(payload)
+	case lib.CodeRcpt:
+		return s.rcptTo(payload)
+	case lib.CodeData:
+		return replyContinue, nil
 	case lib.CodeHeader:
 		return s.field(payload)
-	case lib.CodeHelo:
-		if len(payload) == 0 || payload[len(payload)-1] != 0 {
-			return errNoTerminator
-		}
-		return nil
+	case lib.CodeEOH:
+		return s.endHeader(), nil
 	case lib.CodeEOB:
-		// A payload would be the last piece of the body. Neither Postfix nor Sendmail sends one, and the library
-		// would lose it.
-		if len(payload) > 0 {
-			return fmt.Errorf("end of message with %d bytes of payload", len(payload))
+		return s.endMessage(payload)
+	case lib.CodeAbort: // Postfix aborts after every message and after a repeated EHLO, so the client stays known
+		s.reset()
+		return nil, nil
+	case lib.CodeQuit:
+		return nil, errQuit
+	}
+	return nil, fmt.Errorf("command %q out of place", byte(code))
+}
+
+// goOn answers a command whose message goes on, and ends the message if it is left. Where the MTA waits for no answer here, the end of
+// the header says so.
+func (s *session) goOn(code lib.Code) *reply {
+	left := s.mail != nil && s.mail.Left() != "" && !s.returns()
+	switch {
+	case !s.granted.waits(code):
+		if left {
+			s.mail.DropContent() // the MTA has it, and goes on sending us the rest
 		}
 		return nil
-	case lib.CodeEOH, lib.CodeAbort, lib.CodeQuit, lib.CodeData:
-		return nil
+	case left:
+		return s.answerLeft()
 	}
-	return fmt.Errorf("command %q out of place", code)
+	return replyContinue
 }
 
 // leftMacros is why nothing is taken of a connection whose macros are not all known.
@@ -116,7 +124,7 @@ func (s *session) bar(reason string) {
 	s.intake.Warn("nothing is taken from a connection: "+reason, "client", s.client.Client())
 	if s.mail != nil {
 		s.mail.Leave(reason)
-		s.dropLeft()
+		s.mail.DropContent()
 	}
 }
 
@@ -128,28 +136,11 @@ func (s *session) endConnection() {
 	s.held = 0
 }
 
-// connect reads the payload of a CONNECT frame: the client's name, its family, and unless that is unknown its port
-// and address. Sendmail writes an IPv6 address with a prefix that the library cannot parse.
-func (s *session) connect(payload []byte) error {
-	name, rest, ok := bytes.Cut(payload, nul)
-	if !ok || len(rest) == 0 {
-		return errors.New("malformed connect frame")
+// connect handles CONNECT. An accept here ends the connection: the MTA asks no more about its messages.
+func (s *session) connect(payload []byte) (*reply, error) {
+	if err := s.readClient(payload); err != nil {
+		return nil, err
 	}
-	s.client.ClientName, s.client.ClientAddr = string(name), netip.Addr{}
-	family, rest := rest[0], rest[1:]
-	if family != byte(lib.FamilyInet) && family != byte(lib.FamilyInet6) {
-		return nil
-	}
-	if len(rest) < 3 || rest[len(rest)-1] != 0 {
-		return errors.New("malformed connect frame")
-	}
-	s.client.ClientAddr = filter.ParseAddr(string(rest[2 : len(rest)-1]))
-	return nil
-}
-
-// Connect implements lib.Milter. An accept here ends the connection: the MTA asks no more about its messages.
-func (s *session) Connect(string, string, uint16, net.IP, *lib.Modifier) (resp lib.Response, err error) {
-	defer s.rescue(&resp)
 	s.sendmail = !strings.HasPrefix(s.macros.sentWith('C', "v"), "Postfix")
 	if a := filter.ParseAddr(s.macros.sentWith('C', "client_addr")); a.IsValid() {
 		s.client.ClientAddr = a
@@ -169,11 +160,32 @@ func (s *session) Connect(string, string, uint16, net.IP, *lib.Modifier) (resp l
 	return replyContinue, nil
 }
 
-// Helo implements lib.Milter. It comes again after STARTTLS.
-func (s *session) Helo(name string, _ *lib.Modifier) (resp lib.Response, err error) {
-	defer s.rescue(&resp)
-	s.client.Helo = strings.TrimRight(name, "\x00")
-	return replyContinue, nil
+// readClient reads the payload of a CONNECT frame: the client's name, its family, and unless that is unknown its port and address.
+// Sendmail writes an IPv6 address with a prefix.
+func (s *session) readClient(payload []byte) error {
+	name, rest, ok := bytes.Cut(payload, nul)
+	if !ok || len(rest) == 0 {
+		return errors.New("malformed connect frame")
+	}
+	s.client.ClientName, s.client.ClientAddr = string(name), netip.Addr{}
+	family, rest := rest[0], rest[1:]
+	if family != byte(lib.FamilyInet) && family != byte(lib.FamilyInet6) {
+		return nil
+	}
+	if len(rest) < 3 || rest[len(rest)-1] != 0 {
+		return errors.New("malformed connect frame")
+	}
+	s.client.ClientAddr = filter.ParseAddr(string(rest[2 : len(rest)-1]))
+	return nil
+}
+
+// helo handles HELO. It comes again after STARTTLS.
+func (s *session) helo(payload []byte) (*reply, error) {
+	if len(payload) == 0 || payload[len(payload)-1] != 0 {
+		return nil, errNoTerminator
+	}
+	s.client.Helo = string(bytes.TrimRight(payload, "\x00"))
+	return s.goOn(lib.CodeHelo), nil
 }
 
 // leftStopping is why no message is begun while the door stops. The MTA keeps it and asks no more about it. An answer of
@@ -191,19 +203,19 @@ func (s *session) offer() filter.Offer {
 	return o
 }
 
-// MailFrom implements lib.Milter: a new message begins, whether or not the last one was ended or aborted.
-func (s *session) MailFrom(string, *lib.Modifier) (resp lib.Response, err error) {
-	defer s.rescue(&resp)
+// mailFrom handles MAIL: a new message begins, whether or not the last one was ended or aborted.
+func (s *session) mailFrom(payload []byte) (*reply, error) {
+	command, err := parseCommand(payload)
+	if err != nil {
+		return nil, err
+	}
 	s.reset()
 	offer := s.offer()
 	offer.SASLUser = s.macros.sentWith('M', "auth_authen")
 	s.local = false
 	s.mail = s.intake.Begin(offer, s.header)
-	s.mail.SetSender(s.command)
-	if s.mail.Left() != "" {
-		return s.answerLeft(), nil
-	}
-	return replyContinue, nil
+	s.mail.SetSender(command)
+	return s.goOn(lib.CodeMail), nil
 }
 
 // reset ends the message, if there is one, and takes the header's buffer back.
@@ -226,41 +238,41 @@ func (s *session) answerLeft() *reply {
 	return replyAccept
 }
 
-// RcptTo implements lib.Milter.
-func (s *session) RcptTo(string, *lib.Modifier) (resp lib.Response, err error) {
-	defer s.rescue(&resp)
-	if s.mail == nil {
-		return replyContinue, nil
+// rcptTo handles RCPT.
+func (s *session) rcptTo(payload []byte) (*reply, error) {
+	command, err := parseCommand(payload)
+	if err != nil {
+		return nil, err
+	}
+	if s.mail == nil || s.mail.Left() != "" {
+		return s.goOn(lib.CodeRcpt), nil
 	}
 	hop := filter.Hop{
 		Mailer: s.macros.sentWith('R', "rcpt_mailer"), Host: s.macros.sentWith('R', "rcpt_host"), Addr: s.macros.sentWith('R', "rcpt_addr"),
 	}
 	s.local = s.local || hop.Mailer == "" && !s.sendmail // only Postfix's smtpd says it, not its cleanup on behalf of pickup
-	s.mail.AddRcpt(s.command, hop)
-	if s.mail.Left() != "" {
-		return s.answerLeft(), nil
-	}
-	s.beginOpening()
-	return replyContinue, nil
+	s.mail.AddRcpt(command, hop)
+	r := s.goOn(lib.CodeRcpt)
+	s.beginOpening(r)
+	return r, nil
 }
 
-// Abort implements lib.Milter. Postfix aborts after every message and after a repeated EHLO, so the client stays known.
-func (s *session) Abort(*lib.Modifier) error {
-	s.reset()
-	return nil
-}
-
-// rescue answers after a panic: a message that was accepted stays taken, any other stays with the MTA.
-func (s *session) rescue(resp *lib.Response) {
+// rescue answers after a panic, which costs the message and not the connection: a message that was accepted stays taken, any other
+// stays with the MTA.
+func (s *session) rescue(code lib.Code, r **reply) {
 	v := recover()
 	if v == nil {
 		return
 	}
-	m := s.mail
+	taken := s.mail != nil && s.mail.Taken()
 	s.panicked(v, debug.Stack())
-	*resp = replyAccept
-	if m != nil && m.Taken() { // if it drips, a discard says the same
-		*resp = s.final
+	switch {
+	case !s.granted.waits(code):
+		*r = nil
+	case taken: // if it drips, a discard says the same
+		*r = s.final
+	default:
+		*r = replyAccept
 	}
 }
 
@@ -268,4 +280,5 @@ func (s *session) rescue(resp *lib.Response) {
 func (s *session) panicked(v any, stack []byte) {
 	s.intake.NotePanic(v, stack)
 	s.reset()
+	s.changes = nil
 }

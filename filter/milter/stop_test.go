@@ -37,7 +37,7 @@ func TestStopWithinAMessage(t *testing.T) {
 			t.Error("a new connection is accepted")
 		}
 		for _, m := range []*standin.Message{plain(), bulk(), plain()} {
-			if v := r.send(idle, m); v.Action != standin.Accept || v.Stage != standin.Mail {
+			if v := r.send(idle, m); v.Action != standin.Accept || v.Stage != standin.Rcpt {
 				t.Errorf("a new message on an idle connection: %+v", v)
 			}
 		}

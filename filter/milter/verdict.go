@@ -1,29 +1,32 @@
 package milter
 
 import (
+	"fmt"
+
 	lib "github.com/emersion/go-milter"
 	"github.com/millrace/millrace/filter"
 )
 
-// Body implements lib.Milter: the end of the message.
-func (s *session) Body(m *lib.Modifier) (resp lib.Response, err error) {
-	defer s.reset()
-	defer s.rescue(&resp)
+// endMessage handles the end of a message. A payload would be the last piece of the body. Neither Postfix nor Sendmail sends one.
+func (s *session) endMessage(payload []byte) (*reply, error) {
+	if len(payload) > 0 {
+		return nil, fmt.Errorf("end of message with %d bytes of payload", len(payload))
+	}
 	if s.mail == nil {
 		return replyAccept, nil
 	}
 	if s.mail.Left() == "" {
 		s.complete()
 	}
-	if !s.mail.Taken() {
-		if s.returns() {
-			if err := m.AddHeader(filter.ReturnField, " 1"); err != nil { // OptHeaderLeadingSpace: the blank is ours to write
-				return nil, err
-			}
-		}
-		return s.answerLeft(), nil
+	if s.mail.Taken() {
+		r := s.answerTaken()
+		s.reset()
+		return r, nil
 	}
-	return s.answerTaken(m)
+	if s.returns() {
+		s.changes = appendChange(s.changes, lib.ActAddHeader, filter.ReturnField, " 1") // OptHeaderLeadingSpace: the blank is ours to write
+	}
+	return s.answerLeft(), nil
 }
 
 // complete has the message built and made recoverable. While the latter takes long, the MTA is told that we are alive.
@@ -54,22 +57,19 @@ func (s *session) complete() {
 
 // answerTaken tells the MTA that we have the message. Each recipient that is ours is deleted in the spelling it came in,
 // because the MTA compares byte for byte.
-func (s *session) answerTaken(m *lib.Modifier) (lib.Response, error) {
+func (s *session) answerTaken() *reply {
 	if s.final == replyDiscard && !s.drips {
-		return s.final, nil
+		return s.final
 	}
 	deleted := make(map[string]bool)
 	for addr, ours := range s.mail.Rcpts() {
-		if !ours || deleted[addr] {
-			continue
-		}
-		deleted[addr] = true
-		if err := m.DeleteRecipient(addr); err != nil {
-			return nil, err
+		if ours && !deleted[addr] {
+			deleted[addr] = true
+			s.changes = appendChange(s.changes, lib.ActDelRcpt, "<"+addr+">")
 		}
 	}
 	s.noteAccepted()
-	return replyAccept, nil
+	return replyAccept
 }
 
 // noteHeard is called once for each message that is taken, when conn knows whether the MTA goes on.
