@@ -96,7 +96,7 @@ func (b *batch) Done() <-chan struct{} {
 	case <-b.done:
 	case <-b.sealed:
 	default:
-		b.bell.ring()
+		b.bell.ask(crowd{visits: 1})
 	}
 	return b.done
 }

@@ -12,12 +12,30 @@ type bell struct {
 	late     *time.Timer   // runs while something waits for its commit and nobody waits for that
 	interval time.Duration
 
-	armed bool // late runs; guarded by ledger.mu
+	armed  bool // late runs; guarded by ledger.mu
+	gather gather
+	alarm  alarm // ends the writer's wait for more askers
 }
 
 // newBell returns a bell whose late timer does not run: a timer cannot be made without being started.
-func newBell(interval time.Duration) *bell {
-	return &bell{now: make(chan struct{}, 1), late: time.NewTimer(math.MaxInt64), interval: interval}
+func newBell(interval time.Duration, a alarm) *bell {
+	return &bell{now: make(chan struct{}, 1), late: time.NewTimer(math.MaxInt64), interval: interval, alarm: a}
+}
+
+// ask calls the writer for those who wait for the commit in the making. The writer comes at once, or when others have asked too:
+// see gather.
+func (l *bell) ask(c crowd) {
+	if l.gather.ask(c) {
+		l.alarm.ring()
+	}
+	l.ring()
+}
+
+// fill ends the writer's wait for others: the commit in the making is large enough.
+func (l *bell) fill() {
+	if l.gather.fill() {
+		l.alarm.ring()
+	}
 }
 
 // ring calls the writer at once. It never blocks, and needs no lock.
@@ -37,5 +55,14 @@ func (l *bell) ringLater() {
 	}
 }
 
-// heeded notes that the writer has come. ledger.mu is held. A late call under way costs an empty commit, which is not written.
-func (l *bell) heeded() { l.armed = false }
+// heeded notes that the writer has come. ledger.mu is held. Whoever asked while the writer waited has left a call behind, which
+// would have the writer commit again what has hardly begun to gather. A late call under way costs an empty commit, which is not
+// written.
+func (l *bell) heeded() {
+	l.armed = false
+	l.gather.sealed()
+	select {
+	case <-l.now:
+	default:
+	}
+}

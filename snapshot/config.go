@@ -85,6 +85,9 @@ func (c JournalConfig) Validate() error {
 	return nil
 }
 
+// gatherBytes is the size from which on a commit does not wait for more askers.
+func (c JournalConfig) gatherBytes() int { return min(gatherBytes, c.CommitBytes) }
+
 // reserve is the part of a segment that takes do not use. On a full disk outcomes go there: without it nothing could be sent,
 // and the disk would never have room again.
 func (c JournalConfig) reserve() int64 { return c.SegmentBytes / 8 }

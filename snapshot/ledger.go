@@ -77,7 +77,10 @@ func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
 	if l.cfg.Ack == AckMemory {
 		l.bell.ringLater()
 	} else {
-		l.bell.ring()
+		l.bell.ask(crowd{takes: 1})
+	}
+	if len(b.buf) >= l.cfg.Journal.gatherBytes() {
+		l.bell.fill()
 	}
 	return b, true, nil
 }

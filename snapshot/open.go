@@ -85,7 +85,7 @@ func assemble(fs FileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
 	a.found.Store(v)
 	a.progress.expect(v)
 	a.ids.Store((v.epoch + 1) << epochBits)
-	call := newBell(cfg.Journal.CommitInterval)
+	call := newBell(cfg.Journal.CommitInterval, newAlarm(fs))
 	a.book = &ledger{
 		draft: draft{cfg: &a.cfg, bell: call, clock: workClock{base: time.Now()}, epoch: v.epoch + 1, newest: v.newest}, count: &a.count,
 		segs: v.inRAM(), entries: make(map[relay.ID]*entry), doubts: newDoubts(),

@@ -169,11 +169,13 @@ func (t *tape) sync() error {
 	if len(t.unsynced) == 0 {
 		return nil
 	}
+	begin := time.Now()
 	if err := t.seg.file.Sync(); err != nil {
 		t.seg.broken = true
 		return err
 	}
 	t.count.syncs.Add(1)
+	t.book.bell.gather.synced(time.Since(begin))
 	t.seg.durable = t.seg.written
 	for _, b := range t.unsynced {
 		if t.cfg.Ack == AckJournal {

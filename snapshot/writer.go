@@ -32,6 +32,7 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.bell.now:
+			w.gather()
 			w.timed(func() { w.commit(false) })
 		case <-w.bell.late.C:
 			w.timed(func() { w.commit(false) })
@@ -41,8 +42,19 @@ func (w *writer) run() {
 			w.timed(func() { reply <- w.commitAll() }) // has room for one
 		case <-w.quit:
 			w.tape.stop()
+			w.bell.alarm.close()
 			return
 		}
+	}
+}
+
+// gather waits until those have asked who are likely to, when somebody waits for the disk.
+func (w *writer) gather() {
+	if w.cfg.Ack != AckJournal {
+		return
+	}
+	if d := w.bell.gather.wait(); d > 0 {
+		w.bell.alarm.wait(d)
 	}
 }
 
