@@ -53,8 +53,8 @@ func connectionChecks() []check {
 			"Write content_timeout=60s behind the milter's address in Postfix; T=E:1m in Sendmail.",
 			milterOption("content_timeout", "milter_content_timeout", shorter(30*time.Second)),
 			filterTimeout("E", "5m", func(d time.Duration) bool { return d < 30*time.Second })},
-		{"milter-tcp", Note, "By TCP Sendmail needs more time for each message than by a unix socket.",
-			"Let Millrace listen on a unix socket, as contrib/sendmail does.", nil, byTCP},
+		{"milter-tcp", Note, "By TCP the MTA needs more time for each message than by a unix socket, and every user of the host may hand in mail.",
+			"Let Millrace listen on a unix socket, as contrib/postfix and contrib/sendmail do.", overTCP, byTCP},
 	}
 }
 

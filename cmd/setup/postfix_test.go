@@ -41,6 +41,7 @@ func defaults() *config.Config {
 	c := config.DefaultConfig()
 	c.Hostname = "mail.example.org"
 	c.Bounce.Inject = "[127.0.0.1]:10026"
+	c.Milter.Listen = []string{"unix:/var/spool/postfix/millrace/milter.sock", "inet:127.0.0.1:8895"}
 	return c
 }
 
@@ -109,7 +110,7 @@ func TestStockPostfixWithContrib(t *testing.T) {
 
 const (
 	options = "connect_timeout=2s, command_timeout=10s, content_timeout=60s, default_action=accept }"
-	ours    = "{ inet:127.0.0.1:8895, " + options
+	ours    = "{ unix:millrace/milter.sock, " + options
 	amavis  = "127.0.0.1:10025 inet n - n - - smtpd\n"
 	submits = "submission inet n - y - - smtpd\n"
 )
@@ -119,8 +120,8 @@ func TestConnection(t *testing.T) {
 	for _, l := range []layout{
 		{name: "not asked", main: "smtpd_milters =", want: "milter-not-asked"},
 		{name: "another port", main: "smtpd_milters = inet:127.0.0.1:8896\nmillrace_milter = inet:127.0.0.1:8896", want: "milter-not-asked milter-elsewhere"},
-		{name: "by the name localhost", main: "smtpd_milters = { inet:localhost:8895, " + options},
-		{name: "we listen on all addresses", config: func(c *config.Config) {
+		{name: "by the name localhost", main: "smtpd_milters = { inet:localhost:8895, " + options, want: "milter-tcp"},
+		{name: "we listen on all addresses", main: "smtpd_milters = { inet:192.0.2.1:8895, " + options, config: func(c *config.Config) {
 			c.Milter.Listen, c.Milter.Allow = []string{"inet:0.0.0.0:8895"}, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 		}},
 		{name: "a socket in the chroot", main: "smtpd_milters = { unix:millrace/milter.sock, " + options, config: func(c *config.Config) {
@@ -132,12 +133,12 @@ func TestConnection(t *testing.T) {
 		{name: "a socket in the chroot of old", main: "compatibility_level = 0\nsmtpd_milters = { unix:/millrace/milter.sock, " + options, config: func(c *config.Config) {
 			c.Milter.Listen = []string{"unix:/var/spool/postfix/millrace/milter.sock"}
 		}},
-		{name: "no default action", main: "smtpd_milters = { inet:127.0.0.1:8895, connect_timeout=2s, command_timeout=9s }", want: "milter-default-action"},
-		{name: "default action of all", main: "milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:8895, connect_timeout=2s, command_timeout=9s }"},
-		{name: "no braces", main: "milter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8895", want: "milter-connect-timeout milter-command-timeout"},
+		{name: "no default action", main: "smtpd_milters = { inet:127.0.0.1:8895, connect_timeout=2s, command_timeout=9s }", want: "milter-default-action milter-tcp"},
+		{name: "default action of all", main: "milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:8895, connect_timeout=2s, command_timeout=9s }", want: "milter-tcp"},
+		{name: "no braces", main: "milter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8895", want: "milter-connect-timeout milter-command-timeout milter-tcp"},
 		{name: "protocol", main: "milter_protocol = 2", want: "milter-protocol"},
-		{name: "protocol of all, and our own", main: "milter_protocol = 2\nsmtpd_milters = { inet:127.0.0.1:8895, protocol=6, " + options},
-		{name: "impatient", main: "smtpd_milters = { inet:127.0.0.1:8895, content_timeout=10s, connect_timeout=2s, command_timeout=10s, default_action=accept }", want: "milter-content-timeout"},
+		{name: "protocol of all, and our own", main: "milter_protocol = 2\nsmtpd_milters = { inet:127.0.0.1:8895, protocol=6, " + options, want: "milter-tcp"},
+		{name: "impatient", main: "smtpd_milters = { inet:127.0.0.1:8895, content_timeout=10s, connect_timeout=2s, command_timeout=10s, default_action=accept }", want: "milter-content-timeout milter-tcp"},
 		{name: "macros are asked for, whatever main.cf says", main: "milter_rcpt_macros = i"},
 		{name: "local mail", main: "non_smtpd_milters = " + ours, want: "sendmail-offered"},
 		{name: "brake that Millrace keeps open"},
@@ -165,7 +166,7 @@ func TestConnection(t *testing.T) {
 // TestClosedSocket: the way to a unix socket is looked at, that to a port is not.
 func TestClosedSocket(t *testing.T) {
 	main, services, opts := stock(t)
-	for milter, want := range map[string]string{"unix:millrace/milter.sock": "milter-socket", "inet:127.0.0.1:8895": ""} {
+	for milter, want := range map[string]string{"unix:millrace/milter.sock": "milter-socket", "inet:127.0.0.1:8895": "milter-tcp"} {
 		p, err := ParsePostfix(main+"smtpd_milters = { "+milter+", "+options+"\n", services, opts)
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/filter"
 )
 
 // notAsked finds an MTA that offers nothing.
@@ -70,6 +72,24 @@ func closedSocket(e *exam) []Place {
 		}
 	}
 	return found
+}
+
+// overTCP finds listeners that ask Millrace on this host by TCP.
+func overTCP(e *exam) []Place {
+	var found places
+	for _, l := range e.offering {
+		list := l.milters()
+		if i := e.ours(list); i >= 0 && onLoopback(list[i].address) {
+			found.note(setting{list[i].place, list[i].text}, "")
+		}
+	}
+	return found
+}
+
+// onLoopback reports whether an address of a milter is a port of this host alone.
+func onLoopback(address string) bool {
+	network, address, err := filter.ParseListen(address)
+	return err == nil && network != "unix" && !filter.Open(network, address)
 }
 
 // milterOption returns a look at an option of Millrace in smtpd_milters, or at the setting of main.cf that holds without it.

@@ -167,11 +167,11 @@ func TestUndo(t *testing.T) {
 func checkMilters(t *testing.T, p *Postfix) {
 	t.Helper()
 	smtp, err := p.Postconf("-xh", "smtpd_milters")
-	if err != nil || strings.Count(smtp, "8895") != 1 || !strings.HasSuffix(strings.TrimSpace(smtp), "accept }") {
+	if err != nil || strings.Count(smtp, "millrace/milter.sock") != 1 || !strings.HasSuffix(strings.TrimSpace(smtp), "accept }") {
 		t.Errorf("smtpd_milters = %s, %v", smtp, err)
 	}
 	other, err := p.Postconf("-xh", "non_smtpd_milters")
-	if err != nil || strings.Contains(other, "8895") {
+	if err != nil || strings.Contains(other, "milter.sock") {
 		t.Errorf("non_smtpd_milters = %s, %v", other, err)
 	}
 }
@@ -231,7 +231,7 @@ func TestUndoOfLayouts(t *testing.T) {
 
 // TestLongQueueIDs: with contrib/postfix a queue id never comes twice. Long ids are longer than any short one.
 func TestLongQueueIDs(t *testing.T) {
-	p := startPostfix(t, PostfixConfig{Relay: awayAddr(t), Fragment: readContrib(t).Replace("127.0.0.1:10026", awayAddr(t)).Replace("127.0.0.1:8895", awayAddr(t))})
+	p := startPostfix(t, PostfixConfig{Relay: awayAddr(t), Fragment: readContrib(t).Replace("127.0.0.1:10026", awayAddr(t))})
 	report, err := load.Run(t.Context(), load.Config{Addr: p.Addr, Messages: 1})
 	if err != nil || report.Acked() != 1 {
 		t.Fatalf("%+v, %v", report.Records, err)
@@ -247,7 +247,7 @@ func TestLocalMailIsNotOffered(t *testing.T) {
 	far, remote, _ := farEnd(t)
 	d := startDiscarder(t)
 	p := startPostfix(t, PostfixConfig{Relay: remote, Main: map[string]string{"non_smtpd_milters": "$smtpd_milters"}})
-	shell(t, p, strings.NewReplacer("127.0.0.1:10026", awayAddr(t), "127.0.0.1:8895", d.ln.Addr().String()).Replace(commands(t, "Add it")[0]))
+	shell(t, p, strings.NewReplacer("127.0.0.1:10026", awayAddr(t), "unix:millrace/milter.sock", "inet:"+d.ln.Addr().String()).Replace(commands(t, "Add it")[0]))
 	local := exec.Command(lookup("sendmail"), "-C", p.ConfigDir(), "-f", "cron@sender.test", "local@far.test")
 	local.Env = append(os.Environ(), "MAIL_CONFIG="+p.ConfigDir())
 	local.Stdin = strings.NewReader("Subject: by sendmail(1)\n\nHello.\n")

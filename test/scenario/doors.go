@@ -114,7 +114,7 @@ func (s *Scene) obeyReadme() error {
 		return err
 	}
 	for _, block := range blocks {
-		if err := s.Postfix.Shell(strings.NewReplacer("127.0.0.1:8895", s.Millrace.Milter, "127.0.0.1:10026", s.Millrace.inject).Replace(block)); err != nil {
+		if err := s.Postfix.Shell(strings.NewReplacer("unix:millrace/milter.sock", "inet:"+s.Millrace.Milter, "127.0.0.1:10026", s.Millrace.inject).Replace(block)); err != nil {
 			return fmt.Errorf("README.md: %w", err)
 		}
 	}

@@ -40,7 +40,7 @@ func laidOut(t *testing.T, c mta.PostfixConfig, o Options, places map[string]str
 		t.Fatal(err)
 	}
 	s.closers = append(s.closers, s.Postfix.Stop)
-	places["127.0.0.1:8895"], places["127.0.0.1:10026"] = s.Millrace.Milter, s.Millrace.inject
+	places["unix:millrace/milter.sock"], places["127.0.0.1:10026"] = "inet:"+s.Millrace.Milter, s.Millrace.inject
 	var pairs []string
 	for old, new := range places {
 		pairs = append(pairs, old, new)

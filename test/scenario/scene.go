@@ -164,7 +164,8 @@ func (s *Scene) StartMillrace() error {
 	return nil
 }
 
-// StartPostfix starts a Postfix with the settings of contrib/postfix, in which only the addresses are replaced.
+// StartPostfix starts a Postfix with the settings of contrib/postfix, in which only the addresses are replaced: Millrace, which starts
+// first, finds no queue directory to put its socket into. TestPostfixUnixSocket does without this.
 func (s *Scene) StartPostfix(o Options) error {
 	dir, err := s.mkdir("postfix")
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *Scene) StartPostfix(o Options) error {
 		if err != nil {
 			return err
 		}
-		c.Fragment = f.Replace("127.0.0.1:8895", s.Millrace.Milter).Replace("127.0.0.1:10026", s.Millrace.inject)
+		c.Fragment = f.Replace("unix:millrace/milter.sock", "inet:"+s.Millrace.Milter).Replace("127.0.0.1:10026", s.Millrace.inject)
 	}
 	if s.Postfix, err = mta.StartPostfix(dir, c); err == nil {
 		s.closers = append(s.closers, s.Postfix.Stop)

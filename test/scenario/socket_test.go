@@ -42,7 +42,7 @@ func TestPostfixUnixSocket(t *testing.T) {
 	}
 	s.Postfix, err = mta.StartPostfix(dir, mta.PostfixConfig{
 		Relay: s.Remote, Local: map[string]string{LocalDomain: s.Local}, Master: []string{chrooted + " inet n - y - - smtpd"},
-		Fragment: f.Replace("inet:127.0.0.1:8895", "unix:millrace/milter.sock").Replace("127.0.0.1:10026", s.Millrace.inject),
+		Fragment: f.Replace("127.0.0.1:10026", s.Millrace.inject),
 	})
 	if err != nil {
 		t.Fatal(err)
