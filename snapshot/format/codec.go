@@ -82,9 +82,19 @@ func (d *decoder) number(limit uint64) uint64 {
 	return n
 }
 
-// time reads what appendTime wrote.
-func (d *decoder) time() time.Time {
-	n := d.varint()
+// time reads a time in Unix nanoseconds, 0 when it is not known.
+func (d *decoder) time() time.Time { return fromNanos(d.varint()) }
+
+// nanos is t in Unix nanoseconds, 0 for the zero time.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// fromNanos is the time of which nanos gave n.
+func fromNanos(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
@@ -95,16 +105,4 @@ func (d *decoder) fail() { d.b, d.bad = nil, true }
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendBytes(b, s []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-// appendTime writes t in nanoseconds; the zero time is 0.
-func appendTime(b []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return append(b, 0)
-	}
-	return binary.AppendVarint(b, t.UnixNano())
 }

@@ -5,28 +5,47 @@ import (
 	"time"
 )
 
-// A commit frame is the first frame of each commit. Its payload is
+// Commit is the first frame of each commit. Its payload is
 //
-//	0  8  everything in this segment before this offset is durable
-//	8  8  time of the commit, Unix nanoseconds
+//	 0   8  everything in this segment before this offset is durable
+//	 8   8  time of the commit, Unix nanoseconds
+//	16  64  the totals of all commits before it, 8 bytes each; since version 3
+type Commit struct {
+	Durable int64
+	At      time.Time
+	Counted bool // it has totals
+	Totals  Totals
+}
+
 const (
-	commitPayload = 16
+	oldCommitPayload = 16 // of versions 1 and 2
+	commitPayload    = oldCommitPayload + 8*len(Totals{})
 	// CommitFrame is the length of a commit frame, head included. It is fixed, so that a commit can leave room for the frame
 	// and fill it in when it is written: only then is it known how much before it is durable.
 	CommitFrame = FrameHead + commitPayload
 )
 
-// FillCommit writes the commit frame into b, which is CommitFrame bytes long.
-func FillCommit(b []byte, durable int64, now time.Time, s Stamp) {
-	binary.BigEndian.PutUint64(b[FrameHead:], uint64(durable))
-	binary.BigEndian.PutUint64(b[FrameHead+8:], uint64(now.UnixNano()))
+// Fill writes the commit frame into b, which is CommitFrame bytes long.
+func (c *Commit) Fill(b []byte, s Stamp) {
+	p := b[FrameHead:CommitFrame]
+	binary.BigEndian.PutUint64(p, uint64(c.Durable))
+	binary.BigEndian.PutUint64(p[8:], uint64(c.At.UnixNano()))
+	for i, n := range c.Totals {
+		binary.BigEndian.PutUint64(p[oldCommitPayload+8*i:], n)
+	}
 	EndFrame(b[:CommitFrame], 0, KindCommit, s)
 }
 
 // DecodeCommit reads the payload of a commit frame. It reports false for a payload of another length.
-func DecodeCommit(p []byte) (durable int64, at time.Time, ok bool) {
-	if len(p) != commitPayload {
-		return 0, time.Time{}, false
+func DecodeCommit(p []byte) (c Commit, ok bool) {
+	if len(p) != commitPayload && len(p) != oldCommitPayload {
+		return c, false
 	}
-	return int64(binary.BigEndian.Uint64(p)), time.Unix(0, int64(binary.BigEndian.Uint64(p[8:]))), true
+	c.Durable, c.At = int64(binary.BigEndian.Uint64(p)), time.Unix(0, int64(binary.BigEndian.Uint64(p[8:])))
+	if c.Counted = len(p) == commitPayload; c.Counted {
+		for i := range c.Totals {
+			c.Totals[i] = binary.BigEndian.Uint64(p[oldCommitPayload+8*i:])
+		}
+	}
+	return c, true
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"reflect"
 	"slices"
@@ -13,7 +14,7 @@ import (
 )
 
 func testHeader(version uint16) Header {
-	return Header{Magic: SegmentMagic, Version: version, Number: 7, Epoch: 3, Salt: 42, Prev: 6, PrevEnd: 9000, Created: time.Unix(1700000000, 0)}
+	return Header{Magic: SegmentMagic, Version: version, Node: 9, Number: 7, Epoch: 3, Salt: 42, Prev: 6, PrevEnd: 9000, Created: time.Unix(1700000000, 0)}
 }
 
 // TestHeader: the second copy serves when the first is damaged, and a newer version is never called damaged.
@@ -160,34 +161,60 @@ func TestScanIsNotForEver(t *testing.T) {
 	}
 }
 
+// Take records as programs of version 2 wrote them, without and with a tenant.
+const (
+	oldTake   = "0000002c818080808020ac02020d02000151016600000001720163040501010203614062014e016f0003634064000001015448"
+	oldTenant = "0000002e818080808020ac02020d02000151016600000003722f740163040501010203614062014e016f0003634064000001015448"
+)
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 // TestKnownBytes holds every record to its bytes on the disk: FORMAT.md and the golden directories of the package above
 // are about these.
 func TestKnownBytes(t *testing.T) {
+	from, c := Basis{ID: 1 << 40, Time: -9}, &Common{From: "f", Rule: "r", Client: "c", Notify: "N"}
 	take := &TakeRecord{
-		ID: 1<<40 + 1, Base: 300, Body: 2, EightBit: true, Arrived: time.Unix(0, 1), QueueID: "Q", From: "f", Rule: "r", Client: "c",
-		Rcpts: []Rcpt{{"a@b", "N", "o"}, {"c@d", "", ""}}, Nodes: []uint32{0, 1}, Copied: true, Origin: Origin{4, 5}, Done: []int{1},
-		Trace: []byte("T"), Header: []byte("H"),
+		Stand: Stand{ID: 1<<40 + 1, Base: 300, Shared: 2, Copied: true, Origin: Origin{4, 5}, Done: []int{1}}, EightBit: true,
+		Arrived: time.Unix(0, 1), Taken: time.Unix(0, 3), QueueID: "Q", Form: 6, Common: *c,
+		Rcpts: []Rcpt{{"a@b", "N", "o"}, {"c@d", "", "rfc822;c@d"}}, Nodes: []uint32{0, 1}, Part: []byte("TH"),
 	}
-	tenant := *take
-	tenant.Tenant = "t"
-	sum := [32]byte{1, 31: 2}
+	row := &TakeRecord{
+		Stand: Stand{ID: 1<<40 + 2, Base: 1}, Urgent: true, BySender: true, IsRow: true, Row: 9, Common: Common{EnvID: "e", Tenant: "t", Job: "j"},
+		Rcpts: []Rcpt{{"a@b", "", ""}},
+	}
+	commit := make([]byte, CommitFrame)
+	(&Commit{Durable: 5, At: time.Unix(0, 6), Totals: Totals{1, 2, 3, 4, 5, 6, 7, 8}}).Fill(commit, Stamp{})
+	totals := ""
+	for i := range 8 {
+		totals += fmt.Sprintf("%016x", i+1)
+	}
 	for name, tt := range map[string]struct {
 		got  []byte
 		want string
 	}{
-		"done":     {AppendDone(nil, 1, 300), "0101ac02"},
-		"waits":    {AppendWait(nil, Node{1 << 41, 2}, Wait{3, -5, "in", "no"}), "0280808080804002030902696e026e6f"},
-		"begun":    {AppendBegun(nil, Node{7, 1}), "030701"},
-		"heard":    {AppendHeard(nil, 7), "0407"},
-		"unheard":  {AppendUnheard(nil, 7), "0507"},
-		"body":     {(&Body{Number: 1, Sum: sum, Content: []byte("b")}).Append(nil), "0101" + strings.Repeat("00", 30) + "02" + "62"},
-		"vector":   {(&Vector{Number: 2, Total: 3, End: 4, Sure: 5, Done: Bits{5}}).Append(nil), "020304050000000000000005"},
-		"counters": {Counters{1, 2, 300}.AppendAll(nil), "0102ac02"},
-		"kept":     {AppendKept(nil, "n", []byte("k")), "016e6b"},
-		"end":      {AppendEnd(nil, 300), "ac02"},
-		"take":     {take.Append(nil), "0000002c818080808020ac02020d02000151016600000001720163040501010203614062014e016f0003634064000001015448"},
-		"tenant":   {tenant.Append(nil), "0000002e818080808020ac02020d02000151016600000003722f740163040501010203614062014e016f0003634064000001015448"},
-		"frame":    {appendFrame(nil, KindEnd, []byte{1}, Stamp{Seed: 1, Commit: 2}), "4d52090000000001000000020000000001"},
+		"done, uncounted": {AppendDone(nil, 1, 300, WhyUnknown), "0101ac02"},
+		"done":            {AppendDone(nil, 1, 300, WhyReported), "0601ac0203"},
+		"all done":        {AppendDoneAll(nil, 1, 300, WhyRemoved, 2), "0701ac020502"},
+		"waits":           {AppendWait(nil, Node{1 << 41, 2}, Wait{3, -5, "in", "no"}), "0280808080804002030902696e026e6f"},
+		"deferred":        {AppendDeferred(nil, Node{1 << 41, 2}, Wait{3, -5, "in", "no"}), "0880808080804002030902696e026e6f"},
+		"begun":           {AppendBegun(nil, Node{7, 1}), "030701"},
+		"heard":           {AppendHeard(nil, 1, 300), "0901ac02"},
+		"unheard":         {AppendUnheard(nil, 7), "0507"},
+		"shared":          {(&Shared{Number: 1, Common: Common{"f", "", "", "", "r", "", "k", "c", "", "N"}, View: []byte("v")}).Append(nil), "01" + "0166000000" + "0172" + "00" + "016b" + "0163" + "00" + "014e" + "76"},
+		"vector":          {(&Vector{Number: 2, Total: 3, End: 4, Sure: 5, Done: Bits{5}}).Append(nil), "020304050000000000000005"},
+		"counters":        {(&Totals{1, 2, 300}).Append(nil), "0102ac020000000000"},
+		"kept":            {AppendKept(nil, "n", []byte("k")), "016e6b"},
+		"end":             {AppendEnd(nil, 300), "ac02"},
+		"commit":          {commit[FrameHead:], "0000000000000005" + "0000000000000006" + totals},
+		"take":            {take.Append(nil, from, c), "02" + "ac02" + "02" + "0d" + "02" + "04050101" + "14" + "04" + "0151" + "06" + "00" + "0361406202016f00" + "03634064050001" + "5448"},
+		"row":             {row.Append(nil, from, &Common{}), "04" + "01" + "00" + "70" + "01" + "12" + "00" + "00" + "00" + "a402" + "0165" + "0174" + "016a" + "09" + "0361406200"},
+		"frame":           {appendFrame(nil, KindEnd, []byte{1}, Stamp{Seed: 1, Commit: 2}), "4d52090000000001000000020000000001"},
 	} {
 		if name == "frame" {
 			clear(tt.got[12:16]) // TestFrameGuards is about the checksum
@@ -196,43 +223,114 @@ func TestKnownBytes(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
-	h := testHeader(2)
+	h := testHeader(Version)
 	head := h.Block()[:HeaderSize]
-	want := "4d526a6f75726e61" + "0002" + "0000" + "00000000" + "0000000000000007" + "0000000000000003" + "000000000000002a" + "0000000000000006" + "0000000000002328" + "6553f100"
+	want := "4d526a6f75726e61" + "0003" + "0000" + "0009" + "0000" + "0000000000000007" + "0000000000000003" + "000000000000002a" + "0000000000000006" + "0000000000002328" + "6553f100"
 	if got := hex.EncodeToString(head[:60]); got != want || binary.BigEndian.Uint32(head[60:]) != crc32.Checksum(head[:60], crc32.MakeTable(crc32.Castagnoli)) {
 		t.Errorf("header %s, want %s", got, want)
 	}
 }
 
+// TestOldRecords: what versions 1 and 2 wrote is read in their way.
+func TestOldRecords(t *testing.T) {
+	want := TakeRecord{
+		Stand:    Stand{ID: 1<<40 + 1, Base: 300, Shared: 2, Count: 2, Copied: true, Origin: Origin{4, 5}, Done: []int{1}, flags: 13},
+		EightBit: true, Arrived: time.Unix(0, 1), QueueID: "Q", Common: Common{From: "f", Rule: "r", Client: "c"},
+		Rcpts: []Rcpt{{"a@b", "N", "o"}, {"c@d", "", ""}}, Nodes: []uint32{0, 1}, Part: []byte("TH"),
+	}
+	got := new(TakeRecord)
+	for _, tt := range []struct{ record, tenant string }{{oldTake, ""}, {oldTenant, "t"}} {
+		want.Tenant = tt.tenant
+		if err := got.DecodeOld(unhex(tt.record), NewNames()); err != nil || !reflect.DeepEqual(got, &want) {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	b, err := DecodeBody(unhex("0101" + strings.Repeat("00", 31) + "62"))
+	if err != nil || b.Number != 1 || string(b.View) != "b" {
+		t.Errorf("body %+v, %v", b, err)
+	}
+	c, ok := DecodeCommit(unhex("00000000000000050000000000000006"))
+	if !ok || c.Counted || c.Durable != 5 || !c.At.Equal(time.Unix(0, 6)) {
+		t.Errorf("commit %+v, %v", c, ok)
+	}
+	if totals, err := DecodeCounters([]byte{1, 2, 3}, 2); err != nil || totals != (Totals{}) {
+		t.Errorf("counters %v, %v", totals, err)
+	}
+	for k := KindCommit; k < kinds; k++ {
+		old, now := k.In(2), k.In(3)
+		if only := k == KindBody || k == KindOldTake; old != (k < KindShared) || now == only {
+			t.Errorf("%s: in version 2 %v, in version 3 %v", k, old, now)
+		}
+	}
+}
+
+func TestTotals(t *testing.T) {
+	var n Totals
+	n.Take(3)
+	n.Take(2)
+	for why := WhyUnknown; why < WhyRefused; why++ {
+		n.Done(why, int(why))
+	}
+	if want := (Totals{2, 5, 1, 2, 3, 4, 5}); n != want {
+		t.Errorf("%v, want %v", n, want)
+	}
+	n.Done(WhyRefused, 2)
+	n.Add(&Totals{TotalDeferred: 7})
+	n.Newest(&Totals{9, 1})
+	if want := (Totals{9, 3, 1, 2, 3, 4, 5, 7}); n != want {
+		t.Errorf("%v, want %v", n, want)
+	}
+}
+
 // TestMalformed: what the decoders refuse, without a panic and before memory is taken for it.
 func TestMalformed(t *testing.T) {
-	take := func(p []byte) error { _, err := decodeTake(p, NewNames()); return err }
+	take := func(p []byte) error { _, err := decodeTake(p, basis, &common); return err }
+	old := func(p []byte) error { return new(TakeRecord).DecodeOld(p, NewNames()) }
 	body := func(p []byte) error { _, err := DecodeBody(p); return err }
+	shared := func(p []byte) error { _, err := DecodeShared(p, NewNames()); return err }
 	marks := func(p []byte) error { return ReadMarks(p, NewNames(), ignored) }
 	vector := func(p []byte) error { _, err := DecodeVector(p); return err }
-	counters := func(p []byte) error { _, err := DecodeCounters(p); return err }
+	counters := func(p []byte) error { _, err := DecodeCounters(p, Version); return err }
 	kept := func(p []byte) error { _, _, err := DecodeKept(p); return err }
-	whole := sample(0).Append(nil)
+	whole := sample(0).bytes()
+	with := func(stand Stand, rest TakeRecord) []byte {
+		rest.Stand = stand
+		return rest.bytes()
+	}
+	one := []Rcpt{{}}
+	flags := func(f byte) []byte { return append([]byte{2, 0, 0, f, 1}, make([]byte, 20)...) }
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}
 	for name, tt := range map[string]struct {
 		read func([]byte) error
 		p    []byte
 	}{
 		"take: empty":               {take, nil},
-		"take: envelope too long":   {take, []byte{0, 0, 0, 9, 1}},
-		"take: no recipients":       {take, (&TakeRecord{ID: 1}).Append(nil)},
-		"take: cut":                 {take, whole[:40]},
-		"take: done beyond":         {take, (&TakeRecord{ID: 1, Copied: true, Done: []int{1}, Rcpts: []Rcpt{{}}}).Append(nil)},
-		"take: position too high":   {take, (&TakeRecord{ID: 1, Base: MaxPosition, Rcpts: []Rcpt{{}}}).Append(nil)},
-		"take: node not yet named":  {take, (&TakeRecord{ID: 1, Nodes: []uint32{1}, Rcpts: []Rcpt{{}}}).Append(nil)},
+		"take: no recipients":       {take, with(Stand{}, TakeRecord{})},
+		"take: cut":                 {take, whole[:30]},
+		"take: done beyond":         {take, with(Stand{Copied: true, Done: []int{1}}, TakeRecord{Rcpts: one})},
+		"take: position too high":   {take, with(Stand{Base: MaxPosition}, TakeRecord{Rcpts: one})},
+		"take: node not yet named":  {take, with(Stand{}, TakeRecord{Rcpts: one, Nodes: []uint32{1}})},
+		"take: more recipients":     {take, append([]byte{2, 0, 0, 0}, append(huge, make([]byte, 40)...)...)},
+		"take: unknown flag":        {take, append([]byte{2, 0, 0, 0x80, 0x04, 1}, make([]byte, 20)...)},
+		"take: no copy, unheard":    {take, append([]byte{2, 0, 0, 0x80, 0x01, 1}, make([]byte, 20)...)},
+		"take: two ways of orcpt":   {take, []byte{2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 6, 0}},
+		"old take: flag of today":   {old, append([]byte{0, 0, 0, 25}, append(flags(16), 0)...)},
+		"old take: envelope longer": {old, []byte{0, 0, 0, 9, 1}},
+		"old take: cut":             {old, unhex(oldTake)[:30]},
+		"old take: no trace":        {old, unhex(oldTake)[:48]},
 		"body: shorter than a sum":  {body, make([]byte, 32)},
-		"mark of no kind":           {marks, []byte{9, 1}},
+		"shared: string cut":        {shared, []byte{1, 0, 0, 0, 0, 5, 'x'}},
+		"shared: cut":               {shared, []byte{1, 0, 0}},
+		"mark of no kind":           {marks, []byte{10, 1}},
 		"mark 0":                    {marks, []byte{0}},
 		"mark cut":                  {marks, []byte{1, 1}},
+		"done for no reason":        {marks, []byte{6, 1, 1, 0}},
+		"done for another reason":   {marks, []byte{6, 1, 1, 7}},
+		"nobody done":               {marks, []byte{7, 1, 1, 1, 0}},
 		"mark of a huge position":   {marks, append([]byte{1, 1}, huge...)},
 		"mark with a lying length":  {marks, append([]byte{2, 1, 1, 1, 0}, huge...)},
 		"vector: cut":               {vector, []byte{1, 2}},
-		"counters: cut":             {counters, []byte{1, 2}},
+		"counters: cut":             {counters, []byte{1, 2, 3}},
 		"kept: name longer than it": {kept, []byte{9, 'n'}},
 	} {
 		if err := tt.read(tt.p); !errors.Is(err, ErrMalformed) {
@@ -249,7 +347,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	v := Vector{Number: 2, Total: 3, End: 4, Sure: 5, Done: Bits{5}}
 	b := appendFrame(h.Block(), KindVector, v.Append(nil), s)
 	b = appendFrame(b, KindSoft, AppendBegun(nil, Node{7, 1}), s)
-	b = appendFrame(b, KindCounters, Counters{1, 2, 3}.AppendAll(nil), s)
+	b = appendFrame(b, KindCounters, (&Totals{1, 2, 3}).Append(nil), s)
 	b = appendFrame(b, KindKept, AppendKept(nil, "n", []byte("k")), s)
 	unended := len(b)
 	b = appendFrame(b, KindEnd, AppendEnd(nil, 4), s)
@@ -257,7 +355,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Snapshot{Head: h, Vectors: []Vector{v}, Soft: [][]byte{{3, 7, 1}}, Kept: map[string][]byte{"n": []byte("k")}, Counters: Counters{1, 2, 3}}
+	want := &Snapshot{Head: h, Vectors: []Vector{v}, Soft: [][]byte{{3, 7, 1}}, Kept: map[string][]byte{"n": []byte("k")}, Totals: Totals{1, 2, 3}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -9,19 +9,32 @@ import (
 type Kind byte
 
 const (
-	KindCommit   Kind = 1 + iota // first frame of a commit: how much before it is durable, and the time
-	KindBody                     // a body, once in a segment
-	KindTake                     // a message
+	KindCommit   Kind = 1 + iota // first frame of a commit: how much before it is durable, the time, the totals
+	KindBody                     // versions 1 and 2: a body, once in a segment
+	KindOldTake                  // versions 1 and 2: a message
 	KindMarks                    // outcomes
 	KindVector                   // snapshot: a segment and its bit vector
 	KindSoft                     // snapshot: what is soft, in the form of marks
-	KindCounters                 // snapshot: counters
+	KindCounters                 // snapshot: totals
 	KindKept                     // snapshot: bytes kept for another part of the daemon
 	KindEnd                      // snapshot: number of frames before it
+	KindShared                   // what messages have in common, once in a segment
+	KindTake                     // a message
 	kinds
 )
 
-var kindNames = [kinds]string{"", "commit", "body", "take", "outcomes", "vector", "soft", "counters", "kept", "end"}
+var kindNames = [kinds]string{"", "commit", "body", "take", "outcomes", "vector", "soft", "counters", "kept", "end", "shared", "take"}
+
+// In reports whether files of a version have frames of this kind. Each kind has one meaning, so messages have two kinds.
+func (k Kind) In(version uint16) bool {
+	switch k {
+	case KindBody, KindOldTake:
+		return version < VersionShared
+	case KindShared, KindTake:
+		return version >= VersionShared
+	}
+	return true
+}
 
 // String is the word "millrace spool dump" uses.
 func (k Kind) String() string {

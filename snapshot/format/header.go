@@ -16,10 +16,12 @@ const (
 
 const (
 	// Version is the version this program writes, and the newest it reads. FORMAT.md lists what each version added.
-	Version = 2
+	Version = 3
 	// VersionHeard is the first version with marks 3, 4 and 5. In an older file no node was marked as being sent, and a
 	// message without mark 4 is one whose MTA has heard.
 	VersionHeard = 2
+	// VersionShared is the first version with shared records, totals, and reasons for which a recipient is done.
+	VersionShared = 3
 
 	// HeaderSize is the length of one copy of the header.
 	HeaderSize = 64
@@ -31,6 +33,8 @@ const (
 	// SuccessorAt is where a segment names the one after it. The slot is written when the segment is full, long after the
 	// header, and has a sector of its own: a torn write of it must not harm the header.
 	SuccessorAt = 3072
+	// EpochShift is how many bits of a message id stand below the epoch.
+	EpochShift = 40
 	// FlagClean of a snapshot: a clean stop wrote it.
 	FlagClean = 1
 
@@ -45,7 +49,8 @@ var crcTable = crc32.MakeTable(crc32.Castagnoli)
 //	 0  8  magic, by kind of file
 //	 8  2  version: its own field, so that a newer file is never called damaged
 //	10  2  flags
-//	12  4  zero
+//	12  2  node: of a cluster, 0 for a daemon alone; since version 3, zero before
+//	14  2  zero
 //	16  8  number: of the segment, or the generation of the snapshot
 //	24  8  epoch: the start of the daemon that wrote it, upper part of its message ids
 //	32  8  salt: random, goes into every checksum of the file
@@ -59,6 +64,7 @@ type Header struct {
 	Magic   string
 	Version uint16
 	Flags   uint16
+	Node    uint16
 	Number  uint64
 	Epoch   uint64
 	Salt    uint64
@@ -73,6 +79,7 @@ func (h *Header) encode() []byte {
 	be := binary.BigEndian
 	be.PutUint16(b[8:], h.Version)
 	be.PutUint16(b[10:], h.Flags)
+	be.PutUint16(b[12:], h.Node)
 	be.PutUint64(b[16:], h.Number)
 	be.PutUint64(b[24:], h.Epoch)
 	be.PutUint64(b[32:], h.Salt)
@@ -100,6 +107,11 @@ func (h *Header) Seed() uint32 {
 	return crc32.Checksum(b[:], crcTable)
 }
 
+// Basis is what the takes of the file count from: the first id of its epoch, and its creation.
+func (h *Header) Basis() Basis {
+	return Basis{ID: h.Epoch << EpochShift, Time: h.Created.Unix() * int64(time.Second)}
+}
+
 // ReadHeader reads the header from the first bytes of the file called name: the second copy, when the first is damaged.
 // The error is that of the first copy, since a reader looks there first.
 func ReadHeader(name, magic string, b []byte) (Header, error) {
@@ -123,7 +135,7 @@ func decodeHeader(name, magic string, b []byte) (Header, error) {
 		return h, &DamageError{File: name, Why: "its header does not match its checksum"}
 	}
 	h = Header{
-		Magic: magic, Version: be.Uint16(b[8:]), Flags: be.Uint16(b[10:]), Number: be.Uint64(b[16:]), Epoch: be.Uint64(b[24:]),
+		Magic: magic, Version: be.Uint16(b[8:]), Flags: be.Uint16(b[10:]), Node: be.Uint16(b[12:]), Number: be.Uint64(b[16:]), Epoch: be.Uint64(b[24:]),
 		Salt: be.Uint64(b[32:]), Prev: be.Uint64(b[40:]), PrevEnd: be.Uint64(b[48:]), Created: time.Unix(int64(be.Uint32(b[56:])), 0),
 	}
 	switch {

@@ -7,21 +7,29 @@ import (
 
 // A frame of marks is a sequence of
 //
-//	1 · uvarint segment · uvarint position    the recipient is done
-//	2 · uvarint id · uvarint node · wait      the node waits, and no receiver has it; ends mark 3
-//	3 · uvarint id · uvarint node             delivery of the node was started; in force until mark 2 or the message's end
-//	4 · uvarint id                            the MTA has heard that the message is taken
-//	5 · uvarint id                            the MTA may not have heard it. Written in a snapshot (a message without mark 5
-//	                                          there is known to the MTA) and next to a copied take record
+//	1 · uvarint segment · uvarint position             the recipient is done, and is not counted
+//	2 · uvarint id · uvarint node · wait               the node waits, and no receiver has it; ends mark 3
+//	3 · uvarint id · uvarint node                      delivery of the node was started; in force until mark 2 or the message's end
+//	4 · uvarint id                                     versions 1 and 2: the MTA has heard that the message is taken
+//	5 · uvarint id                                     the MTA may not have heard it. Written in a snapshot (a message without
+//	                                                   mark 5 there is known to the MTA); versions 1 and 2: also next to a copy
+//	6 · uvarint segment · uvarint position · byte why  the recipient is done
+//	7 · as 6 · uvarint count                           so are the count recipients from position on, who are of one message
+//	8 · as 2                                           so, after a visit, which is counted
+//	9 · uvarint segment · uvarint position             the MTA has heard of the message whose first recipient is there
 //
 // where wait is uvarint visits · varint due (Unix nanoseconds, 0 none) · string class · string reason. Each mark overrules
-// the marks before it about the same thing. A mark 1 that names a segment that no longer exists says nothing.
+// the marks before it about the same thing. A mark that names a segment that no longer exists says nothing.
 const (
-	markDone    = 1
-	markWait    = 2
-	markBegun   = 3
-	markHeard   = 4
-	markUnheard = 5
+	markDone     = 1
+	markWait     = 2
+	markBegun    = 3
+	markHeardID  = 4
+	markUnheard  = 5
+	markDoneWhy  = 6
+	markDoneAll  = 7
+	markDeferred = 8
+	markHeard    = 9
 )
 
 // MaxReason bounds what is kept of a receiver's reply. The reply is kept for people to read, and a receiver chooses its
@@ -50,15 +58,30 @@ func (w Wait) DueTime() time.Time {
 	return time.Unix(0, w.Due)
 }
 
-// AppendDone writes mark 1.
-func AppendDone(b []byte, segment uint64, position uint32) []byte {
-	b = binary.AppendUvarint(append(b, markDone), segment)
-	return binary.AppendUvarint(b, uint64(position))
+// AppendDone writes mark 6, or mark 1 for a recipient who is not counted.
+func AppendDone(b []byte, segment uint64, position uint32, why Why) []byte {
+	if why == WhyUnknown {
+		return appendPlace(append(b, markDone), segment, position)
+	}
+	return append(appendPlace(append(b, markDoneWhy), segment, position), byte(why))
+}
+
+// AppendDoneAll writes mark 7 for the n recipients of a message from position on.
+func AppendDoneAll(b []byte, segment uint64, position uint32, why Why, n int) []byte {
+	b = append(appendPlace(append(b, markDoneAll), segment, position), byte(why))
+	return binary.AppendUvarint(b, uint64(n))
 }
 
 // AppendWait writes mark 2.
-func AppendWait(b []byte, n Node, w Wait) []byte {
-	b = appendNode(append(b, markWait), n)
+func AppendWait(b []byte, n Node, w Wait) []byte { return appendWait(append(b, markWait), n, w) }
+
+// AppendDeferred writes mark 8.
+func AppendDeferred(b []byte, n Node, w Wait) []byte {
+	return appendWait(append(b, markDeferred), n, w)
+}
+
+func appendWait(b []byte, n Node, w Wait) []byte {
+	b = appendNode(b, n)
 	b = binary.AppendUvarint(b, uint64(w.Visits))
 	b = binary.AppendVarint(b, w.Due)
 	b = appendString(b, w.Class)
@@ -68,8 +91,10 @@ func AppendWait(b []byte, n Node, w Wait) []byte {
 // AppendBegun writes mark 3.
 func AppendBegun(b []byte, n Node) []byte { return appendNode(append(b, markBegun), n) }
 
-// AppendHeard writes mark 4.
-func AppendHeard(b []byte, id uint64) []byte { return binary.AppendUvarint(append(b, markHeard), id) }
+// AppendHeard writes mark 9.
+func AppendHeard(b []byte, segment uint64, position uint32) []byte {
+	return appendPlace(append(b, markHeard), segment, position)
+}
 
 // AppendUnheard writes mark 5.
 func AppendUnheard(b []byte, id uint64) []byte {
@@ -81,12 +106,18 @@ func appendNode(b []byte, n Node) []byte {
 	return binary.AppendUvarint(b, uint64(n.Index))
 }
 
+func appendPlace(b []byte, segment uint64, position uint32) []byte {
+	b = binary.AppendUvarint(b, segment)
+	return binary.AppendUvarint(b, uint64(position))
+}
+
 // Marks is told of each mark that is read. All functions are set.
 type Marks struct {
-	Done  func(segment uint64, position uint32)
-	Waits func(Node, Wait)
-	Begun func(Node)
-	Heard func(id uint64, heard bool)
+	Done    func(segment uint64, position, n uint32, why Why)
+	Waits   func(n Node, w Wait, deferred bool)
+	Begun   func(Node)
+	HeardID func(id uint64, heard bool)
+	Heard   func(segment uint64, position uint32)
 }
 
 // ReadMarks tells to of each mark in p, in order. Marks before a malformed one have been told when it returns
@@ -94,34 +125,64 @@ type Marks struct {
 func ReadMarks(p []byte, names *Names, to Marks) error {
 	d := &decoder{b: p}
 	for len(d.b) > 0 {
-		switch mark := d.byte(); mark {
-		case markDone:
-			seg, pos := d.uvarint(), d.number(MaxPosition)
-			if !d.bad {
-				to.Done(seg, uint32(pos))
-			}
-		case markWait:
-			n := d.node()
-			w := Wait{Visits: int(d.number(MaxPosition)), Due: d.varint(), Class: names.Intern(d.bytes()), Reason: names.Intern(d.bytes())}
-			if !d.bad {
-				to.Waits(n, w)
-			}
-		case markBegun:
-			if n := d.node(); !d.bad {
-				to.Begun(n)
-			}
-		case markHeard, markUnheard:
-			if id := d.uvarint(); !d.bad {
-				to.Heard(id, mark == markHeard)
-			}
-		default:
-			d.fail()
-		}
+		d.mark(names, &to)
 		if d.bad {
 			return ErrMalformed
 		}
 	}
 	return nil
+}
+
+// mark reads one mark.
+func (d *decoder) mark(names *Names, to *Marks) {
+	switch mark := d.byte(); mark {
+	case markDone, markDoneWhy, markDoneAll:
+		d.done(mark, to)
+	case markWait, markDeferred:
+		n := d.node()
+		w := Wait{Visits: int(d.number(MaxPosition)), Due: d.varint(), Class: names.Intern(d.bytes()), Reason: names.Intern(d.bytes())}
+		if !d.bad {
+			to.Waits(n, w, mark == markDeferred)
+		}
+	case markBegun:
+		if n := d.node(); !d.bad {
+			to.Begun(n)
+		}
+	case markHeardID, markUnheard:
+		if id := d.uvarint(); !d.bad {
+			to.HeardID(id, mark == markHeardID)
+		}
+	case markHeard:
+		if seg, pos := d.place(); !d.bad {
+			to.Heard(seg, pos)
+		}
+	default:
+		d.fail()
+	}
+}
+
+// done reads what follows the number of a mark 1, 6 or 7.
+func (d *decoder) done(mark byte, to *Marks) {
+	seg, pos := d.place()
+	n, why := uint64(1), WhyUnknown
+	if mark != markDone {
+		if why = Why(d.byte()); why == WhyUnknown || why >= whys {
+			d.fail()
+		}
+	}
+	if mark == markDoneAll {
+		n = d.number(MaxPosition)
+	}
+	if n == 0 || uint64(pos)+n > MaxPosition+1 {
+		d.fail()
+	}
+	if !d.bad {
+		to.Done(seg, pos, uint32(n), why)
+	}
+}
+
+func (d *decoder) place() (segment uint64, position uint32) {
+	return d.uvarint(), uint32(d.number(MaxPosition))
 }
 
 func (d *decoder) node() Node { return Node{ID: d.uvarint(), Index: uint32(d.number(MaxPosition))} }

@@ -3,7 +3,6 @@ package format
 import (
 	"bytes"
 	"fmt"
-	"time"
 )
 
 // Scan walks over the frames of one file and knows, at its end, which bytes did not match a checksum.
@@ -15,7 +14,7 @@ type Scan struct {
 	Gaps    []*DamageError // both, in the order of the file
 	End     int64          // just after the last frame
 	Durable int64          // highest offset below which everything is known to have been durable
-	Last    time.Time      // time of the last commit
+	Last    Commit         // the last one
 
 	stamp Stamp
 }
@@ -55,8 +54,8 @@ func (s *Scan) Each(visit func(Frame) error) error {
 }
 
 func (s *Scan) noteCommit(p []byte) {
-	if durable, at, ok := DecodeCommit(p); ok {
-		s.Durable, s.Last = max(s.Durable, durable), at
+	if c, ok := DecodeCommit(p); ok {
+		s.Durable, s.Last = max(s.Durable, c.Durable), c
 	}
 }
 

@@ -32,28 +32,28 @@ func DecodeVector(p []byte) (Vector, error) {
 	return v, nil
 }
 
-// Counters are the totals since the start of the daemon that a snapshot holds: messages taken, recipients taken,
-// recipients done.
-type Counters [3]uint64
-
-// AppendAll writes the counters.
-func (c Counters) AppendAll(b []byte) []byte {
-	for _, n := range c {
+// Append writes the counters frame: eight uvarints.
+func (t *Totals) Append(b []byte) []byte {
+	for _, n := range t {
 		b = binary.AppendUvarint(b, n)
 	}
 	return b
 }
 
-// DecodeCounters reads a counters frame.
-func DecodeCounters(p []byte) (c Counters, err error) {
+// DecodeCounters reads a counters frame. Up to version 2 there are three, which counted since the start of the daemon, and are no
+// totals.
+func DecodeCounters(p []byte, version uint16) (t Totals, err error) {
 	d := &decoder{b: p}
-	for i := range c {
-		c[i] = d.uvarint()
+	if version < VersionShared {
+		return Totals{}, nil
+	}
+	for i := range t {
+		t[i] = d.uvarint()
 	}
 	if d.bad {
-		return Counters{}, ErrMalformed
+		return Totals{}, ErrMalformed
 	}
-	return c, nil
+	return t, nil
 }
 
 // AppendKept writes a kept frame: string name · bytes that another part of the daemon keeps under that name.
@@ -76,11 +76,11 @@ func AppendEnd(b []byte, frames uint64) []byte { return binary.AppendUvarint(b, 
 
 // Snapshot is a snapshot file that was read and matches its checksums from the first byte to the last.
 type Snapshot struct {
-	Head     Header
-	Vectors  []Vector
-	Soft     [][]byte // marks, parts of the buffer the file was read into
-	Kept     map[string][]byte
-	Counters Counters
+	Head    Header
+	Vectors []Vector
+	Soft    [][]byte // marks, parts of the buffer the file was read into
+	Kept    map[string][]byte
+	Totals  Totals
 }
 
 // ParseSnapshot reads data, the content of the file called name. A snapshot is used whole or not at all: a vector that is
@@ -123,8 +123,8 @@ func (s *Snapshot) include(f Frame) error {
 	case KindSoft:
 		s.Soft = append(s.Soft, f.Payload)
 	case KindCounters:
-		c, err := DecodeCounters(f.Payload)
-		s.Counters = c
+		t, err := DecodeCounters(f.Payload, s.Head.Version)
+		s.Totals = t
 		return err
 	case KindKept:
 		name, kept, err := DecodeKept(f.Payload)

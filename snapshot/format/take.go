@@ -1,53 +1,92 @@
 package format
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 )
 
-// Flags of a take record.
+// Flags of a take record. The first three have the same place in all versions.
 const (
 	takeEightBit = 1 << iota
 	takeUTF8
-	takeNodes  // the recipients are of more than one node: each says of which
-	takeCopied // copied forward: from where, and who was done by then
+	takeNodes   // the recipients are of more than one node: each says of which
+	takeCopied  // copied: from where, and who was done by then
+	takeRow     // a row of a merge
+	takeUrgent  // urgent lane
+	takeSender  // it takes turns with the mail of its sender's domain
+	takeUnheard // a copy whose MTA may not have heard that it is taken
+	takeAgain   // a copy of a record that is lost, and counts as a take in its place
 	takeFlags
+
+	oldTakeFlags = takeCopied << 1 // of versions 1 and 2
 )
 
 // MaxPosition bounds the positions of a segment, and with them its vector in RAM, at 32 MiB. Other small numbers of a
 // record have the same bound.
 const MaxPosition = 1 << 28
 
-// TakeRecord is a message in the journal, without its body. On the disk:
+// orcptPrefix begins an ORCPT parameter that most often only repeats the address.
+const orcptPrefix = "rfc822;"
+
+// Basis is what the takes of a segment count their ids and times from, so that they take fewer bytes.
+type Basis struct {
+	ID   uint64
+	Time int64 // Unix nanoseconds
+}
+
+// Stand is the beginning of a take record: where the message stands in the journal. Recovery reads no more in its first pass.
 //
-//	4  length of the envelope: everything up to and including the recipients
-//	uvarint id · uvarint base · uvarint body · byte flags · varint arrived · varint taken (Unix nanoseconds, 0 not known)
-//	string queue id, from, ret, envid, class, rule (with a tenant: rule, slash, tenant), client
+//	varint id − basis · uvarint base · uvarint shared · uvarint flags · uvarint number of recipients
 //	takeCopied: uvarint segment · uvarint base · uvarint count · count × uvarint recipient
-//	uvarint count · count × (string address, notify, orcpt · takeNodes: uvarint node)
-//	bytes trace · rest header
+type Stand struct {
+	ID     uint64
+	Base   uint32 // position of the first recipient in the segment's vector; the others follow it
+	Shared uint32 // number of the shared record, which stands earlier in the same segment
+	Count  int    // recipients
+
+	Copied  bool
+	Origin  Origin // when Copied
+	Done    []int  // when Copied: the recipients who were done by then
+	Unheard bool   // when Copied: the MTA may not have heard that the message is taken
+	Again   bool   // when Copied: the record at Origin is lost, and this one counts as the take
+
+	flags uint64
+}
+
+// Origin is where a copied message stood before.
+type Origin struct {
+	Segment uint64
+	Base    uint32
+}
+
+// TakeRecord is a message in the journal, without what it shares with others. On the disk: its Stand, and
 //
-// A string is its length as uvarint and its bytes.
+//	varint arrived − basis · varint taken − arrived (in Unix nanoseconds, which are 0 when not known)
+//	string queue id · uvarint form
+//	uvarint own, whose bit i says that string i of Common follows here and is not that of the shared record · these strings
+//	takeRow: uvarint row
+//	for each recipient: string address · byte what · 1: string notify · 2: string orcpt · takeNodes: uvarint node
+//	rest part
+//
+// where bit 4 of what says that orcpt is "rfc822;" and the address. A string is its length as uvarint and its bytes.
 type TakeRecord struct {
-	ID       uint64
-	Base     uint32 // position of the first recipient in the segment's vector; the others follow it
-	Body     uint32 // number of the body record, which stands earlier in the same segment
+	Stand
 	EightBit bool
 	UTF8     bool
+	Urgent   bool // urgent lane
+	BySender bool // the message takes turns with the mail of its sender's domain
+	IsRow    bool
+	Row      uint64 // when IsRow: of the merge Job
+	Form     uint64 // facts about the bytes; 0 when not known
 	Arrived  time.Time
 	Taken    time.Time
-
-	QueueID, From, Ret, EnvID, Class, Rule, Tenant, Client string
-
-	Copied bool
-	Origin Origin // when Copied
-	Done   []int  // when Copied: the recipients who were done by then
-	Rcpts  []Rcpt
-	Nodes  []uint32 // node of each recipient; nil when they are all of node 0
-	Trace  []byte
-	Header []byte
+	QueueID  string
+	Common
+	Rcpts []Rcpt
+	Nodes []uint32 // node of each recipient; nil when they are all of node 0
+	Part  []byte
 }
 
 // Rcpt is one recipient, as the MTA named it.
@@ -57,31 +96,28 @@ type Rcpt struct {
 	ORcpt  string
 }
 
-// Origin is where a copied message stood before.
-type Origin struct {
-	Segment uint64
-	Base    uint32
-}
-
-// Append writes the record.
-func (t *TakeRecord) Append(b []byte) []byte {
-	at := len(b)
-	b = t.appendRcpts(t.appendEnvelope(append(b, 0, 0, 0, 0)))
-	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
-	b = appendBytes(b, t.Trace)
-	return append(b, t.Header...)
-}
-
-func (t *TakeRecord) appendEnvelope(b []byte) []byte {
-	b = binary.AppendUvarint(b, t.ID)
-	b = binary.AppendUvarint(b, uint64(t.Base))
-	b = binary.AppendUvarint(b, uint64(t.Body))
-	b = append(b, t.flags())
-	b = appendTime(appendTime(b, t.Arrived), t.Taken)
-	for _, s := range [...]string{t.QueueID, t.From, t.Ret, t.EnvID, t.Class} {
-		b = appendString(b, s)
+// Append writes the record. c has the strings of its shared record.
+func (t *TakeRecord) Append(b []byte, from Basis, c *Common) []byte {
+	b = t.appendStand(b, from)
+	arrived := nanos(t.Arrived)
+	b = binary.AppendVarint(b, arrived-from.Time)
+	b = binary.AppendVarint(b, nanos(t.Taken)-arrived)
+	b = appendString(b, t.QueueID)
+	b = binary.AppendUvarint(b, t.Form)
+	b = t.appendOwn(b, c)
+	if t.IsRow {
+		b = binary.AppendUvarint(b, t.Row)
 	}
-	b = appendString(t.appendRule(b), t.Client)
+	b = t.appendRcpts(b, c.Notify)
+	return append(b, t.Part...)
+}
+
+func (t *TakeRecord) appendStand(b []byte, from Basis) []byte {
+	b = binary.AppendVarint(b, int64(t.ID-from.ID))
+	b = binary.AppendUvarint(b, uint64(t.Base))
+	b = binary.AppendUvarint(b, uint64(t.Shared))
+	b = binary.AppendUvarint(b, t.flagsNow())
+	b = binary.AppendUvarint(b, uint64(len(t.Rcpts)))
 	if !t.Copied {
 		return b
 	}
@@ -94,34 +130,15 @@ func (t *TakeRecord) appendEnvelope(b []byte) []byte {
 	return b
 }
 
-// appendRule writes the rule and the tenant as one string, because version 2 has no place of its own for the tenant. No name of a
-// rule has a slash.
-func (t *TakeRecord) appendRule(b []byte) []byte {
-	if t.Tenant == "" {
-		return appendString(b, t.Rule)
-	}
-	b = binary.AppendUvarint(b, uint64(len(t.Rule)+1+len(t.Tenant)))
-	return append(append(append(b, t.Rule...), '/'), t.Tenant...)
-}
-
-func (t *TakeRecord) appendRcpts(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(t.Rcpts)))
-	for i := range t.Rcpts {
-		r := &t.Rcpts[i]
-		b = appendString(appendString(appendString(b, r.Addr), r.Notify), r.ORcpt)
-		if t.Nodes != nil {
-			b = binary.AppendUvarint(b, uint64(t.Nodes[i]))
-		}
-	}
-	return b
-}
-
-func (t *TakeRecord) flags() byte {
-	var f byte
+func (t *TakeRecord) flagsNow() uint64 {
+	var f uint64
 	for _, x := range [...]struct {
 		on  bool
-		bit byte
-	}{{t.EightBit, takeEightBit}, {t.UTF8, takeUTF8}, {t.Nodes != nil, takeNodes}, {t.Copied, takeCopied}} {
+		bit uint64
+	}{
+		{t.EightBit, takeEightBit}, {t.UTF8, takeUTF8}, {t.Nodes != nil, takeNodes}, {t.Copied, takeCopied}, {t.IsRow, takeRow},
+		{t.Urgent, takeUrgent}, {t.BySender, takeSender}, {t.Copied && t.Unheard, takeUnheard}, {t.Copied && t.Again, takeAgain},
+	} {
 		if x.on {
 			f |= x.bit
 		}
@@ -129,81 +146,167 @@ func (t *TakeRecord) flags() byte {
 	return f
 }
 
-// Decode reads a take record into t, and overwrites all of it. The result shares no memory with p: p is a reader's buffer, and
-// the message outlives it. Only the list of recipients is reused by the next Decode: a recovery reads millions of records,
-// and copies the recipients into its own type.
-func (t *TakeRecord) Decode(p []byte, names *Names) error {
-	*t = TakeRecord{Rcpts: t.Rcpts[:0]}
-	if len(p) < 4 {
+// appendOwn writes the strings that are not those of c. The last of Common, notify, is written with each recipient.
+func (t *TakeRecord) appendOwn(b []byte, c *Common) []byte {
+	mine, common := t.Common.fields(), c.fields()
+	var own uint64
+	for i := range commons - 1 {
+		if *mine[i] != *common[i] {
+			own |= 1 << i
+		}
+	}
+	b = binary.AppendUvarint(b, own)
+	for i := range commons - 1 {
+		if own&(1<<i) != 0 {
+			b = appendString(b, *mine[i])
+		}
+	}
+	return b
+}
+
+// What follows the address of a recipient.
+const (
+	rcptNotify = 1 << iota // notify, which is not that of the shared record
+	rcptORcpt              // orcpt
+	rcptSame               // nothing: orcpt is orcptPrefix and the address
+)
+
+func (t *TakeRecord) appendRcpts(b []byte, notify string) []byte {
+	for i := range t.Rcpts {
+		r := &t.Rcpts[i]
+		b = appendString(b, r.Addr)
+		what := len(b)
+		b = append(b, 0)
+		if r.Notify != notify {
+			b[what] |= rcptNotify
+			b = appendString(b, r.Notify)
+		}
+		rest, usual := strings.CutPrefix(r.ORcpt, orcptPrefix)
+		switch {
+		case r.ORcpt == "":
+		case usual && rest == r.Addr:
+			b[what] |= rcptSame
+		default:
+			b[what] |= rcptORcpt
+			b = appendString(b, r.ORcpt)
+		}
+		if t.Nodes != nil {
+			b = binary.AppendUvarint(b, uint64(t.Nodes[i]))
+		}
+	}
+	return b
+}
+
+// DecodeStand reads the beginning of a take record into t, and overwrites all of the Stand.
+func (t *TakeRecord) DecodeStand(p []byte, from Basis) error {
+	d := &decoder{b: p}
+	t.decodeStand(d, from)
+	if d.bad {
 		return ErrMalformed
 	}
-	n := binary.BigEndian.Uint32(p)
-	if uint64(n) > uint64(len(p)-4) {
-		return ErrMalformed
-	}
-	d := &decoder{b: p[4 : 4+n]}
-	t.decodeRcpts(d, t.decodeEnvelope(d, names), names)
-	if d.bad || len(d.b) > 0 {
-		return ErrMalformed
-	}
-	// One allocation holds trace and header: they are freed together, with the message.
-	rest := &decoder{b: append([]byte(nil), p[4+n:]...)}
-	t.Trace = rest.bytes()
-	if rest.bad {
-		return ErrMalformed
-	}
-	t.Header = rest.b
 	return nil
 }
 
-func (t *TakeRecord) decodeEnvelope(d *decoder, names *Names) (flags byte) {
-	t.ID = d.uvarint()
-	t.Base = uint32(d.number(MaxPosition))
-	t.Body = uint32(d.number(MaxPosition))
-	if flags = d.byte(); flags >= takeFlags {
+// Decode reads a take record into t, and overwrites all of it. c has the strings of its shared record. Part is a part of p, all
+// else shares no memory with it. The next Decode reuses the lists of recipients: a recovery reads millions of records, and copies
+// the recipients into its own type.
+func (t *TakeRecord) Decode(p []byte, from Basis, c *Common, names *Names) error {
+	*t = TakeRecord{Stand: t.Stand, Common: *c, Rcpts: t.Rcpts[:0]}
+	d := &decoder{b: p}
+	t.decodeStand(d, from)
+	t.EightBit, t.UTF8, t.IsRow = t.flags&takeEightBit != 0, t.flags&takeUTF8 != 0, t.flags&takeRow != 0
+	t.Urgent, t.BySender = t.flags&takeUrgent != 0, t.flags&takeSender != 0
+	arrived := from.Time + d.varint()
+	t.Arrived, t.Taken = fromNanos(arrived), fromNanos(arrived+d.varint())
+	t.QueueID, t.Form = d.text(), d.uvarint()
+	t.decodeOwn(d, names)
+	if t.IsRow {
+		t.Row = d.uvarint()
+	}
+	t.decodeRcpts(d, names)
+	if d.bad {
+		return ErrMalformed
+	}
+	t.Part = d.b
+	return nil
+}
+
+func (t *TakeRecord) decodeStand(d *decoder, from Basis) {
+	t.Stand = Stand{Done: t.Done[:0]}
+	t.ID = from.ID + uint64(d.varint())
+	t.Base, t.Shared = uint32(d.number(MaxPosition)), uint32(d.number(MaxPosition))
+	t.flags = d.number(takeFlags - 1)
+	t.Count = d.items(2) // an address and what follows it
+	if t.Count == 0 || uint64(t.Base)+uint64(t.Count) > MaxPosition {
 		d.fail()
 	}
-	t.EightBit, t.UTF8, t.Copied = flags&takeEightBit != 0, flags&takeUTF8 != 0, flags&takeCopied != 0
-	t.Arrived, t.Taken = d.time(), d.time()
-	t.QueueID = d.text()
-	for _, s := range [...]*string{&t.From, &t.Ret, &t.EnvID, &t.Class} {
-		*s = names.Intern(d.bytes())
-	}
-	rule, tenant, _ := bytes.Cut(d.bytes(), []byte("/"))
-	t.Rule, t.Tenant, t.Client = names.Intern(rule), names.Intern(tenant), names.Intern(d.bytes())
+	t.Copied = t.flags&takeCopied != 0
+	t.Unheard, t.Again = t.flags&takeUnheard != 0, t.flags&takeAgain != 0
 	if t.Copied {
 		t.decodeOrigin(d)
+	} else if t.Unheard || t.Again {
+		d.fail()
 	}
-	return flags
 }
 
-func (t *TakeRecord) decodeOrigin(d *decoder) {
+func (t *Stand) decodeOrigin(d *decoder) {
 	t.Origin = Origin{Segment: d.uvarint(), Base: uint32(d.number(MaxPosition))}
-	t.Done = make([]int, d.items(1))
+	n := d.items(1)
+	t.Done = slices.Grow(t.Done, n)[:n]
 	for i := range t.Done {
-		t.Done[i] = int(d.number(MaxPosition))
+		if t.Done[i] = int(d.number(MaxPosition)); t.Done[i] >= t.Count {
+			d.fail()
+		}
 	}
 }
 
-func (t *TakeRecord) decodeRcpts(d *decoder, flags byte, names *Names) {
-	n := d.items(3)
-	if n == 0 || uint64(t.Base)+uint64(n) > MaxPosition {
+func (t *TakeRecord) decodeOwn(d *decoder, names *Names) {
+	own := d.number(1<<(commons-1) - 1)
+	for i, s := range t.Common.fields() {
+		switch {
+		case own&(1<<i) == 0:
+		case s == &t.From || s == &t.EnvID: // one that is not common is a string of this message alone
+			*s = d.text()
+		default:
+			*s = names.Intern(d.bytes())
+		}
+	}
+}
+
+func (t *TakeRecord) decodeRcpts(d *decoder, names *Names) {
+	if d.bad || t.Count > len(d.b) {
 		d.fail()
 		return
 	}
-	t.Rcpts = slices.Grow(t.Rcpts, n)[:n]
-	if flags&takeNodes != 0 {
-		t.Nodes = make([]uint32, n)
+	t.Rcpts = slices.Grow(t.Rcpts, t.Count)[:t.Count]
+	if t.flags&takeNodes != 0 {
+		t.Nodes = make([]uint32, t.Count)
 	}
 	for i := range t.Rcpts {
-		t.Rcpts[i] = Rcpt{Addr: d.text(), Notify: names.Intern(d.bytes()), ORcpt: d.text()}
+		t.Rcpts[i] = d.rcpt(t.Notify, names)
 		if t.Nodes != nil {
 			t.Nodes[i] = uint32(d.number(uint64(i))) // nodes are numbered in order of first mention
 		}
 	}
-	for _, i := range t.Done {
-		if i >= n {
-			d.fail()
-		}
+}
+
+// rcpt reads one recipient. An address that its orcpt repeats shares its bytes.
+func (d *decoder) rcpt(notify string, names *Names) Rcpt {
+	addr, what := d.bytes(), d.byte()
+	r := Rcpt{Notify: notify}
+	if what&rcptNotify != 0 {
+		r.Notify = names.Intern(d.bytes())
 	}
+	switch what &^ rcptNotify {
+	case 0:
+		r.Addr = string(addr)
+	case rcptORcpt:
+		r.Addr, r.ORcpt = string(addr), d.text()
+	case rcptSame:
+		r.ORcpt = orcptPrefix + string(addr)
+		r.Addr = r.ORcpt[len(orcptPrefix):]
+	default:
+		d.fail()
+	}
+	return r
 }
