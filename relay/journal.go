@@ -30,9 +30,10 @@ type Record interface {
 
 // Saved is a message as the recovery agent found it, for QueueMap.Restore.
 type Saved struct {
-	Message *Message    // without Nodes, and with a Content that is in no Wrapper yet
+	Message *Message    // without Nodes
 	Nodes   []SavedNode // empty when every recipient is done and the message is here for Unheard only
 	Unheard bool        // the MTA may not know that the message was taken, and may offer it again to all recipients
+	NoFlow  bool        // the record is of an older format, which has only the tenant of the message's Flow
 }
 
 // SavedNode is how far one node had got.
