@@ -12,13 +12,9 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-const (
-	// epochBits is the part of a message id that counts within one start of the daemon.
-	epochBits = 40
-	// manySegments is so many that a snapshot is taken at once: a daemon that ends again and again before its first snapshot
-	// would fill the disk with segments.
-	manySegments = 16
-)
+// manySegments is so many that a snapshot is taken at once: a daemon that ends again and again before its first snapshot
+// would fill the disk with segments.
+const manySegments = 16
 
 // Agent is the recovery agent: a relay.Journal that brings back, after a crash, every message that is not done. It is a
 // façade: the ledger holds the state, the writer writes the journal, the keeper writes snapshots. Its methods may be called
@@ -28,7 +24,7 @@ type Agent struct {
 	log      hclog.Logger
 	fs       FileSystem
 	lock     *dirLock
-	ids      atomic.Uint64
+	ids      ids
 	count    counts
 	book     *ledger
 	writer   *writer
@@ -43,9 +39,10 @@ type Agent struct {
 
 var _ relay.Journal = (*Agent)(nil)
 
-// NewID returns an id that no message of this state directory ever had: above the epoch of this start, which Open has made
-// durable, it counts. An old mark "done" can therefore never fit a new message.
-func (a *Agent) NewID() relay.ID { return relay.ID(a.ids.Add(1)) }
+// NewID returns an id that no message of this state directory ever had: above an epoch, which is durable, it counts. An old mark
+// "done" can therefore never fit a new message. It returns 0 when no id is left until the journal can be written again; Take
+// refuses such a message.
+func (a *Agent) NewID() relay.ID { return a.ids.next() }
 
 // Take implements relay.Journal: it returns nil when m is as safe as Config.Ack says. After an error the message stays with
 // the MTA: it is not in the journal, or only in a part that recovery leaves out, or as one that is done. Take runs on the
@@ -83,6 +80,9 @@ func (a *Agent) secure(m *relay.Message) error {
 func fits(m *relay.Message) error {
 	if len(m.Rcpts) == 0 {
 		return errors.New("message without recipients")
+	}
+	if m.ID == 0 {
+		return fmt.Errorf("%w: no message id is left until the journal goes on in another segment", ErrBusy)
 	}
 	if m.Content.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
 		return ErrTooLarge
@@ -122,12 +122,11 @@ func (a *Agent) Event(e *relay.Event) {
 		if e.MaybeTwice {
 			a.book.loseReply(e.Node)
 		}
-		// A failure is done only when the sender knows of it: until then a restart must find the recipient again.
-		if e.Outcome == relay.Sent || e.Outcome == relay.HandedBack || e.Outcome == relay.Deleted {
-			a.book.recordDone(e.Message.ID, e.Rcpt)
+		if why := whyDone(e.Outcome); why != format.WhyUnknown {
+			a.book.recordDone(e.Message.ID, e.Rcpt, why)
 		}
 	case relay.EventReported:
-		a.book.recordDone(e.Message.ID, e.Rcpt)
+		a.book.recordDone(e.Message.ID, e.Rcpt, format.WhyReported)
 	case relay.EventDeferred:
 		a.book.recordWait(e.Node, e.Relay != noRelay)
 	case relay.EventPutBack:
@@ -135,6 +134,20 @@ func (a *Agent) Event(e *relay.Event) {
 	case relay.EventRemoved:
 		a.book.recordGone(e.Message.ID)
 	}
+}
+
+// whyDone is why a recipient with this outcome is done, or WhyUnknown when he is not. A failure is done only when the sender knows
+// of it: until then a restart must find the recipient again.
+func whyDone(o relay.Outcome) format.Why {
+	switch o {
+	case relay.Sent:
+		return format.WhySent
+	case relay.HandedBack:
+		return format.WhyHandedBack
+	case relay.Deleted:
+		return format.WhyRemoved
+	}
+	return format.WhyUnknown
 }
 
 // NameDoubts says, when flush has succeeded, that the mail log has named whom it was told of before: what Recover gave out as

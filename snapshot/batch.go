@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"crypto/sha256"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -24,6 +23,11 @@ type batch struct {
 	err    error
 	bell   *bell
 
+	before  format.Totals // what all commits before it count; known when it is written
+	owed    format.Totals // what takes counted whose records are lost, and are written in no commit again
+	took    format.Totals // what its takes count
+	decided format.Totals // what its marks count
+
 	concluded bool // belongs to the writer: done is closed
 }
 
@@ -45,29 +49,34 @@ func newFailed(err error) *batch {
 // empty reports whether there is nothing to write. A commit frame alone is not written: the next one says what it would say.
 func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.marks) == 0 }
 
-// bodyNumber returns the number of m's body in the segment, and writes the body there if it is new. A body is written once in
-// each segment and not once for all, so that a segment can be read, and deleted, without another one.
-func (b *batch) bodyNumber(m *relay.Message) uint32 {
-	body := m.Content.Body()
-	sum := sha256.Sum256(body)
-	if n, ok := b.seg.bodies[sum]; ok {
-		return n
+// shared returns the shared record of m in the segment, and writes it there if it is new, with the strings of c. A view is written
+// once in each segment and not once for all, so that a segment can be read, and deleted, without another one.
+func (b *batch) shared(m *relay.Message, c *format.Common) sharedAt {
+	w := m.Content.Wrapper()
+	if at, ok := b.seg.shared[w.Serial()]; ok {
+		return at
 	}
-	r := format.Body{Number: b.seg.nbodies, Sum: sum, Content: body}
-	b.seg.nbodies++
-	b.seg.bodies[sum] = r.Number
-	buf, at := format.BeginFrame(b.buf)
+	at := b.seg.share(w.Serial(), c)
+	r := format.Shared{Number: at.number, Common: *c, View: w.View()}
+	buf, begin := format.BeginFrame(b.buf)
 	b.buf = r.Append(buf)
-	format.EndFrame(b.buf, at, format.KindBody, b.stamp)
-	return r.Number
+	format.EndFrame(b.buf, begin, format.KindShared, b.stamp)
+	return sharedAt{at.number, c}
 }
 
-// appendTake writes the frame of a message.
-func (b *batch) appendTake(t *format.TakeRecord) {
-	buf, at := format.BeginFrame(b.buf)
-	b.buf = t.Append(buf)
-	format.EndFrame(b.buf, at, format.KindTake, b.stamp)
+// appendTake writes the record t of m, behind its shared record, and returns where m stands.
+func (b *batch) appendTake(m *relay.Message, t *format.TakeRecord) place {
+	at := b.shared(m, &t.Common)
+	p := b.seg.allot(len(m.Rcpts))
+	t.Shared, t.Base = at.number, p.base
+	buf, begin := format.BeginFrame(b.buf)
+	b.buf = t.Append(buf, b.seg.basis, at.common)
+	format.EndFrame(b.buf, begin, format.KindTake, b.stamp)
 	b.rcpts = t.Rcpts[:0]
+	if !t.Copied || t.Again {
+		b.took.Take(len(m.Rcpts))
+	}
+	return p
 }
 
 // seal makes the marks a frame, behind the takes: a mark about a message of the same commit must find it. Nothing is added
@@ -82,9 +91,28 @@ func (b *batch) seal() {
 	close(b.sealed)
 }
 
-// fillHead fills in the commit frame: everything before durable is known to be on the disk.
-func (b *batch) fillHead(durable int64, now time.Time) {
-	format.FillCommit(b.buf, durable, now, b.stamp)
+// inherit takes over the marks of a commit that is not written: they are written with b.
+func (b *batch) inherit(lost *batch) {
+	b.marks = append(b.marks, lost.marks...)
+	b.decided.Add(&lost.decided)
+	b.owed.Add(&lost.owed)
+}
+
+// fillHead fills in the commit frame: everything before durable is known to be on the disk, and all commits before count so much.
+func (b *batch) fillHead(durable int64, now time.Time, before *format.Totals) {
+	b.before = *before
+	c := format.Commit{Durable: durable, At: now, Totals: *before}
+	c.Totals.Add(&b.owed)
+	c.Fill(b.buf, b.stamp)
+}
+
+// after is what all commits up to this one count.
+func (b *batch) after() format.Totals {
+	n := b.before
+	n.Add(&b.owed)
+	n.Add(&b.took)
+	n.Add(&b.decided)
+	return n
 }
 
 // endsAt is where the next batch begins.

@@ -1,6 +1,10 @@
 package snapshot
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/millrace/millrace/snapshot/format"
+)
 
 // What the writer goroutine does to the ledger. Each method takes the mutex for one step; the I/O happens between them.
 
@@ -11,8 +15,9 @@ var errMoved = errors.New("the journal goes on in another segment")
 func (l *ledger) activate(next *segment, limit uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active.bodies, l.active.limit, l.active.sure = nil, limit, limit
+	l.active.shared, l.active.limit, l.active.sure = nil, limit, limit
 	l.segs[next.number], l.active = next, next
+	l.ids.allow(&next.head)
 }
 
 // answer tells the doors of b that their messages are taken. From here on the messages are acknowledged: a failure may delay
@@ -28,6 +33,8 @@ func (l *ledger) answer(b *batch) {
 			rcpts += len(e.msg.Rcpts)
 		}
 	}
+	l.totals[format.TotalMessages] += uint64(takes)
+	l.totals[format.TotalRecipients] += uint64(rcpts)
 	l.mu.Unlock()
 	l.count.takes.Add(int64(takes))
 	l.count.rcpts.Add(int64(rcpts))
@@ -47,32 +54,35 @@ func (l *ledger) collapse(lost []*batch, failed *batch, err error) bool {
 		l.active.end = failed.start
 	}
 	close(l.next.sealed) // takes that wait for room are refused
-	var marks []byte
+	next := newBatch(l.active, nil, l.bell)
 	for _, b := range append(lost, l.next) {
-		marks = append(marks, b.marks...)
-		l.undo(b, err)
+		next.inherit(b)
+		l.undo(b, next, err)
 	}
-	l.next = newBatch(l.active, nil, l.bell)
-	l.next.marks = marks
+	l.next = next
 	return first
 }
 
-// undo takes back what a commit that is lost has done to the state in RAM. mu is held. Its segment still believes that it
-// holds the commit's bodies, which does no harm: after a failure the next message goes into a new segment.
-func (l *ledger) undo(b *batch, err error) {
+// undo takes back what a commit that is lost has done to the state in RAM; next has inherited its marks. mu is held. Its segment still believes that it
+// holds the commit's shared records, which does no harm: after a failure the next message goes into a new segment.
+func (l *ledger) undo(b, next *batch, err error) {
 	for _, e := range b.takes {
 		switch {
 		case e.gone:
+			next.owed.Take(len(e.msg.Rcpts)) // next has its marks: also when it was refused, which counts it out again
 		case e.acked:
 			l.redo = append(l.redo, e)
 		default:
 			// Its positions are never used again.
 			e.at.markAll(len(e.msg.Rcpts))
-			delete(l.doubts.unheard, e.msg.ID)
 			l.erase(e)
+			delete(l.doubts.unheard, e.msg.ID)
 		}
 	}
 	for _, e := range b.copies {
+		if e.gone && e.redo {
+			next.owed.Take(len(e.msg.Rcpts))
+		}
 		if e.undoCopy() {
 			l.redo = append(l.redo, e)
 		}
@@ -97,10 +107,10 @@ func (l *ledger) gathered() int64 {
 func (l *ledger) resume(next *segment, takes bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	marks, again := l.next.marks, l.redo
-	l.next.conclude(errMoved)
+	old, again := l.next, l.redo
+	old.conclude(errMoved)
 	l.next = newBatch(next, nil, l.bell)
-	l.next.marks = marks
+	l.next.inherit(old)
 	l.redo = nil
 	if takes {
 		l.blocked = nil
@@ -109,8 +119,7 @@ func (l *ledger) resume(next *segment, takes bool) int {
 	for _, e := range again {
 		if !e.gone {
 			e.redo = true
-			_, unheard := l.doubts.unheard[e.msg.ID]
-			e.copyInto(l.next, unheard)
+			e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
 		}
 	}
 	l.bell.ringLater()

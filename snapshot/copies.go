@@ -33,8 +33,7 @@ func (l *ledger) copySome() (bytes int64) {
 	for n := 0; e != nil && n < forwardChunk && len(l.next.buf) < l.cfg.Journal.CommitBytes; n++ {
 		next := e.nxt // copyInto moves e to another list
 		before := len(l.next.buf)
-		_, unheard := l.doubts.unheard[e.msg.ID]
-		e.copyInto(l.next, unheard)
+		e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
 		bytes += int64(len(l.next.buf) - before)
 		e = next
 	}

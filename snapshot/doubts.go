@@ -19,16 +19,16 @@ type doubt struct {
 type doubts struct {
 	// nodes are those in doubt.
 	nodes map[format.Node]doubt
-	// unheard: messages in the journal whose "taken" reply may not have reached the MTA (true: it certainly did not). The MTA
-	// may offer them again.
-	unheard map[relay.ID]bool
+	// unheard: messages in the journal whose "taken" reply may not have reached the MTA. The MTA may offer them again. Some are
+	// gone: a fast receiver can answer before the door has.
+	unheard map[relay.ID]*entry
 	// unnamed: of the unheard, the messages that the last start left and that the mail log has not named yet.
 	unnamed map[relay.ID]bool
 }
 
 // newDoubts returns doubts about nothing; recovery adds those that the last start left.
 func newDoubts() doubts {
-	return doubts{nodes: make(map[format.Node]doubt), unheard: make(map[relay.ID]bool)}
+	return doubts{nodes: make(map[format.Node]doubt), unheard: make(map[relay.ID]*entry)}
 }
 
 // arise notes that a visit of n begins. When the journal is unwritable, nothing is sent, so no new doubt arises; an older
@@ -108,59 +108,55 @@ func (d *doubts) nameNode(n format.Node) bool {
 	return true
 }
 
-// hear notes that the MTA has heard, and reports whether that is news: only news is worth a mark. The message itself may be
-// gone by now.
-func (d *doubts) hear(id relay.ID) bool {
-	_, news := d.unheard[id]
+// isUnheard reports whether the MTA may not have heard of a message.
+func (d *doubts) isUnheard(id relay.ID) bool { return d.unheard[id] != nil }
+
+// hear notes that the MTA has heard, and returns the message if that is news: only news is worth a mark. The message may be gone
+// by now.
+func (d *doubts) hear(id relay.ID) *entry {
+	e := d.unheard[id]
 	delete(d.unheard, id)
-	return news
+	return e
 }
 
-// hangUp notes that the MTA certainly has not heard. That is of use as long as the message is here; afterwards the door's
-// log line has said it.
-func (d *doubts) hangUp(id relay.ID, here bool) {
-	if here {
-		d.unheard[id] = true
-	} else {
+// hangUp notes that the MTA certainly has not heard of e. That is of use as long as the message is here; afterwards, when e is nil,
+// the door's log line has said it.
+func (d *doubts) hangUp(id relay.ID, e *entry) {
+	if e == nil {
 		delete(d.unheard, id)
+		return
 	}
+	e.hungUp = true
+	d.unheard[id] = e
 }
 
 // dropMessage ends all doubt about a message that is gone. Whether the MTA has heard stays open if the door will still say so.
-func (d *doubts) dropMessage(id relay.ID, nodes int) {
-	if d.unheard[id] {
-		delete(d.unheard, id)
+func (d *doubts) dropMessage(e *entry) {
+	if e.hungUp {
+		delete(d.unheard, e.msg.ID)
 	}
-	for i := range nodes {
-		delete(d.nodes, format.Node{ID: uint64(id), Index: uint32(i)})
-	}
-}
-
-// handOn keeps the unheard messages of the last start in mind until they are named.
-func (d *doubts) handOn(unheard map[relay.ID]bool) {
-	d.unnamed = unheard
-	for id := range unheard {
-		d.unheard[id] = true
+	for i := range e.nodeCount() {
+		delete(d.nodes, format.Node{ID: uint64(e.msg.ID), Index: uint32(i)})
 	}
 }
 
 // name notes that the mail log has named the messages handed on, and returns those about which there was doubt until now.
-func (d *doubts) name() (ids []relay.ID) {
+func (d *doubts) name() (heard []*entry) {
 	for id := range d.unnamed {
-		if d.hear(id) {
-			ids = append(ids, id)
+		if e := d.hear(id); e != nil {
+			heard = append(heard, e)
 		}
 	}
 	d.unnamed = nil
-	return ids
+	return heard
 }
 
 // toHandOn lists the messages a snapshot must name as unheard. A clean one leaves out those whose MTA hung up in this start:
 // the door's log line has told of them, and no crash made them.
 func (d *doubts) toHandOn(clean bool) []relay.ID {
 	var ids []relay.ID
-	for id, hungUp := range d.unheard {
-		if !clean || !hungUp || d.unnamed[id] {
+	for id, e := range d.unheard {
+		if !clean || !e.hungUp || d.unnamed[id] {
 			ids = append(ids, id)
 		}
 	}

@@ -18,7 +18,8 @@ type draft struct {
 	cfg   *Config
 	bell  *bell
 	clock workClock // of the writer
-	epoch uint64    // of this start
+	epoch uint64    // of the next segment; a start may use several
+	ids   *ids
 
 	// unwritable is why nothing can be recorded now, not even an outcome; nil: it can. The writer goroutine writes it, and it
 	// is read without mu: a handler asks before each visit.
@@ -45,7 +46,7 @@ func (d *draft) seal(spare []byte) *batch {
 	}
 	b.seal()
 	next := b.seg
-	full := b.endsAt() > b.seg.fullAt(d.cfg.Journal.SegmentBytes)-d.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2
+	full := b.endsAt() > b.seg.fullAt(d.cfg.Journal.SegmentBytes)-d.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2 || d.ids.low(d.epoch)
 	if full && d.blocked == nil {
 		next = d.newSegment()
 	}
@@ -54,14 +55,20 @@ func (d *draft) seal(spare []byte) *batch {
 	return b
 }
 
+// node is the number of this daemon in a cluster: 0 for one alone.
+const node = 0
+
 // newSegment makes the next segment, in RAM only. mu is held, or no other goroutine runs yet. A number is never given out
 // twice, even if its segment never came to the disk: marks may name it.
 func (d *draft) newSegment() *segment {
 	d.newest++
-	h := format.Header{
-		Magic: format.SegmentMagic, Version: format.Version, Number: d.newest, Epoch: d.epoch, Salt: newSalt(), Created: time.Now(),
+	if d.ids.low(d.epoch) && d.epoch < maxEpoch {
+		d.epoch++ // its ids are given out when the header is durable
 	}
-	return &segment{number: d.newest, head: h, end: format.BlockSize, bodies: make(map[[32]byte]uint32)}
+	h := format.Header{
+		Magic: format.SegmentMagic, Version: format.Version, Node: node, Number: d.newest, Epoch: d.epoch, Salt: newSalt(), Created: time.Now(),
+	}
+	return &segment{number: d.newest, head: h, basis: h.Basis(), end: format.BlockSize, shared: make(map[uint64]sharedAt)}
 }
 
 // newSalt returns what makes the checksums of one file unlike those of all others: see format.Header.Seed. Random numbers of

@@ -31,17 +31,24 @@ type Record struct {
 	QueueID string   `json:"queue_id,omitempty"`
 	From    *string  `json:"from,omitempty"`
 	Rcpts   []string `json:"recipients,omitempty"`
-	// Body is the number of the body record, in the record itself and in the takes that name it.
-	Body *uint32 `json:"body,omitempty"`
+	// Shared is the number of the shared record, or of the body of an older version, in the record itself and in the takes that name it.
+	Shared *uint32 `json:"shared,omitempty"`
+	// Tenant and Campaign are those with whose mail a take, or the first take of a shared record, takes turns.
+	Tenant   string `json:"tenant,omitempty"`
+	Campaign string `json:"campaign,omitempty"`
 	// Copy says that a take was copied forward.
 	Copy bool `json:"copy,omitempty"`
+	// Totals are those of a commit or of a snapshot.
+	Totals *Totals `json:"totals,omitempty"`
 	// Node and Visits are those of a mark about a node.
 	Node   *uint32 `json:"node,omitempty"`
 	Visits int     `json:"visits,omitempty"`
 	// Done and Total are of a vector: recipients done, and positions given out.
 	Done  int    `json:"done,omitempty"`
 	Total uint32 `json:"total,omitempty"`
-	// Text is a reply, what is damaged, or the name something is kept under.
+	// Recipients is how many are done by one mark.
+	Recipients uint32 `json:"recipient_count,omitempty"`
+	// Text is a reply, why a recipient is done, what is damaged, or the name something is kept under.
 	Text string `json:"text,omitempty"`
 }
 
@@ -71,10 +78,19 @@ func (r Record) line() string {
 	if r.From != nil {
 		s += fmt.Sprintf(" from=<%s> to=%q", *r.From, r.Rcpts)
 	}
-	for i, v := range [...]*uint32{r.Position, r.Body, r.Node} {
+	for i, v := range [...]*uint32{r.Position, r.Shared, r.Node} {
 		if v != nil {
-			s += [...]string{" position=", " body=", " node="}[i] + strconv.Itoa(int(*v))
+			s += [...]string{" position=", " shared=", " node="}[i] + strconv.Itoa(int(*v))
 		}
+	}
+	if r.Recipients > 1 {
+		s += fmt.Sprintf(" recipients=%d", r.Recipients)
+	}
+	if r.Campaign != "" || r.Tenant != "" {
+		s += fmt.Sprintf(" campaign=%q tenant=%q", r.Campaign, r.Tenant)
+	}
+	if r.Totals != nil {
+		s += fmt.Sprintf(" totals=%+v", *r.Totals)
 	}
 	if r.Total > 0 {
 		s += fmt.Sprintf(" done=%d/%d", r.Done, r.Total)
@@ -135,6 +151,8 @@ type dumper struct {
 	survey      *survey
 	out         func(Record) error
 	names       *format.Names
+	head        format.Header
+	commons     map[uint32]*format.Common // of the shared records so far
 }
 
 // dumpFile gives out a record for the file and then those in it. A file that cannot be read is one record of damage.
@@ -147,7 +165,7 @@ func (d *dumper) dumpFile(sys FileSystem) error {
 	if err != nil {
 		return d.out(Record{File: d.name, Kind: "damage", Bytes: int64(len(data)), Text: err.Error()})
 	}
-	d.names = format.NewNames()
+	d.names, d.head, d.commons = format.NewNames(), h, make(map[uint32]*format.Common)
 	if err := d.out(Record{File: d.name, Kind: "file", Bytes: int64(len(data)), Number: h.Number, Time: &h.Created}); err != nil {
 		return err
 	}
@@ -192,49 +210,91 @@ func (d *dumper) dumpGaps(sc *format.Scan) error {
 // dumpFrame gives out the records in one frame.
 func (d *dumper) dumpFrame(f format.Frame) error {
 	r := Record{File: d.name, Offset: f.At, Kind: f.Kind.String(), Bytes: f.Len()}
-	switch f.Kind {
-	case format.KindMarks, format.KindSoft:
+	if f.Kind == format.KindMarks || f.Kind == format.KindSoft {
 		return d.dumpMarks(r, f)
-	case format.KindCommit:
-		_, at, _ := format.DecodeCommit(f.Payload)
-		r.Time = &at
-	case format.KindBody:
-		b, err := format.DecodeBody(f.Payload)
-		if err != nil {
-			return d.malformed(r, err)
-		}
-		r.Body, r.Text = &b.Number, fmt.Sprintf("%d bytes", len(b.Content))
-	case format.KindTake:
-		t := new(format.TakeRecord)
-		if err := t.Decode(f.Payload, d.names); err != nil {
-			return d.malformed(r, err)
-		}
-		r.describeTake(t)
-	case format.KindVector:
-		v, err := format.DecodeVector(f.Payload)
-		if err != nil {
-			return d.malformed(r, err)
-		}
-		r.Number, r.Total, r.Done = v.Number, v.Total, v.Done.Ones()
-	case format.KindKept:
-		name, _, err := format.DecodeKept(f.Payload)
-		if err != nil {
-			return d.malformed(r, err)
-		}
-		r.Text = name
+	}
+	if err := d.describe(&r, f); err != nil {
+		return d.malformed(r, err)
 	}
 	return d.out(r)
 }
 
+// describe fills in what r says of a frame that holds one record.
+func (d *dumper) describe(r *Record, f format.Frame) error {
+	if !f.Kind.In(d.head.Version) {
+		return format.ErrMalformed
+	}
+	switch f.Kind {
+	case format.KindCommit:
+		c, _ := format.DecodeCommit(f.Payload)
+		if r.Time = &c.At; c.Counted {
+			r.describeTotals(&c.Totals)
+		}
+	case format.KindBody, format.KindShared:
+		s, err := decodeShared(f, d.names)
+		d.commons[s.Number] = &s.Common
+		r.Shared, r.Tenant, r.Campaign, r.Text = &s.Number, s.Tenant, s.Campaign, fmt.Sprintf("%d bytes", len(s.View))
+		return err
+	case format.KindOldTake, format.KindTake:
+		t := new(format.TakeRecord)
+		err := d.decodeTake(t, f)
+		r.describeTake(t)
+		return err
+	case format.KindVector:
+		v, err := format.DecodeVector(f.Payload)
+		r.Number, r.Total, r.Done = v.Number, v.Total, v.Done.Ones()
+		return err
+	case format.KindCounters:
+		t, err := format.DecodeCounters(f.Payload, d.head.Version)
+		r.describeTotals(&t)
+		return err
+	case format.KindKept:
+		name, _, err := format.DecodeKept(f.Payload)
+		r.Text = name
+		return err
+	}
+	return nil
+}
+
+func (r *Record) describeTotals(t *format.Totals) {
+	n := totalsOf(t)
+	r.Totals = &n
+}
+
+// decodeShared reads a shared record, or what an older version has in its place.
+func decodeShared(f format.Frame, names *format.Names) (format.Shared, error) {
+	if f.Kind == format.KindBody {
+		return format.DecodeBody(f.Payload)
+	}
+	return format.DecodeShared(f.Payload, names)
+}
+
+// decodeTake reads a take of any version. A take whose shared record is not there is shown with the strings of its own.
+func (d *dumper) decodeTake(t *format.TakeRecord, f format.Frame) error {
+	if f.Kind == format.KindOldTake {
+		return t.DecodeOld(f.Payload, d.names)
+	}
+	basis := d.head.Basis()
+	if err := t.DecodeStand(f.Payload, basis); err != nil {
+		return err
+	}
+	c := d.commons[t.Shared]
+	if c == nil {
+		c = &format.Common{}
+	}
+	return t.Decode(f.Payload, basis, c, d.names)
+}
+
 // malformed gives out a record that matches its checksum and makes no sense.
 func (d *dumper) malformed(r Record, err error) error {
-	r.Kind, r.Text = "damage", fmt.Sprintf("%s: at byte %d: %s: %v", d.name, r.Offset, r.Kind, err)
-	return d.out(r)
+	why := fmt.Sprintf("%s: at byte %d: %s: %v", d.name, r.Offset, r.Kind, err)
+	return d.out(Record{File: r.File, Offset: r.Offset, Kind: "damage", Bytes: r.Bytes, Text: why})
 }
 
 // describeTake fills in the envelope. The content of a mail is not shown: a dump is often sent to somebody.
 func (r *Record) describeTake(t *format.TakeRecord) {
-	r.ID, r.QueueID, r.From, r.Position, r.Body, r.Copy = relay.ID(t.ID).String(), t.QueueID, &t.From, &t.Base, &t.Body, t.Copied
+	r.ID, r.QueueID, r.From, r.Position, r.Shared, r.Copy = relay.ID(t.ID).String(), t.QueueID, &t.From, &t.Base, &t.Shared, t.Copied
+	r.Tenant, r.Campaign = t.Tenant, t.Campaign
 	for _, x := range t.Rcpts {
 		r.Rcpts = append(r.Rcpts, x.Addr)
 	}
@@ -249,12 +309,12 @@ func (d *dumper) dumpMarks(r Record, f format.Frame) error {
 		}
 	}
 	err := format.ReadMarks(f.Payload, d.names, format.Marks{
-		Done: func(segment uint64, position uint32) {
+		Done: func(segment uint64, position, n uint32, why format.Why) {
 			x := r
-			x.Kind, x.Number, x.Position = "done", segment, &position
+			x.Kind, x.Number, x.Position, x.Recipients, x.Text = "done", segment, &position, n, why.String()
 			put(x)
 		},
-		Waits: func(k format.Node, s format.Wait) {
+		Waits: func(k format.Node, s format.Wait, _ bool) {
 			x, due := r, s.DueTime()
 			x.Kind, x.ID, x.Node, x.Visits, x.Time, x.Text = "deferred", relay.ID(k.ID).String(), &k.Index, s.Visits, &due, s.Reason
 			put(x)
@@ -264,12 +324,17 @@ func (d *dumper) dumpMarks(r Record, f format.Frame) error {
 			x.Kind, x.ID, x.Node = "begun", relay.ID(k.ID).String(), &k.Index
 			put(x)
 		},
-		Heard: func(id uint64, heard bool) {
+		HeardID: func(id uint64, heard bool) {
 			x := r
 			x.Kind, x.ID = "unheard", relay.ID(id).String()
 			if heard {
 				x.Kind = "heard"
 			}
+			put(x)
+		},
+		Heard: func(segment uint64, position uint32) {
+			x := r
+			x.Kind, x.Number, x.Position = "heard", segment, &position
 			put(x)
 		},
 	})

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
 )
@@ -9,28 +11,38 @@ import (
 type entry struct {
 	msg       *relay.Message
 	at        place
-	from      *place   // where the message stood before, until the copy at at is durable
-	nodeOf    []uint32 // node of each recipient; nil when there is one node
-	redo      bool     // the record at from is lost; if this copy fails too, write it again
-	acked     bool     // its door has been told that the message is taken
-	waits     bool     // some node of it may have a waits record
+	from      *place    // where the message stood before, until the copy at at is durable
+	nodes     *[]uint32 // node of each recipient; nil when there is one node
+	redo      bool      // the record at from is lost; if this copy fails too, write it again
+	acked     bool      // its door has been told that the message is taken
+	waits     bool      // some node of it may have a waits record
 	gone      bool
 	refused   bool   // its door has been told that the message is not taken, although its record may be there
+	hungUp    bool   // the MTA certainly has not heard that the message is taken
 	prev, nxt *entry // the others in at.seg.live
 }
 
-// markDone sets recipient i done wherever the message stands, appends the marks that say so, and reports whether the
+// markDone sets recipient i done wherever the message stands, appends the marks that say so and why, and reports whether the
 // recipient was open.
-func (e *entry) markDone(i int, marks []byte) ([]byte, bool) {
+func (e *entry) markDone(i int, why format.Why, marks []byte) ([]byte, bool) {
 	if !e.at.markDone(i) {
 		return marks, false
 	}
-	marks = format.AppendDone(marks, e.at.seg.number, e.at.base+uint32(i))
-	// Until the copy is durable, recovery may find the message at either place.
+	marks = format.AppendDone(marks, e.at.seg.number, e.at.base+uint32(i), why)
+	// Until the copy is durable, recovery may find the message at either place. He counts at one of them.
 	if e.from != nil && e.from.markDone(i) {
-		marks = format.AppendDone(marks, e.from.seg.number, e.from.base+uint32(i))
+		marks = format.AppendDone(marks, e.from.seg.number, e.from.base+uint32(i), format.WhyUnknown)
 	}
 	return marks, true
+}
+
+// appendHeard appends the marks that say that the MTA has heard of the message.
+func (e *entry) appendHeard(marks []byte) []byte {
+	marks = format.AppendHeard(marks, e.at.seg.number, e.at.base)
+	if e.from != nil {
+		marks = format.AppendHeard(marks, e.from.seg.number, e.from.base)
+	}
+	return marks
 }
 
 // link puts e into the list of the segment of p. The list is inside the entries, because a segment of 64 MB has 100,000 of them
@@ -57,13 +69,12 @@ func (e *entry) unlink() {
 	e.prev, e.nxt = nil, nil
 }
 
-// nodeCount is the number of nodes of the message. The nodes themselves may be gone by now, so nodeOf is asked.
+// nodeCount is the number of nodes of the message. The nodes themselves may be gone by now, so nodes is asked.
 func (e *entry) nodeCount() int {
-	n := uint32(0)
-	for _, i := range e.nodeOf {
-		n = max(n, i)
+	if e.nodes == nil {
+		return 1
 	}
-	return int(n) + 1
+	return int(slices.Max(*e.nodes)) + 1
 }
 
 // Copies. A message is copied into the active segment for one of two reasons: its segment is nearly finished and can be deleted
@@ -73,21 +84,17 @@ func (e *entry) nodeCount() int {
 // copyInto writes e once more, into b. unheard says that the MTA may not have heard of the message.
 func (e *entry) copyInto(b *batch, unheard bool) {
 	old := e.at
-	t := takeOf(e.msg, e.nodeOf, b.rcpts)
-	t.Copied, t.Origin = true, format.Origin{Segment: old.seg.number, Base: old.base}
-	t.Body = b.bodyNumber(e.msg)
-	p := b.seg.allot(len(e.msg.Rcpts))
-	t.Base = p.base
+	t := takeOf(e.msg, e.nodes, b.rcpts)
+	t.Copied, t.Unheard, t.Again = true, unheard, e.redo
+	t.Origin = format.Origin{Segment: old.seg.number, Base: old.base}
 	for i := range e.msg.Rcpts {
 		if old.isDone(i) {
-			p.markDone(i)
 			t.Done = append(t.Done, i)
 		}
 	}
-	b.appendTake(&t)
-	if unheard {
-		// A take record without mark 4 says it, but a copy does not, and the first record may be what is lost.
-		b.marks = format.AppendUnheard(b.marks, t.ID)
+	p := b.appendTake(e.msg, &t)
+	for _, i := range t.Done {
+		p.markDone(i)
 	}
 	e.unlink()
 	e.from = &old
@@ -112,6 +119,7 @@ func (e *entry) undoCopy() bool {
 	old.seg.moved--
 	e.at.markAll(len(e.msg.Rcpts))
 	if e.gone {
+		e.at = *old
 		return false
 	}
 	e.unlink()

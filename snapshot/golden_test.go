@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
@@ -31,6 +30,7 @@ type restored struct {
 	EightBit        bool
 	Class           string
 	Rule, Client    string
+	Flow            relay.FlowName `json:",omitzero"` // since format 3
 	Arrived, Taken  time.Time
 	Nodes           []restoredNode
 	BodyBytes       int
@@ -53,8 +53,8 @@ func toKeep(saved []relay.Saved) []restored {
 		m := s.Message
 		r := restored{
 			ID: strconv.FormatUint(uint64(m.ID), 36), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Head: string(m.Content.Head()),
-			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.Form().Traits.Has(smtp.EightBit), Class: m.Class,
-			Rule: m.Rule, Client: m.Client, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
+			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Class: m.Class,
+			Rule: m.Rule, Client: m.Client, Flow: m.Flow, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
 		}
 		for _, n := range s.Nodes {
 			if !n.Due.IsZero() {
@@ -98,6 +98,11 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// copyGolden makes dir the state directory that a program of a version left.
+func copyGolden(t *testing.T, version int, dir string) {
+	must(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", fmt.Sprintf("format%d", version), "state"))))
+}
+
 // makeGolden leaves a state directory as kill -9 does: several segments, copies, soft state in snapshot and journal.
 func makeGolden(t *testing.T, dir string) {
 	m, w := newMemFS(), newWorld()
@@ -129,6 +134,9 @@ func makeGolden(t *testing.T, dir string) {
 	must(t, a.WriteSnapshot())
 	waits(40, 3)
 	waits(42, 1)
+	a.Event(&relay.Event{Kind: relay.EventSettled, Message: w.offered[w.order[45]], Outcome: relay.HandedBack})
+	a.Event(&relay.Event{Kind: relay.EventReported, Message: w.offered[w.order[46]]})
+	a.Event(&relay.Event{Kind: relay.EventRemoved, Message: w.offered[w.order[47]], Rcpt: -1})
 	w.campaign(t, a, 6)
 	begins(61)
 	w.settle(a, w.order[44], 1)

@@ -32,6 +32,7 @@ func (h *healer) collapse(b *batch, err error) {
 	var lost []*batch
 	if h.tape.seg.broken {
 		lost = h.tape.letGo()
+		h.tape.uncount(lost)
 	}
 	if b != nil {
 		lost = append(lost, b)

@@ -34,6 +34,7 @@ type ledger struct {
 	entries map[relay.ID]*entry
 	doubts  doubts
 	redo    []*entry // acknowledged, but their record is lost: they go into the next segment
+	totals  format.Totals
 	closed  bool
 }
 
@@ -87,33 +88,31 @@ func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
 
 // writeTake writes m into b and gives it an entry. mu is held.
 func (l *ledger) writeTake(b *batch, m *relay.Message) {
-	e := &entry{msg: m, nodeOf: nodesOf(m), acked: l.cfg.Ack == AckMemory}
-	t := takeOf(m, e.nodeOf, b.rcpts)
-	t.Body = b.bodyNumber(m)
-	p := b.seg.allot(len(m.Rcpts))
-	t.Base = p.base
-	b.appendTake(&t)
-	e.link(p)
+	e := &entry{msg: m, nodes: nodesOf(m), acked: l.cfg.Ack == AckMemory}
+	t := takeOf(m, e.nodes, b.rcpts)
+	e.link(b.appendTake(m, &t))
 	l.entries[m.ID] = e
-	l.doubts.unheard[m.ID] = false
+	l.doubts.unheard[m.ID] = e
 	b.takes = append(b.takes, e)
 }
 
-// recordDone records that a recipient is done. A mark is written once: a second event about the recipient changes nothing.
-func (l *ledger) recordDone(id relay.ID, rcpt int) {
+// recordDone records that a recipient is done, and why. A mark is written once: a second event about the recipient changes nothing.
+func (l *ledger) recordDone(id relay.ID, rcpt int, why format.Why) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.entries[id]; e != nil && rcpt >= 0 && rcpt < len(e.msg.Rcpts) {
-		l.markDone(e, rcpt)
+		l.markDone(e, rcpt, why)
 		l.bell.ringLater()
 	}
 }
 
 // markDone sets recipient i of e done. mu is held.
-func (l *ledger) markDone(e *entry, i int) {
-	marks, news := e.markDone(i, l.next.marks)
+func (l *ledger) markDone(e *entry, i int, why format.Why) {
+	marks, news := e.markDone(i, why, l.next.marks)
 	if l.next.marks = marks; news {
 		l.count.dones.Add(1)
+		l.next.decided.Done(why, 1)
+		l.totals.Done(why, 1)
 	}
 }
 
@@ -127,7 +126,7 @@ func (l *ledger) recordGone(id relay.ID) {
 		return
 	}
 	for i := range e.msg.Rcpts {
-		l.markDone(e, i)
+		l.markDone(e, i, format.WhyRemoved)
 	}
 	l.bell.ringLater()
 	l.erase(e)
@@ -144,12 +143,12 @@ func (l *ledger) takeBack(id relay.ID) bool {
 	if e == nil || e.acked {
 		return false
 	}
-	for i := range e.msg.Rcpts {
-		l.markDone(e, i)
-	}
-	if l.doubts.hear(id) {
-		l.next.marks = format.AppendHeard(l.next.marks, uint64(id))
-	}
+	n := len(e.msg.Rcpts)
+	e.at.markAll(n)
+	l.next.marks = format.AppendDoneAll(l.next.marks, e.at.seg.number, e.at.base, format.WhyRefused, n)
+	l.next.decided.Done(format.WhyRefused, n)
+	l.count.dones.Add(int64(n))
+	l.markHeard(l.doubts.hear(id))
 	l.bell.ringLater()
 	l.erase(e)
 	e.refused = true
@@ -161,7 +160,7 @@ func (l *ledger) erase(e *entry) {
 	e.gone = true
 	e.unlink()
 	delete(l.entries, e.msg.ID)
-	l.doubts.dropMessage(e.msg.ID, e.nodeCount())
+	l.doubts.dropMessage(e)
 	if e.waits {
 		l.waits.dropMessage(e.msg.ID, e.nodeCount())
 	}
@@ -180,11 +179,13 @@ func (l *ledger) recordWait(n *relay.Node, reached bool) {
 	e.waits = true
 	l.waits.learn(k, w)
 	l.count.waits.Add(1)
+	l.totals[format.TotalDeferred]++
+	l.next.decided[format.TotalDeferred]++
 	if len(l.next.marks) < maxWaitMarks {
-		l.next.marks = format.AppendWait(l.next.marks, k, w)
+		l.next.marks = format.AppendDeferred(l.next.marks, k, w)
 		l.bell.ringLater()
 	}
-	if l.doubts.outlive(k, reached) { // mark 2 has ended mark 3: it is written again
+	if l.doubts.outlive(k, reached) { // mark 8 has ended mark 3: it is written again
 		l.next.marks = format.AppendBegun(l.next.marks, k)
 	}
 }
@@ -239,17 +240,24 @@ func (l *ledger) withdraw(k format.Node, class string) {
 func (l *ledger) recordHeard(id relay.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.doubts.hear(id) {
-		l.next.marks = format.AppendHeard(l.next.marks, uint64(id))
+	if e := l.doubts.hear(id); e != nil {
+		l.markHeard(e)
 		l.bell.ringLater()
 	}
 }
 
-// hangUp notes that the MTA has not heard of a message. The journal says so already: mark 4 is missing.
+// markHeard writes mark 9 for e; nil: there is no news. mu is held.
+func (l *ledger) markHeard(e *entry) {
+	if e != nil {
+		l.next.marks = e.appendHeard(l.next.marks)
+	}
+}
+
+// hangUp notes that the MTA has not heard of a message. The journal says so already: mark 9 is missing.
 func (l *ledger) hangUp(id relay.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doubts.hangUp(id, l.entries[id] != nil)
+	l.doubts.hangUp(id, l.entries[id])
 }
 
 // over reports whether stopTaking was called.
@@ -276,9 +284,9 @@ func (l *ledger) stopTaking() bool {
 	return true
 }
 
-// restore enters e, which stands at p, with its nodes that are left and open recipients. It reports false when the message
-// is known already: a copy of it was restored, or it was taken meanwhile.
-func (l *ledger) restore(e *entry, p place, open int, nodes []relay.SavedNode) bool {
+// restore enters e, which stands at p, with what is left of it and open recipients. It reports false when the message is known
+// already: a copy of it was restored, or it was taken meanwhile.
+func (l *ledger) restore(e *entry, p place, open int, s *relay.Saved) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.entries[e.msg.ID] != nil {
@@ -288,12 +296,22 @@ func (l *ledger) restore(e *entry, p place, open int, nodes []relay.SavedNode) b
 	p.seg.undone += open
 	p.seg.total = max(p.seg.total, p.base+uint32(len(e.msg.Rcpts)))
 	l.entries[e.msg.ID] = e
-	for _, n := range nodes {
+	if s.Unheard {
+		l.doubts.unheard[e.msg.ID] = e
+	}
+	for _, n := range s.Nodes {
 		if n.Begun {
 			l.doubts.inherit(format.Node{ID: uint64(e.msg.ID), Index: uint32(n.Index)})
 		}
 	}
 	return true
+}
+
+// restoreDone enters a message that is done and unheard: it is kept in mind until it is named.
+func (l *ledger) restoreDone(m *relay.Message, p place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubts.unheard[m.ID] = &entry{msg: m, at: p, acked: true, gone: true}
 }
 
 // toName lists the nodes in doubt of which the mail log was told, and reports whether it was told of messages handed on.
@@ -308,8 +326,8 @@ func (l *ledger) toName() (nodes []format.Node, handedOn bool) {
 func (l *ledger) name(nodes []format.Node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, id := range l.doubts.name() {
-		l.next.marks = format.AppendHeard(l.next.marks, uint64(id))
+	for _, e := range l.doubts.name() {
+		l.markHeard(e)
 	}
 	for _, k := range nodes {
 		if e := l.entries[relay.ID(k.ID)]; l.doubts.nameNode(k) && e != nil {

@@ -67,10 +67,10 @@ func open(fs FileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.epoch+1 >= 1<<(64-epochBits) {
+	if v.epoch >= maxEpoch {
 		return nil, errors.New("message ids are used up")
 	}
-	a := assemble(fs, cfg, log, v)
+	a := assemble(fs, cfg, log, v, v.count(fs))
 	if err := a.establish(v); err != nil {
 		return nil, err
 	}
@@ -80,17 +80,16 @@ func open(fs FileSystem, cfg Config, log hclog.Logger) (*Agent, error) {
 }
 
 // assemble makes the agent and its parts, each from those below it.
-func assemble(fs FileSystem, cfg Config, log hclog.Logger, v *survey) *Agent {
+func assemble(fs FileSystem, cfg Config, log hclog.Logger, v *survey, totals format.Totals) *Agent {
 	a := &Agent{cfg: cfg, log: log, fs: fs, kept: v.snap.Kept, end: crash}
 	a.found.Store(v)
 	a.progress.expect(v)
-	a.ids.Store((v.epoch + 1) << epochBits)
 	call := newBell(cfg.Journal.CommitInterval, newAlarm(fs))
 	a.book = &ledger{
-		draft: draft{cfg: &a.cfg, bell: call, clock: workClock{base: time.Now()}, epoch: v.epoch + 1, newest: v.newest}, count: &a.count,
+		draft: draft{cfg: &a.cfg, bell: call, clock: workClock{base: time.Now()}, epoch: v.epoch + 1, ids: &a.ids, newest: v.newest}, count: &a.count, totals: totals,
 		segs: v.inRAM(), entries: make(map[relay.ID]*entry), doubts: newDoubts(),
 	}
-	t := &tape{fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count}
+	t := &tape{fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count, totals: totals}
 	a.writer = &writer{
 		cfg: &a.cfg, book: a.book, bell: call, tape: t, healer: &healer{tape: t, book: a.book, log: log},
 		flushes: make(chan chan error), quit: make(chan struct{}), done: make(chan struct{}),
@@ -131,6 +130,7 @@ func (a *Agent) establish(v *survey) error {
 		a.book.blocked = t.explainFull(j.takingSizes()[0], syscall.ENOSPC)
 		a.log.Error("disk full: waiting mail is delivered, and no mail is taken until there is room", "error", a.book.blocked)
 	}
+	a.ids.allow(&s.head)
 	a.book.segs[s.number], a.book.active, t.seg = s, s, s
 	a.book.next = newBatch(s, nil, a.book.bell)
 	if last.Number > 0 {
@@ -158,7 +158,7 @@ func (a *Agent) makeDirs(fresh bool) error {
 		}
 	}
 	if fresh && !a.cfg.salvage {
-		first := &plan{head: format.Header{Magic: format.SnapshotMagic, Version: format.Version, Number: 1, Salt: newSalt(), Created: time.Now()}}
+		first := &plan{head: format.Header{Magic: format.SnapshotMagic, Version: format.Version, Node: node, Number: 1, Salt: newSalt(), Created: time.Now()}}
 		if _, err := a.keeper.write(first); err != nil {
 			return err
 		}

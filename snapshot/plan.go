@@ -16,7 +16,7 @@ type plan struct {
 	vectors  []format.Vector
 	doubts   []format.Node
 	unheard  []relay.ID
-	counters format.Counters
+	totals   format.Totals
 	keep     []part
 	finished []uint64 // segments it no longer names
 }
@@ -34,7 +34,7 @@ func (l *ledger) plan(generation uint64, clean bool) *plan {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := &plan{head: format.Header{
-		Magic: format.SnapshotMagic, Version: format.Version, Number: generation, Epoch: l.epoch, Salt: newSalt(),
+		Magic: format.SnapshotMagic, Version: format.Version, Node: node, Number: generation, Epoch: l.epoch, Salt: newSalt(),
 		Prev: l.active.number, PrevEnd: l.active.number, Created: time.Now(),
 	}}
 	if clean {
@@ -56,6 +56,6 @@ func (l *ledger) plan(generation uint64, clean bool) *plan {
 	}
 	slices.SortFunc(p.vectors, func(x, y format.Vector) int { return cmp.Compare(x.Number, y.Number) })
 	p.doubts, p.unheard = slices.Collect(maps.Keys(l.doubts.nodes)), l.doubts.toHandOn(clean)
-	p.counters = format.Counters{uint64(l.count.takes.Load()), uint64(l.count.rcpts.Load()), uint64(l.count.dones.Load())}
+	p.totals = l.totals
 	return p
 }

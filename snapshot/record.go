@@ -1,17 +1,27 @@
 package snapshot
 
 import (
+	"bytes"
+	"strings"
+
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
 // takeOf is the record of m, without its place in a segment. The record shares m's strings and bytes. It is a value, so
 // that a take costs no allocation for it, and its recipients are put into buf.
-func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRecord {
+func takeOf(m *relay.Message, nodes *[]uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
-		ID: uint64(m.ID), EightBit: m.Content.Facts()&relay.EightBitFacts != 0, UTF8: m.UTF8, Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
-		From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Tenant: m.Flow.Tenant, Client: m.Client,
-		Nodes: nodeOf, Header: m.Content.Head(),
+		Stand: format.Stand{ID: uint64(m.ID)}, EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Form: uint64(m.Content.Facts()), UTF8: m.UTF8, Urgent: m.Flow.Urgent,
+		BySender: m.Flow.Sender != "" && m.Flow.Sender == senderOf(m.From), Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
+		Common: format.Common{
+			From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Tenant: m.Flow.Tenant, Campaign: m.Flow.Name,
+			Client: m.Client, Notify: m.Rcpts[0].Notify,
+		},
+		Part: m.Content.Part(),
+	}
+	if nodes != nil {
+		t.Nodes = *nodes
 	}
 	t.Rcpts = buf[:0]
 	for _, r := range m.Rcpts {
@@ -20,13 +30,16 @@ func takeOf(m *relay.Message, nodeOf []uint32, buf []format.Rcpt) format.TakeRec
 	return t
 }
 
-// messageOf is the message that a record holds, without its shared part, which has a record of its own.
+// messageOf is the message that a record holds, without its content.
 func messageOf(t *format.TakeRecord) *relay.Message {
 	m := &relay.Message{
 		ID: relay.ID(t.ID), QueueID: t.QueueID,
-		Content:  relay.NewContent(relay.Letter{Trace: t.Trace, Header: t.Header}),
 		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
-		Class:    t.Class, Flow: relay.FlowName{Tenant: t.Tenant}, Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
+		Class:    t.Class, Flow: relay.FlowName{Tenant: t.Tenant, Name: t.Campaign, Urgent: t.Urgent},
+		Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
+	}
+	if t.BySender {
+		m.Flow.Sender = senderOf(m.From)
 	}
 	for i, r := range t.Rcpts {
 		m.Rcpts[i] = relay.Rcpt(r)
@@ -34,9 +47,31 @@ func messageOf(t *format.TakeRecord) *relay.Message {
 	return m
 }
 
+// contentOf is the content that a record and its shared record make.
+func contentOf(t *format.TakeRecord, w *relay.Wrapper, old bool) relay.Content {
+	facts := relay.Facts(t.Form)
+	if t.EightBit {
+		facts |= relay.EightBitFacts
+	}
+	if old {
+		return w.Behind(t.Part, facts)
+	}
+	return w.Content(bytes.Clone(t.Part), facts)
+}
+
+// senderOf is the Sender of the flow of mail from an address: its domain in lower case.
+func senderOf(from string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, relay.Domain(from))
+}
+
 // nodesOf lists the node of each recipient of m, or nil when they are all of one node, as in most bulk mail. The journal keeps
 // the numbers because a recovery must divide the recipients in the same way, and the rule for it may have changed by then.
-func nodesOf(m *relay.Message) []uint32 {
+func nodesOf(m *relay.Message) *[]uint32 {
 	if len(m.Nodes) < 2 {
 		return nil
 	}
@@ -46,7 +81,7 @@ func nodesOf(m *relay.Message) []uint32 {
 			of[r] = uint32(i)
 		}
 	}
-	return of
+	return &of
 }
 
 // nodeOf names n as the journal does: by message and number, since a node has no id of its own.

@@ -33,19 +33,27 @@ type recovery struct {
 	progress *progress
 
 	names   *format.Names
-	bodies  map[[32]byte]*relay.Wrapper // bodies given out, each once
-	buf     []byte                      // the segment that is being read
-	take    format.TakeRecord           // the record that is being read
-	doubts  map[format.Node]bool        // nodes in doubt: a receiver may have the message
-	told    uint64                      // number of the last segment about which a clean stop has said what is unheard; 0: none
-	unheard map[relay.ID]bool           // messages whose MTA may not know that they are taken
-	done    map[relay.ID]relay.Saved    // of the unheard messages, those that are done
-
-	bodiless []bodiless // messages of this segment whose body cannot be read
+	kin     kindred
+	buf     []byte                   // the segment that is being read
+	take    format.TakeRecord        // the record that is being read
+	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
+	told    uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
+	first   uint64                   // number of the segment with which the first pass begins
+	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken, as far as ids say it
+	heard   map[uint64]*format.Bits  // by segment: where messages stand whose MTA knows
+	unnamed map[relay.ID]bool        // messages given out as unheard
+	done    map[relay.ID]doneUnheard // of the unheard messages, those that are done
+	lost    []orphan                 // messages of this segment whose shared record cannot be read
 }
 
-// bodiless is a message without its body, and where its record stands.
-type bodiless struct {
+// doneUnheard is a message that is done and whose MTA may offer it again.
+type doneUnheard struct {
+	msg *relay.Message
+	at  place
+}
+
+// orphan is a message without its shared record, and where its own record stands.
+type orphan struct {
 	at   int64
 	what string
 }
@@ -55,16 +63,18 @@ func newRecovery(fs FileSystem, log hclog.Logger, book *ledger, salvage bool) *r
 	book.mu.Lock()
 	defer book.mu.Unlock()
 	return &recovery{
-		fs: fs, log: log, book: book, segs: maps.Clone(book.segs), salvage: salvage, names: format.NewNames(), bodies: make(map[[32]byte]*relay.Wrapper),
-		doubts: make(map[format.Node]bool), unheard: make(map[relay.ID]bool), done: make(map[relay.ID]relay.Saved),
+		fs: fs, log: log, book: book, segs: maps.Clone(book.segs), salvage: salvage, names: format.NewNames(), kin: newKindred(),
+		doubts: make(map[format.Node]bool), unheard: make(map[relay.ID]bool), heard: make(map[uint64]*format.Bits),
+		unnamed: make(map[relay.ID]bool), done: make(map[relay.ID]doneUnheard),
 	}
 }
 
 // replay gives f what v found. After an error the ledger is incomplete, and the keeper takes no snapshot of it.
 func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) {
 	start := time.Now()
-	r.give = f
+	r.give, r.buf = f, v.buf
 	head := &v.snap.Head
+	r.first = head.Prev
 	r.report.Notes, r.report.Missing = v.notes, v.missing
 	if head.Flags&format.FlagClean != 0 {
 		r.told = head.PrevEnd
@@ -86,7 +96,7 @@ func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) 
 func (r *recovery) handOn() {
 	b := r.book
 	b.mu.Lock()
-	b.doubts.handOn(r.unheard)
+	b.doubts.unnamed = r.unnamed
 	b.mu.Unlock()
 	for i := range b.waits {
 		b.mu.Lock() // again for each shard: takes and outcomes get their turn
@@ -116,29 +126,41 @@ func (r *recovery) outcomes(v *survey) error {
 	return nil
 }
 
-// outcomesOf reads one segment in the first pass. It knows the bodies of the segment so far, by number, because a copy counts
-// only with its body.
+// outcomesOf reads one segment in the first pass. It knows which shared records the segment has had so far, because a copy counts
+// only with the one it names.
 func (r *recovery) outcomesOf(s *found) error {
 	sc, err := r.load(s)
 	if sc == nil {
 		return err
 	}
-	bodies := make(map[uint32]bool)
+	var shared format.Bits
 	return sc.Each(func(f format.Frame) error {
 		switch f.Kind {
 		case format.KindMarks:
 			return r.tolerate(sc, f, format.ReadMarks(f.Payload, r.names, r.marksOf(s.head.Number)))
-		case format.KindBody:
-			b, err := format.DecodeBody(f.Payload)
-			bodies[b.Number] = err == nil
-		case format.KindTake:
+		case format.KindBody, format.KindShared:
+			if n, err := format.SharedNumber(f.Payload); err == nil {
+				shared.Set(n)
+			}
+		case format.KindOldTake, format.KindTake:
 			// The second pass reports a malformed one. Reporting it here too would count it twice.
-			if r.take.Decode(f.Payload, r.names) == nil {
-				r.meet(s, &r.take, bodies)
+			if r.readStand(s, f) == nil {
+				r.meet(s, &r.take.Stand, shared.Has(r.take.Shared))
 			}
 		}
 		return nil
 	})
+}
+
+// readStand reads where a message stands. Of an older version it reads all of the record.
+func (r *recovery) readStand(s *found, f format.Frame) error {
+	switch {
+	case !f.Kind.In(s.head.Version):
+		return format.ErrMalformed
+	case f.Kind == format.KindOldTake:
+		return r.take.DecodeOld(f.Payload, r.names)
+	}
+	return r.take.DecodeStand(f.Payload, s.head.Basis())
 }
 
 // tolerate notes a malformed record as damage, and goes on. Any other error it returns. Refusing the whole journal because of
@@ -156,42 +178,79 @@ func (r *recovery) tolerate(sc *format.Scan, f format.Frame, err error) error {
 // later segment: that segment was never created, and a later start may have reused its number.
 func (r *recovery) marksOf(from uint64) format.Marks {
 	return format.Marks{
-		Done: func(segment uint64, position uint32) {
+		Done: func(segment uint64, position, n uint32, _ format.Why) {
 			if s := r.segs[segment]; s != nil && segment <= from {
-				s.done.Set(position)
+				for i := range n {
+					s.done.Set(position + i)
+				}
 			}
 		},
-		Waits: func(k format.Node, s format.Wait) {
+		Waits: func(k format.Node, s format.Wait, _ bool) {
 			r.book.waits.learn(k, s)
 			delete(r.doubts, k)
 		},
 		Begun: func(k format.Node) { r.doubts[k] = true },
-		Heard: func(id uint64, heard bool) {
+		HeardID: func(id uint64, heard bool) {
 			if heard {
 				delete(r.unheard, relay.ID(id))
 			} else if from == 0 || from > r.told {
 				r.unheard[relay.ID(id)] = true
 			}
 		},
+		Heard: func(segment uint64, position uint32) {
+			if segment <= from {
+				r.hear(segment, position)
+			}
+		},
 	}
 }
 
-// meet is called for each take of the first pass. A new message is unheard until a mark says otherwise, or the snapshot of a clean
-// stop, which leaves out those whose MTA hung up: the door's log line has told of them, and no mark 4 ever comes. A copy whose body is
-// there takes the place of what it was made from; a copy without its body is ignored, and the message stays where it was.
-func (r *recovery) meet(in *found, t *format.TakeRecord, bodies map[uint32]bool) {
+// hear notes that the MTA has heard of the message whose first recipient stands there.
+func (r *recovery) hear(segment uint64, position uint32) {
+	v := r.heard[segment]
+	if v == nil {
+		v = new(format.Bits)
+		r.heard[segment] = v
+	}
+	v.Set(position)
+}
+
+// meet is called for each take of the first pass; whole says that its shared record is there. A copy that is whole takes the place of
+// what it was made from. Any other copy is ignored, and the message stays where it was. A copy knows whether its message was heard
+// of by then; versions 1 and 2 say that by id, and a message of version 2 is unheard until a mark says otherwise.
+func (r *recovery) meet(in *found, t *format.Stand, whole bool) {
+	byID := in.head.Version < format.VersionShared
 	switch {
 	case !t.Copied:
-		if in.head.Version >= format.VersionHeard && in.head.Number > r.told {
+		if byID && in.head.Version >= format.VersionHeard && in.head.Number > r.told {
 			r.unheard[relay.ID(t.ID)] = true
 		}
-	case bodies[t.Body] && t.Origin.Segment < in.head.Number:
+	case whole && t.Origin.Segment < in.head.Number:
 		if s := r.segs[t.Origin.Segment]; s != nil {
-			for i := range t.Rcpts {
+			for i := range t.Count {
 				s.done.Set(t.Origin.Base + uint32(i))
 			}
 		}
+		if !byID && !t.Unheard {
+			delete(r.unheard, relay.ID(t.ID))
+		}
 	}
+}
+
+// isUnheard reports whether the MTA may not know that a message is taken. Such a message is one without mark 9 behind it, or a copy
+// that says so. A snapshot says it of messages that were taken before its first segment. The snapshot of a clean stop says it of
+// all messages, and leaves out those whose MTA hung up: the door's log line has told of them, and no mark 9 ever comes.
+func (r *recovery) isUnheard(in *found, t *format.Stand) bool {
+	n := in.head.Number
+	switch v := r.heard[n]; {
+	case v != nil && v.Has(t.Base):
+		return false
+	case r.unheard[relay.ID(t.ID)]:
+		return true
+	case in.head.Version < format.VersionShared || n <= r.told || n < r.first:
+		return false
+	}
+	return !t.Copied || t.Unheard
 }
 
 // load reads a segment for a scan. It returns nil and no error when the segment cannot be read and Salvage goes on without
@@ -200,22 +259,17 @@ func (r *recovery) load(s *found) (*format.Scan, error) {
 	if s.bad != nil {
 		return nil, nil
 	}
-	name := segmentName(s.head.Number)
-	data, err := readFile(r.fs, name, r.buf, maxSegment)
+	sc, err := s.scan(r.fs, &r.buf)
 	if err != nil {
 		if !r.salvage {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", segmentName(s.head.Number), err)
 		}
 		s.bad = err
 		what, err := r.setAside(s)
 		r.report.Missing, r.report.Notes = append(r.report.Missing, what), append(r.report.Notes, knownInPart)
 		return nil, err
 	}
-	r.buf = data
-	if s.end > 0 && s.end < uint64(len(data)) {
-		data = data[:s.end]
-	}
-	return format.NewScan(name, data, s.head, int64(s.sure)), nil
+	return sc, nil
 }
 
 // setAside gives a segment that cannot be read another name and forgets it.
@@ -240,23 +294,19 @@ func (r *recovery) restoreAll(v *survey) error {
 	return r.giveDone()
 }
 
-// messagesOf reads one segment in the second pass. Its bodies stay in the buffer until a message needs one.
+// messagesOf reads one segment in the second pass. Its shared records stay in the buffer until a message needs one.
 func (r *recovery) messagesOf(s *found) error {
 	sc, err := r.load(s)
 	if sc == nil {
 		return err
 	}
-	bodies := make(map[uint32]format.Body)
+	r.kin.reset()
 	err = sc.Each(func(f format.Frame) error {
 		switch f.Kind {
-		case format.KindBody:
-			b, err := format.DecodeBody(f.Payload)
-			if err == nil {
-				bodies[b.Number] = b
-			}
-			return r.tolerate(sc, f, err)
-		case format.KindTake:
-			return r.tolerate(sc, f, r.restoreOne(s, f, bodies))
+		case format.KindBody, format.KindShared:
+			return r.tolerate(sc, f, r.kin.meet(s, f, r.names))
+		case format.KindOldTake, format.KindTake:
+			return r.tolerate(sc, f, r.restoreOne(s, f))
 		}
 		return nil
 	})
@@ -268,47 +318,69 @@ func (r *recovery) messagesOf(s *found) error {
 
 // restoreOne gives out the message of a take frame, if some of its recipients are not done. The message is entered into the
 // ledger before it is given out, because give may cause events about it at once.
-func (r *recovery) restoreOne(s *found, f format.Frame, bodies map[uint32]format.Body) error {
+func (r *recovery) restoreOne(s *found, f format.Frame) error {
 	t := &r.take
-	if err := t.Decode(f.Payload, r.names); err != nil {
+	if err := r.readStand(s, f); err != nil {
 		return err
 	}
-	seg := r.segs[s.head.Number]
-	left := r.left(seg, t)
-	r.report.Done += len(t.Rcpts) - len(left)
-	unheard := r.unheard[relay.ID(t.ID)]
+	at := place{r.segs[s.head.Number], t.Base}
+	left := r.left(at.seg, &t.Stand)
+	r.report.Done += t.Count - len(left)
+	unheard := r.isUnheard(s, &t.Stand)
 	if len(left) == 0 && !unheard {
 		return nil
 	}
+	k := r.kin.of(t.Shared)
+	if err := r.readTake(s, f, k); err != nil {
+		return err
+	}
 	m := messageOf(t)
-	saved := relay.Saved{Message: m, Unheard: unheard}
 	if len(left) == 0 {
-		r.done[m.ID] = saved // a later segment may hold a copy that is not done
+		r.done[m.ID] = doneUnheard{m, at} // a later segment may hold a copy that is not done
 		return nil
 	}
 	delete(r.done, m.ID)
-	b, ok := bodies[t.Body]
-	if !ok {
-		r.bodiless = append(r.bodiless, bodiless{f.At, fmt.Sprintf("%s: message %s from <%s>, %d recipients: its body cannot be read",
-			segmentName(s.head.Number), m.Name(), m.From, len(left))})
+	if k == nil {
+		r.lost = append(r.lost, orphan{f.At, fmt.Sprintf("%s: message %s, %d recipients: what it has in common with others cannot be read",
+			segmentName(s.head.Number), m.Name(), len(left))})
 		return nil
 	}
-	m.Content = r.wrapperOf(b).Behind(slices.Concat(t.Trace, t.Header), factsOf(t))
-	saved.Nodes = r.nodes(t, left)
-	if !r.book.restore(&entry{msg: m, nodeOf: t.Nodes, acked: true, waits: true}, place{seg, t.Base}, len(left), saved.Nodes) {
+	old := f.Kind == format.KindOldTake
+	m.Content = contentOf(t, r.kin.wrapperOf(k), old)
+	saved := relay.Saved{Message: m, Unheard: unheard, NoFlow: old, Nodes: r.nodes(t, left)}
+	e := &entry{msg: m, acked: true, waits: true}
+	if t.Nodes != nil {
+		nodes := t.Nodes
+		e.nodes = &nodes
+	}
+	if !r.book.restore(e, at, len(left), &saved) {
 		return nil
 	}
 	r.countIn(&saved)
 	return r.give(saved)
 }
 
+// readTake reads the rest of the record of which readStand has read the beginning. k is its shared record, nil when that is lost.
+func (r *recovery) readTake(s *found, f format.Frame, k *kin) error {
+	if f.Kind == format.KindOldTake {
+		return nil
+	}
+	common := new(format.Common)
+	if k != nil {
+		common = &k.Common
+	}
+	return r.take.Decode(f.Payload, s.head.Basis(), common, r.names)
+}
+
 // giveDone gives out, without nodes, the messages that are done and that the MTA may offer again: the mail log must name
 // their recipients, who may get them twice. It comes last, because only then is it known that no copy of them is not done.
 func (r *recovery) giveDone() error {
 	for _, id := range slices.Sorted(maps.Keys(r.done)) {
-		s := r.done[id]
-		r.report.MaybeTwice += len(s.Message.Rcpts)
-		if err := r.give(s); err != nil {
+		d := r.done[id]
+		r.report.MaybeTwice += len(d.msg.Rcpts)
+		r.unnamed[id] = true
+		r.book.restoreDone(d.msg, d.at)
+		if err := r.give(relay.Saved{Message: d.msg, Unheard: true}); err != nil {
 			return err
 		}
 	}
@@ -328,6 +400,7 @@ func (r *recovery) countIn(s *relay.Saved) {
 		}
 	}
 	if s.Unheard {
+		r.unnamed[s.Message.ID] = true
 		r.report.MaybeTwice += len(s.Message.Rcpts)
 	} else {
 		r.report.MaybeTwice += begun
@@ -336,54 +409,41 @@ func (r *recovery) countIn(s *relay.Saved) {
 
 // left lists the recipients who are not done. A copy says itself who was done when it was made. The mutex is held because
 // messages of the same segment that were given out already are settled meanwhile, and share words of the vector.
-func (r *recovery) left(seg *segment, t *format.TakeRecord) []int {
+func (r *recovery) left(seg *segment, t *format.Stand) []int {
 	r.book.mu.Lock()
 	defer r.book.mu.Unlock()
 	for _, i := range t.Done {
 		seg.done.Set(t.Base + uint32(i))
 	}
-	left := make([]int, 0, len(t.Rcpts))
-	for i := range t.Rcpts {
-		if !seg.done.Has(t.Base + uint32(i)) {
-			left = append(left, i)
+	var left []int
+	for i := range t.Count {
+		if seg.done.Has(t.Base + uint32(i)) {
+			continue
 		}
+		if left == nil {
+			left = make([]int, 0, t.Count-i)
+		}
+		left = append(left, i)
 	}
 	return left
 }
 
-// factsOf is what a record of an older format says of the bytes.
-func factsOf(t *format.TakeRecord) relay.Facts {
-	if t.EightBit {
-		return relay.EightBitFacts
-	}
-	return 0
-}
-
-// wrapperOf returns the one wrapper that all messages with a body share, over all segments: a campaign has one body in each
-// segment, and restoring it once for each would multiply the memory it takes.
-func (r *recovery) wrapperOf(b format.Body) *relay.Wrapper {
-	w := r.bodies[b.Sum]
-	if w == nil {
-		w = relay.NewWrapper(slices.Concat([]byte("\r\n"), b.Content))
-		r.bodies[b.Sum] = w
-	}
-	return w
-}
-
 // nodes puts the recipients that are left back into their nodes, each with what it had learned.
 func (r *recovery) nodes(t *format.TakeRecord, left []int) []relay.SavedNode {
+	if t.Nodes == nil {
+		n := r.node(t, 0)
+		n.Rcpts = left
+		return []relay.SavedNode{n}
+	}
 	var nodes []relay.SavedNode
-	at := make(map[int]int, 1)
+	at := make(map[uint32]int)
 	for _, i := range left {
-		index := 0
-		if t.Nodes != nil {
-			index = int(t.Nodes[i])
-		}
+		index := t.Nodes[i]
 		n, ok := at[index]
 		if !ok {
 			n = len(nodes)
 			at[index] = n
-			nodes = append(nodes, r.node(t, index))
+			nodes = append(nodes, r.node(t, int(index)))
 		}
 		nodes[n].Rcpts = append(nodes[n].Rcpts, i)
 	}
@@ -403,13 +463,13 @@ func (r *recovery) node(t *format.TakeRecord, index int) relay.SavedNode {
 // endSegment ends the reading of a segment: it keeps aside what is damaged, cuts a torn tail off, and makes durable what was
 // read. The last matters after a kill: what was only in the page cache was given out, and a power cut must not take it back.
 func (r *recovery) endSegment(s *found, sc *format.Scan) error {
-	if sc.Last.After(r.report.Until) {
-		r.report.Until = sc.Last
+	if sc.Last.At.After(r.report.Until) {
+		r.report.Until = sc.Last.At
 	}
 	for _, g := range sc.Damage {
 		r.report.Damaged = append(r.report.Damaged, g.Error())
 	}
-	r.tellBodiless(sc)
+	r.tellLost(sc)
 	for _, g := range sc.Torn {
 		r.report.Torn += g.To - g.From
 	}
@@ -431,17 +491,17 @@ func (r *recovery) endSegment(s *found, sc *format.Scan) error {
 	return r.cut(s, sc)
 }
 
-// tellBodiless reports the messages without a body. One in a commit that ended is lost. In a commit that may never have
+// tellLost reports the messages without a shared record. One in a commit that ended is lost. In a commit that may never have
 // ended, nobody was answered for it, and a note is enough.
-func (r *recovery) tellBodiless(sc *format.Scan) {
-	for _, b := range r.bodiless {
-		if b.at < sc.Durable {
-			r.report.Lost = append(r.report.Lost, b.what)
+func (r *recovery) tellLost(sc *format.Scan) {
+	for _, o := range r.lost {
+		if o.at < sc.Durable {
+			r.report.Lost = append(r.report.Lost, o.what)
 		} else {
-			r.report.Notes = append(r.report.Notes, b.what+"; its commit is not known to have ended")
+			r.report.Notes = append(r.report.Notes, o.what+"; its commit is not known to have ended")
 		}
 	}
-	r.bodiless = nil
+	r.lost = nil
 }
 
 // cut takes off what follows the last frame of a segment that no successor has ended: reserved space, or a torn tail. If the

@@ -177,7 +177,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	m.size = 300 << 10
 	a, _, _ := mustStart(t, m, smallConfig())
 	w.takeAll(t, a)
-	for _, room := range []int64{format.BlockSize, 16 << 10, 20 << 10} {
+	for _, room := range []int64{format.BlockSize, 20 << 10, 21 << 10} {
 		t.Run(fmt.Sprint(room), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := w.clone()

@@ -91,7 +91,7 @@ func TestSalvage(t *testing.T) {
 			for _, s := range saved {
 				must(t, w.checkOne(s))
 			}
-			if id := a.NewID(); id>>epochBits < unknownStarts {
+			if id := a.NewID(); id>>epochShift < unknownStarts {
 				t.Errorf("id %d may be one of a lost file", id)
 			}
 		})

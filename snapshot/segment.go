@@ -7,6 +7,7 @@ import "github.com/millrace/millrace/snapshot/format"
 type segment struct {
 	number uint64
 	head   format.Header
+	basis  format.Basis // of head
 
 	done   format.Bits
 	total  uint32 // positions given out
@@ -16,9 +17,9 @@ type segment struct {
 	limit  uint64 // where its records end, once it is no longer written to
 	sure   uint64 // up to here all of its records are known to have been durable
 
-	bodies  map[[32]byte]uint32 // number of each body record, by its sum; only while the segment is written to
-	nbodies uint32
-	end     int64 // just after the bytes given out to commits
+	shared  map[uint64]sharedAt // the shared record of each wrapper, by its serial; only while the segment is written to
+	commons int                 // of them, those whose strings are known
+	end     int64               // just after the bytes given out to commits
 	commits uint32
 
 	// The rest belongs to the writer goroutine, and needs no lock.
@@ -37,6 +38,28 @@ func (s *segment) fullAt(most int64) int64 {
 		return most
 	}
 	return min(s.allocated, most)
+}
+
+// maxCommons bounds the shared records of a segment whose strings are kept in mind. Mail of which each message has a wrapper of
+// its own makes a hundred thousand in a segment, and needs the strings of none again.
+const maxCommons = 4096
+
+// sharedAt is a shared record of the segment.
+type sharedAt struct {
+	number uint32
+	common *format.Common // nil: not kept in mind
+}
+
+// share notes that the next shared record is that of a wrapper, with the strings of c, and returns it.
+func (s *segment) share(serial uint64, c *format.Common) sharedAt {
+	at := sharedAt{number: uint32(len(s.shared))}
+	if s.commons < maxCommons {
+		s.commons++
+		kept := *c
+		at.common = &kept
+	}
+	s.shared[serial] = at
+	return at
 }
 
 // nextStamp is the stamp of the next commit.

@@ -92,7 +92,7 @@ func (s *snapshotWriter) writePlan(p *plan, w *waits) {
 		}
 		return b
 	})
-	s.writeFrame(format.KindCounters, p.counters.AppendAll)
+	s.writeFrame(format.KindCounters, p.totals.Append)
 	if w == nil {
 		return
 	}

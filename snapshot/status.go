@@ -1,6 +1,6 @@
 package snapshot
 
-// Status is the state of the recovery agent in numbers. Counters count since the start of the daemon.
+// Status is the state of the recovery agent in numbers. Counters count since the start of the daemon, but for Totals.
 type Status struct {
 	// Ack is the configured safety of a take: "journal", "written" or "memory".
 	Ack string `json:"ack"`
@@ -14,6 +14,8 @@ type Status struct {
 	Takes      int64 `json:"takes"`
 	Recipients int64 `json:"recipients"`
 	Done       int64 `json:"done"`
+	// Totals count since the first start in the state directory.
+	Totals Totals `json:"totals"`
 	// Commits counts writes to the journal, and Syncs its fsyncs. Takes divided by Syncs is how well group commit works.
 	Commits int64 `json:"commits"`
 	Syncs   int64 `json:"syncs"`
@@ -58,6 +60,7 @@ func (a *Agent) Status() Status {
 	}
 	a.book.mu.Lock()
 	defer a.book.mu.Unlock()
+	s.Totals = totalsOf(&a.book.totals)
 	s.Segments, s.Messages = len(a.book.segs), len(a.book.entries)
 	return s
 }

@@ -35,6 +35,7 @@ type survey struct {
 	notes      []string         // what a human should know
 	epoch      uint64           // highest epoch of any file
 	newest     uint64           // highest segment number that any file names
+	buf        []byte           // for segments that are read
 }
 
 // found is a segment's file.
@@ -44,6 +45,20 @@ type found struct {
 	end  uint64 // where its records end, 0 when no other file says so
 	sure uint64 // up to here all of them are known to have been durable
 	bad  error  // Salvage: why it cannot be read
+}
+
+// scan reads the segment for a scan, into buf, which is made larger where it must be.
+func (s *found) scan(fs FileSystem, buf *[]byte) (*format.Scan, error) {
+	name := segmentName(s.head.Number)
+	data, err := readFile(fs, name, *buf, maxSegment)
+	if err != nil {
+		return nil, err
+	}
+	*buf = data
+	if s.end > 0 && s.end < uint64(len(data)) {
+		data = data[:s.end]
+	}
+	return format.NewScan(name, data, s.head, int64(s.sure)), nil
 }
 
 // look surveys the directory. It changes nothing. For Salvage it goes on where a start would be refused, and notes why.
@@ -112,9 +127,20 @@ func (v *survey) heads(fs FileSystem, numbers []uint64, salvage bool) error {
 			f = found{head: format.Header{Number: n}, bad: err}
 			v.notes = append(v.notes, err.Error())
 		}
+		if err := ofThisNode(&f.head, segmentName(n)); err != nil {
+			return err
+		}
 		v.segments = append(v.segments, f)
 		v.epoch = max(v.epoch, f.head.Epoch)
 		v.newest = max(v.newest, n, f.next)
+	}
+	return nil
+}
+
+// ofThisNode refuses a file of another node of a cluster: its ids would be given out again.
+func ofThisNode(h *format.Header, name string) error {
+	if h.Version >= format.VersionShared && h.Node != node {
+		return fmt.Errorf("%s: it is of node %d of a cluster, and this daemon is node %d; nothing was changed", name, h.Node, node)
 	}
 	return nil
 }
@@ -162,6 +188,9 @@ func (v *survey) newestSnapshot(fs FileSystem, numbers []uint64, salvage bool) e
 			v.badSnaps = append(v.badSnaps, n)
 			bad = errors.Join(bad, err)
 			continue
+		}
+		if err := ofThisNode(&s.Head, numbered(snapshotDir, n, snapshotExt)); err != nil {
+			return err
 		}
 		v.snap = s
 		v.epoch, v.newest = max(v.epoch, s.Head.Epoch), max(v.newest, s.Head.PrevEnd)
@@ -271,7 +300,7 @@ func (v *survey) lastHeader() format.Header {
 func (v *survey) inRAM() map[uint64]*segment {
 	m := make(map[uint64]*segment, len(v.segments)+1)
 	for _, s := range v.segments {
-		m[s.head.Number] = &segment{number: s.head.Number, head: s.head, limit: s.end, sure: s.sure}
+		m[s.head.Number] = &segment{number: s.head.Number, head: s.head, basis: s.head.Basis(), limit: s.end, sure: s.sure}
 	}
 	for _, x := range v.snap.Vectors {
 		if s := m[x.Number]; s != nil {

@@ -35,7 +35,8 @@ type tape struct {
 	unsynced []*batch // written, not yet synced
 	bytes    int64    // of them
 	synced   time.Time
-	spare    []byte // buffer of a commit that was written, for the next one
+	spare    []byte        // buffer of a commit that was written, for the next one
+	totals   format.Totals // what was written counts
 }
 
 // prepare sees to it that b can be written: its segment is there and has room. A commit can be larger than what is left of the
@@ -112,12 +113,12 @@ func (t *tape) create(s *segment, before format.Header, sizes []int64) (err erro
 // recorded again. After a write that failed nobody knows which part of it is in the file, so the segment is broken.
 func (t *tape) writeBatch(b *batch) error {
 	s := b.seg
-	b.fillHead(s.durable, time.Now())
+	b.fillHead(s.durable, time.Now(), &t.totals)
 	if _, err := s.file.WriteAt(b.buf, b.start); err != nil {
 		s.broken = true
 		return err
 	}
-	s.written = b.endsAt()
+	s.written, t.totals = b.endsAt(), b.after()
 	t.book.unwritable.Store(nil)
 	t.count.commits.Add(1)
 	t.count.bytes.Add(int64(len(b.buf)))
@@ -146,6 +147,13 @@ func (t *tape) letGo() []*batch {
 	u := t.unsynced
 	t.unsynced, t.bytes, t.synced = nil, 0, time.Now()
 	return u
+}
+
+// uncount takes back what commits count that were written and are lost.
+func (t *tape) uncount(lost []*batch) {
+	if len(lost) > 0 {
+		t.totals = lost[0].before
+	}
 }
 
 // syncDue reports whether what was written must be synced now. With ack = "journal" somebody always waits for it; with the other

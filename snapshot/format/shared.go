@@ -54,6 +54,16 @@ func DecodeShared(p []byte, names *Names) (Shared, error) {
 	return r, nil
 }
 
+// SharedNumber reads no more than the number.
+func SharedNumber(p []byte) (uint32, error) {
+	d := &decoder{b: p}
+	n := d.number(MaxPosition)
+	if d.bad {
+		return 0, ErrMalformed
+	}
+	return uint32(n), nil
+}
+
 // DecodeBody reads what stood in the place of a shared record up to version 2: uvarint number · 32 bytes SHA-256 of the body ·
 // body. The view of such a record is an empty line and the body; View is the body alone, and a part of p.
 func DecodeBody(p []byte) (Shared, error) {

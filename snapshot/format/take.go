@@ -96,7 +96,7 @@ type Rcpt struct {
 	ORcpt  string
 }
 
-// Append writes the record. c has the strings of its shared record.
+// Append writes the record. c has the strings of its shared record; nil: the writer does not know them any more.
 func (t *TakeRecord) Append(b []byte, from Basis, c *Common) []byte {
 	b = t.appendStand(b, from)
 	arrived := nanos(t.Arrived)
@@ -108,7 +108,7 @@ func (t *TakeRecord) Append(b []byte, from Basis, c *Common) []byte {
 	if t.IsRow {
 		b = binary.AppendUvarint(b, t.Row)
 	}
-	b = t.appendRcpts(b, c.Notify)
+	b = t.appendRcpts(b, c)
 	return append(b, t.Part...)
 }
 
@@ -148,13 +148,7 @@ func (t *TakeRecord) flagsNow() uint64 {
 
 // appendOwn writes the strings that are not those of c. The last of Common, notify, is written with each recipient.
 func (t *TakeRecord) appendOwn(b []byte, c *Common) []byte {
-	mine, common := t.Common.fields(), c.fields()
-	var own uint64
-	for i := range commons - 1 {
-		if *mine[i] != *common[i] {
-			own |= 1 << i
-		}
-	}
+	mine, own := t.Common.fields(), t.ownStrings(c)
 	b = binary.AppendUvarint(b, own)
 	for i := range commons - 1 {
 		if own&(1<<i) != 0 {
@@ -164,6 +158,21 @@ func (t *TakeRecord) appendOwn(b []byte, c *Common) []byte {
 	return b
 }
 
+// ownStrings has bit i set when string i is not known to be that of c.
+func (t *TakeRecord) ownStrings(c *Common) uint64 {
+	if c == nil {
+		return 1<<(commons-1) - 1
+	}
+	var own uint64
+	mine, common := t.Common.fields(), c.fields()
+	for i := range commons - 1 {
+		if *mine[i] != *common[i] {
+			own |= 1 << i
+		}
+	}
+	return own
+}
+
 // What follows the address of a recipient.
 const (
 	rcptNotify = 1 << iota // notify, which is not that of the shared record
@@ -171,13 +180,13 @@ const (
 	rcptSame               // nothing: orcpt is orcptPrefix and the address
 )
 
-func (t *TakeRecord) appendRcpts(b []byte, notify string) []byte {
+func (t *TakeRecord) appendRcpts(b []byte, c *Common) []byte {
 	for i := range t.Rcpts {
 		r := &t.Rcpts[i]
 		b = appendString(b, r.Addr)
 		what := len(b)
 		b = append(b, 0)
-		if r.Notify != notify {
+		if c == nil || r.Notify != c.Notify {
 			b[what] |= rcptNotify
 			b = appendString(b, r.Notify)
 		}
