@@ -16,6 +16,7 @@ type Node struct {
 	Due    time.Time // not before, while deferred
 	Reason string    // why it waits: the last reply or error; "" before the first visit
 	Avoid  string    // host of the site that must not be visited next, because it just failed and another may not
+	Near   bool      // when its message is taken: its first visit will begin at once, so the journal may record both together
 
 	state         state
 	room          *Room // whose place it takes; nil: no gate counts it

@@ -52,6 +52,7 @@ type QueueMap struct {
 type Deps struct {
 	Journal  Journal
 	Listener Listener                // is told of every event, after the journal
+	Near     func(Key) bool          // whether a node with this key would be visited at once; nil: that is not known
 	Want     func(domain string)     // told of each domain that gets a node, to look it up ahead of time; may be nil
 	Healthy  func() bool             // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
 	Domain   func(string) string     // the queue's name for a recipient's domain; nil: the domain as it is spelled
@@ -180,10 +181,20 @@ func (m *QueueMap) Accept(msg *Message) error {
 
 // take has the journal record msg. The gate sees how long that takes.
 func (m *QueueMap) take(msg *Message) error {
+	m.foresee(msg)
 	m.deps.Gate.BeginTake()
 	err := m.deps.Journal.Take(msg)
 	m.deps.Gate.EndTake(err == nil)
 	return err
+}
+
+// foresee notes whether msg will be visited as soon as it is linked. Of a message for several domains that is not said: their nodes
+// could hardly all go at once.
+func (m *QueueMap) foresee(msg *Message) {
+	if m.deps.Near != nil && len(msg.Nodes) == 1 {
+		n := msg.Nodes[0]
+		n.Near = m.deps.Near(m.key(n))
+	}
 }
 
 // Heard notes whether the MTA that gave us msg knows that it is taken. An MTA that does not know may offer it again. A door

@@ -104,7 +104,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}, guarded{&d.rescued, "rescue", d.faults}}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
-		Journal: d.agent, Listener: d.listeners, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Gate: d.gate, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
+		Journal: d.agent, Listener: d.listeners, Near: d.near, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Gate: d.gate, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
 		NoMTA: cfg.Bounce.IsDirect(),
 	})
 	d.queues.SetTenants(cfg.TenantLimits())

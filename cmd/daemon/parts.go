@@ -95,6 +95,9 @@ func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*p
 	}), nil
 }
 
+// near says whether mail would be sent at once. The queue map is made before the pool, and asks after it.
+func (d *Daemon) near(k relay.Key) bool { return d.pool.Near(k) }
+
 // keptPace is the name under which the state directory has what receivers have taught of their limits.
 const keptPace = "pace"
 

@@ -113,6 +113,16 @@ func (s *Sources) source(before []*Source, c *SourceConfig) *Source {
 // Name is the source's name, "" for the default.
 func (s *Source) Name() string { return s.name }
 
+// sole is the source by which all mail leaves; nil when there is a choice.
+func (s *Sources) sole() *Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == 1 && s.list[0].isDefault() {
+		return s.list[0]
+	}
+	return nil
+}
+
 // isDefault reports whether the source stands for no table.
 func (s *Source) isDefault() bool { return s.name == "" }
 
