@@ -18,6 +18,7 @@ type batch struct {
 	rcpts  []format.Rcpt // for the next take record: one list for all of them
 	takes  []*entry
 	copies []*entry
+	early  []format.Node // whose visit is expected: their mark 3 is here
 	sealed chan struct{}
 	done   chan struct{} // closed when err is known
 	err    error

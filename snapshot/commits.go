@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"time"
 
 	"github.com/millrace/millrace/snapshot/format"
 )
@@ -35,6 +36,7 @@ func (l *ledger) answer(b *batch) {
 	}
 	l.totals[format.TotalMessages] += uint64(takes)
 	l.totals[format.TotalRecipients] += uint64(rcpts)
+	l.await(b, time.Now())
 	l.mu.Unlock()
 	l.count.takes.Add(int64(takes))
 	l.count.rcpts.Add(int64(rcpts))

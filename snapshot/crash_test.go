@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/relay"
 )
@@ -27,14 +28,18 @@ func script(w *world, sys FileSystem, cfg Config, rng *rand.Rand) error {
 	defer func() { a.Close() }()
 	w.again(saved)
 	for range 40 {
-		switch rng.IntN(12) {
+		switch rng.IntN(13) {
 		case 0:
 			err = w.flush(a)
 		case 1:
 			err = a.WriteSnapshot()
 		case 2, 3, 4, 5:
 			body := strings.Repeat(fmt.Sprint(rng.IntN(4)), 700+rng.IntN(2)*1500)
-			err = w.take(a, message(a.NewID(), body, rcptsFor(rng.IntN(8))...))
+			m := message(a.NewID(), body, rcptsFor(rng.IntN(8))...)
+			for _, n := range m.Nodes {
+				n.Near = rng.IntN(2) == 0
+			}
+			err = w.take(a, m)
 		case 6:
 			if err = a.Close(); err == nil {
 				w.settled()
@@ -45,6 +50,8 @@ func script(w *world, sys FileSystem, cfg Config, rng *rand.Rand) error {
 				w.again(saved)
 				a = b
 			}
+		case 7:
+			a.book.lapse(time.Now().Add(2 * cfg.Journal.CommitInterval))
 		default:
 			w.something(a, rng)
 		}

@@ -11,6 +11,7 @@ type doubt struct {
 	before bool // the doubt is, or is also, about an earlier visit
 	lost   bool // the reply to the present visit, or to an earlier one of this start, was lost
 	told   bool // the mail log was told of the earlier visit; it names its recipients with its next flush
+	early  bool // the mark came with the message, and the visit has not begun
 }
 
 // doubts holds the two things a restart must know beside who is done: which receivers may have a message that is not done,
@@ -31,10 +32,34 @@ func newDoubts() doubts {
 	return doubts{nodes: make(map[format.Node]doubt), unheard: make(map[relay.ID]*entry)}
 }
 
+// expect notes that the first visit of n, which is taken now, will begin as soon as it can.
+func (d *doubts) expect(n format.Node) { d.nodes[n] = doubt{visit: true, early: true} }
+
+// redeem notes that a visit begins whose mark came with the message, and reports whether there is such a mark.
+func (d *doubts) redeem(n format.Node) bool {
+	x := d.nodes[n]
+	if x.early {
+		d.nodes[n] = doubt{visit: true}
+	}
+	return x.early
+}
+
+// lapse ends the doubt about n when the visit that was expected has not begun, and reports whether it did.
+func (d *doubts) lapse(n format.Node) bool {
+	x := d.nodes[n]
+	if x.early {
+		delete(d.nodes, n)
+	}
+	return x.early
+}
+
 // arise notes that a visit of n begins. When the journal is unwritable, nothing is sent, so no new doubt arises; an older
 // doubt stays.
 func (d *doubts) arise(n format.Node, unwritable bool) {
 	x, before := d.nodes[n]
+	if x.early { // unwritable is set: the mark is there, and is taken back with the visit
+		return
+	}
 	x.before = before
 	x.visit = x.visit || !unwritable
 	if before || !unwritable {
@@ -57,7 +82,7 @@ func (d *doubts) outlive(n format.Node, reached bool) bool {
 	if !ok {
 		return false
 	}
-	if x.lost || !reached {
+	if !x.early && (x.lost || !reached) {
 		d.nodes[n] = doubt{before: true, told: x.told || x.lost}
 		return true
 	}

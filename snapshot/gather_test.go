@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -39,129 +38,225 @@ func (hasty) wait(time.Duration) {}
 func (hasty) ring()              {}
 func (hasty) close()             {}
 
-// traffic is mail at a journal: so many doors, each of which thinks between an answer and its next take, and a visit of each message
-// that asks for its mark a while after the answer.
+// traffic is mail at a journal: so many doors, each of which thinks between an answer and its next take. With visits, each message
+// is sent behind its answer, and its visit asks for its mark after smtp.
 type traffic struct {
 	doors  int
-	think  func(*rand.Rand) time.Duration
+	think  time.Duration // mean; 0: none
 	visits bool
+	near   bool // the visits are expected
 	smtp   time.Duration
-	sync   func(*rand.Rand) time.Duration
 	hasty  bool
-	lasts  time.Duration
 }
 
-type tally struct {
-	mu                  sync.Mutex
-	takes               int
-	wait, most, markMax time.Duration
-	mark                time.Duration
-	marks               int
-	syncs               int64
+// course is traffic under way, and how it went.
+type course struct {
+	traffic
+	mu    sync.Mutex
+	rng   *rand.Rand
+	takes int
+	wait  time.Duration // of all takes
+	most  time.Duration
+	syncs float64 // a message
+	slow  bool    // the disk is
 }
 
-func (r *tally) String() string {
-	return fmt.Sprintf("%d takes, %.2f syncs each, take %v (most %v), mark %v (most %v)", r.takes, float64(r.syncs)/float64(r.takes),
-		r.wait/time.Duration(r.takes), r.most, r.mark/time.Duration(max(r.marks, 1)), r.markMax)
+// random is a time with this mean.
+func (x *course) random(mean time.Duration) time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return time.Duration(x.rng.ExpFloat64() * float64(mean))
 }
 
-func (x traffic) run(t *testing.T) *tally {
-	r := &tally{}
+// sync is the time of a sync as on a disk that others use too: half a millisecond, some of several, and 10 at most.
+func (x *course) sync() time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch n := x.rng.IntN(100); {
+	case !x.slow:
+		return 0
+	case n < 85:
+		return time.Duration(300+x.rng.IntN(500)) * time.Microsecond
+	case n < 98:
+		return time.Duration(1000+x.rng.IntN(3000)) * time.Microsecond
+	}
+	return 10 * time.Millisecond
+}
+
+// run lets the traffic run for two seconds.
+func (x traffic) run(t *testing.T) *course {
+	c := &course{traffic: x, rng: rand.New(rand.NewPCG(1, 2))}
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		rng := rand.New(rand.NewPCG(1, 2))
-		on := false
-		random := func(f func(*rand.Rand) time.Duration) time.Duration {
-			mu.Lock()
-			defer mu.Unlock()
-			return f(rng)
-		}
-		a, _, _, err := start(slowDisk{newMemFS(), func() time.Duration {
-			if !on {
-				return 0
-			}
-			return random(x.sync)
-		}}, testConfig())
+		a, _, _, err := start(slowDisk{newMemFS(), c.sync}, testConfig())
 		must(t, err)
 		defer a.Close()
 		if x.hasty {
 			a.book.bell.alarm = hasty{}
 		}
-		on = true
-		begin := time.Now()
+		c.slow = true
 		var wg sync.WaitGroup
+		begin := time.Now()
 		for range x.doors {
 			wg.Go(func() {
-				for time.Since(begin) < x.lasts {
-					time.Sleep(random(x.think))
-					m := message(a.NewID(), "b", "x@a.example")
-					from := time.Now()
-					must(t, a.Take(m))
-					d := time.Since(from)
-					r.mu.Lock()
-					r.takes++
-					r.wait += d
-					r.most = max(r.most, d)
-					r.mu.Unlock()
+				for time.Since(begin) < 2*time.Second {
+					time.Sleep(c.random(x.think))
+					m := c.take(t, a)
 					if x.visits {
-						wg.Go(func() {
-							rec := a.Begin(m.Nodes[0])
-							time.Sleep(x.smtp)
-							from := time.Now()
-							must(t, await(rec))
-							d := time.Since(from)
-							r.mu.Lock()
-							r.marks++
-							r.mark += d
-							r.markMax = max(r.markMax, d)
-							r.mu.Unlock()
-							a.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: 0, Outcome: relay.Sent})
-							a.Event(&relay.Event{Kind: relay.EventRemoved, Message: m, Rcpt: -1})
-						})
+						wg.Go(func() { c.visit(t, a, m) })
 					}
 				}
 			})
 		}
 		wg.Wait()
-		r.syncs = a.Status().Syncs
+		c.syncs = float64(a.Status().Syncs) / float64(c.takes)
 	})
-	return r
+	return c
 }
 
-func fixed(d time.Duration) func(*rand.Rand) time.Duration {
-	return func(*rand.Rand) time.Duration { return d }
-}
-
-func exp(d time.Duration) func(*rand.Rand) time.Duration {
-	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(d)) }
-}
-
-func TestTraffic(t *testing.T) {
-	us := time.Microsecond
-	disk := func(r *rand.Rand) time.Duration { // p50 0.55 ms, mean about 1 ms, some 10 ms
-		switch x := r.IntN(100); {
-		case x < 85:
-			return time.Duration(300+r.IntN(500)) * us
-		case x < 98:
-			return time.Duration(1000+r.IntN(3000)) * us
-		}
-		return 10000 * us
+// take takes a message and notes how long that took.
+func (x *course) take(t *testing.T, a *Agent) *relay.Message {
+	m := message(a.NewID(), "b", "x@a.example")
+	m.Nodes[0].Near = x.near
+	from := time.Now()
+	if err := a.Take(m); err != nil {
+		t.Error(err)
 	}
-	for _, v := range []bool{false, true} {
-		for _, c := range []struct {
-			doors int
-			think func(*rand.Rand) time.Duration
-			name  string
-		}{
-			{1, fixed(0), "0"}, {1, fixed(200 * us), "200us"}, {1, exp(500 * us), "exp 500us"}, {1, exp(3000 * us), "exp 3ms"}, {1, fixed(100000 * us), "100ms"},
-			{2, exp(200 * us), "exp 200us"}, {10, exp(200 * us), "exp 200us"}, {10, exp(33000 * us), "exp 33ms (300/s)"}, {50, exp(500 * us), "exp 500us"},
-			{50, exp(60000 * us), "exp 60ms (800/s)"}, {50, exp(166000 * us), "exp 166ms (300/s)"}, {50, exp(500000 * us), "exp 500ms (100/s)"},
-		} {
-			x := traffic{doors: c.doors, think: c.think, visits: v, smtp: 300 * us, sync: disk, lasts: 5 * time.Second}
-			now := x.run(t)
-			x.hasty = true
-			old := x.run(t)
-			t.Logf("visits %v, %d doors, think %s\n   hasty  %s\n   gather %s", v, c.doors, c.name, old, now)
+	d := time.Since(from)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.takes++
+	x.wait += d
+	x.most = max(x.most, d)
+	return m
+}
+
+// visit sends a message.
+func (x *course) visit(t *testing.T, a *Agent, m *relay.Message) {
+	r := a.Begin(m.Nodes[0])
+	time.Sleep(x.smtp)
+	if err := await(r); err != nil {
+		t.Error(err)
+	}
+	a.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: 0, Outcome: relay.Sent})
+	a.Event(&relay.Event{Kind: relay.EventRemoved, Message: m, Rcpt: -1})
+}
+
+// TestGather: how many syncs a message costs, and how much longer a take waits on average than with commits that do not gather.
+func TestGather(t *testing.T) {
+	const us = time.Microsecond
+	for name, tt := range map[string]struct {
+		traffic
+		syncs, wait float64 // at most: of a message, and of what a take waited before
+	}{
+		"one door":                  {traffic{doors: 1, think: 200 * us}, 1.01, 1.001},
+		"one door, never idle":      {traffic{doors: 1}, 1.01, 1.001},
+		"one door, visits":          {traffic{doors: 1, think: 3000 * us, visits: true, smtp: 300 * us}, 1.95, 1.02},
+		"one door, expected visits": {traffic{doors: 1, think: 3000 * us, visits: true, near: true, smtp: 300 * us}, 1.05, 0.9},
+		"two doors":                 {traffic{doors: 2, think: 200 * us}, 0.75, 0.85},
+		"ten doors":                 {traffic{doors: 10, think: 200 * us}, 0.13, 0.85},
+		"ten doors, visits":         {traffic{doors: 10, think: 200 * us, visits: true, smtp: 300 * us}, 0.13, 0.85},
+		"fifty doors":               {traffic{doors: 50, think: 500 * us}, 0.03, 1},
+		"fifty doors, 800/s":        {traffic{doors: 50, think: 60_000 * us, visits: true, near: true, smtp: 300 * us}, 0.78, 1.1},
+		"fifty doors, 300/s":        {traffic{doors: 50, think: 166_000 * us, visits: true, near: true, smtp: 300 * us}, 1, 1.05},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := tt.traffic
+			before.hasty, before.near = true, false
+			now, old := tt.run(t), before.run(t)
+			wait := float64(now.wait) / float64(now.takes) / (float64(old.wait) / float64(old.takes))
+			t.Logf("%d takes (%d), %.2f syncs each (%.2f), a take waits %.2f times what it did, %s at most (%s)", now.takes, old.takes, now.syncs, old.syncs, wait, now.most, old.most)
+			if now.syncs > tt.syncs || wait > tt.wait {
+				t.Errorf("%.3f syncs each and %.3f times the wait, want at most %.3f and %.3f", now.syncs, wait, tt.syncs, tt.wait)
+			}
+		})
+	}
+}
+
+// crowded is a gather after several syncs of this length, for which and after which ten doors asked each time, 100 µs apart.
+func crowded(took time.Duration) *gather {
+	g := &gather{}
+	for range 50 {
+		for range 10 {
+			time.Sleep(100 * time.Microsecond)
+			g.ask(crowd{takes: 1})
 		}
+		g.sealed()
+		g.synced(took)
+	}
+	return g
+}
+
+// TestGatherWaits: for whom a commit waits, and how long at most.
+func TestGatherWaits(t *testing.T) {
+	takes := func(g *gather, n int) (enough bool) {
+		for range n {
+			time.Sleep(100 * time.Microsecond)
+			enough = g.ask(crowd{takes: 1})
+		}
+		return enough
+	}
+	for name, tt := range map[string]struct {
+		took  time.Duration // of the syncs before
+		first func(g *gather)
+		waits bool
+	}{
+		"others will come":   {time.Millisecond, func(g *gather) { takes(g, 3) }, true},
+		"a very slow disk":   {time.Minute, func(g *gather) { takes(g, 3) }, true},
+		"a very fast disk":   {50 * time.Microsecond, func(g *gather) { takes(g, 3) }, false},
+		"nobody has asked":   {time.Millisecond, func(*gather) {}, false},
+		"all have asked":     {time.Millisecond, func(g *gather) { takes(g, 10) }, false},
+		"alone for a while":  {time.Millisecond, func(g *gather) { time.Sleep(aloneAfter); takes(g, 1) }, false},
+		"rarely asked":       {time.Millisecond, func(g *gather) { g.gap = 2 * time.Millisecond; takes(g, 1) }, false},
+		"large enough":       {time.Millisecond, func(g *gather) { takes(g, 3); g.fill() }, false},
+		"a visit, and doors": {time.Millisecond, func(g *gather) { time.Sleep(time.Microsecond); g.ask(crowd{visits: 1}) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := crowded(tt.took)
+				tt.first(g)
+				if d := g.wait(); (d > 0) != tt.waits || d > maxGather || d > tt.took {
+					t.Errorf("the commit waits %s", d)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := crowded(time.Millisecond)
+		if takes(g, 8); g.wait() == 0 || takes(g, 0) || !takes(g, 1) || takes(g, 1) {
+			t.Error("the wait does not end with the ninth of ten doors, once")
+		}
+		g.sealed()
+		if takes(g, 3); g.wait() == 0 || !g.fill() {
+			t.Error("the wait does not end with a commit that is large enough")
+		}
+	})
+}
+
+// TestAlarm: a wait has an end, and ring ends one that would be too long.
+func TestAlarm(t *testing.T) {
+	kernel, err := newKernelAlarm()
+	if err != nil {
+		t.Log("no alarm of the kernel:", err)
+		kernel = newAlarm(nil)
+	}
+	for name, a := range map[string]alarm{"kernel": kernel, "timer": newAlarm(nil)} {
+		t.Run(name, func(t *testing.T) {
+			defer a.close()
+			a.ring() // nobody waits
+			a.wait(time.Microsecond)
+			woke := make(chan struct{})
+			go func() { // ends with its wait
+				a.wait(time.Hour)
+				close(woke)
+			}()
+			for {
+				a.ring() // the first may come too early
+				select {
+				case <-woke:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
+		})
 	}
 }

@@ -95,6 +95,7 @@ func (w *writer) commitAll() error {
 // commit writes what has gathered and syncs it if that is due, or if force is set. It returns why no message is taken, also when
 // the commit itself went well: whoever flushes must know that something is left in RAM.
 func (w *writer) commit(force bool) error {
+	w.book.lapse(time.Now())
 	if b := w.book.seal(w.tape.spare); b != nil {
 		w.tape.spare = nil
 		if err := w.tape.prepare(b); err != nil {
