@@ -9,7 +9,7 @@ type Journal interface {
 	Take(m *Message) error
 	// Begin records that n is about to be sent. If the daemon ends before a reply is on record, the next start knows that
 	// the receiver may have the message. Begin does not wait: the sender waits for the Record, before the last byte goes
-	// out. A nil Record needs no waiting.
+	// out. A nil Record needs no waiting: the journal may have recorded it with the message, see Node.Near.
 	Begin(n *Node) Record
 	// Unwritable returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: the next start would not
 	// know of it and send it again.

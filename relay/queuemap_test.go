@@ -341,3 +341,31 @@ func TestOwnNotificationsAreCountedApart(t *testing.T) {
 		t.Errorf("our own: %+v", s)
 	}
 }
+
+// foreseen is a journal that notes which nodes it was told of as visited at once.
+type foreseen struct {
+	NoJournal
+	near []bool
+}
+
+func (j *foreseen) Take(m *Message) error {
+	for _, n := range m.Nodes {
+		j.near = append(j.near, n.Near)
+	}
+	return nil
+}
+
+// TestForesee: the journal is told with a message whether its visit begins at once, but not of a message for several domains.
+func TestForesee(t *testing.T) {
+	j := &foreseen{}
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: j, Near: func(k Key) bool { return k.Domain == "near" && k.Class == ClassRemote }})
+	m.Open()
+	for _, rcpts := range [][]string{{"a@near", "b@near"}, {"a@far"}, {"a@near", "a@far"}} {
+		if err := m.Accept(testMessage(rcpts...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []bool{true, false, false, false}; !slices.Equal(j.near, want) {
+		t.Errorf("near %v, want %v", j.near, want)
+	}
+}

@@ -29,6 +29,7 @@
 //	survey     what is in a state directory, before anything is changed, and what had been counted in it
 //	ids        message ids
 //	batch, segment, entry, doubts, waits, bell, patience    the pieces of the ledger
+//	gather, alarm    how long a commit waits for others, and what ends the wait
 //	room, snapshotroom    what is reserved on the disk, and what a full disk is left with
 //	format     the bytes (a package of its own)
 //
@@ -36,6 +37,7 @@
 //
 //	ledger, draft, doubts, entries, segments' counters and vectors    ledger.mu
 //	waits                                                             a lock for each shard
+//	gather                                                            gather.mu, a leaf
 //	a batch: until it is sealed                                       ledger.mu
 //	a batch: afterwards; tape; healer; the file of a segment          the writer goroutine
 //	keeper's generation, retired                                      the keeper goroutine
@@ -87,12 +89,20 @@
 // the message, and "some of the last seconds" is no help to a postmaster. The mark is put into the commit in the making when
 // the visit begins. The agent waits for it where the body would be written. Over
 // a network the commit is done earlier than that, so the mark costs no time; with a receiver on the same host it costs a few
-// per cent. The mark also stops deliveries when outcomes cannot be recorded any more. The rejected way, to sync each outcome
+// per cent. When a visit will begin as soon as its message is taken (relay.Node.Near), the mark comes with the message, in one
+// commit. If the visit then does not begin within the commit interval, the mark is taken back; a crash before that names
+// recipients to whom nothing was sent. The mark also stops deliveries when outcomes cannot be recorded any more. The rejected way, to sync each outcome
 // before the next message, costs as much and names nobody.
 //
 // Why one mutex for the ledger: a take changes positions, frame and entry together, and the critical section is some
 // hundred nanoseconds beside an fsync of milliseconds. The rejected way, a lock for each segment, needs two of them whenever
 // a message is copied.
+//
+// Why a commit waits for others: a sync costs the disk and the processor the same for one message as for fifty, and at half load
+// each message had one sync of its own and another for its mark. The wait is no longer than a sync takes, needs askers at that
+// rate, and ends when as many have asked as waited at the last sync, so one door alone never waits. Doors that take turns wait
+// less than before: without the wait, one half of them always waits for the sync of the other. The rejected way, a fixed wait, makes
+// a lone message late; a wait for a number of sessions that the doors announce would have to know which of them are about to ask.
 //
 // Why two snapshots are kept, and segments one snapshot longer than needed: when the newest snapshot is unreadable, the one
 // before still fits the files that are there.
