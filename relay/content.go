@@ -153,6 +153,12 @@ func (c *Content) cut() (head, body []byte) {
 	return whole[:i+len(crlf)], whole[i+2*len(crlf):]
 }
 
+// Sound reports whether this program can read the part of a divided message. Whoever has read it from a disk asks.
+func (c *Content) Sound() error {
+	_, err := delta.Size(c.part)
+	return err
+}
+
 // Part is what the journal records of a divided message beside its Wrapper.
 func (c *Content) Part() []byte { return c.part }
 

@@ -346,7 +346,9 @@ func (r *recovery) restoreOne(s *found, f format.Frame) error {
 		return nil
 	}
 	old := f.Kind == format.KindOldTake
-	m.Content = contentOf(t, r.kin.wrapperOf(k), old)
+	if m.Content = contentOf(t, r.kin.wrapperOf(k), old); m.Content.Sound() != nil {
+		return fmt.Errorf("%w: its part of message %s", format.ErrMalformed, m.Name())
+	}
 	saved := relay.Saved{Message: m, Unheard: unheard, NoFlow: old, Nodes: r.nodes(t, left)}
 	e := &entry{msg: m, acked: true, waits: true}
 	if t.Nodes != nil {
