@@ -16,7 +16,7 @@ type span struct{ at, size int32 }
 const (
 	mostRecent  = 7
 	mostLiteral = 512 // a longer literal is not in the text, and not packed
-	gramBits    = 9
+	gramBits    = 10
 )
 
 func (t *text) reset() { t.bytes, t.last = t.bytes[:0], [mostRecent]span{} }
@@ -69,7 +69,7 @@ func (t *text) find(b []byte) (at, n int) {
 		return 0, 0
 	}
 	at = int(t.grams[slot(b)]) - 1
-	if at < 0 {
+	if at < 0 || binary.LittleEndian.Uint32(t.bytes[at:]) != binary.LittleEndian.Uint32(b) {
 		return 0, 0
 	}
 	return at, common(t.bytes[at:], b[:min(len(b), mostLiteral-mostPrefix)])
