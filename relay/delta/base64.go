@@ -33,8 +33,8 @@ var duads = func() (t [4096]uint16) {
 	return t
 }()
 
-// base64 adds the part in base64 that begins at start to the view: as many lines as there are of one width, and a shorter one behind
-// them. It returns where the last of them ends.
+// base64 adds the part in base64 that begins at start to the view: as many lines as there are of one width, and a shorter one
+// behind them. It returns where the last of them ends.
 func (v *viewer) base64(start int) (end int) {
 	m := v.message[start:min(len(v.message), start+mostStretch+1)]
 	width := bytes.IndexByte(m[:min(len(m), mostWidth+2)], '\n') - 1

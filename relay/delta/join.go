@@ -32,9 +32,9 @@ func head(part []byte) (size int, rest []byte, err error) {
 	return size, rest, nil
 }
 
-// Join makes the message of a part again, in pieces of view, of part and of memory of s. They may be read until the next call on s,
-// and must not be changed. Whatever the bytes are, Join uses no more memory than a small multiple of limit, which no message may exceed,
-// and of the length of part.
+// Join makes the message of a part again, in pieces of view, of part and of memory of s. They may be read until the next call on
+// s, and must not be changed. Whatever the bytes are, Join uses no more memory than a small multiple of limit, which no message
+// may exceed, and of the length of part.
 func Join(view, part []byte, limit int, s *Scratch) (pieces [][]byte, err error) {
 	return s.join.run(view, part, limit)
 }

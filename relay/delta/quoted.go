@@ -11,8 +11,8 @@ const (
 	mostPlaces = 48 // soft line breaks that no rule explains, in one part
 )
 
-// quoted adds the part in quoted-printable that begins at start to the view without its soft line breaks (RFC 2045, section 6.7), if
-// a coder breaks its lines at the same places, all but a few. It returns where the part ends.
+// quoted adds the part in quoted-printable that begins at start to the view without its soft line breaks (RFC 2045, section
+// 6.7), if a coder breaks its lines at the same places, all but a few. It returns where the part ends.
 func (v *viewer) quoted(start int, fence []byte) (end int) {
 	v.plain(start)
 	from := len(v.view)
@@ -29,9 +29,9 @@ func (v *viewer) quoted(start int, fence []byte) (end int) {
 	return end
 }
 
-// unbreak adds lines of the message without soft line breaks up to the fence, or as far as it has seen that the part is too large. It
-// notes the end of each line in the view, twice, and 1 more where the break is a hard one. widest is the length of the widest line
-// that has a soft one.
+// unbreak adds lines of the message without soft line breaks up to the fence, or as far as it has seen that the part is too
+// large. It notes the end of each line in the view, twice, and 1 more where the break is a hard one. widest is the length of the
+// widest line that has a soft one.
 func (v *viewer) unbreak(start int, fence []byte) (end, widest int) {
 	v.ends = v.ends[:0]
 	view, m := v.view, v.message[start:]
@@ -167,7 +167,8 @@ func (c coder) breakLines(out, data []byte) []byte {
 	return out
 }
 
-// cut is how many bytes of line, which is what is left of a hard line, stand before the next soft break; all of them: there is none.
+// cut is how many bytes of line, which is what is left of a hard line, stand before the next soft break; all of them: there is
+// none.
 func (c coder) cut(line []byte) int {
 	width := int(c.width)
 	switch c.kind {

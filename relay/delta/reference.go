@@ -20,7 +20,8 @@ func NewReference(view []byte) *Reference { return &Reference{view: view} }
 // View is the view that NewReference got.
 func (r *Reference) View() []byte { return r.view }
 
-// Weight is the bytes that the index takes: none before the first Split and after Forget, later 4 for each byte of the view at most.
+// Weight is the bytes that the index takes: none before the first Split and after Forget, later 4 for each byte of the view at
+// most.
 func (r *Reference) Weight() int {
 	if x := r.index.Load(); x != nil {
 		return 4 * len(x.slots)
@@ -49,8 +50,8 @@ func (r *Reference) indexed() *index {
 // gram is how many bytes are compared and looked up at once.
 const gram = 8
 
-// index finds grams of a view that stand in it only once. It knows each stride-th gram, so that a match of gram+stride bytes is found
-// wherever it begins. A slot has the number of one of the grams with a hash, plus one, and other bits of the hash.
+// index finds grams of a view that stand in it only once. It knows each stride-th gram, so that a match of gram+stride bytes is
+// found wherever it begins. A slot has the number of one of the grams with a hash, plus one, and other bits of the hash.
 type index struct {
 	view   []byte
 	slots  []uint32

@@ -31,7 +31,8 @@ type stretch struct {
 	places int // bytes of Scratch.places
 }
 
-// Read makes message the one that View, Likeness and Split work on. It keeps message, which must not be changed until the next Read.
+// Read makes message the one that View, Likeness and Split work on. It keeps message, which must not be changed until the next
+// Read.
 func (s *Scratch) Read(message []byte) {
 	s.Forget()
 	s.message = message
@@ -57,8 +58,8 @@ func (s *Scratch) Forget() {
 // raw makes the message its own view, with nothing coded: for a message whose view does not give it back.
 func (s *Scratch) raw() { s.view, s.stretches = s.message, s.stretches[:0] }
 
-// View returns the message of the last Read as a reference of its own: its view, and the part that makes the message from that view.
-// Both are new memory.
+// View returns the message of the last Read as a reference of its own: its view, and the part that makes the message from that
+// view. Both are new memory.
 func (s *Scratch) View() (view, part []byte) {
 	if part, ok := s.whole(); ok {
 		return clone(s.view), part

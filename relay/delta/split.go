@@ -28,8 +28,9 @@ func (r *Reference) Likeness(s *Scratch) int {
 	return hits * 100 / samples
 }
 
-// Split returns the part of the message of the last Read that r does not have: Join makes the message of r's view and of that part. It
-// reports false when the part would be larger than most, or when it would not give the message back byte for byte, which it checks.
+// Split returns the part of the message of the last Read that r does not have: Join makes the message of r's view and of that
+// part. It reports false when the part would be larger than most, or when it would not give the message back byte for byte,
+// which it checks.
 func (r *Reference) Split(s *Scratch, most int) (part []byte, ok bool) {
 	s.out.begin(s)
 	m := matcher{index: r.indexed(), ref: r.view, view: s.view, out: &s.out, most: most}

@@ -2,8 +2,8 @@ package delta
 
 import "encoding/binary"
 
-// text is the short literals of a part so far. Both sides of a part have the same one, so that a literal, or a piece of one, that comes
-// again need not be written again.
+// text is the short literals of a part so far. Both sides of a part have the same one, so that a literal, or a piece of one,
+// that comes again need not be written again.
 type text struct {
 	bytes []byte               // of all of them, one behind the other
 	last  [mostRecent]span     // the last ones, the latest first
