@@ -105,8 +105,9 @@ func TestHostileMemory(t *testing.T) {
 		part = append(binary.AppendUvarint(append(part, tokenShift|1), 0), 0)
 		part = append(part, 0x80, 0x80, 0x01)
 	}
-	part = bytes.Repeat(part, 20)
-	for _, part := range [][]byte{part, append(binary.AppendUvarint([]byte{form}, limit), append([]byte{0, 1 << 4, 'x'}, bytes.Repeat([]byte{literalAgain << 4}, 1<<20)...)...)} {
+	again := append(binary.AppendUvarint([]byte{form}, limit), 0, 1<<4, 'x')
+	again = append(again, bytes.Repeat([]byte{literalAgain << 4}, limit)...)
+	for _, part := range [][]byte{bytes.Repeat(part, 20), again} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		var s Scratch

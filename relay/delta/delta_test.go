@@ -158,8 +158,8 @@ func TestMutated(t *testing.T) {
 }
 
 // tokens are what a parser of mail may stumble over.
-var tokens = strings.Split("=\r\n|\r\n|\n|\r|=|==|=3D|--|\r\n--|\r\n\r\n|Content-Transfer-Encoding: base64\r\n|Content-Transfer-Encoding: quoted-printable\r\n\r\n|"+
-	"QUJD\r\n|QQ==\r\n|\x00|\xff|=E4=F6|=C3=BC|deadbeefdeadbeef", "|")
+var tokens = strings.Split("=\r\n|\r\n|\n|\r|=|==|=3D|--|\r\n--|\r\n\r\n|Content-Transfer-Encoding: base64\r\n|"+
+	"Content-Transfer-Encoding: quoted-printable\r\n\r\n|QUJD\r\n|QQ==\r\n|\x00|\xff|=E4=F6|=C3=BC|deadbeefdeadbeef", "|")
 
 func mutate(rng *rand.Rand, m []byte) []byte {
 	at := rng.IntN(len(m) + 1)
@@ -241,7 +241,8 @@ func TestMemory(t *testing.T) {
 	s.Read([]byte("Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat(part, 1000)))
 	s.View()
 	s.Forget()
-	if n := cap(s.buffer) + 8*cap(s.ends) + cap(s.out.b) + cap(s.join.coded) + cap(s.join.gathered) + 24*cap(s.join.pieces); n > 6*keptScratch {
+	n := cap(s.buffer) + 8*cap(s.ends) + cap(s.out.b) + cap(s.join.coded) + cap(s.join.gathered) + 24*cap(s.join.pieces)
+	if n > 6*keptScratch {
 		t.Errorf("a scratch keeps %d bytes", n)
 	}
 }

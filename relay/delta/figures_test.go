@@ -57,8 +57,8 @@ type figure struct {
 	personal, split, join, sum series
 }
 
-// measure splits n messages of a shape, and joins them again. A split is all that is done from the message to the part. Of three times
-// the shortest counts: other work on the machine makes a time longer, and none shorter.
+// measure splits n messages of a shape, and joins them again. A split is all that is done from the message to the part. Of three
+// times the shortest counts: other work on the machine makes a time longer, and none shorter.
 func measure(t *testing.T, shape letters.Shape, n int) figure {
 	ref, all := campaign(shape, n)
 	f := figure{n: n}

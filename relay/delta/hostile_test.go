@@ -18,7 +18,9 @@ type hostile struct {
 
 var hostiles = []hostile{
 	{"all equal bytes", func(n int) (a, b []byte) { return bytes.Repeat([]byte("a"), n), bytes.Repeat([]byte("a"), n-1) }},
-	{"all equal bytes, others than in the reference", func(n int) (a, b []byte) { return bytes.Repeat([]byte("a"), n), bytes.Repeat([]byte("b"), n) }},
+	{"all equal bytes, others than in the reference", func(n int) (a, b []byte) {
+		return bytes.Repeat([]byte("a"), n), bytes.Repeat([]byte("b"), n)
+	}},
 	{"periodic", func(n int) (a, b []byte) {
 		return bytes.Repeat([]byte("0123456789abc"), n/13), bytes.Repeat([]byte("0123456789abc"), n/13)[1:]
 	}},
