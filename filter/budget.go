@@ -24,7 +24,7 @@ func (in *Intake) free(n int64) {
 }
 
 // sessionCost is the bytes that a connection of the MTA takes by being open: stacks, buffers, the header's buffer.
-const sessionCost = 32 << 10
+const sessionCost = 56 << 10
 
 // OpenSession charges a connection of the door that has been opened. The door bounds their number, and a connection for the
 // MTA's other mail is never refused for memory.

@@ -31,8 +31,9 @@ type frames struct {
 	buf  []byte // the payload of a frame too large for in
 }
 
-// inSize is the read buffer of a connection: the envelope and the header of most messages. A body goes past it.
-const inSize = 8 << 10
+// inSize is the read buffer of a connection. Most newsletters come in one read with what stands around their body. A larger body goes
+// past the buffer.
+const inSize = 24 << 10
 
 func newFrames(from *deadlined) frames {
 	return frames{in: bufio.NewReaderSize(from, inSize), from: from}

@@ -55,7 +55,11 @@ func (m *macros) store(payload []byte) error {
 		return nil // for a command that we never see
 	}
 	s := &m.stages[i]
-	s.raw, s.fresh = s.raw[:0], true
+	s.fresh = true
+	if bytes.Equal(s.raw, raw) { // Postfix says the same before every header field
+		return nil
+	}
+	s.raw = s.raw[:0]
 	for len(raw) > 0 {
 		pair := raw
 		var key []byte
