@@ -22,7 +22,7 @@ var errStopped = errors.New("stopping")
 var errQuit = errors.New("the MTA says goodbye")
 
 // conn is a connection of the MTA. It reads frames, has its session handle them, and writes the answers. Only the goroutine of
-// Door.serve calls its methods, but for evict, halt, write and hungUp.
+// serve calls its methods, but for evict, halt, write and hungUp.
 type conn struct {
 	nc       net.Conn
 	intake   *filter.Intake
