@@ -182,7 +182,7 @@ func (s *session) data(argument string) reply {
 	case argument != "":
 		return reply{501, "5.5.4", "DATA takes no argument"}
 	case len(s.t.rcpts) == 0:
-		return reply{554, "5.5.1", "no valid recipients"}
+		return s.replyNobody()
 	}
 	s.t.arrival = newArrival(s, s.t, true)
 	s.say(reply{354, "", "end with <CR><LF>.<CR><LF>"})
@@ -204,7 +204,7 @@ func (s *session) bdat(argument string) reply {
 	case s.t == nil:
 		r = reply{503, "5.5.1", "MAIL comes first"}
 	case len(s.t.rcpts) == 0:
-		r = reply{554, "5.5.1", "no valid recipients"}
+		r = s.replyNobody()
 	case s.t.arrival == nil:
 		s.t.arrival = newArrival(s, s.t, false)
 	case s.t.arrival.dotted:
@@ -226,6 +226,15 @@ func (s *session) bdat(argument string) reply {
 		return reply{}
 	}
 	return reply{250, "2.0.0", strconv.FormatInt(size, 10) + " bytes"}
+}
+
+// replyNobody is for content that comes for no recipient (RFC 5321 section 3.3, RFC 2033 section 4.2).
+func (s *session) replyNobody() reply {
+	r := reply{554, "5.5.1", "no valid recipients"}
+	if s.lmtp {
+		r.code = 503
+	}
+	return r
 }
 
 // maxChunk bounds what a client can make us count. A message is smaller.
