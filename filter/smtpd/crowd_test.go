@@ -37,6 +37,7 @@ func TestCrowd(t *testing.T) {
 			t.Fatalf("%q", got)
 		}
 	}
+	r.age(-time.Hour)
 	var last net.Conn
 	for range 20 { // more than there are
 		last = r.connect().nc
@@ -44,6 +45,63 @@ func TestCrowd(t *testing.T) {
 	b := make([]byte, 64)
 	if n, err := last.Read(b); err != nil || !strings.HasPrefix(string(b[:n]), "421 4.3.2") {
 		t.Errorf("one too many hears %q, %v", b[:n], err)
+	}
+}
+
+// age makes all sessions idle for so long.
+func (r *rig) age(idle time.Duration) {
+	r.door.each(func(s *session) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.since = time.Now().Add(-idle)
+	})
+}
+
+// TestIdleMakesWay: a listener whose connections all idle is open to a new one. The one that has idled for longest goes; one with a
+// message under way does not, nor one that has spoken lately.
+func TestIdleMakesWay(t *testing.T) {
+	r := start(t, func(s *setup) { s.config.MaxSessions = 3 })
+	busy, idle, young := r.dial(), r.dial(), r.dial()
+	for _, c := range []*client{busy, idle, young} {
+		c.say("EHLO app.example.com", "250-")
+	}
+	busy.say("MAIL FROM:<news@example.com>", "250 ")
+	r.connect().expect("421 4.3.2 too many connections, try again")
+	r.age(time.Hour)
+	young.say("NOOP", "250 ")
+	next := r.dial()
+	idle.expect("421 4.3.2 too many connections, and this one is idle")
+	if _, err := idle.in.ReadByte(); err == nil {
+		t.Error("the door has not hung up")
+	}
+	for range 2 { // both others are left alone
+		r.connect().expect("421 4.3.2 too many connections, try again")
+		r.age(0)
+	}
+	next.say("EHLO app.example.com", "250-")
+	young.say("NOOP", "250 ")
+	busy.say("RCPT TO:<a@example.net>", "250 ")
+	if n := r.door.Sessions(); n != 3 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// TestIdlersMakeWay: each of many new connections finds its place, and evicts one other.
+func TestIdlersMakeWay(t *testing.T) {
+	const crowd = 100 // more than are looked at
+	r := start(t, func(s *setup) { s.config.MaxSessions = crowd })
+	for range crowd {
+		r.dial()
+	}
+	r.age(time.Hour)
+	for range crowd / 2 {
+		r.dial().say("NOOP", "250 ")
+	}
+	for r.door.Sessions() > crowd {
+		runtime.Gosched()
+	}
+	if n := r.door.Sessions(); n != crowd {
+		t.Errorf("%d sessions, want %d", n, crowd)
 	}
 }
 

@@ -41,4 +41,7 @@
 // Every wait for a client is bounded: for a command, for the next bytes of a message, and for the message as a whole by min_rate. Our
 // own answer comes within answer_timeout of the end of the message. The decision falls before the journal: what has no time left is not
 // recorded at all, because a client that has given up sends the message again.
+//
+// When there are as many connections as there may be, a new one takes the place of one that has been idle between messages for some
+// seconds: see crowd.go.
 package smtpd

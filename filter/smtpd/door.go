@@ -56,6 +56,7 @@ type Door struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	evicted   int                // of sessions: those that have to go for others, and are not gone yet
 	clients   map[netip.Addr]int // sessions of each address that is counted
 	handed    []filter.Handed    // connections for another process
 }
@@ -188,12 +189,15 @@ func (d *Door) refuse(nc net.Conn, r reply) {
 	}()
 }
 
-// admit counts a session, unless there are enough of them.
+// admit counts a session, unless there are enough of them and none of those can be evicted for it.
 func (d *Door) admit(s *session) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	counted := s.peer.IsValid() && !s.peer.IsLoopback()
-	if len(d.sessions) >= d.cfg.MaxSessions || counted && d.clients[s.peer] >= d.cfg.MaxPerClient || d.evicting.Load() {
+	if counted && d.clients[s.peer] >= d.cfg.MaxPerClient || d.evicting.Load() {
+		return false
+	}
+	if len(d.sessions)-d.evicted >= d.cfg.MaxSessions && !d.makeRoom() {
 		return false
 	}
 	d.sessions[s] = struct{}{}
@@ -211,6 +215,9 @@ func (d *Door) forget(s *session) {
 	}
 	d.mu.Lock()
 	delete(d.sessions, s)
+	if s.evicted {
+		d.evicted--
+	}
 	if d.clients[s.peer]--; d.clients[s.peer] <= 0 {
 		delete(d.clients, s.peer)
 	}

@@ -38,6 +38,7 @@ type session struct {
 	closing  bool         // no more commands are read
 	greeted  bool
 	leaving  bool // the connection is handed over, and not closed
+	evicted  bool // for another one; guarded by the door's mutex
 	halt     filter.Halt
 
 	t       *transaction   // nil between messages
@@ -45,14 +46,15 @@ type session struct {
 	unheard *relay.Message // taken, and the client has not gone on yet
 
 	mu     sync.Mutex
-	busy   bool // a message is under way
-	served bool // a message was answered
-	over   bool // the session has been ended from outside
-	taking bool // a message is being made recoverable, and the client has not been told yet
+	busy   bool      // a message is under way
+	since  time.Time // when the client was last listened to for a command
+	served bool      // a message was answered
+	over   bool      // the session has been ended from outside
+	taking bool      // a message is being made recoverable, and the client has not been told yet
 }
 
 func newSession(d *Door, nc net.Conn, role Role) *session {
-	s := &session{door: d, nc: nc, role: role}
+	s := &session{door: d, nc: nc, role: role, since: time.Now()}
 	s.in = newInput(nc, &s.halt)
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		s.peer = tcp.AddrPort().Addr().Unmap().WithZone("")
@@ -137,10 +139,11 @@ func (s *session) next() error {
 			return err
 		}
 	}
-	if !s.setBusy(s.t != nil) {
+	now := time.Now()
+	if !s.setBusy(s.t != nil, now) {
 		return errEvicted
 	}
-	line, err := s.readLine()
+	line, err := s.readLine(now)
 	switch {
 	case errors.Is(err, errLongLine):
 		s.say(replyLongLine)
@@ -183,10 +186,10 @@ func (s *session) limit() error {
 const heardWait = time.Second
 
 // readLine reads a command. By the way it finds out whether the client has heard that its last message is taken.
-func (s *session) readLine() ([]byte, error) {
-	until := time.Now().Add(s.door.cfg.CommandTimeout)
+func (s *session) readLine(now time.Time) ([]byte, error) {
+	until := now.Add(s.door.cfg.CommandTimeout)
 	if s.unheard != nil && s.in.buffered() == 0 {
-		err := s.in.fill(time.Now().Add(heardWait))
+		err := s.in.fill(now.Add(heardWait))
 		late := errors.Is(err, os.ErrDeadlineExceeded)
 		s.noteHeard(err == nil || late || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) && s.role == Submission)
 		if err != nil && !late {
@@ -210,10 +213,10 @@ func (s *session) noteHeard(heard bool) {
 }
 
 // setBusy notes whether a message is under way, and reports whether the session goes on.
-func (s *session) setBusy(busy bool) bool {
+func (s *session) setBusy(busy bool, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy = busy
+	s.busy, s.since = busy, now
 	handing := s.door.handing.Load()
 	if !busy && (s.door.evicting.Load() || handing && s.tls || !handing && s.served && s.door.stopping.Load()) {
 		s.over = true
