@@ -56,6 +56,9 @@ func (c *Command) Canonical(utf8 bool) (addr, fault string) {
 	if len(local)+1+len(domain) > maxPath {
 		return "", faultLong
 	}
+	if local == c.Path[:at] && domain == c.Path[at+1:] { // as most are
+		return c.Path, ""
+	}
 	return local + "@" + domain, ""
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -12,6 +13,7 @@ import (
 type Filter struct {
 	hostname string
 	secret   []byte // keys the seal of our Received fields
+	sealers  sync.Pool
 	rules    []*rule
 	byField  fieldIndex // the rules that look at a header field
 	direct   *rule      // takes what comes straight to us and what no other rule takes

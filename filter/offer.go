@@ -44,6 +44,9 @@ func (o *Offer) macro(name string) string {
 // ParseAddr reads a client's address as MTAs write it, with or without "IPv6:". It returns the zero Addr for anything
 // else.
 func ParseAddr(s string) netip.Addr {
+	if s == "" { // of most messages, and the error would be made for nobody
+		return netip.Addr{}
+	}
 	const prefix = "IPv6:"
 	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
 		s = s[len(prefix):]

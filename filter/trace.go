@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"net/netip"
 	"slices"
 	"strings"
@@ -77,10 +78,11 @@ func (f *Filter) Received(t Trace) []byte {
 	b = appendAddr(b, t.ClientAddr)
 	b = append(b, "])\r\n\tby "...)
 	b = append(b, f.hostname...)
-	id, date := appendWord(nil, t.ID), t.Date.Format(traceDate)
+	var room [2 * len(traceDate)]byte
+	id, date := appendWord(nil, t.ID), t.Date.AppendFormat(room[:0], traceDate)
 	b = append(b, " "+mark...)
 	if len(f.secret) > 0 {
-		b = append(append(b, ' '), f.seal(id, []byte(date))...)
+		b = f.appendSeal(append(b, ' '), id, date)
 	}
 	b = append(b, ") with "...)
 	b = appendWord(b, t.Protocol)
@@ -99,13 +101,25 @@ func (f *Filter) Received(t Trace) []byte {
 // traceDate is the form of the date in a Received field (RFC 5322 section 3.3).
 const traceDate = "Mon, 2 Jan 2006 15:04:05 -0700"
 
-// seal is the seal of a field with this id and this date.
-func (f *Filter) seal(id, date []byte) []byte {
-	h := hmac.New(sha256.New, f.secret)
-	h.Write(id)
-	h.Write([]byte{' '}) // no id has one
-	h.Write(date)
-	return hex.AppendEncode(nil, h.Sum(nil)[:sealDigits/2])
+// appendSeal appends the seal of a field with this id and this date.
+func (f *Filter) appendSeal(b, id, date []byte) []byte {
+	s, _ := f.sealers.Get().(*sealer)
+	if s == nil {
+		s = &sealer{hash: hmac.New(sha256.New, f.secret)}
+	}
+	defer f.sealers.Put(s)
+	s.hash.Reset()
+	s.text = append(append(append(s.text[:0], id...), ' '), date...) // no id has a blank
+	s.hash.Write(s.text)
+	s.sum = s.hash.Sum(s.sum[:0])
+	return hex.AppendEncode(b, s.sum[:sealDigits/2])
+}
+
+// sealer is a keyed hash, with room for what it reads and says. It is kept: to key a hash takes longer than to make a seal.
+type sealer struct {
+	hash hash.Hash
+	text []byte
+	sum  []byte
 }
 
 // notInPath reports a character that could end a path early in a Received field. A quoted local part may have such
@@ -177,6 +191,6 @@ func (f *Filter) sealed(behind []byte) bool {
 	if !dated || i < 0 || i+1 == len(words) {
 		return false
 	}
-	want := f.seal(words[i+1], bytes.Join(bytes.Fields(date), []byte(" ")))
+	want := f.appendSeal(nil, words[i+1], bytes.Join(bytes.Fields(date), []byte(" ")))
 	return hmac.Equal(want, seal)
 }

@@ -80,8 +80,10 @@ func (s *session) from(argument string) reply {
 	if r := s.tooLarge(cmd); r.code != 0 {
 		return r
 	}
-	if _, fault := cmd.Canonical(needsUTF8(rest)); fault != "" && s.client.Direct {
-		return reply{553, "5.1.7", "sender: " + fault}
+	if s.client.Direct {
+		if _, fault := cmd.Canonical(needsUTF8(rest)); fault != "" {
+			return reply{553, "5.1.7", "sender: " + fault}
+		}
 	}
 	s.begin(cmd, rest)
 	if m := s.t.mail; m.NoRoom() && s.keeps() { // bulk for certain, and nothing at all is taken now: nobody need send its body
@@ -153,8 +155,10 @@ func (s *session) rcpt(argument string) reply {
 // other way that taking it could bypass. Without an MTA a recipient that we may not take has nowhere to go, and nobody else judges his
 // address.
 func (t *transaction) addRcpt(s *session, cmd filter.Command, argument string) reply {
-	if _, fault := cmd.Canonical(t.mail.UTF8()); fault != "" && t.client.Direct {
-		return reply{553, "5.1.3", "recipient: " + fault}
+	if t.client.Direct {
+		if _, fault := cmd.Canonical(t.mail.UTF8()); fault != "" {
+			return reply{553, "5.1.3", "recipient: " + fault}
+		}
 	}
 	t.mail.AddRcpt(cmd, filter.Hop{Routed: true})
 	if t.client.Direct && t.mail.Left() == "" && !t.mail.LastTaken() {
