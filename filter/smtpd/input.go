@@ -29,6 +29,7 @@ var errLongLine = errors.New("line too long")
 type input struct {
 	nc    net.Conn
 	halt  *filter.Halt
+	armed time.Time // the deadline of the last read: a command that comes byte by byte has one
 	buf   []byte
 	r, w  int     // buf[r:w] was read and not used yet
 	small []byte  // waits while the large buffer is lent
@@ -56,8 +57,11 @@ func (in *input) fill(until time.Time) error {
 		}
 		in.grow(make([]byte, maxLine))
 	}
-	if err := in.halt.Arm(in.nc, until); err != nil {
-		return err
+	if !until.Equal(in.armed) {
+		if err := in.halt.Arm(in.nc, until); err != nil {
+			return err
+		}
+		in.armed = until
 	}
 	n, err := in.nc.Read(in.buf[in.w:])
 	in.w += n
