@@ -22,7 +22,7 @@ func (b *rowBench) split() ([]figure, error) {
 		}, nil
 	}
 	n := b.count(2000, 50)
-	out, err := exec.Command("go", "test", splitter, "-run", "^TestFigures$", "-figures", strconv.Itoa(n)).CombinedOutput()
+	out, err := exec.Command("go", "test", splitter, "-v", "-count=1", "-run", "^TestFigures$", "-figures", strconv.Itoa(n)).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("figures of %s: %w: %s", splitter, err, out)
 	}
