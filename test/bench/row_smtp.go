@@ -42,7 +42,7 @@ type rival struct {
 
 // others are Postfix and Haraka, each in turn with our door.
 func (b *rowBench) others(name string, c load.Config, s *store) (list []figure, err error) {
-	c.Messages = b.count(2000, 100)
+	c.Messages = b.count(1000, 100)
 	for _, o := range []struct {
 		name  string
 		start func(*far) (rival, error)
