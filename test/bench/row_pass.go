@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/test/load"
@@ -48,30 +49,41 @@ func (b *rowBench) pass() (list []figure, err error) {
 	return append(list, late...), err
 }
 
-// late is how much later the replies to messages at a steady rate are.
+// late is how much later the replies to messages at a steady rate are. Both listeners get their mail at the same time, so that a slow
+// disk is slow for both.
 func (b *rowBench) late(p *post, c load.Config) ([]figure, error) {
-	c.Rate, c.Messages = lateRate, b.count(1000, 100)
+	c.Rate, c.Messages = lateRate/2, b.count(1000, 50)
 	var added []float64
 	note := ""
 	for range b.turns(3) {
-		var p99 [2]float64
-		for _, k := range rand.Perm(2) {
-			c.Seed = rand.Uint64()
-			c.Addr = []string{p.Listener("millrace"), p.Listener("bare")}[k]
-			report, err := load.Run(context.Background(), c)
-			if err != nil {
-				return nil, err
-			}
-			if p99[k], err = slowest(report); err != nil {
-				return nil, err
-			}
+		with, without, err := p.together(c)
+		if err != nil {
+			return nil, err
 		}
-		added = append(added, p99[0]-p99[1])
-		note = fmt.Sprintf("%d/s; in the last round %.2f ms, %.2f ms beside the milter that accepts", lateRate, p99[0], p99[1])
+		added = append(added, with-without)
+		note = fmt.Sprintf("%d/s in all; in the last round %.2f ms, %.2f ms beside the milter that accepts", lateRate, with, without)
 	}
-	return []figure{over(added, func(v float64) figure {
-		return atMost(7, "no bulk, through Postfix with Millrace: added milliseconds, p99", v, lateGoal, note)
-	})}, nil
+	const name = "no bulk, through Postfix with Millrace on a shared listener: added milliseconds, p99"
+	return []figure{over(added, func(v float64) figure { return atMost(7, name, v, lateGoal, note) })}, nil
+}
+
+// together sends a campaign at both listeners at once and returns the slowest replies of each.
+func (p *post) together(c load.Config) (with, without float64, err error) {
+	var wg sync.WaitGroup
+	var failed [2]error
+	for k, to := range []*float64{&with, &without} {
+		c := c
+		c.Addr, c.Seed = p.Listener([]string{"millrace", "bare"}[k]), rand.Uint64()
+		wg.Go(func() { // ends with the campaign
+			report, err := load.Run(context.Background(), c)
+			if err == nil {
+				*to, err = slowest(report)
+			}
+			failed[k] = err
+		})
+	}
+	wg.Wait()
+	return with, without, errors.Join(failed[:]...)
 }
 
 // slowest is the 99th percentile of the times from MAIL to the last reply, in milliseconds.
