@@ -160,7 +160,7 @@ func (r *rawMilter) converse(end int64) error {
 	}
 	defer nc.Close()
 	in, scratch := bufio.NewReader(nc), []byte(nil)
-	var answer int
+	var answer fate
 	for k, piece := range r.greeting {
 		if _, err := nc.Write(piece); err != nil {
 			return err
@@ -180,39 +180,41 @@ func (r *rawMilter) converse(end int64) error {
 				return err
 			}
 		}
-		if answer != taken {
+		if answer != takenOver {
 			return fmt.Errorf("message %d was not taken", i)
 		}
 	}
 	return nil
 }
 
-// What a reply may be.
+// fate is what a reply says about the message.
+type fate int
+
 const (
-	goesOn = iota
-	taken
-	left
+	undecided fate = iota
+	takenOver
+	notTaken
 )
 
 // lastOf reads the reply to a command, with the changes before it.
-func lastOf(in *bufio.Reader, offer bool) (int, error) {
+func lastOf(in *bufio.Reader, offer bool) (fate, error) {
 	for emptied := false; ; {
 		var head [5]byte
 		if _, err := io.ReadFull(in, head[:]); err != nil {
-			return left, err
+			return notTaken, err
 		}
 		if _, err := in.Discard(int(binary.BigEndian.Uint32(head[:])) - 1); err != nil {
-			return left, err
+			return notTaken, err
 		}
 		switch code := head[4]; {
 		case code == standin.DelRcpt:
 			emptied = true
 		case code == standin.Discard, code == standin.Accept && emptied:
-			return taken, nil
+			return takenOver, nil
 		case code == standin.Continue, code == standin.Skip, code == standin.Negotiate && offer:
-			return goesOn, nil
+			return undecided, nil
 		case code != standin.Progress:
-			return left, nil
+			return notTaken, nil
 		}
 	}
 }
