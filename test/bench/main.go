@@ -44,8 +44,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/test/daemon"
@@ -115,6 +117,7 @@ func (q *request) run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	defer tidy(dir)()
 	bin, err := daemon.Build(dir)
 	if err != nil {
 		return err
@@ -133,6 +136,22 @@ func (q *request) run() error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// tidy removes dir when a signal ends the command: what waits in it may be large. The servers end with this process.
+func tidy(dir string) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with stop
+		if _, ended := <-signals; ended {
+			_ = os.RemoveAll(dir) // nobody is left to hear of an error
+			os.Exit(1)
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
 }
 
 // measure is a measurement whose result is one object.
