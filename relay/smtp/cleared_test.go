@@ -51,6 +51,10 @@ func (w *witness) hear(p *peer, ehlo string) {
 		case word == "DATA":
 			inBody = true
 			p.say("354 go")
+		case word == "BDAT": // of one line
+			l, _ = p.line()
+			w.log = append(w.log, l)
+			p.say("250 taken")
 		case strings.HasPrefix(l, "RCPT TO:<no@"):
 			p.say("550 5.1.1 no")
 		default:

@@ -184,3 +184,9 @@ func appendParam(out []byte, name, value string) []byte {
 	out = append(out, name...)
 	return append(out, value...)
 }
+
+// appendBDAT appends the command for a message of that size in one chunk (RFC 3030, 2).
+func appendBDAT(out []byte, size int64) []byte {
+	out = strconv.AppendInt(append(out, "BDAT "...), size, 10)
+	return append(out, " LAST\r\n"...)
+}

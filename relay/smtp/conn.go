@@ -28,31 +28,37 @@ func (a Addr) String() string {
 // Conn is one connection to one receiver. It starts no goroutine and has no lock:
 // every method but Close must be called by one goroutine at a time.
 type Conn struct {
-	to        Addr
-	timeouts  Timeouts
-	sock      net.Conn       // as it was dialled
-	nc        net.Conn       // sock, or TLS over it
-	tcp       *net.TCPConn   // sock, if it is TCP and there is no TLS; else nil. It takes many slices in one write
-	tls       *tls.Conn      // nil in clear
-	roots     *x509.CertPool // the CAs to know the peer by; nil for the system's
-	tlsFault  *Error         // why the connection is in clear although the peer offers TLS
-	rd        reader
-	ext       Extensions
-	greeting  string // the peer's name for itself
-	uses      int    // transactions begun
-	limit     int    // most transactions; 0 for no limit
-	rcptLimit int    // recipients that a transaction may name; 0: as many as the standard allows
-	lockstep  bool   // the peer says lines that are no reply, so no command goes out before the last is answered
-	noAhead   bool   // Config.NoLookAhead
-	aheadLost bool   // see AheadLost
-	oneDomain bool   // see OneDomain
-	aborted   bool   // a transaction was left open: RSET goes before the next MAIL
-	closed    atomic.Bool
-	stage     atomic.Uint32 // see GiveUp
+	to         Addr
+	timeouts   Timeouts
+	sock       net.Conn       // as it was dialled
+	nc         net.Conn       // sock, or TLS over it
+	tcp        *net.TCPConn   // sock, if it is TCP and there is no TLS; else nil. It takes many slices in one write
+	tls        *tls.Conn      // nil in clear
+	roots      *x509.CertPool // the CAs to know the peer by; nil for the system's
+	tlsFault   *Error         // why the connection is in clear although the peer offers TLS
+	rd         reader
+	ext        Extensions
+	greeting   string // the peer's name for itself
+	uses       int    // transactions begun
+	limit      int    // most transactions; 0 for no limit
+	rcptLimit  int    // recipients that a transaction may name; 0: as many as the standard allows
+	lockstep   bool   // the peer says lines that are no reply, so no command goes out before the last is answered
+	noAhead    bool   // Config.NoLookAhead
+	aheadLost  bool   // see AheadLost
+	oneDomain  bool   // see OneDomain
+	chunk      int    // see Chunk
+	batchRoom  int    // messages of the next batch, as far as the peer is concerned
+	chunksLost bool   // see ChunksLost
+	silent     bool   // the peer was silent before the last reply that did not come
+	aborted    bool   // a transaction was left open: RSET goes before the next MAIL
+	closed     atomic.Bool
+	stage      atomic.Uint32 // see GiveUp
 
 	// Memory that Deliver uses again for every message.
 	flights [2]flight
 	turn    int
+	fleet   []flight  // of a batch
+	sent    []*flight // of a batch
 	out     []byte
 	bufs    [][]byte
 	vec     net.Buffers
@@ -119,9 +125,12 @@ func (c *Conn) Limit(n int) { c.limit = n }
 func (c *Conn) LimitRcpts(n int) { c.rcptLimit = n }
 
 // spent reports whether no other transaction may be begun.
-func (c *Conn) spent() bool {
+func (c *Conn) spent() bool { return c.spentBy(0) }
+
+// spentBy reports whether no other transaction may be begun behind n that are not begun yet.
+func (c *Conn) spentBy(n int) bool {
 	m := c.ext.Limits.MailMax
-	return c.limit > 0 && c.uses >= c.limit || m > 0 && c.uses >= m
+	return c.limit > 0 && c.uses+n >= c.limit || m > 0 && c.uses+n >= m
 }
 
 // Alive reports whether an idle connection may be used again. A peer has nothing

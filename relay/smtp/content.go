@@ -29,7 +29,7 @@ func stuff(content [][]byte, f Form, emit func([]byte) error) error {
 		}
 	}
 	if f.Traits.Has(Unfinished) {
-		return emit([]byte("\r\n"))
+		return emit(lineEnd)
 	}
 	return nil
 }

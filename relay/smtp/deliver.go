@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -50,6 +51,12 @@ func (c *Conn) Deliver(next func() *Transaction, done func(*Transaction)) error 
 	}
 	d := delivery{c: c, next: next, done: done}
 	for {
+		if b := d.fill(); len(b.all) > 0 {
+			if broken := d.carry(b); broken != nil {
+				return broken
+			}
+			continue
+		}
 		f, err := d.upcoming()
 		if f == nil && err == nil {
 			return c.rest()
@@ -97,25 +104,32 @@ func (d *delivery) upcoming() (*flight, error) {
 	return d.prepare(), nil
 }
 
-// prepare asks for a transaction and decides which recipients go to the peer.
+// prepare makes a flight of the next transaction; nil when there is none.
 func (d *delivery) prepare() *flight {
+	d.c.turn ^= 1
+	if f := &d.c.flights[d.c.turn]; d.prepareIn(f) {
+		return f
+	}
+	return nil
+}
+
+// prepareIn asks for a transaction, whose flight f becomes, and decides which recipients go to the peer. It reports false when there
+// is none.
+func (d *delivery) prepareIn(f *flight) bool {
 	tx := d.next()
 	if tx == nil {
 		d.over = true
-		return nil
+		return false
 	}
-	c := d.c
-	c.turn ^= 1
-	f := &c.flights[c.turn]
 	f.start(tx)
-	if e := c.refuse(f); e != nil {
+	if e := d.c.refuse(f); e != nil {
 		for i := range tx.Results {
 			tx.Results[i].Err = e
 		}
-		return f
+		return true
 	}
-	c.offer(f)
-	return f
+	d.c.offer(f)
+	return true
 }
 
 // perform takes one flight to its end. An error means that the dialogue broke.
@@ -209,6 +223,8 @@ func (c *Conn) command(f *flight, out []byte) []byte {
 		return appendMail(out, f.tx, &c.ext, f.size)
 	case AtRCPT:
 		return appendRcpt(out, &f.tx.Rcpts[f.offered[f.written-numRcpt]], c.ext.DSN, f.tx.UTF8)
+	case AtDot:
+		return appendBDAT(out, f.chunkSize())
 	}
 	return append(out, "DATA\r\n"...)
 }
@@ -216,10 +232,15 @@ func (c *Conn) command(f *flight, out []byte) []byte {
 // hear reads the next reply f is owed.
 func (c *Conn) hear(f *flight) *Error {
 	at := f.commandName(f.heard)
-	begin := time.Now()
-	r, err := c.rd.readReply(c.patience(f), f.until)
-	if f.early && at == AtMAIL && (err != nil || r.code == 421) && time.Since(begin) >= min(aheadSilence, c.timeouts.Mail) {
-		c.aheadLost = true
+	begin, until := time.Now(), f.until
+	if at == AtDot {
+		until = time.Time{}
+	}
+	r, err := c.rd.readReply(c.patience(f), until)
+	if err != nil || r.code == 421 {
+		silence := time.Since(begin)
+		c.silent = silence >= batchSilence || errors.Is(err, os.ErrDeadlineExceeded)
+		c.aheadLost = c.aheadLost || f.early && (at == AtMAIL || at == AtRSET) && silence >= min(aheadSilence, c.timeouts.Mail)
 	}
 	if err != nil {
 		if errors.Is(err, errNoise) {
@@ -239,22 +260,26 @@ func (c *Conn) hear(f *flight) *Error {
 func (c *Conn) patience(f *flight) time.Duration {
 	wait := c.usualPatience(f)
 	if f.closing != nil {
-		return min(wait, closingPatience)
+		wait = min(wait, closingPatience)
+	}
+	if f.hurried {
+		wait = min(wait, lastWords)
 	}
 	return wait
 }
 
 func (c *Conn) usualPatience(f *flight) time.Duration {
-	switch f.commandName(f.heard) {
-	case AtRSET:
+	switch at := f.commandName(f.heard); {
+	case f.early && (at == AtMAIL || at == AtRSET):
+		return min(c.timeouts.Mail, aheadPatience)
+	case at == AtRSET:
 		return c.timeouts.Reset
-	case AtMAIL:
-		if f.early {
-			return min(c.timeouts.Mail, aheadPatience)
-		}
+	case at == AtMAIL:
 		return c.timeouts.Mail
-	case AtRCPT:
+	case at == AtRCPT:
 		return c.timeouts.Rcpt
+	case at == AtDot:
+		return c.timeouts.Dot
 	}
 	return c.timeouts.Data
 }
@@ -333,9 +358,9 @@ func (d *delivery) confirm(f *flight, broken *Error) *Error {
 }
 
 // lookAhead takes the transaction whose envelope goes out behind f's body; nil when
-// there is none.
+// there is none, or the next ones are likely to go in a batch.
 func (d *delivery) lookAhead(f *flight) *flight {
-	if !d.c.pipelining() || d.c.noAhead || d.over || d.c.spent() || f.closing != nil {
+	if !d.c.pipelining() || d.c.noAhead || d.over || d.c.spent() || f.closing != nil || d.c.room() > 0 && f.fits() {
 		return nil
 	}
 	d.ahead = d.prepare()

@@ -70,7 +70,7 @@ func NewConn(ctx context.Context, nc net.Conn, to Addr, cfg *Config) (*Conn, err
 }
 
 func newConn(nc net.Conn, to Addr, cfg *Config) *Conn {
-	c := &Conn{to: to, timeouts: cfg.Timeouts.withDefaults(), noAhead: cfg.NoLookAhead, sock: nc, nc: nc}
+	c := &Conn{to: to, timeouts: cfg.Timeouts.withDefaults(), noAhead: cfg.NoLookAhead, batchRoom: 1, sock: nc, nc: nc}
 	c.tcp, _ = nc.(*net.TCPConn)
 	c.rd.reset(nc)
 	return c

@@ -36,6 +36,8 @@
 // botched: the connection is closed and never used again. A recipient is
 // reported as sent only after its own 2xx, a 3xx to DATA and a 2xx to the body.
 //
+// A batch (below) is one command group in this sense: all of its replies are read before the next write.
+//
 // The same rule lets one goroutine, the caller's, drive a connection without
 // deadlock: a command group is at most 8 KB (or 100 recipients), which the
 // kernel's buffers hold even when the peer is busy writing replies.
@@ -75,5 +77,19 @@
 // to stuff dots. Here a body is only sliced: it is never copied on a plain TCP
 // connection, and never altered.
 //
-// BDAT (RFC 3030) is recognised in EHLO but not used.
+// # Several messages in one round trip
+//
+// With CHUNKING (RFC 3030) the length of a body stands before it, so that nothing needs to be waited for. If the caller allows
+// it ([Conn.Chunk]), up to sixteen small messages leave in one batch:
+//
+//	client                                                    server
+//	MAIL 1, RCPT 1.., BDAT n LAST, body 1, RSET, MAIL 2, ..   ─────►
+//	                                                          ◄───── 250, 250.., 250 (message 1), 250 (RSET), ..
+//
+// The price is that more is in doubt, and for longer. A body leaves before its recipients are known to be taken, and is wasted
+// if they are refused. When the connection is lost, every message of the batch that has no reply may be delivered twice. No
+// 354 shows where the replies stand; so no result is given before all replies of the batch are in, and none at all when their
+// number is wrong, or may be: then all of the batch is in doubt. RSET stands between two messages because a peer may keep
+// a transaction open whose body it has refused, and the next message would go to the recipients of that one too. A batch begins
+// with one message on each connection, and grows while the peer takes all of it soon.
 package smtp

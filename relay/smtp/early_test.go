@@ -84,7 +84,7 @@ func TestBlockedWrite(t *testing.T) {
 		<-over
 	})
 	c := dial(t, to, testConfig())
-	n, err := c.writev([][]byte{[]byte("begin\r\n"), make([]byte, largeBody)}, time.Now().Add(time.Minute))
+	n, err := c.writev([][]byte{[]byte("begin\r\n"), make([]byte, largeBody)}, time.Now().Add(time.Minute), false)
 	close(over)
 	if !errors.Is(err, errEarly) || n == 0 || n >= largeBody {
 		t.Errorf("%d bytes, %v", n, err)

@@ -13,13 +13,14 @@ import (
 //	0      RSET, only after an aborted transaction
 //	1      MAIL
 //	2...   RCPT, one for each offered recipient
-//	last   DATA
+//	last   DATA, or BDAT with the body behind it
 type flight struct {
 	tx      *Transaction
 	offered []int // indexes into tx.Rcpts of the recipients named to the peer
 	form    Form
 	size    int64 // bytes that SIZE announces
-	early   bool  // the envelope was written behind the body before it
+	early   bool  // it was written behind the body before it
+	chunked bool  // it goes by BDAT, in a batch
 	use     int   // number of the transaction on its connection: 1 for the first
 
 	written  int       // number of the next command to write
@@ -28,7 +29,7 @@ type flight struct {
 	mailed   bool      // MAIL was accepted
 	accepted int       // recipients
 	proceed  bool      // 354: the peer waits for a body
-	dotted   bool      // the end of data has left us
+	dotted   bool      // the end of the body has left us
 	sent     bool      // the peer has taken the message
 	unknown  bool      // the peer may have taken the message
 	separate bool      // the peer wants each domain in a transaction of its own
@@ -39,6 +40,12 @@ type flight struct {
 	// in its place, every reply from there on may be another command's.
 	shaky   bool
 	suspect int // number of the RCPT with the first reply of that kind; 0 if that was the reply to another command
+
+	// In a batch only.
+	commands int       // bytes of its commands
+	end      int64     // where it ends among the bytes of the batch
+	hurried  bool      // the peer has not got all of it, and is not waited for
+	ended    time.Time // when the reply to its body came
 }
 
 const (
@@ -76,6 +83,8 @@ func (f *flight) commandName(n int) string {
 		return AtMAIL
 	case n < f.last():
 		return AtRCPT
+	case f.chunked:
+		return AtDot
 	}
 	return AtDATA
 }
@@ -89,7 +98,7 @@ func (f *flight) hear(r raw) *Error {
 		f.accuse(n)
 	}
 	broken := f.understand(n, r)
-	if broken == nil && !f.owed() {
+	if broken == nil && !f.owed() && !f.chunked { // a batch is certain only when the replies to all of it are in
 		f.shaky, f.suspect = false, 0
 	}
 	return broken
@@ -115,6 +124,8 @@ func (f *flight) understand(n int, r raw) *Error {
 		return f.hearMail(r)
 	case AtRCPT:
 		return f.hearRcpt(n, r)
+	case AtDot:
+		return f.hearDot(r)
 	}
 	return f.hearData(r)
 }
@@ -210,7 +221,8 @@ func (f *flight) refuse(e *Error) {
 }
 
 // hearDot takes the reply to the end of data. After a lone dot any reply will do:
-// nobody was going to get that message.
+// nobody was going to get that message. Behind BDAT the body has left all the same, and must have been refused; there, a code that
+// says that the command is unknown or out of place means that the body was read as commands.
 func (f *flight) hearDot(r raw) *Error {
 	switch {
 	case r.code == 421:
@@ -218,7 +230,9 @@ func (f *flight) hearDot(r raw) *Error {
 	case r.class() != 2 && r.class() != 4 && r.class() != 5:
 		f.unknown = f.accepted > 0
 		return outOfStep(AtDot, r)
-	case f.failed != nil || f.accepted == 0:
+	case f.chunked && f.wasted() && r.class() == 2, f.chunked && !f.wasted() && r.code >= 500 && r.code <= 504:
+		return outOfStep(AtDot, r)
+	case f.wasted():
 		return nil
 	case r.class() == 2:
 		f.sent, f.tx.Reply = true, r.reply()
@@ -228,12 +242,15 @@ func (f *flight) hearDot(r raw) *Error {
 	return nil
 }
 
+// wasted reports whether the body goes to nobody: the sender was refused, or every recipient.
+func (f *flight) wasted() bool { return f.failed != nil || f.accepted == 0 }
+
 // errHeld is wrapped by the error of a message that we ourselves kept back.
 var errHeld = errors.New("message kept back")
 
 // clear asks the caller whether the body may go out. A lone dot needs no leave: nobody gets anything by it.
 func (f *flight) clear() *Error {
-	if f.tx.Cleared == nil || f.accepted == 0 {
+	if f.tx.Cleared == nil || f.accepted == 0 && !f.chunked {
 		return nil
 	}
 	if err := f.tx.Cleared(); err != nil {
@@ -268,8 +285,8 @@ func (f *flight) breakOff(e *Error) {
 	if f.failed != nil || f.closing != nil && e == f.closing && f.tx.Full > 0 && tooManyRcpts(e) {
 		return // a transaction with fewer recipients is another matter
 	}
-	if f.use != 1 && (!f.mailed || f.shaky && f.suspect == 0) {
-		if e.Closing() && e.Command == AtMAIL {
+	if f.use != 1 && !f.unknown && (!f.mailed || f.shaky && f.suspect == 0) {
+		if e.Closing() && (e.Command == AtMAIL || e.Command == AtRSET) {
 			f.tx.Ended = e
 		}
 		return // conclude makes every recipient Again
@@ -317,6 +334,9 @@ func (f *flight) blame(e *Error) bool {
 // conclude gives every offered recipient its result.
 func (f *flight) conclude(now time.Time) {
 	f.tx.Done = now
+	if !f.ended.IsZero() {
+		f.tx.Done = f.ended
+	}
 	f.tx.ConnUse = f.use
 	for _, i := range f.offered {
 		res := &f.tx.Results[i]

@@ -35,7 +35,10 @@ type gather struct {
 	sent  int64    // bytes written
 	end   int64    // of the message: where its last dot is out
 	until time.Time
+	deaf  bool // the peer speaks while we write, and that means nothing
 }
+
+var lineEnd = []byte("\r\n")
 
 // collect keeps b for the next write; b must stay unchanged until then. It writes when a block is full.
 func (g *gather) collect(b []byte) error {
@@ -56,7 +59,7 @@ func (g *gather) collect(b []byte) error {
 // writeBlock writes the slices that wait. Between blocks it looks whether the peer
 // has refused the message already.
 func (g *gather) writeBlock() error {
-	if g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS the bytes may be of TLS itself, not of a reply
+	if !g.deaf && g.sent > 0 && g.c.tcp != nil && g.c.readable() { // under TLS the bytes may be of TLS itself, not of a reply
 		return errEarly
 	}
 	if last := g.sent + int64(g.size); g.sent < g.end && last >= g.end && !g.c.commit() {
@@ -66,7 +69,7 @@ func (g *gather) writeBlock() error {
 	var n int64
 	var err error
 	if g.c.tcp != nil {
-		n, err = g.c.writev(g.bufs, until)
+		n, err = g.c.writev(g.bufs, until, g.deaf)
 	} else {
 		n, err = g.c.writeCopy(g.bufs, until)
 	}
@@ -84,8 +87,8 @@ func (g *gather) returnSlices() {
 
 // writev writes bufs to the socket. While the peer does not read, it looks from
 // time to time whether the peer has spoken: one that refuses a message and waits
-// for us to stop would otherwise cost the whole timeout.
-func (c *Conn) writev(bufs [][]byte, until time.Time) (int64, error) {
+// for us to stop would otherwise cost the whole timeout. deaf: it does not look.
+func (c *Conn) writev(bufs [][]byte, until time.Time, deaf bool) (int64, error) {
 	var sent int64
 	c.vec = bufs
 	defer func() { c.vec = nil }()
@@ -98,7 +101,7 @@ func (c *Conn) writev(bufs [][]byte, until time.Time) (int64, error) {
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(until) {
 			return sent, err
 		}
-		if c.readable() {
+		if !deaf && c.readable() {
 			return sent, errEarly
 		}
 	}

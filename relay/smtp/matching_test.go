@@ -23,7 +23,10 @@ type oracle struct {
 	down      bool
 	ehlo      string
 	inBody    bool
-	slips     int // replies too many or too few
+	chunk     int    // bytes of a chunk that are still to come
+	body      string // of that chunk
+	lazy      bool   // a refused chunk leaves the transaction open
+	slips     int    // replies too many or too few
 
 	open     bool   // a transaction is
 	current  string // its sender
@@ -33,6 +36,8 @@ type oracle struct {
 	datas    map[string]int // code said to DATA
 	dots     map[string]int // code said to the body
 	commands []string
+
+	delivered []string // sender, recipients and body of what came by BDAT and was taken
 }
 
 func newOracle(reactions []byte, extensions string) *oracle {
@@ -48,6 +53,14 @@ func (o *oracle) Write(p []byte) (int, error) {
 	}
 	o.in = append(o.in, p...)
 	for !o.down {
+		if n := min(o.chunk, len(o.in)); o.chunk > 0 {
+			o.body, o.in, o.chunk = o.body+string(o.in[:n]), o.in[n:], o.chunk-n
+			if o.chunk > 0 {
+				break
+			}
+			o.endOfChunk()
+			continue
+		}
 		line, rest, ok := bytes.Cut(o.in, []byte("\r\n"))
 		if !ok {
 			break
@@ -92,6 +105,9 @@ func (o *oracle) take(line string) {
 		o.rcpt(address(args))
 	case "DATA":
 		o.data()
+	case "BDAT":
+		o.body = ""
+		fmt.Sscan(args, &o.chunk)
 	}
 }
 
@@ -146,6 +162,26 @@ func (o *oracle) endOfData() {
 	from := o.current
 	o.open, o.accepted = false, nil
 	o.dots[from] = o.react(want)
+}
+
+// endOfChunk is endOfData for BDAT. It holds that a message goes to its own recipients, with its own sender.
+func (o *oracle) endOfChunk() {
+	if !o.open {
+		o.say(503)
+		return
+	}
+	want := 250
+	if len(o.accepted) == 0 {
+		want = 554
+	}
+	code := o.react(want)
+	o.dots[o.current] = code
+	if code/100 == 2 {
+		o.delivered = append(o.delivered, fmt.Sprintf("%s %s %s", o.current, strings.Join(o.accepted, ","), strings.TrimSpace(o.body)))
+	}
+	if code/100 == 2 || !o.lazy {
+		o.open, o.accepted = false, nil
+	}
 }
 
 // react says want, or what the next reaction makes of it, and returns the code
@@ -265,6 +301,65 @@ func FuzzMatching(f *testing.F) {
 			t.Fatalf("alive %v after %v", c.Alive(), err)
 		}
 	})
+}
+
+// FuzzChunks is FuzzMatching over BDAT, with batches of one to seven. Nothing goes to a recipient of another message, whatever is
+// refused meanwhile, and also when the server keeps the transaction open behind a chunk that it has refused.
+func FuzzChunks(f *testing.F) {
+	f.Add([]byte{}, byte(4), true)
+	f.Add([]byte{0, 0, 0, 0, 6, 0, 0, 0, 0}, byte(4), true)
+	f.Add([]byte{0, 0, 6, 6, 0, 0, 0, 0, 0}, byte(4), true)
+	f.Add([]byte{0, 0, 0, 0, 11, 6, 0, 0, 0}, byte(7), true)
+	f.Add([]byte{0, 0, 0, 0, 0, 12, 0, 0, 0, 6}, byte(7), false)
+	f.Add([]byte{0, 0, 0, 0, 0, 9}, byte(7), false)
+	f.Add([]byte{0, 0, 5, 4, 14, 3, 13}, byte(2), false)
+	f.Fuzz(func(t *testing.T, reactions []byte, most byte, lazy bool) {
+		o := newOracle(reactions, "250-mx.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+		o.lazy = lazy
+		c, err := NewConn(context.Background(), o, testPeer, testConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Chunk(1 + int(most)%7)
+		c.batchRoom = batchMessages
+		var txs []*Transaction
+		for i := range 8 {
+			tx := message(fmt.Sprintf("r%d.0@x", i), fmt.Sprintf("r%d.1@x", i))
+			tx.From = fmt.Sprintf("f%d@x", i)
+			tx.Content = [][]byte{fmt.Appendf(nil, "RSET\r\nbody%d", i)}
+			txs = append(txs, tx)
+		}
+		back, err := deliver(c, txs...)
+		for i, tx := range back {
+			if tx != txs[i] {
+				t.Fatalf("message %d came back as %d", i, i)
+			}
+			if o.slips == 0 || !o.down {
+				o.check(t, tx) // else two faults at once: the reply that would show the shift never came
+			}
+		}
+		if err == nil && len(back) != len(txs) {
+			t.Fatalf("%d of %d came back and no error", len(back), len(txs))
+		}
+		if c.Alive() != (err == nil) {
+			t.Fatalf("alive %v after %v", c.Alive(), err)
+		}
+		o.checkDelivered(t)
+	})
+}
+
+func (o *oracle) checkDelivered(t *testing.T) {
+	for _, d := range o.delivered {
+		var from, to, body string
+		var n int
+		fmt.Sscan(strings.ReplaceAll(d, "RSET\r\n", ""), &from, &to, &body)
+		fmt.Sscanf(from, "f%d@x", &n)
+		for r := range strings.SplitSeq(to, ",") {
+			if !strings.HasPrefix(r, fmt.Sprintf("r%d.", n)) || body != fmt.Sprintf("body%d", n) {
+				t.Errorf("the wrong set: %s", d)
+			}
+		}
+	}
 }
 
 func (o *oracle) check(t *testing.T, tx *Transaction) {

@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -70,6 +71,15 @@ func answer(p *peer, ehlo string, taken func(body string)) {
 				b.WriteString(l + "\r\n")
 			}
 			taken(b.String())
+			p.say("250 2.0.0 taken")
+		case "BDAT":
+			var n int
+			fmt.Sscanf(l, "BDAT %d LAST", &n)
+			b := make([]byte, n)
+			if _, err := io.ReadFull(p.br, b); err != nil {
+				return
+			}
+			taken(string(b))
 			p.say("250 2.0.0 taken")
 		case "STARTTLS", "QUIT":
 			return

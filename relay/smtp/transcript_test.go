@@ -15,6 +15,7 @@ import (
 //
 //	# a comment
 //	limit 2
+//	chunk 4
 //	tx from=a@a.example rcpts=b@b.example,c@b.example flags=8bit,utf8 body=.x|y
 //	---
 //	S: 220 what the server says (lines in a row are one write)
@@ -25,11 +26,13 @@ import (
 //	2 b@b.example temp end of data unknown
 //	error temp 421 RCPT
 //
-// In a body '|' is CRLF and '^' is a bare LF. Since all of it runs in a bubble
+// With chunk, that many messages may go in the first batch already, and the last line of the outcome is "chunks lost" where the host
+// should not get any again. In a body '|' is CRLF and '^' is a bare LF. Since all of it runs in a bubble
 // of fake time, C lines in a row prove that the client did not wait between them,
 // and S lines after them that it wrote no more.
 type script struct {
 	limit int
+	chunk int
 	txs   []*Transaction
 	steps []string
 	want  []string
@@ -50,6 +53,8 @@ func readScript(t *testing.T, name string) script {
 		switch word {
 		case "limit":
 			fmt.Sscan(args, &s.limit)
+		case "chunk":
+			fmt.Sscan(args, &s.chunk)
 		case "tx":
 			s.txs = append(s.txs, readTransaction(t, args))
 		default:
@@ -164,6 +169,8 @@ func (s script) run(t *testing.T) {
 	var got []string
 	if err == nil {
 		c.Limit(s.limit)
+		c.Chunk(s.chunk)
+		c.batchRoom = max(1, s.chunk)
 		var back []*Transaction
 		back, err = deliver(c, s.txs...)
 		got = describe(back)
@@ -175,6 +182,9 @@ func (s script) run(t *testing.T) {
 	}
 	if e := describeError(err); e != "" {
 		got = append(got, e)
+	}
+	if c != nil && c.ChunksLost() {
+		got = append(got, "chunks lost")
 	}
 	if strings.Join(got, "\n") != strings.Join(s.want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(s.want, "\n"))

@@ -172,7 +172,13 @@ func testConfig() *Config { return &Config{Hostname: "client.example"} }
 // The server has ended when the test ends.
 func serve(t testing.TB, cfg *Config, server func(*peer)) (*Conn, error) {
 	t.Helper()
-	client, far := newWire(wireBuffer)
+	return serveOver(t, wireBuffer, cfg, server)
+}
+
+// serveOver is serve with so many bytes of buffer each way.
+func serveOver(t testing.TB, size int, cfg *Config, server func(*peer)) (*Conn, error) {
+	t.Helper()
+	client, far := newWire(size)
 	p := newPeer(far)
 	ended := make(chan struct{})
 	go func() { // ends when the client closes its end, below
