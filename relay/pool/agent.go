@@ -33,6 +33,7 @@ type agent struct {
 	conn    *smtp.Conn
 	peer    string         // how the mail log names conn's host
 	setup   time.Duration  // what making conn took; charged to its first visit
+	calls   int            // of nextTransaction
 	turn    int            // visits since its turn with a channel began
 	began   time.Time      // when that was
 	pause   time.Duration  // no node may go before so long
@@ -242,8 +243,12 @@ func (a *agent) drop(err error) {
 	} else {
 		a.conn.Close()
 	}
-	if a.m.hosts.review(a.conn) {
+	a.m.hosts.review(a.conn)
+	if a.conn.AheadLost() {
 		a.m.log.Info("host loses what is pipelined behind a message, which is no longer done there", "host", a.peer, "for", noAheadFor)
+	}
+	if a.conn.ChunksLost() {
+		a.m.log.Info("connection broke over BDAT, which is no longer used with this host", "host", a.peer, "error", err, "for", noChunksFor)
 	}
 	a.site.conns.noteOpen(-1)
 	a.conn = nil
@@ -341,6 +346,9 @@ func (a *agent) visit() *relay.Visit {
 func (a *agent) nextTransaction() *smtp.Transaction {
 	if a.over || a.m.ending() {
 		return nil
+	}
+	if a.calls++; a.calls%batch == 1 {
+		a.conn.Chunk(a.site.batch(a.conn.Peer().AddrPort))
 	}
 	v := a.nextVisit()
 	if v == nil {

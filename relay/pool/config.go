@@ -12,6 +12,7 @@ type Config struct {
 	Idle                  time.Duration   `toml:"idle"`                    // how long a connection without work is kept
 	ClosedFor             []time.Duration `toml:"closed_for"`              // how long a site that cannot be reached is left alone, by failures in a row
 	TLS                   string          `toml:"tls"`                     // "opportunistic" or "none"
+	BDAT                  string          `toml:"bdat"`                    // "on" or "off": several small messages in one round trip where a receiver offers it
 	Slice                 int             `toml:"slice"`                   // messages of one queue before another queue of the site has its turn
 }
 
@@ -28,7 +29,7 @@ func DefaultConfig() Config {
 	return Config{
 		ConnectionsPerSite: 20, MessagesPerConnection: 100, Idle: 30 * time.Second,
 		ClosedFor: []time.Duration{m, m, m, m, m, 2 * m, 2 * m, 5 * m, 10 * m, 30 * m},
-		TLS:       "opportunistic", Slice: 50,
+		TLS:       "opportunistic", BDAT: "on", Slice: 50,
 	}
 }
 
@@ -45,6 +46,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf(`closed_for: is empty; give at least one duration, like ["1m"]`)
 	case c.TLS != "opportunistic" && c.TLS != "none":
 		return fmt.Errorf(`tls: %q is not a mode; use "opportunistic" or "none"`, c.TLS)
+	case c.BDAT != "on" && c.BDAT != "off":
+		return fmt.Errorf(`bdat: %q is neither "on" nor "off"`, c.BDAT)
 	case c.Slice < 1:
 		return fmt.Errorf("slice: %d is less than 1", c.Slice)
 	}

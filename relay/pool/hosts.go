@@ -20,6 +20,7 @@ const (
 	tlsBrokenMax  = 3 * 24 * time.Hour // at most so long when a handshake failed (KumoMTA's figure)
 	tlsRecalled   = 24 * time.Hour     // after the time in clear, the count of failures is kept for so long
 	noAheadFor    = 24 * time.Hour     // a host that loses what stands behind a body is spared it for so long
+	noChunksFor   = 24 * time.Hour     // a host with which the dialogue broke over BDAT gets DATA for so long
 	oneDomainFor  = 24 * time.Hour     // a host that refuses several domains in a transaction gets one for so long
 	maxHostStates = 100_000
 	maxFaultText  = 200 // bytes
@@ -40,6 +41,7 @@ type hostState struct {
 	tlsFault  string    // how it failed the last time
 	inClear   int       // connections made since then, because of that
 	noAhead   time.Time // no envelope behind a body until then
+	noChunks  time.Time // no BDAT until then
 	oneDomain time.Time // one domain in a transaction until then
 }
 
@@ -141,12 +143,21 @@ func (h *hosts) adapt(a netip.AddrPort, cfg *smtp.Config) *smtp.Config {
 	return &out
 }
 
-// review remembers what a connection that has ended showed about its host. It reports true for a new finding.
-func (h *hosts) review(conn *smtp.Conn) bool {
+// review remembers what a connection that has ended showed about its host.
+func (h *hosts) review(conn *smtp.Conn) {
 	if conn.AheadLost() {
 		h.note(conn.Peer().AddrPort, true, func(s *hostState) { s.noAhead = time.Now().Add(noAheadFor) })
 	}
-	return conn.AheadLost()
+	if conn.ChunksLost() {
+		h.note(conn.Peer().AddrPort, true, func(s *hostState) { s.noChunks = time.Now().Add(noChunksFor) })
+	}
+}
+
+// takesChunks reports whether messages may go to the address by BDAT.
+func (h *hosts) takesChunks(a netip.AddrPort, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.After(h.state[a].noChunks)
 }
 
 // learnDomains remembers that the host of conn has refused several domains in a transaction. It reports true for a new finding.
@@ -187,7 +198,7 @@ func (h *hosts) tend(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for a, s := range h.state {
-		if now.After(s.dead) && now.After(s.noAhead) && now.After(s.oneDomain) && now.After(s.tlsBroken.Add(tlsRecalled)) {
+		if now.After(s.dead) && now.After(s.noAhead) && now.After(s.noChunks) && now.After(s.oneDomain) && now.After(s.tlsBroken.Add(tlsRecalled)) {
 			delete(h.state, a)
 		}
 	}

@@ -77,7 +77,7 @@ func (m *Manager) sourceNames(t Terms, f *relay.Flow) []string {
 // general is the terms of sites for which no rule is asked: our own MTA, and domains that DNS does not find.
 func (m *Manager) general() Terms {
 	cfg := m.cfg.Load()
-	return Terms{Connections: cfg.ConnectionsPerSite, MessagesPerConnection: cfg.MessagesPerConnection, TLS: cfg.TLS}
+	return Terms{Connections: cfg.ConnectionsPerSite, MessagesPerConnection: cfg.MessagesPerConnection, TLS: cfg.TLS, BDAT: cfg.BDAT}
 }
 
 // familiesOf says of which families the addresses of r are.

@@ -15,6 +15,7 @@ type provider struct {
 	messagesPerConnection int
 	recipients            int
 	domains               int
+	noBDAT                bool // BDAT is off, unless a [[site]] says otherwise
 }
 
 // providers is the table. Its names stand in configurations and metrics: they do not change.
@@ -22,18 +23,21 @@ var providers = []provider{
 	{
 		// Gmail and Google Workspace share their addresses. No limit of connections is published.
 		name: "gmail", mx: []string{"google.com", "googlemail.com"},
-		messagesPerConnection: 50, // shipped by KumoMTA (shaping.toml, provider google)
-		domains:               1,  // Google, "Gmail SMTP errors and codes": 451 4.3.0 "Multiple destination domains per transaction is unsupported"
+		messagesPerConnection: 50,   // shipped by KumoMTA (shaping.toml, provider google)
+		noBDAT:                true, // larger messages were reported to time out over BDAT, by another server's users in September 2026
+		domains:               1,    // Google, "Gmail SMTP errors and codes": 451 4.3.0 "Multiple destination domains per transaction is unsupported"
 	},
 	{
 		// outlook.com, hotmail, live, msn.
 		name: "microsoft", mx: []string{"olc.protection.outlook.com"},
-		messagesPerConnection: 50, // shipped by KumoMTA (shaping.toml, provider outlook)
+		messagesPerConnection: 50,   // shipped by KumoMTA (shaping.toml, provider outlook)
+		noBDAT:                true, // as microsoft365
 	},
 	{
 		// Microsoft 365; mx.microsoft has the hosts with DNSSEC, the last two are China and the US government.
 		name: "microsoft365", mx: []string{"mail.protection.outlook.com", "mx.microsoft", "mail.protection.partner.outlook.cn", "mail.protection.office365.us"},
-		messagesPerConnection: 50, // shipped by KumoMTA (shaping.toml, providers office365 and office365-dane)
+		messagesPerConnection: 50,   // shipped by KumoMTA (shaping.toml, providers office365 and office365-dane)
+		noBDAT:                true, // a library for mail had to give BDAT up there in 2019: the server waited for more
 	},
 	{
 		// Yahoo, AOL, and the access providers whose mailboxes Yahoo has: AT&T, Verizon, Sky, by and by Comcast.
@@ -44,6 +48,7 @@ var providers = []provider{
 		// Apple publishes none (support.apple.com/102322). Validity names 50 messages a connection, KumoMTA ships 5.
 		name: "apple", mx: []string{"mail.icloud.com"},
 		messagesPerConnection: 50,
+		noBDAT:                true, // as gmail
 	},
 	{
 		name: "comcast", mx: []string{"comcast.net"},
@@ -85,6 +90,9 @@ func (p *provider) rule(base Config) Rule {
 	}
 	if p.messagesPerConnection < base.MessagesPerConnection {
 		r.MessagesPerConnection = p.messagesPerConnection
+	}
+	if p.noBDAT {
+		r.BDAT = "off"
 	}
 	return r
 }

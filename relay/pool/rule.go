@@ -29,6 +29,7 @@ type Rule struct {
 	RecipientsPerMessage  int               `toml:"recipients_per_message"`  // in one transaction
 	DomainsPerTransaction int               `toml:"domains_per_transaction"` // of the recipients of one transaction
 	TLS                   string            `toml:"tls"`                     // a mode of pool.tls
+	BDAT                  string            `toml:"bdat"`                    // as pool.bdat
 	Source                string            `toml:"source"`                  // the name of a [[source]]
 	Quiet                 []string          `toml:"quiet"`                   // hours in which nothing is sent, in local time: "22:00-06:00"
 }
@@ -47,6 +48,7 @@ type Terms struct {
 	Recipients            int               // at most in one transaction; 0: no rule says
 	Domains               int               // at most in one transaction; 0: no rule says
 	TLS                   string            // a mode of pool.tls
+	BDAT                  string            // "on" or "off"
 	Source                string            // the name of a [[source]]; "": no rule says
 
 	QuietBy string // who set the quiet hours, for status; "": nobody
@@ -128,7 +130,7 @@ func CompileRules(rules []Rule, base Config) (*Rules, error) {
 		r.index(siteRule{Rule: p.rule(base), index: -1, by: "provider " + p.name})
 	}
 	r.rules = append(r.rules, siteRule{index: -1, by: "[pool]", Rule: Rule{
-		Connections: base.ConnectionsPerSite, MessagesPerConnection: base.MessagesPerConnection, TLS: base.TLS,
+		Connections: base.ConnectionsPerSite, MessagesPerConnection: base.MessagesPerConnection, TLS: base.TLS, BDAT: base.BDAT,
 	}})
 	r.split()
 	return r, errors.Join(errs...)
@@ -392,6 +394,7 @@ func (t *Terms) fill(c *siteRule) {
 	t.Recipients = cmp.Or(t.Recipients, c.RecipientsPerMessage)
 	t.Domains = cmp.Or(t.Domains, c.DomainsPerTransaction)
 	t.TLS = cmp.Or(t.TLS, c.TLS)
+	t.BDAT = cmp.Or(t.BDAT, c.BDAT)
 	t.Source = cmp.Or(t.Source, c.Source)
 	if t.quiet == nil && c.quiet != nil {
 		t.quiet, t.QuietBy = c.quiet, c.by

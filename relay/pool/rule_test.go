@@ -145,6 +145,9 @@ func TestProvidersDocument(t *testing.T) {
 				want = append(want, fmt.Sprintf("%d %s", f.n, f.what))
 			}
 		}
+		if p.noBDAT {
+			want = append(want, "no BDAT")
+		}
 		for _, w := range want {
 			if !strings.Contains(row, w) {
 				t.Errorf("%s: %q is not in the row %q", p.name, w, row)

@@ -40,6 +40,9 @@ func compileRule(r Rule, index int) (siteRule, error) {
 	if r.TLS != "" && r.TLS != "opportunistic" && r.TLS != "none" {
 		at(".tls", fmt.Errorf(`%q is not a mode; use "opportunistic" or "none"`, r.TLS))
 	}
+	if r.BDAT != "" && r.BDAT != "on" && r.BDAT != "off" {
+		at(".bdat", fmt.Errorf(`%q is neither "on" nor "off"`, r.BDAT))
+	}
 	quiet, err := parseQuiet(r.Quiet)
 	at(".quiet", err)
 	c.quiet = quiet
@@ -84,12 +87,12 @@ func (r Rule) checkWhole() error {
 }
 
 // termKeys are the keys by which a rule says something about its sites.
-var termKeys = []string{"connections", "rate", "messages_per_connection", "recipients_per_message", "domains_per_transaction", "tls", "source", "quiet"}
+var termKeys = []string{"connections", "rate", "messages_per_connection", "recipients_per_message", "domains_per_transaction", "tls", "bdat", "source", "quiet"}
 
 // given lists the keys of termKeys that the rule has.
 func (r Rule) given() []string {
 	has := []bool{r.Connections != 0, r.Rate != 0, r.MessagesPerConnection != 0, r.RecipientsPerMessage != 0,
-		r.DomainsPerTransaction != 0, r.TLS != "", r.Source != "", len(r.Quiet) > 0}
+		r.DomainsPerTransaction != 0, r.TLS != "", r.BDAT != "", r.Source != "", len(r.Quiet) > 0}
 	var keys []string
 	for i, key := range termKeys {
 		if has[i] {

@@ -76,6 +76,7 @@ func (s *Site) provider() string {
 func (s *Site) learnBounds(t *smtp.Transaction, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.waste.learn(t)
 	return s.bounds.learn(t, now)
 }
 

@@ -37,6 +37,7 @@ type Site struct {
 	took      time.Time // when the receiver last answered about a message of a slow agent
 	trying    string    // what the agent that makes the first connection does now; "": there is none
 	bounds    bounds
+	waste     waste
 	suspended map[string]relay.Reason // by the sender's domain: a [[reply]] rule lets its mail wait
 	paused    relay.Reason            // an admin lets nothing be sent; see stopped
 	ruled     map[string]time.Time    // until when a [[reply]] rule is not logged again
@@ -56,7 +57,7 @@ func newSite(m *Manager, p path) *Site {
 		kind, who = relay.ReasonDNS, domain
 		m.lost.Add(1)
 	}
-	s := &Site{Key: p.key, source: p.source, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), used: time.Now(), place: -1}
+	s := &Site{Key: p.key, source: p.source, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), waste: unknownWaste, used: time.Now(), place: -1}
 	s.conns.count = m.countIdle
 	m.agenda.plan(s, s.used.Add(forgetAfter))
 	return s
