@@ -57,6 +57,7 @@ type Conn struct {
 	// Memory that Deliver uses again for every message.
 	flights [2]flight
 	turn    int
+	probe   *probe    // nil until readable was asked
 	fleet   []flight  // of a batch
 	sent    []*flight // of a batch
 	out     []byte

@@ -2,5 +2,7 @@
 
 package smtp
 
+type probe struct{}
+
 // readable cannot be known on this system. A dead connection shows when it is used.
 func (c *Conn) readable() bool { return false }

@@ -71,7 +71,7 @@ func (r *Result) Sent() bool { return r.Err == nil && !r.Again }
 func (t *Transaction) clear() {
 	t.Results = slices.Grow(t.Results[:0], len(t.Rcpts))[:len(t.Rcpts)]
 	clear(t.Results)
-	t.Reply, t.ConnUse, t.Full = Reply{}, 0, 0
+	t.Reply, t.ConnUse, t.Full, t.Ended = Reply{}, 0, 0, nil
 	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
 }
 
