@@ -110,6 +110,12 @@ func (a *Assembly) Pieces(c *Content) [][]byte {
 	return pieces
 }
 
+// Empty returns a, which keeps nothing of the message that it was used for.
+func (a *Assembly) Empty() *Assembly {
+	a.scratch.Forget()
+	return a
+}
+
 // Size is the number of bytes of Pieces.
 func (c *Content) Size() int64 {
 	switch {

@@ -15,6 +15,7 @@ type Handler struct {
 	queues    *QueueMap
 	policy    atomic.Pointer[policy]
 	deferrals *Deferrals
+	visits    sync.Pool // of *Visit: see Recycle
 }
 
 // policy is what may change while the daemon runs.

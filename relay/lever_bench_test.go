@@ -52,7 +52,7 @@ func (x *levered) traffic(ctx context.Context) (takes, ways []time.Duration) {
 		takes = append(takes, time.Since(begin))
 		n := msg.Nodes[0]
 		if x.pullFrom(n, ClassRemote) {
-			v := newVisit(n)
+			v := x.h.newVisit(n)
 			v.FailAll(Sent, smtp.Reply{Code: 250})
 			x.h.Settle(v)
 		}

@@ -45,7 +45,7 @@ func TestEmptiedQueueLeavesTheMap(t *testing.T) {
 			if !x.pullFrom(n, "") {
 				return
 			}
-			v := newVisit(n)
+			v := x.h.newVisit(n)
 			v.FailAll(Sent, smtp.Reply{Code: 250})
 			x.h.Settle(v)
 		}

@@ -214,11 +214,11 @@ func TestCompanionsShareAVisit(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := x.h.Visit(x.line.Pick())
-	visits, err := x.h.Begin(v, 100, func(k Key) bool { return k.Domain != "z" })
+	visits, err := x.h.Begin(nil, v, 100, func(k Key) bool { return k.Domain != "z" })
 	if err != nil || len(visits) != 2 || visits[0] != v || visits[1].Node.Domain != "y" {
 		t.Fatalf("visits %+v, %v", visits, err)
 	}
-	if again, err := x.h.Begin(v, 100, func(Key) bool { return true }); err != nil || len(again) != 2 || again[1].Node.Domain != "z" {
+	if again, err := x.h.Begin(nil, v, 100, func(Key) bool { return true }); err != nil || len(again) != 2 || again[1].Node.Domain != "z" {
 		t.Errorf("a busy node was taken twice, or a waiting one missed: %+v", again)
 	}
 }

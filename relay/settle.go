@@ -156,13 +156,14 @@ func (v *Visit) reason(old string) string {
 	return old
 }
 
-// told is the Event of one recipient's fate.
+// told is the Event of one recipient's fate. It stands in the visit's memory until the next one.
 func (v *Visit) told(f *Fate) *Event {
-	return &Event{
+	v.event = Event{
 		Kind: EventSettled, Time: v.Ended, Message: v.Node.Message, Node: v.Node, Rcpt: f.Rcpt,
 		Outcome: f.Outcome, Reply: f.Reply, Relay: v.Relay, ConnUse: v.ConnUse, Delays: v.delays(),
 		Relayed: f.Relayed, MaybeTwice: f.Twice,
 	}
+	return &v.event
 }
 
 // delays gives Postfix's four parts: before the queue, in the queue, making the connection, transmission. The connection

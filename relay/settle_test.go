@@ -54,7 +54,7 @@ func TestPutBackIsTold(t *testing.T) {
 		}
 		v := h.Visit(m.line.Pick())
 		if tt.begun {
-			if _, err := h.Begin(v, 0, nil); err != nil {
+			if _, err := h.Begin(nil, v, 0, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := v.Recorded(context.Background()); err != nil {

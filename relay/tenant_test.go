@@ -292,7 +292,7 @@ func (x *heart) randomVisit(r *rand.Rand, l *Line) []*Visit {
 	case r.IntN(4) == 0:
 		return []*Visit{v} // never begun
 	}
-	visits, err := x.h.Begin(v, 100, func(Key) bool { return r.IntN(2) == 0 })
+	visits, err := x.h.Begin(nil, v, 100, func(Key) bool { return r.IntN(2) == 0 })
 	if err != nil {
 		panic(err)
 	}

@@ -28,6 +28,7 @@ type Visit struct {
 	tenant *Tenant // against whose limits the visit counts until Settle; nil: nobody's
 	begun  bool
 	record Record // that the visit was begun; nil: nothing to wait for
+	event  Event  // memory for what Settle tells
 }
 
 // Key is the key of the queue that the node of v comes from; it holds until Settle.
@@ -39,7 +40,7 @@ func (h *Handler) Visit(q *Queue) *Visit {
 	if n == nil {
 		return nil
 	}
-	return newVisit(n)
+	return h.newVisit(n)
 }
 
 // Serve makes a visit of the node that must go next from l, by the line's order. It counts against its tenant's limits until Settle. Serve
@@ -71,24 +72,37 @@ func (v *Visit) discount() {
 	v.tenant = nil
 }
 
-func newVisit(n *Node) *Visit {
-	return &Visit{Node: n, Began: time.Now(), Relay: noRelay}
+func (h *Handler) newVisit(n *Node) *Visit {
+	v, _ := h.visits.Get().(*Visit)
+	if v == nil {
+		v = new(Visit)
+	}
+	v.Node, v.Began, v.Relay = n, time.Now(), noRelay
+	return v
+}
+
+// Recycle takes the memory of a visit that was settled, for another one. The caller must not use v any more; nobody has to call it.
+func (h *Handler) Recycle(v *Visit) {
+	clear(v.Fates)
+	*v = Visit{Fates: v.Fates[:0]}
+	h.visits.Put(v)
 }
 
 // Begin makes the journal record that v is about to be sent, and with it its companions: the nodes of the same message
 // that wait in other queues whose key sameSite accepts (nil: none), as long as they have no more than room recipients, so that one
 // transaction carries all recipients at a site (RFC 5321 section 4.5.4.1). For the limits of a tenant they are one. It returns all of them, v first, and does not
-// wait for the record: that is what Visit.Recorded is for. On an error, that of Unwritable, nothing was begun.
-func (h *Handler) Begin(v *Visit, room int, sameSite func(Key) bool) ([]*Visit, error) {
+// wait for the record: that is what Visit.Recorded is for. They are appended to visits. On an error, that of Unwritable, nothing was begun.
+func (h *Handler) Begin(visits []*Visit, v *Visit, room int, sameSite func(Key) bool) ([]*Visit, error) {
 	if err := h.Unwritable(); err != nil {
-		return nil, err
+		return visits, err
 	}
 	if t := h.queues.key(v.Node).Flow.owner(); t != nil && v.tenant == nil { // it is not from Serve
 		t.force(v.Began)
 		v.tenant = t
 	}
-	visits := append([]*Visit{v}, h.companions(v, room, sameSite)...)
-	for _, v := range visits {
+	begun := len(visits)
+	visits = h.companions(append(visits, v), v, room, sameSite)
+	for _, v := range visits[begun:] {
 		v.begun, v.record = true, h.queues.deps.Journal.Begin(v.Node)
 	}
 	return visits, nil
@@ -111,13 +125,12 @@ func (v *Visit) Recorded(ctx context.Context) error {
 	}
 }
 
-// companions takes the nodes of v's message that may share its transaction.
-func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Visit {
+// companions appends visits of the nodes of v's message that may share its transaction.
+func (h *Handler) companions(visits []*Visit, v *Visit, room int, sameSite func(Key) bool) []*Visit {
 	m := v.Node.Message
 	if sameSite == nil || len(m.Nodes) == 1 || v.Node.Class != m.Class {
-		return nil
+		return visits
 	}
-	var more []*Visit
 	for _, n := range m.Nodes {
 		if room <= 0 {
 			break
@@ -126,10 +139,10 @@ func (h *Handler) companions(v *Visit, room int, sameSite func(Key) bool) []*Vis
 		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(h.queues.key(n)) || !h.queues.pullFrom(n, m.Class) {
 			continue
 		}
-		more = append(more, newVisit(n))
+		visits = append(visits, h.newVisit(n))
 		room -= len(n.Rcpts)
 	}
-	return more
+	return visits
 }
 
 // PutBack makes the visit one that never was: Settle puts the node back to the front of its queue, uncharged.

@@ -38,6 +38,7 @@ type agent struct {
 	began   time.Time      // when that was
 	pause   time.Duration  // no node may go before so long
 	out     []*relay.Visit // handed to the connection and not settled
+	parcels []*parcel      // memory for transactions to come
 	pending *relay.Visit   // the visit in hand: not for this connection's host, or it cannot be recorded now
 	over    bool           // it ends although there may be work left
 }
@@ -358,15 +359,19 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
-	visits, err := a.handler.Begin(v, a.rcptRoom()-len(v.Node.Rcpts), a.site.companions(a.conn.Peer().AddrPort))
-	if err != nil {
+	var sameSite func(relay.Key) bool
+	if len(v.Node.Message.Nodes) > 1 {
+		sameSite = a.site.companions(a.conn.Peer().AddrPort)
+	}
+	p := a.newParcel()
+	var err error
+	if p.visits, err = a.handler.Begin(p.visits, v, a.rcptRoom()-len(v.Node.Rcpts), sameSite); err != nil {
 		a.pending = v // more tells why nothing is sent now
+		a.parcels = append(a.parcels, p)
 		return nil
 	}
-	a.out = append(a.out, visits...)
-	t := transaction(visits)
-	t.Cleared = func() error { return recorded(a.m.unsent, visits) }
-	return t
+	a.out = append(a.out, p.visits...)
+	return p.transaction(a.m.assemblies.Get().(*relay.Assembly))
 }
 
 // rcptRoom is how many recipients one transaction may have here.

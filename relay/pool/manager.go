@@ -32,8 +32,9 @@ type Handler interface {
 	Serve(*relay.Line, time.Time) *relay.Visit
 	Reroute(*relay.Line, *relay.Visit)
 	Postpone(*relay.Visit, relay.Reason)
-	Begin(v *relay.Visit, room int, sameSite func(relay.Key) bool) ([]*relay.Visit, error)
+	Begin(visits []*relay.Visit, v *relay.Visit, room int, sameSite func(relay.Key) bool) ([]*relay.Visit, error)
 	Settle(*relay.Visit)
+	Recycle(*relay.Visit)
 	Ready(*relay.Queue)
 	Lined() int
 	Unwritable() error
@@ -63,6 +64,9 @@ type Manager struct {
 	agenda   agenda
 	channels *Channels
 	agents   sync.WaitGroup
+
+	assemblies sync.Pool // of *relay.Assembly
+
 	stopped  chan struct{} // closed by Stop: agents finish the transaction they are in
 	cut      context.Context
 	cutAll   context.CancelFunc // ends what is still open when Stop runs out of time
@@ -120,6 +124,7 @@ func New(cfg Config, deps Deps) *Manager {
 		channels: newChannels(deps.Channels, deps.Slow), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[siteID]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,
 	}
+	m.assemblies.New = func() any { return new(relay.Assembly) }
 	m.unsent, m.holdBack = context.WithCancel(ctx)
 	m.cfg.Store(&cfg)
 	m.policy.Store(deps.Policy.withDefaults(cfg))

@@ -19,10 +19,10 @@ func (a *agent) done(t *smtp.Transaction) {
 	if a.m.hosts.learnDomains(a.conn, time.Now()) {
 		a.m.log.Info("host refuses several domains in one transaction: each domain goes alone there", "host", a.peer, "for", oneDomainFor)
 	}
-	visits := t.Tag.([]*relay.Visit)
+	p := t.Tag.(*parcel)
 	results := t.Results
 	best, why := nothing, ""
-	for i, v := range visits {
+	for i, v := range p.visits {
 		n := len(v.Node.Rcpts)
 		v.Relay, v.ConnUse, v.Ended = a.peer, t.ConnUse, t.Done
 		if i == 0 && t.ConnUse == 1 {
@@ -36,6 +36,7 @@ func (a *agent) done(t *smtp.Transaction) {
 		a.handler.Settle(v)
 	}
 	a.learn(t, best, why)
+	a.recycle(p)
 	if best == works && a.onTrial {
 		a.over = true // the site works: agents with a channel go on from here, over the connection
 	}
@@ -102,16 +103,51 @@ func relayName(p smtp.Addr) string {
 	return fmt.Sprintf("%s[%s]:%d", p.Host, p.AddrPort.Addr(), p.AddrPort.Port())
 }
 
-// transaction puts the visits' nodes, all of one message, into one SMTP transaction.
-func transaction(visits []*relay.Visit) *smtp.Transaction {
-	m := visits[0].Node.Message
-	t := &smtp.Transaction{
-		From: m.From, Size: m.Content.Size(), EightBit: m.Content.Form().Traits.Has(smtp.EightBit), UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
-		Content: m.Content.Pieces(), Form: m.Content.Form(), Tag: visits,
+// parcel is the visits that go in one transaction. Its memory is the agent's, and is used again. That of the message's bytes is used
+// by all agents in turn: most of them wait for a reply and need none.
+type parcel struct {
+	tx       smtp.Transaction
+	visits   []*relay.Visit  // all of one message
+	assembly *relay.Assembly // of the content
+}
+
+func (a *agent) newParcel() *parcel {
+	if last := len(a.parcels) - 1; last >= 0 {
+		p := a.parcels[last]
+		a.parcels = a.parcels[:last]
+		return p
 	}
-	for _, v := range visits {
+	p := new(parcel)
+	p.tx.Tag = p
+	p.tx.Cleared = func() error { return recorded(a.m.unsent, p.visits) }
+	return p
+}
+
+// recycle keeps the memory of p, whose visits are settled, and nothing of what is in it.
+func (a *agent) recycle(p *parcel) {
+	for _, v := range p.visits {
+		a.handler.Recycle(v)
+	}
+	if p.assembly != nil {
+		a.m.assemblies.Put(p.assembly.Empty())
+		p.assembly = nil
+	}
+	clear(p.visits)
+	clear(p.tx.Rcpts)
+	clear(p.tx.Results)
+	p.visits = p.visits[:0]
+	p.tx = smtp.Transaction{Tag: p, Cleared: p.tx.Cleared, Rcpts: p.tx.Rcpts[:0], Results: p.tx.Results[:0]}
+	a.parcels = append(a.parcels, p)
+}
+
+// transaction puts the visits' nodes into one SMTP transaction. The content is put together in the memory of b.
+func (p *parcel) transaction(b *relay.Assembly) *smtp.Transaction {
+	m, t := p.visits[0].Node.Message, &p.tx
+	p.assembly, t.Content, t.Form = b, b.Pieces(&m.Content), m.Content.Form()
+	t.From, t.Size, t.EightBit, t.UTF8, t.Ret, t.EnvID = m.From, m.Content.Size(), t.Form.Traits.Has(smtp.EightBit), m.UTF8, m.Ret, m.EnvID
+	for _, v := range p.visits {
 		for _, i := range v.Node.Rcpts {
-			r := m.Rcpts[i]
+			r := &m.Rcpts[i]
 			t.Rcpts = append(t.Rcpts, smtp.Rcpt{Addr: r.Addr, Notify: r.Notify, ORcpt: r.ORcpt})
 		}
 	}

@@ -28,6 +28,7 @@ type world struct {
 	pool    *Manager
 	stop    func()
 	mute    net.Listener
+	quiet   bool         // events are not kept
 	asked   atomic.Int64 // queues pulled
 	crowd   atomic.Int64 // queues in line besides those that are there
 
@@ -189,7 +190,7 @@ func (w *world) Healthy() bool { return true }
 
 // Event implements relay.Listener.
 func (w *world) Event(e *relay.Event) {
-	if e.Kind != relay.EventSettled {
+	if e.Kind != relay.EventSettled || w.quiet {
 		return
 	}
 	line := fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpts[e.Rcpt].Addr)
