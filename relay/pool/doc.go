@@ -13,7 +13,8 @@
 // may still have so many agents, by its Pace, its rules and its quiet hours; whether its turn with a channel is over, in messages
 // (pool.slice) or in time; Pace.Ask, whether the site's rate lets a message go; and Handler.Serve, which node of the site's line goes
 // next, by urgency, tenant, flow and the admin's order. Then the warm-up plan of the source is asked, and whether a [[reply]] rule
-// has suspended the sender. Smtp asks for the next message while one is under way: that is a visit like any other. When no node may
+// has suspended the sender. Smtp asks for the next message while one is under way, and for several before one is under way where they
+// may go by BDAT (Site.batch): those are visits like any other. When no node may
 // go for a while the agent ends, and the agenda wakes the site at that time.
 //
 // What a transaction shows goes to three places (agent.learn): to the [[reply]] rules, which win; to bounds, how much the site takes

@@ -141,7 +141,8 @@ func drain(b *testing.B, to netip.AddrPort, body []byte) time.Duration {
 	w := newWorld(b, quick(), time.Hour)
 	w.quiet = true
 	for i := range b.N {
-		m := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Personal{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i)}, body), Arrived: time.Now(), Taken: time.Now()}
+		m := &relay.Message{ID: relay.ID(i + 1), Arrived: time.Now(), Taken: time.Now()}
+		m.Content = relay.NewContent(relay.Personal{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i)}, body)
 		m.From = "list@n.example"
 		m.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("u%d@a.test", i)}}
 		if err := w.queues.Accept(m); err != nil {
@@ -153,7 +154,8 @@ func drain(b *testing.B, to netip.AddrPort, body []byte) time.Duration {
 	runtime.ReadMemStats(&before)
 	began := spent(b)
 	b.ResetTimer()
-	w.route("a.test", &route.Route{Domain: "a.test", Site: "a.test", Port: to.Port(), Static: true, Hosts: []route.Host{{Name: "mx.a.test", Addrs: []netip.Addr{to.Addr()}}}})
+	w.route("a.test", &route.Route{Domain: "a.test", Site: "a.test", Port: to.Port(), Static: true,
+		Hosts: []route.Host{{Name: "mx.a.test", Addrs: []netip.Addr{to.Addr()}}}})
 	w.drained()
 	b.StopTimer()
 	runtime.ReadMemStats(&after)

@@ -62,10 +62,18 @@ func (a *agent) learn(t *smtp.Transaction, n news, why string) {
 	case slowed != nil:
 		a.site.pace.Slowed(now, t.Started, a.site.conns.busy(), errorReply(a.peer, slowed).String())
 	case n == works:
-		a.site.pace.Done(now, t.Started, a.site.conns.busy(), t.Done.Sub(t.Accepted))
+		a.site.pace.Done(now, t.Started, a.site.conns.busy(), dotTime(t))
 	case n == trouble:
 		a.site.pace.Trouble(now, why)
 	}
+}
+
+// dotTime is how long the receiver took over the message; 0: nobody knows, because the replies to several came at once.
+func dotTime(t *smtp.Transaction) time.Duration {
+	if t.Batch > 1 {
+		return 0
+	}
+	return t.Done.Sub(t.Accepted)
 }
 
 // throttled is the first answer by which the receiver asks us to slow down, or nil. A refusal of our own is none. Nor is the end of

@@ -154,6 +154,7 @@ func (c *Conn) exchange(b batch) *Error {
 // mayLeave asks the caller's leave for all of the messages. It may take a while, and a reply that came meanwhile answers nothing.
 func (c *Conn) mayLeave(b batch) *Error {
 	for _, f := range b.sent {
+		f.tx.Batch = len(b.sent)
 		if err := f.clear(); err != nil {
 			return err
 		}

@@ -175,7 +175,7 @@ func TestBatchCleared(t *testing.T) {
 	}
 }
 
-// Each message has the time that the receiver spent on it.
+// Each message has the time that the receiver spent on it, and knows how many left with it.
 func TestBatchTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := polite(t, chunking, func(string) { time.Sleep(10 * time.Second) })
@@ -187,6 +187,9 @@ func TestBatchTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, tx := range txs {
+			if tx.Batch != 3 {
+				t.Errorf("message %d in a batch of %d", i, tx.Batch)
+			}
 			start := time.Duration(i) * 10 * time.Second
 			if tx.Started.Sub(begin) != start || tx.Accepted.Sub(begin) != start || tx.Done.Sub(begin) != start+10*time.Second {
 				t.Errorf("message %d: %v, %v, %v", i, tx.Started.Sub(begin), tx.Accepted.Sub(begin), tx.Done.Sub(begin))

@@ -91,7 +91,8 @@ func formByByte(text []byte) Form {
 
 // TestWalk walks over texts rich in odd bytes, some longer than a stride, however they are cut.
 func TestWalk(t *testing.T) {
-	chunk := rapid.SampledFrom([]string{"\r\n", "\r\n.", ".", "a", "\r", "\n", "\x00", "\x80", "\xff", "\x01", strings.Repeat("b", 60), strings.Repeat("c", 997), strings.Repeat("d", stride)})
+	chunk := rapid.SampledFrom([]string{"\r\n", "\r\n.", ".", "a", "\r", "\n", "\x00", "\x80", "\xff", "\x01",
+		strings.Repeat("b", 60), strings.Repeat("c", 997), strings.Repeat("d", stride)})
 	rapid.Check(t, func(t *rapid.T) {
 		text := []byte(strings.Join(rapid.SliceOfN(chunk, 0, 12).Draw(t, "text"), ""))
 		var w Walk

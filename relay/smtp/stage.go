@@ -12,5 +12,5 @@ const (
 	AtRCPT     = "RCPT"
 	AtDATA     = "DATA"
 	AtBody     = "message body" // the connection was lost before the end of data was written
-	AtDot      = "end of data"  // in reply to the body, or instead of that reply
+	AtDot      = "end of data"  // in reply to the body, or instead of that reply; to BDAT too
 )

@@ -40,6 +40,7 @@ type Transaction struct {
 	Accepted time.Time // when the last reply to RCPT was in
 	Done     time.Time // when the last reply was in, or the failure
 	ConnUse  int       // 1 for the first message on its connection; 0 if the peer never got to it
+	Batch    int       // messages that left with it before the first reply, itself included; 0: it went by DATA
 }
 
 // Rcpt is one recipient.
@@ -71,7 +72,7 @@ func (r *Result) Sent() bool { return r.Err == nil && !r.Again }
 func (t *Transaction) clear() {
 	t.Results = slices.Grow(t.Results[:0], len(t.Rcpts))[:len(t.Rcpts)]
 	clear(t.Results)
-	t.Reply, t.ConnUse, t.Full, t.Ended = Reply{}, 0, 0, nil
+	t.Reply, t.ConnUse, t.Full, t.Ended, t.Batch = Reply{}, 0, 0, nil, 0
 	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
 }
 
