@@ -128,7 +128,7 @@ func (m *QueueMap) detach(s *shard, n *Node) bool {
 		q := n.queue
 		q.unlink(n)
 		n.queue = nil
-		q.busy--
+		q.count(-1)
 		s.drop(q)
 		return true
 	case stateDeferred, stateHeld:

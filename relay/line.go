@@ -40,6 +40,7 @@ type Line struct {
 	signal chan struct{} // holds a token when a queue was pushed
 	why    atomic.Pointer[Reason]
 	failed atomic.Pointer[time.Time]
+	load   load
 
 	mu        sync.Mutex
 	order     Order
@@ -105,7 +106,10 @@ func (l *Line) Push(q *Queue) bool {
 }
 
 // Explain says why all queues of the line wait now. A line may hold a million queues, so that nobody tells each of them.
-func (l *Line) Explain(why Reason) { l.why.Store(&why) }
+func (l *Line) Explain(why Reason) {
+	l.why.Store(&why)
+	l.load.hold(why.Holds())
+}
 
 // NoteFailure says when the receiver of all mail in the line was last tried in vain: with one node for all, of which the others
 // that are at the end of their lives expire too.
@@ -292,6 +296,7 @@ func (l *Line) grown(q *Queue) {
 func (l *Line) link(q *Queue) {
 	st := l.strandOf(q.Flow)
 	q.line.Store(l)
+	l.weigh(q)
 	l.seq++
 	q.strand, q.inLine, q.turn, q.served = st, time.Now(), l.seq, 0
 	q.Flow.owner().recall(st.share, q)
@@ -312,7 +317,7 @@ func (l *Line) unlink(q *Queue) {
 		st.byLen.Remove(q)
 	}
 	q.strand = nil
-	q.line.Store(nil)
+	l.leave(q)
 	if st.first == nil {
 		l.dropStrand(st)
 	}

@@ -10,7 +10,7 @@ import (
 type LineView struct {
 	Queues int        // in line
 	Nodes  int        // that wait in them
-	Whole  bool       // View looked at every queue; else Nodes, Oldest and Flows are of those that it looked at, and there are more
+	Whole  bool       // View looked at every queue; else Oldest and Flows are of those that it looked at, and there are more
 	Oldest time.Time  // when the oldest message arrived of those that go first in their queues; zero: no node waits
 	Flows  []FlowView // those with the most nodes first
 	Holds  Reason     // why the mail of a tenant is passed over; zero: nobody's is
@@ -26,11 +26,11 @@ type FlowView struct {
 // View looks at so many queues of the line at most. It holds the line for the time of that look alone.
 func (l *Line) View(most int) LineView {
 	some, n := l.sample(most)
-	v := LineView{Queues: n, Whole: n == len(some), Holds: l.Holds()}
+	v := LineView{Queues: n, Nodes: l.Nodes(), Whole: n == len(some), Holds: l.Holds()}
 	flows := make(map[*Flow]*FlowView)
 	for _, q := range some {
 		nodes, oldest := q.front()
-		if v.Nodes += nodes; v.Oldest.IsZero() || !oldest.IsZero() && oldest.Before(v.Oldest) {
+		if v.Oldest.IsZero() || !oldest.IsZero() && oldest.Before(v.Oldest) {
 			v.Oldest = oldest
 		}
 		f := flows[q.Flow]
@@ -49,15 +49,8 @@ func (l *Line) View(most int) LineView {
 	return v
 }
 
-// Nodes counts the nodes that wait in the line. It looks at so many queues at most, and counts one node for each other queue.
-func (l *Line) Nodes(most int) int {
-	some, n := l.sample(most)
-	nodes := n - len(some)
-	for _, q := range some {
-		nodes += q.Len()
-	}
-	return nodes
-}
+// Nodes is how many nodes wait in the line.
+func (l *Line) Nodes() int { return int(l.load.nodes.Load()) }
 
 // sample is so many queues of the line at most, and how many there are. The queues may have left the line already: their shards
 // must not be locked under the mutex of the line.

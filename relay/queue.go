@@ -56,10 +56,12 @@ type Queue struct {
 	head, tail *Node
 	active     atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
 	busy       int          // nodes held by visits
-	reason     Reason       // why the carrier keeps the nodes waiting; zero: it does not
+	reason     *Reason      // why the carrier keeps the nodes waiting; nil: it does not
 
 	state atomic.Uint32        // a QueueState; changed by enter alone
 	line  atomic.Pointer[Line] // the line it stands in; changed under that line's mutex
+
+	weight int32 // nodes that the load of line counts; guarded by that load's mutex
 
 	// Guarded by the mutex of line.
 	strand        *strand
@@ -122,8 +124,19 @@ func (q *Queue) Unclaim() {
 func (q *Queue) Wait(why Reason) {
 	q.shard.mu.Lock()
 	defer q.shard.mu.Unlock()
-	q.reason = why
+	if q.claimed() {
+		q.shard.claimed -= q.Len()
+	}
+	if q.reason = nil; why.Waits() {
+		q.reason = &why
+	}
+	if q.claimed() {
+		q.shard.claimed += q.Len()
+	}
 }
+
+// claimed reports whether a reason of its own keeps the nodes of q from being sent. The shard's mutex is held.
+func (q *Queue) claimed() bool { return q.reason != nil && q.reason.Holds() }
 
 // heldBy is what keeps all mail of the queue waiting, or the zero Reason. The shard's mutex is held.
 func (q *Queue) heldBy() Reason {
@@ -132,7 +145,10 @@ func (q *Queue) heldBy() Reason {
 			return *why
 		}
 	}
-	return q.reason
+	if q.reason != nil {
+		return *q.reason
+	}
+	return Reason{}
 }
 
 // waits is why the nodes of q wait, for whoever asks: what holds them, or their tenant's limit. The shard's mutex is held.
@@ -182,8 +198,26 @@ func (q *Queue) pushFront(n *Node) {
 
 func (q *Queue) linked(n *Node) {
 	n.queue, n.state = q, stateActive
-	q.active.Add(1)
 	q.shard.ages[n.Class].add(n, n.Message.ageFrom())
+	q.grow(1)
+}
+
+// grow counts nodes that were linked, or unlinked. The shard's mutex is held.
+func (q *Queue) grow(nodes int) {
+	q.active.Add(int32(nodes))
+	q.shard.active += nodes
+	if q.claimed() {
+		q.shard.claimed += nodes
+	}
+	if l := q.line.Load(); l != nil {
+		l.weigh(q)
+	}
+}
+
+// count counts visits that hold nodes of q, or do no more. The shard's mutex is held.
+func (q *Queue) count(busy int) {
+	q.busy += busy
+	q.shard.busy += busy
 }
 
 // unlink takes n out of q; n becomes busy. The shard's mutex is held.
@@ -201,6 +235,6 @@ func (q *Queue) unlink(n *Node) {
 	n.prev, n.next = nil, nil
 	q.shard.ages[n.Class].drop(n)
 	n.state = stateBusy
-	q.active.Add(-1)
-	q.busy++
+	q.grow(-1)
+	q.count(1)
 }

@@ -64,14 +64,19 @@ type Deps struct {
 }
 
 type shard struct {
-	budget *Budget
-	flows  *flows
+	budget  *Budget
+	flows   *flows
+	stalled *atomic.Int64 // counts.stalled
 
 	mu       sync.Mutex
 	queues   map[Key][]*Queue // siblings, the newest last
 	deferred map[Key]int      // nodes that wait in the Deferrals
 	held     map[Key]int      // nodes that are held there
 	holding  int              // their sum
+	number   int              // of queues
+	active   int              // nodes in them
+	busy     int              // nodes of them that visits hold
+	claimed  int              // nodes of queues that a reason of their own holds
 	ages     map[string]*ages // by class, the nodes that wait in queues
 }
 
@@ -86,6 +91,7 @@ type counts struct {
 	deferrals, sent, bounced, expired, handedBack atomic.Int64
 	deleted                                       atomic.Int64
 	notices, noticesSent, noticesLost, maybeTwice atomic.Int64
+	stalled                                       atomic.Int64 // nodes in lines from which nothing is sent now
 }
 
 // NewQueueMap returns an empty queue map, still closed. cfg has been validated.
@@ -106,7 +112,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	}
 	m.SetConfig(cfg)
 	for i := range m.shards {
-		m.shards[i].budget, m.shards[i].flows = m.budget, m.flows
+		m.shards[i].budget, m.shards[i].flows, m.shards[i].stalled = m.budget, m.flows, &m.counts.stalled
 		m.shards[i].queues = make(map[Key][]*Queue)
 		m.shards[i].deferred = make(map[Key]int)
 		m.shards[i].held = make(map[Key]int)
@@ -429,7 +435,7 @@ func (m *QueueMap) unbind(n *Node, st state, change func()) {
 	n.state = st
 	if q := n.queue; q != nil {
 		n.queue = nil
-		q.busy--
+		q.count(-1)
 		s.drop(q)
 	}
 }
@@ -451,6 +457,7 @@ func (s *shard) queueFor(key Key, maxLength int) *Queue {
 	s.flows.retain(key.Flow)
 	s.budget.Charge(AccountMail, queueCost)
 	s.queues[key] = append(siblings, q)
+	s.number++
 	return q
 }
 
@@ -462,6 +469,7 @@ func (s *shard) drop(q *Queue) {
 	}
 	s.budget.Refund(AccountMail, queueCost)
 	s.flows.disown(q.Flow)
+	s.number--
 	siblings := s.queues[q.Key]
 	for i, x := range siblings {
 		if x == q {

@@ -17,29 +17,26 @@ func (h *Handler) Status() Status {
 		Expired: c.expired.Load(), HandedBack: c.handedBack.Load(), Deleted: c.deleted.Load(), MaybeTwice: c.maybeTwice.Load(),
 		Notices: c.notices.Load(), NoticesSent: c.noticesSent.Load(), NoticesLost: c.noticesLost.Load(),
 	}
+	stalled := c.stalled.Load()
 	for i := range m.shards {
-		m.shards[i].sum(&s)
+		stalled += m.shards[i].sum(&s)
 	}
 	s.Deferred = max(s.Deferred+int64(h.deferrals.Len()), 0)
+	stalled = min(stalled, s.Active) // the numbers are of moments one after the other
+	s.Held, s.Active = s.Held+stalled, s.Active-stalled
 	return s
 }
 
-func (s *shard) sum(st *Status) {
+// sum adds what the shard counts. It returns how many of the nodes in queues are in queues that are kept from being sent.
+func (s *shard) sum(st *Status) (claimed int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	st.Queues += int64(s.number)
+	st.Active += int64(s.active)
+	st.Busy += int64(s.busy)
 	st.Held += int64(s.holding)
 	st.Deferred -= int64(s.holding)
-	for _, siblings := range s.queues {
-		st.Queues += int64(len(siblings))
-		for _, q := range siblings {
-			if q.heldBy().Holds() {
-				st.Held += int64(q.Len())
-			} else {
-				st.Active += int64(q.Len())
-			}
-			st.Busy += int64(q.busy)
-		}
-	}
+	return int64(s.claimed)
 }
 
 // Queues lists the queues and the domains that have only deferred nodes, the longest first.

@@ -27,7 +27,7 @@ source addresses has its own line, because a receiver's limits are for an addres
 Window is the transactions under way, how many there may be, and who set that: default, learned, a reply, or a rule or provider by
 its name. Rate is the most messages a second, and who set it. Goodput is the messages a second that the site takes. Open is the
 connections, and in brackets the idle ones. Nodes is the messages in line, each counted once for each of its domains; deferred ones
-stand in no line. A "+" says that there are more, because the line is too long to be looked at whole.
+stand in no line. A "+" behind an age says that a message may be older, because the line is too long to be looked at whole.
 
 With SITE, show all that is known of the sites that it stands for: a site as the list has it, one of its hosts, a domain whose mail
 goes there, or a provider such as gmail. The exit status is 1 if there is none.`, console.MaxSites),
@@ -123,7 +123,7 @@ func (p *sitePrinter) line(s *console.Site) error {
 	}
 	p.count++
 	p.columns(clean(s.Site), orDash(clean(s.Source)), fmt.Sprintf("%d/%d %s", s.Channels, s.Window, clean(s.WindowBy)), ratedBy(s),
-		perSecond(s.Goodput), fmt.Sprintf("%d(%d)", s.Open, s.Idle), fmt.Sprint(s.Waiting), p.more(s, s.Nodes), p.age(s.Oldest), p.state(s))
+		perSecond(s.Goodput), fmt.Sprintf("%d(%d)", s.Open, s.Idle), fmt.Sprint(s.Waiting), fmt.Sprint(s.Nodes), p.oldest(s), p.state(s))
 	_, err := p.w.Write(nil)
 	return err
 }
@@ -169,12 +169,12 @@ func (p *sitePrinter) state(s *console.Site) string {
 	return orDash(strings.Join(parts, "; "))
 }
 
-// more marks a number that is the least it can be.
-func (p *sitePrinter) more(s *console.Site, n int) string {
-	if s.AtLeast {
-		return fmt.Sprintf("%d+", n)
+// oldest is the age of the oldest message in line, marked if it is the least that this can be.
+func (p *sitePrinter) oldest(s *console.Site) string {
+	if s.AtLeast && s.Oldest > 0 {
+		return p.age(s.Oldest) + "+"
 	}
-	return fmt.Sprint(n)
+	return p.age(s.Oldest)
 }
 
 // age is how long ago a time was, in one or two units.
@@ -304,9 +304,13 @@ func (p *sitePrinter) waiting(s *console.Site) {
 	case s.Waiting == 0:
 		p.fact("Waiting", "nothing")
 	case s.Oldest == 0:
-		p.fact("Waiting", "%s nodes in %d queues", p.more(s, s.Nodes), s.Waiting)
+		p.fact("Waiting", "%d nodes in %d queues", s.Nodes, s.Waiting)
 	default:
-		p.fact("Waiting", "%s nodes in %d queues, the oldest since %s", p.more(s, s.Nodes), s.Waiting, clock(s.Oldest))
+		before := ""
+		if s.AtLeast {
+			before = " or before"
+		}
+		p.fact("Waiting", "%d nodes in %d queues, the oldest since %s%s", s.Nodes, s.Waiting, clock(s.Oldest), before)
 	}
 	for _, f := range s.Flows {
 		urgent := ""

@@ -31,11 +31,11 @@ func TestSitesLines(t *testing.T) {
 		want    string
 	}{
 		{"without sources", false, `SITE                              WINDOW            RATE               GOODPUT     OPEN  QUEUES    NODES  OLDEST  STATE
-mx1.example,mx2.example:25        3/10 learned      5/s rule goo        4.25/s     4(1)    1200    3400+   1m00s  waiting for its turn: 5/s; slowed 1m00s ago: 421 4.7.0 ?[31mslow??down; learned for 2h47m
+mx1.example,mx2.example:25        3/10 learned      5/s rule goo        4.25/s     4(1)    1200     3400  1m00s+  waiting for its turn: 5/s; slowed 1m00s ago: 421 4.7.0 ?[31mslow??down; learned for 2h47m
 mx.dead.example:25                0/0 default       -                        -     0(0)       1        7  27h47m  closed until CLOSED: connect to mx.dead.example[192.0.2.9]:25: refused
 `},
 		{"with sources", true, `SITE                              SOURCE        WINDOW            RATE               GOODPUT     OPEN  QUEUES    NODES  OLDEST  STATE
-mx1.example,mx2.example:25        news-1        3/10 learned      5/s rule goo        4.25/s     4(1)    1200    3400+   1m00s  waiting for its turn: 5/s; slowed 1m00s ago: 421 4.7.0 ?[31mslow??down; learned for 2h47m
+mx1.example,mx2.example:25        news-1        3/10 learned      5/s rule goo        4.25/s     4(1)    1200     3400  1m00s+  waiting for its turn: 5/s; slowed 1m00s ago: 421 4.7.0 ?[31mslow??down; learned for 2h47m
 mx.dead.example:25                -             0/0 default       -                        -     0(0)       1        7  27h47m  closed until CLOSED: connect to mx.dead.example[192.0.2.9]:25: refused
 `},
 	} {
@@ -71,7 +71,7 @@ Goodput     4.25/s; a message is answered in 120 ms
 Connections 4 open, 1 of them idle
 Learned     since %s
 Slowed      %s: 421 4.7.0 ?[31mslow??down
-Waiting     3400+ nodes in 1200 queues, the oldest since %[2]s
+Waiting     3400 nodes in 1200 queues, the oldest since %[2]s or before
 Flow        tenant shop, name autumn, sender n.example: 3000 nodes in 900 queues
 Flow        tenant -, name -, sender reset.example, urgent: 40 nodes in 40 queues
 Flow        3 more

@@ -34,7 +34,7 @@ type Site struct {
 
 	Waiting   int    `json:"waiting"`              // queues in line
 	Nodes     int    `json:"nodes"`                // nodes in them
-	AtLeast   bool   `json:"at_least,omitempty"`   // the line is too long to be looked at whole: there are more nodes, and Oldest may be older
+	AtLeast   bool   `json:"at_least,omitempty"`   // the line is too long to be looked at whole: a message may be older than Oldest, and Flows are of a part of it
 	Oldest    int64  `json:"oldest,omitempty"`     // arrival of the oldest message in line
 	Flows     []Flow `json:"flows,omitempty"`      // whose mail waits, those with the most nodes first; only if the site was asked for by name
 	MoreFlows int    `json:"more_flows,omitempty"` // flows beside those

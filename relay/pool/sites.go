@@ -98,7 +98,7 @@ type heaviest struct {
 // add keeps s for now. The list is cut when it has become twice as long as it may be, so that a walk over a million sites neither
 // keeps them all nor sorts for each.
 func (h *heaviest) add(s *Site) {
-	w := weighed{s, s.line.Nodes(maxQueuesSeen)}
+	w := weighed{s, s.line.Nodes()}
 	if h.last != nil && w.compare(*h.last) > 0 {
 		return
 	}

@@ -32,7 +32,7 @@ type Status struct {
 
 	Waiting int       // queues in line
 	Nodes   int       // nodes in them
-	AtLeast bool      // there are more nodes than Nodes, and an older message than Oldest may be among them
+	AtLeast bool      // the line is too long to be looked at whole: a message may be older than Oldest, and Flows are of a part
 	Oldest  time.Time // arrival of the oldest message in line; zero: none waits
 	Flows   []Flow    // whose mail waits, those with the most nodes first; see MoreFlows
 
