@@ -28,13 +28,6 @@ func (s *session) field(payload []byte) (*reply, error) {
 	return s.goOn(lib.CodeHeader), nil
 }
 
-// dropLeft frees the memory of a message that is left: the MTA has it, and may go on sending us the rest for a while.
-func (s *session) dropLeft() {
-	if s.mail.Left() != "" {
-		s.mail.DropContent()
-	}
-}
-
 // endHeader handles the end of the header, where most messages are decided.
 func (s *session) endHeader() *reply {
 	m := s.mail
