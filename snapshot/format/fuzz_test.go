@@ -76,8 +76,19 @@ func TestEnvelopeIsSmall(t *testing.T) {
 		Stand: Stand{ID: basis.ID + 1_000_000, Base: 100_000, Shared: 3}, Form: 9, Arrived: now, Taken: now.Add(20 * time.Millisecond), BySender: true,
 		QueueID: "4bXyZ0123AB", Common: common, Rcpts: []Rcpt{{Addr: "reader12345@example.net", Notify: "FAILURE", ORcpt: "rfc822;reader12345@example.net"}},
 	}
-	if got := len(r.bytes()); got > 60 {
-		t.Errorf("%d bytes", got)
+	b := r.bytes()
+	if len(b) > 60 {
+		t.Errorf("%d bytes", len(b))
+	}
+	if n := testing.AllocsPerRun(100, func() { b = r.Append(b[:0], basis, &common) }); n > 0 {
+		t.Errorf("%g allocations", n)
+	}
+}
+
+func BenchmarkAppendTake(b *testing.B) {
+	r, buf := sample(2), []byte(nil)
+	for b.Loop() {
+		buf = r.Append(buf[:0], basis, &common)
 	}
 }
 
