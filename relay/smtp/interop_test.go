@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,37 @@ func TestInterop(t *testing.T) {
 			}
 			c.Quit()
 		})
+	}
+}
+
+// TestInteropChunks: batches with refused recipients. Nothing goes to a recipient of another message.
+func TestInteropChunks(t *testing.T) {
+	for _, withTLS := range []bool{false, true} {
+		b, c := interop(t, withTLS)
+		c.Chunk(8)
+		c.batchRoom = 8
+		txs := []*Transaction{message("b@b.example"), message("no@b.example", "c@b.example"), message("d@b.example")}
+		txs[0].Content = slicesOf([]string{"Subject: dots\r", "\n\r\n", ".", "\r\n..", "a\r\n", ".", "b"})
+		if _, err := deliver(c, txs...); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"1 b@b.example sent 250", "2 no@b.example perm 550 RCPT", "2 c@b.example sent 250", "3 d@b.example sent 250"}
+		if got := describe(txs); !slices.Equal(got, want) {
+			t.Errorf("TLS %v: got %q, want %q", withTLS, got, want)
+		}
+		bodies(t, b, []string{"Subject: dots\r\n\r\n.\r\n..a\r\n.b\r\n", "Subject: x\r\n\r\nhello\r\n", "Subject: x\r\n\r\nhello\r\n"})
+		txs = []*Transaction{message("b@b.example"), message("no@b.example"), message("d@b.example")}
+		if _, err := deliver(c, txs...); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := describe(txs), []string{"1 b@b.example sent 250", "2 no@b.example perm 550 RCPT", "3 d@b.example sent 250"}; !slices.Equal(got, want) {
+			t.Errorf("TLS %v: got %q, want %q", withTLS, got, want)
+		}
+		for _, m := range b.all() {
+			if len(m.rcpts) != 1 {
+				t.Errorf("one message went to %q", m.rcpts)
+			}
+		}
 	}
 }
 
