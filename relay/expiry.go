@@ -48,11 +48,9 @@ func (m *QueueMap) healthy() bool { return m.deps.Healthy == nil || m.deps.Healt
 
 // between counts the messages that are overdue at now by the shorter lifetime, and not by the longer one.
 func (m *QueueMap) between(now time.Time, longer, shorter RetryConfig) (n int) {
-	for i := range m.messages {
-		for _, msg := range m.messages[i].all() {
-			if !now.Before(shorter.expires(msg)) && now.Before(longer.expires(msg)) {
-				n++
-			}
+	for msg := range m.each {
+		if !now.Before(shorter.expires(msg)) && now.Before(longer.expires(msg)) {
+			n++
 		}
 	}
 	return n

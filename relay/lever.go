@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -220,7 +219,6 @@ func (l *Lever) flush(ctx context.Context, act Act) (ActReport, error) {
 	if err != nil || act.DryRun {
 		return l.tally(found, d), err
 	}
-	sortByID(found)
 	sites := make(map[string]bool)
 	defer func() {
 		if l.deps.Reopen != nil && len(sites) > 0 {
@@ -278,14 +276,4 @@ func remember(f func(string) string) func(string) string {
 		}
 		return a
 	}
-}
-
-// sortByID puts messages in the order in which they were taken.
-func sortByID(all []*Message) {
-	slices.SortFunc(all, func(a, b *Message) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
 }

@@ -21,9 +21,9 @@ func TestInForceAfterAKill(t *testing.T) {
 		x.send(t, "u@paused", "v@held", "v@free")
 		x.do(t, VerbHold, Selector{Domain: "held"})
 		x.do(t, VerbHold, Selector{Domain: "released"})
-		byID.QueueID = "4Zid"
+		x.rename(byID, "4Zid")
 		x.do(t, VerbHold, Selector{ID: "4Zid", Domain: "id"})
-		byID.QueueID = "4Zagain" // the MTA gives short names again
+		x.rename(byID, "4Zagain") // the MTA gives short names again
 		x.do(t, VerbRelease, Selector{Domain: "released"})
 		end := time.Now().Add(5 * time.Hour)
 		x.do(t, VerbPause, Selector{Domain: "paused"}, until(end))

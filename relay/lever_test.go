@@ -54,6 +54,13 @@ func (x *levered) attach(t testing.TB, stored []byte) {
 	x.stored = stored
 }
 
+// rename gives a message that waits another queue id.
+func (x *levered) rename(m *Message, name string) {
+	x.messages.remove(m)
+	m.QueueID = name
+	x.messages.add(m)
+}
+
 // site is where the mail of a domain goes, "" for not known.
 func (x *levered) site(domain string) string {
 	x.known.Lock()
@@ -77,7 +84,6 @@ func (x *levered) killed(t testing.TB) *levered {
 	next.c.answer = x.c.answer
 	var all []*Message
 	x.walk(func(some []*Message) bool { all = append(all, some...); return true })
-	sortByID(all)
 	for _, m := range all {
 		s := Saved{Message: &Message{
 			ID: m.ID, QueueID: m.QueueID, Envelope: m.Envelope, Content: NewWrapper(m.Content.Wrapper().View()).Content(m.Content.Part(), m.Content.Facts()), Class: m.Class, Flow: m.Flow,

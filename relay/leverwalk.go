@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -10,72 +11,79 @@ import (
 // How the lever looks at mail. It finds the messages first, a few under each lock, and then does what it does to each node under the
 // lock of the node's shard alone. So doors and deliveries go on, however much mail waits.
 
-// walk yields every message, a few at a time, until yield returns false. A message that comes or goes meanwhile may be missed. No lock is
-// held while yield runs.
-func (m *QueueMap) walk(yield func(some []*Message) bool) {
-	some := make([]*Message, 0, mostAtOnce)
-	for i := range m.messages {
-		if !m.messages[i].walk(some, yield) {
+// walk yields every message, in the order in which they were taken, a few at a time, until yield returns false. It misses none that is here
+// all the time. No lock is held while yield runs, and others have the processor after it: some walks never wait for anything.
+func (m *QueueMap) walk(yield func(some []*Message) bool) { m.walkFrom(0, yield) }
+
+// walkFrom is walk from the message with the given ID on.
+func (m *QueueMap) walkFrom(id ID, yield func(some []*Message) bool) {
+	room := make([]*Message, 0, mostAtOnce)
+	for {
+		some := m.messages.from(id, room)
+		if len(some) == 0 {
 			return
 		}
-	}
-}
-
-// walk yields the messages of the shard. It uses the room of some for them.
-func (s *messageShard) walk(some []*Message, yield func(some []*Message) bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, msg := range s.byID { // the map may change between two steps of the loop, while pause has let the lock go
-		if some = append(some, msg); len(some) < mostAtOnce {
-			continue
+		id = some[len(some)-1].ID + 1
+		if !yield(some) || len(some) < mostAtOnce || id == 0 {
+			return
 		}
-		if !s.pause(some, yield) {
-			return false
-		}
-		some = some[:0]
+		runtime.Gosched()
 	}
-	return len(some) == 0 || s.pause(some, yield)
 }
 
-// pause lets the lock go, yields some messages, and lets others have the processor: some walks only look, and never wait for anything.
-func (s *messageShard) pause(some []*Message, yield func([]*Message) bool) bool {
-	s.mu.Unlock()
-	defer s.mu.Lock()
-	more := yield(some)
-	runtime.Gosched()
-	return more
-}
-
-// named is the ids of the messages that a name stands for: our id, or the MTA's queue id, which several may have.
-func (l *Lever) named(name string) (ids []ID) {
-	if name == "" {
-		return nil
-	}
-	ids = slices.DeleteFunc(parseIDs(name), func(id ID) bool { return l.queues.message(id) == nil })
-	l.queues.walk(func(some []*Message) bool {
+// each yields the messages of walk one by one.
+func (m *QueueMap) each(yield func(*Message) bool) {
+	m.walk(func(some []*Message) bool {
 		for _, msg := range some {
-			if msg.QueueID == name && !slices.Contains(ids, msg.ID) {
-				ids = append(ids, msg.ID)
+			if !yield(msg) {
+				return false
 			}
 		}
 		return true
 	})
+}
+
+// named is the messages that a name stands for, our id or the MTA's queue id, which several may have, in the order in which they were taken.
+// Several are found by a walk.
+func (m *QueueMap) named(name string) (all []*Message) {
+	if name == "" {
+		return nil
+	}
+	ids := parseIDs(name)
+	one, sure := m.messages.named(name)
+	if !sure {
+		for msg := range m.each {
+			if msg.QueueID == name || slices.Contains(ids, msg.ID) {
+				all = append(all, msg)
+			}
+		}
+		return all
+	}
+	if one != nil {
+		all = append(all, one)
+	}
+	for _, id := range ids {
+		if msg := m.messages.byID(id); msg != nil && msg != one {
+			all = append(all, msg)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Message) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// named is the ids of the messages that a name stands for.
+func (l *Lever) named(name string) (ids []ID) {
+	for _, msg := range l.queues.named(name) {
+		ids = append(ids, msg.ID)
+	}
 	return ids
 }
 
-// message is the message of that id, or nil.
-func (m *QueueMap) message(id ID) *Message {
-	s := &m.messages[id%shards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byID[id]
-}
-
-// find is the messages that have a node about which d may be.
+// find is the messages that have a node about which d may be, in the order in which they were taken.
 func (l *Lever) find(ctx context.Context, d *decree) (found []*Message, err error) {
 	if d.act.Selector.ID != "" {
 		for _, id := range d.ids {
-			if msg := l.queues.message(id); msg != nil && l.selects(d, msg) {
+			if msg := l.queues.messages.byID(id); msg != nil && l.selects(d, msg) {
 				found = append(found, msg)
 			}
 		}

@@ -52,7 +52,6 @@ func (l *Lever) decide(ctx context.Context, act Act) (ActReport, error) {
 		return ActReport{}, err
 	}
 	if act.Verb == VerbRelease {
-		sortByID(found)
 		defer l.prune()
 	}
 	return l.each(context.WithoutCancel(ctx), found, d, l.reconsider)
@@ -90,7 +89,6 @@ func (l *Lever) settleOn(ctx context.Context, d *decree) ActReport {
 	if d.ofSite() {
 		return l.tally(found, d)
 	}
-	sortByID(found)
 	rep, _ := l.each(ctx, found, d, l.reconsider)
 	return rep
 }

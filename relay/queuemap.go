@@ -41,7 +41,7 @@ type QueueMap struct {
 	seed     maphash.Seed
 	epoch    time.Time // ages are counted from here, by the monotonic clock
 	shards   [shards]shard
-	messages [shards]messageShard
+	messages *index
 
 	lever   *Lever // nil: there is none
 	decrees atomic.Pointer[decrees]
@@ -80,11 +80,6 @@ type shard struct {
 	ages     map[string]*ages // by class, the nodes that wait in queues
 }
 
-type messageShard struct {
-	mu   sync.Mutex
-	byID map[ID]*Message
-}
-
 // counts are the counters behind Status.
 type counts struct {
 	taken, restored, removed, messages            atomic.Int64
@@ -106,7 +101,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), flows: newFlows(deps.Budget),
 		seed: maphash.MakeSeed(), epoch: time.Now(),
 	}
-	m.reasons.seed = m.seed
+	m.reasons.seed, m.messages = m.seed, newIndex(m.seed)
 	if m.deps.Gate != nil {
 		m.deps.Gate.queues = m
 	}
@@ -117,7 +112,6 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		m.shards[i].deferred = make(map[Key]int)
 		m.shards[i].held = make(map[Key]int)
 		m.shards[i].ages = map[string]*ages{ClassRemote: newAges(m.epoch), ClassInject: newAges(m.epoch)}
-		m.messages[i].byID = make(map[ID]*Message)
 	}
 	return m
 }
@@ -274,19 +268,13 @@ func (m *QueueMap) references(f *Flow) *References {
 
 // index puts msg into the index and counts it.
 func (m *QueueMap) index(msg *Message) {
-	s := &m.messages[msg.ID%shards]
-	s.mu.Lock()
-	s.byID[msg.ID] = msg
-	s.mu.Unlock()
+	m.messages.add(msg)
 	m.counts.messages.Add(1)
 }
 
 // discard undoes index and wrap.
 func (m *QueueMap) discard(msg *Message) {
-	s := &m.messages[msg.ID%shards]
-	s.mu.Lock()
-	delete(s.byID, msg.ID)
-	s.mu.Unlock()
+	m.messages.remove(msg)
 	m.counts.messages.Add(-1)
 	m.budget.Refund(msg.account(), msg.cost)
 	m.wrappers.Undivide(&msg.Content, m.references(msg.flow))

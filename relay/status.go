@@ -98,40 +98,22 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// Messages yields every message with unsettled recipients, in no order, until yield returns false. New ones may be missed.
+// Messages yields every message with unsettled recipients, in the order in which they were taken, until yield returns false.
 func (h *Handler) Messages(yield func(Listing) bool) {
-	for i := range h.queues.messages {
-		for _, msg := range h.queues.messages[i].all() {
-			if l := h.listing(msg); len(l.Recipients) > 0 && !yield(l) {
-				return
-			}
+	for msg := range h.queues.each {
+		if l := h.listing(msg); len(l.Recipients) > 0 && !yield(l) {
+			return
 		}
 	}
-}
-
-func (s *messageShard) all() []*Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	msgs := make([]*Message, 0, len(s.byID))
-	for _, m := range s.byID {
-		msgs = append(msgs, m)
-	}
-	return msgs
 }
 
 // MessagesNamed finds messages by our ID or the MTA's queue id, the oldest first. The MTA may give a short queue id again as
 // soon as it has handed a message to us, so there may be several of one name.
 func (h *Handler) MessagesNamed(name string) []Listing {
 	var found []Listing
-	ids := parseIDs(name)
-	for i := range h.queues.messages {
-		for _, msg := range h.queues.messages[i].all() {
-			if (msg.QueueID != name || name == "") && !slices.Contains(ids, msg.ID) {
-				continue
-			}
-			if l := h.listing(msg); len(l.Recipients) > 0 {
-				found = append(found, l)
-			}
+	for _, msg := range h.queues.named(name) {
+		if l := h.listing(msg); len(l.Recipients) > 0 {
+			found = append(found, l)
 		}
 	}
 	slices.SortFunc(found, func(a, b Listing) int {
