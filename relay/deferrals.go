@@ -107,7 +107,7 @@ func (m *QueueMap) deferUntil(n *Node, due time.Time, d *Deferrals) {
 		return
 	}
 	n.Due, n.state = due, stateDeferred
-	s.deferred[m.key(n)]++
+	s.note(m.key(n), 1, 0)
 	first := d.insert(n)
 	s.mu.Unlock()
 	if first {

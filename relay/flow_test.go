@@ -115,7 +115,7 @@ func TestListedFlow(t *testing.T) {
 	x.offer(t, 2, FlowName{Tenant: "gold", Name: "<news.n.example>", Sender: "n.example", Urgent: true}, "a@x")
 	x.offer(t, 1, FlowName{Sender: "m.example"}, "a@x")
 	want := []FlowListing{{Tenant: "gold", Flow: "<news.n.example>", Urgent: true}, {Flow: "m.example"}}
-	qs := x.Queues()
+	qs := x.Queues(0)
 	if len(qs) != 2 || qs[0].FlowListing != want[0] || qs[1].FlowListing != want[1] {
 		t.Errorf("queues %+v", qs)
 	}

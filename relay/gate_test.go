@@ -97,9 +97,11 @@ func (x *gatehouse) next(domain string) *Visit {
 	s := x.shard(domain)
 	s.mu.Lock()
 	var queues []*Queue
-	for k, all := range s.queues {
-		if k.Domain == domain && k.Class == ClassRemote {
-			queues = append(queues, all...)
+	for k, p := range s.spots {
+		for q := p.youngest; q != nil; q = q.older {
+			if k.domain == domain && q.Class == ClassRemote {
+				queues = append(queues, q)
+			}
 		}
 	}
 	s.mu.Unlock()

@@ -70,8 +70,7 @@ func (m *QueueMap) divert(s *shard, n *Node, d *decree, deferring bool) bool {
 func (m *QueueMap) detain(s *shard, n *Node, d *decree) (nudge bool) {
 	n.decree, n.state = d, stateHeld
 	d.nodes.Add(1)
-	s.held[m.key(n)]++
-	s.holding++
+	s.note(m.key(n), 0, 1)
 	n.Due = m.lever.handler.heldUntil(n, d, time.Now())
 	return m.lever.handler.deferrals.insert(n)
 }
@@ -104,17 +103,11 @@ func (h *Handler) heldFor(n *Node) Reason {
 // recall counts n out of the deferred nodes, or out of those that are held; it is busy from then on. It returns the decree by which n was
 // held, or nil. The mutex is held.
 func (s *shard) recall(n *Node, key Key) (by *decree) {
-	counts := s.deferred
-	if n.state == stateHeld {
-		counts = s.held
-		s.holding--
-		if !n.decree.deed() {
-			by, n.decree = n.decree, nil
-			by.nodes.Add(-1)
-		}
-	}
-	if counts[key]--; counts[key] <= 0 {
-		delete(counts, key)
+	if n.state != stateHeld {
+		s.note(key, -1, 0)
+	} else if s.note(key, 0, -1); !n.decree.deed() {
+		by, n.decree = n.decree, nil
+		by.nodes.Add(-1)
 	}
 	n.state = stateBusy
 	return by

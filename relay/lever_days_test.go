@@ -253,8 +253,8 @@ func (d *day) evening(seed int) {
 		}
 	}
 	for i := range d.x.shards {
-		if s := &d.x.shards[i]; len(s.held) != 0 || len(s.deferred) != 0 || s.holding != 0 || len(s.queues) != 0 {
-			d.t.Errorf("a shard keeps %v %v %d %v", s.held, s.deferred, s.holding, s.queues)
+		if s := &d.x.shards[i]; len(s.spots) != 0 || s.holding != 0 {
+			d.t.Errorf("a shard keeps %v %d", s.spots, s.holding)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (id ID) String() string {
 // base 36 in lower case.
 func parseIDs(s string) []ID {
 	var ids []ID
-	if id, ok := parseID(strings.ToUpper(s)); ok {
+	if id, ok := ParseID(strings.ToUpper(s)); ok {
 		ids = append(ids, id)
 	}
 	if old, err := strconv.ParseUint(s, 36, 64); err == nil && s == strings.ToLower(s) && !slices.Contains(ids, ID(old)) {
@@ -42,8 +42,8 @@ func parseIDs(s string) []ID {
 	return ids
 }
 
-// parseID reads what String writes. It reports false for anything else.
-func parseID(s string) (id ID, ok bool) {
+// ParseID reads what String writes. It reports false for anything else.
+func ParseID(s string) (id ID, ok bool) {
 	for i := range len(s) {
 		digit := strings.IndexByte(idDigits, s[i])
 		if digit < 0 {

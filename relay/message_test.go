@@ -77,7 +77,7 @@ func TestMessagesNamed(t *testing.T) {
 	} {
 		var got []ID
 		for _, l := range x.h.MessagesNamed(name) {
-			id, _ := parseID(l.ID)
+			id, _ := ParseID(l.ID)
 			got = append(got, id)
 		}
 		if !slices.Equal(got, want) {

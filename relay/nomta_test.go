@@ -23,7 +23,7 @@ func TestWithoutMTA(t *testing.T) {
 		x.run(t)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if l := x.Queues(); len(l) != 1 || l[0].Class != ClassRemote || l[0].Deferred != 1 || x.rec.count("deferred a@x") == 0 {
+		if l := x.Queues(0); len(l) != 1 || l[0].Class != ClassRemote || l[0].Deferred != 1 || x.rec.count("deferred a@x") == 0 {
 			t.Errorf("%q %+v", x.rec.lines, l)
 		}
 		time.Sleep(time.Hour)

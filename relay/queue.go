@@ -53,6 +53,7 @@ type Queue struct {
 	Key
 
 	shard      *shard
+	older      *Queue // sibling
 	head, tail *Node
 	active     atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
 	busy       int          // nodes held by visits

@@ -37,10 +37,10 @@ func TestEmptiedQueueLeavesTheMap(t *testing.T) {
 		if err := x.Accept(testMessage("a@x")); err != nil {
 			t.Fatal(err)
 		}
-		return x, x.shard("x").queues[Key{Domain: "x"}][0]
+		return x, x.shard("x").spots[spotKey{domain: "x"}].youngest
 	}
 	deliver := func(x *heart) { // as companions leave: from the middle of a queue that nobody carries
-		for q := x.shard("x").queues[Key{Domain: "x"}][0]; q.head != nil; {
+		for q := x.shard("x").spots[spotKey{domain: "x"}].youngest; q.head != nil; {
 			n := q.head
 			if !x.pullFrom(n, "") {
 				return
@@ -54,8 +54,8 @@ func TestEmptiedQueueLeavesTheMap(t *testing.T) {
 
 	t.Run("lined", func(t *testing.T) {
 		x, q := newMap(t)
-		if deliver(x); q.State() != QueueLined || queues(x) != 1 || len(x.Queues()) != 0 {
-			t.Errorf("%s, %d in the map, listed %+v", q.State(), queues(x), x.Queues())
+		if deliver(x); q.State() != QueueLined || queues(x) != 1 || len(x.Queues(0)) != 0 {
+			t.Errorf("%s, %d in the map, listed %+v", q.State(), queues(x), x.Queues(0))
 		}
 		if got := x.line.Pick(); got != nil || q.State() != QueueGone || queues(x) != 0 {
 			t.Errorf("picked %v, %s, %d in the map", got, q.State(), queues(x))

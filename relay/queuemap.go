@@ -68,16 +68,14 @@ type shard struct {
 	flows   *flows
 	stalled *atomic.Int64 // counts.stalled
 
-	mu       sync.Mutex
-	queues   map[Key][]*Queue // siblings, the newest last
-	deferred map[Key]int      // nodes that wait in the Deferrals
-	held     map[Key]int      // nodes that are held there
-	holding  int              // their sum
-	number   int              // of queues
-	active   int              // nodes in them
-	busy     int              // nodes of them that visits hold
-	claimed  int              // nodes of queues that a reason of their own holds
-	ages     map[string]*ages // by class, the nodes that wait in queues
+	mu      sync.Mutex
+	spots   map[spotKey]spot
+	holding int              // nodes that are held in the Deferrals
+	number  int              // of queues
+	active  int              // nodes in them
+	busy    int              // nodes of them that visits hold
+	claimed int              // nodes of queues that a reason of their own holds
+	ages    map[string]*ages // by class, the nodes that wait in queues
 }
 
 // counts are the counters behind Status.
@@ -108,9 +106,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	m.SetConfig(cfg)
 	for i := range m.shards {
 		m.shards[i].budget, m.shards[i].flows, m.shards[i].stalled = m.budget, m.flows, &m.counts.stalled
-		m.shards[i].queues = make(map[Key][]*Queue)
-		m.shards[i].deferred = make(map[Key]int)
-		m.shards[i].held = make(map[Key]int)
+		m.shards[i].spots = make(map[spotKey]spot)
 		m.shards[i].ages = map[string]*ages{ClassRemote: newAges(m.epoch), ClassInject: newAges(m.epoch)}
 	}
 	return m
@@ -431,45 +427,6 @@ func (m *QueueMap) unbind(n *Node, st state, change func()) {
 // shard depends on the domain alone, so that a node stays in its shard when its class changes.
 func (m *QueueMap) shard(domain string) *shard {
 	return &m.shards[maphash.String(m.seed, domain)%shards]
-}
-
-// queueFor returns the youngest queue of key with room for one more, made when there is none. The mutex is held.
-func (s *shard) queueFor(key Key, maxLength int) *Queue {
-	siblings := s.queues[key]
-	for i := len(siblings) - 1; i >= 0; i-- {
-		if siblings[i].Len() < maxLength {
-			return siblings[i]
-		}
-	}
-	q := &Queue{Key: key, shard: s}
-	s.flows.retain(key.Flow)
-	s.budget.Charge(AccountMail, queueCost)
-	s.queues[key] = append(siblings, q)
-	s.number++
-	return q
-}
-
-// drop takes q out of the map when it is loose and has no nodes, waiting or busy. The mutex is held, so that no node can
-// join meanwhile.
-func (s *shard) drop(q *Queue) {
-	if q.head != nil || q.busy > 0 || !q.enter(QueueGone) {
-		return
-	}
-	s.budget.Refund(AccountMail, queueCost)
-	s.flows.disown(q.Flow)
-	s.number--
-	siblings := s.queues[q.Key]
-	for i, x := range siblings {
-		if x == q {
-			siblings = append(siblings[:i:i], siblings[i+1:]...)
-			break
-		}
-	}
-	if len(siblings) == 0 {
-		delete(s.queues, q.Key)
-	} else {
-		s.queues[q.Key] = siblings
-	}
 }
 
 // Release gives back one Hold on msg, or the hold of a node that is gone. With its last hold msg leaves memory and journal.

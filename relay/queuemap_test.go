@@ -26,7 +26,7 @@ func TestSiblings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	qs := m.Queues()
+	qs := m.Queues(0)
 	if len(qs) != 1 || qs[0].Siblings != 3 || qs[0].Active != 7 {
 		t.Fatalf("queues %+v, want one domain with 3 siblings and 7 nodes", qs)
 	}
@@ -160,8 +160,8 @@ func TestRestoreNamesWhoMayGetItTwice(t *testing.T) {
 		x := newHeart(t, retryEvery(time.Minute, time.Hour), HandbackConfig{})
 		x.c.answer = fixed(Sent, 250)
 		x.deps.Listener = Listeners{x.rec, onEvent(func(e *Event) {
-			if e.Kind == EventInterrupted && (!e.MaybeTwice || e.Node != nil || len(x.Queues()) != 0) {
-				t.Errorf("maybe twice %v, node %v, queues %+v", e.MaybeTwice, e.Node, x.Queues())
+			if e.Kind == EventInterrupted && (!e.MaybeTwice || e.Node != nil || len(x.Queues(0)) != 0) {
+				t.Errorf("maybe twice %v, node %v, queues %+v", e.MaybeTwice, e.Node, x.Queues(0))
 			}
 		})}
 		x.run(t)

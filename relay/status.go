@@ -2,6 +2,8 @@ package relay
 
 import (
 	"cmp"
+	"iter"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -39,43 +41,63 @@ func (s *shard) sum(st *Status) (claimed int64) {
 	return int64(s.claimed)
 }
 
-// Queues lists the queues and the domains that have only deferred nodes, the longest first.
-func (m *QueueMap) Queues() []QueueStatus {
-	var all []QueueStatus
+// EachQueue yields the queues, and the domains that have only deferred nodes, in no order, until yield returns false. What comes or goes
+// meanwhile may be missed. No lock is held while yield runs.
+func (m *QueueMap) EachQueue(yield func(QueueStatus) bool) {
+	some := make([]QueueStatus, 0, mostAtOnce)
 	for i := range m.shards {
-		all = m.shards[i].list(all)
+		if !m.shards[i].each(some, yield) {
+			return
+		}
 	}
-	slices.SortFunc(all, func(a, b QueueStatus) int {
-		return cmp.Or(
-			cmp.Compare(b.Active+b.Busy+b.Deferred+b.Held, a.Active+a.Busy+a.Deferred+a.Held),
-			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Flow, b.Flow))
-	})
-	return all
 }
 
-func (s *shard) list(all []QueueStatus) []QueueStatus {
+// each is EachQueue for one shard. It uses the room of some.
+func (s *shard) each(some []QueueStatus, yield func(QueueStatus) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, siblings := range s.queues {
-		st := QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Siblings: len(siblings), Deferred: s.deferred[key], Held: s.held[key]}
-		for _, q := range siblings {
-			st.include(q)
+	for key, p := range s.spots { // the map may change between two steps of the loop, while pause has let the lock go
+		st := p.status(key, s.flows.own)
+		if st.nodes() == 0 { // it was emptied while it stood in line
+			continue
 		}
-		if st.Active+st.Busy+st.Deferred+st.Held > 0 { // else they were emptied while they stood in line
-			all = append(all, st)
+		if some = append(some, st); len(some) < mostAtOnce {
+			continue
+		}
+		if !s.pause(some, yield) {
+			return false
+		}
+		some = some[:0]
+	}
+	return s.pause(some, yield)
+}
+
+// pause lets the lock go, yields some queues, and lets others have the processor.
+func (s *shard) pause(some []QueueStatus, yield func(QueueStatus) bool) bool {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	for _, st := range some {
+		if !yield(st) {
+			return false
 		}
 	}
-	for key, n := range s.deferred {
-		if s.queues[key] == nil {
-			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Deferred: n, Held: s.held[key]})
-		}
+	runtime.Gosched()
+	return true
+}
+
+// Queues lists what EachQueue yields, the longest first: so many at most, or for 0 all.
+func (m *QueueMap) Queues(most int) []QueueStatus {
+	top := NewTop(most, QueueStatus.compare)
+	for st := range m.EachQueue {
+		top.Add(st)
 	}
-	for key, n := range s.held {
-		if s.queues[key] == nil && s.deferred[key] == 0 {
-			all = append(all, QueueStatus{Domain: key.Domain, Class: key.Class, FlowListing: key.Flow.Name().listing(), Held: n})
-		}
-	}
-	return all
+	return top.List()
+}
+
+// compare orders queues: the longer one comes first.
+func (st QueueStatus) compare(o QueueStatus) int {
+	return cmp.Or(cmp.Compare(o.nodes(), st.nodes()),
+		cmp.Compare(st.Domain, o.Domain), cmp.Compare(st.Class, o.Class), cmp.Compare(st.Tenant, o.Tenant), cmp.Compare(st.Flow, o.Flow))
 }
 
 func (st *QueueStatus) include(q *Queue) {
@@ -98,13 +120,28 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// Messages yields every message with unsettled recipients, in the order in which they were taken, until yield returns false.
-func (h *Handler) Messages(yield func(Listing) bool) {
-	for msg := range h.queues.each {
-		if l := h.listing(msg); len(l.Recipients) > 0 && !yield(l) {
-			return
+// Messages yields every message with unsettled recipients, in the order in which they were taken, until yield returns false. It misses
+// none that is here all the time. No lock is held while yield runs.
+func (h *Handler) Messages(yield func(Listing) bool) { h.messagesFrom(0, yield) }
+
+// MessagesAfter is Messages from behind the message with that ID, which may be gone.
+func (h *Handler) MessagesAfter(id ID) iter.Seq[Listing] {
+	return func(yield func(Listing) bool) {
+		if next := id + 1; next != 0 {
+			h.messagesFrom(next, yield)
 		}
 	}
+}
+
+func (h *Handler) messagesFrom(id ID, yield func(Listing) bool) {
+	h.queues.walkFrom(id, func(some []*Message) bool {
+		for _, msg := range some {
+			if l := h.listing(msg); len(l.Recipients) > 0 && !yield(l) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // MessagesNamed finds messages by our ID or the MTA's queue id, the oldest first. The MTA may give a short queue id again as

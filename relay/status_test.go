@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,8 +16,8 @@ func (x *heart) counted() (st Status) {
 	for i := range x.shards {
 		s := &x.shards[i]
 		s.mu.Lock()
-		for _, siblings := range s.queues {
-			for _, q := range siblings {
+		for _, p := range s.spots {
+			for q := p.youngest; q != nil; q = q.older {
 				st.Queues++
 				st.Busy += int64(q.busy)
 				nodes := int64(0)
@@ -104,5 +105,56 @@ func TestStatusCountsAtTheChange(t *testing.T) {
 			}
 			l.Explain(WaitFor([]ReasonKind{ReasonSite, ReasonNone}[held], "x", "", time.Time{}))
 		}
+	}
+}
+
+// TestPages: pages one after the other have every message that waits all the time, once and in order, whatever comes and goes meanwhile.
+func TestPages(t *testing.T) {
+	x := crowd(t, 3*mostAtOnce)
+	var got []ID
+	for after, more := ID(0), true; more; {
+		more = false
+		n := 0
+		for l := range x.h.MessagesAfter(after) {
+			id, _ := ParseID(l.ID)
+			got, after, more = append(got, id), id, true
+			if n++; n == 100 {
+				break
+			}
+		}
+		for _, gone := range []ID{after, after + 1, after - 7} { // the cursor itself leaves too
+			if msg := x.messages.byID(gone); msg != nil {
+				x.l.take(msg.Nodes[0], x.l.newDecree(Act{Verb: VerbDelete}, nil, msg.Taken))
+			}
+		}
+	}
+	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+		t.Errorf("not in order: %v", got)
+	}
+	for msg := range x.each {
+		if !slices.Contains(got, msg.ID) {
+			t.Errorf("%d is missed", msg.ID)
+		}
+	}
+}
+
+// TestQueuesInOrder: the longest come first, and those that are only deferred or held are there too.
+func TestQueuesInOrder(t *testing.T) {
+	x := crowd(t, 1000)
+	for range 3 {
+		x.accept(t, "a@d8.example")
+	}
+	x.accept(t, "a@d9.example") // where one is deferred; its mail has no flow, and a queue of its own
+	qs := x.Queues(0)
+	if len(qs) != 1002 || qs[0].Domain != "d8.example" || qs[0].Active != 3 {
+		t.Fatalf("%d queues, the first %+v", len(qs), qs[0])
+	}
+	if some := x.Queues(10); !slices.Equal(some, qs[:10]) {
+		t.Errorf("%+v\nwant %+v", some, qs[:10])
+	}
+	n := 0
+	x.EachQueue(func(QueueStatus) bool { n++; return n < 300 })
+	if n != 300 {
+		t.Errorf("%d queues after the reader had enough", n)
 	}
 }

@@ -55,7 +55,7 @@ func TestConnectionsOfATenant(t *testing.T) {
 		t.Errorf("opens at %s, %d queues in line, one may go: %t", l.Opens(now), l.Len(), l.AtLeast(1))
 	}
 	l.Explain(WaitFor(ReasonConnection, "x", "waiting for a connection to the site", time.Time{}))
-	if qs := x.Queues(); qs[0].Kind != ReasonTenant || !strings.Contains(qs[0].Reason, "2 connections") {
+	if qs := x.Queues(0); qs[0].Kind != ReasonTenant || !strings.Contains(qs[0].Reason, "2 connections") {
 		t.Errorf("listed %+v", qs)
 	}
 	elsewhere := x.NewLine() // of a site that nobody has served yet

@@ -332,7 +332,7 @@ func (s *stage) doShow(what string) {
 		}
 	}()
 	if what == "queues" {
-		for _, q := range s.heart.Queues() {
+		for _, q := range s.heart.Queues(0) {
 			s.say("queue %s%s: %d active, %d busy, %d deferred, in %d queues%s", q.Domain, flowWords(q.FlowListing), q.Active, q.Busy, q.Deferred, q.Siblings, s.because(q.Reason, q.Next))
 		}
 		return

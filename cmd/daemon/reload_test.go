@@ -74,7 +74,7 @@ func (r *reloadable) deliver(t *testing.T, i int) {
 	}
 	for end := time.Now().Add(20 * time.Second); r.far.Count() <= i || r.handler.Status().Messages > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d delivered: %+v", r.far.Count(), r.queues.Queues())
+			t.Fatalf("%d delivered: %+v", r.far.Count(), r.queues.Queues(0))
 		}
 	}
 }
@@ -144,12 +144,12 @@ func TestReloadChangesTheRulesAboutSites(t *testing.T) {
 		t.Helper()
 		for end := time.Now().Add(20 * time.Second); !met(); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("%s: %d delivered, queues %+v", what, r.far.Count(), r.queues.Queues())
+				t.Fatalf("%s: %d delivered, queues %+v", what, r.far.Count(), r.queues.Queues(0))
 			}
 		}
 	}
 	wait("not quiet", func() bool {
-		all := r.queues.Queues()
+		all := r.queues.Queues(0)
 		return len(all) == 1 && strings.Contains(all[0].Reason, "quiet hours by [[site]] night")
 	})
 	if n := r.far.Count(); n != 1 {

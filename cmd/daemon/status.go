@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"time"
@@ -230,10 +231,17 @@ func flows(all []pool.Flow) (list []console.Flow) {
 }
 
 // Queues implements console.Source.
-func (o overview) Queues() []relay.QueueStatus { return o.d.queues.Queues() }
+func (o overview) Queues(most int) iter.Seq[relay.QueueStatus] {
+	if most == 0 {
+		return o.d.queues.EachQueue
+	}
+	return slices.Values(o.d.queues.Queues(most))
+}
 
 // Messages implements console.Source.
-func (o overview) Messages(yield func(relay.Listing) bool) { o.d.handler.Messages(yield) }
+func (o overview) Messages(after relay.ID) iter.Seq[relay.Listing] {
+	return o.d.handler.MessagesAfter(after)
+}
 
 // MessagesNamed implements console.Source.
 func (o overview) MessagesNamed(id string) []relay.Listing { return o.d.handler.MessagesNamed(id) }

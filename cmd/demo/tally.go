@@ -62,7 +62,7 @@ func (t *tally) onlyDeadLeft() bool {
 	for _, d := range t.net.domains {
 		alive[d.name] = d.kind != dead
 	}
-	for _, q := range t.queue.Queues() {
+	for q := range t.queue.Queues(0) {
 		if q.Class != "" || alive[q.Domain] {
 			return false
 		}
@@ -83,7 +83,7 @@ func (t *tally) reckon() {
 			t.rows[i%len(t.rows)].Taken++
 		}
 	}
-	for l := range t.queue.Messages {
+	for l := range t.queue.Messages(0) {
 		for _, r := range l.Recipients {
 			i, ok := place[r.Domain]
 			if !ok {

@@ -70,6 +70,16 @@ func (m *mailq) total() {
 	}
 }
 
+// more writes the last line of a page behind which there are more messages, of so many if that is known. Nobody must take the page for the
+// whole list.
+func (m *mailq) more(last string, all int64) {
+	more := "more"
+	if left := all - m.count; left > 0 {
+		more = grouped(int(left)) + " more"
+	}
+	fmt.Fprintf(m.w, "\n-- %s, and %s wait; --after %s lists the next\n", several(int(m.count), "message"), more, clean(last))
+}
+
 // printMessage writes all that the daemon knows of one message, one fact a line.
 func printMessage(w *bufio.Writer, l *relay.Listing) {
 	fmt.Fprintf(w, "Queue id   %s\n", clean(l.QueueID))

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -175,14 +177,8 @@ func (f *fakeDaemon) Status() console.Status {
 	return s
 }
 
-func (f *fakeDaemon) Queues() []relay.QueueStatus { return nil }
-
-func (f *fakeDaemon) Messages(yield func(relay.Listing) bool) {
-	for _, l := range sampleQueue() {
-		if !yield(l) {
-			return
-		}
-	}
+func (f *fakeDaemon) Queues(int) iter.Seq[relay.QueueStatus] {
+	return slices.Values[[]relay.QueueStatus](nil)
 }
 
 // Sharing has a campaign with control characters in its name, and all others.
@@ -193,6 +189,8 @@ func (f *fakeDaemon) Sharing(int) []relay.Sharing {
 		{WrapperSize: relay.WrapperSize{Wrappers: 17, Messages: 17, Whole: 90_000, Shared: 85_000, Personal: 200}},
 	}
 }
+
+func (f *fakeDaemon) Messages(relay.ID) iter.Seq[relay.Listing] { return slices.Values(sampleQueue()) }
 
 // Sites has two sites, both of the provider "gmail", and knows no name besides.
 func (f *fakeDaemon) Sites(name string, _ int, yield func(console.Site) bool) {

@@ -34,12 +34,21 @@ func queueListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the messages that wait, as mailq does",
-		Long: `List the messages that wait, in the layout of mailq(1). With --json the layout is that of "postqueue -j", with fields of our
-own at the end. A "*" behind the queue id marks a message with a recipient who waits for no retry: active or busy. A "!" marks a message that
-is held: see "millrace queue release".`,
-		Example: "  millrace queue list --domain example.com\n  millrace queue list --json | jq -r .queue_id",
+		Long: `List the messages that wait, in the order in which they were taken and in the layout of mailq(1). With --json the layout is that
+of "postqueue -j", with fields of our own at the end. A "*" behind the queue id marks a message with a recipient who waits for no retry:
+active or busy. A "!" marks a message that is held: see "millrace queue release".
+
+With --most the list is a page of so many messages, and its last line names the --after of the next page: the last message's own id of
+Millrace, "id" in the JSON.`,
+		Example: "  millrace queue list --domain example.com\n  millrace queue list --most 50\n  millrace queue list --json | jq -r .queue_id",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, ok := relay.ParseID(only.After); only.After != "" && !ok {
+				return usageError{fmt.Errorf("--after %s: it is no id of Millrace's own; see \"id\" in the JSON", quoted(clean(only.After)))}
+			}
+			if only.Most < 0 {
+				return usageError{errors.New("--most must be 1 or more; 0 lists all")}
+			}
 			c, err := flags.client()
 			if err != nil {
 				return err
@@ -53,6 +62,8 @@ is held: see "millrace queue release".`,
 	}
 	cmd.Flags().StringVar(&only.Domain, "domain", "", "only messages to this `DOMAIN`")
 	cmd.Flags().StringVar(&only.Sender, "sender", "", "only messages from this `ADDRESS`")
+	cmd.Flags().IntVar(&only.Most, "most", 0, "at most so many messages, the `NUMBER`")
+	cmd.Flags().StringVar(&only.After, "after", "", "only messages taken after the one with this `ID` of Millrace's own")
 	flags.addTo(cmd)
 	return cmd
 }
@@ -66,18 +77,40 @@ func list(ctx context.Context, c *console.Client, only console.Filter, w io.Writ
 	if asJSON {
 		write = encoder(out)
 	}
+	page := only.Most
+	if page > 0 {
+		only.Most++ // one more shows that there are more
+	}
+	last, n := "", 0
 	for l, err := range c.Messages(ctx, only) {
 		if err != nil {
 			return errors.Join(out.Flush(), err) // the messages read so far are worth showing
 		}
+		if n++; page > 0 && n > page {
+			break
+		}
+		last = l.ID
 		if err := write(&l); err != nil {
 			return err
 		}
 	}
-	if !asJSON {
+	switch {
+	case asJSON:
+	case page > 0 && n > page:
+		p.more(last, waiting(ctx, c, only))
+	default:
 		p.total()
 	}
 	return out.Flush()
+}
+
+// waiting is how many messages a list without pages would have; 0 if only a walk could tell.
+func waiting(ctx context.Context, c *console.Client, only console.Filter) int64 {
+	s, err := c.Status(ctx)
+	if err != nil || only != (console.Filter{Most: only.Most}) {
+		return 0
+	}
+	return s.Messages
 }
 
 // encoder writes one object a line. Addresses keep their < and &: the output is not for a web page.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -80,14 +81,16 @@ func (c *Client) MessagesNamed(ctx context.Context, id string) iter.Seq2[relay.L
 	return walk[relay.Listing](ctx, c, "/v1/messages/"+url.PathEscape(id))
 }
 
-// Messages walks over the waiting messages. An error ends the walk and comes with a zero Listing.
+// Messages walks over the waiting messages, in the order in which they were taken. An error ends the walk and comes with a zero
+// Listing.
 func (c *Client) Messages(ctx context.Context, f Filter) iter.Seq2[relay.Listing, error] {
 	return walk[relay.Listing](ctx, c, "/v1/messages"+f.query())
 }
 
-// Queues walks over the queues. An error ends the walk and comes with a zero QueueStatus.
-func (c *Client) Queues(ctx context.Context) iter.Seq2[relay.QueueStatus, error] {
-	return walk[relay.QueueStatus](ctx, c, "/v1/queues")
+// Queues walks over so many queues at most, the longest first, or for 0 over all of them, in no order. An error ends the walk and comes
+// with a zero QueueStatus.
+func (c *Client) Queues(ctx context.Context, most int) iter.Seq2[relay.QueueStatus, error] {
+	return walk[relay.QueueStatus](ctx, c, "/v1/queues?most="+strconv.Itoa(most))
 }
 
 func (c *Client) object(ctx context.Context, path string, into any) error {

@@ -78,10 +78,11 @@ func TestStatusRoundTrip(t *testing.T) {
 }
 
 func TestQueuesRoundTrip(t *testing.T) {
-	src := &fakeSource{}
-	got := collect(t, dial(t, serve(t, src)).Queues(t.Context()))
-	if !reflect.DeepEqual(got, src.Queues()) {
-		t.Errorf("got %+v", got)
+	c := dial(t, serve(t, &fakeSource{}))
+	for most, want := range map[int][]relay.QueueStatus{0: fakeQueues, 1: fakeQueues[:1], 9: fakeQueues} {
+		if got := collect(t, c.Queues(t.Context(), most)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%d at most: got %+v", most, got)
+		}
 	}
 }
 
@@ -100,6 +101,10 @@ func TestMessages(t *testing.T) {
 		{"both hold", Filter{Sender: "b+8@n.example", Domain: "b.example"}, 1, "m/8"},
 		{"only one holds", Filter{Sender: "b+7@n.example", Domain: "b.example"}, 0, ""},
 		{"part of a domain", Filter{Domain: "example"}, 0, ""},
+		{"a page", Filter{Most: 7}, 7, "m/0"},
+		{"the next page", Filter{Most: 7, After: relay.ID(7).String()}, 7, "m/7"},
+		{"the last page", Filter{Most: 7, After: relay.ID(28).String()}, 2, "m/28"},
+		{"a page of what is selected", Filter{Most: 3, After: relay.ID(3).String(), Domain: "b.example"}, 3, "m/5"},
 		{"a query in the value", Filter{Domain: "b.example&sender=x"}, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -285,9 +290,11 @@ type endlessSource struct {
 	entered chan struct{}
 }
 
-func (e *endlessSource) Messages(yield func(relay.Listing) bool) {
-	close(e.entered)
-	for yield(fakeListing(0)) {
+func (e *endlessSource) Messages(relay.ID) iter.Seq[relay.Listing] {
+	return func(yield func(relay.Listing) bool) {
+		close(e.entered)
+		for yield(fakeListing(0)) {
+		}
 	}
 }
 

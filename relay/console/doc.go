@@ -6,8 +6,9 @@
 // The socket speaks HTTP with JSON bodies, so that curl --unix-socket works as well as the client:
 //
 //	GET /v1/status              one Status
-//	GET /v1/queues              one relay.QueueStatus a line
-//	GET /v1/messages            one relay.Listing a line; ?domain= and ?sender= narrow it
+//	GET /v1/queues              one relay.QueueStatus a line, of all in no order; ?most= so many, the longest first
+//	GET /v1/messages            one relay.Listing a line, in the order in which they were taken; ?domain= and ?sender= narrow it,
+//	                            ?most= so many, ?after= those behind the one with this id of ours, which may be gone
 //	GET /v1/messages/{id}       one relay.Listing a line, of each message with this id of ours or of the MTA; 404 if none
 //	GET /v1/sites               one Site a line, those with the most waiting nodes first; ?most= so many, 0 for all in no order
 //	GET /v1/sites/{name}        one Site a line, of that site, host, provider or domain; 404 if none

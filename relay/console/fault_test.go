@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"iter"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +18,11 @@ type broken struct{ fakeSource }
 
 func (b *broken) Status() Status { panic("wanted panic") }
 
-func (b *broken) Messages(yield func(relay.Listing) bool) {
-	yield(fakeListing(1))
-	panic("wanted panic")
+func (b *broken) Messages(relay.ID) iter.Seq[relay.Listing] {
+	return func(yield func(relay.Listing) bool) {
+		yield(fakeListing(1))
+		panic("wanted panic")
+	}
 }
 
 // TestPanicOfAHandler: the command gets an error, the others their answers, and the log the stack, once.
@@ -46,7 +49,7 @@ func TestPanicOfAHandler(t *testing.T) {
 	if failed == nil {
 		t.Error("a list that broke off looks complete")
 	}
-	for _, err := range c.Queues(t.Context()) {
+	for _, err := range c.Queues(t.Context(), 0) {
 		if err != nil {
 			t.Errorf("another question: %v", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -32,15 +33,16 @@ const (
 type Source interface {
 	// Status returns the daemon in numbers.
 	Status() Status
-	// Queues returns the queues in the map, and the domains that have only deferred nodes.
-	Queues() []relay.QueueStatus
-	// Messages walks over the waiting messages until yield returns false. yield may block on a slow reader, so no
-	// lock may be held while it runs.
-	Messages(yield func(relay.Listing) bool)
+	// Queues walks over the queues in the map, and the domains that have only deferred nodes: so many at most, the longest first, or
+	// for 0 all of them, in no order. The reader may be slow, so no lock may be held while it reads.
+	Queues(most int) iter.Seq[relay.QueueStatus]
+	// Messages walks over the waiting messages behind the one with that ID, in the order in which they were taken. The reader may be
+	// slow here too.
+	Messages(after relay.ID) iter.Seq[relay.Listing]
 	// MessagesNamed finds messages by our id or by the MTA's queue id, of which there may be several.
 	MessagesNamed(id string) []relay.Listing
 	// Sites walks over the sites that a name stands for, or all for "", until yield returns false: so many at most, those with
-	// the most waiting nodes first, or for 0 all of them, in no order. yield may block, as that of Messages.
+	// the most waiting nodes first, or for 0 all of them, in no order. yield may block, so no lock may be held while it runs.
 	Sites(name string, most int, yield func(Site) bool)
 	// Sharing returns how much of each flow's mail is held once: so many rows, those with the most bytes first, and one for all others.
 	Sharing(most int) []relay.Sharing
@@ -196,11 +198,19 @@ func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	reply(w, s.src.Status())
 }
 
-func (s *Server) serveQueues(w http.ResponseWriter, _ *http.Request) {
+// maxQueues is how many queues can be asked for in order.
+const maxQueues = 10_000
+
+func (s *Server) serveQueues(w http.ResponseWriter, r *http.Request) {
+	most, err := number(r.URL.Query(), "most", 0, 0, maxQueues)
+	if err != nil {
+		http.Error(w, err.Error()+"; 0 lists all, in no order", http.StatusBadRequest)
+		return
+	}
 	out := list(w)
 	defer out.end()
-	for _, q := range s.src.Queues() {
-		if !out.encode(q) {
+	for q := range s.src.Queues(most) {
+		if !out.encode(q) || r.Context().Err() != nil {
 			return
 		}
 	}
@@ -209,15 +219,24 @@ func (s *Server) serveQueues(w http.ResponseWriter, _ *http.Request) {
 // serveMessages writes each message as the walk finds it. No lock is held while it writes, so a message may be settled
 // between the walk and the line.
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
-	f := newFilter(r.URL.Query())
+	f, after, err := newFilter(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	out := list(w)
 	defer out.end()
-	s.src.Messages(func(l relay.Listing) bool {
-		if !f.match(&l) {
-			return r.Context().Err() == nil // nothing is written here, so no failed write can end the walk
+	n := 0
+	for l := range s.src.Messages(after) {
+		if r.Context().Err() != nil { // a walk on which nothing is written cannot end by a failed write
+			return
 		}
-		return out.encode(l)
-	})
+		if f.match(&l) {
+			if n++; !out.encode(l) || n == f.Most {
+				return
+			}
+		}
+	}
 }
 
 func (s *Server) serveNamed(w http.ResponseWriter, r *http.Request) {

@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -95,14 +94,10 @@ var errOldDaemon = errors.New("the daemon is older than this command and has no 
 
 // serveSites lists the sites with the most waiting nodes, the most first, or with most=0 all of them, in no order.
 func (s *Server) serveSites(w http.ResponseWriter, r *http.Request) {
-	most := MaxSites
-	if text := r.URL.Query().Get("most"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || n > maxSorted {
-			http.Error(w, fmt.Sprintf("most: %q is not between 0 and %d; 0 lists all sites, in no order", text, maxSorted), http.StatusBadRequest)
-			return
-		}
-		most = n
+	most, err := number(r.URL.Query(), "most", MaxSites, 0, maxSorted)
+	if err != nil {
+		http.Error(w, err.Error()+"; 0 lists all sites, in no order", http.StatusBadRequest)
+		return
 	}
 	out := list(w)
 	defer out.end()

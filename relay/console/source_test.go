@@ -2,6 +2,8 @@ package console
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/millrace/millrace/relay"
@@ -83,18 +85,26 @@ func (f *fakeSource) Status() Status {
 	}
 }
 
-func (f *fakeSource) Queues() []relay.QueueStatus {
-	return []relay.QueueStatus{{Domain: "a.example", Active: 2}, {Domain: "b.example", Deferred: 1, ReasonStatus: relay.ReasonStatus{Reason: "<greylisted>"}}}
+var fakeQueues = []relay.QueueStatus{{Domain: "a.example", Active: 2}, {Domain: "b.example", Deferred: 1, ReasonStatus: relay.ReasonStatus{Reason: "<greylisted>"}}}
+
+func (f *fakeSource) Queues(most int) iter.Seq[relay.QueueStatus] {
+	if most == 0 || most > len(fakeQueues) {
+		most = len(fakeQueues)
+	}
+	return slices.Values(fakeQueues[:most])
 }
 
-func (f *fakeSource) Messages(yield func(relay.Listing) bool) {
-	if f.ended != nil {
-		defer close(f.ended)
-	}
-	for i := range f.n {
-		f.walked.Add(1)
-		if !yield(fakeListing(i)) {
-			return
+// Messages has the message with the ID i+1 as the i-th.
+func (f *fakeSource) Messages(after relay.ID) iter.Seq[relay.Listing] {
+	return func(yield func(relay.Listing) bool) {
+		if f.ended != nil {
+			defer close(f.ended)
+		}
+		for i := int(after); i < f.n; i++ {
+			f.walked.Add(1)
+			if !yield(fakeListing(i)) {
+				return
+			}
 		}
 	}
 }

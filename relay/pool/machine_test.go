@@ -60,7 +60,7 @@ func TestShortageDoesNotSpin(t *testing.T) {
 		t.Errorf("%d connection attempts in 2.5 s", n)
 	}
 	w.eventually("every queue says why it waits, and until when", func() bool {
-		return !slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool { // but for the one that goes ahead
+		return !slices.ContainsFunc(w.queues.Queues(0), func(q relay.QueueStatus) bool { // but for the one that goes ahead
 			return q.Kind != relay.ReasonMachine || !strings.Contains(q.Reason, "too many open files") || q.Next < time.Now().Unix()
 		})
 	})
@@ -109,7 +109,7 @@ func TestFamilyThatThisMachineLacks(t *testing.T) {
 			w.send("a@only", "b@only")
 			w.send("c@only")
 			w.eventually("the site without another address is closed", func() bool {
-				qs := w.queues.Queues()
+				qs := w.queues.Queues(0)
 				return len(qs) == 1 && (qs[0].Kind == relay.ReasonSite || qs[0].Deferred > 0) && w.count("deferred a@only") == 1
 			})
 			time.Sleep(time.Second)
@@ -274,7 +274,7 @@ func TestShortageOfDNSDoesNotSpin(t *testing.T) {
 		t.Errorf("%d lookups in 2.5 s", n)
 	}
 	w.eventually("every queue says why it waits, and until when", func() bool {
-		return !slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool { return q.Kind != relay.ReasonMachine || q.Next == 0 })
+		return !slices.ContainsFunc(w.queues.Queues(0), func(q relay.QueueStatus) bool { return q.Kind != relay.ReasonMachine || q.Next == 0 })
 	})
 	if n := len(w.happened()); n > 0 {
 		t.Errorf("%d were charged", n)
@@ -302,7 +302,7 @@ func TestShownTimesAreToCome(t *testing.T) {
 	s := siteFor(m, &route.Route{Domain: "x", Site: "x"})
 	m.machine.noteShortage(now, "no files")
 	s.hold(h.Next(t.Context()))
-	next := func() int64 { return queues.Queues()[0].Next }
+	next := func() int64 { return queues.Queues(0)[0].Next }
 	if got := next(); got != now.Add(shortageFirst).Unix() {
 		t.Errorf("it shows %d, want a second from %d", got, now.Unix())
 	}

@@ -13,7 +13,7 @@ import (
 
 // waitsBy reports whether mail of the domain waits for a reason of this kind.
 func (w *world) waitsBy(domain string, kind relay.ReasonKind) bool {
-	return slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool { return q.Domain == domain && q.Kind == kind })
+	return slices.ContainsFunc(w.queues.Queues(0), func(q relay.QueueStatus) bool { return q.Domain == domain && q.Kind == kind })
 }
 
 // TestPausedSite: whatever the pause calls the site, its mail waits uncharged with the reason, new mail too, other mail goes on, and the

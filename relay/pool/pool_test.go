@@ -93,7 +93,7 @@ func TestDeadSiteCostsOnlyItsOwn(t *testing.T) {
 	if w.sink.Count() != 20 {
 		t.Fatalf("%d delivered to the healthy site, want 20", w.sink.Count())
 	}
-	for _, q := range w.queues.Queues() {
+	for _, q := range w.queues.Queues(0) {
 		if q.Domain == "dead" && q.Active > 0 && (q.Reason == "" || q.Next == 0) {
 			t.Errorf("a queue waits in silence: %+v", q)
 		}
@@ -187,7 +187,7 @@ func TestUnknownRouteParks(t *testing.T) {
 		w.send(fmt.Sprintf("u%d@late", i))
 	}
 	time.Sleep(20 * time.Millisecond)
-	if qs := w.queues.Queues(); len(qs) != 1 || qs[0].Reason == "" {
+	if qs := w.queues.Queues(0); len(qs) != 1 || qs[0].Reason == "" {
 		t.Errorf("waits in silence: %+v", qs)
 	}
 	w.listen("late", sink.Character{})

@@ -92,7 +92,7 @@ func newRecordedWorld(t *testing.T, cfg Config, j *record) *world {
 func (w *world) unrecorded(domain string) {
 	w.t.Helper()
 	w.eventually("the queue of "+domain+" waits for the journal", func() bool {
-		return slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool {
+		return slices.ContainsFunc(w.queues.Queues(0), func(q relay.QueueStatus) bool {
 			return q.Domain == domain && q.Busy == 0 && q.Active > 0 && strings.Contains(q.Reason, "nothing is sent that cannot be recorded: disk full")
 		})
 	})

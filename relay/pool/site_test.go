@@ -332,7 +332,7 @@ func TestFullResolverIsNotAskedWithoutPause(t *testing.T) {
 	if n := r.awaits.Load(); n == 0 || n > 3 {
 		t.Errorf("asked %d times in 0.3 s for one queue", n)
 	}
-	if qs := w.queues.Queues(); len(qs) != 1 || !strings.Contains(qs[0].Reason, "too many lookups") || qs[0].Next == 0 || qs[0].Kind != relay.ReasonDNS || qs[0].Who != "new.example" {
+	if qs := w.queues.Queues(0); len(qs) != 1 || !strings.Contains(qs[0].Reason, "too many lookups") || qs[0].Next == 0 || qs[0].Kind != relay.ReasonDNS || qs[0].Who != "new.example" {
 		t.Errorf("waits in silence: %+v", qs)
 	}
 }
@@ -411,7 +411,7 @@ func TestNoQueueIsForgotten(t *testing.T) {
 				return false
 			}
 		}
-		return w.pool.channels.working(probationToken) == 0 && w.pool.channels.working(channelToken) == 0 && len(w.queues.Queues()) == 0
+		return w.pool.channels.working(probationToken) == 0 && w.pool.channels.working(channelToken) == 0 && len(w.queues.Queues(0)) == 0
 	})
 }
 

@@ -3,7 +3,6 @@ package pool
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -88,35 +87,6 @@ func (a weighed) compare(b weighed) int {
 	return cmp.Or(cmp.Compare(b.nodes, a.nodes), cmp.Compare(a.Key, b.Key), cmp.Compare(a.sourceName(), b.sourceName()))
 }
 
-// heaviest keeps those sites that have the most nodes.
-type heaviest struct {
-	most int
-	list []weighed
-	last *weighed // of those kept at the last cut, if they were as many as may be: what comes behind it is not wanted
-}
-
-// add keeps s for now. The list is cut when it has become twice as long as it may be, so that a walk over a million sites neither
-// keeps them all nor sorts for each.
-func (h *heaviest) add(s *Site) {
-	w := weighed{s, s.line.Nodes()}
-	if h.last != nil && w.compare(*h.last) > 0 {
-		return
-	}
-	if h.list = append(h.list, w); len(h.list) >= 2*h.most {
-		h.cut()
-	}
-}
-
-// cut sorts the list and leaves no more than may be kept.
-func (h *heaviest) cut() {
-	slices.SortFunc(h.list, weighed.compare)
-	if len(h.list) >= h.most {
-		h.list = h.list[:h.most]
-		last := h.list[h.most-1]
-		h.last = &last
-	}
-}
-
 // sourceName is the name of the source from which the site is seen, "" for none.
 func (s *Site) sourceName() string {
 	if s.source == nil {
@@ -136,15 +106,14 @@ func (m *Manager) List(name string, most int, yield func(Status) bool) {
 		m.walk(func(s *Site) bool { return !wanted(s) || yield(s.status(now, inClear)) })
 		return
 	}
-	top := heaviest{most: most}
+	top := relay.NewTop(most, weighed.compare)
 	m.walk(func(s *Site) bool {
 		if wanted(s) {
-			top.add(s)
+			top.Add(weighed{s, s.line.Nodes()})
 		}
 		return true
 	})
-	top.cut()
-	for _, s := range top.list {
+	for _, s := range top.List() {
 		if !yield(s.status(now, inClear)) {
 			return
 		}

@@ -109,7 +109,7 @@ func TestSlowAgentsOfASiteAreFew(t *testing.T) {
 	w.eventually("agents have become slow", func() bool { return slow() > 1 })
 	why := func(domain string) func() bool {
 		return func() bool {
-			return slices.ContainsFunc(w.queues.Queues(), func(q relay.QueueStatus) bool {
+			return slices.ContainsFunc(w.queues.Queues(0), func(q relay.QueueStatus) bool {
 				return q.Domain == domain && q.Kind == relay.ReasonConnection && strings.HasPrefix(q.Reason, "waiting for a connection to the site: ")
 			})
 		}

@@ -244,7 +244,7 @@ func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not in time: %s\nstatus %+v\nsites %.2000s\nqueues %.2000s", what, w.handler.Status(), fmt.Sprintf("%+v", w.pool.Sites()), fmt.Sprintf("%+v", w.queues.Queues()))
+			w.t.Fatalf("not in time: %s\nstatus %+v\nsites %.2000s\nqueues %.2000s", what, w.handler.Status(), fmt.Sprintf("%+v", w.pool.Sites()), fmt.Sprintf("%+v", w.queues.Queues(0)))
 		}
 	}
 }
@@ -254,7 +254,7 @@ func (w *world) drained() {
 	w.t.Helper()
 	for end := time.Now().Add(time.Minute); w.handler.Status().Messages > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not drained: %+v\nsites %+v\nqueues %+v\nevents %q", w.handler.Status(), w.pool.Sites(), w.queues.Queues(), w.happened())
+			w.t.Fatalf("not drained: %+v\nsites %+v\nqueues %+v\nevents %q", w.handler.Status(), w.pool.Sites(), w.queues.Queues(0), w.happened())
 		}
 	}
 }

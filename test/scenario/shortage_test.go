@@ -146,7 +146,7 @@ func (s *shortage) offer(t *testing.T, domain string) {
 func (s *shortage) reasons(t *testing.T) map[string]relay.QueueStatus {
 	t.Helper()
 	all := make(map[string]relay.QueueStatus)
-	for q, err := range s.ask.Queues(t.Context()) {
+	for q, err := range s.ask.Queues(t.Context(), 0) {
 		if err != nil {
 			t.Fatal(err)
 		}

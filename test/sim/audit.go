@@ -42,7 +42,7 @@ func (w *World) audit() {
 		return
 	}
 	now, vague := time.Now(), make(map[string]time.Time)
-	for l := range w.machine.daemon.Overview().Messages {
+	for l := range w.machine.daemon.Overview().Messages(0) {
 		for _, r := range l.Recipients {
 			if what := silent(r, now); what != "" {
 				w.violate("%s waits as %s %s: %q", r.Address, r.State, what, r.DelayReason)

@@ -64,7 +64,7 @@ func parseAct(words []string, now time.Time) (act relay.Act, err error) {
 // present is who waits in the daemon, and whether he is being sent to.
 func (w *World) present() map[string]bool {
 	busy := make(map[string]bool)
-	for l := range w.machine.daemon.Overview().Messages {
+	for l := range w.machine.daemon.Overview().Messages(0) {
 		for _, r := range l.Recipients {
 			busy[r.Address] = r.State == "busy"
 		}

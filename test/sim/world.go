@@ -295,7 +295,7 @@ func (w *World) putDown() map[string]bool {
 	w.check(w.machine.daemon.Stop(ctx))
 	hurried := time.Since(began) >= stopTime/2 // a delivery may have been cut off then
 	waiting := make(map[string]bool)
-	for l := range w.machine.daemon.Overview().Messages {
+	for l := range w.machine.daemon.Overview().Messages(0) {
 		for _, r := range l.Recipients {
 			waiting[r.Address] = true
 		}
