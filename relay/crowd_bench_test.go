@@ -37,7 +37,7 @@ var crowdBody = []byte("hello\r\n")
 func crowdMember(i int, now time.Time) Saved {
 	sender := fmt.Sprintf("n%d.example", i%100)
 	msg := &Message{
-		ID: ID(i + 1), QueueID: crowdName(i), Content: NewContent(Personal{Header: []byte("Subject: x\r\n")}, crowdBody),
+		ID: ID(i + 1), QueueID: crowdName(i), Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: crowdBody}),
 		Arrived: now.Add(-time.Duration(i%100) * time.Minute), Flow: FlowName{Name: fmt.Sprint("c", i%100), Sender: sender},
 	}
 	msg.Taken, msg.From = msg.Arrived, "list@"+sender

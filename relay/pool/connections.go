@@ -3,6 +3,7 @@ package pool
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/relay/smtp"
@@ -11,7 +12,8 @@ import (
 // connections is those of one site: how many are open and being made, and the idle ones, which are kept for the next agent. Its mutex
 // is a leaf: it may be taken while that of the site is held.
 type connections struct {
-	count func(n int) int64 // Manager.countIdle
+	count  func(n int) int64 // Manager.countIdle
+	opened *atomic.Int64     // Manager.opened
 
 	mu     sync.Mutex
 	idle   []*lent // the latest used last
@@ -30,6 +32,9 @@ func (c *connections) noteOpen(n int) {
 	c.mu.Lock()
 	c.open += n
 	c.mu.Unlock()
+	if c.opened != nil {
+		c.opened.Add(int64(n))
+	}
 }
 
 // noteMaking counts n connections more that are being made.

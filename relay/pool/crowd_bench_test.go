@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/relay/route"
 )
 
-// crowded is a manager that knows n sites, each closed and with one queue of one node in line.
+// waitingAtSites is a manager that knows n sites, each closed and with one queue of one node in line.
 func waitingAtSites(tb testing.TB, n int) *Manager {
 	tb.Helper()
 	cfg := quick()
@@ -25,13 +25,13 @@ func waitingAtSites(tb testing.TB, n int) *Manager {
 	m := New(cfg, Deps{Handler: h, Router: nowhere{}, Line: queues.NewLine, Log: hclog.NewNullLogger()})
 	now := time.Now()
 	for i := range n {
-		msg := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Personal{}, []byte("x\r\n")), Arrived: now}
+		msg := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")}), Arrived: now}
 		msg.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("a@d%d.example", i)}}
 		if err := queues.Accept(msg); err != nil {
 			tb.Fatal(err)
 		}
 		q := h.Next(tb.Context())
-		s := m.site(path{siteID{key: q.Domain}, m.general()}, nowhere{}.Lookup(q.Domain))
+		s := siteFor(m, nowhere{}.Lookup(q.Domain))
 		s.pace.Failed(now, "connection refused")
 		s.hold(q)
 	}

@@ -142,7 +142,7 @@ func drain(b *testing.B, to netip.AddrPort, body []byte) time.Duration {
 	w.quiet = true
 	for i := range b.N {
 		m := &relay.Message{ID: relay.ID(i + 1), Arrived: time.Now(), Taken: time.Now()}
-		m.Content = relay.NewContent(relay.Personal{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i)}, body)
+		m.Content = relay.NewContent(relay.Letter{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i), Body: body})
 		m.From = "list@n.example"
 		m.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("u%d@a.test", i)}}
 		if err := w.queues.Accept(m); err != nil {

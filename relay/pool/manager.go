@@ -76,9 +76,15 @@ type Manager struct {
 	slowAfter time.Duration // without an answer, before an agent counts as slow
 	connected func(relay.Connection)
 
-	idle  atomic.Int64 // idle connections, all sites together
-	lost  atomic.Int64 // sites that stand for a failed lookup
-	swept time.Time    // when tend last looked through hosts; touched by the goroutine of Run alone
+	idle atomic.Int64 // idle connections, all sites together
+	lost atomic.Int64 // sites that stand for a failed lookup
+
+	// For Totals.
+	working atomic.Int64 // agents of sites
+	opened  atomic.Int64 // connections
+	closed  atomic.Int64 // sites, by their shutters
+
+	swept time.Time // when tend last looked through hosts; touched by the goroutine of Run alone
 
 	mu    sync.Mutex
 	sites map[siteID]*Site
@@ -384,6 +390,7 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 		m.lessons.shelve(s, now)
 		delete(m.sites, s.id())
 		m.budget.Refund(relay.AccountSites, siteCost)
+		s.pace.shut.set(byFailure|byOrder, false)
 		if s.lost {
 			m.lost.Add(-1)
 		}

@@ -24,6 +24,7 @@ type Pace struct {
 	kind relay.ReasonKind // of Closed
 	who  string           // whom Closed is about: the site, or the domain that DNS could not find
 	cfg  *atomic.Pointer[Config]
+	shut shutter
 
 	mu       sync.Mutex
 	limits   Limits
@@ -88,6 +89,13 @@ func (p *Pace) Closed() relay.Reason {
 	return relay.WaitFor(p.kind, p.who, p.reason, p.until)
 }
 
+// suspended reports whether a rule about replies keeps the site closed.
+func (p *Pace) suspended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rule != nil && !p.rule.suspended.IsZero()
+}
+
 // Answered notes that the site does its work. Done includes it.
 func (p *Pace) Answered() {
 	p.mu.Lock()
@@ -98,6 +106,7 @@ func (p *Pace) Answered() {
 func (p *Pace) answered() {
 	p.failures, p.troubles, p.reason, p.proven = 0, 0, "", true
 	p.until = time.Time{} // Failed ignores failures while the site is closed; from here on a failure counts again
+	p.shut.set(byFailure, false)
 }
 
 // maxTroubles transactions in a row that the site turned away as a whole ("421", a lost connection) close it. A single one
@@ -137,6 +146,7 @@ func (p *Pace) failed(now time.Time, reason string) {
 	p.until, p.failedAt = now.Add(p.closedFor(p.failures)), now
 	p.failures++
 	p.reason, p.proven = reason, false
+	p.shut.set(byFailure, true)
 	if p.course != nil {
 		p.course.restart(now)
 	}

@@ -112,5 +112,6 @@ func (p *Pace) retry(now time.Time) bool {
 		return false
 	}
 	p.until = now
+	p.shut.set(byFailure, true)
 	return true
 }

@@ -58,7 +58,7 @@ func newSite(m *Manager, p path) *Site {
 		m.lost.Add(1)
 	}
 	s := &Site{Key: p.key, source: p.source, lost: lost, m: m, line: m.newLine(), pace: newPace(&m.cfg, kind, who), waste: unknownWaste, used: time.Now(), place: -1}
-	s.conns.count = m.countIdle
+	s.conns.count, s.conns.opened, s.pace.shut.total = m.countIdle, &m.opened, &m.closed
 	m.agenda.plan(s, s.used.Add(forgetAfter))
 	return s
 }
@@ -81,6 +81,7 @@ func (s *Site) update(r *route.Route, t Terms) {
 	s.mu.Lock()
 	s.route, s.terms, s.used = r, t, time.Now()
 	s.notePause()
+	s.noteOrder(s.used)
 	s.mu.Unlock()
 	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
 }
@@ -101,6 +102,7 @@ func (s *Site) agree(now time.Time) {
 	s.mu.Lock()
 	s.terms = t
 	s.notePause()
+	s.noteOrder(now)
 	s.mu.Unlock()
 	s.pace.Limit(Limits{Connections: t.Connections, Rate: float64(t.Rate)})
 	s.shed(t.Connections)
@@ -158,6 +160,7 @@ func (s *Site) launch(t token, now time.Time) bool {
 		s.agents, s.silent = s.agents-1, s.silent-1
 		return false
 	}
+	s.m.working.Add(1)
 	if t == slowToken {
 		s.slow++
 	}
@@ -317,6 +320,7 @@ func (s *Site) retire(c *smtp.Conn, excess bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.agents--
+	s.m.working.Add(-1)
 	if excess {
 		s.excess--
 	}

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"cmp"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -52,28 +51,21 @@ type Totals struct {
 	InClear  []Clear // hosts that offer TLS and are spoken to in clear
 }
 
-// Totals sums up all sites.
-func (m *Manager) Totals() (t Totals) {
-	now := time.Now()
-	inClear := m.hosts.inClear(now)
-	m.walk(func(s *Site) bool {
-		t.include(s, inClear, now)
-		return true
-	})
-	return t
-}
-
-func (t *Totals) include(s *Site, inClear map[netip.AddrPort]Clear, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t.Sites++
-	t.Channels += int64(s.agents)
-	open, _ := s.conns.counts()
-	t.Open += int64(open)
-	if s.hours(now).Waits() || s.pace.Closed().Waits() {
-		t.Closed++
+// Totals is kept up to date by whatever changes: it looks at no site, but at those that have a host that is spoken to in clear.
+func (m *Manager) Totals() Totals {
+	t := Totals{Channels: m.working.Load(), Open: m.opened.Load(), Closed: m.closed.Load()}
+	if inClear := m.hosts.inClear(time.Now()); len(inClear) > 0 {
+		m.walk(func(s *Site) bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			t.InClear = append(t.InClear, s.clearHosts(inClear)...)
+			return true
+		})
 	}
-	t.InClear = append(t.InClear, s.clearHosts(inClear)...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.Sites = int64(len(m.sites))
+	return t
 }
 
 // weighed is a site and the nodes that wait for it.

@@ -49,6 +49,7 @@ func (s *Site) plan(now time.Time) {
 // explain tells the line why it waits, and when the site was last tried in vain. A time that is over is none: the site is being tried
 // now. The mutex is held.
 func (s *Site) explain(now time.Time) {
+	s.noteOrder(now)
 	s.noteFailure()
 	if s.line.Len() == 0 {
 		return
@@ -58,6 +59,11 @@ func (s *Site) explain(now time.Time) {
 		why.Until = time.Time{}
 	}
 	s.line.Explain(why)
+}
+
+// noteOrder counts the site among the closed ones if an admin or the rules let nothing be sent now. The mutex is held.
+func (s *Site) noteOrder(now time.Time) {
+	s.pace.shut.set(byOrder, s.hours(now).Waits() || s.pace.suspended())
 }
 
 // noteFailure tells the line when the site was last tried in vain: once, because that DNS did not find the domain says nothing about

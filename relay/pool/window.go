@@ -218,6 +218,7 @@ func (p *Pace) refused(now time.Time, why string) {
 	}
 	p.course.done = time.Time{}
 	p.until, p.reason, p.proven = now.Add(dipFor), why, false
+	p.shut.set(byFailure, true)
 	p.course.restart(now)
 }
 
