@@ -7,19 +7,19 @@ import (
 	"sync"
 )
 
-// index finds every message that is here by its ID, in the order of the IDs, which is that in which they were taken, and by the MTA's
-// queue id. It takes about 24 bytes a message, half of them for the queue ids.
+// index finds every message that is here by its ID, in the order of the IDs, which is that in which they were taken, and by the
+// MTA's queue id. It takes about 24 bytes a message, half of them for the queue ids.
 //
-// The messages stand in pages, in order, as in the leaves of a B-tree. The index of the pages is one slice: of ten million messages it
-// has 80,000 entries, and a new page nearly always comes last.
+// The messages stand in pages, in order, as in the leaves of a B-tree. The index of the pages is one slice: of ten million
+// messages it has 80,000 entries, and a new page nearly always comes last.
 type index struct {
 	mu    sync.Mutex
 	pages []pageEntry
 	names names
 }
 
-// pageEntry is a page, and an ID that is not larger than any in it, and larger than every one in the page before. All IDs of a page have
-// the same upper half.
+// pageEntry is a page, and an ID that is not larger than any in it, and larger than every one in the page before. All IDs of a
+// page have the same upper half.
 type pageEntry struct {
 	from ID
 	*page

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// How the lever looks at mail. It finds the messages first, a few under each lock, and then does what it does to each node under the
-// lock of the node's shard alone. So doors and deliveries go on, however much mail waits.
+// How the lever looks at mail. It finds the messages first, a few under each lock, and then does what it does to each node under
+// the lock of the node's shard alone. So doors and deliveries go on, however much mail waits.
 
-// walk yields every message, in the order in which they were taken, a few at a time, until yield returns false. It misses none that is here
-// all the time. No lock is held while yield runs, and others have the processor after it: some walks never wait for anything.
+// walk yields every message, in the order in which they were taken, a few at a time, until yield returns false. It misses none
+// that is here all the time. No lock is held while yield runs, and others have the processor after it: some walks never wait for
+// anything.
 func (m *QueueMap) walk(yield func(some []*Message) bool) { m.walkFrom(0, yield) }
 
 // walkFrom is walk from the message with the given ID on.
@@ -43,8 +44,8 @@ func (m *QueueMap) each(yield func(*Message) bool) {
 	})
 }
 
-// named is the messages that a name stands for, our id or the MTA's queue id, which several may have, in the order in which they were taken.
-// Several are found by a walk.
+// named is the messages that a name stands for, our id or the MTA's queue id, which several may have, in the order in which they
+// were taken. Several are found by a walk.
 func (m *QueueMap) named(name string) (all []*Message) {
 	if name == "" {
 		return nil
@@ -227,8 +228,8 @@ func (n *Node) admits(v Verb) bool {
 	return true
 }
 
-// reconsider holds n, holds it for another reason, or lets it go, as the decrees in force want it now. A deferred node is held by a hold
-// at once; by a pause it is when it is due.
+// reconsider holds n, holds it for another reason, or lets it go, as the decrees in force want it now. A deferred node is held
+// by a hold at once; by a pause it is when it is due.
 func (l *Lever) reconsider(n *Node) {
 	m := l.queues
 	s := m.shard(n.Domain)

@@ -2,8 +2,9 @@ package relay
 
 import "hash/maphash"
 
-// names finds messages by the MTA's queue ids. It keeps a hash of each and half of the message's ID, and no pointer: so it takes 14 bytes
-// a message, and the collector does not look at it. Whoever finds a message compares the queue id: another may have the same hash.
+// names finds messages by the MTA's queue ids. It keeps a hash of each and half of the message's ID, and no pointer: so it takes
+// 14 bytes a message, and the collector does not look at it. Whoever finds a message compares the queue id: another may have the
+// same hash.
 type names struct {
 	seed maphash.Seed
 	only map[uint32]uint32 // by the hash, the lower half of the ID

@@ -41,8 +41,8 @@ func (s *shard) sum(st *Status) (claimed int64) {
 	return int64(s.claimed)
 }
 
-// EachQueue yields the queues, and the domains that have only deferred nodes, in no order, until yield returns false. What comes or goes
-// meanwhile may be missed. No lock is held while yield runs.
+// EachQueue yields the queues, and the domains that have only deferred nodes, in no order, until yield returns false. What comes
+// or goes meanwhile may be missed. No lock is held while yield runs.
 func (m *QueueMap) EachQueue(yield func(QueueStatus) bool) {
 	some := make([]QueueStatus, 0, mostAtOnce)
 	for i := range m.shards {
@@ -120,8 +120,8 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// Messages yields every message with unsettled recipients, in the order in which they were taken, until yield returns false. It misses
-// none that is here all the time. No lock is held while yield runs.
+// Messages yields every message with unsettled recipients, in the order in which they were taken, until yield returns false. It
+// misses none that is here all the time. No lock is held while yield runs.
 func (h *Handler) Messages(yield func(Listing) bool) { h.messagesFrom(0, yield) }
 
 // MessagesAfter is Messages from behind the message with that ID, which may be gone.

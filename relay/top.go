@@ -15,8 +15,8 @@ func NewTop[T any](most int, compare func(a, b T) int) *Top[T] {
 	return &Top[T]{most: most, compare: compare}
 }
 
-// Add keeps x for now. The list is cut when it has become twice as long as it may be, so that nobody who walks over a million things keeps
-// them all, or sorts for each.
+// Add keeps x for now. The list is cut when it has become twice as long as it may be, so that nobody who walks over a million
+// things keeps them all, or sorts for each.
 func (t *Top[T]) Add(x T) {
 	if t.cut && t.compare(x, t.list[t.most-1]) > 0 {
 		return
