@@ -77,7 +77,7 @@ func TestStatusCountsAtTheChange(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(g), 7))
 			for i := range 2000 {
-				m := &Message{ID: ID(1_000_000*g + i), Content: NewContent(Personal{}, []byte("x\r\n")), Arrived: time.Now()}
+				m := &Message{ID: ID(1_000_000*g + i), Content: NewContent(Letter{Body: []byte("x\r\n")}), Arrived: time.Now()}
 				m.Rcpts = []Rcpt{{Addr: fmt.Sprint("a@d", r.IntN(20))}, {Addr: fmt.Sprint("b@d", r.IntN(20))}}
 				if err := x.Accept(m); err != nil {
 					t.Error(err)
