@@ -50,7 +50,7 @@ func TestContent(t *testing.T) {
 		ws.Undivide(&all[i], &flow)
 		check("released", &all[i])
 	}
-	if n, size := ws.Held(), b.Used(AccountMail); n != 0 || size != 0 || flow.size != (WrapperSize{}) || len(flow.list) != 0 || len(ws.indexes) != 0 {
+	if n, size := ws.Held(), b.Used(AccountMail); n != 0 || size != 0 || flow.size != (WrapperSize{}) || len(ws.resting) != len(flow.list) {
 		t.Errorf("%d wrappers, %d bytes, %+v left", n, size, flow.size)
 	}
 }

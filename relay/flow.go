@@ -22,7 +22,7 @@ type Flow struct {
 	name   FlowName
 	tenant *Tenant // nil: nobody's
 
-	mail References // of its messages
+	mail *References // of its messages
 
 	refs int   // messages and queues; guarded by the mutex of flows
 	cost int64 // bytes charged to the Budget
@@ -64,9 +64,10 @@ type sender struct{ tenant, domain string }
 
 // flows holds every flow in use, by name, and the tenants. Its mutex is the last in every chain: it is taken under that of a shard.
 type flows struct {
-	budget *Budget
-	own    *Flow         // of our notifications and of mail that is handed back
-	opened atomic.Uint64 // how often a tenant that was at its limit got below it before its time
+	budget   *Budget
+	wrappers *Wrappers
+	own      *Flow         // of our notifications and of mail that is handed back
+	opened   atomic.Uint64 // how often a tenant that was at its limit got below it before its time
 
 	mu      sync.Mutex
 	byName  map[FlowName]*Flow
@@ -74,8 +75,8 @@ type flows struct {
 	tenants map[string]*Tenant
 }
 
-func newFlows(b *Budget) *flows {
-	return &flows{budget: b, own: &Flow{}, byName: make(map[FlowName]*Flow), names: make(map[sender]int), tenants: make(map[string]*Tenant)}
+func newFlows(b *Budget, w *Wrappers) *flows {
+	return &flows{budget: b, wrappers: w, own: &Flow{mail: new(References)}, byName: make(map[FlowName]*Flow), names: make(map[sender]int), tenants: make(map[string]*Tenant)}
 }
 
 // intern returns the flow of one more message, made when it is new.
@@ -105,7 +106,7 @@ func (fs *flows) found(name FlowName) *Flow {
 		name.Tenant = t.name
 	}
 	name.Name, name.Sender = strings.Clone(name.Name), strings.Clone(name.Sender)
-	f := &Flow{name: name, tenant: t, cost: flowCost + textSize(name.Name) + textSize(name.Sender)}
+	f := &Flow{name: name, mail: fs.wrappers.references(name), tenant: t, cost: flowCost + textSize(name.Name) + textSize(name.Sender)}
 	fs.byName[name] = f
 	if name.Name != "" {
 		fs.names[sender{name.Tenant, name.Sender}]++

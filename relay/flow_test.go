@@ -34,7 +34,7 @@ func TestNamesOfOneSenderAreBounded(t *testing.T) {
 // TestFlowIsKnownWhileItHasMail: there is one Flow for each name, as long as there is mail of it.
 func TestFlowIsKnownWhileItHasMail(t *testing.T) {
 	b := NewBudget(0)
-	fs := newFlows(b)
+	fs := newFlows(b, NewWrappers(b))
 	name := FlowName{Tenant: "gold", Name: "news", Sender: "n.example"}
 	f := fs.intern(name)
 	fs.retain(f) // a queue of it

@@ -11,7 +11,7 @@ import (
 func benchFlows(b *testing.B, order Order, flows, tenants int) (*Line, []*Flow) {
 	b.Helper()
 	l := NewLine(order, time.Minute)
-	fs := newFlows(NewBudget(0))
+	fs := newFlows(NewBudget(0), NewWrappers(NewBudget(0)))
 	fs.configure(nil)
 	all := make([]*Flow, flows)
 	for i := range all {
@@ -78,7 +78,7 @@ func BenchmarkLinePushNewFlow(b *testing.B) {
 func TestLineAllocatesNothing(t *testing.T) {
 	for _, flows := range []int{1, few, few + 1, 1000} {
 		l := NewLine(RoundRobin, 0)
-		fs := newFlows(NewBudget(0))
+		fs := newFlows(NewBudget(0), NewWrappers(NewBudget(0)))
 		for i := range flows {
 			l.Push(longQueue(fs.intern(FlowName{Tenant: fmt.Sprint(i % 3), Name: fmt.Sprint(i)}), "x", 1_000_000))
 		}

@@ -95,8 +95,9 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 	if deps.Chance == nil {
 		deps.Chance = rand.IntN
 	}
+	wrappers := NewWrappers(deps.Budget)
 	m := &QueueMap{
-		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: NewWrappers(deps.Budget), flows: newFlows(deps.Budget),
+		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: wrappers, flows: newFlows(deps.Budget, wrappers),
 		seed: maphash.MakeSeed(), epoch: time.Now(),
 	}
 	m.reasons.seed, m.messages = m.seed, newIndex(m.seed)
@@ -259,7 +260,7 @@ func (m *QueueMap) references(f *Flow) *References {
 	if f == nil {
 		return &m.nobodys
 	}
-	return &f.mail
+	return f.mail
 }
 
 // index puts msg into the index and counts it.

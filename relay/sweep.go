@@ -10,7 +10,7 @@ import (
 const mostAtOnce = 256
 
 // sweepEvery looks for nodes that wait too long in queues that nobody carries, because a node must also expire when its
-// receiver can never be reached (promise P5). It looks at old nodes only, at most once a minute.
+// receiver can never be reached (promise P5). It looks at old nodes only, at most once a minute. Wrappers that have rested for long go with it.
 func (h *Handler) sweepEvery(ctx context.Context) {
 	tick := time.NewTicker(h.sweepPeriod())
 	defer tick.Stop()
@@ -20,6 +20,7 @@ func (h *Handler) sweepEvery(ctx context.Context) {
 			return
 		case <-tick.C:
 			h.sweep(time.Now())
+			h.queues.wrappers.Forget(time.Now())
 		}
 	}
 }

@@ -1,14 +1,16 @@
 package relay
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/relay/delta"
 )
 
-// Wrapper is the part that many messages have in common, held once for a whole campaign. It is immutable after it is made and
-// freed with its last message.
+// Wrapper is the part that many messages have in common, held once for a whole campaign. It is immutable after it is made, and
+// freed with its last message or some minutes later.
 type Wrapper struct {
 	view      []byte // what the parts of messages refer to
 	serial    uint64
@@ -18,6 +20,7 @@ type Wrapper struct {
 	refs    int
 	account Account
 	of      *References // of the flow whose message made it
+	rests   time.Time   // since when it has no message, while it is kept for the next; zero: it is not kept
 }
 
 // serials gives each wrapper a number of its own.
@@ -44,8 +47,16 @@ const (
 	// maxReferences is how many wrappers of one campaign a new message is compared with: variants, encoders and character sets make
 	// two to six forms of a campaign.
 	maxReferences = 8
-	// maxIndexes is how many wrappers have an index at a time. An index is made again in some hundred microseconds.
+	// maxIndexes is how many wrappers have an index at a time, and maxIndexed how many bytes they have in all. An index is made again
+	// in some hundred microseconds.
 	maxIndexes = 64
+	maxIndexed = 16 << 20
+	// maxResting is how many wrappers without a message are kept for the next message of their flow, and maxRest for how long. Mail
+	// that leaves as fast as it comes would make a wrapper for each message otherwise. They are charged to nobody: a view over
+	// maxRestingView is not kept.
+	maxResting     = 64
+	maxRest        = 10 * time.Minute
+	maxRestingView = 64 << 10
 	// smallPart is a part that no further reference would make much smaller: what a mailer personalises, and a signature.
 	smallPart = 1 << 10
 	// mostTries bounds how often a message is compared again because another door has made a reference meanwhile.
@@ -55,9 +66,11 @@ const (
 // References are the wrappers with which new messages of one flow are compared, and what mail of the flow takes in memory. The zero
 // References is ready. The mutex of the Wrappers guards it.
 type References struct {
-	list []*Wrapper // the one used last comes first
-	made int        // wrappers, in all
-	size WrapperSize
+	name    FlowName
+	list    []*Wrapper // the one used last comes first
+	made    int        // wrappers, in all
+	resting int        // of list
+	size    WrapperSize
 }
 
 // WrapperSize says how much of a flow's mail is held once.
@@ -90,13 +103,17 @@ type Wrappers struct {
 
 	mu      sync.Mutex
 	held    int
-	indexes []*Wrapper // those that have an index, the one used last comes last
+	indexes []*Wrapper               // those that have an index, the one used last comes last
+	indexed int                      // bytes of the indexes
+	resting []*Wrapper               // those that have no message, the one that had one last comes last
+	flows   map[FlowName]*References // those with resting wrappers
 }
 
 // NewWrappers returns an empty set, which charges each wrapper to the budget once.
 func NewWrappers(b *Budget) *Wrappers {
 	return &Wrappers{
 		budget:  b,
+		flows:   make(map[FlowName]*References),
 		scratch: sync.Pool{New: func() any { return new(delta.Scratch) }},
 		whole:   sync.Pool{New: func() any { return new([]byte) }},
 	}
@@ -193,13 +210,11 @@ func (w *Wrappers) warm(wr *Wrapper) {
 			return
 		}
 	}
-	if len(w.indexes) == maxIndexes {
-		w.indexes[0].reference.Forget()
-		copy(w.indexes, w.indexes[1:])
-		w.indexes[maxIndexes-1] = wr
-		return
-	}
 	w.indexes = append(w.indexes, wr)
+	w.indexed += wr.reference.IndexWeight()
+	for len(w.indexes) > 1 && (len(w.indexes) > maxIndexes || w.indexed > maxIndexed) {
+		w.cool(w.indexes[0])
+	}
 }
 
 // cool drops the index of wr. The mutex is held.
@@ -207,6 +222,7 @@ func (w *Wrappers) cool(wr *Wrapper) {
 	for i, x := range w.indexes {
 		if x == wr {
 			w.indexes = append(w.indexes[:i], w.indexes[i+1:]...)
+			w.indexed -= wr.reference.IndexWeight()
 			break
 		}
 	}
@@ -248,7 +264,9 @@ func (r *References) first(wr *Wrapper) {
 // enter makes wr a reference of the flow, in place of the one used least lately if there are too many. The mutex is held.
 func (w *Wrappers) enter(wr *Wrapper, of *References) {
 	if len(of.list) == maxReferences {
-		w.cool(of.list[maxReferences-1])
+		last := of.list[maxReferences-1]
+		w.wake(last)
+		w.cool(last)
 		of.list = of.list[:maxReferences-1]
 	}
 	of.made++
@@ -261,16 +279,19 @@ func (w *Wrappers) enter(wr *Wrapper, of *References) {
 func (w *Wrappers) hold(c *Content, of *References, a Account) {
 	wr := c.wrapper
 	if wr.refs++; wr.refs == 1 {
-		wr.account, wr.of = a, of
+		wr.account = a
 		w.held++
 		w.budget.Charge(a, wr.weigh())
-		of.countWrapper(wr, 1)
-		w.enter(wr, of)
+		if !w.wake(wr) {
+			wr.of = of
+			w.enter(wr, of)
+		}
+		wr.of.countWrapper(wr, 1)
 	}
 	of.count(c, 1)
 }
 
-// Undivide gives back the references that c has on its wrapper and its flow. The wrapper is freed with the last.
+// Undivide gives back the references that c has on its wrapper and its flow. With its last message a wrapper is freed, or rests.
 func (w *Wrappers) Undivide(c *Content, of *References) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -282,8 +303,69 @@ func (w *Wrappers) Undivide(c *Content, of *References) {
 	w.held--
 	w.budget.Refund(wr.account, wr.weigh())
 	wr.of.countWrapper(wr, -1)
+	if !w.rest(wr) {
+		w.free(wr)
+	}
+}
+
+// free forgets wr, which has no message. The mutex is held.
+func (w *Wrappers) free(wr *Wrapper) {
 	wr.of.drop(wr)
 	w.cool(wr)
+}
+
+// rest keeps wr, which has no message any more, for the next, and reports whether it did. The mutex is held.
+func (w *Wrappers) rest(wr *Wrapper) bool {
+	if len(wr.view) > maxRestingView || !slices.Contains(wr.of.list, wr) {
+		return false
+	}
+	if len(w.resting) == maxResting {
+		w.forget(w.resting[0])
+	}
+	wr.rests = time.Now()
+	w.resting = append(w.resting, wr)
+	wr.of.resting++
+	w.flows[wr.of.name] = wr.of
+	return true
+}
+
+// wake ends the rest of wr, and reports whether it rested. The mutex is held.
+func (w *Wrappers) wake(wr *Wrapper) bool {
+	if wr.rests.IsZero() {
+		return false
+	}
+	wr.rests = time.Time{}
+	i := slices.Index(w.resting, wr)
+	w.resting = slices.Delete(w.resting, i, i+1)
+	if wr.of.resting--; wr.of.resting == 0 {
+		delete(w.flows, wr.of.name)
+	}
+	return true
+}
+
+// forget frees wr, which rests. The mutex is held.
+func (w *Wrappers) forget(wr *Wrapper) {
+	w.wake(wr)
+	w.free(wr)
+}
+
+// Forget frees the wrappers that have rested for long.
+func (w *Wrappers) Forget(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.resting) > 0 && now.Sub(w.resting[0].rests) >= maxRest {
+		w.forget(w.resting[0])
+	}
+}
+
+// references are those of a flow that begins: it may go on where an earlier one of its name has ended.
+func (w *Wrappers) references(name FlowName) *References {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.flows[name]; r != nil {
+		return r
+	}
+	return &References{name: name}
 }
 
 // drop takes wr off the list, if it is there. The mutex is held.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/test/letters"
 )
@@ -64,8 +65,41 @@ func TestStrangers(t *testing.T) {
 	for i := range all {
 		ws.Undivide(&all[i], &flow)
 	}
-	if len(flow.list) != 0 || len(ws.indexes) != 0 {
-		t.Errorf("%d references and %d indexes stay", len(flow.list), len(ws.indexes))
+	if len(flow.list) > maxReferences || len(ws.resting) != len(flow.list) {
+		t.Errorf("%d references stay, and %d rest", len(flow.list), len(ws.resting))
+	}
+	ws.Forget(time.Now().Add(maxRest))
+	if len(flow.list) != 0 || len(ws.indexes) != 0 || ws.indexed != 0 || len(ws.flows) != 0 {
+		t.Errorf("%d references and %d indexes with %d bytes stay", len(flow.list), len(ws.indexes), ws.indexed)
+	}
+}
+
+// TestWrappersRest: mail that leaves before the next comes shares a wrapper all the same, over the end of its flow, and the number of
+// flows does not decide how many rest.
+func TestWrappersRest(t *testing.T) {
+	b := NewBudget(0)
+	ws, shape := NewWrappers(b), letters.Shapes(15)[0]
+	pass := func(name string, i int) uint64 {
+		c := NewContent(letterOf(shape.Message(i)))
+		flow := ws.references(FlowName{Name: name})
+		ws.Divide(&c, flow, AccountMail)
+		defer ws.Undivide(&c, flow)
+		return c.Wrapper().Serial()
+	}
+	first := pass("autumn", 0)
+	for i := range 5 {
+		if n := pass("autumn", i+1); n != first {
+			t.Errorf("message %d has the wrapper %d, and the first had %d", i+1, n, first)
+		}
+	}
+	if b.Used(AccountMail) != 0 || ws.Held() != 0 {
+		t.Errorf("%d bytes, %d wrappers", b.Used(AccountMail), ws.Held())
+	}
+	for i := range 2 * maxResting {
+		pass(fmt.Sprint("campaign ", i), i)
+	}
+	if len(ws.resting) != maxResting || len(ws.flows) != maxResting {
+		t.Errorf("%d wrappers of %d flows rest", len(ws.resting), len(ws.flows))
 	}
 }
 
@@ -97,8 +131,8 @@ func TestDoorsDivide(t *testing.T) {
 		})
 	}
 	doors.Wait()
-	if used := b.Used(AccountMail); used != 0 || flow.size != (WrapperSize{}) || ws.Held() != 0 || len(ws.indexes) != 0 {
-		t.Errorf("%d bytes, %+v, %d indexes", used, flow.size, len(ws.indexes))
+	if used := b.Used(AccountMail); used != 0 || flow.size != (WrapperSize{}) || ws.Held() != 0 || len(ws.resting) != len(flow.list) {
+		t.Errorf("%d bytes, %+v, %d references, of which %d rest", used, flow.size, len(flow.list), len(ws.resting))
 	}
 }
 

@@ -24,7 +24,7 @@ func (r *Reference) View() []byte { return r.view }
 // most.
 func (r *Reference) Weight() int {
 	if x := r.index.Load(); x != nil {
-		return 4 * len(x.slots)
+		return slotSize * len(x.slots)
 	}
 	return 0
 }
@@ -66,10 +66,24 @@ const (
 	leastStride = 2
 )
 
+// slotSize is the bytes of a slot.
+const slotSize = 4
+
+// dimensions says how far apart the grams of a view stand that are in its index, and how many bits number the slots: as many as grams,
+// rounded up to a power of two.
+func dimensions(view []byte) (stride, size int) {
+	stride = max(leastStride, len(view)/(twice-2)+1)
+	return stride, bits.Len(uint(max(len(view)/stride, 2) - 1))
+}
+
+// IndexWeight is the bytes that the index takes when there is one.
+func (r *Reference) IndexWeight() int {
+	_, size := dimensions(r.view)
+	return slotSize << size
+}
+
 func newIndex(view []byte) *index {
-	stride := max(leastStride, len(view)/(twice-2)+1)
-	grams := max(len(view)/stride, 2)
-	size := bits.Len(uint(grams - 1)) // as many slots as grams, rounded up to a power of two
+	stride, size := dimensions(view)
 	x := &index{view: view, slots: make([]uint32, 1<<size), shift: uint(64 - size), stride: stride}
 	for at, number := 0, uint32(1); at+gram <= len(view); at, number = at+stride, number+1 {
 		x.add(at, number)
