@@ -33,7 +33,6 @@ type Saved struct {
 	Message *Message    // without Nodes
 	Nodes   []SavedNode // empty when every recipient is done and the message is here for Unheard only
 	Unheard bool        // the MTA may not know that the message was taken, and may offer it again to all recipients
-	NoFlow  bool        // the record is of an older format, which has only the tenant of the message's Flow
 }
 
 // SavedNode is how far one node had got.

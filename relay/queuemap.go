@@ -56,7 +56,7 @@ type Deps struct {
 	Want     func(domain string)     // told of each domain that gets a node, to look it up ahead of time; may be nil
 	Healthy  func() bool             // false: DNS does not answer, so its failures are not the receivers'; nil: it always does
 	Domain   func(string) string     // the queue's name for a recipient's domain; nil: the domain as it is spelled
-	Flow     func(*Message) FlowName // the flow of a message that is restored from a record without one; nil: the one that the message names
+	Flow     func(*Message) FlowName // the flow of a message that is restored; nil: the one that the message names
 	Chance   func(n int) int         // a number below n, for RetryConfig.Jitter; nil: math/rand's
 	Gate     *Gate                   // counts what waits for each site; nil: nobody does
 	Budget   *Budget                 // what messages are charged to, limited to QueueConfig.MaxBytes; nil: one of our own

@@ -10,7 +10,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 		m.doubt(s)
 		return
 	}
-	if s.NoFlow && m.deps.Flow != nil {
+	if m.deps.Flow != nil {
 		msg.Flow = m.deps.Flow(msg)
 	}
 	m.divide(msg)

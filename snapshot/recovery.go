@@ -349,7 +349,7 @@ func (r *recovery) restoreOne(s *found, f format.Frame) error {
 	if m.Content = contentOf(t, r.kin.wrapperOf(k), old); m.Content.Sound() != nil {
 		return fmt.Errorf("%w: its part of message %s", format.ErrMalformed, m.Name())
 	}
-	saved := relay.Saved{Message: m, Unheard: unheard, NoFlow: old, Nodes: r.nodes(t, left)}
+	saved := relay.Saved{Message: m, Unheard: unheard, Nodes: r.nodes(t, left)}
 	e := &entry{msg: m, acked: true, waits: true}
 	if t.Nodes != nil {
 		nodes := t.Nodes
