@@ -110,6 +110,15 @@ func (a *Assembly) Pieces(c *Content) [][]byte {
 	return pieces
 }
 
+// Check reports why the part of c does not fit its wrapper, nil if it does. Whoever has read them from a disk asks before Pieces.
+func (a *Assembly) Check(c *Content) error {
+	size, err := delta.Size(c.part)
+	if err == nil {
+		_, err = delta.Join(c.wrapper.view, c.part, size, &a.scratch)
+	}
+	return err
+}
+
 // Empty returns a, which keeps nothing of the message that it was used for.
 func (a *Assembly) Empty() *Assembly {
 	a.scratch.Forget()
@@ -157,12 +166,6 @@ func (c *Content) cut() (head, body []byte) {
 		return whole, nil
 	}
 	return whole[:i+len(crlf)], whole[i+2*len(crlf):]
-}
-
-// Sound reports whether this program can read the part of a divided message. Whoever has read it from a disk asks.
-func (c *Content) Sound() error {
-	_, err := delta.Size(c.part)
-	return err
 }
 
 // Part is what the journal records of a divided message beside its Wrapper.

@@ -32,18 +32,19 @@ type recovery struct {
 	report   Report
 	progress *progress
 
-	names   *format.Names
-	kin     kindred
-	buf     []byte                   // the segment that is being read
-	take    format.TakeRecord        // the record that is being read
-	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
-	told    uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
-	first   uint64                   // number of the segment with which the first pass begins
-	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken, as far as ids say it
-	heard   map[uint64]*format.Bits  // by segment: where messages stand whose MTA knows
-	unnamed map[relay.ID]bool        // messages given out as unheard
-	done    map[relay.ID]doneUnheard // of the unheard messages, those that are done
-	lost    []orphan                 // messages of this segment whose shared record cannot be read
+	names    *format.Names
+	assembly relay.Assembly // to check what was read
+	kin      kindred
+	buf      []byte                   // the segment that is being read
+	take     format.TakeRecord        // the record that is being read
+	doubts   map[format.Node]bool     // nodes in doubt: a receiver may have the message
+	told     uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
+	first    uint64                   // number of the segment with which the first pass begins
+	unheard  map[relay.ID]bool        // messages whose MTA may not know that they are taken, as far as ids say it
+	heard    map[uint64]*format.Bits  // by segment: where messages stand whose MTA knows
+	unnamed  map[relay.ID]bool        // messages given out as unheard
+	done     map[relay.ID]doneUnheard // of the unheard messages, those that are done
+	lost     []orphan                 // messages of this segment whose shared record cannot be read
 }
 
 // doneUnheard is a message that is done and whose MTA may offer it again.
@@ -346,8 +347,9 @@ func (r *recovery) restoreOne(s *found, f format.Frame) error {
 		return nil
 	}
 	old := f.Kind == format.KindOldTake
-	if m.Content = contentOf(t, r.kin.wrapperOf(k), old); m.Content.Sound() != nil {
-		return fmt.Errorf("%w: its part of message %s", format.ErrMalformed, m.Name())
+	m.Content = contentOf(t, r.kin.wrapperOf(k), old)
+	if err := r.assembly.Check(&m.Content); err != nil {
+		return fmt.Errorf("%w: message %s: %w", format.ErrMalformed, m.Name(), err)
 	}
 	saved := relay.Saved{Message: m, Unheard: unheard, Nodes: r.nodes(t, left)}
 	e := &entry{msg: m, acked: true, waits: true}

@@ -221,14 +221,14 @@ func (m *damager) tail() error {
 	return nil
 }
 
-// settle waits until the daemon has delivered all messages that it has found, and kills it.
+// settle waits until the daemon has delivered all messages that it has found, and kills it. Mail that never moves breaks a promise as
+// mail that is lost does.
 func (m *damager) settle(what string) error {
 	if err := m.sandbox.drain(); err != nil {
-		if !m.sandbox.daemon.Over() {
-			return errors.Join(err, m.sandbox.daemon.Kill())
+		m.sandbox.result.violate("%s: %v", what, err)
+		if m.sandbox.daemon.Over() {
+			return nil
 		}
-		m.sandbox.result.violate("%s: the daemon ended later: %v", what, err)
-		return nil
 	}
 	return m.sandbox.daemon.Kill()
 }

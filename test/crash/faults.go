@@ -60,12 +60,12 @@ func faults() []fault {
 			"\tif seededFault == \"trimmed before the snapshot is durable\" {\n\t\tfor _, n := range p.finished {\n\t\t\tk.fs.Remove(segmentName(n))\n\t\t}\n\t\tk.fs.SyncDir(journalDir)\n\t}\n\terr := k.insist(p)\n",
 		}}, catchAtSnapshot},
 		{"outcome before the 250", []edit{{
-			"relay/visit.go", "\treturn newVisit(n)\n",
-			"\tif seededFault == \"outcome before the 250\" {\n\t\tfor _, i := range n.Rcpts {\n\t\t\th.queues.deps.Journal.Event(&Event{Kind: EventSettled, Outcome: Sent, Message: n.Message, Node: n, Rcpt: i})\n\t\t}\n\t}\n\treturn newVisit(n)\n",
+			"relay/visit.go", "\treturn h.newVisit(n)\n",
+			"\tif seededFault == \"outcome before the 250\" {\n\t\tfor _, i := range n.Rcpts {\n\t\t\th.queues.deps.Journal.Event(&Event{Kind: EventSettled, Outcome: Sent, Message: n.Message, Node: n, Rcpt: i})\n\t\t}\n\t}\n\treturn h.newVisit(n)\n",
 		}}, catchByKill},
 		{"replay not idempotent", []edit{{
-			"snapshot/recovery.go", "\t\t\t\ts.done.Set(position)\n",
-			"\t\t\t\tif !s.done.Set(position) && seededFault == \"replay not idempotent\" {\n\t\t\t\t\ts.done[position/64] &^= 1 << (position % 64)\n\t\t\t\t}\n",
+			"snapshot/recovery.go", "\t\t\t\t\ts.done.Set(position + i)\n",
+			"\t\t\t\t\tif p := position + i; !s.done.Set(p) && seededFault == \"replay not idempotent\" {\n\t\t\t\t\t\ts.done[p/64] &^= 1 << (p % 64)\n\t\t\t\t\t}\n",
 		}}, catchByKill},
 		{"no lock", []edit{{
 			"snapshot/dirlock.go", "if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {",
