@@ -6,7 +6,7 @@
 //  1. The parts are wired: daemon.New and Start in cmd/daemon/daemon.go.
 //  2. A door hands sender, recipients, header and body to filter.Intake, which asks the rules and at the end builds the
 //     Message: Mail.SetSender, AddRcpt, EndHeader and Build in filter/mail.go. The milter door is filter/milter, the SMTP door is filter/smtpd.
-//  3. QueueMap.Accept in queuemap.go gives the shared part of the Content to a Wrapper, waits until the Journal has
+//  3. QueueMap.Accept in queuemap.go divides the Content into a part and a Wrapper, waits until the Journal has
 //     committed the message, and links one Node per destination domain. Only then the door answers for the message.
 //  4. The Node waits in a Queue, one per domain, routing class and Flow, with siblings when it grows too long: queue.go, flow.go.
 //  5. The pool pulls: Manager.dispatch in pool/manager.go asks Handler.Next in handler.go for the next Queue of its Line: line.go,
