@@ -20,6 +20,7 @@ type Wrapper struct {
 	refs    int
 	account Account
 	of      *References // of the flow whose message made it
+	indexed bool        // it is among the indexes
 	rests   time.Time   // since when it has no message, while it is kept for the next; zero: it is not kept
 }
 
@@ -98,13 +99,14 @@ func (r *References) countWrapper(wr *Wrapper, n int64) {
 // Wrappers holds the wrappers in use.
 type Wrappers struct {
 	budget  *Budget
-	scratch sync.Pool // of *delta.Scratch
-	whole   sync.Pool // of *[]byte
+	scratch sync.Pool  // of *delta.Scratch
+	whole   sync.Pool  // of *[]byte
+	large   sync.Mutex // one large message at a time is divided: that takes four times its size, which nobody is charged
 
 	mu      sync.Mutex
 	held    int
 	indexes []*Wrapper               // those that have an index, the one used last comes last
-	indexed int                      // bytes of the indexes
+	weight  int                      // bytes of the indexes
 	resting []*Wrapper               // those that have no message, the one that had one last comes last
 	flows   map[FlowName]*References // those with resting wrappers
 }
@@ -127,6 +129,10 @@ func (w *Wrappers) Divide(c *Content, of *References, a Account) {
 		defer w.mu.Unlock()
 		w.hold(c, of, a)
 		return
+	}
+	if c.Size() > maxKept {
+		w.large.Lock()
+		defer w.large.Unlock()
 	}
 	s := w.scratch.Get().(*delta.Scratch)
 	whole := w.whole.Get().(*[]byte)
@@ -159,13 +165,14 @@ func (w *Wrappers) choose(c *Content, of *References, a Account, s *delta.Scratc
 		wr, part := nearest(list, s, int(c.Size()))
 		if wr != nil && (len(part) <= max(smallPart, int(c.Size())/8) || len(list) == maxReferences) {
 			c.wrapper, c.part = wr, part
-			w.keep(c, of, a)
+			w.keep(c, of, a, list)
 			return
 		}
 		if view == nil {
 			view, own = s.View()
 		}
-		if w.add(c, of, a, NewWrapper(view), own, made, try == mostTries) {
+		c.wrapper, c.part = NewWrapper(view), own
+		if w.add(c, of, a, list, made, try == mostTries) {
 			return
 		}
 	}
@@ -210,9 +217,10 @@ func (w *Wrappers) warm(wr *Wrapper) {
 			return
 		}
 	}
+	wr.indexed = true
 	w.indexes = append(w.indexes, wr)
-	w.indexed += wr.reference.IndexWeight()
-	for len(w.indexes) > 1 && (len(w.indexes) > maxIndexes || w.indexed > maxIndexed) {
+	w.weight += wr.reference.IndexWeight()
+	for len(w.indexes) > 1 && (len(w.indexes) > maxIndexes || w.weight > maxIndexed) {
 		w.cool(w.indexes[0])
 	}
 }
@@ -222,30 +230,41 @@ func (w *Wrappers) cool(wr *Wrapper) {
 	for i, x := range w.indexes {
 		if x == wr {
 			w.indexes = append(w.indexes[:i], w.indexes[i+1:]...)
-			w.indexed -= wr.reference.IndexWeight()
+			w.weight -= wr.reference.IndexWeight()
 			break
 		}
 	}
+	wr.indexed = false
 	wr.reference.Forget()
 }
 
+// settle drops the indexes that a comparison has made again after they were dropped. The mutex is held.
+func (w *Wrappers) settle(compared []*Wrapper) {
+	for _, wr := range compared {
+		if !wr.indexed {
+			wr.reference.Forget()
+		}
+	}
+}
+
 // keep counts one message more, and puts its wrapper first in the list.
-func (w *Wrappers) keep(c *Content, of *References, a Account) {
+func (w *Wrappers) keep(c *Content, of *References, a Account, compared []*Wrapper) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.settle(compared)
 	w.hold(c, of, a)
 	of.first(c.wrapper)
 }
 
-// add makes wr the wrapper of c, and a reference for the messages to come. It reports false when others have made one meanwhile, of
-// which one may fit, unless force is set.
-func (w *Wrappers) add(c *Content, of *References, a Account, wr *Wrapper, part []byte, made int, force bool) bool {
+// add counts a message whose wrapper is new, and makes that a reference for the messages to come. It reports false when others have
+// made one meanwhile, of which one may fit, unless force is set.
+func (w *Wrappers) add(c *Content, of *References, a Account, compared []*Wrapper, made int, force bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.settle(compared)
 	if of.made != made && !force {
 		return false
 	}
-	c.wrapper, c.part = wr, part
 	w.hold(c, of, a)
 	return true
 }

@@ -69,8 +69,8 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("%d references stay, and %d rest", len(flow.list), len(ws.resting))
 	}
 	ws.Forget(time.Now().Add(maxRest))
-	if len(flow.list) != 0 || len(ws.indexes) != 0 || ws.indexed != 0 || len(ws.flows) != 0 {
-		t.Errorf("%d references and %d indexes with %d bytes stay", len(flow.list), len(ws.indexes), ws.indexed)
+	if len(flow.list) != 0 || len(ws.indexes) != 0 || ws.weight != 0 || len(ws.flows) != 0 {
+		t.Errorf("%d references and %d indexes with %d bytes stay", len(flow.list), len(ws.indexes), ws.weight)
 	}
 }
 
