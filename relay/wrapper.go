@@ -335,7 +335,7 @@ func (w *Wrappers) free(wr *Wrapper) {
 
 // rest keeps wr, which has no message any more, for the next, and reports whether it did. The mutex is held.
 func (w *Wrappers) rest(wr *Wrapper) bool {
-	if len(wr.view) > maxRestingView || !slices.Contains(wr.of.list, wr) {
+	if other := w.flows[wr.of.name]; other != nil && other != wr.of || len(wr.view) > maxRestingView || !slices.Contains(wr.of.list, wr) {
 		return false
 	}
 	if len(w.resting) == maxResting {

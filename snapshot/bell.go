@@ -55,6 +55,12 @@ func (l *bell) ringLater() {
 	}
 }
 
+// ringAgain calls the writer within the interval, whatever call is under way. ledger.mu is held.
+func (l *bell) ringAgain() {
+	l.armed = false
+	l.ringLater()
+}
+
 // heeded notes that the writer has come. ledger.mu is held. Whoever asked while the writer waited has left a call behind, which
 // would have the writer commit again what has hardly begun to gather. A late call under way costs an empty commit, which is not
 // written.

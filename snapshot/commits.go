@@ -109,20 +109,23 @@ func (l *ledger) gathered() int64 {
 func (l *ledger) resume(next *segment, takes bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old, again := l.next, l.redo
-	old.conclude(errMoved)
+	old := l.next
 	l.next = newBatch(next, nil, l.bell)
 	l.next.inherit(old)
+	l.undo(old, l.next, errMoved) // what an earlier resume has put there goes into the new one
+	again := l.redo
 	l.redo = nil
 	if takes {
 		l.blocked = nil
 	}
 	l.unwritable.Store(nil)
 	for _, e := range again {
-		if !e.gone {
-			e.redo = true
-			e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
+		if e.gone {
+			l.next.owed.Take(len(e.msg.Rcpts)) // its marks are there
+			continue
 		}
+		e.redo = true
+		e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
 	}
 	l.bell.ringLater()
 	return len(again)

@@ -149,3 +149,32 @@ func TestExpectedAndRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestExpectedBehindAnEarlyCall: the call that was to look after the mark came for something else, and too early. The mark is taken
+// back all the same.
+func TestExpectedBehindAnEarlyCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, m := testConfig(), newMemFS()
+		a, _, _, err := start(m, cfg)
+		must(t, err)
+		defer a.Close()
+		msg, other := near(a), message(a.NewID(), "o", "x@b.example")
+		must(t, a.Take(other))
+		first := true
+		m.hook = func(_ int, op, name string) error {
+			if first && op == "sync" {
+				first = false
+				time.Sleep(5 * time.Millisecond)
+				a.Event(&relay.Event{Kind: relay.EventHeard, Message: other})
+				time.Sleep(time.Millisecond)
+			}
+			return nil
+		}
+		must(t, a.Take(msg))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := begunAfter(t, m.killed(), cfg); n != 0 {
+			t.Errorf("%d recipients are in doubt", n)
+		}
+	})
+}

@@ -411,3 +411,78 @@ func TestErrorsNameTheFile(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedCopyIsNotBelieved: copies are written, their sync fails, and no new segment can be made. A snapshot is taken. The next
+// start believes the places from which they were made.
+func TestFailedCopyIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w := newMemFS(), newWorld()
+		a, _, _, err := start(m, smallConfig())
+		must(t, err)
+		bad := false
+		m.hook = func(_ int, op, name string) error {
+			if bad && strings.Contains(name, journalDir) && (op == "sync" || op == "create") {
+				return syscall.EIO
+			}
+			return nil
+		}
+		w.campaign(t, a, 60)
+		for _, id := range w.order[2:30] {
+			for r := range w.offered[id].Rcpts {
+				w.settle(a, id, r)
+			}
+		}
+		must(t, w.flush(a))
+		if a.book.copySome() == 0 {
+			t.Fatal("nothing was copied")
+		}
+		bad = true
+		if a.Flush() == nil {
+			t.Error("the copies are durable")
+		}
+		must(t, a.WriteSnapshot())
+		b, saved, _, err := start(m.killed(), smallConfig())
+		must(t, err)
+		must(t, w.check(saved))
+		must(t, b.Close())
+		bad = false
+		a.Close()
+	})
+}
+
+// TestResumedTwice: a sync fails, and there is room for outcomes alone; then there is room for more before those are committed. What
+// waits in RAM for its second record gets it.
+func TestResumedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, w := newMemFS(), newWorld()
+		cfg := smallConfig()
+		cfg.Ack, cfg.Journal.SegmentBytes = AckWritten, 256<<10
+		a, _, _, err := start(m, cfg)
+		must(t, err)
+		w.campaign(t, a, 5)
+		bad, room := true, false
+		m.hook = func(_ int, op, name string) error {
+			if bad && op == "sync" {
+				bad = false
+				return syscall.EIO
+			}
+			return nil
+		}
+		m.space = func(n int64) bool { return room || n < 40<<10 }
+		for i := 0; a.Blocked() == nil && i < 100; i++ {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if a.Blocked() == nil {
+			t.Fatal("no sync has failed")
+		}
+		room = true
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		must(t, a.Flush())
+		must(t, a.Close())
+		b, saved, _, err := start(m.killed(), cfg)
+		must(t, err)
+		must(t, w.check(saved))
+		must(t, b.Close())
+	})
+}

@@ -142,6 +142,9 @@ func (l *ledger) lapse(now time.Time) {
 		}
 		l.early = l.early[1:]
 	}
+	if len(l.early) > 0 {
+		l.bell.ringAgain() // the call under way may have come too early for them
+	}
 }
 
 // recordDone records that a recipient is done, and why. A mark is written once: a second event about the recipient changes nothing.

@@ -219,7 +219,13 @@ func (r *recovery) hear(segment uint64, position uint32) {
 // meet is called for each take of the first pass; whole says that its shared record is there. A copy that is whole takes the place of
 // what it was made from. Any other copy is ignored, and the message stays where it was. A copy knows whether its message was heard
 // of by then; versions 1 and 2 say that by id, and a message of version 2 is unheard until a mark says otherwise.
+//
+// A copy whose recipients are all done is ignored too: it is one that a daemon has given up because it could not be synced, and the
+// message stood where it was. Where the recipients were really settled, the marks are at both places.
 func (r *recovery) meet(in *found, t *format.Stand, whole bool) {
+	if t.Copied && r.isOver(in, t) {
+		return
+	}
 	byID := in.head.Version < format.VersionShared
 	switch {
 	case !t.Copied:
@@ -252,6 +258,17 @@ func (r *recovery) isUnheard(in *found, t *format.Stand) bool {
 		return false
 	}
 	return !t.Copied || t.Unheard
+}
+
+// isOver reports whether all recipients of a take are done.
+func (r *recovery) isOver(in *found, t *format.Stand) bool {
+	s := r.segs[in.head.Number]
+	for i := range t.Count {
+		if s == nil || !s.done.Has(t.Base+uint32(i)) {
+			return false
+		}
+	}
+	return true
 }
 
 // load reads a segment for a scan. It returns nil and no error when the segment cannot be read and Salvage goes on without

@@ -48,6 +48,9 @@ func (e *episode) add(code lib.Code, payload []byte) {
 
 // note keeps a frame.
 func (p *past) note(code lib.Code, payload []byte) {
+	if p.lost {
+		return
+	}
 	stage := code
 	if code == lib.CodeMacro && len(payload) > 0 {
 		stage = lib.Code(payload[0])
@@ -70,7 +73,9 @@ func (p *past) note(code lib.Code, payload []byte) {
 	}
 	if p.size() > maxPast {
 		p.mail.raw, p.content = nil, true
-		p.lost = p.lost || p.size() > maxPast
+	}
+	if p.size() > maxPast {
+		*p = past{content: true, lost: true}
 	}
 }
 

@@ -52,6 +52,9 @@ func (s *Scratch) Forget() {
 	if cap(s.out.b) > keptScratch {
 		s.out.b = nil
 	}
+	if cap(s.out.text.bytes) > keptScratch {
+		s.out.text.bytes = nil
+	}
 	s.join.forget()
 }
 

@@ -29,7 +29,7 @@ func DefaultConfig() Config {
 	return Config{
 		ConnectionsPerSite: 20, MessagesPerConnection: 100, Idle: 30 * time.Second,
 		ClosedFor: []time.Duration{m, m, m, m, m, 2 * m, 2 * m, 5 * m, 10 * m, 30 * m},
-		TLS:       "opportunistic", BDAT: "on", Slice: 50,
+		TLS:       "opportunistic", BDAT: "off", Slice: 50,
 	}
 }
 

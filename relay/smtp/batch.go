@@ -321,7 +321,7 @@ func (f *flight) doubtAll(e *Error) {
 // before anything can have been shifted, has certainly not taken the message.
 func (f *flight) retract(e *Error) {
 	f.sent, f.tx.Reply = false, Reply{}
-	f.unknown = f.early || e.Command != AtDot || e.Code/100 != 5
+	f.unknown = f.early || !f.ended.IsZero() || e.Command != AtDot || e.Code/100 != 5
 	f.forget()
 	f.failed = &Error{Command: AtDot, Enhanced: "4.5.0", Err: fmt.Errorf("%w: %w", errShifted, e)}
 	f.doubt()
