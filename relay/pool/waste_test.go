@@ -159,14 +159,22 @@ func TestWaste(t *testing.T) {
 	}
 }
 
-// TestProvidersWithoutBDAT: providers that were seen to hang over it get none, unless the admin says so.
+// TestProvidersWithoutBDAT: nobody gets BDAT unless the admin says so, and providers that were seen to hang over it only if he says
+// so of them.
 func TestProvidersWithoutBDAT(t *testing.T) {
 	gmail, own := routeTo("gmail-smtp-in.l.google.com"), routeTo("mx.example.net")
 	plain, ruled := compiled(t), compiled(t, Rule{Provider: "gmail", BDAT: "on"}, Rule{MX: []string{"example.net"}, BDAT: "off"})
+	cfg := DefaultConfig()
+	cfg.BDAT = "on"
+	on, err := CompileRules(nil, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, got := range []struct{ bdat, want string }{
-		{plain.For(gmail, "gmail.com").BDAT, "off"}, {plain.For(own, "example.net").BDAT, "on"},
+		{plain.For(own, "example.net").BDAT, "off"},
+		{on.For(gmail, "gmail.com").BDAT, "off"}, {on.For(own, "example.net").BDAT, "on"},
 		{ruled.For(gmail, "gmail.com").BDAT, "on"}, {ruled.For(own, "example.net").BDAT, "off"},
-		{plain.For(routeTo("mx01.mail.icloud.com"), "me.com").BDAT, "off"},
+		{on.For(routeTo("mx01.mail.icloud.com"), "me.com").BDAT, "off"},
 	} {
 		if got.bdat != got.want {
 			t.Errorf("got %q, want %q", got.bdat, got.want)

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -33,11 +35,14 @@ func Tail(file string) string {
 func end(text string) string { return strings.TrimSpace(text[max(0, len(text)-tailSize):]) }
 
 // FreeAddr returns an address of 127.0.0.1 where nobody listens now. The servers of this package cannot be asked which
-// port they were given, so the test chooses it for them.
-func FreeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// port they were given, so the test chooses it for them. The port is below those that the kernel gives to outgoing connections: one of
+// them could take it before the server does.
+func FreeAddr() (addr string, err error) {
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", err
 }
