@@ -153,6 +153,9 @@ func (s *session) next() error {
 		s.flush()
 		return err
 	case errors.Is(err, filter.ErrHalted):
+		if _, idle := s.idleSince(); !idle && s.t == nil { // it has been told to go
+			return errEvicted
+		}
 		if s.flush() == nil {
 			s.door.handOn(s)
 			s.leaving = true
@@ -161,6 +164,7 @@ func (s *session) next() error {
 	case err != nil:
 		return err
 	}
+	s.touch()
 	s.say(s.obey(line))
 	return s.limit()
 }
@@ -222,6 +226,13 @@ func (s *session) setBusy(busy bool, now time.Time) bool {
 		s.over = true
 	}
 	return !s.over
+}
+
+// touch notes that a command has come: one that takes long, as STARTTLS, is no waiting.
+func (s *session) touch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Now()
 }
 
 // evict closes the connection unless a message is under way; then the session ends behind it.
