@@ -186,9 +186,10 @@ func (m *QueueMap) take(msg *Message) error {
 }
 
 // foresee notes whether msg will be visited as soon as it is linked. Of a message for several domains that is not said: their nodes
-// could hardly all go at once.
+// could hardly all go at once. Nor of a notification: the commit of its visit must have the mark that the failure is reported, or a kill
+// behind it has the sender told twice.
 func (m *QueueMap) foresee(msg *Message) {
-	if m.deps.Near != nil && len(msg.Nodes) == 1 {
+	if m.deps.Near != nil && len(msg.Nodes) == 1 && msg.Class == ClassRemote {
 		n := msg.Nodes[0]
 		n.Near = m.deps.Near(m.key(n))
 	}
