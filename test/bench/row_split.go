@@ -68,9 +68,9 @@ type splits struct {
 const (
 	splitLinks  = 1
 	splitShared = 5
-	splitTook   = 7
-	splitLate   = 8
-	splitAll    = 14
+	splitTook   = 6
+	splitLate   = 7
+	splitAll    = 13
 )
 
 // readSplits reads the rows of shapes with personal links.

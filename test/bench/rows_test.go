@@ -203,9 +203,9 @@ Type: cpu
 }
 
 func TestReadSplits(t *testing.T) {
-	got := readSplits(`   shape links bytes personal  p99 shared % read µs split µs  p99 join µs p99 sha256 µs split/sha join/sha
-  listmonk     0 20000      800  900     95.8    10.0     21.0 48.0     3.7 5.0      10.0      2.10     0.37
-  listmonk    15 20000      880  900     95.5    10.0     22.0 49.0     3.7 5.0      10.0      2.20     0.37
+	got := readSplits(`   shape links bytes personal  p99 shared % split µs  p99 join µs p99 sha256 µs split/sha join/sha
+  listmonk     0 20000      800  900     95.8     21.0 48.0     3.7 5.0      10.0      2.10     0.37
+  listmonk    15 20000      880  900     95.5     22.0 49.0     3.7 5.0      10.0      2.20     0.37
 ok
 `)
 	if len(got.shapes) != 1 || !slices.Equal(slices.Concat(got.shared, got.split, got.late), []float64{95.5, 22, 49}) {

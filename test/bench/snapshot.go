@@ -97,7 +97,7 @@ func waiting(state string, n, domains, size int, due time.Time) error {
 		wg.Go(func() { // ends when its share is taken
 			for i := d; i < n && failed[d] == nil; i += doors {
 				msg := message(agent.NewID(), i, domains, nil)
-				msg.Content = wrapper.Behind(msg.Content.Head(), msg.Content.Facts())
+				msg.Content = wrapper.Behind(msg.Content.Head(), 0) // its facts are not known: the body is another
 				node := &relay.Node{
 					Message: msg, Rcpts: []int{0}, Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later",
 				}
