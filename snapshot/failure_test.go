@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -419,9 +420,9 @@ func TestFailedCopyIsNotBelieved(t *testing.T) {
 		m, w := newMemFS(), newWorld()
 		a, _, _, err := start(m, smallConfig())
 		must(t, err)
-		bad := false
+		var bad atomic.Bool
 		m.hook = func(_ int, op, name string) error {
-			if bad && strings.Contains(name, journalDir) && (op == "sync" || op == "create") {
+			if bad.Load() && strings.Contains(name, journalDir) && (op == "sync" || op == "create") {
 				return syscall.EIO
 			}
 			return nil
@@ -436,7 +437,7 @@ func TestFailedCopyIsNotBelieved(t *testing.T) {
 		if a.book.copySome() == 0 {
 			t.Fatal("nothing was copied")
 		}
-		bad = true
+		bad.Store(true)
 		if a.Flush() == nil {
 			t.Error("the copies are durable")
 		}
@@ -445,7 +446,7 @@ func TestFailedCopyIsNotBelieved(t *testing.T) {
 		must(t, err)
 		must(t, w.check(saved))
 		must(t, b.Close())
-		bad = false
+		bad.Store(false)
 		a.Close()
 	})
 }
@@ -460,22 +461,21 @@ func TestResumedTwice(t *testing.T) {
 		a, _, _, err := start(m, cfg)
 		must(t, err)
 		w.campaign(t, a, 5)
-		bad, room := true, false
+		var failed, room atomic.Bool
 		m.hook = func(_ int, op, name string) error {
-			if bad && op == "sync" {
-				bad = false
+			if op == "sync" && failed.CompareAndSwap(false, true) {
 				return syscall.EIO
 			}
 			return nil
 		}
-		m.space = func(n int64) bool { return room || n < 40<<10 }
+		m.space = func(n int64) bool { return room.Load() || n < 40<<10 }
 		for i := 0; a.Blocked() == nil && i < 100; i++ {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if a.Blocked() == nil {
 			t.Fatal("no sync has failed")
 		}
-		room = true
+		room.Store(true)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		must(t, a.Flush())
