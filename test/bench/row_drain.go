@@ -76,7 +76,7 @@ func (r *drainRun) ways(form string, to *far, ahead int) (ours, blast *way) {
 // millrace sends what waits, from the first message to the last.
 func (r *drainRun) millrace(name string, to *far) (e effort, err error) {
 	dir := filepath.Join(r.dir, name)
-	d, err := scenario.NewMillrace(r.bin, dir, "127.0.0.1:1", roomy+fmt.Sprintf("[route]\n\"*\" = %q\n", daemon.NextHop(to.addr)))
+	d, err := scenario.NewMillrace(r.bin, dir, "127.0.0.1:1", roomy+fmt.Sprintf("[route]\n\"*\" = %q\n[[site]]\ndomain = [\".test\"]\nbdat = \"on\"\n", daemon.NextHop(to.addr)))
 	if err != nil {
 		return e, err
 	}
