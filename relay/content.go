@@ -33,7 +33,7 @@ type Letter struct {
 type Facts uint64
 
 const (
-	factsKnown  Facts = 1 << iota // all of them; without it only EightBitFacts may be set
+	factsKnown  Facts = 1 // all of them are; without it only EightBitFacts may be set
 	traitsShift       = 1
 	dotsShift         = 9
 )
