@@ -224,8 +224,17 @@ func (m *QueueMap) admit(msg *Message) error {
 		}
 		return errBytes
 	}
+	wrapped := false
+	defer func() {
+		m.budget.Refund(msg.account(), whole) // wrap has charged what of it is new
+		if !wrapped {                         // a fault of ours costs this message, and no room for others
+			m.budget.Refund(msg.account(), msg.cost)
+			m.budget.Charge(AccountDoors, msg.Reserved)
+			m.flows.disown(msg.flow)
+		}
+	}()
 	m.wrap(msg)
-	m.budget.Refund(msg.account(), whole) // wrap has charged what of it is new
+	wrapped = true
 	return nil
 }
 

@@ -65,6 +65,26 @@ type failingJournal struct{ NoJournal }
 
 func (failingJournal) Take(*Message) error { return errors.New("disk full") }
 
+func TestFaultOfOursLeavesNothing(t *testing.T) {
+	b := NewBudget(1 << 20)
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}, Budget: b})
+	m.Open()
+	msg := testMessage("a@x")
+	msg.Content, msg.Flow, msg.Reserved = Content{}, FlowName{Name: "news"}, 1000 // such a content cannot be divided
+	b.Charge(AccountDoors, msg.Reserved)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it was taken")
+			}
+		}()
+		_ = m.Accept(msg)
+	}()
+	if mail, doors := b.Used(AccountMail), b.Used(AccountDoors); mail != 0 || doors != 1000 || len(m.flows.byName) != 0 {
+		t.Errorf("%d bytes of mail, %d of doors, %d flows", mail, doors, len(m.flows.byName))
+	}
+}
+
 func TestRefusedMessageLeavesNothing(t *testing.T) {
 	rec := &recorder{}
 	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: failingJournal{}, Listener: rec})
