@@ -24,8 +24,8 @@
 //
 // The mutex of a queue's shard guards the queue. A queue has no mutex: to unlink a node is a few pointer writes. Under a
 // shard's mutex there is no I/O, no logging and no channel send. A line has a mutex. No shard's mutex is held when it is taken. Last
-// come the mutex of the map of flows and, under it, that of a tenant, the mutex of a line's load, and that of the Deferrals: nothing
-// else is locked under them.
+// come the mutex of the map of flows and, under it, that of a tenant or that of the wrappers, and the mutex of the Deferrals: nothing else
+// is locked under them.
 // The pool is asked nothing under a shard's mutex: it has locks under which it asks queues.
 // QueueState lists the changes that a queue's state may make.
 //

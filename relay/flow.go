@@ -62,7 +62,7 @@ const flowCost = 500
 // sender is whose names maxNames counts.
 type sender struct{ tenant, domain string }
 
-// flows holds every flow in use, by name, and the tenants. Its mutex is the last in every chain: it is taken under that of a shard.
+// flows holds every flow in use, by name, and the tenants. Its mutex is taken under that of a shard.
 type flows struct {
 	budget   *Budget
 	wrappers *Wrappers

@@ -18,7 +18,7 @@ func (k Key) spot() spotKey { return spotKey{k.Domain, k.Flow} }
 // note counts nodes that wait in the Deferrals more, or less. The mutex is held.
 func (s *shard) note(key Key, deferred, held int32) {
 	p := s.spots[key.spot()]
-	p.deferred, p.held = max(p.deferred+deferred, 0), max(p.held+held, 0)
+	p.deferred, p.held = p.deferred+deferred, p.held+held
 	s.set(key, p)
 	s.holding += int(held)
 }

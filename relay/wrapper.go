@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"container/list"
 	"sync/atomic"
 	"time"
 
@@ -17,9 +18,9 @@ type Wrapper struct {
 	// The mutex of its Wrappers guards the rest.
 	refs    int
 	account Account
-	of      *References // of the flow whose message made it
-	indexed bool        // it is among the indexes
-	rests   time.Time   // since when it has no message, while it is kept for the next; zero: it is not kept
+	of      *References   // of the flow whose message made it
+	index   *list.Element // its place among the indexes; nil: it has none
+	rests   time.Time     // since when it has no message, while it is kept for the next; zero: it is not kept
 }
 
 // serials gives each wrapper a number of its own.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"container/list"
 	"slices"
 	"sync"
 	"time"
@@ -9,9 +10,8 @@ import (
 )
 
 const (
-	// maxIndexes is how many wrappers have an index at a time, and maxIndexed how many bytes they have in all. An index is made again
-	// in some hundred microseconds.
-	maxIndexes = 64
+	// maxIndexed is how many bytes all indexes take: those of 200 references or more of the usual size. An index is made again in some
+	// hundred microseconds.
 	maxIndexed = 16 << 20
 	// maxResting is how many wrappers without a message are kept for the next message of their flow, and maxRest for how long. Mail
 	// that leaves as fast as it comes would make a wrapper for each message otherwise. They are charged to nobody: a view over
@@ -34,7 +34,7 @@ type Wrappers struct {
 
 	mu      sync.Mutex
 	held    int
-	indexes []*Wrapper               // those that have an index, the one used last comes last
+	indexes *list.List               // the wrappers that have an index, the one used last comes last
 	weight  int                      // bytes of the indexes
 	resting []*Wrapper               // those that have no message, the one that had one last comes last
 	flows   map[FlowName]*References // those with resting wrappers
@@ -44,6 +44,7 @@ type Wrappers struct {
 func NewWrappers(b *Budget) *Wrappers {
 	return &Wrappers{
 		budget:  b,
+		indexes: list.New(),
 		flows:   make(map[FlowName]*References),
 		scratch: sync.Pool{New: func() any { return new(delta.Scratch) }},
 		whole:   sync.Pool{New: func() any { return new([]byte) }},
@@ -56,7 +57,7 @@ func (w *Wrappers) Divide(c *Content, of *References, a Account) {
 	if c.wrapper != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.hold(c, of, a)
+		w.retain(c, of, a)
 		return
 	}
 	if size := largeCost * c.Size(); c.Size() > maxKept {
@@ -145,27 +146,23 @@ func (w *Wrappers) candidates(of *References, list []*Wrapper) ([]*Wrapper, int)
 
 // warm notes that wr needs its index now, and takes it from the one that has needed its own least lately. The mutex is held.
 func (w *Wrappers) warm(wr *Wrapper) {
-	if wr.indexed {
-		i := slices.Index(w.indexes, wr)
-		copy(w.indexes[i:], w.indexes[i+1:])
-		w.indexes[len(w.indexes)-1] = wr
+	if wr.index != nil {
+		w.indexes.MoveToBack(wr.index)
 		return
 	}
-	wr.indexed = true
-	w.indexes = append(w.indexes, wr)
+	wr.index = w.indexes.PushBack(wr)
 	w.weight += wr.reference.IndexWeight()
-	for len(w.indexes) > 1 && (len(w.indexes) > maxIndexes || w.weight > maxIndexed) {
-		w.cool(w.indexes[0])
+	for w.weight > maxIndexed && w.indexes.Len() > 1 {
+		w.cool(w.indexes.Front().Value.(*Wrapper))
 	}
 }
 
 // cool drops the index of wr. The mutex is held.
 func (w *Wrappers) cool(wr *Wrapper) {
-	if wr.indexed {
-		i := slices.Index(w.indexes, wr)
-		w.indexes = slices.Delete(w.indexes, i, i+1)
+	if wr.index != nil {
+		w.indexes.Remove(wr.index)
 		w.weight -= wr.reference.IndexWeight()
-		wr.indexed = false
+		wr.index = nil
 	}
 	wr.reference.Forget()
 }
@@ -173,7 +170,7 @@ func (w *Wrappers) cool(wr *Wrapper) {
 // coolAgain drops the indexes that a comparison has made again after they were dropped. The mutex is held.
 func (w *Wrappers) coolAgain(compared []*Wrapper) {
 	for _, wr := range compared {
-		if !wr.indexed {
+		if wr.index == nil {
 			wr.reference.Forget()
 		}
 	}
@@ -184,7 +181,7 @@ func (w *Wrappers) keep(c *Content, of *References, a Account, compared []*Wrapp
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.coolAgain(compared)
-	w.hold(c, of, a)
+	w.retain(c, of, a)
 	of.first(c.wrapper)
 }
 
@@ -197,7 +194,7 @@ func (w *Wrappers) add(c *Content, of *References, a Account, compared []*Wrappe
 	if of.made != made && !force {
 		return false
 	}
-	w.hold(c, of, a)
+	w.retain(c, of, a)
 	return true
 }
 
@@ -210,8 +207,8 @@ func (w *Wrappers) enter(wr *Wrapper, of *References) {
 	of.list = slices.Insert(of.list, 0, wr)
 }
 
-// hold counts a message of wr's. The first makes wr a reference of the flow. The mutex is held.
-func (w *Wrappers) hold(c *Content, of *References, a Account) {
+// retain counts a message of its wrapper. The first makes wr a reference of the flow. The mutex is held.
+func (w *Wrappers) retain(c *Content, of *References, a Account) {
 	wr := c.wrapper
 	if wr.refs++; wr.refs == 1 {
 		wr.account = a

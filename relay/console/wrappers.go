@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 	"strconv"
@@ -21,14 +20,10 @@ const maxFlows = 100 * MaxWrappers
 var errNoWrappers = errors.New("the daemon is older than this command and has no list of wrappers")
 
 func (s *Server) serveWrappers(w http.ResponseWriter, r *http.Request) {
-	most := MaxWrappers
-	if text := r.URL.Query().Get("most"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxFlows {
-			http.Error(w, fmt.Sprintf("most: %q is not between 1 and %d", text, maxFlows), http.StatusBadRequest)
-			return
-		}
-		most = n
+	most, err := number(r.URL.Query(), "most", MaxWrappers, 1, maxFlows)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	out := list(w)
 	defer out.end()
