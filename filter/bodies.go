@@ -12,13 +12,14 @@ const (
 	keepBody = 256 << 10
 )
 
-// lend returns an empty buffer for size bytes at least.
+// lend returns an empty buffer for size bytes at least. Whoever asks is charged for size, so a buffer that is much larger is left to the
+// collector.
 func (b *bodies) lend(size int) *[]byte {
 	lent, _ := b.pool.Get().(*[]byte)
 	if lent == nil {
 		lent = new([]byte)
 	}
-	if cap(*lent) < size {
+	if room := cap(*lent); room < size || room > max(newBody, 2*size) {
 		*lent = make([]byte, 0, max(size, newBody))
 	}
 	return lent

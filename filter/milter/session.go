@@ -85,14 +85,14 @@ func (s *session) handle(code lib.Code, payload []byte) (r *reply, err error) {
 // goOn answers a command whose message goes on, and ends the message if it is left. Where the MTA waits for no answer here, the end of
 // the header says so.
 func (s *session) goOn(code lib.Code) *reply {
-	left := s.mail != nil && s.mail.Left() != "" && !s.returns()
+	left := s.mail != nil && s.mail.Left() != ""
+	if left {
+		s.mail.DropContent() // the MTA has it, and may go on sending us the rest
+	}
 	switch {
 	case !s.granted.waits(code):
-		if left {
-			s.mail.DropContent() // the MTA has it, and goes on sending us the rest
-		}
 		return nil
-	case left:
+	case left && !s.returns():
 		return s.answerLeft()
 	}
 	return replyContinue

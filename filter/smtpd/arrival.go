@@ -115,7 +115,9 @@ func (a *arrival) readChunk(size int64, last bool) error {
 		size -= int64(n)
 	}
 	if last {
-		a.feed(a.decoder.finish((*a.scratch)[:0]), true)
+		begun := time.Now()
+		a.use(a.decoder.finish((*a.scratch)[:0]), true)
+		a.noteWait(begun)
 		a.conclude()
 	}
 	return nil
@@ -124,6 +126,8 @@ func (a *arrival) readChunk(size int64, last bool) error {
 // decode uses up n bytes of what has come; end says that the message ends behind them. The header is decoded by itself, so that most of
 // the body goes straight from the connection's buffer into the message.
 func (a *arrival) decode(src []byte) (n int, end bool) {
+	begun := time.Now()
+	defer func() { a.noteWait(begun) }()
 	if a.inHeader {
 		src = toEmptyLine(src)
 	}
@@ -138,7 +142,7 @@ func (a *arrival) decode(src []byte) (n int, end bool) {
 		return n, end
 	}
 	out, n, end := a.decoder.decode((*a.scratch)[:0], src[:min(len(src), pieceSize)])
-	a.feed(out, end)
+	a.use(out, end)
 	return n, end
 }
 
@@ -201,17 +205,14 @@ func (s *session) lose(err error) {
 	s.closing = true
 }
 
-// feed is given a decoded piece of the content; end says that it is the last. While it waits for room or for the MTA the client may
-// have sent the rest, and its patience runs.
-func (a *arrival) feed(p []byte, end bool) {
-	begun := time.Now()
-	a.use(p, end)
+// noteWait notes a long wait, since begun, for room or for the MTA: the client may have sent the rest meanwhile, and its patience runs.
+func (a *arrival) noteWait(begun time.Time) {
 	if a.held.IsZero() && time.Since(begun) > longWait {
 		a.held = begun
 	}
 }
 
-// use is feed without the clock.
+// use is given a decoded piece of the content; end says that it is the last.
 func (a *arrival) use(p []byte, end bool) {
 	if a.size += int64(len(p)); a.size > a.s.door.cfg.MaxSize {
 		a.refuse(a.s.replySize())

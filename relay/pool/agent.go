@@ -269,6 +269,7 @@ func (a *agent) connect() bool {
 		a.conn.Quit()
 		a.site.conns.noteOpen(-1)
 	}
+	a.calls = 0 // what the connection may do is asked anew
 	if a.conn = a.site.conns.borrow(avoid); a.conn != nil {
 		return true
 	}

@@ -390,11 +390,11 @@ func (m *Manager) forget(s *Site, now time.Time) bool {
 		m.lessons.shelve(s, now)
 		delete(m.sites, s.id())
 		m.budget.Refund(relay.AccountSites, siteCost)
-		s.pace.shut.set(byFailure|byOrder, false)
 		if s.lost {
 			m.lost.Add(-1)
 		}
 	}
+	s.pace.shut.set(byFailure|byOrder, false) // also of one that was counted again after it was forgotten
 	return true
 }
 

@@ -28,6 +28,17 @@ func (s *spacing) next(now time.Time, rate, burst float64) time.Duration {
 	return 0
 }
 
+// spend uses up what may go out at once: a site that has just refused has nothing left of its own.
+func (s *spacing) spend(now time.Time, rate, burst float64) {
+	if s.base.IsZero() {
+		s.base = now
+	}
+	s.tat = max(s.tat, now.Sub(s.base)+seconds(burst/rate))
+}
+
+// burstOf is how many messages a learned rate lets out at once.
+func burstOf(rate float64) float64 { return math.Max(1, rate*burstTime.Seconds()) }
+
 // Ask takes one message of the site's rate, for the visit that begins now. 0: the visit may begin. Anything else: nothing was
 // taken, and the caller asks again after so long, which is ten seconds at most: what limits may change meanwhile.
 func (p *Pace) Ask(now time.Time) time.Duration {
@@ -39,7 +50,7 @@ func (p *Pace) Ask(now time.Time) time.Duration {
 	}
 	burst := 1.0
 	if by == byLearning && p.limits.Rate == 0 && p.rule == nil {
-		burst = math.Max(1, rate*burstTime.Seconds())
+		burst = burstOf(rate)
 	}
 	wait := p.spacing.next(now, rate, burst)
 	if wait > 0 {

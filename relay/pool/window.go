@@ -176,6 +176,7 @@ func (p *Pace) Slowed(now, began time.Time, busy int, why string) {
 		return
 	}
 	c.rate.cut(now, &c.flow)
+	p.spacing.spend(now, c.rate.now(), burstOf(c.rate.now()))
 	c.slow(now, busy, now.Before(p.waited))
 }
 

@@ -42,9 +42,10 @@ func (c *Conn) Chunk(n int) { c.chunk = n }
 // caller should remember it for the host, and not call Chunk there.
 func (c *Conn) ChunksLost() bool { return c.chunksLost }
 
-// room is how many messages the next batch may have; 0: messages go by DATA.
+// room is how many messages the next batch may have; 0: messages go by DATA. Under TLS they do: nobody can see there whether the peer has
+// said one reply too many, and over BDAT no 354 tells afterwards. Such a reply would take a message that was refused for sent.
 func (c *Conn) room() int {
-	if !c.ext.Chunking || !c.pipelining() || c.noAhead {
+	if !c.ext.Chunking || !c.pipelining() || c.noAhead || c.tls != nil {
 		return 0
 	}
 	return min(c.chunk, c.batchRoom)
@@ -52,7 +53,7 @@ func (c *Conn) room() int {
 
 // adapt lets the next batch be larger, up to what Chunk allows, while the peer takes all of them and soon. A body that was refused was
 // sent for nothing, and a slow peer gains nothing by having more at a time.
-func (c *Conn) adapt(b batch, took time.Duration) {
+func (c *Conn) adapt(b batch) {
 	for _, f := range b.sent {
 		if !f.sent {
 			c.batchRoom = 1
@@ -60,7 +61,7 @@ func (c *Conn) adapt(b batch, took time.Duration) {
 		}
 	}
 	switch {
-	case took > batchTime:
+	case !c.left.IsZero() && time.Since(c.left) > batchTime:
 		c.batchRoom = max(1, c.batchRoom/2)
 	case len(b.sent) >= c.batchRoom:
 		c.batchRoom = min(2*c.batchRoom, batchMessages)
@@ -114,12 +115,11 @@ func (f *flight) chunkSize() int64 {
 
 // carry takes a batch to its end and hands all of it back.
 func (d *delivery) carry(b batch) *Error {
-	begin := time.Now()
 	broken := d.c.exchange(b)
 	if broken != nil {
 		d.c.Close()
 	}
-	d.c.adapt(b, time.Since(begin))
+	d.c.adapt(b)
 	for i := range b.all {
 		d.returnTransaction(&b.all[i])
 	}
@@ -132,6 +132,7 @@ func (d *delivery) carry(b batch) *Error {
 
 // exchange writes a batch and hears the replies. An error means that the connection ends; each flight has its outcome all the same.
 func (c *Conn) exchange(b batch) *Error {
+	c.left = time.Time{}
 	if len(b.sent) == 0 {
 		return nil
 	}
@@ -139,6 +140,7 @@ func (c *Conn) exchange(b batch) *Error {
 	if err := c.mayLeave(b); err != nil {
 		return c.lose(b, 0, err)
 	}
+	c.left = time.Now()
 	cut := c.writeBatch(b) // the last ones have not left whole
 	if errors.Is(cut, errGivenUp) {
 		return c.lose(b, 0, held(cut))
@@ -206,15 +208,10 @@ func (g *gather) collectBatch(b batch, commands []byte) error {
 			return err
 		}
 		commands = commands[f.commands:]
-		for _, piece := range f.tx.Content {
-			if err := g.collect(piece); err != nil {
-				return err
-			}
-		}
-		if f.form.Traits.Has(Unfinished) {
-			if err := g.collect(lineEnd); err != nil {
-				return err
-			}
+		form := f.form
+		form.Dots = 0 // they are not doubled
+		if err := stuff(f.tx.Content, form, g.collect); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -271,7 +268,7 @@ func (c *Conn) lose(b batch, i int, e *Error) *Error {
 	}
 	from, broken := c.doubtful(b, i, e), errors.Is(e, errProtocol)
 	closing := !broken && (e.Closing() || b.sent[i].closing != nil)
-	c.chunksLost = !closing
+	c.chunksLost = !closing && !c.left.IsZero()
 	for j, f := range b.sent {
 		switch {
 		case j < from, j > i && closing: // answered, or the peer has said before that it reads no more

@@ -74,7 +74,7 @@ func TestBatchShrinksWhenRefused(t *testing.T) {
 	if c.batchRoom != 16 {
 		t.Errorf("room for %d", c.batchRoom)
 	}
-	c.adapt(batch{sent: []*flight{{sent: true}, {}, {sent: true}}}, 0)
+	c.adapt(batch{sent: []*flight{{sent: true}, {}, {sent: true}}})
 	if c.batchRoom != 1 {
 		t.Errorf("room for %d behind a refusal", c.batchRoom)
 	}

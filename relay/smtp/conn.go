@@ -48,7 +48,8 @@ type Conn struct {
 	oneDomain  bool   // see OneDomain
 	chunk      int    // see Chunk
 	batchRoom  int    // messages of the next batch, as far as the peer is concerned
-	chunksLost bool   // see ChunksLost
+	chunksLost bool      // see ChunksLost
+	left       time.Time // when the batch under way was written; zero: it was not
 	silent     bool   // the peer was silent before the last reply that did not come
 	aborted    bool   // a transaction was left open: RSET goes before the next MAIL
 	closed     atomic.Bool
