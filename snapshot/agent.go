@@ -84,7 +84,10 @@ func fits(m *relay.Message) error {
 	if m.ID == 0 {
 		return fmt.Errorf("%w: no message id is left until the journal goes on in another segment", ErrBusy)
 	}
-	if len(m.Content.Part()) == 0 || m.Content.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
+	if len(m.Content.Part()) == 0 {
+		return errors.New("message is not divided")
+	}
+	if m.Content.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
 		return ErrTooLarge
 	}
 	return nil

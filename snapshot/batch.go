@@ -125,7 +125,9 @@ func (b *batch) Done() <-chan struct{} {
 	case <-b.done:
 	case <-b.sealed:
 	default:
-		b.bell.ask(crowd{visits: 1})
+		if b.bell.ask(crowd{visits: 1}) {
+			b.bell.alarm.ring()
+		}
 	}
 	return b.done
 }

@@ -23,19 +23,12 @@ func newBell(interval time.Duration, a alarm) *bell {
 }
 
 // ask calls the writer for those who wait for the commit in the making. The writer comes at once, or when others have asked too:
-// see gather.
-func (l *bell) ask(c crowd) {
-	if l.gather.ask(c) {
-		l.alarm.ring()
-	}
+// see gather. It reports whether the caller must now end the writer's wait, by the alarm: that is a system call, and ask may be called under a
+// lock.
+func (l *bell) ask(c crowd) (enough bool) {
+	enough = l.gather.ask(c)
 	l.ring()
-}
-
-// fill ends the writer's wait for others: the commit in the making is large enough.
-func (l *bell) fill() {
-	if l.gather.fill() {
-		l.alarm.ring()
-	}
+	return enough
 }
 
 // ring calls the writer at once. It never blocks, and needs no lock.

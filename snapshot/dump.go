@@ -232,7 +232,9 @@ func (d *dumper) describe(r *Record, f format.Frame) error {
 		}
 	case format.KindBody, format.KindShared:
 		s, err := decodeShared(f, d.names)
-		d.commons[s.Number] = &s.Common
+		if err == nil {
+			d.commons[s.Number] = &s.Common
+		}
 		r.Shared, r.Tenant, r.Campaign, r.Text = &s.Number, s.Tenant, s.Campaign, fmt.Sprintf("%d bytes", len(s.View))
 		return err
 	case format.KindOldTake, format.KindTake:

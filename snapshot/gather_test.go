@@ -244,12 +244,22 @@ func TestAlarm(t *testing.T) {
 			defer a.close()
 			a.ring() // nobody waits
 			a.wait(time.Microsecond)
+			begin := time.Now()
+			a.wait(20 * time.Millisecond)
+			if waited := time.Since(begin); waited < 20*time.Millisecond {
+				t.Errorf("a wait of 20 ms has lasted %s", waited)
+			}
 			woke := make(chan struct{})
 			go func() { // ends with its wait
 				a.wait(time.Hour)
 				close(woke)
 			}()
-			for {
+			select {
+			case <-woke:
+				t.Error("nobody has ended the wait")
+			case <-time.After(20 * time.Millisecond):
+			}
+			for range 10_000 {
 				a.ring() // the first may come too early
 				select {
 				case <-woke:
@@ -257,6 +267,7 @@ func TestAlarm(t *testing.T) {
 				case <-time.After(time.Millisecond):
 				}
 			}
+			t.Error("ring does not end the wait")
 		})
 	}
 }

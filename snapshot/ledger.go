@@ -55,37 +55,46 @@ func (c *counts) news() news {
 // record puts m into the commit in the making and returns that. When the commit is full, it returns it with false, and m must
 // wait for the next one. The message has its entry before its record is durable; if the commit fails, collapse drops both.
 func (l *ledger) record(m *relay.Message) (*batch, bool, error) {
+	b, ok, enough, err := l.enter(m)
+	if enough {
+		l.bell.alarm.ring()
+	}
+	return b, ok, err
+}
+
+// enter is record without the call that may end the writer's wait for others; enough says that it must.
+func (l *ledger) enter(m *relay.Message) (b *batch, ok, enough bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.closed:
-		return nil, false, ErrClosed
+		return nil, false, false, ErrClosed
 	case l.blocked != nil:
-		return nil, false, l.blocked
+		return nil, false, false, l.blocked
 	case l.entries[m.ID] != nil:
-		return nil, false, fmt.Errorf("id %s is in the journal already", m.ID)
+		return nil, false, false, fmt.Errorf("id %s is in the journal already", m.ID)
 	}
-	b := l.next
+	b = l.next
 	if l.cfg.Ack != AckMemory || len(b.buf) >= l.cfg.Journal.CommitBytes {
 		if err := l.overdue(); err != nil {
-			return nil, false, err
+			return nil, false, false, err
 		}
 	}
 	if len(b.buf) >= l.cfg.Journal.CommitBytes {
 		l.bell.ring()
-		return b, false, nil
+		return b, false, false, nil
 	}
 	l.writeTake(b, m)
 	l.expectVisits(b, m)
 	if l.cfg.Ack == AckMemory {
 		l.bell.ringLater()
 	} else {
-		l.bell.ask(crowd{takes: 1})
+		enough = l.bell.ask(crowd{takes: 1})
 	}
 	if len(b.buf) >= l.cfg.Journal.gatherBytes() {
-		l.bell.fill()
+		enough = l.bell.gather.fill() || enough
 	}
-	return b, true, nil
+	return b, true, enough, nil
 }
 
 // writeTake writes m into b and gives it an entry. mu is held.

@@ -6,13 +6,14 @@ import (
 	"github.com/millrace/millrace/snapshot/format"
 )
 
-// Totals count since the first start in the state directory; no crash makes them fall. The license meter and graphs count by them.
+// Totals count since the first start in the state directory. A crash makes them fall by outcomes that were not durable yet, those of the
+// last commit_interval, and by nothing else. The license meter and graphs count by them.
 type Totals struct {
 	Messages   uint64 `json:"messages"`    // taken
 	Recipients uint64 `json:"recipients"`  // of them
 	Sent       uint64 `json:"sent"`        // recipients whose receiver has the message
 	HandedBack uint64 `json:"handed_back"` // recipients given back to the MTA
-	Reported   uint64 `json:"reported"`    // recipients whose failure the sender knows of
+	Reported   uint64 `json:"reported"`    // recipients whose failure the sender knows of, or need not know of
 	Suppressed uint64 `json:"suppressed"`  // recipients suppressed at the take or later
 	Removed    uint64 `json:"removed"`     // recipients removed by an operator
 	Deferred   uint64 `json:"deferred"`    // visits that ended with a deferral
@@ -72,7 +73,12 @@ func (v *survey) countIn(fs FileSystem, s *found) (sum format.Totals, counted bo
 // countMarks adds marks to sum. A mark is written once, so each of them counts.
 func countMarks(sum *format.Totals) format.Marks {
 	return format.Marks{
-		Done: func(_ uint64, _, n uint32, why format.Why) { sum.Done(why, int(n)) },
+		Done: func(_ uint64, _, n uint32, why format.Why) {
+			if why == format.WhyRefused && (sum[format.TotalMessages] == 0 || sum[format.TotalRecipients] < uint64(n)) {
+				return // the take that it counts out is lost
+			}
+			sum.Done(why, int(n))
+		},
 		Waits: func(_ format.Node, _ format.Wait, deferred bool) {
 			if deferred {
 				sum[format.TotalDeferred]++

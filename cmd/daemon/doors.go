@@ -35,17 +35,17 @@ func (d *Daemon) newDoors(cfg *config.Config, files shares) (err error) {
 	if !cfg.SMTPD.On() {
 		return nil
 	}
-	second := &smtpdDoor{}
-	if second.intake, err = d.newIntake(cfg, cfg.SMTPD.Limits(), d.log.Named("smtpd")); err != nil {
+	door := &smtpdDoor{}
+	if door.intake, err = d.newIntake(cfg, cfg.SMTPD.Limits(), d.log.Named("smtpd")); err != nil {
 		return err
 	}
 	table := cfg.SMTPD
 	table.MaxSessions = files.smtpd
-	second.door, err = smtpd.New(table, smtpd.Deps{Intake: second.intake, Hostname: cfg.Hostname, Inform: d.inform, Dial: d.machine.dialMTA})
+	door.door, err = smtpd.New(table, smtpd.Deps{Intake: door.intake, Hostname: cfg.Hostname, Inform: d.inform, Dial: d.machine.dialMTA})
 	if err != nil {
 		return err
 	}
-	d.smtpd = second
+	d.smtpd = door
 	return nil
 }
 

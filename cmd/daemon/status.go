@@ -111,11 +111,11 @@ func (o overview) doors() []console.Door {
 	if o.d.smtpd == nil {
 		return []console.Door{first}
 	}
-	second := doorStatus("smtpd", o.d.smtpd.intake)
+	letters := doorStatus("smtpd", o.d.smtpd.intake)
 	s := o.d.smtpd.door.Status()
-	second.Sessions = int64(o.d.smtpd.door.Sessions())
-	second.Reinjected, second.Refused, second.MTARefused = int64(s.Passed), int64(s.Refused), int64(s.Failed)
-	return []console.Door{first, second}
+	letters.Sessions = int64(o.d.smtpd.door.Sessions())
+	letters.Reinjected, letters.Refused, letters.MTARefused = int64(s.Passed), int64(s.Refused), int64(s.Failed)
+	return []console.Door{first, letters}
 }
 
 // doorStatus is what the intake of a door has counted.

@@ -1,3 +1,4 @@
+package pool
 
 import (
 	"testing"

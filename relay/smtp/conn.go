@@ -38,20 +38,20 @@ type Conn struct {
 	tlsFault   *Error         // why the connection is in clear although the peer offers TLS
 	rd         reader
 	ext        Extensions
-	greeting   string // the peer's name for itself
-	uses       int    // transactions begun
-	limit      int    // most transactions; 0 for no limit
-	rcptLimit  int    // recipients that a transaction may name; 0: as many as the standard allows
-	lockstep   bool   // the peer says lines that are no reply, so no command goes out before the last is answered
-	noAhead    bool   // Config.NoLookAhead
-	aheadLost  bool   // see AheadLost
-	oneDomain  bool   // see OneDomain
-	chunk      int    // see Chunk
-	batchRoom  int    // messages of the next batch, as far as the peer is concerned
+	greeting   string    // the peer's name for itself
+	uses       int       // transactions begun
+	limit      int       // most transactions; 0 for no limit
+	rcptLimit  int       // recipients that a transaction may name; 0: as many as the standard allows
+	lockstep   bool      // the peer says lines that are no reply, so no command goes out before the last is answered
+	noAhead    bool      // Config.NoLookAhead
+	aheadLost  bool      // see AheadLost
+	oneDomain  bool      // see OneDomain
+	chunk      int       // see Chunk
+	batchRoom  int       // messages of the next batch, as far as the peer is concerned
 	chunksLost bool      // see ChunksLost
 	left       time.Time // when the batch under way was written; zero: it was not
-	silent     bool   // the peer was silent before the last reply that did not come
-	aborted    bool   // a transaction was left open: RSET goes before the next MAIL
+	silent     bool      // the peer was silent before the last reply that did not come
+	aborted    bool      // a transaction was left open: RSET goes before the next MAIL
 	closed     atomic.Bool
 	stage      atomic.Uint32 // see GiveUp
 

@@ -93,9 +93,6 @@ func FormOf(content [][]byte) Form {
 	return w.Form()
 }
 
-// Sendable is [Form.Sendable] of a message in slices that may be cut anywhere.
-func Sendable(content [][]byte) error { return FormOf(content).Sendable() }
-
 // Walk goes once over the bytes of a message as they arrive and finds its Form. The zero Walk stands at the message's
 // beginning.
 type Walk struct {

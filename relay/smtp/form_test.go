@@ -43,7 +43,7 @@ func TestSendable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := Sendable(slicesOf(tt.content)); !errors.Is(err, tt.want) {
+			if err := FormOf(slicesOf(tt.content)).Sendable(); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
@@ -154,7 +154,7 @@ func BenchmarkWalk(b *testing.B) {
 	}
 }
 
-func ExampleSendable() {
-	fmt.Println(Sendable([][]byte{[]byte("Subject: a\r\n\r\nfirst\nsecond\r\n")}))
+func ExampleForm_Sendable() {
+	fmt.Println(FormOf([][]byte{[]byte("Subject: a\r\n\r\nfirst\nsecond\r\n")}).Sendable())
 	// Output: content has a bare LF
 }

@@ -18,7 +18,7 @@ const (
 	WhyUnknown    Why = iota // by a mark of version 1 or 2, or at the old place of a copy: not counted
 	WhySent                  // a receiver has the message
 	WhyHandedBack            // our own MTA has it
-	WhyReported              // the sender knows that it failed
+	WhyReported              // the sender knows that it failed, or need not know
 	WhySuppressed            // he was suppressed when the message was taken, or later
 	WhyRemoved               // an operator has removed it
 	WhyRefused               // the message was not taken after all: its door was told so

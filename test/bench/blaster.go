@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// piece is one message for a blaster: its envelope, and its bytes as they stand before dots are stuffed.
+// piece is one message for a blaster: its envelope, and its bytes as they go over the wire: over DATA with dots stuffed.
 type piece struct {
 	from, rcpt   string
 	head, common []byte // the message is both; common is the same for many

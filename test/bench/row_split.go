@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -16,11 +14,6 @@ const splitter = "./relay/delta"
 // split is row 10.
 func (b *rowBench) split() ([]figure, error) {
 	const name, exact = "splitting six shapes with 15 links: ", "join(split(x)) = x, truncations and mutations: tests that fail"
-	if _, err := os.Stat(splitter); errors.Is(err, os.ErrNotExist) {
-		return []figure{
-			notBuilt(10, name+"percent shared", "at least 95"), notBuilt(10, name+"us", "at most 40"), notBuilt(10, exact, "at most 0"),
-		}, nil
-	}
 	n := b.count(2000, 50)
 	out, err := exec.Command("go", "test", splitter, "-v", "-count=1", "-run", "^TestFigures$", "-figures", strconv.Itoa(n)).CombinedOutput()
 	if err != nil {

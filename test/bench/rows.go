@@ -107,9 +107,6 @@ func (b *rowBench) choose(asked, needed, quick int) int {
 	return needed
 }
 
-// notBuilt is the figure of what the code cannot do yet.
-func notBuilt(row int, name, goal string) figure { return unmeasured(row, name, goal, "not built") }
-
 // roomy is the configuration of a daemon that has room for any number of messages and says little.
 const roomy = "queue.max_messages = 100000000\nqueue.max_bytes = 20000000000\nlog.level = \"warn\"\n"
 
