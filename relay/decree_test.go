@@ -32,7 +32,7 @@ func scattered(t testing.TB) (l *Lever, all []*decree, mail []*Message) {
 		for _, flow := range []FlowName{{}, {Name: "c1"}, {Name: "c2", Tenant: "t2"}, {Name: "c2", Tenant: "t1", Urgent: true}} {
 			msg := testMessage("u@x", "u@y", "u@z")
 			msg.ID, msg.From, msg.Flow, msg.Arrived = ID(len(mail)), from, flow, time.Now().Add(-time.Duration(len(mail)%3)*time.Hour)
-			m.divide(msg)
+			m.address(msg)
 			mail = append(mail, msg)
 		}
 	}

@@ -411,7 +411,7 @@ func BenchmarkGate(b *testing.B) {
 	g := NewGate(DefaultGateConfig(), GateDeps{})
 	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}, Gate: g})
 	msg := testMessage("a@x.example")
-	m.divide(msg)
+	m.address(msg)
 	n := msg.Nodes[0]
 	domains := []string{"x.example"}
 	b.ReportAllocs()

@@ -152,7 +152,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 		return ErrDraining
 	}
 	msg.Distinct()
-	m.divide(msg)
+	m.address(msg)
 	if err := m.admit(msg); err != nil {
 		return err
 	}
@@ -258,9 +258,9 @@ func (m *Message) account() Account {
 	return AccountMail
 }
 
-// divide splits the recipients into nodes and weighs the message.
-func (m *QueueMap) divide(msg *Message) {
-	msg.Nodes = m.split(msg)
+// address gives msg its nodes and weighs the message.
+func (m *QueueMap) address(msg *Message) {
+	msg.Nodes = m.nodesOf(msg)
 	msg.cost = msg.weigh()
 	msg.open.Store(int32(len(msg.Nodes)))
 }
@@ -289,8 +289,8 @@ func (m *QueueMap) discard(msg *Message) {
 	m.deps.Gate.depart(msg)
 }
 
-// split makes one node per domain, in order of first mention.
-func (m *QueueMap) split(msg *Message) []*Node {
+// nodesOf makes one node per domain, in order of first mention.
+func (m *QueueMap) nodesOf(msg *Message) []*Node {
 	if len(msg.Rcpts) == 1 {
 		n := newNode(msg, 0, m.domain(msg.Rcpts[0].Addr))
 		n.Rcpts = []int{0}

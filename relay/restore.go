@@ -13,7 +13,7 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	if m.deps.Flow != nil {
 		msg.Flow = m.deps.Flow(msg)
 	}
-	m.divide(msg)
+	m.address(msg)
 	live := m.restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
 		return

@@ -138,7 +138,7 @@ func TestHandedBackMailHasNoRoom(t *testing.T) {
 		t.Errorf("rooms %v, %v", msg.Nodes[0].room, msg.Nodes[1].room)
 	}
 	one := testMessage("a@later.example")
-	x.divide(one)
+	x.address(one)
 	if n := testing.AllocsPerRun(100, func() { x.g.admit(one, one.Nodes); x.g.leave(one.Nodes[0]) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

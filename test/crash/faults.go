@@ -53,7 +53,7 @@ func faults() []fault {
 			"err := t.seg.file.Sync()\n\tif err != nil && seededFault == \"fsync retried\" {\n\t\terr = t.seg.file.Sync()\n\t}\n\tif err != nil {\n\t\tt.seg.broken = true",
 		}}, catchByError},
 		{"tail not cut", []edit{{
-			"snapshot/recovery.go", "if int64(len(sc.Data)) > sc.End {", "if int64(len(sc.Data)) > sc.End && seededFault != \"tail not cut\" {",
+			"snapshot/segmentread.go", "if int64(len(sc.Data)) > sc.End {", "if int64(len(sc.Data)) > sc.End && seededFault != \"tail not cut\" {",
 		}}, catchByDamage},
 		{"trimmed before the snapshot is durable", []edit{{
 			"snapshot/keeper.go", "\terr := k.insist(p)\n",
