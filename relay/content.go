@@ -32,10 +32,13 @@ type Letter struct {
 // them, so that a recovery need not look at every byte again.
 type Facts uint64
 
+// factsKnown: all of them are known. Without it only EightBitFacts may be set.
+const factsKnown Facts = 1
+
+// Where the traits of a Form stand, and its dots.
 const (
-	factsKnown  Facts = 1 // all of them are; without it only EightBitFacts may be set
-	traitsShift       = 1
-	dotsShift         = 9
+	traitsShift = 1
+	dotsShift   = 9
 )
 
 // EightBitFacts says of a message that it has 8-bit bytes, and no more: so a record of an older format has it.
