@@ -92,8 +92,8 @@ func TestTheEnvelopeIsCanonical(t *testing.T) {
 	if got := d.send(script); got != `ours "a"@example.net., ours a@example.net` {
 		t.Errorf("%s\n%s", got, s.log)
 	}
-	if m := s.heart.taken[0]; m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" {
-		t.Errorf("%+v", m.Envelope)
+	if m := s.heart.taken[0]; m.From() != "news@example.com" || m.RcptCount() != 1 || m.Rcpt(0).Addr != "a@example.net" {
+		t.Errorf("%+v", m.Slip.Envelope)
 	}
 }
 
@@ -105,8 +105,8 @@ func TestOneOddRecipientStaysAlone(t *testing.T) {
 		if got := (&lineDoor{in: s.in, lmtp: true}).send(script); got != "ours a@example.net, yours "+odd {
 			t.Errorf("%.40q: %s", odd, got)
 		}
-		if m := s.heart.taken[0]; len(m.Rcpts) != 1 {
-			t.Errorf("%.40q: taken for %v", odd, m.Rcpts)
+		if m := s.heart.taken[0]; m.RcptCount() != 1 {
+			t.Errorf("%.40q: taken for %v", odd, m.Slip.Rcpts)
 		}
 	}
 }
@@ -149,8 +149,8 @@ func TestAskingForUTF8IsNoNeed(t *testing.T) {
 		script := strings.Replace(newsletter(end...), "SIZE=500", "SMTPUTF8", 1)
 		(&lineDoor{in: s.in}).send(strings.Replace(script, tt.old, tt.new, 1))
 		m := s.heart.taken[0]
-		if m.UTF8 != tt.want {
-			t.Errorf("%s: need %v", tt.name, m.UTF8)
+		if m.UTF8() != tt.want {
+			t.Errorf("%s: need %v", tt.name, m.UTF8())
 		}
 		if trace := m.Content.Letter().Trace; !tt.want && hasEightBit(trace) {
 			t.Errorf("%s: our own field makes the header 8-bit: %q", tt.name, trace)

@@ -53,15 +53,15 @@ var flowFields = []flowField{
 // for. Its lane is that of the rule that has the name of the one that took it. Name and sender are read again if its record is of
 // an older format and does not have them. Messages of our own take turns with nobody in particular.
 func (in *Intake) Flow(m *relay.Message) relay.FlowName {
-	if m.Class == relay.ClassInject || m.From == "" {
+	if m.Class() == relay.ClassInject || m.From() == "" {
 		return relay.FlowName{}
 	}
-	flow := m.Flow
+	flow := m.Flow()
 	if flow.Name == "" && flow.Sender == "" {
-		flow = flowOf(m.Content.Head(), m.From)
-		flow.Tenant = m.Flow.Tenant
+		flow = flowOf(m.Content.Head(), m.From())
+		flow.Tenant = m.Flow().Tenant
 	}
-	flow.Urgent = in.Filter().isUrgent(m.Rule)
+	flow.Urgent = in.Filter().isUrgent(m.Rule())
 	return flow
 }
 

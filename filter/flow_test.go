@@ -160,14 +160,14 @@ func TestFlowOfATakenMessage(t *testing.T) {
 		t.Fatal(got)
 	}
 	m := s.heart.taken[0]
-	if want := (relay.FlowName{Name: "l.example.com", Sender: "example.com"}); m.Flow != want {
-		t.Errorf("taken: %+v", m.Flow)
+	if want := (relay.FlowName{Name: "l.example.com", Sender: "example.com"}); m.Flow() != want {
+		t.Errorf("taken: %+v", m.Flow())
 	}
-	restored := &relay.Message{Envelope: m.Envelope, Content: m.Content, Rule: m.Rule, Flow: relay.FlowName{Tenant: "acme"}}
+	restored := &relay.Message{Content: m.Content, Slip: &relay.Slip{Envelope: m.Slip.Envelope, Rule: m.Rule(), Flow: relay.FlowName{Tenant: "acme"}}}
 	if got := s.in.Flow(restored); got != (relay.FlowName{Tenant: "acme", Name: "l.example.com", Sender: "example.com"}) {
 		t.Errorf("restored: %+v", got)
 	}
-	restored.Class = relay.ClassInject
+	restored.Slip.Class = relay.ClassInject
 	if got := s.in.Flow(restored); got != (relay.FlowName{}) {
 		t.Errorf("a message of our own: %+v", got)
 	}
@@ -185,10 +185,10 @@ func TestLane(t *testing.T) {
 			t.Fatal(got)
 		}
 		m := s.heart.taken[0]
-		if again := s.in.Flow(m); m.Flow.Urgent != tt.now || again.Urgent != tt.then {
-			t.Errorf("lane %q: %+v, restored %+v", tt.lane, m.Flow, again)
+		if again := s.in.Flow(m); m.Flow().Urgent != tt.now || again.Urgent != tt.then {
+			t.Errorf("lane %q: %+v, restored %+v", tt.lane, m.Flow(), again)
 		}
-		m.Rule = "gone"
+		m.Slip.Rule = "gone"
 		if s.in.Flow(m).Urgent {
 			t.Errorf("lane %q: urgent by a rule that is gone", tt.lane)
 		}

@@ -175,7 +175,7 @@ func TestALineDoorTakes(t *testing.T) {
 	if string(m.Content.Letter().Header) != "Subject: hi\r\nList-Id:\r\n <l.example.com>\r\n" || string(m.Content.Body()) != "Hello,\r\nworld.\r\n" {
 		t.Errorf("header %q, body %q", m.Content.Letter().Header, m.Content.Body())
 	}
-	if m.From != "news@example.com" || len(m.Rcpts) != 1 || m.Rcpts[0].Addr != "a@example.net" || m.Rule != "list-id" || m.Client != "app[unknown]" || m.Content.Form().Traits.Has(smtp.EightBit) {
+	if m.From() != "news@example.com" || m.RcptCount() != 1 || m.Rcpt(0).Addr != "a@example.net" || m.Rule() != "list-id" || m.Client() != "app[unknown]" || m.Content.Form().Traits.Has(smtp.EightBit) {
 		t.Errorf("%+v", m)
 	}
 	if !strings.HasPrefix(string(m.Content.Letter().Trace), "Received: from app.local (app [unknown])\r\n\tby mx.example.org (Millrace) with ESMTP id 4bXyZ1\r\n\tfor <a@example.net>;") {
@@ -259,7 +259,7 @@ func TestALineDoorTakesForSome(t *testing.T) {
 	if got := d.send(script); got != "ours a@example.net, yours b@localhost, ours A@example.net, ours c@example.org" {
 		t.Errorf("%s\n%s", got, s.log)
 	}
-	if got := fmt.Sprint(s.heart.taken[0].Rcpts); got != "[{a@example.net  } {c@example.org  }]" {
+	if got := fmt.Sprint(s.heart.taken[0].Slip.Rcpts); got != "[{a@example.net  } {c@example.org  }]" {
 		t.Errorf("taken for %s", got)
 	}
 	if strings.Contains(string(s.heart.taken[0].Content.Letter().Trace), "for <") {
@@ -300,7 +300,7 @@ func FuzzLineDoor(f *testing.F) {
 			t.Errorf("%+v", c)
 		}
 		for _, m := range s.heart.taken {
-			if m.From == "" || len(m.Rcpts) == 0 || m.Rule == "" || bytes.Contains(m.Content.Letter().Header, []byte("\r\n\r\n")) || !bytes.HasSuffix(m.Content.Letter().Header, []byte("\r\n")) {
+			if m.From() == "" || m.RcptCount() == 0 || m.Rule() == "" || bytes.Contains(m.Content.Letter().Header, []byte("\r\n\r\n")) || !bytes.HasSuffix(m.Content.Letter().Header, []byte("\r\n")) {
 				t.Errorf("taken: %+v", m)
 			}
 		}

@@ -365,7 +365,6 @@ func (m *Mail) Build(protocol string) {
 		return
 	}
 	m.message = m.newMessage(protocol)
-	m.message.Reserved, m.message.Grant = m.charged, m.grant
 	if err := m.intake.deps.Sendable(m.message.Content.Form()); err != nil {
 		m.leaveFor(CauseForm, fmt.Sprintf("%s: %v", leftUnsendable, err))
 	}

@@ -8,14 +8,14 @@ import (
 
 // newMessage builds the Message for the heart.
 func (m *Mail) newMessage(protocol string) *relay.Message {
-	msg := &relay.Message{
-		ID: m.intake.deps.NewID(), QueueID: m.queueID, Envelope: m.envelope,
-		Rule: m.verdict.Rule, Client: m.offer.Client(), Arrived: m.arrived,
+	s := &relay.Slip{
+		QueueID: m.queueID, Envelope: m.envelope, Flow: m.flow(), Rule: m.verdict.Rule, Client: m.offer.Client(), Arrived: m.arrived,
+		Reserved: m.charged, Grant: m.grant,
 	}
-	msg.Flow = m.flow()
-	msg.Rcpts = m.rcpts.envelope()
-	msg.Distinct()
-	msg.UTF8 = m.envelope.UTF8 && needsUTF8(msg, m.content.header)
+	s.Rcpts = m.rcpts.envelope()
+	s.Distinct()
+	s.UTF8 = m.envelope.UTF8 && needsUTF8(&s.Envelope, m.content.header)
+	msg := &relay.Message{ID: m.intake.deps.NewID(), Slip: s}
 	msg.Content = m.content.lend(m.filter.Received(m.trace(msg, protocol)))
 	return msg
 }
@@ -23,24 +23,22 @@ func (m *Mail) newMessage(protocol string) *relay.Message {
 // Outline is the message as a notification about it needs it: all recipients in the order of RCPT, whether they could be taken or not,
 // and of the content the header as far as it is kept. It is nil when nobody can tell where a notification would go.
 func (m *Mail) Outline(sender Command, rcpts []Command) *relay.Message {
-	msg := &relay.Message{QueueID: m.queueID, Client: m.offer.Client(), Arrived: m.arrived}
+	s := &relay.Slip{QueueID: m.queueID, Client: m.offer.Client(), Arrived: m.arrived}
 	for _, p := range sender.Params {
-		setMailParam(&msg.Envelope, new(Offer), p)
+		setMailParam(&s.Envelope, new(Offer), p)
 	}
 	fault := ""
-	if msg.From, fault = sender.Canonical(msg.UTF8); fault != "" {
+	if s.From, fault = sender.Canonical(s.UTF8); fault != "" {
 		return nil
 	}
 	for _, c := range rcpts {
 		r := relay.Rcpt{Addr: c.Path}
 		for _, p := range c.Params {
-			setRcptParam(&r, p, msg.UTF8)
+			setRcptParam(&r, p, s.UTF8)
 		}
-		msg.Rcpts = append(msg.Rcpts, r)
+		s.Rcpts = append(s.Rcpts, r)
 	}
-	msg.ID = m.intake.deps.NewID()
-	msg.Content = relay.NewContent(relay.Letter{Header: slices.Clone(m.content.header)})
-	return msg
+	return &relay.Message{ID: m.intake.deps.NewID(), Slip: s, Content: relay.NewContent(relay.Letter{Header: slices.Clone(m.content.header)})}
 }
 
 // flow is with which mail the message takes turns, once a rule takes it.
@@ -56,9 +54,9 @@ func (m *Mail) flow() relay.FlowName {
 // needsUTF8 reports whether only a receiver with SMTPUTF8 can take the message (RFC 6531 section 3.2, as Postfix decides).
 // Libraries ask for SMTPUTF8 whenever the MTA offers it, so the client's wish alone must not cost a delivery. A domain in
 // UTF-8 is no need, because it goes out as A-labels.
-func needsUTF8(msg *relay.Message, header []byte) bool {
-	return hasEightBit(header) || localInUTF8(msg.From) ||
-		slices.ContainsFunc(msg.Rcpts, func(r relay.Rcpt) bool { return localInUTF8(r.Addr) || hasEightBit([]byte(r.ORcpt)) })
+func needsUTF8(e *relay.Envelope, header []byte) bool {
+	return hasEightBit(header) || localInUTF8(e.From) ||
+		slices.ContainsFunc(e.Rcpts, func(r relay.Rcpt) bool { return localInUTF8(r.Addr) || hasEightBit([]byte(r.ORcpt)) })
 }
 
 func localInUTF8(addr string) bool {
@@ -72,7 +70,7 @@ func (m *Mail) trace(msg *relay.Message, protocol string) Trace {
 		Helo: m.offer.Helo, ClientName: m.offer.ClientName, ClientAddr: m.offer.ClientAddr,
 		Protocol: protocol, ID: msg.Name(), Date: m.arrived,
 	}
-	if addr := m.rcpts[0].Addr; len(m.rcpts) == 1 && (msg.UTF8 || !hasEightBit([]byte(addr))) {
+	if addr := m.rcpts[0].Addr; len(m.rcpts) == 1 && (msg.UTF8() || !hasEightBit([]byte(addr))) {
 		t.For = addr
 	}
 	return t

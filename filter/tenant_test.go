@@ -86,11 +86,11 @@ func TestTheOwnerIsKept(t *testing.T) {
 		door.digest(m, line)
 	}
 	door.send(newsletter(end...))
-	if len(s.heart.taken) != 2 || s.heart.taken[0].Flow.Tenant != "acme" || s.heart.taken[1].Flow.Tenant != "" {
+	if len(s.heart.taken) != 2 || s.heart.taken[0].Flow().Tenant != "acme" || s.heart.taken[1].Flow().Tenant != "" {
 		t.Fatalf("%+v", s.heart.taken)
 	}
-	if again := s.in.Flow(s.heart.taken[0]); again != s.heart.taken[0].Flow {
-		t.Errorf("restored: %+v, taken: %+v", again, s.heart.taken[0].Flow)
+	if again := s.in.Flow(s.heart.taken[0]); again != s.heart.taken[0].Flow() {
+		t.Errorf("restored: %+v, taken: %+v", again, s.heart.taken[0].Flow())
 	}
 }
 

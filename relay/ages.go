@@ -14,13 +14,13 @@ type ages struct {
 // peers is a list of nodes.
 type peers struct {
 	second int64 // since the epoch
-	place  int   // in ages.order
+	place  int32 // in ages.order
 	eldest *Node
 }
 
 func newAges(epoch time.Time) *ages {
 	return &ages{epoch: epoch, bySecond: make(map[int64]*peers), order: NewHeap(
-		func(a, b *peers) bool { return a.second < b.second }, func(p *peers) *int { return &p.place },
+		func(a, b *peers) bool { return a.second < b.second }, func(p *peers) *int32 { return &p.place },
 	)}
 }
 

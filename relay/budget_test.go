@@ -74,8 +74,8 @@ func TestAcceptRedeems(t *testing.T) {
 	m.Open()
 	offer := func() *Message {
 		msg := testMessage("a@x")
-		msg.Reserved = 1000
-		b.Reserve(AccountDoors, msg.Reserved)
+		msg.Slip.Reserved = 1000
+		b.Reserve(AccountDoors, msg.Slip.Reserved)
 		return msg
 	}
 	if err := m.Accept(offer()); err == nil || b.Used(AccountDoors) != 1000 || b.Used(AccountMail) != 0 {
@@ -111,7 +111,7 @@ func TestReasonIsBoundedAndCharged(t *testing.T) {
 			if err := m.Accept(msg); err != nil {
 				t.Fatal(err)
 			}
-			nodes = append(nodes, msg.Nodes[0])
+			nodes = append(nodes, msg.Node(0))
 		}
 		before := m.budget.Used(AccountMail)
 		long := smtp.Reply{Code: 450, Lines: []string{strings.Repeat("é", 2000)}}
@@ -121,14 +121,14 @@ func TestReasonIsBoundedAndCharged(t *testing.T) {
 			h.Settle(v)
 		}
 		for _, n := range nodes {
-			if len(n.Reason) > maxReason || len(n.Reason) < maxReason-4 || strings.ContainsRune(n.Reason, '\ufffd') {
-				t.Errorf("reason of %d bytes: %q", len(n.Reason), n.Reason)
+			if len(n.Reason()) > maxReason || len(n.Reason()) < maxReason-4 || strings.ContainsRune(n.Reason(), '\ufffd') {
+				t.Errorf("reason of %d bytes: %q", len(n.Reason()), n.Reason())
 			}
 		}
-		if a, b := nodes[0].Reason, nodes[1].Reason; a != b || unsafe.StringData(a) != unsafe.StringData(b) {
+		if a, b := nodes[0].Reason(), nodes[1].Reason(); a != b || unsafe.StringData(a) != unsafe.StringData(b) {
 			t.Errorf("two copies of %q", a)
 		}
-		if got, want := m.budget.Used(AccountMail)-before, 2*(textSize(nodes[0].Reason)+waitCost)-queueCost; got != want {
+		if got, want := m.budget.Used(AccountMail)-before, 2*(textSize(nodes[0].Reason())+waitCost)-queueCost; got != want {
 			t.Errorf("charged %d bytes for two reasons, want %d", got, want)
 		}
 	})
@@ -150,12 +150,12 @@ func TestFullMap(t *testing.T) {
 		t.Errorf("%v with %d bytes", err, used)
 	}
 	own := testMessage("a@x")
-	own.Class = ClassInject
+	own.Slip.Class = ClassInject
 	if err := m.Accept(own); err != nil {
 		t.Errorf("notification: %v", err)
 	}
 	own = testMessage("a@x")
-	own.Class, own.Content = ClassInject, NewContent(Letter{Body: make([]byte, cfg.MaxBytes/8)})
+	own.Slip.Class, own.Content = ClassInject, NewContent(Letter{Body: make([]byte, cfg.MaxBytes/8)})
 	if err := m.Accept(own); !errors.Is(err, errNotices) || !errors.Is(err, ErrFull) {
 		t.Errorf("a notification beyond the share: %v", err)
 	}

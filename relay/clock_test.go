@@ -15,7 +15,7 @@ func TestClockWasAhead(t *testing.T) {
 		x.c.answer = fixed(Deferred, 451)
 		now, ahead := time.Now(), time.Now().AddDate(10, 0, 0)
 		m := testMessage("a@x")
-		m.Arrived = ahead
+		m.Slip.Arrived = ahead
 		x.Restore(Saved{Message: m, Nodes: []SavedNode{{Rcpts: []int{0}, Visits: 3, Due: ahead.Add(2 * time.Minute), Reason: "451 later"}}}, x.h)
 		x.run(t)
 		l := slices.Collect(x.h.Messages)
@@ -35,7 +35,7 @@ func TestClockWasAhead(t *testing.T) {
 		if x.rec.count("expired a@x") != 1 {
 			t.Error("it does not expire")
 		}
-		if !m.Arrived.Equal(ahead) {
+		if !m.Arrived().Equal(ahead) {
 			t.Error("what the journal says of the message was changed")
 		}
 	})
@@ -48,6 +48,6 @@ func TestTimerLooksAtTheClock(t *testing.T) {
 		if n, wait := d.earliest(); n != nil || wait > time.Minute {
 			t.Errorf("with %d nodes it sleeps %s", d.Len(), wait)
 		}
-		d.Defer(&Node{Due: time.Now().Add(30 * time.Hour)})
+		d.Defer(&Node{due: instantOf(time.Now().Add(30 * time.Hour))})
 	}
 }

@@ -37,11 +37,12 @@ var crowdBody = []byte("hello\r\n")
 func crowdMember(i int, now time.Time) Saved {
 	sender := fmt.Sprintf("n%d.example", i%100)
 	msg := &Message{
-		ID: ID(i + 1), QueueID: crowdName(i), Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: crowdBody}),
-		Arrived: now.Add(-time.Duration(i%100) * time.Minute), Flow: FlowName{Name: fmt.Sprint("c", i%100), Sender: sender},
+		ID: ID(i + 1), Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: crowdBody}), Slip: &Slip{
+			QueueID: crowdName(i), Arrived: now.Add(-time.Duration(i%100) * time.Minute), Flow: FlowName{Name: fmt.Sprint("c", i%100), Sender: sender},
+		},
 	}
-	msg.Taken, msg.From = msg.Arrived, "list@"+sender
-	msg.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d.example", i, i)}}
+	msg.Slip.Taken, msg.Slip.From = msg.Arrived(), "list@"+sender
+	msg.Slip.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d.example", i, i)}}
 	s := SavedNode{Rcpts: []int{0}}
 	if i%2 == 1 {
 		s.Due = now.Add(time.Hour)
@@ -136,7 +137,7 @@ func BenchmarkDomainBytes(b *testing.B) {
 					all := make([]Saved, messages)
 					for i := range all {
 						all[i] = crowdMember(i, now)
-						all[i].Message.Rcpts[0].Addr = fmt.Sprintf("u%d@d%d.example", i, i%domains)
+						all[i].Message.Slip.Rcpts[0].Addr = fmt.Sprintf("u%d@d%d.example", i, i%domains)
 						if all[i].Nodes[0].Due = (time.Time{}); state == "deferred" {
 							all[i].Nodes[0].Due = now.Add(time.Hour)
 						}

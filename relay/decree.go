@@ -78,14 +78,14 @@ func (d *decree) ofSite() bool { return d.act.Verb == VerbPause && d.act.Selecto
 
 // inTime reports whether m was taken early enough: a hold and a release are about the mail of before.
 func (d *decree) inTime(m *Message) bool {
-	return d.act.Verb != VerbHold && d.act.Verb != VerbRelease || !m.Taken.After(d.at)
+	return d.act.Verb != VerbHold && d.act.Verb != VerbRelease || !m.waitsFrom().After(d.at)
 }
 
 // about reports whether d is about a node of the class. known is false when nobody knows yet where its mail goes, and the answer
 // depends on that.
 func (d *decree) about(n *Node, class string, l *Lever) (about, known bool) {
 	switch {
-	case class != n.Message.Class, d.act.Verb == VerbPause && class != ClassRemote:
+	case class != n.Message.Class(), d.act.Verb == VerbPause && class != ClassRemote:
 		return false, true // it is on its way back to our own MTA, or for it
 	case !d.inTime(n.Message) || !d.match.message(n.Message) || !d.match.node(n, class):
 		return false, true
@@ -155,7 +155,7 @@ func (ds *decrees) candidates(n *Node) func(yield func(*decree) bool) {
 	return func(yield func(*decree) bool) {
 		m := n.Message
 		for _, some := range [...][]*decree{
-			ds.byID[m.ID], ds.byDomain[n.Domain], ds.byCampaign[m.Flow.Name], ds.byTenant[m.Flow.Tenant], ds.ofSender(m.From), ds.rest,
+			ds.byID[m.ID], ds.byDomain[n.Domain], ds.byCampaign[m.Flow().Name], ds.byTenant[m.Flow().Tenant], ds.ofSender(m.From()), ds.rest,
 		} {
 			for _, d := range some {
 				if !yield(d) {

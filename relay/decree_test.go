@@ -31,7 +31,7 @@ func scattered(t testing.TB) (l *Lever, all []*decree, mail []*Message) {
 	for _, from := range []string{"", "root", "list@m.example", "LIST@M.EXAMPLE", "other@m.example", "a@N.example", "a@b\u00fccher.example", "a@BÜCHER.example", "a@else"} {
 		for _, flow := range []FlowName{{}, {Name: "c1"}, {Name: "c2", Tenant: "t2"}, {Name: "c2", Tenant: "t1", Urgent: true}} {
 			msg := testMessage("u@x", "u@y", "u@z")
-			msg.ID, msg.From, msg.Flow, msg.Arrived = ID(len(mail)), from, flow, time.Now().Add(-time.Duration(len(mail)%3)*time.Hour)
+			msg.ID, msg.Slip.From, msg.Slip.Flow, msg.Slip.Arrived = ID(len(mail)), from, flow, time.Now().Add(-time.Duration(len(mail)%3)*time.Hour)
 			m.address(msg)
 			mail = append(mail, msg)
 		}
@@ -50,9 +50,9 @@ func TestDecreesAreFound(t *testing.T) {
 			plain := &decrees{lever: l, all: some, rest: some}
 			for _, msg := range mail {
 				for _, n := range msg.Nodes {
-					got, want := filed.of(n, n.Class, time.Now()), plain.of(n, n.Class, time.Now())
+					got, want := filed.of(n, n.Class(), time.Now()), plain.of(n, n.Class(), time.Now())
 					if got != want {
-						t.Fatalf("%q of %q, flow %+v: %v, want %v", n.Domain, msg.From, msg.Flow, got, want)
+						t.Fatalf("%q of %q, flow %+v: %v, want %v", n.Domain, msg.From(), msg.Flow(), got, want)
 					}
 					if got != nil {
 						decided++
@@ -79,10 +79,10 @@ func BenchmarkDecrees(b *testing.B) {
 			for i := range maxDecrees {
 				all = append(all, l.newDecree(Act{Verb: VerbPause, Selector: selector(i + 3)}, nil, time.Now()))
 			}
-			ds, now, n := newDecrees(l, all), time.Now(), mail[17].Nodes[0]
+			ds, now, n := newDecrees(l, all), time.Now(), mail[17].Node(0)
 			b.ReportAllocs()
 			for b.Loop() {
-				ds.of(n, n.Class, now)
+				ds.of(n, n.Class(), now)
 			}
 		})
 	}

@@ -70,7 +70,7 @@ func TestDeeds(t *testing.T) {
 					}
 				})}
 				x.c.answer = func(n *Node, _ int) Fate {
-					if n.Class == ClassInject {
+					if n.Class() == ClassInject {
 						return fixed(Sent, 250)(nil, 0)
 					}
 					return fixed(Deferred, 451)(nil, 0)

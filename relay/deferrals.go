@@ -21,8 +21,8 @@ type Deferrals struct {
 // NewDeferrals returns a Deferrals without nodes.
 func NewDeferrals() *Deferrals {
 	return &Deferrals{wake: make(chan struct{}, 1), heap: NewHeap(
-		func(a, b *Node) bool { return a.Due.Before(b.Due) || a.Due.Equal(b.Due) && a.Message.ID < b.Message.ID },
-		func(n *Node) *int { return &n.heapIndex },
+		func(a, b *Node) bool { return a.due < b.due || a.due == b.due && a.Message.ID < b.Message.ID },
+		func(n *Node) *int32 { return &n.heapIndex },
 	)}
 }
 
@@ -87,7 +87,7 @@ func (d *Deferrals) earliest() (*Node, time.Duration) {
 	if d.heap.Len() == 0 {
 		return nil, maxSleep
 	}
-	if wait := time.Until(d.heap.First().Due); wait > 0 {
+	if wait := time.Until(d.heap.First().Due()); wait > 0 {
 		return nil, min(wait, maxSleep)
 	}
 	return d.heap.Shift(), 0
@@ -106,7 +106,7 @@ func (m *QueueMap) deferUntil(n *Node, due time.Time, d *Deferrals) {
 	if m.divert(s, n, m.lockDecided(s, n), true) {
 		return
 	}
-	n.Due, n.state = due, stateDeferred
+	n.due, n.state = instantOf(due), stateDeferred
 	s.note(m.key(n), 1, 0)
 	first := d.insert(n)
 	s.mu.Unlock()

@@ -199,7 +199,7 @@ func (r *rounds) drain(ctx context.Context, d *drain) {
 	}
 	l.queues.walk(func(some []*Message) bool {
 		for _, msg := range some {
-			if msg.Class == ClassInject {
+			if msg.Class() == ClassInject {
 				continue
 			}
 			for _, n := range msg.Nodes {
@@ -234,7 +234,7 @@ func (l *Lever) stuck(n *Node, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case n.Class != ClassRemote:
+	case n.Class() != ClassRemote:
 		return false
 	case n.state == stateDeferred:
 		return true

@@ -45,7 +45,7 @@ type Event struct {
 	Time    time.Time
 	Message *Message
 	Node    *Node // nil for events without a visit
-	Rcpt    int   // index into Message.Rcpts, or -1
+	Rcpt    int   // index of a recipient of Message, or -1
 
 	Outcome    Outcome
 	Reply      smtp.Reply

@@ -32,7 +32,7 @@ func (h *Handler) lastChance(m *Message) time.Time {
 	if p.since.After(from) {
 		from = p.since
 	}
-	if grace := m.restored.Add(p.retry.longest()); !m.restored.IsZero() && grace.After(from) {
+	if grace := m.restored().Add(p.retry.longest()); !m.restored().IsZero() && grace.After(from) {
 		from = grace
 	}
 	return from

@@ -66,7 +66,7 @@ func TestNotificationsOutliveTheLifetime(t *testing.T) {
 		x.c.answer = fixed(Deferred, 451)
 		x.accept(t, "reader@x")
 		notice := testMessage("sender@y")
-		notice.Class = ClassInject
+		notice.Slip.Class = ClassInject
 		if err := x.Accept(notice); err != nil {
 			t.Fatal(err)
 		}

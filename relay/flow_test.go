@@ -63,13 +63,13 @@ func TestFlowIsKnownWhileItHasMail(t *testing.T) {
 // TestRestoredFlow: a message that is brought back has the flow that the doors' rules give it today.
 func TestRestoredFlow(t *testing.T) {
 	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}, Flow: func(m *Message) FlowName {
-		return FlowName{Tenant: "gold", Name: m.QueueID}
+		return FlowName{Tenant: "gold", Name: m.QueueID()}
 	}})
 	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
 	msg := testMessage("a@x")
-	msg.QueueID = "A"
+	msg.Slip.QueueID = "A"
 	m.Restore(Saved{Message: msg, Nodes: []SavedNode{{Rcpts: []int{0}}}}, h)
-	if q := m.line.Pick(); q.Flow.Name() != (FlowName{Tenant: "gold", Name: "A"}) || msg.Flow != q.Flow.Name() {
+	if q := m.line.Pick(); q.Flow.Name() != (FlowName{Tenant: "gold", Name: "A"}) || msg.Flow() != q.Flow.Name() {
 		t.Errorf("restored into %+v", q.Flow.Name())
 	}
 }
@@ -85,14 +85,14 @@ func TestOwnMailHasAFlow(t *testing.T) {
 	v.FailAll(Deferred, smtp.Reply{Code: 451})
 	x.h.Settle(v)
 	notice := flowMessage(FlowName{Tenant: "gold", Name: "no notice has one"}, "list@n.example")
-	notice.Class = ClassInject
+	notice.Slip.Class = ClassInject
 	if err := x.Accept(notice); err != nil {
 		t.Fatal(err)
 	}
 	x.gather(l)
 	for range 2 {
 		v := x.h.Serve(l, time.Now())
-		if v == nil || v.Node.Class != ClassInject || v.Node.queue.Flow != x.flows.own {
+		if v == nil || v.Node.Class() != ClassInject || v.Node.queue.Flow != x.flows.own {
 			t.Fatalf("served %+v", v)
 		}
 		x.settle(v)

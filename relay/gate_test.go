@@ -59,7 +59,7 @@ func (x *gatehouse) offer(tenant string, rcpts ...string) bool {
 	}
 	if len(kept) > 0 {
 		msg := testMessage(kept...)
-		msg.Flow.Tenant, msg.Grant = tenant, grant
+		msg.Slip.Flow.Tenant, msg.Slip.Grant = tenant, grant
 		if err := x.Accept(msg); err != nil {
 			x.t.Fatal(err)
 		}
@@ -412,14 +412,15 @@ func BenchmarkGate(b *testing.B) {
 	m := NewQueueMap(cfg, Deps{Journal: NoJournal{}, Gate: g})
 	msg := testMessage("a@x.example")
 	m.address(msg)
-	n := msg.Nodes[0]
+	n := msg.Node(0)
 	domains := []string{"x.example"}
 	b.ReportAllocs()
 	for b.Loop() {
-		msg.Grant = g.Ask("", domains)
+		msg.Slip.Grant = g.Ask("", domains)
 		g.BeginTake()
 		g.EndTake(true)
-		g.admit(msg, msg.Nodes)
+		g.admit(msg, []*Node{n}, msg.Slip.Grant)
+		msg.Slip.Grant = nil
 		g.settled(n, true, false, time.Now())
 		g.leave(n)
 	}

@@ -217,9 +217,9 @@ func (gr *Grant) release() {
 	}
 }
 
-// admit gives those of the nodes of msg their rooms that wait for a receiver, and releases the grant. It refuses nothing: Ask has judged,
-// and what was taken before stays.
-func (g *Gate) admit(msg *Message, nodes []*Node) {
+// admit gives those of the nodes of msg their rooms that wait for a receiver, and releases the grant, if there is one. It refuses
+// nothing: Ask has judged, and what was taken before stays.
+func (g *Gate) admit(msg *Message, nodes []*Node, grant *Grant) {
 	if g == nil {
 		return
 	}
@@ -229,7 +229,7 @@ func (g *Gate) admit(msg *Message, nodes []*Node) {
 		sites = make([]string, len(nodes))
 	}
 	for i, n := range nodes {
-		if n.Class == ClassRemote {
+		if n.Class() == ClassRemote {
 			sites[i] = g.siteOf(n.Domain)
 		}
 	}
@@ -237,29 +237,28 @@ func (g *Gate) admit(msg *Message, nodes []*Node) {
 	defer g.unlock()
 	now := time.Now()
 	for i, n := range nodes {
-		if n.Class != ClassRemote {
+		if n.Class() != ClassRemote {
 			continue
 		}
 		n.room = g.room(sites[i])
-		if msg.Grant != nil {
-			if r := msg.Grant.granted(n.Domain); r != nil {
+		if grant != nil {
+			if r := grant.granted(n.Domain); r != nil {
 				n.room = r
 			}
 		}
 		g.fillUp(n.room, n.size(), now)
 	}
-	if t := g.tenants[msg.Flow.Tenant]; t != nil {
+	if t := g.tenants[msg.Flow().Tenant]; t != nil {
 		msg.room = t
-		g.fillUp(t, msg.cost, now)
+		g.fillUp(t, int64(msg.cost), now)
 	}
-	if msg.Grant != nil {
-		msg.Grant.release()
-		msg.Grant = nil
+	if grant != nil {
+		grant.release()
 	}
 }
 
 // size is the part of its message's memory that n stands for.
-func (n *Node) size() int64 { return n.Message.cost / int64(len(n.Message.Nodes)) }
+func (n *Node) size() int64 { return int64(n.Message.cost) / int64(n.Message.NodeCount()) }
 
 // leave takes node n out of its room: its mail is gone, or goes to our own MTA.
 func (g *Gate) leave(n *Node) {
@@ -283,7 +282,7 @@ func (g *Gate) depart(msg *Message) {
 	defer g.unlock()
 	now, r := time.Now(), msg.room
 	msg.room = nil
-	g.vacate(r, msg.cost, now)
+	g.vacate(r, int64(msg.cost), now)
 	g.lookAgain(r, now)
 }
 

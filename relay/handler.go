@@ -132,14 +132,14 @@ func (h *Handler) overdue(n *Node, now time.Time) bool {
 // postpone makes n, which is in no queue, wait for its Due, or for the end of its life or its hand-back if that comes first
 // and is still to come.
 func (h *Handler) postpone(n *Node) {
-	now, due := time.Now(), n.Due
+	now, due := time.Now(), n.Due()
 	bring := func(end time.Time) {
 		if end.After(now) && end.Before(due) {
 			due = end
 		}
 	}
 	bring(h.retry().expires(n.Message))
-	if after := h.handback().After; after > 0 && n.Class == ClassRemote {
+	if after := h.handback().After; after > 0 && n.Class() == ClassRemote {
 		bring(n.Message.ageFrom().Add(after))
 	}
 	h.queues.deferUntil(n, due, h.deferrals)
@@ -147,13 +147,13 @@ func (h *Handler) postpone(n *Node) {
 
 // giveUp settles an overdue node whose receiver was tried in vain, though not with this node. It is busy in its queue.
 func (h *Handler) giveUp(n *Node) {
-	why := n.Reason
+	why := n.Reason()
 	if why == "" {
 		why = "no delivery attempt was possible"
 	}
 	v := &Visit{Node: n, Relay: noRelay, Began: time.Now()}
 	v.Ended = v.Began
-	for _, r := range n.Rcpts {
+	for _, r := range n.Rcpts() {
 		v.Fates = append(v.Fates, Fate{Rcpt: r, Outcome: Expired, Reply: smtp.Reply{
 			Code: 554, Enhanced: "4.4.7", Lines: []string{"delivery time expired; last: " + why},
 		}})
@@ -163,7 +163,7 @@ func (h *Handler) giveUp(n *Node) {
 
 // handBack moves a busy node to the queue for our own MTA.
 func (h *Handler) handBack(n *Node) {
-	h.queues.unbind(n, stateNew, func() { n.Class, n.handback, n.Due = ClassInject, true, time.Time{} })
+	h.queues.unbind(n, stateNew, func() { n.inject, n.handback, n.due = true, true, 0 })
 	h.queues.deps.Gate.leave(n)
 	h.queues.Tell(&Event{Kind: EventDeferred, Time: time.Now(), Message: n.Message, Node: n, Rcpt: -1, Relay: noRelay})
 	h.queues.link(n)
@@ -188,7 +188,7 @@ func (h *Handler) Postpone(v *Visit, why Reason) {
 	v.discount()
 	h.queues.unbind(n, stateNew, func() {
 		h.queues.noteReason(n, why.Text)
-		n.Due = why.Until
+		n.due = instantOf(why.Until)
 	})
 	h.postpone(n)
 }

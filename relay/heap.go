@@ -5,12 +5,12 @@ package relay
 type Heap[T any] struct {
 	all    []T
 	before func(a, b T) bool
-	place  func(T) *int // where a thing keeps its place
+	place  func(T) *int32 // where a thing keeps its place
 }
 
 // NewHeap returns an empty Heap in the order of before. place says where a thing keeps its place in the Heap; the number there is
 // at least 0 while the thing is in it, and -1 from its end on.
-func NewHeap[T any](before func(a, b T) bool, place func(T) *int) *Heap[T] {
+func NewHeap[T any](before func(a, b T) bool, place func(T) *int32) *Heap[T] {
 	return &Heap[T]{before: before, place: place}
 }
 
@@ -23,13 +23,13 @@ func (h *Heap[T]) First() T { return h.all[0] }
 // Insert puts x in.
 func (h *Heap[T]) Insert(x T) {
 	h.all = append(h.all, x)
-	*h.place(x) = len(h.all) - 1
+	*h.place(x) = int32(len(h.all) - 1)
 	h.Moved(x)
 }
 
 // Moved finds the new place of x, whose rank has changed.
 func (h *Heap[T]) Moved(x T) {
-	i := *h.place(x)
+	i := int(*h.place(x))
 	for ; i > 0 && h.before(x, h.all[(i-1)/2]); i = (i - 1) / 2 {
 		h.set(i, h.all[(i-1)/2])
 	}
@@ -49,12 +49,12 @@ func (h *Heap[T]) Moved(x T) {
 
 func (h *Heap[T]) set(i int, x T) {
 	h.all[i] = x
-	*h.place(x) = i
+	*h.place(x) = int32(i)
 }
 
 // Remove takes x out.
 func (h *Heap[T]) Remove(x T) {
-	i, last := *h.place(x), len(h.all)-1
+	i, last := int(*h.place(x)), len(h.all)-1
 	other := h.all[last]
 	var none T
 	h.all[last] = none

@@ -6,11 +6,14 @@ import (
 	"testing"
 )
 
-type ranked struct{ rank, place int }
+type ranked struct {
+	rank  int
+	place int32
+}
 
 // TestHeap: whatever is done to a heap, what comes out is in order, and everything knows its place.
 func TestHeap(t *testing.T) {
-	h := NewHeap(func(a, b *ranked) bool { return a.rank < b.rank }, func(r *ranked) *int { return &r.place })
+	h := NewHeap(func(a, b *ranked) bool { return a.rank < b.rank }, func(r *ranked) *int32 { return &r.place })
 	var in []*ranked
 	for range 5000 {
 		switch op := rand.IntN(4); {
@@ -32,7 +35,7 @@ func TestHeap(t *testing.T) {
 			h.Moved(r)
 		}
 		for i, r := range h.all {
-			if r.place != i || i > 0 && r.rank < h.all[(i-1)/2].rank {
+			if int(r.place) != i || i > 0 && r.rank < h.all[(i-1)/2].rank {
 				t.Fatalf("out of order at %d", i)
 			}
 		}

@@ -31,13 +31,13 @@ func (r *recorder) Event(e *Event) {
 	case EventHungUp:
 		r.lines = append(r.lines, "hung up "+e.Message.Name())
 	case EventUnheard:
-		r.lines = append(r.lines, "unheard "+e.Message.Rcpts[e.Rcpt].Addr)
+		r.lines = append(r.lines, "unheard "+e.Message.Rcpt(e.Rcpt).Addr)
 	case EventInterrupted:
-		r.lines = append(r.lines, "interrupted "+e.Message.Rcpts[e.Rcpt].Addr)
+		r.lines = append(r.lines, "interrupted "+e.Message.Rcpt(e.Rcpt).Addr)
 	case EventSettled:
-		r.lines = append(r.lines, fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpts[e.Rcpt].Addr))
+		r.lines = append(r.lines, fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpt(e.Rcpt).Addr))
 	case EventDeferred:
-		r.lines = append(r.lines, fmt.Sprintf("deferred node %s visits=%d class=%q", e.Node.Domain, e.Node.Visits, e.Node.Class))
+		r.lines = append(r.lines, fmt.Sprintf("deferred node %s visits=%d class=%q", e.Node.Domain, e.Node.Visits, e.Node.Class()))
 	case EventRemoved:
 		r.lines = append(r.lines, "removed "+e.Message.Name())
 	}
@@ -115,9 +115,9 @@ func (s *script) open() {
 func (s *script) empty(q *Queue) {
 	for v := s.h.Visit(q); v != nil; v = s.h.Visit(q) {
 		s.mu.Lock()
-		s.visits = append(s.visits, v.Node.Class+v.Node.Domain)
+		s.visits = append(s.visits, v.Node.Class()+v.Node.Domain)
 		s.mu.Unlock()
-		for _, r := range v.Node.Rcpts {
+		for _, r := range v.Node.Rcpts() {
 			f := s.answer(v.Node, r)
 			f.Rcpt = r
 			v.Fates = append(v.Fates, f)
@@ -163,10 +163,10 @@ var testID ID = 100
 
 func testMessage(rcpts ...string) *Message {
 	testID++
-	m := &Message{ID: testID, Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: []byte("hello\r\n")}), Arrived: time.Now(), Taken: time.Now()}
-	m.From = "list@n.example"
+	m := &Message{ID: testID, Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: []byte("hello\r\n")}), Slip: &Slip{Arrived: time.Now(), Taken: time.Now()}}
+	m.Slip.From = "list@n.example"
 	for _, r := range rcpts {
-		m.Rcpts = append(m.Rcpts, Rcpt{Addr: r})
+		m.Slip.Rcpts = append(m.Slip.Rcpts, Rcpt{Addr: r})
 	}
 	return m
 }
@@ -189,8 +189,8 @@ func TestDeliverOneNodePerDomain(t *testing.T) {
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)
 		}
-		if len(m.Nodes) != 2 || len(m.Nodes[0].Rcpts) != 2 {
-			t.Fatalf("nodes %+v", m.Nodes)
+		if m.NodeCount() != 2 || len(m.Node(0).Rcpts()) != 2 {
+			t.Fatalf("nodes %+v", m.first)
 		}
 		x.run(t)
 		synctest.Wait()
@@ -327,7 +327,7 @@ func TestHandback(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newHeart(t, retryEvery(10*time.Minute, time.Hour), c.back)
 				x.c.answer = func(n *Node, _ int) Fate {
-					if n.Class == ClassInject {
+					if n.Class() == ClassInject {
 						return Fate{Outcome: Sent, Reply: smtp.Reply{Code: 250}}
 					}
 					return Fate{Outcome: Deferred, Reply: smtp.Reply{Code: 451}}
@@ -361,4 +361,16 @@ func TestHandbackOfWhatIsNeverCarried(t *testing.T) {
 			t.Errorf("events %q", x.rec.lines)
 		}
 	})
+}
+
+// slipOf is what stood on the slip of an accepted message.
+func slipOf(m *Message) *Slip {
+	s := &Slip{
+		QueueID: m.QueueID(), Envelope: Envelope{From: m.From(), Ret: m.Ret(), EnvID: m.EnvID(), UTF8: m.UTF8()},
+		Class: m.Class(), Flow: m.Flow(), Rule: m.Rule(), Client: m.Client(), Arrived: m.Arrived(), Taken: m.Taken(),
+	}
+	for _, r := range m.Rcpts {
+		s.Rcpts = append(s.Rcpts, r)
+	}
+	return s
 }

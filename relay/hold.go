@@ -15,7 +15,7 @@ import (
 func (m *QueueMap) lockDecided(s *shard, n *Node) *decree {
 	for {
 		s.mu.Lock()
-		ds, class := m.decrees.Load(), n.Class
+		ds, class := m.decrees.Load(), n.Class()
 		if ds == nil {
 			return nil
 		}
@@ -25,7 +25,7 @@ func (m *QueueMap) lockDecided(s *shard, n *Node) *decree {
 		s.mu.Unlock() // the pool, which knows the sites, has locks that come before this one
 		d := ds.of(n, class, time.Now())
 		s.mu.Lock()
-		if m.decrees.Load() == ds && n.Class == class {
+		if m.decrees.Load() == ds && n.Class() == class {
 			return d
 		}
 		s.mu.Unlock()
@@ -35,7 +35,7 @@ func (m *QueueMap) lockDecided(s *shard, n *Node) *decree {
 // mustWait reports whether n, which is busy and the caller's, must wait by a decree, so that our MTA does not get it either.
 func (m *QueueMap) mustWait(n *Node) bool {
 	ds := m.decrees.Load()
-	return ds != nil && ds.of(n, n.Class, time.Now()) != nil
+	return ds != nil && ds.of(n, n.Class(), time.Now()) != nil
 }
 
 // divert sees to it that n, which is about to wait, waits as the lever wants: held by d, the decree of lockDecided, or not at all,
@@ -46,7 +46,7 @@ func (m *QueueMap) divert(s *shard, n *Node, d *decree, deferring bool) bool {
 		return false
 	}
 	deed := n.decree
-	if dr := m.drain.Load(); deed == nil && dr != nil && n.Class == ClassRemote && (dr.late(time.Now()) || deferring && d == nil) {
+	if dr := m.drain.Load(); deed == nil && dr != nil && n.Class() == ClassRemote && (dr.late(time.Now()) || deferring && d == nil) {
 		deed = dr.deed
 	}
 	switch {
@@ -71,7 +71,7 @@ func (m *QueueMap) detain(s *shard, n *Node, d *decree) (nudge bool) {
 	n.decree, n.state = d, stateHeld
 	d.nodes.Add(1)
 	s.note(m.key(n), 0, 1)
-	n.Due = m.lever.handler.heldUntil(n, d, time.Now())
+	n.due = instantOf(m.lever.handler.heldUntil(n, d, time.Now()))
 	return m.lever.handler.deferrals.insert(n)
 }
 
@@ -136,7 +136,7 @@ func (m *QueueMap) detach(s *shard, n *Node) bool {
 // wakeHeld goes on with n, which was held until now: it expires, is held on, or joins its queue.
 func (h *Handler) wakeHeld(n *Node) {
 	now := time.Now()
-	d := h.queues.decrees.Load().of(n, n.Class, now)
+	d := h.queues.decrees.Load().of(n, n.Class(), now)
 	if d == nil || now.Before(h.lastChance(n.Message)) || !h.policy.Load().ration.admits(n.Message, now) {
 		h.queues.link(n)
 		return
@@ -157,7 +157,8 @@ func (m *QueueMap) gather(n *Node) {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(n.later) > 0 {
-		n.Rcpts, n.later = slices.Concat(n.Rcpts, n.later), nil
+	if len(n.later()) > 0 {
+		n.setRcpts(slices.Concat(n.Rcpts(), n.later()))
+		n.setLater(nil)
 	}
 }

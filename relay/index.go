@@ -43,8 +43,8 @@ func (x *index) add(m *Message) {
 	defer x.mu.Unlock()
 	p := x.pageFor(m.ID)
 	p.insert(m)
-	if m.QueueID != "" {
-		x.names.add(m.QueueID, m.ID)
+	if m.QueueID() != "" {
+		x.names.add(m.QueueID(), m.ID)
 	}
 }
 
@@ -114,8 +114,8 @@ func (x *index) remove(m *Message) {
 	} else if !x.merge(i) && i > 0 {
 		x.merge(i - 1)
 	}
-	if m.QueueID != "" {
-		x.names.remove(m.QueueID)
+	if m.QueueID() != "" {
+		x.names.remove(m.QueueID())
 	}
 }
 
@@ -183,7 +183,7 @@ func (x *index) named(name string) (m *Message, sure bool) {
 		return nil, sure
 	}
 	for upper := range x.uppers {
-		if m := x.get(upper | ID(low)); m != nil && m.QueueID == name {
+		if m := x.get(upper | ID(low)); m != nil && m.QueueID() == name {
 			return m, true
 		}
 	}

@@ -21,7 +21,7 @@ func newIndexed(t testing.TB) *indexed {
 }
 
 func (x *indexed) put(id ID, name string) {
-	m := &Message{ID: id, QueueID: name}
+	m := &Message{ID: id, Slip: &Slip{QueueID: name}}
 	x.add(m)
 	x.want[id] = m
 }
@@ -53,8 +53,8 @@ func (x *indexed) check() {
 		if x.byID(id) != m {
 			x.t.Fatalf("%d is not found", id)
 		}
-		if other, sure := x.named(m.QueueID); m.QueueID != "" && sure && other != m {
-			x.t.Fatalf("%d is not found as %s", id, m.QueueID)
+		if other, sure := x.named(m.QueueID()); m.QueueID() != "" && sure && other != m {
+			x.t.Fatalf("%d is not found as %s", id, m.QueueID())
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestIndexBytes(t *testing.T) {
 	const n = 200_000
 	all := make([]Message, n)
 	for i := range all {
-		all[i].ID, all[i].QueueID = ID(i+1), crowdName(i)
+		all[i].ID, all[i].Slip = ID(i+1), &Slip{QueueID: crowdName(i)}
 	}
 	before := heapInUse()
 	x := newIndex(maphash.MakeSeed())
@@ -190,7 +190,7 @@ func BenchmarkIndex(b *testing.B) {
 		x := newIndex(maphash.MakeSeed())
 		all := make([]Message, n+1)
 		for i := range all {
-			all[i].ID, all[i].QueueID = ID(i+1), crowdName(i)
+			all[i].ID, all[i].Slip = ID(i+1), &Slip{QueueID: crowdName(i)}
 			if i < n {
 				x.add(&all[i])
 			}

@@ -37,7 +37,7 @@ type Saved struct {
 
 // SavedNode is how far one node had got.
 type SavedNode struct {
-	Index  int    // its place in Message.Nodes: the Index-th distinct domain among the recipients
+	Index  int    // its place among the nodes of the message: the Index-th distinct domain among the recipients
 	Rcpts  []int  // recipients not yet settled
 	Class  string // routing class at that time
 	Visits int

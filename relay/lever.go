@@ -204,7 +204,7 @@ func (l *Lever) carryOut(n *Node, d *decree) {
 		l.handler.conclude(n, Bounced, d.reply)
 	case VerbHandback:
 		l.queues.gather(n)
-		if n.Class == ClassInject { // it is on its way already
+		if n.Class() == ClassInject { // it is on its way already
 			l.queues.link(n)
 		} else {
 			l.handler.handBack(n)

@@ -27,10 +27,10 @@ func waitingMillion(b *testing.B, messages int) *levered {
 	body := []byte("hello\r\n")
 	now := time.Now()
 	for i := range messages {
-		msg := &Message{ID: ID(i + 1), Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: body}), Arrived: now.Add(-time.Duration(i%100) * time.Minute)}
-		msg.Taken, msg.From = msg.Arrived, "list@n.example"
-		msg.Flow = FlowName{Name: fmt.Sprint("c", i/1000%10), Sender: "n.example"}
-		msg.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%1000)}}
+		msg := &Message{ID: ID(i + 1), Content: NewContent(Letter{Header: []byte("Subject: x\r\n"), Body: body}), Slip: &Slip{Arrived: now.Add(-time.Duration(i%100) * time.Minute)}}
+		msg.Slip.Taken, msg.Slip.From = msg.Arrived(), "list@n.example"
+		msg.Slip.Flow = FlowName{Name: fmt.Sprint("c", i/1000%10), Sender: "n.example"}
+		msg.Slip.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%1000)}}
 		s := SavedNode{Rcpts: []int{0}}
 		if i%2 == 0 {
 			s.Due = now.Add(time.Hour)
@@ -44,13 +44,13 @@ func waitingMillion(b *testing.B, messages int) *levered {
 // the ways from the take to the end of the visit. The carrier looks at queues of that domain only.
 func (x *levered) traffic(ctx context.Context) (takes, ways []time.Duration) {
 	for id := ID(1 << 50); ctx.Err() == nil; id++ {
-		msg := &Message{ID: id, Content: NewContent(Letter{Body: []byte("hi\r\n")}), Arrived: time.Now(), Envelope: Envelope{From: "a@b", Rcpts: []Rcpt{{Addr: "u@live"}}}}
+		msg := &Message{ID: id, Content: NewContent(Letter{Body: []byte("hi\r\n")}), Slip: &Slip{Arrived: time.Now(), Envelope: Envelope{From: "a@b", Rcpts: []Rcpt{{Addr: "u@live"}}}}}
 		begin := time.Now()
 		if x.Accept(msg) != nil {
 			continue
 		}
 		takes = append(takes, time.Since(begin))
-		n := msg.Nodes[0]
+		n := msg.Node(0)
 		if x.pullFrom(n, ClassRemote) {
 			v := x.h.newVisit(n)
 			v.FailAll(Sent, smtp.Reply{Code: 250})

@@ -58,7 +58,7 @@ func (d *day) note(e *Event) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a := e.Message.Rcpts[e.Rcpt].Addr
+	a := e.Message.Rcpt(e.Rcpt).Addr
 	d.ends[a] = append(d.ends[a], e.Outcome.String())
 }
 
@@ -66,12 +66,12 @@ func (d *day) note(e *Event) {
 func (d *day) answer(n *Node, r int) Fate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if by := d.x.decrees.Load().of(n, n.Class, time.Now()); by != nil {
-		d.t.Errorf("%s was visited, and must wait by %+v", n.Message.Rcpts[r].Addr, by.act)
+	if by := d.x.decrees.Load().of(n, n.Class(), time.Now()); by != nil {
+		d.t.Errorf("%s was visited, and must wait by %+v", n.Message.Rcpt(r).Addr, by.act)
 	}
 	code := map[Outcome]int{Sent: 250, Deferred: 451, Again: 421, Bounced: 550}
 	o := pick(d.luck, []Outcome{Sent, Sent, Deferred, Deferred, Again, Bounced})
-	if n.Class == ClassInject {
+	if n.Class() == ClassInject {
 		o = pick(d.luck, []Outcome{Sent, Sent, Deferred})
 	}
 	return fixed(o, code[o])(n, r)
@@ -79,17 +79,17 @@ func (d *day) answer(n *Node, r int) Fate {
 
 func (d *day) send() {
 	m := testMessage()
-	m.From = pick(d.rnd, []string{"list@n.example", "news@o.example"})
-	m.Flow = FlowName{Tenant: pick(d.rnd, dayTenants), Name: pick(d.rnd, dayCampaigns), Urgent: d.rnd.IntN(4) == 0}
-	m.QueueID = fmt.Sprintf("4Z%d", d.rnd.IntN(20))
+	m.Slip.From = pick(d.rnd, []string{"list@n.example", "news@o.example"})
+	m.Slip.Flow = FlowName{Tenant: pick(d.rnd, dayTenants), Name: pick(d.rnd, dayCampaigns), Urgent: d.rnd.IntN(4) == 0}
+	m.Slip.QueueID = fmt.Sprintf("4Z%d", d.rnd.IntN(20))
 	for range 1 + d.rnd.IntN(4) {
 		d.sent++
-		m.Rcpts = append(m.Rcpts, Rcpt{Addr: fmt.Sprintf("u%d@%s", d.sent, pick(d.rnd, dayDomains))})
+		m.Slip.Rcpts = append(m.Slip.Rcpts, Rcpt{Addr: fmt.Sprintf("u%d@%s", d.sent, pick(d.rnd, dayDomains))})
 	}
 	if err := d.x.Accept(m); err != nil && !errors.Is(err, ErrDraining) {
 		d.t.Fatal(err)
 	} else if err != nil {
-		d.sent -= len(m.Rcpts)
+		d.sent -= m.RcptCount()
 	}
 }
 
@@ -148,9 +148,9 @@ func (d *day) act() {
 
 // selects is the model of a selector.
 func selects(s Selector, m *Message, domain string, at time.Time) bool {
-	return (s.Domain == "" || s.Domain == domain) && (s.Campaign == "" || s.Campaign == m.Flow.Name) && (s.Tenant == "" || s.Tenant == m.Flow.Tenant) &&
-		(s.Sender == "" || s.Sender == m.From || strings.HasSuffix(m.From, "@"+s.Sender)) && (s.ID == "" || s.ID == m.QueueID) &&
-		(s.Older == 0 || at.Sub(m.Arrived) >= s.Older)
+	return (s.Domain == "" || s.Domain == domain) && (s.Campaign == "" || s.Campaign == m.Flow().Name) && (s.Tenant == "" || s.Tenant == m.Flow().Tenant) &&
+		(s.Sender == "" || s.Sender == m.From() || strings.HasSuffix(m.From(), "@"+s.Sender)) && (s.ID == "" || s.ID == m.QueueID()) &&
+		(s.Older == 0 || at.Sub(m.Arrived()) >= s.Older)
 }
 
 // check compares what waits with the model.
@@ -170,12 +170,12 @@ func (d *day) checkNode(n *Node, now time.Time) {
 	m, s := n.Message, d.x.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n.state == stateGone || n.Class != m.Class {
+	if n.state == stateGone || n.Class() != m.Class() {
 		return
 	}
 	held, paused := false, false
 	for i, a := range d.given {
-		if !m.Taken.After(d.when[i]) && selects(a.Selector, m, n.Domain, d.when[i]) {
+		if !m.Taken().After(d.when[i]) && selects(a.Selector, m, n.Domain, d.when[i]) {
 			held = a.Verb == VerbHold
 		}
 	}
@@ -183,7 +183,7 @@ func (d *day) checkNode(n *Node, now time.Time) {
 		paused = paused || (p.Until.IsZero() || now.Before(p.Until)) && selects(p.Selector, m, n.Domain, now)
 	}
 	if got := n.state == stateHeld; held && !got || got && !held && !paused || paused && n.state == stateActive {
-		d.t.Errorf("%s is %s; held %t, paused %t", m.Rcpts[n.Rcpts[0]].Addr, n.state, held, paused)
+		d.t.Errorf("%s is %s; held %t, paused %t", m.Rcpt(n.Rcpts()[0]).Addr, n.state, held, paused)
 	}
 }
 
@@ -270,8 +270,8 @@ func TestActsInTheMidstOfWork(t *testing.T) {
 	for door := range doors {
 		wg.Go(func() {
 			for i := range each {
-				m := &Message{ID: ID(1<<40 + door*each + i), Arrived: time.Now(), Content: NewContent(Letter{Body: []byte("hello\r\n")}), Flow: FlowName{Name: pick(rand.New(rand.NewPCG(uint64(i), 1)), dayCampaigns)}}
-				m.Rcpts = []Rcpt{{Addr: fmt.Sprintf("%d-%d@a", door, i)}, {Addr: fmt.Sprintf("%d-%d@b", door, i)}}
+				m := &Message{ID: ID(1<<40 + door*each + i), Content: NewContent(Letter{Body: []byte("hello\r\n")}), Slip: &Slip{Arrived: time.Now(), Flow: FlowName{Name: pick(rand.New(rand.NewPCG(uint64(i), 1)), dayCampaigns)}}}
+				m.Slip.Rcpts = []Rcpt{{Addr: fmt.Sprintf("%d-%d@a", door, i)}, {Addr: fmt.Sprintf("%d-%d@b", door, i)}}
 				if err := x.Accept(m); err != nil {
 					t.Error(err)
 				}

@@ -253,7 +253,7 @@ func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newLevered(t, retryEvery(time.Hour, 20*time.Hour), HandbackConfig{})
 		answer := func(n *Node, r int) Fate {
-			if n.Domain == "greylist" && n.Class == ClassRemote {
+			if n.Domain == "greylist" && n.Class() == ClassRemote {
 				return fixed(Deferred, 451)(n, r)
 			}
 			return fixed(Sent, 250)(n, r)
@@ -287,7 +287,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("new mail: %v", err)
 		}
 		notice := testMessage("list@n.example")
-		notice.Class = ClassInject
+		notice.Slip.Class = ClassInject
 		if err := x.Accept(notice); err != nil {
 			t.Errorf("a notification: %v", err)
 		}

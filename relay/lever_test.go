@@ -57,7 +57,10 @@ func (x *levered) attach(t testing.TB, stored []byte) {
 // rename gives a message that waits another queue id.
 func (x *levered) rename(m *Message, name string) {
 	x.messages.remove(m)
-	m.QueueID = name
+	flow := m.flow()
+	m.Slip = slipOf(m)
+	m.Slip.QueueID = name
+	m.pack(flow, time.Time{})
 	x.messages.add(m)
 }
 
@@ -86,12 +89,12 @@ func (x *levered) killed(t testing.TB) *levered {
 	x.walk(func(some []*Message) bool { all = append(all, some...); return true })
 	for _, m := range all {
 		s := Saved{Message: &Message{
-			ID: m.ID, QueueID: m.QueueID, Envelope: m.Envelope, Content: NewWrapper(m.Content.Wrapper().View()).Content(m.Content.Part(), m.Content.Facts()), Class: m.Class, Flow: m.Flow,
-			Arrived: m.Arrived, Taken: m.Taken,
+			ID: m.ID, Content: NewWrapper(m.Content.Wrapper().View()).Content(m.Content.Part(), m.Content.Facts()),
+			Slip: slipOf(m),
 		}}
 		for _, n := range m.Nodes {
 			if n.state != stateGone {
-				s.Nodes = append(s.Nodes, SavedNode{Index: n.Index, Rcpts: slices.Concat(n.Rcpts, n.later), Class: n.Class, Visits: n.Visits})
+				s.Nodes = append(s.Nodes, SavedNode{Index: int(n.Index), Rcpts: slices.Concat(n.Rcpts(), n.later()), Class: n.Class(), Visits: int(n.Visits)})
 			}
 		}
 		next.Restore(s, next.h)
@@ -178,7 +181,7 @@ func TestSelector(t *testing.T) {
 		names := map[ID]string{}
 		add := func(name, from string, f FlowName, class string, rcpts ...string) {
 			m := testMessage(rcpts...)
-			m.From, m.Flow, m.Class, m.QueueID = from, f, class, "4Z"+name
+			m.Slip.From, m.Slip.Flow, m.Slip.Class, m.Slip.QueueID = from, f, class, "4Z"+name
 			names[m.ID] = name
 			if err := x.Accept(m); err != nil {
 				t.Fatal(err)

@@ -54,7 +54,7 @@ func (m *QueueMap) named(name string) (all []*Message) {
 	one, sure := m.messages.named(name)
 	if !sure {
 		for msg := range m.each {
-			if msg.QueueID == name || slices.Contains(ids, msg.ID) {
+			if msg.QueueID() == name || slices.Contains(ids, msg.ID) {
 				all = append(all, msg)
 			}
 		}
@@ -104,7 +104,15 @@ func (l *Lever) find(ctx context.Context, d *decree) (found []*Message, err erro
 
 // selects reports whether d may be about a node of msg. It asks for the site last: that costs most.
 func (l *Lever) selects(d *decree, msg *Message) bool {
-	return d.inTime(msg) && d.match.message(msg) && slices.ContainsFunc(msg.Nodes, func(n *Node) bool { return l.concerns(d, n) })
+	if !d.inTime(msg) || !d.match.message(msg) {
+		return false
+	}
+	for _, n := range msg.Nodes {
+		if l.concerns(d, n) {
+			return true
+		}
+	}
+	return false
 }
 
 // concerns reports whether d may be about n, whose message it is about. Of a hold that is the case while the site is not known.
@@ -206,10 +214,10 @@ func (l *Lever) look(n *Node, d *decree) (rcpts int, busy bool) {
 	s := l.queues.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n.state == stateGone || !d.match.node(n, n.Class) || !n.admits(d.act.Verb) {
+	if n.state == stateGone || !d.match.node(n, n.Class()) || !n.admits(d.act.Verb) {
 		return 0, false
 	}
-	return len(n.Rcpts) + len(n.later), n.state == stateBusy || n.state == stateNew
+	return n.openRcpts(), n.state == stateBusy || n.state == stateNew
 }
 
 // admits reports whether the verb can do anything to n. The shard's mutex is held.
@@ -219,11 +227,11 @@ func (n *Node) admits(v Verb) bool {
 	case VerbFlush:
 		return !held
 	case VerbHold:
-		return n.Class == n.Message.Class
+		return n.Class() == n.Message.Class()
 	case VerbRelease:
 		return held && n.decree.act.Verb == VerbHold
 	case VerbPause, VerbHandback, VerbDrain:
-		return n.Class == ClassRemote
+		return n.Class() == ClassRemote
 	}
 	return true
 }
@@ -265,6 +273,6 @@ func (m *QueueMap) exchange(n *Node, d *decree) (nudge bool) {
 	if !h.deferrals.cancel(n) {
 		return false
 	}
-	n.Due = h.heldUntil(n, d, time.Now())
+	n.due = instantOf(h.heldUntil(n, d, time.Now()))
 	return h.deferrals.insert(n)
 }

@@ -63,7 +63,7 @@ type Line struct {
 func NewLine(order Order, maxAge time.Duration) *Line {
 	l := &Line{signal: make(chan struct{}, 1)}
 	for i := range l.lanes {
-		l.lanes[i].ready = *NewHeap(func(a, b *share) bool { return a.pass < b.pass }, func(s *share) *int { return &s.place })
+		l.lanes[i].ready = *NewHeap(func(a, b *share) bool { return a.pass < b.pass }, func(s *share) *int32 { return &s.place })
 	}
 	l.Reorder(order, maxAge)
 	return l

@@ -13,7 +13,7 @@ import (
 func testQueue(name string, n int) *Queue {
 	q := &Queue{Key: Key{Domain: name}, shard: &shard{ages: map[string]*ages{ClassRemote: newAges(time.Now())}}}
 	for range n {
-		q.pushBack(&Node{Message: &Message{}})
+		q.pushBack(&Node{Message: &Message{Slip: &Slip{}}})
 	}
 	return q
 }
@@ -76,7 +76,7 @@ func TestLineSeesGrowth(t *testing.T) {
 	l.Push(a)
 	l.Push(b)
 	for range 7 {
-		a.pushBack(&Node{Message: &Message{}})
+		a.pushBack(&Node{Message: &Message{Slip: &Slip{}}})
 	}
 	l.grown(a)
 	if got := l.Pick(); got != a {

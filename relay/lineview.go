@@ -79,7 +79,7 @@ func (q *Queue) front() (nodes int, arrived time.Time) {
 	if q.head == nil {
 		return 0, time.Time{}
 	}
-	return q.Len(), q.head.Message.Arrived
+	return q.Len(), q.head.Message.Arrived()
 }
 
 // HeldTenants says which tenants have mail and are at a limit now, in the order of their names: so many at most.

@@ -11,7 +11,7 @@ import (
 func flowQueue(domain string, f *Flow, n int, arrived time.Time) *Queue {
 	q := testQueue(domain, n)
 	q.Flow = f
-	q.head.Message.Arrived = arrived
+	q.head.Message.Slip.Arrived = arrived
 	return q
 }
 

@@ -27,7 +27,7 @@ func toolLog(name, ids string) []byte {
 	mx := "mx.example[192.0.2.1]:25"
 	for i := range 11 {
 		m := logMessage()
-		m.ID, m.QueueID = ID(i+1), fmt.Sprintf(ids, i)
+		m.ID, m.Slip.QueueID = ID(i+1), fmt.Sprintf(ids, i)
 		m.Content = NewContent(Letter{Header: make([]byte, 19_998)}) // 20,000 with the empty line
 		e := Event{Kind: EventSettled, Time: logTime, Message: m, Relay: mx, ConnUse: i, Delays: Delays{Queue: time.Second}}
 		switch {

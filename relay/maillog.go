@@ -273,16 +273,16 @@ func signal(c chan<- struct{}) {
 // taken: who sent the message, from where, and which rule took it. Our own notifications came through no door.
 func (l *MailLog) taken(e *Event) {
 	m := e.Message
-	if m.Class != ClassInject {
+	if m.Class() != ClassInject {
 		l.startLine("milter", e)
 		l.size(m)
 		l.text(", rule=")
-		l.field(m.Rule)
+		l.field(m.Rule())
 		l.text(", client=")
-		l.field(m.Client)
-		if m.Flow.Tenant != "" {
+		l.field(m.Client())
+		if m.Flow().Tenant != "" {
 			l.text(", tenant=")
-			l.field(m.Flow.Tenant)
+			l.field(m.Flow().Tenant)
 		}
 		l.text(" (taken)")
 		l.endLine()
@@ -301,11 +301,11 @@ func (l *MailLog) active(e *Event) {
 // size writes the fields that both lines share.
 func (l *MailLog) size(m *Message) {
 	l.text("from=")
-	l.address(m.From)
+	l.address(m.From())
 	l.text(", size=")
 	l.buf = strconv.AppendInt(l.buf, m.Content.Size(), 10)
 	l.text(", nrcpt=")
-	l.buf = strconv.AppendInt(l.buf, int64(len(m.Rcpts)), 10)
+	l.buf = strconv.AppendInt(l.buf, int64(m.RcptCount()), 10)
 }
 
 // settled: the outcome of one visit for one recipient.
@@ -359,7 +359,7 @@ func (l *MailLog) expired(e *Event) {
 	}
 	l.startLine("qmgr", e)
 	l.text("from=")
-	l.address(e.Message.From)
+	l.address(e.Message.From())
 	l.text(", status=expired, returned to sender")
 	l.endLine()
 }

@@ -180,15 +180,15 @@ func (l *MailLog) reply(r smtp.Reply) {
 
 // rcpt is the address that e is about.
 func (e *Event) rcpt() string {
-	if e.Rcpt < 0 || e.Rcpt >= len(e.Message.Rcpts) {
+	if e.Rcpt < 0 || e.Rcpt >= e.Message.RcptCount() {
 		return ""
 	}
-	return e.Message.Rcpts[e.Rcpt].Addr
+	return e.Message.Rcpt(e.Rcpt).Addr
 }
 
 // injected reports whether the receiver is our own MTA.
 func (e *Event) injected() bool {
-	return e.Message.Class == ClassInject || e.Node != nil && e.Node.Class == ClassInject
+	return e.Message.Class() == ClassInject || e.Node != nil && e.Node.Class() == ClassInject
 }
 
 // queuedAs finds the queue id in an MTA's reply to the end of data: "queued as ID" (Postfix), "ID Message accepted for

@@ -20,23 +20,24 @@ var logTime = time.Date(2026, 11, 3, 17, 32, 53, 0, time.UTC)
 // logMessage is one message for the mail log's tests.
 func logMessage() *Message {
 	return &Message{
-		ID: 29790, QueueID: "4bXyZ1",
-		Envelope: Envelope{From: "b+123@n.example", Rcpts: []Rcpt{{Addr: "a@gmail.com"}, {Addr: "b@full.example"}}},
-		Content:  NewContent(Letter{Header: bytes.Repeat([]byte("x"), 18228)}),
-		Rule:     "list-unsubscribe", Client: "app[2001:db8::5]",
+		ID: 29790, Content: NewContent(Letter{Header: bytes.Repeat([]byte("x"), 18228)}),
+		Slip: &Slip{
+			QueueID: "4bXyZ1", Rule: "list-unsubscribe", Client: "app[2001:db8::5]",
+			Envelope: Envelope{From: "b+123@n.example", Rcpts: []Rcpt{{Addr: "a@gmail.com"}, {Addr: "b@full.example"}}},
+		},
 	}
 }
 
 // logTenant is a message of a tenant.
 func logTenant() *Message {
 	m := logMessage()
-	m.Flow = FlowName{Tenant: "gold,plus"}
+	m.Slip.Flow = FlowName{Tenant: "gold,plus"}
 	return m
 }
 
 // logNotice is a notification on its way to the MTA.
 func logNotice() *Message {
-	return &Message{ID: 29791, Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}, Content: NewContent(Letter{Header: make([]byte, 898)})}
+	return &Message{ID: 29791, Slip: &Slip{Class: ClassInject, Envelope: Envelope{Rcpts: []Rcpt{{Addr: "b+123@n.example"}}}}, Content: NewContent(Letter{Header: make([]byte, 898)})}
 }
 
 func ok(lines ...string) smtp.Reply { return smtp.Reply{Code: 250, Enhanced: "2.0.0", Lines: lines} }
@@ -204,7 +205,7 @@ func FuzzMailLogInjection(f *testing.F) {
 	line := regexp.MustCompile(`^p/smtp\[0\]: ([^: ]+): to=<([^>]*)>, relay=([^, ]+), delay=0, delays=0/0/0/0, dsn=([^, ]+), status=(sent|deferred|bounced) \((.*)\)$`)
 	f.Fuzz(func(t *testing.T, addr, relay, text, id string, outcome uint8) {
 		o := Outcome(outcome%4) + Sent
-		m := &Message{ID: 5, QueueID: id, Envelope: Envelope{From: addr, Rcpts: []Rcpt{{Addr: addr}}}, Rule: text, Client: relay}
+		m := &Message{ID: 5, Slip: &Slip{QueueID: id, Envelope: Envelope{From: addr, Rcpts: []Rcpt{{Addr: addr}}}, Rule: text, Client: relay}}
 		var out bytes.Buffer
 		l := NewMailLog(MailLogConfig{Writer: &out, Name: "p"})
 		l.Event(&Event{Kind: EventSettled, Message: m, Outcome: o, Relay: relay, Reply: smtp.Reply{Code: 550, Enhanced: text, Lines: []string{text, addr}}})
@@ -330,7 +331,7 @@ func TestMailLogWriteError(t *testing.T) {
 func TestMailLogFault(t *testing.T) {
 	var out bytes.Buffer
 	l := NewMailLog(MailLogConfig{Writer: &out, Name: "x"})
-	l.Event(&Event{Kind: EventRemoved, Message: &Message{ID: 1}, Rcpt: -1})
+	l.Event(&Event{Kind: EventRemoved, Message: &Message{Slip: &Slip{}, ID: 1}, Rcpt: -1})
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -339,7 +340,7 @@ func TestMailLogFault(t *testing.T) {
 		}()
 		l.Event(&Event{Kind: EventSettled, Outcome: Sent}) // of no message
 	}()
-	l.Event(&Event{Kind: EventRemoved, Message: &Message{ID: 3}, Rcpt: -1})
+	l.Event(&Event{Kind: EventRemoved, Message: &Message{Slip: &Slip{}, ID: 3}, Rcpt: -1})
 	l.Flush()
 	want := "x/qmgr[0]: 1: removed\nx/qmgr[0]: 3: removed\nx/maillog[0]: warning: suppressed 1 lines\n"
 	if got := out.String(); got != want || l.Suppressed() != 1 {
@@ -351,7 +352,7 @@ func TestMailLogFault(t *testing.T) {
 func TestMailLogRedirect(t *testing.T) {
 	var before, after bytes.Buffer
 	l := NewMailLog(MailLogConfig{Writer: &before, Hostname: "mx.example.org", Prefix: true, PID: 7})
-	e := &Event{Kind: EventRemoved, Time: time.Now(), Message: &Message{ID: 1}}
+	e := &Event{Kind: EventRemoved, Time: time.Now(), Message: &Message{Slip: &Slip{}, ID: 1}}
 	l.Event(e)
 	l.Redirect(&after, "mail", false)
 	l.Event(e)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unique"
 )
 
 // ID names a message for ever: never reused, also not after everything has drained or the daemon was restarted, so that
@@ -54,37 +55,26 @@ func ParseID(s string) (id ID, ok bool) {
 	return id, id.String() == s // false for zeros in front, and for a number over 64 bits
 }
 
-// Message is one message as it was taken. Once accepted it does not change, but for the state of its nodes.
+// Message is one message. A door makes it with a Slip. Accept packs that, and from then on the message does not change, but for the
+// state of its nodes. The methods say before and after what stands on the slip. A million of them wait: a message with one node is one
+// block of 256 bytes, its text and its content apart.
 type Message struct {
 	ID      ID
-	QueueID string // the MTA's queue id, or "" (a short Postfix id is reused quickly: it is for the log, never a key)
-	Envelope
-
+	Slip    *Slip   // nil once the message is accepted or restored
 	Content Content // its bytes; Accept puts the shared part into a Wrapper
 
-	// Reserved is what the door has reserved for the message in the Budget, in bytes. Accept takes it over; when Accept fails
-	// the door still has it.
-	Reserved int64
-	// Grant has the places that the gate has granted the message; nil: it was not asked. Accept redeems them; when Accept fails the
-	// door still has them.
-	Grant *Grant
-
-	Class   string    // routing class: ClassRemote or ClassInject
-	Flow    FlowName  // the mail with which it takes turns
-	Rule    string    // the bulk rule that took it
-	Client  string    // who gave it to the MTA, "name[address]"
-	Arrived time.Time // when its MAIL command came
-	Taken   time.Time // when it was accepted
-
-	Nodes []*Node // one per destination domain, in order of first mention
-
-	restored time.Time     // when this start brought it back; zero: it was taken in this start
-	age      time.Duration // how old it was then
+	packed  packed             // of the slip what is the message's own
+	kin     unique.Handle[kin] // of the slip what it has in common with others
+	arrived int64              // when its MAIL command came, in Unix nanoseconds
+	taken   time.Duration      // from its arrival until it was accepted
+	born    instant            // when its life began
 
 	room *Room        // of its tenant; nil: no gate counts it
-	flow *Flow        // of Flow, while the message is in the map
-	cost int64        // the bytes that it takes in memory, the shared part apart
+	cost uint32       // the bytes that it takes in memory, the shared part apart
 	open atomic.Int32 // nodes that still have recipients, and holds
+
+	first  Node    // of the domain that is mentioned first
+	others *[]Node // of the further domains, in order of first mention; nil: there are none
 }
 
 // Routing classes.
@@ -97,23 +87,94 @@ const (
 
 // Name is how the log calls the message: by the MTA's queue id when there is one.
 func (m *Message) Name() string {
-	if m.QueueID != "" {
-		return m.QueueID
+	if id := m.QueueID(); id != "" {
+		return id
 	}
 	return m.ID.String()
 }
 
-// noteRestored notes that the message came back at now. A message from the future was taken while the clock was wrong, and
-// counts as new. Its own times stay as they are: they are what the log, the notification and the journal say of it.
-func (m *Message) noteRestored(now time.Time) { m.restored, m.age = now, max(now.Sub(m.Arrived), 0) }
-
-// ageFrom is when the message's life began. For a message that was brought back it is counted from then on by the monotonic
-// clock, so that a correction of the wall clock changes nothing.
+// ageFrom is when the message's life began. It is counted by the monotonic clock, so that a correction of the wall clock changes
+// nothing.
 func (m *Message) ageFrom() time.Time {
-	if m.restored.IsZero() {
-		return m.Arrived
+	if m.Slip != nil {
+		return m.Slip.Arrived
 	}
-	return m.restored.Add(-m.age)
+	return m.born.time()
+}
+
+// waitsFrom is since when the message waits to be sent: Taken, by the monotonic clock if it was taken in this start.
+func (m *Message) waitsFrom() time.Time {
+	if m.Slip != nil || m.packed[0]&flagRestored != 0 {
+		return m.Taken()
+	}
+	return m.born.time().Add(m.taken)
+}
+
+// NodeCount is the number of its nodes, one per destination domain.
+func (m *Message) NodeCount() int {
+	switch {
+	case m.first.Message == nil:
+		return 0
+	case m.others == nil:
+		return 1
+	}
+	return 1 + len(*m.others)
+}
+
+// Node is its i-th node, in order of first mention of their domains.
+func (m *Message) Node(i int) *Node {
+	if i == 0 {
+		return &m.first
+	}
+	return &(*m.others)[i-1]
+}
+
+// Nodes yields its nodes, in this order.
+func (m *Message) Nodes(yield func(int, *Node) bool) {
+	for i := range m.NodeCount() {
+		if !yield(i, m.Node(i)) {
+			return
+		}
+	}
+}
+
+// appendNodes appends the nodes to list.
+func (m *Message) appendNodes(list []*Node) []*Node {
+	for _, n := range m.Nodes {
+		list = append(list, n)
+	}
+	return list
+}
+
+// Address gives the message its nodes. name is what the queue for the domain of a recipient is called.
+func (m *Message) Address(name func(domain string) string) {
+	if m.RcptCount() == 1 {
+		m.first = newNode(m, 0, name(Domain(m.Rcpt(0).Addr)))
+		return
+	}
+	var domains []string
+	rcpts := make(map[string][]int, 4)
+	for i, r := range m.Rcpts {
+		d := name(Domain(r.Addr))
+		if rcpts[d] == nil {
+			domains = append(domains, d)
+		}
+		rcpts[d] = append(rcpts[d], i)
+	}
+	m.addNodes(domains, rcpts)
+}
+
+// addNodes makes a node for each domain, with its recipients.
+func (m *Message) addNodes(domains []string, rcpts map[string][]int) {
+	if len(domains) > 1 {
+		others := make([]Node, len(domains)-1)
+		m.others = &others
+	}
+	for i, d := range domains {
+		n := m.Node(i)
+		*n = newNode(m, i, d)
+		n.setRcpts(slices.Clone(rcpts[d])) // without room for more
+	}
 }
 
 // Hold keeps the message in memory and in the journal until QueueMap.Release, for a reader that needs it after its last

@@ -66,7 +66,7 @@ func TestMessagesNamed(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
 	for i, queueID := range []string{"5E1F22F", "5E1F22F", "5E1F230", ""} {
 		m := testMessage("a@x")
-		m.ID, m.QueueID, m.Arrived = ID(46650-i), queueID, logTime
+		m.ID, m.Slip.QueueID, m.Slip.Arrived = ID(46650-i), queueID, logTime
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func (o Outcome) Final() bool { return o == Sent || o >= Bounced }
 
 // Fate is the outcome of a visit for one recipient.
 type Fate struct {
-	Rcpt    int // index into Message.Rcpts
+	Rcpt    int // index of a recipient of Message
 	Outcome Outcome
 	Reply   smtp.Reply // what the receiver said, or what we say in its place
 	Untried bool       // with Again: the receiver was not even asked about it

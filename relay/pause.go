@@ -199,7 +199,7 @@ func (l *Lever) classOf(n *Node) (class string, waits bool) {
 	s := l.queues.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return n.Class, n.state != stateGone
+	return n.Class(), n.state != stateGone
 }
 
 // prune forgets decrees that are not needed any more. If that cannot be stored, they stay.

@@ -112,7 +112,7 @@ func TestPause(t *testing.T) {
 				x := newLevered(t, retryEvery(time.Hour, 10*time.Hour), HandbackConfig{After: 2 * time.Hour})
 				var order visited
 				x.c.answer = func(n *Node, r int) Fate {
-					order.note(n.Message.Rcpts[r].Addr)
+					order.note(n.Message.Rcpt(r).Addr)
 					return fixed(Sent, 250)(n, r)
 				}
 				x.c.closed = func(k Key) bool { return k.Domain == "x" }
@@ -202,9 +202,9 @@ func TestPausesOf(t *testing.T) {
 		} {
 			x.do(t, VerbPause, s)
 			a, b, c := testMessage("a@x"), testMessage("b@y"), testMessage("list@n.example")
-			a.Flow = FlowName{Tenant: "shop", Name: "june", Sender: "n.example"}
-			b.From, b.Flow = "other@o.example", FlowName{Tenant: "club", Name: "july", Urgent: true}
-			c.Class, c.From = ClassInject, ""
+			a.Slip.Flow = FlowName{Tenant: "shop", Name: "june", Sender: "n.example"}
+			b.Slip.From, b.Slip.Flow = "other@o.example", FlowName{Tenant: "club", Name: "july", Urgent: true}
+			c.Slip.Class, c.Slip.From = ClassInject, ""
 			for _, m := range []*Message{a, b, c} {
 				if err := x.QueueMap.Accept(m); err != nil {
 					t.Fatal(err)

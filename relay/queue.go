@@ -72,7 +72,7 @@ type Queue struct {
 	inLine        time.Time
 	turn          uint64 // order of arrival
 	rank          int
-	rankIndex     int
+	rankIndex     int32
 }
 
 // Len is the number of nodes that wait in q now.
@@ -85,7 +85,7 @@ func (q *Queue) FirstRcpts() int {
 	if q.head == nil {
 		return 0
 	}
-	return len(q.head.Rcpts)
+	return len(q.head.Rcpts())
 }
 
 // State is where q stands now.
@@ -199,7 +199,7 @@ func (q *Queue) pushFront(n *Node) {
 
 func (q *Queue) linked(n *Node) {
 	n.queue, n.state = q, stateActive
-	q.shard.ages[n.Class].add(n, n.Message.ageFrom())
+	q.shard.ages[n.Class()].add(n, n.Message.ageFrom())
 	q.grow(1)
 }
 
@@ -234,7 +234,7 @@ func (q *Queue) unlink(n *Node) {
 		q.tail = n.prev
 	}
 	n.prev, n.next = nil, nil
-	q.shard.ages[n.Class].drop(n)
+	q.shard.ages[n.Class()].drop(n)
 	n.state = stateBusy
 	q.grow(-1)
 	q.count(1)

@@ -89,8 +89,8 @@ func TestQueueIsInOnePlace(t *testing.T) {
 	for g := range 2 {
 		wg.Go(func() {
 			for i := range each {
-				m := &Message{ID: ID(1 + g*each + i), Content: NewContent(Letter{Body: []byte("x")}), Arrived: time.Now()}
-				m.Rcpts = []Rcpt{{Addr: "a@x"}, {Addr: "a@y"}}
+				m := &Message{ID: ID(1 + g*each + i), Content: NewContent(Letter{Body: []byte("x")}), Slip: &Slip{Arrived: time.Now()}}
+				m.Slip.Rcpts = []Rcpt{{Addr: "a@x"}, {Addr: "a@y"}}
 				if err := x.Accept(m); err != nil {
 					t.Error(err)
 				}

@@ -143,36 +143,40 @@ func (m *QueueMap) Order(l *Line) {
 
 // Accept records msg in the journal and then links one Node per destination domain. It returns nil only when both are
 // done; the door may then answer for the message. It waits for the disk, never for the network.
-// On an error nothing was taken and the message stays with the MTA.
+// On an error nothing was taken and the message stays with the MTA; another try needs another Message.
 func (m *QueueMap) Accept(msg *Message) error {
 	if !m.open.Load() {
 		return ErrClosed
 	}
-	if m.drain.Load() != nil && msg.Class != ClassInject {
+	if m.drain.Load() != nil && msg.Class() != ClassInject {
 		return ErrDraining
 	}
-	msg.Distinct()
+	slip := msg.Slip
+	slip.Distinct()
 	m.address(msg)
+	slip.Taken = time.Now()
 	if err := m.admit(msg); err != nil {
 		return err
 	}
-	msg.Taken = time.Now()
 	m.index(msg)
 	if err := m.take(msg); err != nil {
 		m.discard(msg)
-		m.budget.Charge(AccountDoors, msg.Reserved)
+		m.budget.Charge(AccountDoors, slip.Reserved)
 		return err
 	}
-	if msg.Class == ClassRemote {
-		m.deps.Gate.admit(msg, msg.Nodes)
+	var room [1]*Node
+	nodes := msg.appendNodes(room[:0])
+	if msg.Class() == ClassRemote {
+		m.deps.Gate.admit(msg, nodes, slip.Grant)
+		slip.Grant = nil
 	}
-	if msg.Class == ClassInject {
+	if msg.Class() == ClassInject {
 		m.counts.notices.Add(1)
 	} else {
 		m.counts.taken.Add(1)
 	}
-	m.Tell(&Event{Kind: EventTaken, Time: msg.Taken, Message: msg, Rcpt: -1})
-	m.linkAll(msg.Nodes)
+	m.Tell(&Event{Kind: EventTaken, Time: slip.Taken, Message: msg, Rcpt: -1})
+	m.linkAll(nodes)
 	return nil
 }
 
@@ -189,8 +193,8 @@ func (m *QueueMap) take(msg *Message) error {
 // could hardly all go at once. Nor of a notification: the commit of its visit must have the mark that the failure is reported, or a kill
 // behind it has the sender told twice.
 func (m *QueueMap) foresee(msg *Message) {
-	if m.deps.Near != nil && len(msg.Nodes) == 1 && msg.Class == ClassRemote {
-		n := msg.Nodes[0]
+	if m.deps.Near != nil && msg.NodeCount() == 1 && msg.Class() == ClassRemote {
+		n := msg.Node(0)
 		n.Near = m.deps.Near(m.key(n))
 	}
 }
@@ -213,46 +217,51 @@ func (m *QueueMap) Close() { m.open.Store(false) }
 
 // admit finds room for msg and wraps it. The bytes that its door has reserved for it count as found.
 func (m *QueueMap) admit(msg *Message) error {
-	own := msg.Class == ClassInject
+	own := msg.Class() == ClassInject
 	if !own && m.counts.messages.Load() >= int64(m.cfg.Load().MaxMessages) {
 		return errMessages // only checked: concurrent takes may exceed the number by a few
 	}
-	whole := wrapperCost + heapSize(int(msg.Content.Size()))
-	if !m.budget.Redeem(msg.Reserved, msg.account(), msg.cost+whole) {
+	whole, reserved := wrapperCost+heapSize(int(msg.Content.Size())), msg.Slip.Reserved
+	if !m.budget.Redeem(reserved, msg.account(), int64(msg.cost)+whole) {
 		if own {
 			return errNotices
 		}
 		return errBytes
 	}
-	wrapped := false
+	flow, wrapped := m.flowOf(msg), false
 	defer func() {
 		m.budget.Refund(msg.account(), whole) // wrap has charged what of it is new
 		if !wrapped {                         // a fault of ours costs this message, and no room for others
-			m.budget.Refund(msg.account(), msg.cost)
-			m.budget.Charge(AccountDoors, msg.Reserved)
-			m.flows.disown(msg.flow)
+			m.budget.Refund(msg.account(), int64(msg.cost))
+			m.budget.Charge(AccountDoors, reserved)
+			m.flows.disown(flow)
 		}
 	}()
-	m.wrap(msg)
+	m.wrap(msg, flow, time.Time{})
 	wrapped = true
 	return nil
 }
 
-// wrap makes msg one of its flow, divides its content and charges what it takes.
-func (m *QueueMap) wrap(msg *Message) {
-	if msg.flow = m.flows.own; msg.Class != ClassInject {
-		msg.flow = m.flows.intern(msg.Flow)
+// flowOf finds or makes the flow of msg, which has a slip.
+func (m *QueueMap) flowOf(msg *Message) *Flow {
+	if msg.Slip.Class == ClassInject {
+		return m.flows.own
 	}
-	msg.Flow = msg.flow.Name()
-	m.wrappers.Divide(&msg.Content, m.references(msg.flow), msg.account())
+	return m.flows.intern(msg.Slip.Flow)
+}
+
+// wrap divides the content of msg, charges what it takes and packs the slip. restored is when msg was brought back; zero: it was not.
+func (m *QueueMap) wrap(msg *Message, flow *Flow, restored time.Time) {
+	m.wrappers.Divide(&msg.Content, m.references(flow), msg.account())
 	part := msg.Content.weigh()
 	m.budget.Charge(msg.account(), part)
-	msg.cost += part
+	msg.cost += uint32(part)
+	msg.pack(flow, restored)
 }
 
 // account is what the message is charged to.
 func (m *Message) account() Account {
-	if m.Class == ClassInject {
+	if m.Class() == ClassInject {
 		return AccountNotices
 	}
 	return AccountMail
@@ -260,9 +269,9 @@ func (m *Message) account() Account {
 
 // address gives msg its nodes and weighs the message.
 func (m *QueueMap) address(msg *Message) {
-	msg.Nodes = m.nodesOf(msg)
-	msg.cost = msg.weigh()
-	msg.open.Store(int32(len(msg.Nodes)))
+	msg.Address(m.domainName)
+	msg.cost = uint32(msg.weigh())
+	msg.open.Store(int32(msg.NodeCount()))
 }
 
 // references are those of a flow.
@@ -283,39 +292,11 @@ func (m *QueueMap) index(msg *Message) {
 func (m *QueueMap) discard(msg *Message) {
 	m.messages.remove(msg)
 	m.counts.messages.Add(-1)
-	m.budget.Refund(msg.account(), msg.cost)
-	m.wrappers.Undivide(&msg.Content, m.references(msg.flow))
-	m.flows.disown(msg.flow)
+	m.budget.Refund(msg.account(), int64(msg.cost))
+	m.wrappers.Undivide(&msg.Content, m.references(msg.flow()))
+	m.flows.disown(msg.flow())
 	m.deps.Gate.depart(msg)
 }
-
-// nodesOf makes one node per domain, in order of first mention.
-func (m *QueueMap) nodesOf(msg *Message) []*Node {
-	if len(msg.Rcpts) == 1 {
-		n := newNode(msg, 0, m.domain(msg.Rcpts[0].Addr))
-		n.Rcpts = []int{0}
-		return []*Node{n}
-	}
-	var nodes []*Node
-	byDomain := make(map[string]*Node, 4)
-	for i, r := range msg.Rcpts {
-		d := m.domain(r.Addr)
-		n := byDomain[d]
-		if n == nil {
-			n = newNode(msg, len(nodes), d)
-			byDomain[d] = n
-			nodes = append(nodes, n)
-		}
-		n.Rcpts = append(n.Rcpts, i)
-	}
-	return nodes
-}
-
-func newNode(msg *Message, index int, domain string) *Node {
-	return &Node{Message: msg, Index: index, Domain: domain, Class: msg.Class, heapIndex: -1}
-}
-
-func (m *QueueMap) domain(addr string) string { return m.domainName(Domain(addr)) }
 
 // domainName is what the queue for a domain is called.
 func (m *QueueMap) domainName(d string) string {
@@ -370,10 +351,10 @@ func (m *QueueMap) enter(n *Node, push func(*Queue, *Node)) *Queue {
 
 // key is the key of the queue that n belongs in.
 func (m *QueueMap) key(n *Node) Key {
-	if n.Class == ClassInject {
-		return Key{n.Domain, n.Class, m.flows.own}
+	if n.Class() == ClassInject {
+		return Key{n.Domain, n.Class(), m.flows.own}
 	}
-	return Key{n.Domain, n.Class, n.Message.flow}
+	return Key{n.Domain, n.Class(), n.Message.flow()}
 }
 
 // ready puts q in line. If q stands in a line already, ready tells the line that q has grown, at powers of two only: the
@@ -405,7 +386,7 @@ func (m *QueueMap) waits(n *Node, class string) bool {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return n.state == stateActive && n.Class == class
+	return n.state == stateActive && n.Class() == class
 }
 
 // pullFrom takes n out of the middle of its queue if it waits in one of the given class.
@@ -413,7 +394,7 @@ func (m *QueueMap) pullFrom(n *Node, class string) bool {
 	s := m.shard(n.Domain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n.state != stateActive || n.Class != class {
+	if n.state != stateActive || n.Class() != class {
 		return false
 	}
 	n.queue.unlink(n)

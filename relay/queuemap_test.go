@@ -70,8 +70,8 @@ func TestFaultOfOursLeavesNothing(t *testing.T) {
 	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}, Budget: b})
 	m.Open()
 	msg := testMessage("a@x")
-	msg.Content, msg.Flow, msg.Reserved = Content{}, FlowName{Name: "news"}, 1000 // such a content cannot be divided
-	b.Charge(AccountDoors, msg.Reserved)
+	msg.Content, msg.Slip.Flow, msg.Slip.Reserved = Content{}, FlowName{Name: "news"}, 1000 // such a content cannot be divided
+	b.Charge(AccountDoors, msg.Slip.Reserved)
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -268,8 +268,8 @@ func TestManyVisitors(t *testing.T) {
 	for s := range senders {
 		wg.Go(func() {
 			for i := range each {
-				msg := &Message{ID: ID(s*each + i + 1), Content: NewContent(Letter{Body: []byte("x")}), Arrived: time.Now(), Taken: time.Now()}
-				msg.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%7)}, {Addr: fmt.Sprintf("v%d@e%d", i, s)}}
+				msg := &Message{ID: ID(s*each + i + 1), Content: NewContent(Letter{Body: []byte("x")}), Slip: &Slip{Arrived: time.Now(), Taken: time.Now()}}
+				msg.Slip.Rcpts = []Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%7)}, {Addr: fmt.Sprintf("v%d@e%d", i, s)}}
 				if err := m.Accept(msg); err != nil {
 					t.Error(err)
 				}
@@ -344,13 +344,13 @@ func TestOwnNotificationsAreCountedApart(t *testing.T) {
 	m.Open()
 	h := NewHandler(m, DefaultRetryConfig(), HandbackConfig{})
 	post, notice := testMessage("a@x"), testMessage("news@y")
-	notice.ID, notice.Class = 2, ClassInject
+	notice.ID, notice.Slip.Class = 2, ClassInject
 	for _, msg := range []*Message{post, notice} {
 		if err := m.Accept(msg); err != nil {
 			t.Fatal(err)
 		}
 		for _, o := range []Outcome{Sent, Bounced, Expired, HandedBack, Deferred} {
-			m.Tell(&Event{Kind: EventSettled, Message: msg, Node: msg.Nodes[0], Outcome: o})
+			m.Tell(&Event{Kind: EventSettled, Message: msg, Node: msg.Node(0), Outcome: o})
 		}
 	}
 	s := h.Status()

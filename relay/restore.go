@@ -11,27 +11,26 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 		return
 	}
 	if m.deps.Flow != nil {
-		msg.Flow = m.deps.Flow(msg)
+		msg.Slip.Flow = m.deps.Flow(msg)
 	}
 	m.address(msg)
 	live := m.restoreNodes(msg, s.Nodes)
 	if len(live) == 0 {
 		return
 	}
-	m.budget.Charge(msg.account(), msg.cost)
-	m.wrap(msg)
+	m.budget.Charge(msg.account(), int64(msg.cost))
 	now := time.Now()
-	msg.noteRestored(now)
+	m.wrap(msg, m.flowOf(msg), now)
 	msg.open.Store(int32(len(live)))
 	m.index(msg)
 	m.counts.restored.Add(1)
-	m.deps.Gate.admit(msg, live)
+	m.deps.Gate.admit(msg, live, nil)
 	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
 	m.doubt(s)
 	for _, n := range live {
-		if wait := n.Due.Sub(now); wait > 0 {
+		if wait := n.Due().Sub(now); wait > 0 {
 			// No wait is longer than the longest of the schedule: a later time was written while the clock was wrong.
-			n.Due = now.Add(min(wait, h.retry().longest()))
+			n.due = instantOf(now.Add(min(wait, h.retry().longest())))
 			h.postpone(n)
 		} else {
 			m.link(n)
@@ -64,32 +63,39 @@ func (m *QueueMap) doubt(s Saved) {
 // recipients. Each recipient goes to the node of its domain as we see domains today: which names count as one domain may
 // have changed since the journal was written.
 func (m *QueueMap) restoreNodes(msg *Message, saved []SavedNode) []*Node {
-	owner := make([]*Node, len(msg.Rcpts))
+	owner := make([]*Node, msg.RcptCount())
 	for _, n := range msg.Nodes {
-		for _, r := range n.Rcpts {
+		for _, r := range n.Rcpts() {
 			owner[r] = n
 		}
-		n.Rcpts, n.state = nil, stateGone
 	}
 	var live []*Node
+	left := make([][]int, msg.NodeCount())
 	for _, s := range saved {
 		for _, r := range s.Rcpts {
 			n := owner[r]
-			if len(n.Rcpts) == 0 {
-				n.resume(s, m.deps.NoMTA)
-				m.noteReason(n, s.Reason)
+			if left[n.Index] == nil {
+				m.resume(n, s)
 				live = append(live, n)
 			}
-			n.Rcpts = append(n.Rcpts, r)
+			left[n.Index] = append(left[n.Index], r)
+		}
+	}
+	for _, n := range msg.Nodes {
+		if n.setRcpts(left[n.Index]); left[n.Index] == nil {
+			n.state = stateGone
 		}
 	}
 	return live
 }
 
 // resume takes over how far a node had got. Mail on its way to an MTA that is there no more is sent to its receiver again.
-func (n *Node) resume(s SavedNode, noMTA bool) {
-	n.Visits, n.Due, n.state = s.Visits, s.Due, stateNew
-	if s.Class != n.Message.Class && !noMTA {
-		n.Class, n.handback = s.Class, true
+func (m *QueueMap) resume(n *Node, s SavedNode) {
+	if m.deps.NoMTA {
+		s.Class = n.Message.Class()
 	}
+	reason := s.Reason
+	s.Reason = ""
+	n.Resume(s)
+	m.noteReason(n, reason)
 }

@@ -27,7 +27,7 @@ const noticeLifetime = 5 * 24 * time.Hour
 
 // expires is when a message's recipients are given up.
 func (c RetryConfig) expires(m *Message) time.Time {
-	if m.Class == ClassInject {
+	if m.Class() == ClassInject {
 		return m.ageFrom().Add(max(c.Lifetime, noticeLifetime))
 	}
 	return m.ageFrom().Add(c.Lifetime)
@@ -35,8 +35,8 @@ func (c RetryConfig) expires(m *Message) time.Time {
 
 // reached reports whether n has failed so often, or waited so long at now, that it goes back to the MTA.
 func (c HandbackConfig) reached(n *Node, now time.Time) bool {
-	if n.Class != ClassRemote {
+	if n.Class() != ClassRemote {
 		return false
 	}
-	return c.Visits > 0 && n.Visits >= c.Visits || c.After > 0 && now.Sub(n.Message.ageFrom()) >= c.After
+	return c.Visits > 0 && int(n.Visits) >= c.Visits || c.After > 0 && now.Sub(n.Message.ageFrom()) >= c.After
 }

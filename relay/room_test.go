@@ -134,12 +134,13 @@ func TestHandedBackMailHasNoRoom(t *testing.T) {
 	x := newGatehouse(t, 500, nil)
 	msg := testMessage("a@gone.example", "b@later.example")
 	x.Restore(Saved{Message: msg, Nodes: []SavedNode{{Rcpts: []int{0}, Class: ClassInject}, {Index: 1, Rcpts: []int{1}, Class: ClassRemote}}}, x.h)
-	if msg.Nodes[0].room != nil || msg.Nodes[1].room != x.g.rooms["later.example"] || x.g.rooms["gone.example"] != nil {
-		t.Errorf("rooms %v, %v", msg.Nodes[0].room, msg.Nodes[1].room)
+	if msg.Node(0).room != nil || msg.Node(1).room != x.g.rooms["later.example"] || x.g.rooms["gone.example"] != nil {
+		t.Errorf("rooms %v, %v", msg.Node(0).room, msg.Node(1).room)
 	}
 	one := testMessage("a@later.example")
 	x.address(one)
-	if n := testing.AllocsPerRun(100, func() { x.g.admit(one, one.Nodes); x.g.leave(one.Nodes[0]) }); n != 0 {
+	nodes := []*Node{one.Node(0)}
+	if n := testing.AllocsPerRun(100, func() { x.g.admit(one, nodes, nil); x.g.leave(one.Node(0)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -145,18 +145,18 @@ func (m *QueueMap) canonicalMailbox(addr string) string {
 // message reports whether what the whole message has in common is selected.
 func (x *matcher) message(m *Message) bool {
 	switch {
-	case m.Class == ClassInject && x.ID == "" && x.Class != ClassInject:
+	case m.Class() == ClassInject && x.ID == "" && x.Class != ClassInject:
 		return false
 	case x.ID != "" && !slices.Contains(x.ids, m.ID):
 		return false
-	case x.Tenant != "" && x.Tenant != m.Flow.Tenant, x.Campaign != "" && x.Campaign != m.Flow.Name:
+	case x.Tenant != "" && x.Tenant != m.Flow().Tenant, x.Campaign != "" && x.Campaign != m.Flow().Name:
 		return false
-	case x.Lane != "" && m.Flow.Urgent != (x.Lane == "urgent"):
+	case x.Lane != "" && m.Flow().Urgent != (x.Lane == "urgent"):
 		return false
-	case !x.arrived.IsZero() && m.Arrived.After(x.arrived):
+	case !x.arrived.IsZero() && m.Arrived().After(x.arrived):
 		return false
 	}
-	return x.Sender == "" || x.from(m.From)
+	return x.Sender == "" || x.from(m.From())
 }
 
 // from reports whether the sender is selected.

@@ -54,13 +54,13 @@ func (f Fate) taken() bool { return f.Outcome == Sent }
 func (h *Handler) limitRequeues(v *Visit) {
 	n := v.Node
 	if slices.ContainsFunc(v.Fates, func(f Fate) bool { return f.Outcome.Final() }) {
-		n.requeues = 0
+		n.setRequeues(0)
 		return
 	}
 	if !slices.ContainsFunc(v.Fates, Fate.requeued) {
 		return
 	}
-	if n.requeues++; n.requeues <= maxRequeues {
+	if n.setRequeues(n.Requeues() + 1); n.Requeues() <= maxRequeues {
 		return
 	}
 	for i := range v.Fates {
@@ -101,18 +101,19 @@ func (h *Handler) place(v *Visit, again, later []int) {
 	case len(again) > 0:
 		// The deferred recipients join in when these are done: a node is in one place at a time.
 		h.queues.unbind(n, stateNew, func() {
-			n.Rcpts, n.later = again, append(n.later, later...)
-			n.Avoid = v.Avoid
-			h.queues.noteReason(n, v.reason(n.Reason)) // the visit that ends the wait of the others may have only good news
+			n.setRcpts(again)
+			n.setLater(append(n.later(), later...))
+			n.avoid(v.Avoid)
+			h.queues.noteReason(n, v.reason(n.Reason())) // the visit that ends the wait of the others may have only good news
 		})
 		if v.begun && len(again) == len(v.Fates) {
 			h.queues.Tell(&Event{Kind: EventPutBack, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1})
 		}
 		h.queues.enqueue(n, (*Queue).pushFront)
-	case len(later)+len(n.later) > 0:
-		h.deferNode(v, append(n.later, later...))
+	case len(later)+len(n.later()) > 0:
+		h.deferNode(v, append(n.later(), later...))
 	default:
-		h.queues.unbind(n, stateGone, func() { n.Rcpts = nil })
+		h.queues.unbind(n, stateGone, func() {})
 		h.queues.forgetReason(n)
 		h.queues.Release(n.Message)
 		h.queues.deps.Gate.leave(n) // last: by now there is room for others
@@ -124,16 +125,19 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 	n := v.Node
 	waits := h.queues.mustWait(n)
 	h.queues.unbind(n, stateNew, func() {
-		n.Rcpts, n.later, n.requeues, n.Avoid = rcpts, nil, 0, ""
+		n.setRcpts(rcpts)
+		n.setLater(nil)
+		n.setRequeues(0)
+		n.avoid("")
 		n.Visits++
-		h.queues.noteReason(n, v.reason(n.Reason))
-		n.Due = v.Ended.Add(h.retry().Wait(n.Visits, h.queues.deps.Chance))
+		h.queues.noteReason(n, v.reason(n.Reason()))
+		n.due = instantOf(v.Ended.Add(h.retry().Wait(int(n.Visits), h.queues.deps.Chance)))
 		if !waits && h.handback().reached(n, v.Ended) || v.unfit() {
-			n.Class, n.handback, n.Due = ClassInject, true, time.Time{}
+			n.inject, n.handback, n.due = true, true, 0
 		}
 	})
 	h.queues.Tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Relay: v.Relay})
-	if n.Due.IsZero() {
+	if n.due == 0 {
 		h.queues.deps.Gate.leave(n)
 		h.queues.link(n)
 	} else {
@@ -171,8 +175,8 @@ func (v *Visit) told(f *Fate) *Event {
 func (v *Visit) delays() Delays {
 	m := v.Node.Message
 	return Delays{
-		Before:   max(m.Taken.Sub(m.Arrived), 0),
-		Queue:    max(v.Began.Sub(m.Taken)-v.Setup, 0),
+		Before:   max(m.Taken().Sub(m.Arrived()), 0),
+		Queue:    max(v.Began.Sub(m.waitsFrom())-v.Setup, 0),
 		Setup:    v.Setup,
 		Transmit: max(v.Ended.Sub(v.Began), 0),
 	}

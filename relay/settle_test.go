@@ -81,11 +81,11 @@ func TestHandedBackDoesNotExpire(t *testing.T) {
 	}
 	v := h.Visit(m.line.Pick())
 	v.HandBack(smtp.Reply{Code: 451})
-	v.Ended = v.Node.Message.Arrived.Add(1000 * time.Hour)
+	v.Ended = v.Node.Message.Arrived().Add(1000 * time.Hour)
 	n := v.Node
 	h.Settle(v)
-	if n.Class != ClassInject || !n.handback || h.Status().Expired != 0 {
-		t.Errorf("class %q, handed back %v, %+v", n.Class, n.handback, h.Status())
+	if n.Class() != ClassInject || !n.handback || h.Status().Expired != 0 {
+		t.Errorf("class %q, handed back %v, %+v", n.Class(), n.handback, h.Status())
 	}
 }
 
@@ -108,7 +108,7 @@ func TestReasonOfThoseWhoWait(t *testing.T) {
 	v.FailAll(Sent, smtp.Reply{Code: 250})
 	n := v.Node
 	h.Settle(v)
-	if n.state != stateDeferred || n.Reason != "450 4.2.1 later" || n.Due.IsZero() {
-		t.Errorf("%s until %s because of %q", n.state, n.Due, n.Reason)
+	if n.state != stateDeferred || n.Reason() != "450 4.2.1 later" || n.Due().IsZero() {
+		t.Errorf("%s until %s because of %q", n.state, n.Due(), n.Reason())
 	}
 }

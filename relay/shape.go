@@ -52,7 +52,7 @@ func (l *Lever) Shape(by string, most int) ([]ShapeRow, error) {
 			return site(n.Domain)
 		}
 	case "sender":
-		name = func(n *Node, _ string) string { return cmp.Or(strings.ToLower(Domain(n.Message.From)), "<>") }
+		name = func(n *Node, _ string) string { return cmp.Or(strings.ToLower(Domain(n.Message.From())), "<>") }
 	default:
 		return nil, &ActError{"by", `"` + by + `" is none of "domain", "site" and "sender"`}
 	}
@@ -73,7 +73,7 @@ func (l *Lever) shapes(name func(n *Node, class string) string) map[string]*Shap
 				if rows[key] == nil {
 					rows[key] = &ShapeRow{Name: key}
 				}
-				rows[key].include(open, now.Sub(msg.Arrived))
+				rows[key].include(open, now.Sub(msg.Arrived()))
 			}
 		}
 		return true
@@ -87,9 +87,9 @@ func (l *Lever) open(n *Node) (rcpts int, class string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n.state == stateGone {
-		return 0, n.Class
+		return 0, n.Class()
 	}
-	return len(n.Rcpts) + len(n.later), n.Class
+	return len(n.Rcpts()) + len(n.later()), n.Class()
 }
 
 // largest keeps the rows with the most, and sums up the rest.

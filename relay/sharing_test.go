@@ -11,7 +11,7 @@ func TestSharing(t *testing.T) {
 	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
 	for i := range 6 {
 		m := testMessage("a@x")
-		m.Flow = FlowName{Name: fmt.Sprint("list-", i/2), Sender: "n.example"}
+		m.Slip.Flow = FlowName{Name: fmt.Sprint("list-", i/2), Sender: "n.example"}
 		m.Content = NewContent(Letter{Header: fmt.Appendf(nil, "X-N: %d\r\n", i), Body: []byte(strings.Repeat(fmt.Sprint("news ", i/2, "\r\n"), 100*(i/2+1)))})
 		if err := x.Accept(m); err != nil {
 			t.Fatal(err)

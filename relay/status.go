@@ -107,7 +107,7 @@ func (st *QueueStatus) include(q *Queue) {
 		st.ReasonStatus = why.Status()
 	}
 	if q.head != nil {
-		if t := q.head.Message.Arrived.Unix(); st.Oldest == 0 || t < st.Oldest {
+		if t := q.head.Message.Arrived().Unix(); st.Oldest == 0 || t < st.Oldest {
 			st.Oldest = t
 		}
 	}
@@ -162,8 +162,8 @@ func (h *Handler) MessagesNamed(name string) []Listing {
 // listing describes a message from its nodes.
 func (h *Handler) listing(msg *Message) Listing {
 	l := Listing{
-		QueueName: "deferred", QueueID: msg.Name(), ID: msg.ID.String(), ArrivalTime: msg.Arrived.Unix(),
-		MessageSize: msg.Content.Size(), Sender: msg.From, Rule: msg.Rule, FlowListing: msg.Flow.listing(), Expires: h.retry().expires(msg).Unix(),
+		QueueName: "deferred", QueueID: msg.Name(), ID: msg.ID.String(), ArrivalTime: msg.Arrived().Unix(),
+		MessageSize: msg.Content.Size(), Sender: msg.From(), Rule: msg.Rule(), FlowListing: msg.Flow().listing(), Expires: h.retry().expires(msg).Unix(),
 	}
 	for _, n := range msg.Nodes {
 		h.listNode(&l, n)
@@ -190,10 +190,10 @@ func (h *Handler) listNode(l *Listing, n *Node) {
 	case n.state != stateDeferred:
 		l.QueueName = "active"
 	}
-	for _, i := range slices.Concat(n.Rcpts, n.later) {
+	for _, i := range slices.Concat(n.Rcpts(), n.later()) {
 		l.Recipients = append(l.Recipients, ListedRcpt{
-			Address: n.Message.Rcpts[i].Addr, Domain: n.Domain, State: state,
-			Attempts: n.Visits, DelayReason: why.Text, NextAttempt: why.UnixNext(), DelayKind: why.Kind, DelayWho: why.Who,
+			Address: n.Message.Rcpt(i).Addr, Domain: n.Domain, State: state,
+			Attempts: int(n.Visits), DelayReason: why.Text, NextAttempt: why.UnixNext(), DelayKind: why.Kind, DelayWho: why.Who,
 		})
 	}
 }
@@ -201,13 +201,13 @@ func (h *Handler) listNode(l *Listing, n *Node) {
 // waitsFor is why n waits: its own last failure while it is deferred, else what holds its queue up. A node that waits for
 // its turn only has no time of its own. The shard's mutex is held.
 func (n *Node) waitsFor() Reason {
-	own := Reason{Text: n.Reason}
-	if n.Reason != "" {
+	own := Reason{Text: n.Reason()}
+	if n.Reason() != "" {
 		own.Kind = ReasonReply
 	}
 	switch {
 	case n.state == stateDeferred:
-		own.Until = n.Due
+		own.Until = n.Due()
 	case n.state == stateActive && n.queue != nil && n.queue.waits().Waits():
 		return n.queue.waits()
 	case own.Waits():
@@ -224,7 +224,7 @@ func (c *counts) tally(e *Event) {
 	if e.Kind != EventSettled {
 		return
 	}
-	switch own := e.Message.Class == ClassInject; {
+	switch own := e.Message.Class() == ClassInject; {
 	case own && e.Outcome == Sent:
 		c.noticesSent.Add(1)
 		return

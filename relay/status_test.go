@@ -77,8 +77,8 @@ func TestStatusCountsAtTheChange(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(g), 7))
 			for i := range 2000 {
-				m := &Message{ID: ID(1_000_000*g + i), Content: NewContent(Letter{Body: []byte("x\r\n")}), Arrived: time.Now()}
-				m.Rcpts = []Rcpt{{Addr: fmt.Sprint("a@d", r.IntN(20))}, {Addr: fmt.Sprint("b@d", r.IntN(20))}}
+				m := &Message{ID: ID(1_000_000*g + i), Content: NewContent(Letter{Body: []byte("x\r\n")}), Slip: &Slip{Arrived: time.Now()}}
+				m.Slip.Rcpts = []Rcpt{{Addr: fmt.Sprint("a@d", r.IntN(20))}, {Addr: fmt.Sprint("b@d", r.IntN(20))}}
 				if err := x.Accept(m); err != nil {
 					t.Error(err)
 				}
@@ -124,7 +124,7 @@ func TestPages(t *testing.T) {
 		}
 		for _, gone := range []ID{after, after + 1, after - 7} { // the cursor itself leaves too
 			if msg := x.messages.byID(gone); msg != nil {
-				x.l.take(msg.Nodes[0], x.l.newDecree(Act{Verb: VerbDelete}, nil, msg.Taken))
+				x.l.take(msg.Node(0), x.l.newDecree(Act{Verb: VerbDelete}, nil, msg.Taken()))
 			}
 		}
 	}

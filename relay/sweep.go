@@ -106,6 +106,6 @@ func (r *round) inspect(class string) {
 // noteReason keeps the reason of the queue for a node that has none of its own.
 func (n *Node) noteReason(q *Queue) {
 	if why := q.heldBy(); why.Waits() {
-		n.Reason = why.Text
+		n.beside().reason = why.Text
 	}
 }

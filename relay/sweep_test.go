@@ -117,7 +117,7 @@ func BenchmarkSweep(b *testing.B) {
 		b.Run(fmt.Sprintf("%s-%d", tt.name, nodes), func(b *testing.B) {
 			x := newHeart(b, retryEvery(time.Minute, 2*time.Hour), HandbackConfig{})
 			s := x.shard("x")
-			msg := &Message{Arrived: time.Now()}
+			msg := &Message{Slip: &Slip{Arrived: time.Now()}}
 			for range nodes {
 				x.link(&Node{Message: msg, Domain: "x", heapIndex: -1})
 			}

@@ -41,7 +41,7 @@ func TestConnectionsOfATenant(t *testing.T) {
 	var gold, all []*Visit
 	for v := x.h.Serve(l, now); v != nil; v = x.h.Serve(l, now) {
 		all = append(all, v)
-		if v.Node.Message.Flow.Tenant == "gold" {
+		if v.Node.Message.Flow().Tenant == "gold" {
 			gold = append(gold, v)
 		}
 	}
@@ -313,7 +313,7 @@ func (x *heart) endAtRandom(r *rand.Rand, v *Visit) {
 	case 4:
 		v.FailAll(Bounced, smtp.Reply{Code: 550})
 	case 5:
-		if v.Node.Class == ClassRemote {
+		if v.Node.Class() == ClassRemote {
 			v.HandBack(smtp.Reply{Code: 451})
 			break
 		}
@@ -361,7 +361,7 @@ func TestAgentsServeALine(t *testing.T) {
 				if v == nil {
 					continue
 				}
-				if v.Node.Message.Flow.Tenant == "gold" {
+				if v.Node.Message.Flow().Tenant == "gold" {
 					if n := gold.Add(1); n > limit {
 						cancel(fmt.Errorf("%d transactions of the tenant", n))
 					}
@@ -377,9 +377,9 @@ func TestAgentsServeALine(t *testing.T) {
 	for g := range doors {
 		givers.Go(func() {
 			for i := range each {
-				m := &Message{ID: ID(1 + g*each + i), Content: NewContent(Letter{Body: []byte("x")}), Arrived: time.Now()}
-				m.Rcpts = []Rcpt{{Addr: "a@x"}, {Addr: fmt.Sprintf("a@y%d", i%5)}}
-				m.Flow = FlowName{Tenant: []string{"gold", ""}[i%2], Name: fmt.Sprint(i % 3), Urgent: i%11 == 0}
+				m := &Message{ID: ID(1 + g*each + i), Content: NewContent(Letter{Body: []byte("x")}), Slip: &Slip{Arrived: time.Now()}}
+				m.Slip.Rcpts = []Rcpt{{Addr: "a@x"}, {Addr: fmt.Sprintf("a@y%d", i%5)}}
+				m.Slip.Flow = FlowName{Tenant: []string{"gold", ""}[i%2], Name: fmt.Sprint(i % 3), Urgent: i%11 == 0}
 				if err := x.Accept(m); err != nil {
 					t.Error(err)
 				}

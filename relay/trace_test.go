@@ -286,7 +286,7 @@ func (s *stage) doOffer(args string) {
 		return true
 	})
 	m := flowMessage(flow, rcpts...)
-	m.QueueID = f[0]
+	m.Slip.QueueID = f[0]
 	s.names[f[0]] = m
 	if err := s.heart.Accept(m); err != nil {
 		s.say("refused %s: %v", f[0], err)
@@ -297,7 +297,7 @@ func (s *stage) doOffer(args string) {
 func (s *stage) doRestore(args string) {
 	f := strings.Fields(args)
 	m := testMessage(f[2:]...)
-	m.QueueID, m.Arrived = f[0], time.Now().Add(-s.duration(f[1]))
+	m.Slip.QueueID, m.Slip.Arrived = f[0], time.Now().Add(-s.duration(f[1]))
 	s.names[f[0]] = m
 	saved := Saved{Message: m}
 	for i := range m.Rcpts {
@@ -420,16 +420,16 @@ func (s *stage) Event(e *Event) {
 	name := e.Message.Name()
 	switch e.Kind {
 	case EventTaken:
-		s.say("taken %s, nodes: %d", name, len(e.Message.Nodes))
+		s.say("taken %s, nodes: %d", name, e.Message.NodeCount())
 	case EventRestored:
-		s.say("restored %s, nodes: %d", name, len(e.Message.Nodes))
+		s.say("restored %s, nodes: %d", name, e.Message.NodeCount())
 	case EventSettled:
-		s.say("settled %s %s: %s (%s)", name, e.Message.Rcpts[e.Rcpt].Addr, e.Outcome, e.Reply)
+		s.say("settled %s %s: %s (%s)", name, e.Message.Rcpt(e.Rcpt).Addr, e.Outcome, e.Reply)
 	case EventDeferred:
-		if e.Node.Due.IsZero() {
+		if e.Node.Due().IsZero() {
 			s.say("node %s for %s goes to our MTA", name, e.Node.Domain)
 		} else {
-			s.say("node %s for %s is due at %s", name, e.Node.Domain, short(e.Node.Due.Sub(s.begin)))
+			s.say("node %s for %s is due at %s", name, e.Node.Domain, short(e.Node.Due().Sub(s.begin)))
 		}
 	case EventRemoved:
 		s.say("removed %s", name)

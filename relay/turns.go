@@ -29,8 +29,8 @@ type share struct {
 	lane   *lane
 	next   *strand // whose turn is next; the ring goes on from there
 	pass   uint64
-	place  int // in lane.ready; -1: the tenant is at a limit
-	held   int // in Line.held, while place is -1
+	place  int32 // in lane.ready; -1: the tenant is at a limit
+	held   int   // in Line.held, while place is -1
 
 	// While its tenant passes it over, guarded by the tenant's mutex.
 	since         time.Time // when it was passed over first; zero: it is not
@@ -396,7 +396,7 @@ func (st *strand) rankBy(order Order) {
 	}
 	st.byLen = NewHeap(
 		func(a, b *Queue) bool { return a.rank > b.rank || a.rank == b.rank && a.turn < b.turn },
-		func(q *Queue) *int { return &q.rankIndex },
+		func(q *Queue) *int32 { return &q.rankIndex },
 	)
 	for q := st.first; q != nil; q = q.behind {
 		q.rank = q.Len()

@@ -15,7 +15,7 @@ import (
 // flowMessage is a message of a flow.
 func flowMessage(f FlowName, rcpts ...string) *Message {
 	m := testMessage(rcpts...)
-	m.Flow = f
+	m.Slip.Flow = f
 	return m
 }
 
@@ -51,7 +51,7 @@ func (x *heart) served(t testing.TB, l *Line, n int) map[FlowName]int {
 		if v == nil {
 			t.Fatalf("nothing was served after %v", got)
 		}
-		got[v.Node.Message.Flow]++
+		got[v.Node.Message.Flow()]++
 		x.settle(v)
 	}
 	return got

@@ -22,7 +22,7 @@ type Visit struct {
 
 	Relay   string // "host[address]:port", or "none"
 	ConnUse int
-	Fates   []Fate // one for each of Node.Rcpts
+	Fates   []Fate // one for each recipient of Node.Rcpts
 	Avoid   string // with Again: do not visit this host next, another of the site may take it
 
 	tenant *Tenant // against whose limits the visit counts until Settle; nil: nobody's
@@ -128,7 +128,7 @@ func (v *Visit) Recorded(ctx context.Context) error {
 // companions appends visits of the nodes of v's message that may share its transaction.
 func (h *Handler) companions(visits []*Visit, v *Visit, room int, sameSite func(Key) bool) []*Visit {
 	m := v.Node.Message
-	if sameSite == nil || len(m.Nodes) == 1 || v.Node.Class != m.Class {
+	if sameSite == nil || m.NodeCount() == 1 || v.Node.Class() != m.Class() {
 		return visits
 	}
 	for _, n := range m.Nodes {
@@ -136,11 +136,11 @@ func (h *Handler) companions(visits []*Visit, v *Visit, room int, sameSite func(
 			break
 		}
 		// Whether it waits is asked first: it is cheaper than to look a route up.
-		if n == v.Node || !h.queues.waits(n, m.Class) || !sameSite(h.queues.key(n)) || !h.queues.pullFrom(n, m.Class) {
+		if n == v.Node || !h.queues.waits(n, m.Class()) || !sameSite(h.queues.key(n)) || !h.queues.pullFrom(n, m.Class()) {
 			continue
 		}
 		visits = append(visits, h.newVisit(n))
-		room -= len(n.Rcpts)
+		room -= len(n.Rcpts())
 	}
 	return visits
 }
@@ -159,7 +159,7 @@ const maxFaults = 3
 // Broken ends a visit that met a fault of our own, a panic: the node is charged and waits, so that a message that brings the
 // fault about cannot do so again at once. After a few of them our MTA gets it back, which may not have the fault.
 func (v *Visit) Broken(reply smtp.Reply) {
-	if v.Node.faults++; v.Node.faults >= maxFaults && v.Node.Class == ClassRemote {
+	if v.Node.beside().faults++; v.Node.aside.faults >= maxFaults && v.Node.Class() == ClassRemote {
 		v.HandBack(reply)
 	} else {
 		v.FailAll(Deferred, reply)
@@ -181,7 +181,7 @@ func (v *Visit) HandBack(why smtp.Reply) {
 // FailAll gives every recipient of the visit the same outcome.
 func (v *Visit) FailAll(o Outcome, reply smtp.Reply) {
 	v.Fates = v.Fates[:0]
-	for _, r := range v.Node.Rcpts {
+	for _, r := range v.Node.Rcpts() {
 		v.Fates = append(v.Fates, Fate{Rcpt: r, Outcome: o, Reply: reply})
 	}
 	v.Ended = time.Now()

@@ -7,27 +7,23 @@ import (
 	"unicode/utf8"
 )
 
-// Bytes that a message, a node, a recipient, a queue and a wait take on the heap beside their text, the journal's part included:
-// measured with TestWeighed in package snapshot.
+// Bytes that a message with its first node, each further node, a recipient, a queue and a wait take on the heap beside their text, the
+// journal's part included: measured with TestWeighed in package snapshot.
 const (
-	messageCost = 700
-	nodeCost    = 400
-	rcptCost    = 140
+	messageCost = 420
+	nodeCost    = 520
+	rcptCost    = 8
 	queueCost   = 400
-	waitCost    = 200 // of a node that is deferred: its state in the journal, its domain among the deferred ones
+	waitCost    = 300 // of a node that is deferred: its state in the journal, its domain among the deferred ones
 )
 
 // weigh is the bytes that msg takes in memory, its content apart.
 func (m *Message) weigh() int64 {
-	n := messageCost + int64(len(m.Nodes))*nodeCost
-	for _, text := range []string{m.QueueID, m.From, m.EnvID, m.Client} {
-		n += textSize(text)
+	text := len(m.QueueID()) + len(m.From()) + len(m.EnvID())
+	for _, r := range m.Rcpts {
+		text += rcptCost + len(r.Addr) + len(r.ORcpt) + len(r.Notify)
 	}
-	for i := range m.Rcpts {
-		r := &m.Rcpts[i]
-		n += rcptCost + textSize(r.Addr) + textSize(r.ORcpt) + textSize(r.Notify)
-	}
-	return n
+	return messageCost + int64(m.NodeCount()-1)*nodeCost + heapSize(text)
 }
 
 // heapSize is about the memory that the runtime takes for an allocation of n bytes: its size classes are an eighth apart, and what is
@@ -58,8 +54,12 @@ func (m *QueueMap) noteReason(n *Node, text string) {
 	if m.budget.Over() {
 		most = leastReason
 	}
-	n.Reason = m.reasons.same(Clip(text, most))
-	size := textSize(n.Reason)
+	reason := m.reasons.same(Clip(text, most))
+	if reason == "" && n.aside == nil {
+		return
+	}
+	n.beside().reason = reason
+	size := textSize(reason)
 	if size > 0 {
 		size += waitCost
 	}
@@ -70,8 +70,10 @@ func (m *QueueMap) noteReason(n *Node, text string) {
 func (m *QueueMap) forgetReason(n *Node) { m.chargeReason(n, 0) }
 
 func (m *QueueMap) chargeReason(n *Node, size int) {
-	m.budget.Charge(n.Message.account(), int64(size-n.told))
-	n.told = size
+	if n.aside != nil {
+		m.budget.Charge(n.Message.account(), int64(size)-int64(n.aside.charged))
+		n.aside.charged = int32(size)
+	}
 }
 
 // Clip is the beginning of text, most bytes of it or somewhat less, so that no character is cut.

@@ -78,7 +78,7 @@ func (a *Agent) secure(m *relay.Message) error {
 
 // fits refuses what no frame can hold. A recipient costs at most about a kilobyte beside the message's own size.
 func fits(m *relay.Message) error {
-	if len(m.Rcpts) == 0 {
+	if m.RcptCount() == 0 {
 		return errors.New("message without recipients")
 	}
 	if m.ID == 0 {
@@ -87,7 +87,7 @@ func fits(m *relay.Message) error {
 	if len(m.Content.Part()) == 0 {
 		return errors.New("message is not divided")
 	}
-	if m.Content.Size()+int64(len(m.Rcpts))*1024 > format.MaxFrame {
+	if m.Content.Size()+int64(m.RcptCount())*1024 > format.MaxFrame {
 		return ErrTooLarge
 	}
 	return nil

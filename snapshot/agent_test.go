@@ -48,8 +48,8 @@ func TestSoftStateSurvives(t *testing.T) {
 		a, _, _ := mustStart(t, m, smallConfig())
 		msg := message(a.NewID(), "b", "x@a.example", "y@b.example", "z@a.example")
 		must(t, w.take(a, msg))
-		n := msg.Nodes[0]
-		n.Visits, n.Due, n.Reason, n.Class = 7, time.Unix(1800000000, 9), "451 4.7.1 later", relay.ClassInject
+		n := msg.Node(0)
+		n.Resume(relay.SavedNode{Rcpts: n.Rcpts(), Visits: 7, Due: time.Unix(1800000000, 9), Reason: "451 4.7.1 later", Class: relay.ClassInject})
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: n, Rcpt: -1})
 		if snap {
 			must(t, a.WriteSnapshot())
@@ -61,10 +61,10 @@ func TestSoftStateSurvives(t *testing.T) {
 			t.Fatalf("saved %+v", saved)
 		}
 		got, other := saved[0].Nodes[0], saved[0].Nodes[1]
-		if got.Index != 0 || got.Visits != 7 || !got.Due.Equal(n.Due) || got.Reason != n.Reason || got.Class != n.Class || len(got.Rcpts) != 2 {
+		if got.Index != 0 || got.Visits != 7 || !got.Due.Equal(n.Due()) || got.Reason != n.Reason() || got.Class != n.Class() || len(got.Rcpts) != 2 {
 			t.Errorf("node 0 came back as %+v", got)
 		}
-		if other.Index != 1 || other.Visits != 0 || !other.Due.IsZero() || other.Class != msg.Class || len(other.Rcpts) != 1 {
+		if other.Index != 1 || other.Visits != 0 || !other.Due.IsZero() || other.Class != msg.Class() || len(other.Rcpts) != 1 {
 			t.Errorf("node 1 came back as %+v", other)
 		}
 	}
@@ -440,7 +440,7 @@ func TestIdleAgentWritesNoSnapshots(t *testing.T) {
 		if n := intervals(10); n != 0 {
 			t.Errorf("%d snapshots of an idle agent", n)
 		}
-		w.visit(a, msg.Nodes[0], true)
+		w.visit(a, msg.Node(0), true)
 		if n := intervals(10); n == 0 || n > 3 {
 			t.Errorf("%d snapshots after a node was deferred", n)
 		}

@@ -68,14 +68,14 @@ func (b *batch) shared(m *relay.Message, c *format.Common) sharedAt {
 // appendTake writes the record t of m, behind its shared record, and returns where m stands.
 func (b *batch) appendTake(m *relay.Message, t *format.TakeRecord) place {
 	at := b.shared(m, &t.Common)
-	p := b.seg.allot(len(m.Rcpts))
+	p := b.seg.allot(m.RcptCount())
 	t.Shared, t.Base = at.number, p.base
 	buf, begin := format.BeginFrame(b.buf)
 	b.buf = t.Append(buf, b.seg.basis, at.common)
 	format.EndFrame(b.buf, begin, format.KindTake, b.stamp)
 	b.rcpts = t.Rcpts[:0]
 	if !t.Copied || t.Again {
-		b.took.Take(len(m.Rcpts))
+		b.took.Take(m.RcptCount())
 	}
 	return p
 }

@@ -40,10 +40,10 @@ func TestDoubtIsGivenOut(t *testing.T) {
 			a, _, _ := mustStart(t, m, smallConfig())
 			w.campaign(t, a, 8)
 			for _, i := range []int{1, 2, 3, 4} {
-				wait(t, a.Begin(w.offered[w.order[i]].Nodes[0]))
+				wait(t, a.Begin(w.offered[w.order[i]].Node(0)))
 			}
 			w.settle(a, w.order[1], 0) // sent
-			n := *w.offered[w.order[2]].Nodes[0]
+			n := *w.offered[w.order[2]].Node(0)
 			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: &n, Rcpt: -1})
 			w.settle(a, w.order[4], 0) // one of the two recipients of this node
 			must(t, w.flush(a))
@@ -61,7 +61,7 @@ func TestDoubtIsGivenOut(t *testing.T) {
 				a = b
 			}
 			w.settle(a, w.order[3], 0)
-			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: w.offered[w.order[4]], Node: w.offered[w.order[4]].Nodes[0], Rcpt: -1})
+			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: w.offered[w.order[4]], Node: w.offered[w.order[4]].Node(0), Rcpt: -1})
 			must(t, w.flush(a))
 			if _, saved, _ := mustStart(t, m.killed(), smallConfig()); len(begun(saved)) != 0 {
 				t.Errorf("decided and still named: %v", begun(saved))
@@ -82,7 +82,7 @@ func TestBegunIsAsSafeAsATake(t *testing.T) {
 		msg := message(a.NewID(), "b", "x@a.example")
 		must(t, a.Take(msg))
 		must(t, a.Flush())
-		r := a.Begin(msg.Nodes[0])
+		r := a.Begin(msg.Node(0))
 		if ack == AckMemory {
 			if r != nil {
 				t.Error("memory: there is something to wait for")
@@ -110,11 +110,11 @@ func TestWaitMakesTheCommit(t *testing.T) {
 		msg := message(a.NewID(), "b", "x@a.example")
 		must(t, a.Take(msg))
 		began := time.Now()
-		wait(t, a.Begin(msg.Nodes[0]))
+		wait(t, a.Begin(msg.Node(0)))
 		if d := time.Since(began); d > 0 {
 			t.Errorf("waited %s", d)
 		}
-		r := a.Begin(msg.Nodes[0])
+		r := a.Begin(msg.Node(0))
 		time.Sleep(2 * testConfig().Journal.CommitInterval)
 		synctest.Wait()
 		select {
@@ -139,7 +139,7 @@ func TestBegunWhileTheSegmentChanges(t *testing.T) {
 		for a.Blocked() == nil {
 			w.take(a, message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
 		}
-		n := w.offered[w.order[1]].Nodes[0]
+		n := w.offered[w.order[1]].Node(0)
 		r := a.Begin(n)
 		f.set("create", nil)
 		time.Sleep(2 * pulseInterval)
@@ -260,7 +260,7 @@ func TestLostReply(t *testing.T) {
 	a, _, _ := mustStart(t, m, smallConfig())
 	msg := message(a.NewID(), "b", "x@a.example")
 	must(t, a.Take(msg))
-	n := msg.Nodes[0]
+	n := msg.Node(0)
 	for i, lost := range []bool{true, false} {
 		wait(t, a.Begin(n))
 		a.Event(&relay.Event{Kind: relay.EventSettled, Outcome: relay.Deferred, Message: msg, Node: n, MaybeTwice: lost})
@@ -279,9 +279,9 @@ func TestCleanStopLeavesNoDoubt(t *testing.T) {
 	a, _, _ := mustStart(t, m, smallConfig())
 	w.campaign(t, a, 4)
 	for _, id := range w.order {
-		wait(t, a.Begin(w.offered[id].Nodes[0]))
+		wait(t, a.Begin(w.offered[id].Node(0)))
 	}
-	n := w.offered[w.order[2]].Nodes[0]
+	n := w.offered[w.order[2]].Node(0)
 	a.Event(&relay.Event{Kind: relay.EventSettled, Outcome: relay.Deferred, Message: n.Message, Node: n, MaybeTwice: true})
 	a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1})
 	must(t, a.Close())
@@ -342,7 +342,7 @@ func TestDoubtStays(t *testing.T) {
 				a, _, _ := mustStart(t, m, smallConfig())
 				msg := message(a.NewID(), "b", "x@a.example", "y@a.example")
 				must(t, a.Take(msg))
-				n := msg.Nodes[0]
+				n := msg.Node(0)
 				if restarted {
 					wait(t, a.Begin(n))
 					m = m.killed()
@@ -423,7 +423,7 @@ func TestNamedOnce(t *testing.T) {
 				m, w := newMemFS(), newWorld()
 				a, _, _ := mustStart(t, m, smallConfig())
 				w.campaign(t, a, 2)
-				n := w.offered[w.order[1]].Nodes[0]
+				n := w.offered[w.order[1]].Node(0)
 				wait(t, a.Begin(n))
 				tt.do(t, a, n)
 				must(t, a.Flush())

@@ -31,7 +31,7 @@ func (l *ledger) answer(b *batch) {
 		if !e.refused {
 			e.acked = true
 			takes++
-			rcpts += len(e.msg.Rcpts)
+			rcpts += e.msg.RcptCount()
 		}
 	}
 	l.totals[format.TotalMessages] += uint64(takes)
@@ -71,19 +71,19 @@ func (l *ledger) undo(b, next *batch, err error) {
 	for _, e := range b.takes {
 		switch {
 		case e.gone:
-			next.owed.Take(len(e.msg.Rcpts)) // next has its marks: also when it was refused, which counts it out again
+			next.owed.Take(e.msg.RcptCount()) // next has its marks: also when it was refused, which counts it out again
 		case e.acked:
 			l.redo = append(l.redo, e)
 		default:
 			// Its positions are never used again.
-			e.at.markAll(len(e.msg.Rcpts))
+			e.at.markAll(e.msg.RcptCount())
 			l.erase(e)
 			delete(l.doubts.unheard, e.msg.ID)
 		}
 	}
 	for _, e := range b.copies {
 		if e.gone && e.redo {
-			next.owed.Take(len(e.msg.Rcpts))
+			next.owed.Take(e.msg.RcptCount())
 		}
 		if e.undoCopy() {
 			l.redo = append(l.redo, e)
@@ -98,7 +98,7 @@ func (l *ledger) gathered() int64 {
 	defer l.mu.Unlock()
 	n := int64(len(l.next.marks))
 	for _, e := range l.redo {
-		n += e.msg.Content.Size() + int64(len(e.msg.Rcpts))*1024
+		n += e.msg.Content.Size() + int64(e.msg.RcptCount())*1024
 	}
 	return n
 }
@@ -121,7 +121,7 @@ func (l *ledger) resume(next *segment, takes bool) int {
 	l.unwritable.Store(nil)
 	for _, e := range again {
 		if e.gone {
-			l.next.owed.Take(len(e.msg.Rcpts)) // its marks are there
+			l.next.owed.Take(e.msg.RcptCount()) // its marks are there
 			continue
 		}
 		e.redo = true

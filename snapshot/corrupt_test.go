@@ -171,7 +171,7 @@ func TestForgedFrames(t *testing.T) {
 	at := bytes.Index(data, forged)
 	data[at-40] ^= 1 // in the head of the body's frame
 	_, saved, r := mustStart(t, k, smallConfig())
-	if len(saved) != 1 || saved[0].Message.Rcpts[0].Addr != "y@a.example" || r.Healthy() {
+	if len(saved) != 1 || saved[0].Message.Rcpt(0).Addr != "y@a.example" || r.Healthy() {
 		t.Errorf("%d messages, %+v", len(saved), r)
 	}
 }
@@ -401,8 +401,8 @@ func TestDumpOfADirectory(t *testing.T) {
 	must(t, err)
 	msg := message(a.NewID(), "b", "x@a.example")
 	must(t, a.Take(msg))
-	msg.Nodes[0].Reason = "later"
-	a.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: msg.Nodes[0], Rcpt: -1})
+	msg.Node(0).Resume(relay.SavedNode{Rcpts: []int{0}, Reason: "later"})
+	a.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: msg.Node(0), Rcpt: -1})
 	must(t, a.Flush())
 	var text, js bytes.Buffer
 	must(t, Dump(dir, &text, false))

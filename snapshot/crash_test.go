@@ -78,8 +78,8 @@ func (w *world) something(a *Agent, rng *rand.Rand) {
 		}
 		id := w.order[rng.IntN(len(w.order))]
 		m := w.offered[id]
-		n := m.Nodes[rng.IntN(len(m.Nodes))]
-		if w.taken[id] && !w.done[id][n.Rcpts[0]] {
+		n := m.Node(rng.IntN(m.NodeCount()))
+		if w.taken[id] && !w.done[id][n.Rcpts()[0]] {
 			w.visit(a, n, rng.IntN(3) == 0)
 		}
 	}

@@ -108,7 +108,7 @@ func (e *entry) confirmCopy() {
 	old := e.from
 	e.from, e.redo = nil, false
 	old.seg.moved--
-	old.markAll(len(e.msg.Rcpts))
+	old.markAll(e.msg.RcptCount())
 }
 
 // undoCopy puts e back where it stood, because its copy was not written. It reports whether the message has no record there
@@ -117,7 +117,7 @@ func (e *entry) undoCopy() bool {
 	old := e.from
 	e.from = nil
 	old.seg.moved--
-	e.at.markAll(len(e.msg.Rcpts))
+	e.at.markAll(e.msg.RcptCount())
 	if e.gone {
 		e.at = *old
 		return false

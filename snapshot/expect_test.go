@@ -13,7 +13,7 @@ import (
 // near is a message whose visit is expected at once.
 func near(a *Agent) *relay.Message {
 	m := message(a.NewID(), "b", "x@a.example")
-	m.Nodes[0].Near = true
+	m.Node(0).Near = true
 	return m
 }
 
@@ -39,7 +39,7 @@ func TestMarkComesWithTheMessage(t *testing.T) {
 		msg := near(a)
 		must(t, a.Take(msg))
 		syncs := a.Status().Syncs
-		if r := a.Begin(msg.Nodes[0]); r != nil {
+		if r := a.Begin(msg.Node(0)); r != nil {
 			t.Errorf("%s: there is something to wait for", ack)
 		}
 		if n := a.Status().Syncs - syncs; n > 0 {
@@ -87,7 +87,7 @@ func TestExpectedVisit(t *testing.T) {
 				defer a.Close()
 				msg := near(a)
 				must(t, a.Take(msg))
-				tt.then(a, msg.Nodes[0])
+				tt.then(a, msg.Node(0))
 				a.Flush()
 				if n := begunAfter(t, m.killed(), testConfig()); n != tt.doubt {
 					t.Errorf("%d recipients are in doubt, want %d", n, tt.doubt)
@@ -112,7 +112,7 @@ func TestExpectedWhileUnwritable(t *testing.T) {
 		if err := a.Take(message(a.NewID(), "b", "x@a.example")); !errors.Is(err, syscall.EIO) {
 			t.Fatalf("take: %v", err)
 		}
-		n := msg.Nodes[0]
+		n := msg.Node(0)
 		if await(a.Begin(n)) == nil {
 			t.Error("the visit may go out")
 		}

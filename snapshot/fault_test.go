@@ -20,7 +20,7 @@ func TestFaultInTheJournalEndsTheProcess(t *testing.T) {
 		switch os.Getenv("JOURNAL_FAULT") {
 		case "Take":
 			m := message(a.NewID(), "body", "a@a.example", "b@b.example")
-			m.Nodes[1].Rcpts = []int{7} // there is no such recipient
+			m.Node(1).Resume(relay.SavedNode{Rcpts: []int{7}}) // there is no such recipient
 			a.Take(m)
 		case "Begin":
 			a.Begin(nil)

@@ -77,7 +77,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			t.Errorf("take: %v", err)
 		}
 		for _, s := range saved {
-			must(t, await(b.Begin(w.offered[s.Message.ID].Nodes[0])))
+			must(t, await(b.Begin(w.offered[s.Message.ID].Node(0))))
 		}
 		full.Store(false)
 		time.Sleep(2 * pulseInterval)

@@ -90,7 +90,7 @@ func rush(b *testing.B, a *Agent, doors int, think time.Duration, visits bool, l
 				id.Add(1)
 				out.Go(func() {
 					if visits {
-						if r := a.Begin(m.Nodes[0]); r != nil {
+						if r := a.Begin(m.Node(0)); r != nil {
 							<-r.Done()
 						}
 					}

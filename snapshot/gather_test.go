@@ -116,7 +116,7 @@ func (x traffic) run(t *testing.T) *course {
 // take takes a message and notes how long that took.
 func (x *course) take(t *testing.T, a *Agent) *relay.Message {
 	m := message(a.NewID(), "b", "x@a.example")
-	m.Nodes[0].Near = x.near
+	m.Node(0).Near = x.near
 	from := time.Now()
 	if err := a.Take(m); err != nil {
 		t.Error(err)
@@ -132,7 +132,7 @@ func (x *course) take(t *testing.T, a *Agent) *relay.Message {
 
 // visit sends a message.
 func (x *course) visit(t *testing.T, a *Agent, m *relay.Message) {
-	r := a.Begin(m.Nodes[0])
+	r := a.Begin(m.Node(0))
 	time.Sleep(x.smtp)
 	if err := await(r); err != nil {
 		t.Error(err)

@@ -52,9 +52,9 @@ func toKeep(saved []relay.Saved) []restored {
 	for _, s := range saved {
 		m := s.Message
 		r := restored{
-			ID: strconv.FormatUint(uint64(m.ID), 36), QueueID: m.QueueID, Envelope: m.Envelope, Unheard: s.Unheard, Head: string(m.Content.Head()),
-			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Class: m.Class,
-			Rule: m.Rule, Client: m.Client, Flow: m.Flow, Arrived: m.Arrived.UTC(), Taken: m.Taken.UTC(), AllRcpts: len(m.Rcpts),
+			ID: strconv.FormatUint(uint64(m.ID), 36), QueueID: m.QueueID(), Envelope: m.Slip.Envelope, Unheard: s.Unheard, Head: string(m.Content.Head()),
+			Body: fmt.Sprintf("%x", sha256.Sum256(m.Content.Body())), BodyBytes: len(m.Content.Body()), EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Class: m.Class(),
+			Rule: m.Rule(), Client: m.Client(), Flow: m.Flow(), Arrived: m.Arrived().UTC(), Taken: m.Taken().UTC(), AllRcpts: m.RcptCount(),
 		}
 		for _, n := range s.Nodes {
 			if !n.Due.IsZero() {
@@ -120,11 +120,11 @@ func makeGolden(t *testing.T, dir string) {
 		}
 	}
 	waits := func(i, visits int) {
-		n := w.offered[w.order[i]].Nodes[0]
-		n.Visits, n.Due, n.Reason = visits, time.Unix(1800000000+int64(i), 0), fmt.Sprintf("451 4.7.1 try %d later", visits)
+		n := w.offered[w.order[i]].Node(0)
+		n.Resume(relay.SavedNode{Rcpts: n.Rcpts(), Visits: visits, Due: time.Unix(1800000000+int64(i), 0), Reason: fmt.Sprintf("451 4.7.1 try %d later", visits)})
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: n, Rcpt: -1})
 	}
-	begins := func(i int) { a.Begin(w.offered[w.order[i]].Nodes[0]) }
+	begins := func(i int) { a.Begin(w.offered[w.order[i]].Node(0)) }
 	begins(3)
 	begins(41)
 	begins(42)

@@ -12,11 +12,11 @@ import (
 // that a take costs no allocation for it, and its recipients are put into buf.
 func takeOf(m *relay.Message, nodes *[]uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
-		Stand: format.Stand{ID: uint64(m.ID)}, EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Form: uint64(m.Content.Facts()), UTF8: m.UTF8, Urgent: m.Flow.Urgent,
-		BySender: m.Flow.Sender != "" && m.Flow.Sender == senderOf(m.From), Arrived: m.Arrived, Taken: m.Taken, QueueID: m.QueueID,
+		Stand: format.Stand{ID: uint64(m.ID)}, EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Form: uint64(m.Content.Facts()), UTF8: m.UTF8(), Urgent: m.Flow().Urgent,
+		BySender: m.Flow().Sender != "" && m.Flow().Sender == senderOf(m.From()), Arrived: m.Arrived(), Taken: m.Taken(), QueueID: m.QueueID(),
 		Common: format.Common{
-			From: m.From, Ret: m.Ret, EnvID: m.EnvID, Class: m.Class, Rule: m.Rule, Tenant: m.Flow.Tenant, Campaign: m.Flow.Name,
-			Client: m.Client, Notify: m.Rcpts[0].Notify,
+			From: m.From(), Ret: m.Ret(), EnvID: m.EnvID(), Class: m.Class(), Rule: m.Rule(), Tenant: m.Flow().Tenant, Campaign: m.Flow().Name,
+			Client: m.Client(), Notify: m.Rcpt(0).Notify,
 		},
 		Part: m.Content.Part(),
 	}
@@ -32,19 +32,19 @@ func takeOf(m *relay.Message, nodes *[]uint32, buf []format.Rcpt) format.TakeRec
 
 // messageOf is the message that a record holds, without its content.
 func messageOf(t *format.TakeRecord) *relay.Message {
-	m := &relay.Message{
-		ID: relay.ID(t.ID), QueueID: t.QueueID,
+	s := &relay.Slip{
+		QueueID:  t.QueueID,
 		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
 		Class:    t.Class, Flow: relay.FlowName{Tenant: t.Tenant, Name: t.Campaign, Urgent: t.Urgent},
 		Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
 	}
 	if t.BySender {
-		m.Flow.Sender = senderOf(m.From)
+		s.Flow.Sender = senderOf(s.From)
 	}
 	for i, r := range t.Rcpts {
-		m.Rcpts[i] = relay.Rcpt(r)
+		s.Rcpts[i] = relay.Rcpt(r)
 	}
-	return m
+	return &relay.Message{ID: relay.ID(t.ID), Slip: s}
 }
 
 // contentOf is the content that a record and its shared record make.
@@ -72,12 +72,12 @@ func senderOf(from string) string {
 // nodesOf lists the node of each recipient of m, or nil when they are all of one node, as in most bulk mail. The journal keeps
 // the numbers because a recovery must divide the recipients in the same way, and the rule for it may have changed by then.
 func nodesOf(m *relay.Message) *[]uint32 {
-	if len(m.Nodes) < 2 {
+	if m.NodeCount() < 2 {
 		return nil
 	}
-	of := make([]uint32, len(m.Rcpts))
+	of := make([]uint32, m.RcptCount())
 	for i, n := range m.Nodes {
-		for _, r := range n.Rcpts {
+		for _, r := range n.Rcpts() {
 			of[r] = uint32(i)
 		}
 	}
@@ -91,9 +91,9 @@ func nodeOf(n *relay.Node) format.Node {
 
 // waitOf is what n has learned, with its reason cut to what is kept.
 func waitOf(n *relay.Node) format.Wait {
-	w := format.Wait{Visits: n.Visits, Class: n.Class, Reason: n.Reason[:min(len(n.Reason), format.MaxReason)]}
-	if !n.Due.IsZero() {
-		w.Due = n.Due.UnixNano()
+	w := format.Wait{Visits: int(n.Visits), Class: n.Class(), Reason: n.Reason()[:min(len(n.Reason()), format.MaxReason)]}
+	if !n.Due().IsZero() {
+		w.Due = n.Due().UnixNano()
 	}
 	return w
 }

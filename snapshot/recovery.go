@@ -363,7 +363,7 @@ func (r *recovery) readTake(s *found, f format.Frame, k *kin) error {
 func (r *recovery) giveDone() error {
 	for _, id := range slices.Sorted(maps.Keys(r.done)) {
 		d := r.done[id]
-		r.report.MaybeTwice += len(d.msg.Rcpts)
+		r.report.MaybeTwice += d.msg.RcptCount()
 		r.unnamed[id] = true
 		r.book.restoreDone(d.msg, d.at)
 		if err := r.give(relay.Saved{Message: d.msg, Unheard: true}); err != nil {
@@ -387,7 +387,7 @@ func (r *recovery) countIn(s *relay.Saved) {
 	}
 	if s.Unheard {
 		r.unnamed[s.Message.ID] = true
-		r.report.MaybeTwice += len(s.Message.Rcpts)
+		r.report.MaybeTwice += s.Message.RcptCount()
 	} else {
 		r.report.MaybeTwice += begun
 	}

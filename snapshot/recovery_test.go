@@ -74,8 +74,8 @@ func TestManyRestarts(t *testing.T) {
 		} else if n := saved[0].Nodes[0]; saved[0].Message.ID != stays.ID && len(saved) == 1 || n.Visits != round && len(saved) == 1 {
 			t.Fatalf("round %d: %+v", round, saved[0])
 		}
-		n := *stays.Nodes[0]
-		n.Visits = round + 1
+		n := *stays.Node(0)
+		n.Visits = int32(round + 1)
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: stays, Node: &n, Rcpt: -1})
 		w.campaign(t, a, 50)
 		for _, id := range w.order[1:] {

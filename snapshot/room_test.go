@@ -41,7 +41,7 @@ func (w *world) settleAll(a *Agent) {
 func (w *world) beginAll(a *Agent, saved []relay.Saved) bool {
 	var last relay.Record
 	for _, s := range saved {
-		last = a.Begin(w.offered[s.Message.ID].Nodes[0])
+		last = a.Begin(w.offered[s.Message.ID].Node(0))
 	}
 	return await(last) == nil
 }
@@ -166,7 +166,7 @@ func TestBrokenSegmentOnAFullDisk(t *testing.T) {
 		if err := a.Take(message(a.NewID(), "b", "x@a.example")); err == nil || !errors.Is(err, a.Blocked()) {
 			t.Errorf("take: %v, blocked: %v", err, a.Blocked())
 		}
-		wait(t, a.Begin(w.offered[w.order[1]].Nodes[0]))
+		wait(t, a.Begin(w.offered[w.order[1]].Node(0)))
 	})
 }
 
@@ -199,7 +199,7 @@ func TestStartWithoutRoom(t *testing.T) {
 					t.Errorf("take: %v", err)
 				}
 				if room == format.BlockSize {
-					err := await(b.Begin(w.offered[saved[0].Message.ID].Nodes[0]))
+					err := await(b.Begin(w.offered[saved[0].Message.ID].Node(0)))
 					if (err == nil) != (b.Unwritable() == nil) {
 						t.Errorf("begun: %v, unwritable: %v", err, b.Unwritable())
 					}

@@ -32,7 +32,7 @@ func Salvage(dir string, log hclog.Logger) (Report, error) {
 	var done []string
 	report, err := a.Recover(func(s relay.Saved) error {
 		if len(s.Nodes) == 0 { // its segment may be deleted before the next start could name it
-			done = append(done, fmt.Sprintf("message %s from <%s> is done, and the MTA may offer it again", s.Message.Name(), s.Message.From))
+			done = append(done, fmt.Sprintf("message %s from <%s> is done, and the MTA may offer it again", s.Message.Name(), s.Message.From()))
 		}
 		return nil
 	})

@@ -15,8 +15,8 @@ func TestSnapshotInPieces(t *testing.T) {
 	a, _, _ := mustStart(t, m, testConfig())
 	w.campaign(t, a, 2000)
 	for _, id := range w.order {
-		n := *w.offered[id].Nodes[0]
-		n.Visits, n.Reason = 1, strings.Repeat("later ", format.MaxReason/6)
+		n := *w.offered[id].Node(0)
+		n.Resume(relay.SavedNode{Rcpts: n.Rcpts(), Visits: 1, Reason: strings.Repeat("later ", format.MaxReason/6)})
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: n.Message, Node: &n, Rcpt: -1})
 	}
 	must(t, a.Flush())

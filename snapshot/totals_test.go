@@ -47,7 +47,7 @@ func (b *books) decide(a *Agent, rng *rand.Rand) {
 		}
 		why := []format.Why{format.WhySent, format.WhySent, format.WhyHandedBack, format.WhyReported, format.WhyRemoved, format.WhyUnknown}[rng.IntN(6)]
 		if why == format.WhyUnknown {
-			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: m, Node: m.Nodes[0], Rcpt: -1})
+			a.Event(&relay.Event{Kind: relay.EventDeferred, Message: m, Node: m.Node(0), Rcpt: -1})
 			b.deferred++
 			return
 		}
@@ -80,7 +80,7 @@ func (b *books) check(t format.Totals, saved []relay.Saved, exact bool) error {
 		}
 	}
 	for id, m := range b.taken {
-		want.Take(len(m.Rcpts))
+		want.Take(m.RcptCount())
 		for i := range m.Rcpts {
 			if !back[id][i] {
 				want.Done(b.why[id][i], 1)
@@ -115,7 +115,7 @@ func (b *books) again(saved []relay.Saved) {
 		if b.why[id] == nil {
 			b.why[id] = make(map[int]format.Why)
 		}
-		if len(m.Nodes) == 0 {
+		if m.NodeCount() == 0 {
 			b.taken[id] = message(id, "b", addressesOf(m)...)
 		}
 	}

@@ -43,7 +43,7 @@ func TestUnwritable(t *testing.T) {
 				for range 60 { // until takes are refused
 					a.Take(message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
 				}
-				n := w.offered[w.order[1]].Nodes[0]
+				n := w.offered[w.order[1]].Node(0)
 				got := await(a.Begin(n))
 				if unwritable := errors.Is(a.Unwritable(), tt.errno); unwritable != tt.unwritable || (got != nil) != tt.unwritable {
 					t.Fatalf("begun: %v, unwritable: %v", got, a.Unwritable())
@@ -75,7 +75,7 @@ func TestReserveFillsUp(t *testing.T) {
 		for a.Blocked() == nil {
 			w.take(a, message(a.NewID(), string(make([]byte, 500)), "x@a.example"))
 		}
-		n := w.offered[w.order[1]].Nodes[0]
+		n := w.offered[w.order[1]].Node(0)
 		begun := 0
 		for a.Unwritable() == nil {
 			if await(a.Begin(n)) == nil {
@@ -117,7 +117,7 @@ func TestGoneIsNotUnwritable(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		must(t, a.Unwritable())
-		wait(t, a.Begin(msg.Nodes[0]))
+		wait(t, a.Begin(msg.Node(0)))
 		a.Close()
 	})
 }
@@ -134,7 +134,7 @@ func TestUnwritableAndGone(t *testing.T) {
 			for _, op := range []string{"create", "allocate", "write"} {
 				f.set(op, errno)
 			}
-			await(a.Begin(w.offered[w.order[0]].Nodes[0]))
+			await(a.Begin(w.offered[w.order[0]].Node(0)))
 			if a.Unwritable() == nil {
 				t.Fatal("not unwritable")
 			}
@@ -160,11 +160,11 @@ func TestNeverSentIsNotBegun(t *testing.T) {
 		must(t, a.Flush())
 		f.set("write", syscall.EROFS)
 		f.set("create", syscall.EROFS)
-		first := w.offered[w.order[0]].Nodes[0]
+		first := w.offered[w.order[0]].Node(0)
 		await(a.Begin(first)) // becomes unwritable
 		a.Event(&relay.Event{Kind: relay.EventPutBack, Message: first.Message, Node: first, Rcpt: -1})
 		for _, id := range w.order[1:] {
-			if await(a.Begin(w.offered[id].Nodes[0])) == nil {
+			if await(a.Begin(w.offered[id].Node(0))) == nil {
 				t.Error("on record")
 			}
 		}

@@ -56,31 +56,23 @@ func wrapperOf(body string) *relay.Wrapper {
 
 func message(id relay.ID, body string, rcpts ...string) *relay.Message {
 	m := &relay.Message{
-		ID: id, QueueID: fmt.Sprintf("Q%d", id),
-		Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
-		Arrived: time.Unix(1700000000, 5), Taken: time.Unix(1700000001, 6),
+		ID: id, Slip: &relay.Slip{QueueID: fmt.Sprintf("Q%d", id),
+			Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
+			Arrived: time.Unix(1700000000, 5), Taken: time.Unix(1700000001, 6)},
 	}
 	if id%2 == 1 {
-		m.Flow.Tenant = "acme"
+		m.Slip.Flow.Tenant = "acme"
 	}
 	m.Content = wrapperOf(body).Behind(fmt.Appendf(nil, "Received: by here\r\n%s\r\nX-One: two\r\n", subject(id)), factsOf(id))
-	m.Envelope = relay.Envelope{From: "list@example.org", Ret: "HDRS", EnvID: "e+2D1", UTF8: id%3 == 0}
+	m.Slip.Envelope = relay.Envelope{From: "list@example.org", Ret: "HDRS", EnvID: "e+2D1", UTF8: id%3 == 0}
 	if id%4 < 2 {
-		m.From, m.EnvID = fmt.Sprintf("bounce+%d@Example.ORG", id), ""
-		m.Flow.Name, m.Flow.Sender, m.Flow.Urgent = "news", "example.org", id%8 == 5
+		m.Slip.From, m.Slip.EnvID = fmt.Sprintf("bounce+%d@Example.ORG", id), ""
+		m.Slip.Flow.Name, m.Slip.Flow.Sender, m.Slip.Flow.Urgent = "news", "example.org", id%8 == 5
 	}
-	nodes := make(map[string]*relay.Node)
-	for i, r := range rcpts {
-		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r, Notify: "FAILURE", ORcpt: "rfc822;" + r})
-		d := relay.Domain(r)
-		n := nodes[d]
-		if n == nil {
-			n = &relay.Node{Message: m, Index: len(m.Nodes), Domain: d, Class: m.Class}
-			nodes[d] = n
-			m.Nodes = append(m.Nodes, n)
-		}
-		n.Rcpts = append(n.Rcpts, i)
+	for _, r := range rcpts {
+		m.Slip.Rcpts = append(m.Slip.Rcpts, relay.Rcpt{Addr: r, Notify: "FAILURE", ORcpt: "rfc822;" + r})
 	}
+	m.Address(strings.Clone)
 	return m
 }
 
@@ -103,7 +95,7 @@ func (w *world) settle(a *Agent, id relay.ID, rcpt int) {
 	w.done[id][rcpt] = true
 	m := w.offered[id]
 	a.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: rcpt, Outcome: relay.Sent})
-	if len(w.done[id]) == len(m.Rcpts) {
+	if len(w.done[id]) == m.RcptCount() {
 		a.Event(&relay.Event{Kind: relay.EventRemoved, Message: m, Rcpt: -1})
 	}
 }
@@ -126,16 +118,16 @@ func (w *world) visit(a *Agent, n *relay.Node, deferred bool) {
 	if deferred {
 		again := *n
 		again.Visits++
-		for _, r := range n.Rcpts {
+		for _, r := range n.Rcpts() {
 			w.sent[m.ID][r] = false
 		}
 		a.Event(&relay.Event{Kind: relay.EventDeferred, Message: m, Node: &again, Rcpt: -1})
 		return
 	}
-	for _, r := range n.Rcpts {
+	for _, r := range n.Rcpts() {
 		w.sent[m.ID][r] = a.cfg.Ack != AckMemory
 	}
-	for _, r := range n.Rcpts {
+	for _, r := range n.Rcpts() {
 		if !w.done[m.ID][r] {
 			w.settle(a, m.ID, r)
 		}
@@ -178,7 +170,7 @@ func (w *world) check(saved []relay.Saved) error {
 		}
 	}
 	for id := range w.taken {
-		if !seen[id] && len(w.done[id]) < len(w.offered[id].Rcpts) {
+		if !seen[id] && len(w.done[id]) < w.offered[id].RcptCount() {
 			return fmt.Errorf("message %d is lost", id)
 		}
 	}
@@ -208,7 +200,7 @@ func (w *world) checkOne(s relay.Saved) error {
 	again := make(map[int]bool)
 	for _, n := range s.Nodes {
 		for _, r := range n.Rcpts {
-			if again[r] || !slices.Contains(m.Nodes[n.Index].Rcpts, r) {
+			if again[r] || !slices.Contains(m.Node(n.Index).Rcpts(), r) {
 				return fmt.Errorf("recipient %d in the wrong node, or twice", r)
 			}
 			again[r] = true
@@ -236,11 +228,11 @@ func sameMessage(want, got *relay.Message) error {
 		return fmt.Errorf("body altered")
 	case got.Content.Wrapper() != nil && !bytes.Equal(want.Content.Head(), got.Content.Head()): // it has none if it is done
 		return fmt.Errorf("header altered")
-	case !reflect.DeepEqual(want.Envelope, got.Envelope):
-		return fmt.Errorf("envelope altered: %+v, not %+v", got.Envelope, want.Envelope)
-	case want.QueueID != got.QueueID, want.Content.Facts() != got.Content.Facts(), want.Class != got.Class, want.Rule != got.Rule,
-		want.Flow != got.Flow,
-		want.Client != got.Client, !want.Arrived.Equal(got.Arrived), !want.Taken.Equal(got.Taken):
+	case !reflect.DeepEqual(want.Slip.Envelope, got.Slip.Envelope):
+		return fmt.Errorf("envelope altered: %+v, not %+v", got.Slip.Envelope, want.Slip.Envelope)
+	case want.QueueID() != got.QueueID(), want.Content.Facts() != got.Content.Facts(), want.Class() != got.Class(), want.Rule() != got.Rule(),
+		want.Flow() != got.Flow(),
+		want.Client() != got.Client(), !want.Arrived().Equal(got.Arrived()), !want.Taken().Equal(got.Taken()):
 		return fmt.Errorf("particulars altered: %+v, not %+v", got, want)
 	}
 	return nil

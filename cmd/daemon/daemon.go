@@ -235,7 +235,7 @@ func (d *Daemon) nameEvery(ctx context.Context) {
 func (d *Daemon) restore() error {
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
-		if s.Unheard && len(s.Message.Rcpts) > 100 {
+		if s.Unheard && s.Message.RcptCount() > 100 {
 			// The mail log names every recipient of such a message, and its buffer may be too small for so many. The error
 			// is dropped here: Start flushes again and sees it.
 			d.mail.Flush()

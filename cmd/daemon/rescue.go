@@ -15,12 +15,12 @@ type rescued struct {
 
 // Event implements relay.Listener.
 func (r *rescued) Event(e *relay.Event) {
-	if e.Message == nil || e.Message.Rule != filter.RescueRule {
+	if e.Message == nil || e.Message.Rule() != filter.RescueRule {
 		return
 	}
 	switch {
 	case e.Kind == relay.EventTaken:
-		r.taken.Add(int64(len(e.Message.Rcpts)))
+		r.taken.Add(int64(e.Message.RcptCount()))
 	case e.Kind != relay.EventSettled:
 	case e.Outcome == relay.Sent:
 		r.sent.Add(1)

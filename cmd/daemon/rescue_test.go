@@ -11,8 +11,8 @@ import (
 // TestRescuedCountsItsOwn: a recipient counts once, and only if a rescue has brought him.
 func TestRescuedCountsItsOwn(t *testing.T) {
 	var r rescued
-	mine, other := &relay.Message{Rule: filter.RescueRule}, &relay.Message{Rule: "list-id"}
-	mine.Rcpts = make([]relay.Rcpt, 6)
+	mine, other := &relay.Message{Slip: &relay.Slip{Rule: filter.RescueRule}}, &relay.Message{Slip: &relay.Slip{Rule: "list-id"}}
+	mine.Slip.Rcpts = make([]relay.Rcpt, 6)
 	if r.status() != nil {
 		t.Error("counts before there was a rescue")
 	}

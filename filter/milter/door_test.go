@@ -35,7 +35,7 @@ func TestBulkIsTaken(t *testing.T) {
 				t.Errorf("flavor %d: %q is not in %q", flavor, want, trace)
 			}
 		}
-		if got.ID == 0 || got.QueueID != "4bXyZ1" || got.Rule != "list-id" || got.Client != "client.example.net[192.0.2.25]" || got.Arrived.IsZero() || got.Content.Form().Traits.Has(smtp.EightBit) {
+		if got.ID == 0 || got.QueueID() != "4bXyZ1" || got.Rule() != "list-id" || got.Client() != "client.example.net[192.0.2.25]" || got.Arrived().IsZero() || got.Content.Form().Traits.Has(smtp.EightBit) {
 			t.Errorf("flavor %d: %+v", flavor, got)
 		}
 	}
@@ -111,8 +111,8 @@ func TestMixedRecipients(t *testing.T) {
 		t.Errorf("deleted %q, want %q", v.Deleted, want)
 	}
 	got := r.taken.last(t)
-	if len(got.Rcpts) != 2 || got.Rcpts[0].Addr != "A@example.net" || got.Rcpts[1].Addr != "b@example.com" {
-		t.Errorf("taken for %+v", got.Rcpts)
+	if got.RcptCount() != 2 || got.Rcpt(0).Addr != "A@example.net" || got.Rcpt(1).Addr != "b@example.com" {
+		t.Errorf("taken for %+v", got.Slip.Rcpts)
 	}
 	if strings.Contains(string(got.Content.Letter().Trace), "for <") {
 		t.Errorf("one recipient learns of another: %q", got.Content.Letter().Trace)
@@ -202,28 +202,28 @@ func TestDSNParametersArrive(t *testing.T) {
 		t.Fatalf("%+v", v)
 	}
 	got := r.taken.last(t)
-	if got.From != "news@example.com" || got.Ret != "HDRS" || got.EnvID != "QQ+2B314159" || !got.UTF8 {
-		t.Errorf("%+v", got.Envelope)
+	if got.From() != "news@example.com" || got.Ret() != "HDRS" || got.EnvID() != "QQ+2B314159" || !got.UTF8() {
+		t.Errorf("%+v", got.Slip.Envelope)
 	}
 	want := []relay.Rcpt{
 		{Addr: "jürgen@example.net", Notify: "SUCCESS,FAILURE", ORcpt: "rfc822;j+2Bx@example.net"},
 		{Addr: "b@example.net", Notify: "NEVER"},
 	}
-	if !reflect.DeepEqual(got.Rcpts, want) {
-		t.Errorf("%+v, want %+v", got.Rcpts, want)
+	if !reflect.DeepEqual(got.Slip.Rcpts, want) {
+		t.Errorf("%+v, want %+v", got.Slip.Rcpts, want)
 	}
 	if !strings.Contains(string(got.Content.Letter().Trace), "with UTF8SMTP id") {
 		t.Errorf("trace %q", got.Content.Letter().Trace)
 	}
 	// The client's wish alone is no need.
 	r.send(c, edit(bulk(), func(m *standin.Message) { m.MailArgs = []string{"SMTPUTF8"} }))
-	if got := r.taken.last(t); got.UTF8 || !strings.Contains(string(got.Content.Letter().Trace), "with UTF8SMTP id") {
-		t.Errorf("plain ASCII: %+v, %q", got.Envelope, got.Content.Letter().Trace)
+	if got := r.taken.last(t); got.UTF8() || !strings.Contains(string(got.Content.Letter().Trace), "with UTF8SMTP id") {
+		t.Errorf("plain ASCII: %+v, %q", got.Slip.Envelope, got.Content.Letter().Trace)
 	}
 	// Nothing of it must cling to the next message.
 	r.send(c, bulk())
-	if got := r.taken.last(t); got.Ret != "" || got.EnvID != "" || got.UTF8 || len(got.Rcpts) != 1 || got.Rcpts[0].Notify != "" {
-		t.Errorf("the next message has %+v", got.Envelope)
+	if got := r.taken.last(t); got.Ret() != "" || got.EnvID() != "" || got.UTF8() || got.RcptCount() != 1 || got.Rcpt(0).Notify != "" {
+		t.Errorf("the next message has %+v", got.Slip.Envelope)
 	}
 }
 

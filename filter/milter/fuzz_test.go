@@ -99,7 +99,7 @@ func FuzzSession(f *testing.F) {
 
 func checkTaken(t *testing.T, m *relay.Message) {
 	t.Helper()
-	if m.From == "" || len(m.Rcpts) == 0 || m.ID == 0 || m.Rule == "" {
+	if m.From() == "" || m.RcptCount() == 0 || m.ID == 0 || m.Rule() == "" {
 		t.Errorf("taken: %+v", m)
 	}
 	if err := sendable(smtp.FormOf(m.Content.Pieces())); err != nil {

@@ -142,8 +142,8 @@ func handOverAt(t *testing.T, all []said, cut, ahead int) {
 	}
 	const trace = "Received: from second.example (c.example [192.0.2.1])\r\n\tby mx.example.org (Millrace) with ESMTPSA id Q1;"
 	for i, m := range took {
-		if m.From != fmt.Sprintf("n%d@s.example", i) || len(m.Rcpts) != 2 || m.Rcpts[0].Notify != "NEVER" || !strings.HasPrefix(string(m.Content.Letter().Trace), trace) {
-			t.Errorf("message %d: from %s to %v, %s", i, m.From, m.Rcpts, m.Content.Letter().Trace)
+		if m.From() != fmt.Sprintf("n%d@s.example", i) || m.RcptCount() != 2 || m.Rcpt(0).Notify != "NEVER" || !strings.HasPrefix(string(m.Content.Letter().Trace), trace) {
+			t.Errorf("message %d: from %s to %v, %s", i, m.From(), m.Slip.Rcpts, m.Content.Letter().Trace)
 		}
 	}
 	if n := len(first.taken.heard) + len(second.taken.heard); n != 2 {

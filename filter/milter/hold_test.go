@@ -25,8 +25,8 @@ func gated(t *testing.T, change func(*relay.GateConfig)) (r *rig, open func()) {
 	queues.Open()
 	r = start(t, func(s *setup) { s.accept, s.gate = queues, gate })
 	for id := range relay.ID(15) {
-		msg := &relay.Message{ID: id + 1000, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
-		msg.Rcpts = []relay.Rcpt{{Addr: "a@example.net"}}
+		msg := &relay.Message{Slip: &relay.Slip{}, ID: id + 1000, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
+		msg.Slip.Rcpts = []relay.Rcpt{{Addr: "a@example.net"}}
 		if err := queues.Accept(msg); err != nil {
 			t.Fatal(err)
 		}

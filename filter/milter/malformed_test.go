@@ -126,8 +126,8 @@ func TestOrder(t *testing.T) {
 			}
 			if n := len(r.taken.all()); n != tt.taken {
 				t.Errorf("%d taken, want %d", n, tt.taken)
-			} else if n == 1 && len(r.taken.last(t).Rcpts) != 1 {
-				t.Errorf("taken for %+v", r.taken.last(t).Rcpts)
+			} else if n == 1 && r.taken.last(t).RcptCount() != 1 {
+				t.Errorf("taken for %+v", r.taken.last(t).Slip.Rcpts)
 			}
 		})
 	}
@@ -148,8 +148,8 @@ func TestE01AbortAtEachStage(t *testing.T) {
 			t.Fatalf("stage %q: %+v", stage, v)
 		}
 		got := r.taken.last(t)
-		if len(r.taken.all()) != 1 || len(got.Rcpts) != 1 || got.Rcpts[0].Addr != "a@example.net" || got.Ret != "" ||
-			strings.Contains(string(got.Content.Letter().Header), "X-Gone") || len(got.Content.Body()) != 16 || got.QueueID != "4bXyZ1" {
+		if len(r.taken.all()) != 1 || got.RcptCount() != 1 || got.Rcpt(0).Addr != "a@example.net" || got.Ret() != "" ||
+			strings.Contains(string(got.Content.Letter().Header), "X-Gone") || len(got.Content.Body()) != 16 || got.QueueID() != "4bXyZ1" {
 			t.Errorf("stage %q: %+v", stage, got)
 		}
 	}
@@ -208,7 +208,7 @@ func TestE07RejectedRecipient(t *testing.T) {
 		m.Rcpts = append(m.Rcpts, standin.Recipient{Addr: "refused@example.net", Mailer: "error"})
 	})
 	r.send(c, m)
-	if got := r.taken.last(t).Rcpts; len(got) != 1 || got[0].Addr != "a@example.net" {
+	if got := r.taken.last(t).Slip.Rcpts; len(got) != 1 || got[0].Addr != "a@example.net" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -243,8 +243,8 @@ func TestE09Negotiation(t *testing.T) {
 			if v := r.send(c, edit(bulk(), func(m *standin.Message) { m.QueueID = "" })); !v.Taken() {
 				t.Fatalf("%+v", v)
 			}
-			if got := r.taken.last(t); got.QueueID != "" || !strings.Contains(string(got.Content.Letter().Trace), "id "+got.ID.String()) {
-				t.Errorf("without {i}: %q, %q", got.QueueID, got.Content.Letter().Trace)
+			if got := r.taken.last(t); got.QueueID() != "" || !strings.Contains(string(got.Content.Letter().Trace), "id "+got.ID.String()) {
+				t.Errorf("without {i}: %q, %q", got.QueueID(), got.Content.Letter().Trace)
 			}
 		})
 	}

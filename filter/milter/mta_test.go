@@ -94,8 +94,8 @@ func TestSendmailKeepsToTheTerms(t *testing.T) {
 		t.Fatalf("%d taken of 2; %+v: %s", len(all), r.intake.Status(), r.log)
 	}
 	for _, got := range all {
-		if len(got.Rcpts) != 1 || got.Rcpts[0].Addr != "a@far.test" {
-			t.Errorf("%+v", got.Rcpts)
+		if got.RcptCount() != 1 || got.Rcpt(0).Addr != "a@far.test" {
+			t.Errorf("%+v", got.Slip.Rcpts)
 		}
 	}
 }

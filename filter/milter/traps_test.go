@@ -26,8 +26,8 @@ func TestTrap01VerdictKeepsTheConnection(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		got := r.taken.last(t)
-		if got.Client != "client.example.net[198.51.100.7]" || !strings.Contains(string(got.Content.Letter().Trace), "from app (") {
-			t.Errorf("client %q, trace %q", got.Client, got.Content.Letter().Trace)
+		if got.Client() != "client.example.net[198.51.100.7]" || !strings.Contains(string(got.Content.Letter().Trace), "from app (") {
+			t.Errorf("client %q, trace %q", got.Client(), got.Content.Letter().Trace)
 		}
 	}
 }
@@ -37,11 +37,11 @@ func TestTrap02EachConnectionHasItsOwnSession(t *testing.T) {
 	a := r.dial(standin.Options{ClientAddr: "192.0.2.1"})
 	b := r.dial(standin.Options{ClientAddr: "192.0.2.2", Protocol: standin.LeadingSpace})
 	r.send(a, bulk())
-	if got := r.taken.last(t).Client; got != "client.example.net[192.0.2.1]" {
+	if got := r.taken.last(t).Client(); got != "client.example.net[192.0.2.1]" {
 		t.Errorf("first connection: %q", got)
 	}
 	r.send(b, bulk())
-	if got := r.taken.last(t).Client; got != "client.example.net[192.0.2.2]" {
+	if got := r.taken.last(t).Client(); got != "client.example.net[192.0.2.2]" {
 		t.Errorf("second connection: %q", got)
 	}
 }
@@ -72,7 +72,7 @@ func TestTrap03ParametersInThePathString(t *testing.T) {
 	if v := r.send(c, m); !v.Taken() {
 		t.Fatalf("%+v", v)
 	}
-	if got := r.taken.last(t).Rcpts; got[0] != (relay.Rcpt{Addr: "a@example.net", Notify: "NEVER"}) || got[1].Addr != "b@example.net" {
+	if got := r.taken.last(t).Slip.Rcpts; got[0] != (relay.Rcpt{Addr: "a@example.net", Notify: "NEVER"}) || got[1].Addr != "b@example.net" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -282,16 +282,16 @@ func TestMacrosOfTheSecondMessage(t *testing.T) {
 		m.Rcpts[0].Mailer = "local"
 	})
 	r.send(c, first)
-	if got := r.taken.last(t); got.QueueID != "FIRST1" || !strings.Contains(string(got.Content.Letter().Trace), "with ESMTPA id FIRST1") {
-		t.Errorf("first: %q, trace %q", got.QueueID, got.Content.Letter().Trace)
+	if got := r.taken.last(t); got.QueueID() != "FIRST1" || !strings.Contains(string(got.Content.Letter().Trace), "with ESMTPA id FIRST1") {
+		t.Errorf("first: %q, trace %q", got.QueueID(), got.Content.Letter().Trace)
 	}
 	if v := r.send(c, second); v.Action != standin.Accept {
 		t.Errorf("a local recipient: %+v", v)
 	}
 	second.Rcpts[0].Mailer = "smtp"
 	r.send(c, second)
-	if got := r.taken.last(t); got.QueueID != "SECOND" || !strings.Contains(string(got.Content.Letter().Trace), "with ESMTP id SECOND") {
-		t.Errorf("second: %q, trace %q", got.QueueID, got.Content.Letter().Trace)
+	if got := r.taken.last(t); got.QueueID() != "SECOND" || !strings.Contains(string(got.Content.Letter().Trace), "with ESMTP id SECOND") {
+		t.Errorf("second: %q, trace %q", got.QueueID(), got.Content.Letter().Trace)
 	}
 }
 
@@ -311,8 +311,8 @@ func TestIPv6ClientOfSendmail(t *testing.T) {
 	c := r.dial(standin.Options{Flavor: standin.Sendmail, ClientAddr: "2001:db8::25"})
 	r.send(c, bulk())
 	got := r.taken.last(t)
-	if got.Client != "client.example.net[2001:db8::25]" || !strings.Contains(string(got.Content.Letter().Trace), "[IPv6:2001:db8::25])") {
-		t.Errorf("client %q, trace %q", got.Client, got.Content.Letter().Trace)
+	if got.Client() != "client.example.net[2001:db8::25]" || !strings.Contains(string(got.Content.Letter().Trace), "[IPv6:2001:db8::25])") {
+		t.Errorf("client %q, trace %q", got.Client(), got.Content.Letter().Trace)
 	}
 }
 

@@ -28,7 +28,7 @@ type Deps struct {
 
 // Refusal is what the MTA has said of a recipient.
 type Refusal struct {
-	Rcpt           int // index into Message.Rcpts
+	Rcpt           int // index of a recipient of the Message
 	Code           int
 	Enhanced, Text string
 }

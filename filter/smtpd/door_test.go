@@ -27,7 +27,7 @@ func TestBulkIsTakenAndTheRestGoesOn(t *testing.T) {
 		}
 		c.say("QUIT", "221 ")
 		taken := r.heart.all()
-		if len(taken) != 1 || content(taken[0]) != unstuffed(bulkMessage) || len(taken[0].Rcpts) != 2 || taken[0].From != "news@example.com" {
+		if len(taken) != 1 || content(taken[0]) != unstuffed(bulkMessage) || taken[0].RcptCount() != 2 || taken[0].From() != "news@example.com" {
 			t.Errorf("%s: taken %+v", role, taken)
 		}
 		if trace := string(taken[0].Content.Letter().Trace); !strings.Contains(trace, "from app.example.com (localhost [127.0.0.1])") || !strings.Contains(trace, "with ESMTP id") {
@@ -53,7 +53,7 @@ func TestMixedRecipients(t *testing.T) {
 				t.Fatalf("%q", got)
 			}
 		}
-		if m := r.heart.all(); len(m) != 1 || len(m[0].Rcpts) != 1 || m[0].Rcpts[0].Addr != "b@example.net" {
+		if m := r.heart.all(); len(m) != 1 || m[0].RcptCount() != 1 || m[0].Rcpt(0).Addr != "b@example.net" {
 			t.Errorf("taken %+v", m)
 		}
 		if d := r.mta.Deliveries(); len(d) != 1 || d[0].Rcpt != "a@home.example" || string(d[0].Raw) != unstuffed(bulkMessage) {
@@ -129,7 +129,7 @@ func TestWithoutAnMTA(t *testing.T) {
 	c.say("DATA", "354 ")
 	c.write("Auto-Submitted: auto-replied\r\n\r\nhi\r\n.\r\n")
 	c.expect("250 2.0.0")
-	if m := r.heart.all(); len(m) != 2 || m[0].Rule != directRuleName || m[1].From != "" || len(m[1].Rcpts) != 1 {
+	if m := r.heart.all(); len(m) != 2 || m[0].Rule() != directRuleName || m[1].From() != "" || m[1].RcptCount() != 1 {
 		t.Errorf("%+v", m)
 	}
 }
@@ -172,7 +172,7 @@ func TestMessageOfAnotherClient(t *testing.T) {
 		t.Errorf("the next message has the same name: %q", got)
 	}
 	m := r.heart.all()
-	if m[0].Client != "app.example.com[192.0.2.7]" || !strings.Contains(string(m[0].Content.Letter().Trace), "from app (app.example.com [192.0.2.7])") || m[1].Client != "localhost[127.0.0.1]" {
+	if m[0].Client() != "app.example.com[192.0.2.7]" || !strings.Contains(string(m[0].Content.Letter().Trace), "from app (app.example.com [192.0.2.7])") || m[1].Client() != "localhost[127.0.0.1]" {
 		t.Errorf("%+v", m)
 	}
 }

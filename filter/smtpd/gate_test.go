@@ -37,8 +37,8 @@ func gated(t *testing.T, role Role, change func(*setup, *relay.GateConfig)) (*ri
 	})
 	x.h = relay.NewHandler(x.queues, relay.DefaultRetryConfig(), relay.HandbackConfig{})
 	for id := range relay.ID(15) {
-		msg := &relay.Message{ID: id + 1000, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
-		msg.Rcpts = []relay.Rcpt{{Addr: "a@example.net"}}
+		msg := &relay.Message{Slip: &relay.Slip{}, ID: id + 1000, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
+		msg.Slip.Rcpts = []relay.Rcpt{{Addr: "a@example.net"}}
 		if err := x.queues.Accept(msg); err != nil {
 			t.Fatal(err)
 		}

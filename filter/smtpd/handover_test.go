@@ -80,7 +80,7 @@ func handOverAt(t *testing.T, all []turn, cut, ahead int) {
 		t.Errorf("behind QUIT: %v", err)
 	}
 	took := append(first.heart.all(), second.heart.all()...)
-	if len(took) != 2 || took[0].From != "n0@example.com" || took[1].From != "n1@example.com" {
+	if len(took) != 2 || took[0].From() != "n0@example.com" || took[1].From() != "n1@example.com" {
 		t.Fatalf("%d messages taken", len(took))
 	}
 	if trace := string(took[0].Content.Letter().Trace); !strings.HasPrefix(trace, "Received: from far.helo.example (far.example [192.0.2.7])") {

@@ -47,12 +47,12 @@ func TestSomeAreRefused(t *testing.T) {
 				s.role, s.bulk.LocalDomains = test.role, []string{"home.example"}
 				s.mta.Refuse, s.mta.MaxRecipients = sink.Matching("gone@*"), test.most
 				s.inform = func(m *relay.Message, refused []Refusal) error {
-					if m.From != "news@example.com" || !strings.Contains(content(m), "Subject: ") && test.message == bulkMessage {
+					if m.From() != "news@example.com" || !strings.Contains(content(m), "Subject: ") && test.message == bulkMessage {
 						t.Errorf("%+v\n%s", m, content(m))
 					}
 					for _, f := range refused {
-						if !strings.HasPrefix(m.Rcpts[f.Rcpt].Addr, "gone@") {
-							t.Errorf("%+v", m.Rcpts[f.Rcpt])
+						if !strings.HasPrefix(m.Rcpt(f.Rcpt).Addr, "gone@") {
+							t.Errorf("%+v", m.Rcpt(f.Rcpt))
 						}
 						informed = append(informed, fmt.Sprintf("%d:%d %s", f.Rcpt, f.Code, f.Enhanced))
 					}

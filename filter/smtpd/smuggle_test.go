@@ -164,7 +164,7 @@ func (s *smuggler) settle() {
 	}
 	for _, m := range s.heart.all() {
 		for _, rcpt := range m.Rcpts {
-			note(rcpt.Addr, m.From, content(m), strings.HasSuffix(rcpt.Addr, "@example.net"))
+			note(rcpt.Addr, m.From(), content(m), strings.HasSuffix(rcpt.Addr, "@example.net"))
 		}
 	}
 	for _, d := range s.mta.Deliveries() {

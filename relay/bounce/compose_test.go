@@ -30,19 +30,21 @@ var (
 // newsletter is a message of a list manager, to three recipients.
 func newsletter() *relay.Message {
 	return &relay.Message{
-		ID: 29790, QueueID: "4bXyZ1",
-		Envelope: relay.Envelope{
-			From: "news-bounces+a=gmail.com@lists.example.org", EnvID: "QQ314+2B15",
-			Rcpts: []relay.Rcpt{
-				{Addr: "a@gmail.com", ORcpt: "rfc822;Alice+2Bnews@old.example"},
-				{Addr: "bob@full.example"},
-				{Addr: "carol@gone.example"},
+		ID: 29790, Slip: &relay.Slip{
+			QueueID: "4bXyZ1",
+			Envelope: relay.Envelope{
+				From: "news-bounces+a=gmail.com@lists.example.org", EnvID: "QQ314+2B15",
+				Rcpts: []relay.Rcpt{
+					{Addr: "a@gmail.com", ORcpt: "rfc822;Alice+2Bnews@old.example"},
+					{Addr: "bob@full.example"},
+					{Addr: "carol@gone.example"},
+				},
 			},
+			Arrived: arrived,
 		},
 		Content: relay.NewContent(relay.Letter{Trace: []byte("Received: from app (app [10.0.0.5])\r\n\tby mail.example.org (Millrace) with ESMTP id 4bXyZ1;\r\n\tMon, 23 Nov 2026 17:32:53 +0100\r\n"),
 			Header: []byte("From: News <news@lists.example.org>\r\nTo: a@gmail.com\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n" +
 				"Message-ID: <n1@lists.example.org>\r\nList-Id: <news.lists.example.org>\r\nX-ListMember: a@gmail.com\r\n"), Body: []byte("Hello\r\n.\r\n-- \r\nNews\r\n")}),
-		Arrived: arrived,
 	}
 }
 
@@ -81,12 +83,12 @@ func TestComposeGolden(t *testing.T) {
 		"idn":      report(noSuchUser(2)),
 		"sender":   report(noSuchUser(2)),
 	}
-	tests["idn"].Message.From, tests["idn"].Message.Rcpts[2].Addr = "news@bücher.example", "carol+x@bücher.example"
-	tests["sender"].Message.From, tests["sender"].Message.UTF8 = "jürgen+a@sender.example", true
-	tests["full"].Message.Ret = "FULL"
-	tests["global"].Message.From = "jürgen@bücher.example"
-	tests["global"].Message.Rcpts[2].Addr = "用户@gone.example"
-	tests["global"].Message.UTF8 = true
+	tests["idn"].Message.Slip.From, tests["idn"].Message.Slip.Rcpts[2].Addr = "news@bücher.example", "carol+x@bücher.example"
+	tests["sender"].Message.Slip.From, tests["sender"].Message.Slip.UTF8 = "jürgen+a@sender.example", true
+	tests["full"].Message.Slip.Ret = "FULL"
+	tests["global"].Message.Slip.From = "jürgen@bücher.example"
+	tests["global"].Message.Slip.Rcpts[2].Addr = "用户@gone.example"
+	tests["global"].Message.Slip.UTF8 = true
 	letter := tests["eightbit"].Message.Content.Letter()
 	letter.Header = append(letter.Header, "X-Note: Gr\xfc\xdfe\r\n"...)
 	for name, r := range tests {
@@ -243,7 +245,7 @@ func TestComposeFields(t *testing.T) {
 
 func TestComposeErrors(t *testing.T) {
 	null := report(noSuchUser(2))
-	null.Message.From = ""
+	null.Message.Slip.From = ""
 	tests := []struct {
 		name string
 		r    Report
@@ -283,7 +285,7 @@ func TestComposeReturn(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := report(Failure{Action: tt.action})
-			r.Message.Ret, r.MaxHeader = tt.ret, 1600
+			r.Message.Slip.Ret, r.MaxHeader = tt.ret, 1600
 			r.Message.Content = relay.NewContent(relay.Letter{Trace: r.Message.Content.Letter().Trace, Header: r.Message.Content.Letter().Header, Body: []byte(tt.body)})
 			header, body, err := Compose(r)
 			if err != nil {
@@ -342,11 +344,13 @@ func FuzzCompose(f *testing.F) {
 	f.Add(strings.Repeat("l", 2000)+"@x", strings.Repeat("é", 2000), "rfc822;"+strings.Repeat("+41", 900), strings.Repeat("i", 3000), strings.Repeat("w", 5000), "", strings.Repeat("h", 2000)+"[", strings.Repeat("F: v\r\n", 500), "", false)
 	f.Fuzz(func(t *testing.T, from, rcpt, orcpt, envid, reply, enhanced, relayName, header, body string, full bool) {
 		r := Report{Name: "1000", Hostname: "mail.example.org", Date: arrived, MaxHeader: 2000, Message: &relay.Message{
-			ID: 1, QueueID: envid, Content: relay.NewContent(relay.Letter{Header: []byte(header), Body: []byte(body)}), Arrived: arrived,
-			Envelope: relay.Envelope{From: from, EnvID: envid, UTF8: full, Rcpts: []relay.Rcpt{{Addr: rcpt, ORcpt: orcpt}}},
+			ID: 1, Content: relay.NewContent(relay.Letter{Header: []byte(header), Body: []byte(body)}), Slip: &relay.Slip{
+				QueueID: envid, Arrived: arrived,
+				Envelope: relay.Envelope{From: from, EnvID: envid, UTF8: full, Rcpts: []relay.Rcpt{{Addr: rcpt, ORcpt: orcpt}}},
+			},
 		}}
 		if full {
-			r.Message.Ret = "FULL"
+			r.Message.Slip.Ret = "FULL"
 		}
 		r.Failures = []Failure{{Reply: smtp.Reply{Code: 550, Enhanced: enhanced, Lines: []string{reply, from}}, Relay: relayName}}
 		h, b, err := Compose(r)

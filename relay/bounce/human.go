@@ -14,7 +14,7 @@ func (r *Report) human(s script) part {
 	paragraph(&b, "", verdicts[r.Failures[0].Action]+countNote(len(r.Failures)))
 	for _, f := range r.Failures {
 		b.WriteString("\r\n")
-		paragraph(&b, "  ", "<"+s.shown(r.Message.Rcpts[f.Rcpt].Addr)+">")
+		paragraph(&b, "  ", "<"+s.shown(r.Message.Rcpt(f.Rcpt).Addr)+">")
 		paragraph(&b, "      ", f.introduction())
 		paragraph(&b, "      ", f.words(s))
 	}

@@ -30,7 +30,7 @@ func TestInform(t *testing.T) {
 			got = m
 			return test.accept
 		}})
-		m := &relay.Message{Envelope: relay.Envelope{From: test.from, Rcpts: []relay.Rcpt{{Addr: "b@x.example", Notify: test.notify[0]}, {Addr: "c@x.example", Notify: test.notify[1]}}}}
+		m := &relay.Message{Slip: &relay.Slip{Envelope: relay.Envelope{From: test.from, Rcpts: []relay.Rcpt{{Addr: "b@x.example", Notify: test.notify[0]}, {Addr: "c@x.example", Notify: test.notify[1]}}}}}
 		m.Content = relay.NewContent(relay.Letter{Header: []byte("Subject: x\r\n")})
 		no := smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"no such user"}}
 		err := s.Inform(m, []Failure{{Rcpt: 0, Relay: "[127.0.0.1]:10027", Reply: no}, {Rcpt: 1, Relay: "[127.0.0.1]:10027", Reply: no}})
@@ -40,8 +40,8 @@ func TestInform(t *testing.T) {
 		n := 0
 		if got != nil {
 			n = bytes.Count(bytes.Join(got.Content.Pieces(), nil), []byte("Final-Recipient:"))
-			if got.Class != relay.ClassInject || got.From != "" || got.Rcpts[0].Addr != test.from {
-				t.Errorf("%s: %+v", test.name, got.Envelope)
+			if got.Class() != relay.ClassInject || got.From() != "" || got.Rcpt(0).Addr != test.from {
+				t.Errorf("%s: %+v", test.name, got.Slip.Envelope)
 			}
 		}
 		if n != test.want {

@@ -11,7 +11,7 @@ import (
 // the header is enough: it names the message, and notifications of a campaign stay small.
 func (r *Report) original(s script) part {
 	m := r.Message
-	if m.Ret == "FULL" && m.Content.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
+	if m.Ret() == "FULL" && m.Content.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
 		if whole := slices.Concat(m.Content.Pieces()...); plain(whole) {
 			return part{s.either("message/rfc822", "message/global", whole), "Undelivered message", whole}
 		}

@@ -55,7 +55,7 @@ func TestOldParsersFindNobodyElse(t *testing.T) {
 			f := noSuchUser(2) // the receiver's words name <carol@gone.example>
 			f.Action = action
 			r := report(f)
-			r.Message.From, r.Message.Rcpts[2].Addr, r.Message.UTF8 = tt.from, tt.rcpt, true
+			r.Message.Slip.From, r.Message.Slip.Rcpts[2].Addr, r.Message.Slip.UTF8 = tt.from, tt.rcpt, true
 			header, body, err := Compose(r)
 			if err != nil {
 				t.Fatal(err)

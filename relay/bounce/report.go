@@ -36,7 +36,7 @@ func (a Action) String() string { return actionNames[a] }
 
 // Failure is one recipient's fate, mostly bad, and the words for it.
 type Failure struct {
-	Rcpt   int // index into Message.Rcpts
+	Rcpt   int // index of a recipient of Message
 	Action Action
 	Reply  smtp.Reply
 	Relay  string    // the server of the last attempt, "name[address]:port", or "none"
@@ -85,15 +85,15 @@ func Compose(r Report) (header, body []byte, err error) {
 
 // check returns the mistake that makes the report impossible, and fills in the fields that may be left out.
 func (r *Report) check() error {
-	if r.Message.From == "" {
+	if r.Message.From() == "" {
 		return ErrNoSender
 	}
 	if len(r.Failures) == 0 {
 		return ErrNoFailure
 	}
 	for _, f := range r.Failures {
-		if f.Rcpt < 0 || f.Rcpt >= len(r.Message.Rcpts) || int(f.Action) >= len(actionNames) {
-			return fmt.Errorf("recipient %d of %d, action %d", f.Rcpt, len(r.Message.Rcpts), f.Action)
+		if f.Rcpt < 0 || f.Rcpt >= r.Message.RcptCount() || int(f.Action) >= len(actionNames) {
+			return fmt.Errorf("recipient %d of %d, action %d", f.Rcpt, r.Message.RcptCount(), f.Action)
 		}
 	}
 	r.Hostname = asciiOnly.clean(r.Hostname)
@@ -117,8 +117,8 @@ func orElse(s, other string) string {
 // recipient only. A domain needs it nowhere: it has a form in ASCII.
 func (r *Report) script() (s, forPrograms script) {
 	m := r.Message
-	forPrograms = script(slices.ContainsFunc(r.Failures, func(f Failure) bool { return !hasASCII(m.Rcpts[f.Rcpt].Addr) }))
-	return forPrograms || script(!hasASCII(m.From) || m.UTF8 && !isASCII(m.Content.Head())), forPrograms
+	forPrograms = script(slices.ContainsFunc(r.Failures, func(f Failure) bool { return !hasASCII(m.Rcpt(f.Rcpt).Addr) }))
+	return forPrograms || script(!hasASCII(m.From()) || m.UTF8() && !isASCII(m.Content.Head())), forPrograms
 }
 
 func hasASCII(addr string) bool {
@@ -132,7 +132,7 @@ func (r *Report) header(s, forPrograms script, limit string) []byte {
 	var b bytes.Buffer
 	field(&b, "Date", r.Date.Format(rfc5322Date))
 	field(&b, "From", "Mail Delivery System <"+s.clean(r.From)+">")
-	field(&b, "To", addressee(s, r.Message.From))
+	field(&b, "To", addressee(s, r.Message.From()))
 	field(&b, "Subject", subjects[r.Failures[0].Action])
 	field(&b, "Message-ID", fmt.Sprintf("<%s.%d@%s>", asciiOnly.clean(r.Name), r.Date.Unix(), r.Hostname))
 	field(&b, "Auto-Submitted", "auto-replied")

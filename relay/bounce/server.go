@@ -102,7 +102,7 @@ func (s *Server) Event(e *relay.Event) {
 		defer s.keepUntold(e)
 		s.failed(e)
 	case relay.Sent:
-		if m := e.Message; e.Relayed && m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Success {
+		if m := e.Message; e.Relayed && m.From() != "" && Notify(m.Rcpt(e.Rcpt).Notify).Success {
 			s.noteEvent(e, passed)
 		}
 	}
@@ -124,9 +124,9 @@ func (s *Server) keepUntold(e *relay.Event) {
 func (s *Server) failed(e *relay.Event) {
 	m := e.Message
 	switch {
-	case m.From == "" && m.Class == relay.ClassInject:
+	case m.From() == "" && m.Class() == relay.ClassInject:
 		s.noteEvent(e, double)
-	case m.From != "" && Notify(m.Rcpts[e.Rcpt].Notify).Failure:
+	case m.From() != "" && Notify(m.Rcpt(e.Rcpt).Notify).Failure:
 		s.noteEvent(e, failure)
 	default:
 		s.emitReported(m, entry{node: e.Node, Failure: Failure{Rcpt: e.Rcpt}}, "")
@@ -350,8 +350,8 @@ func (s *Server) refused(n *notice, err error) bool {
 // sender.
 func (s *Server) logEntries(n *notice, what string) {
 	for _, x := range n.entries {
-		s.deps.Log.Error(what, "message", n.message.Name(), "from", n.message.From,
-			"to", n.message.Rcpts[x.Rcpt].Addr, "action", x.Action.String(), "reply", x.Reply.String())
+		s.deps.Log.Error(what, "message", n.message.Name(), "from", n.message.From(),
+			"to", n.message.Rcpt(x.Rcpt).Addr, "action", x.Action.String(), "reply", x.Reply.String())
 	}
 }
 
@@ -381,7 +381,7 @@ func (s *Server) emitReported(m *relay.Message, x entry, name string) {
 func (s *Server) Inform(m *relay.Message, failures []Failure) error {
 	var told []Failure
 	for _, f := range failures {
-		if m.From != "" && Notify(m.Rcpts[f.Rcpt].Notify).Failure {
+		if m.From() != "" && Notify(m.Rcpt(f.Rcpt).Notify).Failure {
 			told = append(told, f)
 		}
 	}
@@ -407,10 +407,12 @@ func (s *Server) compose(m *relay.Message, failures []Failure) (*relay.Message, 
 	}
 	return &relay.Message{
 		ID: id,
-		// The MTA needs SMTPUTF8 for the address and the To field; 8BITMIME carries the rest.
-		Envelope: relay.Envelope{UTF8: !hasASCII(m.From), Rcpts: []relay.Rcpt{{Addr: m.From}}},
-		Content:  relay.NewContent(relay.Letter{Trace: trace(s.deps.Hostname, id, now), Header: header, Body: body}),
-		Class:    relay.ClassInject, Arrived: now, Taken: now,
+		Slip: &relay.Slip{
+			// The MTA needs SMTPUTF8 for the address and the To field; 8BITMIME carries the rest.
+			Envelope: relay.Envelope{UTF8: !hasASCII(m.From()), Rcpts: []relay.Rcpt{{Addr: m.From()}}},
+			Class:    relay.ClassInject, Arrived: now, Taken: now,
+		},
+		Content: relay.NewContent(relay.Letter{Trace: trace(s.deps.Hostname, id, now), Header: header, Body: body}),
 	}, nil
 }
 

@@ -150,14 +150,14 @@ func TestServerGathers(t *testing.T) {
 			t.Errorf("released %d times, %d held; want 1 and 0", h.released[m.ID], h.server.Held())
 		}
 		n := h.accepted[0]
-		if n.From != "" || n.Class != relay.ClassInject || len(n.Rcpts) != 1 || n.Rcpts[0].Addr != m.From || n.Rcpts[0].Notify != "" {
-			t.Errorf("envelope %+v, class %q", n.Envelope, n.Class)
+		if n.From() != "" || n.Class() != relay.ClassInject || n.RcptCount() != 1 || n.Rcpt(0).Addr != m.From() || n.Rcpt(0).Notify != "" {
+			t.Errorf("envelope %+v, class %q", n.Slip.Envelope, n.Class())
 		}
 		got := readBack(t, slices.Concat(n.Content.Letter().Trace, n.Content.Letter().Header, []byte("\r\n"), n.Content.Body()))
 		if len(got.groups) != 3 || got.groups[1].Get("Final-Recipient") != "rfc822; carol@gone.example" || got.groups[2].Get("Status") != "5.1.1" {
 			t.Errorf("groups %v", got.groups)
 		}
-		if trace := got.header.Get("Received"); trace != "by mail.example.org (Millrace) id 1000; "+n.Arrived.Format(rfc5322Date) {
+		if trace := got.header.Get("Received"); trace != "by mail.example.org (Millrace) id 1000; "+n.Arrived().Format(rfc5322Date) {
 			t.Errorf("Received: %q", trace)
 		}
 	})
@@ -214,7 +214,7 @@ func TestServerWishes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHeart(t)
 				defer h.run()()
-				m := &relay.Message{ID: 1, Envelope: relay.Envelope{From: tt.from, Rcpts: []relay.Rcpt{{Addr: "c@d", Notify: tt.notify}}}}
+				m := &relay.Message{ID: 1, Slip: &relay.Slip{Envelope: relay.Envelope{From: tt.from, Rcpts: []relay.Rcpt{{Addr: "c@d", Notify: tt.notify}}}}}
 				h.server.Event(&relay.Event{
 					Kind: relay.EventSettled, Message: m, Node: &relay.Node{}, Outcome: tt.outcome, Relayed: tt.relayed, Reply: smtp.Reply{Code: 250},
 				})
@@ -246,7 +246,7 @@ func TestServerKinds(t *testing.T) {
 		h := newHeart(t)
 		defer h.run()()
 		m := newsletter()
-		m.Rcpts[0].Notify = "SUCCESS,FAILURE"
+		m.Slip.Rcpts[0].Notify = "SUCCESS,FAILURE"
 		h.holds[m.ID] = 2
 		h.server.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: 0, Outcome: relay.Sent, Relayed: true, Reply: smtp.Reply{Code: 250}})
 		h.settle(m, 2, relay.Bounced)
@@ -263,7 +263,7 @@ func TestServerDoubleBounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeart(t)
 		stop := h.run()
-		m := &relay.Message{ID: 1, Class: relay.ClassInject, Envelope: relay.Envelope{Rcpts: []relay.Rcpt{{Addr: "news-bounces@lists.example.org"}}}}
+		m := &relay.Message{ID: 1, Slip: &relay.Slip{Class: relay.ClassInject, Envelope: relay.Envelope{Rcpts: []relay.Rcpt{{Addr: "news-bounces@lists.example.org"}}}}}
 		h.settle(m, 0, relay.Expired)
 		h.expect("from within Event nothing is logged", 0)
 		time.Sleep(beat)
@@ -334,7 +334,7 @@ func TestServerDoesNotHammer(t *testing.T) {
 		h.fail(errors.New("queue map is full"))
 		for i := range 100 {
 			m := newsletter()
-			m.ID, m.QueueID = relay.ID(i+1), ""
+			m.ID, m.Slip.QueueID = relay.ID(i+1), ""
 			h.settle(m, 2, relay.Bounced)
 		}
 		time.Sleep(beat)
@@ -360,7 +360,7 @@ func TestServerFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeart(t)
 		m, other := newsletter(), newsletter()
-		other.ID, other.QueueID = 7, "4bXyZ2"
+		other.ID, other.Slip.QueueID = 7, "4bXyZ2"
 		h.pending[m.ID], h.pending[other.ID] = 1, 1
 		h.run()() // stopped before anything is due
 		h.settle(m, 2, relay.Bounced)
@@ -431,13 +431,13 @@ func TestServerExtensions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		h := newHeart(t)
-		m := &relay.Message{ID: 1, Envelope: relay.Envelope{From: tt.from, Rcpts: []relay.Rcpt{{Addr: tt.rcpt}}}}
+		m := &relay.Message{ID: 1, Slip: &relay.Slip{Envelope: relay.Envelope{From: tt.from, Rcpts: []relay.Rcpt{{Addr: tt.rcpt}}}}}
 		h.settle(m, 0, relay.Bounced)
 		if err := h.server.Flush(t.Context()); err != nil || len(h.accepted) != 1 {
 			t.Fatalf("%s: %v, %d notifications", tt.name, err, len(h.accepted))
 		}
-		if n := h.accepted[0]; n.UTF8 != tt.utf8 || n.Content.Form().Traits.Has(smtp.EightBit) != tt.eight {
-			t.Errorf("%s: UTF8 %v, EightBit %v; want %v, %v", tt.name, n.UTF8, n.Content.Form().Traits.Has(smtp.EightBit), tt.utf8, tt.eight)
+		if n := h.accepted[0]; n.UTF8() != tt.utf8 || n.Content.Form().Traits.Has(smtp.EightBit) != tt.eight {
+			t.Errorf("%s: UTF8 %v, EightBit %v; want %v, %v", tt.name, n.UTF8(), n.Content.Form().Traits.Has(smtp.EightBit), tt.utf8, tt.eight)
 		}
 	}
 }
@@ -450,7 +450,7 @@ func TestServerConcurrent(t *testing.T) {
 		wg.Go(func() {
 			for i := range 10 {
 				m := newsletter()
-				m.ID, m.QueueID = relay.ID(w*1000+i+1), ""
+				m.ID, m.Slip.QueueID = relay.ID(w*1000+i+1), ""
 				h.mu.Lock()
 				h.holds[m.ID] = 2 // a Flush may come between its recipients
 				h.mu.Unlock()

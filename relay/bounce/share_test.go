@@ -49,8 +49,8 @@ func TestNoticesStayWithinMemory(t *testing.T) {
 		n := 0
 		for ; ; n++ {
 			if err := m.Accept(&relay.Message{
-				ID: id(), Content: relay.NewContent(relay.Letter{Header: header, Body: make([]byte, 1000)}), Arrived: time.Now(),
-				Envelope: relay.Envelope{From: fmt.Sprintf("bounce+%d@news.example", n), Rcpts: []relay.Rcpt{{Addr: fmt.Sprintf("u%d@strict.example", n)}}},
+				ID: id(), Content: relay.NewContent(relay.Letter{Header: header, Body: make([]byte, 1000)}), Slip: &relay.Slip{Arrived: time.Now(),
+					Envelope: relay.Envelope{From: fmt.Sprintf("bounce+%d@news.example", n), Rcpts: []relay.Rcpt{{Addr: fmt.Sprintf("u%d@strict.example", n)}}}},
 			}); err != nil {
 				break
 			}

@@ -15,13 +15,13 @@ func (r *Report) status(s script) part {
 	var b bytes.Buffer
 	m := r.Message
 	field(&b, "Reporting-MTA", "dns; "+r.Hostname)
-	if id, ok := decodeXtext(m.EnvID); ok && id != "" {
+	if id, ok := decodeXtext(m.EnvID()); ok && id != "" {
 		field(&b, "Original-Envelope-Id", s.clean(id))
 	}
 	field(&b, "X-Millrace-Queue-ID", asciiOnly.clean(m.Name()))
-	field(&b, "X-Millrace-Sender", s.address(m.From))
-	if !m.Arrived.IsZero() {
-		field(&b, "Arrival-Date", m.Arrived.Format(rfc5322Date))
+	field(&b, "X-Millrace-Sender", s.address(m.From()))
+	if !m.Arrived().IsZero() {
+		field(&b, "Arrival-Date", m.Arrived().Format(rfc5322Date))
 	}
 	for _, f := range r.Failures {
 		b.WriteString("\r\n")
@@ -32,7 +32,7 @@ func (r *Report) status(s script) part {
 
 // recipient writes the group of one recipient (RFC 3464 section 2.3).
 func (r *Report) recipient(b *bytes.Buffer, s script, f Failure) {
-	rcpt := r.Message.Rcpts[f.Rcpt]
+	rcpt := r.Message.Rcpt(f.Rcpt)
 	if original := s.original(rcpt.ORcpt); original != "" {
 		field(b, "Original-Recipient", original)
 	}

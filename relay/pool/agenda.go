@@ -25,7 +25,7 @@ type agenda struct {
 }
 
 func newAgenda() agenda {
-	return agenda{sooner: make(chan struct{}, 1), sites: relay.NewHeap(func(a, b *Site) bool { return a.due.Before(b.due) }, func(s *Site) *int { return &s.place })}
+	return agenda{sooner: make(chan struct{}, 1), sites: relay.NewHeap(func(a, b *Site) bool { return a.due.Before(b.due) }, func(s *Site) *int32 { return &s.place })}
 }
 
 // plan sees to it that s is looked after at the given time, or before if that was planned.

@@ -124,8 +124,8 @@ func TestLookingForTheLostIsBounded(t *testing.T) {
 		r := &dead{}
 		m := New(cfg, Deps{Handler: h, Router: r, Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
 		for i := range n {
-			msg := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
-			msg.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("a@d%d.example", i)}}
+			msg := &relay.Message{Slip: &relay.Slip{}, ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
+			msg.Slip.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("a@d%d.example", i)}}
 			if err := queues.Accept(msg); err != nil {
 				t.Fatal(err)
 			}

@@ -260,7 +260,7 @@ func (a *agent) drop(err error) {
 func (a *agent) connect() bool {
 	avoid := ""
 	if a.pending != nil {
-		avoid = a.pending.Node.Avoid
+		avoid = a.pending.Node.Avoid()
 	}
 	if a.conn != nil && (avoid == "" || a.conn.Peer().Host != avoid) {
 		return true
@@ -356,17 +356,17 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 	if v == nil {
 		return nil
 	}
-	if v.Node.Avoid != "" && v.Node.Avoid == a.conn.Peer().Host {
+	if v.Node.Avoid() != "" && v.Node.Avoid() == a.conn.Peer().Host {
 		a.pending = v // connect finds another host for it
 		return nil
 	}
 	var sameSite func(relay.Key) bool
-	if len(v.Node.Message.Nodes) > 1 {
+	if v.Node.Message.NodeCount() > 1 {
 		sameSite = a.site.companions(a.conn.Peer().AddrPort)
 	}
 	p := a.newParcel()
 	var err error
-	if p.visits, err = a.handler.Begin(p.visits, v, a.rcptRoom()-len(v.Node.Rcpts), sameSite); err != nil {
+	if p.visits, err = a.handler.Begin(p.visits, v, a.rcptRoom()-len(v.Node.Rcpts()), sameSite); err != nil {
 		a.pending = v // more tells why nothing is sent now
 		a.parcels = append(a.parcels, p)
 		return nil

@@ -20,9 +20,9 @@ func BenchmarkCampaign(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for i := range b.N {
-		m := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i), Body: body}), Arrived: time.Now(), Taken: time.Now()}
-		m.From = "list@n.example"
-		m.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%10)}}
+		m := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i), Body: body}), Slip: &relay.Slip{Arrived: time.Now(), Taken: time.Now()}}
+		m.Slip.From = "list@n.example"
+		m.Slip.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("u%d@d%d", i, i%10)}}
 		if err := w.queues.Accept(m); err != nil {
 			b.Fatal(err)
 		}

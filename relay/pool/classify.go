@@ -39,7 +39,7 @@ func (c *classifier) fate(rcpt int, r smtp.Result) relay.Fate {
 	switch {
 	case r.Sent():
 		f.Outcome = relay.Sent
-		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpts[rcpt].Notify), "SUCCESS")
+		f.Relayed = !c.dsn && strings.Contains(strings.ToUpper(c.node.Message.Rcpt(rcpt).Notify), "SUCCESS")
 		return f
 	case r.Again:
 		// This is not endless: the first transaction on a connection gets a verdict, unless the journal fails.
@@ -95,7 +95,7 @@ func (c *classifier) senseless(r smtp.Result) bool {
 // 8BITMIME (RFC 6152), or UTF-8 in header or address without SMTPUTF8 (RFC 6531). Millrace never converts, because that
 // would break signatures.
 func (c *classifier) unfit(err *smtp.Error) bool {
-	return err.Local && (err.Enhanced == "5.6.3" || err.Enhanced == "5.6.7") && c.node.Class == relay.ClassRemote
+	return err.Local && (err.Enhanced == "5.6.3" || err.Enhanced == "5.6.7") && c.node.Class() == relay.ClassRemote
 }
 
 // failure decides for a recipient that was refused or whose connection broke.

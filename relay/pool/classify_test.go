@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/relay"
@@ -26,8 +27,9 @@ func TestUnfitIsHandedBack(t *testing.T) {
 		{"an address that cannot be sent", relay.ClassRemote, ours("5.1.3"), relay.Bounced, false},
 		{"the receiver's own word", relay.ClassRemote, &smtp.Error{Permanent: true, Code: 553, Enhanced: "5.6.7"}, relay.Bounced, false},
 	} {
-		m := &relay.Message{Class: tt.class}
-		c := classifier{node: &relay.Node{Message: m, Class: tt.class}}
+		m := &relay.Message{Slip: &relay.Slip{Class: tt.class, Envelope: relay.Envelope{Rcpts: make([]relay.Rcpt, 1)}}}
+		m.Address(strings.Clone)
+		c := classifier{node: m.Node(0)}
 		if f := c.fate(0, smtp.Result{Err: tt.err}); f.Outcome != tt.want || f.Unfit != tt.unfit {
 			t.Errorf("%s: %v, unfit %v", tt.name, f.Outcome, f.Unfit)
 		}

@@ -25,8 +25,8 @@ func waitingAtSites(tb testing.TB, n int) *Manager {
 	m := New(cfg, Deps{Handler: h, Router: nowhere{}, Line: queues.NewLine, Log: hclog.NewNullLogger()})
 	now := time.Now()
 	for i := range n {
-		msg := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")}), Arrived: now}
-		msg.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("a@d%d.example", i)}}
+		msg := &relay.Message{ID: relay.ID(i + 1), Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")}), Slip: &relay.Slip{Arrived: now}}
+		msg.Slip.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("a@d%d.example", i)}}
 		if err := queues.Accept(msg); err != nil {
 			tb.Fatal(err)
 		}

@@ -141,10 +141,10 @@ func drain(b *testing.B, to netip.AddrPort, body []byte) time.Duration {
 	w := newWorld(b, quick(), time.Hour)
 	w.quiet = true
 	for i := range b.N {
-		m := &relay.Message{ID: relay.ID(i + 1), Arrived: time.Now(), Taken: time.Now()}
+		m := &relay.Message{ID: relay.ID(i + 1), Slip: &relay.Slip{Arrived: time.Now(), Taken: time.Now()}}
 		m.Content = relay.NewContent(relay.Letter{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", i), Body: body})
-		m.From = "list@n.example"
-		m.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("u%d@a.test", i)}}
+		m.Slip.From = "list@n.example"
+		m.Slip.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("u%d@a.test", i)}}
 		if err := w.queues.Accept(m); err != nil {
 			b.Fatal(err)
 		}

@@ -293,8 +293,8 @@ func TestShownTimesAreToCome(t *testing.T) {
 	queues.Open()
 	h := relay.NewHandler(queues, relay.DefaultRetryConfig(), relay.HandbackConfig{})
 	m := New(quick(), Deps{Handler: h, Router: &dead{}, Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
-	msg := &relay.Message{ID: 1, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
-	msg.Rcpts = []relay.Rcpt{{Addr: "a@x"}}
+	msg := &relay.Message{Slip: &relay.Slip{}, ID: 1, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
+	msg.Slip.Rcpts = []relay.Rcpt{{Addr: "a@x"}}
 	if err := queues.Accept(msg); err != nil {
 		t.Fatal(err)
 	}

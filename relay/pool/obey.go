@@ -27,7 +27,7 @@ func (s *Site) obeys(t *smtp.Transaction, now time.Time) bool {
 
 // sender is the domain of the sender of t.
 func sender(t *smtp.Transaction) string {
-	return t.Tag.(*parcel).visits[0].Node.Message.Flow.Sender
+	return t.Tag.(*parcel).visits[0].Node.Message.Flow().Sender
 }
 
 // obey does what the [[reply]] rules say about a refusal. It reports false when no rule speaks of it.

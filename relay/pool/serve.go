@@ -38,8 +38,8 @@ func (s *Site) serve(now time.Time) *relay.Visit {
 		switch {
 		case !s.serves(v.Key()):
 			s.m.handler.Reroute(s.line, v)
-		case s.suspends(v.Node.Message.Flow.Sender, now).Waits():
-			s.m.handler.Postpone(v, s.suspends(v.Node.Message.Flow.Sender, now))
+		case s.suspends(v.Node.Message.Flow().Sender, now).Waits():
+			s.m.handler.Postpone(v, s.suspends(v.Node.Message.Flow().Sender, now))
 		case !s.spend(v, now):
 			s.m.handler.Reroute(s.line, v)
 		default:
@@ -55,13 +55,13 @@ func (s *Site) named() bool { return s.source != nil && !s.source.isDefault() }
 
 // spend counts the recipients of v against the warm-up plan of the source. It reports false when the plan has no room for them.
 func (s *Site) spend(v *relay.Visit, now time.Time) bool {
-	return !s.named() || s.source.Spend(s.provider(), len(v.Node.Rcpts), now)
+	return !s.named() || s.source.Spend(s.provider(), len(v.Node.Rcpts()), now)
 }
 
 // unspend takes back what spend counted for a visit that never was.
 func (s *Site) unspend(v *relay.Visit) {
 	if s.named() {
-		s.source.Unspend(s.provider(), len(v.Node.Rcpts), v.Began)
+		s.source.Unspend(s.provider(), len(v.Node.Rcpts()), v.Began)
 	}
 }
 

@@ -14,7 +14,7 @@ func TestDefaultSourceIsNotAsked(t *testing.T) {
 	defer s.m.sources.mu.Unlock()
 	done := make(chan bool, 1)
 	go func() { // ends at once, or with the test's lock
-		v := &relay.Visit{Node: &relay.Node{Rcpts: []int{0}}, Began: time.Now()}
+		v := &relay.Visit{Node: &relay.Node{Message: &relay.Message{Slip: &relay.Slip{Envelope: relay.Envelope{Rcpts: make([]relay.Rcpt, 1)}}}}, Began: time.Now()}
 		ok := s.spend(v, v.Began)
 		s.unspend(v)
 		done <- ok

@@ -47,7 +47,7 @@ type Site struct {
 	looked    time.Time // when a site without a route last asked for one
 
 	due   time.Time // when it must be looked after; guarded by the manager's agenda, as is
-	place int       // in that agenda; -1: in none
+	place int32     // in that agenda; -1: in none
 }
 
 func newSite(m *Manager, p path) *Site {

@@ -168,7 +168,7 @@ func TestLoop(t *testing.T) {
 			ap := netip.MustParseAddrPort(addr.String())
 			w.listen("inject", sink.Character{Name: tt.mta})
 			own := w.message("n@inject")
-			own.Class = relay.ClassInject
+			own.Slip.Class = relay.ClassInject
 			if err := w.queues.Accept(own); err != nil { // a notification, by which the name is learned
 				t.Fatal(err)
 			}

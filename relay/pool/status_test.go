@@ -177,7 +177,7 @@ func TestStatusOfASite(t *testing.T) {
 	site.pace.Failed(time.Now(), "connection refused")
 	for i := range 3 {
 		m := w.message(fmt.Sprintf("u%d@g.example", i))
-		m.Flow = relay.FlowName{Name: "autumn", Sender: "n.example"}
+		m.Slip.Flow = relay.FlowName{Name: "autumn", Sender: "n.example"}
 		if err := w.queues.Accept(m); err != nil {
 			t.Fatal(err)
 		}

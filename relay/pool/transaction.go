@@ -23,7 +23,7 @@ func (a *agent) done(t *smtp.Transaction) {
 	results := t.Results
 	best, why := nothing, ""
 	for i, v := range p.visits {
-		n := len(v.Node.Rcpts)
+		n := len(v.Node.Rcpts())
 		v.Relay, v.ConnUse, v.Ended = a.peer, t.ConnUse, t.Done
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
@@ -95,10 +95,10 @@ func (s *Site) throttled(t *smtp.Transaction) *smtp.Error {
 func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result) (news, string) {
 	c := classifier{
 		node: v.Node, peer: a.peer, dsn: a.conn.Extensions().DSN, first: t.ConnUse == 1,
-		patient: a.site.pace.Proven(), otherHost: v.Node.Avoid == "" && a.site.hasOther(a.conn.Peer().Host),
+		patient: a.site.pace.Proven(), otherHost: v.Node.Avoid() == "" && a.site.hasOther(a.conn.Peer().Host),
 	}
 	for i, r := range results {
-		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts[i], r))
+		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts()[i], r))
 	}
 	if c.elsewhere {
 		v.Avoid = a.conn.Peer().Host
@@ -152,11 +152,10 @@ func (a *agent) recycle(p *parcel) {
 func (p *parcel) transaction(b *relay.Assembly) *smtp.Transaction {
 	m, t := p.visits[0].Node.Message, &p.tx
 	p.assembly, t.Content, t.Form = b, b.Pieces(&m.Content), m.Content.Form()
-	t.From, t.Size, t.EightBit, t.UTF8, t.Ret, t.EnvID = m.From, m.Content.Size(), t.Form.Traits.Has(smtp.EightBit), m.UTF8, m.Ret, m.EnvID
+	t.From, t.Size, t.EightBit, t.UTF8, t.Ret, t.EnvID = m.From(), m.Content.Size(), t.Form.Traits.Has(smtp.EightBit), m.UTF8(), m.Ret(), m.EnvID()
 	for _, v := range p.visits {
-		for _, i := range v.Node.Rcpts {
-			r := &m.Rcpts[i]
-			t.Rcpts = append(t.Rcpts, smtp.Rcpt{Addr: r.Addr, Notify: r.Notify, ORcpt: r.ORcpt})
+		for _, i := range v.Node.Rcpts() {
+			t.Rcpts = append(t.Rcpts, smtp.Rcpt(m.Rcpt(i)))
 		}
 	}
 	return t

@@ -74,8 +74,8 @@ func newWaiting(t *testing.T) *Site {
 	queues.Open()
 	h := waiting{relay.NewHandler(queues, relay.DefaultRetryConfig(), relay.HandbackConfig{}), j}
 	m := New(quick(), Deps{Handler: h, Channels: 1, Line: func() *relay.Line { return relay.NewLine(relay.RoundRobin, 0) }, Log: hclog.NewNullLogger()})
-	msg := &relay.Message{ID: 1, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
-	msg.Rcpts = []relay.Rcpt{{Addr: "a@x"}}
+	msg := &relay.Message{Slip: &relay.Slip{}, ID: 1, Content: relay.NewContent(relay.Letter{Body: []byte("x\r\n")})}
+	msg.Slip.Rcpts = []relay.Rcpt{{Addr: "a@x"}}
 	if err := queues.Accept(msg); err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func (w *world) Event(e *relay.Event) {
 	if e.Kind != relay.EventSettled || w.quiet {
 		return
 	}
-	line := fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpts[e.Rcpt].Addr)
+	line := fmt.Sprintf("%s %s", e.Outcome, e.Message.Rcpt(e.Rcpt).Addr)
 	if e.MaybeTwice {
 		line += " maybe twice"
 	}
@@ -221,11 +221,11 @@ func (w *world) message(rcpts ...string) *relay.Message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastID++
-	m := &relay.Message{ID: w.lastID, Arrived: time.Now(), Taken: time.Now()}
+	m := &relay.Message{ID: w.lastID, Slip: &relay.Slip{Arrived: time.Now(), Taken: time.Now()}}
 	m.Content = relay.NewContent(relay.Letter{Header: fmt.Appendf(nil, "X-Ledger: %d\r\n", w.lastID), Body: []byte("hello\r\n")})
-	m.From = "list@n.example"
+	m.Slip.From = "list@n.example"
 	for _, r := range rcpts {
-		m.Rcpts = append(m.Rcpts, relay.Rcpt{Addr: r})
+		m.Slip.Rcpts = append(m.Slip.Rcpts, relay.Rcpt{Addr: r})
 	}
 	return m
 }

@@ -109,12 +109,12 @@ func filled(dir string, n, size int) (*relay.QueueMap, *snapshot.Agent, error) {
 // message is the i-th message of a campaign to so many domains.
 func message(id relay.ID, i, domains int, body []byte) *relay.Message {
 	msg := &relay.Message{
-		ID: id, QueueID: fmt.Sprintf("4A%08d", i), Rule: "list-id", Client: "app[192.0.2.1]", Arrived: time.Now(),
+		ID: id, Slip: &relay.Slip{QueueID: fmt.Sprintf("4A%08d", i), Rule: "list-id", Client: "app[192.0.2.1]", Arrived: time.Now()},
 	}
 	msg.Content = relay.NewContent(relay.Letter{Trace: []byte("Received: from app (app [192.0.2.1]) by mail.example.org (Millrace) with ESMTP;\r\n\tMon, 23 Nov 2026 10:00:00 +0000\r\n"),
 		Header: fmt.Appendf(nil, "From: News <news@sender.test>\r\nTo: <user%d@d%d.test>\r\nSubject: News of the week\r\nMessage-ID: <%d@sender.test>\r\nList-Id: <news.sender.test>\r\n", i, i%domains, i), Body: body})
-	msg.From = fmt.Sprintf("news+%d@sender.test", i)
-	msg.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("user%d@d%d.test", i, i%domains)}}
+	msg.Slip.From = fmt.Sprintf("news+%d@sender.test", i)
+	msg.Slip.Rcpts = []relay.Rcpt{{Addr: fmt.Sprintf("user%d@d%d.test", i, i%domains)}}
 	return msg
 }
 

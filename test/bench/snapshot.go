@@ -98,10 +98,9 @@ func waiting(state string, n, domains, size int, due time.Time) error {
 			for i := d; i < n && failed[d] == nil; i += doors {
 				msg := message(agent.NewID(), i, domains, nil)
 				msg.Content = wrapper.Behind(msg.Content.Head(), 0) // its facts are not known: the body is another
-				node := &relay.Node{
-					Message: msg, Rcpts: []int{0}, Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later",
-				}
-				msg.Nodes = []*relay.Node{node}
+				msg.Address(strings.Clone)
+				node := msg.Node(0)
+				node.Resume(relay.SavedNode{Rcpts: []int{0}, Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later"})
 				failed[d] = agent.Take(msg)
 				agent.Event(&relay.Event{Kind: relay.EventHeard, Message: msg, Rcpt: -1})
 				agent.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: node, Rcpt: -1})

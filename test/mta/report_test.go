@@ -46,7 +46,7 @@ func TestReportForUTF8(t *testing.T) {
 			t.Fatal(err)
 		}
 		theirs := fieldsOf(field, far.Deliveries()[i].Raw)
-		m := &relay.Message{Envelope: relay.Envelope{From: tt.from, UTF8: !plain, Rcpts: []relay.Rcpt{{Addr: tt.rcpt}}}, Content: relay.NewContent(relay.Letter{})}
+		m := &relay.Message{Slip: &relay.Slip{Envelope: relay.Envelope{From: tt.from, UTF8: !plain, Rcpts: []relay.Rcpt{{Addr: tt.rcpt}}}}, Content: relay.NewContent(relay.Letter{})}
 		_, body, err := bounce.Compose(bounce.Report{Hostname: "mx.postfix.test", Message: m, Failures: []bounce.Failure{{
 			Relay: "127.0.0.1[127.0.0.1]:25", Reply: smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{why}},
 		}}})

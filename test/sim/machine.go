@@ -159,7 +159,7 @@ func (m *machine) recoverable() (found map[string]bool, doubts int, err error) {
 		for _, n := range s.Nodes {
 			doubtful = doubtful || n.Begun
 			for _, r := range n.Rcpts {
-				found[s.Message.Rcpts[r].Addr] = true
+				found[s.Message.Rcpt(r).Addr] = true
 			}
 		}
 		if doubtful {
