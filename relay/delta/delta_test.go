@@ -241,7 +241,7 @@ func TestMemory(t *testing.T) {
 	s.Read([]byte("Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat(part, 100)))
 	s.View()
 	s.Forget()
-	n := cap(s.buffer) + 8*cap(s.ends) + cap(s.out.b) + cap(s.join.coded) + cap(s.join.gathered) + 24*cap(s.join.pieces)
+	n := cap(s.buffer) + 8*cap(s.soft) + cap(s.out.b) + cap(s.join.coded) + cap(s.join.gathered) + 24*cap(s.join.pieces)
 	if n > 6*keptScratch {
 		t.Errorf("a scratch keeps %d bytes", n)
 	}

@@ -29,13 +29,17 @@
 // where, and long runs of hex digits or base64 take 4 or 6 bits a character: a personal id stands in each link, a boundary in
 // four places, and a DKIM signature has 344 characters for 256 bytes.
 //
-// Split joins each part and compares before it gives it away. Join checks all that it reads: a part from a damaged disk gives an
-// error or a message that is not larger than the caller's limit. It is up to the caller to find out, by a sum, that it is a
-// wrong one.
+// A part is checked before it is given away, in two steps that are together worth a Join. Read lets the coders break the lines of
+// the view, and sees that they do it where the message has them broken; of base64 it decodes only what the coder writes in the
+// same way. Split reads the part as Join does, and compares what it says of the coders, and each byte that its ops make, with
+// what Read has found. View joins the whole message and compares: a campaign needs it a few times only.
+//
+// Join checks all that it reads: a part from a damaged disk gives an error or a message that is not larger than the caller's
+// limit. It is up to the caller to find out, by a sum, that it is a wrong one.
 //
 // # Costs
 //
-// All is linear in the message, whatever its bytes: Read looks at each byte five times at most, an index has 1,048,573 entries
+// All is linear in the message, whatever its bytes: Read looks at each byte a dozen times at most, an index has 1,048,573 entries
 // at most, and Split ends when the part is sure to be too large. A Scratch allocates nothing once it is warm, and keeps some MB
 // at most.
 //

@@ -52,15 +52,15 @@ type joiner struct {
 
 	gathered []byte // bytes of the stretch
 	coded    []byte // what coders wrote
-	text     text
+	ops      ops
 }
 
 func (j *joiner) forget() {
 	clear(j.pieces)
 	j.pieces, j.recipe, j.places = j.pieces[:0], nil, nil
-	j.text.reset()
-	if cap(j.coded)+cap(j.gathered)+cap(j.text.bytes)+cap(j.pieces)*24 > keptScratch {
-		j.coded, j.gathered, j.text.bytes, j.pieces = nil, nil, nil, nil
+	j.ops.begin(nil, nil)
+	if cap(j.coded)+cap(j.gathered)+cap(j.ops.text.bytes)+cap(j.pieces)*24 > keptScratch {
+		j.coded, j.gathered, j.ops.text.bytes, j.pieces = nil, nil, nil, nil
 	}
 }
 
@@ -74,12 +74,13 @@ func (j *joiner) run(view, part []byte, limit int) ([][]byte, error) {
 		return nil, ErrLimit
 	}
 	j.left, j.coded = size, j.coded[:0]
-	ops := reader{b: rest}
-	j.begin(&ops)
-	for expected := 0; len(ops.b) > 0 && !ops.bad; {
-		expected = j.op(&ops, view, expected)
+	o := &j.ops
+	o.begin(view, rest)
+	j.begin(&o.reader)
+	for o.next() {
+		o.bad = !j.add(o.literal) || !j.add(o.copy)
 	}
-	if ops.bad || j.left != 0 || j.size > 0 || j.stretches > 0 {
+	if o.bad || j.left != 0 || j.size > 0 || j.stretches > 0 {
 		return nil, ErrDamaged
 	}
 	return j.pieces, nil
@@ -111,83 +112,6 @@ func (j *joiner) next() {
 	j.before, j.coder, j.size, j.places = t.before, t.coder, t.size, places
 	j.recipe = r.b
 	j.stretches--
-}
-
-// op does one op and returns where the next copy is expected in view.
-func (j *joiner) op(r *reader, view []byte, expected int) int {
-	token := int(r.byte())
-	b := j.literal(r, token>>4)
-	r.bad = r.bad || !j.add(b)
-	expected += len(b)
-	residue := token & copyResidue
-	if residue == 0 {
-		r.bad = r.bad || len(b) == 0 || token&tokenShift != 0
-		return expected
-	}
-	if token&tokenShift != 0 {
-		expected += r.signed()
-	}
-	n := r.number()
-	if r.bad || expected < 0 || expected > len(view) || n > len(view)/copyResidue || n*copyResidue+residue > len(view)-expected {
-		r.bad = true
-		return 0
-	}
-	n = n*copyResidue + residue
-	r.bad = !j.add(view[expected : expected+n])
-	return expected + n
-}
-
-// literal returns a literal, which is nil if the part is damaged.
-func (j *joiner) literal(r *reader, kind int) []byte {
-	switch {
-	case kind == literalNone:
-		return nil
-	case kind >= literalAgain:
-		return j.text.again(kind - literalAgain)
-	case kind == literalPacked:
-		return j.packed(r)
-	case kind == literalLong:
-		kind += r.number()
-	}
-	b := r.bytes(kind)
-	if len(b) > mostLiteral {
-		return b
-	}
-	at := len(j.text.bytes)
-	j.text.bytes = append(j.text.bytes, b...)
-	return j.text.added(at)
-}
-
-// packed returns a literal of which a part is packed, in the text.
-func (j *joiner) packed(r *reader) []byte {
-	head := int(r.byte())
-	set, prefix, n, back := head>>5, head&mostPrefix, sizeUUID, 0
-	if set == packedPiece {
-		back = r.number()
-	}
-	if set != packedUUID {
-		n = r.number()
-	}
-	t := &j.text
-	at := len(t.bytes)
-	if prefix+n > mostLiteral || back > at || set == packedPiece && n > back || set > packedPiece {
-		r.bad = true
-		return nil
-	}
-	t.bytes = append(t.bytes, r.bytes(prefix)...)
-	switch set {
-	case packedPiece:
-		t.bytes = append(t.bytes, t.bytes[at-back:][:n]...)
-	case packedUUID:
-		if b := r.bytes(packedSize(sizeUUID-4, 0)); !r.bad {
-			t.bytes = unpackUUID(t.bytes, b)
-		}
-	default:
-		if b := r.bytes(packedSize(n, set)); !r.bad {
-			t.bytes = unpack(t.bytes, b, n, set)
-		}
-	}
-	return t.added(at)
 }
 
 // add adds bytes of the view of the message. It reports false if the message does not have so many.

@@ -50,11 +50,11 @@ type literal struct {
 const unpacked = -1
 
 // first is the first literal of b, and what is behind it.
-func (t *text) first(b []byte) (l literal, rest []byte) {
+func (w *written) first(b []byte) (l literal, rest []byte) {
 	tried := 0 // bytes that no run begins with
 	for i := range b {
-		if at, n := t.find(b[i:]); n >= leastPiece {
-			return upTo(b, literal{prefix: i, pack: packedPiece, back: len(t.bytes) - at}, n)
+		if at, n := w.find(b[i:]); n >= leastPiece {
+			return upTo(b, literal{prefix: i, pack: packedPiece, back: len(w.bytes) - at}, n)
 		}
 		if isUUID(b[i:]) {
 			return upTo(b, literal{prefix: i, pack: packedUUID}, sizeUUID)

@@ -128,6 +128,6 @@ func (x *index) has(g uint64) bool {
 	return (slot^uint32(h))&^twice == 0 && slot&twice != none
 }
 
-func load(b []byte, at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+func load(b []byte, at int) uint64 { return binary.LittleEndian.Uint64(b[at : at+gram : at+gram]) }
 
 func hash(g uint64) uint64 { return g * 0x9e3779b97f4a7c15 }

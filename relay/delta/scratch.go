@@ -16,7 +16,7 @@ type Scratch struct {
 	stretches []stretch
 
 	buffer []byte // what view is made in
-	ends   []int  // of the lines of a quoted-printable part, see unbreak
+	soft   []int  // where in the view the soft breaks of a quoted-printable part were
 	places []byte // of soft breaks, of all stretches
 	out    writer
 
@@ -47,7 +47,7 @@ func (s *Scratch) Read(message []byte) {
 func (s *Scratch) Forget() {
 	s.message, s.view, s.stretches, s.places = nil, nil, s.stretches[:0], s.places[:0]
 	if cap(s.buffer) > keptScratch {
-		s.buffer, s.ends = nil, nil
+		s.buffer, s.soft = nil, nil
 	}
 	if cap(s.out.b) > keptScratch {
 		s.out.b = nil
@@ -62,7 +62,7 @@ func (s *Scratch) Forget() {
 func (s *Scratch) raw() { s.view, s.stretches = s.message, s.stretches[:0] }
 
 // View returns the message of the last Read as a reference of its own: its view, and the part that makes the message from that
-// view. Both are new memory.
+// view, which it joins and compares with the message. Both are new memory.
 func (s *Scratch) View() (view, part []byte) {
 	if part, ok := s.whole(); ok {
 		return clone(s.view), part
@@ -72,18 +72,13 @@ func (s *Scratch) View() (view, part []byte) {
 	return clone(s.view), part
 }
 
-// whole writes the part that is one copy of all of the view.
+// whole writes the part that is one copy of all of the view, and joins it.
 func (s *Scratch) whole() (part []byte, ok bool) {
 	s.out.begin(s)
 	if len(s.view) > 0 {
 		s.out.op(nil, 0, len(s.view))
 	}
-	return s.checked(s.view)
-}
-
-// checked returns a copy of the part just written if it gives the message back.
-func (s *Scratch) checked(view []byte) (part []byte, ok bool) {
-	pieces, err := s.join.run(view, s.out.b, len(s.message))
+	pieces, err := s.join.run(s.view, s.out.b, len(s.message))
 	if err != nil || !same(s.message, pieces) {
 		return nil, false
 	}
@@ -99,6 +94,35 @@ func same(message []byte, pieces [][]byte) bool {
 		message = message[len(p):]
 	}
 	return len(message) == 0
+}
+
+// checked returns a copy of the part just written if it makes the message's view from another one, and says how its own becomes the
+// message. Read has found out that it does.
+func (s *Scratch) checked(view []byte) (part []byte, ok bool) {
+	o := &s.join.ops
+	o.begin(view, s.out.b)
+	if !s.agrees(&o.reader) || !o.make(s.view) {
+		return nil, false
+	}
+	return clone(s.out.b), true
+}
+
+// agrees reads what stands before the ops, and reports whether it says of the message what Read has found out.
+func (s *Scratch) agrees(r *reader) bool {
+	size, rest, err := head(r.b)
+	r.b = rest
+	if err != nil || size != len(s.message) || r.number() != len(s.stretches) {
+		return false
+	}
+	left := s.places
+	for _, want := range s.stretches {
+		got, places := r.stretch()
+		if got.places = len(places); r.bad || got != want || string(places) != string(left[:want.places]) {
+			return false
+		}
+		left = left[want.places:]
+	}
+	return true
 }
 
 // clone copies b into memory of just its size.

@@ -5,9 +5,8 @@ import "encoding/binary"
 // text is the short literals of a part so far. Both sides of a part have the same one, so that a literal, or a piece of one,
 // that comes again need not be written again.
 type text struct {
-	bytes []byte               // of all of them, one behind the other
-	last  [mostRecent]span     // the last ones, the latest first
-	grams [1 << gramBits]int32 // where four bytes stand in bytes, plus one; only the side that writes uses it
+	bytes []byte           // of all of them, one behind the other
+	last  [mostRecent]span // the last ones, the latest first
 }
 
 // span is a literal in the text.
@@ -48,29 +47,40 @@ func (t *text) added(at int) []byte {
 	return t.of(t.last[0])
 }
 
+// written is the text of a part while it is written: it tells where pieces of later literals stand in it.
+type written struct {
+	text
+	grams [1 << gramBits]int32 // where four bytes stand in the text, plus one
+}
+
+func (w *written) reset() {
+	w.text.reset()
+	clear(w.grams[:])
+}
+
 // learn adds a literal, if it is a short one, and notes where its bytes are.
-func (t *text) learn(b []byte) {
+func (w *written) learn(b []byte) {
 	if len(b) > mostLiteral {
 		return
 	}
-	at := len(t.bytes)
-	t.bytes = append(t.bytes, b...)
-	t.added(at)
-	for at = max(at-3, 0); at+4 <= len(t.bytes); at++ {
-		t.grams[slot(t.bytes[at:])] = int32(at) + 1
+	at := len(w.bytes)
+	w.bytes = append(w.bytes, b...)
+	w.added(at)
+	for at = max(at-3, 0); at+4 <= len(w.bytes); at++ {
+		w.grams[slot(w.bytes[at:])] = int32(at) + 1
 	}
 }
 
 func slot(b []byte) uint32 { return binary.LittleEndian.Uint32(b) * 2654435761 >> (32 - gramBits) }
 
 // find returns where in the text something stands that b begins with, and how long it is.
-func (t *text) find(b []byte) (at, n int) {
+func (w *written) find(b []byte) (at, n int) {
 	if len(b) < leastPiece {
 		return 0, 0
 	}
-	at = int(t.grams[slot(b)]) - 1
-	if at < 0 || binary.LittleEndian.Uint32(t.bytes[at:]) != binary.LittleEndian.Uint32(b) {
+	at = int(w.grams[slot(b)]) - 1
+	if at < 0 || binary.LittleEndian.Uint32(w.bytes[at:]) != binary.LittleEndian.Uint32(b) {
 		return 0, 0
 	}
-	return at, common(t.bytes[at:], b[:min(len(b), mostLiteral-mostPrefix)])
+	return at, common(w.bytes[at:], b[:min(len(b), mostLiteral-mostPrefix)])
 }

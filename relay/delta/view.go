@@ -73,13 +73,9 @@ func (v *viewer) extend(c coder, l hardLine) bool {
 // place notes the soft breaks of l.
 func (v *viewer) place(s *stretch, l hardLine) {
 	was := len(v.places)
-	for _, end := range l.soft {
-		v.places = binary.AppendUvarint(v.places, uint64(end>>1-v.broken))
-		v.broken = end >> 1
-	}
-	if l.open {
-		v.places = binary.AppendUvarint(v.places, uint64(l.end-v.broken))
-		v.broken = l.end
+	for _, at := range l.soft {
+		v.places = binary.AppendUvarint(v.places, uint64(at-v.broken))
+		v.broken = at
 	}
 	s.places += len(v.places) - was
 }

@@ -74,19 +74,19 @@ func encodingOf(line []byte) encoding {
 
 // delimiter goes on to the header behind the next line that begins with two dashes.
 func (w *walk) delimiter() {
-	n := bytes.Index(w.message[max(w.at-1, 0):], []byte("\n--"))
-	if n < 0 {
-		w.at = len(w.message)
-		return
+	for m := w.message; w.at < len(m); {
+		n := bytes.IndexByte(m[w.at:], '\n') + 1
+		if n == 0 {
+			break
+		}
+		start := w.at
+		w.at += n
+		if n > 2 && m[start] == '-' && m[start+1] == '-' {
+			w.delimit(start)
+			return
+		}
 	}
-	w.at = max(w.at-1, 0) + n + 1
-	line := bytes.IndexByte(w.message[w.at:], '\n')
-	if line < 0 {
-		w.at = len(w.message)
-		return
-	}
-	w.delimit(w.at)
-	w.at += line + 1
+	w.at = len(w.message)
 }
 
 // delimit takes the line that begins at start for the delimiter of the header behind it.

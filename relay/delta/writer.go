@@ -22,13 +22,12 @@ const (
 // writer writes a part. The package comment has the format.
 type writer struct {
 	b    []byte
-	text text
+	text written
 }
 
 // begin writes all that stands before the ops.
 func (w *writer) begin(s *Scratch) {
 	w.text.reset()
-	clear(w.text.grams[:])
 	w.b = append(w.b[:0], form)
 	w.number(len(s.message))
 	w.number(len(s.stretches))
