@@ -48,6 +48,14 @@ type matcher struct {
 	most      int
 	literal   int // where in the view the bytes begin that no op has yet
 	expected  int // where in ref the next copy is expected if no bytes stand before it
+	gaps      [8]gap
+	next      int // of the gaps
+}
+
+// gap is bytes of the view that stand between two copies, and how far the second one is from where it is expected.
+type gap struct {
+	bytes []byte
+	shift int
 }
 
 // run writes the ops. It reports false as soon as the part is sure to be larger than most.
@@ -90,23 +98,46 @@ func (m *matcher) end() {
 
 // copy writes what stands before at, and n bytes of ref.
 func (m *matcher) copy(at, from, n int) {
-	m.out.op(m.view[m.literal:at], from-m.expected-(at-m.literal), n)
+	g := gap{m.view[m.literal:at], from - m.expected - (at - m.literal)}
+	m.out.op(g.bytes, g.shift, n)
 	m.literal, m.expected = at+n, from+n
+	m.gaps[m.next%len(m.gaps)] = g
+	m.next++
 }
 
 // resume finds the next place behind at that is in ref too: where it is expected, or else where a gram is that stands in ref
 // once. It goes back from there as far as both are the same.
 func (m *matcher) resume(at, from int) (int, int, bool) {
-	for ; at+gram <= len(m.view); at, from = at+1, from+1 {
-		g := load(m.view, at)
-		if from+gram <= len(m.ref) && load(m.ref, from) == g {
+	if at, from, ok := m.again(at, from); ok {
+		return at, from, true
+	}
+	view, ref, slots, shift := m.view, m.ref, m.slots, m.shift
+	for ; at+gram <= len(view); at, from = at+1, from+1 {
+		g := load(view, at)
+		if from+gram <= len(ref) && load(ref, from) == g {
 			return at, from, true
 		}
-		if other := m.find(g); other >= 0 {
-			return m.back(at, other)
+		if h := hash(g); (slots[h>>shift]^uint32(h))&^twice == 0 {
+			if other := m.find(g); other >= 0 {
+				return m.back(at, other)
+			}
 		}
 		if at&63 == 0 && !m.affordable(at) {
-			return 0, 0, false
+			break
+		}
+	}
+	return 0, 0, false
+}
+
+// again looks for the same bytes as in one of the last gaps, and behind them for the same way on: a personal id stands in each link.
+func (m *matcher) again(at, from int) (int, int, bool) {
+	for _, g := range m.gaps {
+		next, to := at+len(g.bytes), from+len(g.bytes)+g.shift
+		if len(g.bytes) == 0 || next+gram > len(m.view) || to < 0 || to+gram > len(m.ref) {
+			continue
+		}
+		if load(m.view, next) == load(m.ref, to) && string(m.view[at:next]) == string(g.bytes) {
+			return next, to, true
 		}
 	}
 	return 0, 0, false
