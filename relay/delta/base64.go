@@ -96,6 +96,15 @@ func decode(dst, line []byte) (n int, padded bool) {
 	if line[len(line)-1] == '=' {
 		return decodePadded(dst, line)
 	}
+	n, ok := decodeQuads(dst, line)
+	if !ok {
+		n = 0
+	}
+	return n, false
+}
+
+// decodeQuads decodes line, whose length divides by four, into dst, which has slack. ok says that all of it is base64 without padding.
+func decodeQuads(dst, line []byte) (n int, ok bool) {
 	bad := uint32(0)
 	for len(line) >= 8 && len(dst)-n >= 8 {
 		x := sextets[0][line[0]] | sextets[1][line[1]] | sextets[2][line[2]] | sextets[3][line[3]]
@@ -110,10 +119,7 @@ func decode(dst, line []byte) (n int, padded bool) {
 		binary.LittleEndian.PutUint32(dst[n:], x)
 		n, line = n+3, line[4:]
 	}
-	if bad>>31 != 0 {
-		return 0, false
-	}
-	return n, false
+	return n, bad>>31 == 0
 }
 
 // decodePadded decodes a line that ends in one or two equal signs.

@@ -1,5 +1,7 @@
 package delta
 
+import "slices"
+
 // charset is an alphabet of 16 or 64 characters. What is written in it takes 4 or 6 bits a character in a part.
 type charset struct {
 	chars string
@@ -14,6 +16,9 @@ var charsets = [...]charset{
 	{alphabet, 6, 13},
 	{alphabet[:62] + "-_", 6, 13},
 }
+
+// packedBase64 is the number of the charset of base64.
+const packedBase64 = 2
 
 // What else a packed literal may end with, numbered on.
 const (
@@ -87,15 +92,13 @@ func run(b []byte) (n, set int) {
 	b = b[:min(len(b), mostLiteral-mostPrefix)]
 	in := byte(0xff)
 	hex := 0
-	for ; n < len(b) && in&members[b[n]] != 0; n++ {
-		if members[b[n]]&1 != 0 {
-			hex++
-		} else if hex >= leastHex {
+	for ; n < len(b); n++ {
+		m := members[b[n]]
+		if in&m == 0 || hex >= leastHex && m&1 == 0 {
 			break
-		} else {
-			hex = 0
 		}
-		in &= members[b[n]]
+		hex = (hex + 1) & -int(m&1) // 0 again behind the last digit
+		in &= m
 	}
 	for in&1 == 0 && in != 0 {
 		in >>= 1
@@ -127,6 +130,12 @@ func pack(out, b []byte, set int8) []byte {
 		}
 		return out
 	}
+	if set == packedBase64 { // four characters at a time, as in a message
+		at, whole := len(out), len(b)/4*4
+		out = slices.Grow(out, len(b)+slack)
+		n, _ := decodeQuads(out[at:cap(out)], b[:whole])
+		out, b = out[:at+n], b[whole:]
+	}
 	bits := charsets[set].bits
 	word, filled := 0, 0
 	for _, c := range b {
@@ -147,6 +156,11 @@ func packedSize(n, set int) int { return (n*charsets[set].bits + 7) / 8 }
 
 // unpack appends n characters. b is as long as packedSize says.
 func unpack(out, b []byte, n, set int) []byte {
+	if set == packedBase64 {
+		whole := n / 4
+		out = encode(slices.Grow(out, n), b[:3*whole])
+		b, n = b[3*whole:], n-4*whole
+	}
 	s := &charsets[set]
 	word, filled := 0, 0
 	for range n {

@@ -76,7 +76,7 @@ func (m *matcher) run() bool {
 		}
 	}
 	if m.literal < len(m.view) {
-		if !m.affordable(len(m.view)) {
+		if len(m.view) > m.reach() {
 			return false
 		}
 		m.end()
@@ -106,32 +106,37 @@ func (m *matcher) copy(at, from, n int) {
 }
 
 // resume finds the next place behind at that is in ref too: where it is expected, or else where a gram is that stands in ref
-// once. It goes back from there as far as both are the same.
+// once. It goes back from there as far as both are the same. Behind many bytes that are not in ref, a signature, it looks at each
+// third place only: the index has one of three of its neighbours at least.
 func (m *matcher) resume(at, from int) (int, int, bool) {
 	if at, from, ok := m.again(at, from); ok {
 		return at, from, true
 	}
-	view, ref, slots, shift := m.view, m.ref, m.slots, m.shift
-	for ; at+gram <= len(view); at, from = at+1, from+1 {
+	view, ref, slots, shift := m.view[:min(len(m.view), m.reach()+gram)], m.ref, m.slots, m.shift
+	for step := 1; at+gram <= len(view); at, from = at+step, from+step {
 		g := load(view, at)
 		if from+gram <= len(ref) && load(ref, from) == g {
-			return at, from, true
+			return m.back(at, from)
 		}
 		if h := hash(g); (slots[h>>shift]^uint32(h))&^twice == 0 {
 			if other := m.find(g); other >= 0 {
 				return m.back(at, other)
 			}
 		}
-		if at&63 == 0 && !m.affordable(at) {
-			break
+		if at-m.literal >= near {
+			step = 3
 		}
 	}
 	return 0, 0, false
 }
 
+// near is how many bytes are looked at one by one.
+const near = 64
+
 // again looks for the same bytes as in one of the last gaps, and behind them for the same way on: a personal id stands in each link.
 func (m *matcher) again(at, from int) (int, int, bool) {
-	for _, g := range m.gaps {
+	for i := range m.gaps {
+		g := &m.gaps[i]
 		next, to := at+len(g.bytes), from+len(g.bytes)+g.shift
 		if len(g.bytes) == 0 || next+gram > len(m.view) || to < 0 || to+gram > len(m.ref) {
 			continue
@@ -151,9 +156,9 @@ func (m *matcher) back(at, from int) (int, int, bool) {
 	return at, from, true
 }
 
-// affordable reports whether the bytes before at may fit into the part. They take half of their length at least, but for those that
-// come again.
-func (m *matcher) affordable(at int) bool { return len(m.out.b)+(at-m.literal-mostLiteral)/2 <= m.most }
+// reach is where in the view the bytes that no op has yet must end, so that the part can be small enough. They take half of their
+// length at least, but for those that come again.
+func (m *matcher) reach() int { return m.literal + mostLiteral + 2*(m.most-len(m.out.b)) + 1 }
 
 // common is the length of what a and b begin with in common.
 func common(a, b []byte) int {

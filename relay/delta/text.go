@@ -22,8 +22,8 @@ func (t *text) reset() { t.bytes, t.last = t.bytes[:0], [mostRecent]span{} }
 
 // recent is the place of b among the last literals, or -1.
 func (t *text) recent(b []byte) int {
-	for i, l := range t.last {
-		if int(l.size) == len(b) && string(t.of(l)) == string(b) {
+	for i := range t.last {
+		if l := t.last[i]; int(l.size) == len(b) && string(t.of(l)) == string(b) {
 			return i
 		}
 	}
@@ -66,8 +66,9 @@ func (w *written) learn(b []byte) {
 	at := len(w.bytes)
 	w.bytes = append(w.bytes, b...)
 	w.added(at)
-	for at = max(at-3, 0); at+4 <= len(w.bytes); at++ {
-		w.grams[slot(w.bytes[at:])] = int32(at) + 1
+	all := w.bytes
+	for at = max(at-3, 0); at+4 <= len(all); at++ {
+		w.grams[slot(all[at:at+4:at+4])] = int32(at) + 1
 	}
 }
 
