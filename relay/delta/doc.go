@@ -20,10 +20,12 @@
 //
 // # Delta
 //
-// Split goes over view and reference at once, 8 bytes at a time. Where they differ it goes on at the next 8 bytes that they have
-// in common: at the same distance as before, or else where the index of the reference has them, if they stand in the reference
-// once; from there it goes back as far as both are equal. The index knows every second place, in 4 bytes for each byte of the
-// view at most. It is made at the first Split, and can be dropped.
+// Split goes over view and reference at once, 8 bytes at a time. Where they differ it looks for one of the last literals, with the
+// same way on behind it. Else it goes on at the next 8 bytes that they have in common: at the same distance as before, or else
+// where the index of the reference has them, if they stand in the reference once; from there it goes back as far as both are
+// equal. At another distance 10 bytes must be equal, and in a long literal 4 at the same one are enough: the fold of a signature.
+// The index knows every second place, in 4 bytes for each byte of the view at most. It is made at the first Split, and can be
+// dropped.
 //
 // What is in the message only is a literal. A literal that comes again is a number, one with a piece of earlier ones says
 // where, and long runs of hex digits or base64 take 4 or 6 bits a character: a personal id stands in each link, a boundary in

@@ -199,6 +199,7 @@ func lineSize(line []byte) int {
 
 // softBreaks are the places in data where c puts a soft break.
 func (c coder) softBreaks(data []byte) iter.Seq[int] {
+	cut, width := c.cutter(), int(c.width)
 	return func(yield func(int) bool) {
 		for at := 0; at < len(data); {
 			end := bytes.IndexByte(data[at:], '\n') + 1
@@ -207,7 +208,7 @@ func (c coder) softBreaks(data []byte) iter.Seq[int] {
 			}
 			line := data[at:end]
 			line = line[:lineSize(line)]
-			for n := c.cut(line); n < len(line); n = c.cut(line) {
+			for n := cut(line, width); n < len(line); n = cut(line, width) {
 				if at += n; !yield(at) {
 					return
 				}
@@ -240,22 +241,18 @@ func (c coder) breaks(data []byte, at int, soft []int) bool {
 	return len(soft) == 0
 }
 
-// cut is how many bytes of line, which is what is left of a hard line, stand before the next soft break; all of them: there is
-// none.
-func (c coder) cut(line []byte) int {
-	width := int(c.width)
+// cutter returns what tells how many bytes of line, which is what is left of a hard line, stand before the next soft break; all of
+// them: there is none.
+func (c coder) cutter() func(line []byte, width int) int {
 	switch c.kind {
 	case coderFill:
-		return fill(line, width)
+		return fill
 	case coderFillUTF8:
-		return fillUTF8(line, width)
+		return fillUTF8
 	case coderFillTail:
-		if len(line) == width+1 && line[len(line)-3] != '=' {
-			return len(line)
-		}
-		return fill(line, width)
+		return fillTail
 	}
-	return words(line, width)
+	return words
 }
 
 // fill fills a line of width bytes. It does not cut "=E4" in pieces.
@@ -301,6 +298,14 @@ func fillChars(line []byte, width int) int {
 		}
 	}
 	return width
+}
+
+// fillTail fills a line of width bytes, but leaves a hard line whole that is one byte longer.
+func fillTail(line []byte, width int) int {
+	if len(line) == width+1 && line[len(line)-3] != '=' {
+		return len(line)
+	}
+	return fill(line, width)
 }
 
 // mostChar is how many bytes of quoted-printable a UTF-8 character takes at most.

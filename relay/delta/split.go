@@ -3,8 +3,7 @@ package delta
 import "math/bits"
 
 const (
-	leastCopy = 8  // of the reference where it is expected
-	leastMove = 12 // of another place of it
+	leastMove = 10 // of another place of it
 	leastTail = 3  // of its end
 )
 
@@ -98,6 +97,9 @@ func (m *matcher) end() {
 
 // copy writes what stands before at, and n bytes of ref.
 func (m *matcher) copy(at, from, n int) {
+	if at-m.literal > near {
+		m.folds(at)
+	}
 	g := gap{m.view[m.literal:at], from - m.expected - (at - m.literal)}
 	m.out.op(g.bytes, g.shift, n)
 	m.literal, m.expected = at+n, from+n
@@ -120,7 +122,9 @@ func (m *matcher) resume(at, from int) (int, int, bool) {
 		}
 		if h := hash(g); (slots[h>>shift]^uint32(h))&^twice == 0 {
 			if other := m.find(g); other >= 0 {
-				return m.back(at, other)
+				if at, from, ok := m.back(at, other); ok && m.worth(at, from) {
+					return at, from, true
+				}
 			}
 		}
 		if at-m.literal >= near {
@@ -154,6 +158,27 @@ func (m *matcher) back(at, from int) (int, int, bool) {
 		at, from = at-1, from-1
 	}
 	return at, from, true
+}
+
+// folds copies what stands before at and is where it is expected, however short: the line breaks of a signature.
+func (m *matcher) folds(at int) {
+	most := min(at-4, len(m.view)-gram, len(m.ref)-gram-m.expected+m.literal)
+	for i := m.literal; i <= most; i++ {
+		from := m.expected + i - m.literal
+		if x := load(m.view, i) ^ load(m.ref, from); uint32(x) == 0 { // four bytes
+			n := min(bits.TrailingZeros64(x)/8, at-i)
+			m.out.op(m.view[m.literal:i], 0, n)
+			m.literal, m.expected = i+n, from+n
+			i = m.literal
+		}
+	}
+}
+
+// worth reports whether what view and ref have in common there, a gram at least, is worth a shift. What is shorter is better left in
+// the literal, which may come again as a whole: an address in a domain that others have.
+func (m *matcher) worth(at, from int) bool {
+	const more = leastMove - gram
+	return at+leastMove <= len(m.view) && from+leastMove <= len(m.ref) && load(m.view, at+more) == load(m.ref, from+more)
 }
 
 // reach is where in the view the bytes that no op has yet must end, so that the part can be small enough. They take half of their
