@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -16,6 +17,8 @@ import (
 
 var (
 	mutations = flag.Int("mutations", 3000, "how many mutations of messages to split")
+	seed      = flag.Uint64("seed", 1, "of the mutations")
+	stride    = flag.Int("stride", 61, "how many bytes a truncated message is longer than the last")
 	corpus    = flag.String("corpus", "", "directory of mail to split besides that of the tests")
 )
 
@@ -108,53 +111,60 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// TestTruncated: every beginning and every end of a message joins again.
+// TestTruncated: every beginning and every end of a message joins again, with -stride 1 really every one.
 func TestTruncated(t *testing.T) {
-	var s Scratch
-	for _, name := range []string{"listmonk", "odoo", "ten-part", "encoders"} {
-		shape, _ := letters.Named(name, 3)
-		s.Read(shape.Message(0))
-		view, _ := s.View()
-		r := NewReference(view)
-		m := shape.Message(1)
-		step := 7
-		if testing.Short() {
-			step = 101
-		}
-		for n := 0; n <= len(m); n += step {
-			rejoin(t, &s, r, m[:n])
-			rejoin(t, &s, r, m[n:])
-		}
-		for n := max(0, len(m)-300); n <= len(m); n++ {
-			rejoin(t, &s, r, m[:n])
-		}
+	for _, shape := range everyShape(3) {
+		t.Run(shape.Name, func(t *testing.T) {
+			t.Parallel()
+			var s Scratch
+			s.Read(shape.Message(0))
+			view, _ := s.View()
+			r := NewReference(view)
+			m := shape.Message(1)
+			for n := 0; n <= len(m); n += *stride {
+				rejoin(t, &s, r, m[:n])
+				rejoin(t, &s, r, m[n:])
+			}
+			for n := len(m) - 300; n <= len(m); n++ {
+				rejoin(t, &s, r, m[:n])
+			}
+		})
 	}
 }
 
 // TestMutated: whatever befalls a message, it joins again. -mutations=1000000 takes minutes.
 func TestMutated(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	var s Scratch
 	var refs []*Reference
 	var messages [][]byte
 	for _, shape := range everyShape(3) {
-		s.Read(shape.Message(0))
-		view, _ := s.View()
-		refs = append(refs, NewReference(view))
-		messages = append(messages, shape.Message(1))
+		r, all := campaign(shape, 1)
+		refs, messages = append(refs, r), append(messages, all[0])
 	}
-	for range *mutations {
-		k := rng.IntN(len(refs))
-		m := bytes.Clone(messages[k])
-		if rng.IntN(2) == 0 { // a short one, so that many fit into a second
-			from := rng.IntN(len(m) - 3000)
-			m = append(m[:800:800], m[from:from+2000]...)
-		}
-		for range 1 + rng.IntN(6) {
-			m = mutate(rng, m)
-		}
-		rejoin(t, &s, refs[k], m)
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		t.Run(fmt.Sprint(w), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(*seed, uint64(w)))
+			var s Scratch
+			for range (*mutations + workers - 1) / workers {
+				k := rng.IntN(len(refs))
+				rejoin(t, &s, refs[k], mutated(rng, messages[k]))
+			}
+		})
 	}
+}
+
+// mutated is a message to which a few things have happened. Half of them are short, so that many fit into a second.
+func mutated(rng *rand.Rand, message []byte) []byte {
+	m := bytes.Clone(message)
+	if rng.IntN(2) == 0 {
+		from := rng.IntN(len(m) - 3000)
+		m = append(m[:800:800], m[from:from+2000]...)
+	}
+	for range 1 + rng.IntN(6) {
+		m = mutate(rng, m)
+	}
+	return m
 }
 
 // tokens are what a parser of mail may stumble over.
