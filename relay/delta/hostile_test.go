@@ -31,6 +31,22 @@ var hostiles = []hostile{
 	{"all 8-grams of the reference in another order", shuffled},
 	{"matches of ten bytes between literals", pickets},
 	{"literals that come again", func(n int) (a, b []byte) { return noise(n, 1), bytes.Repeat(noise(500, 2), n/500) }},
+	{"literals that come again but for their last byte", func(n int) (a, b []byte) {
+		a = noise(n, 1)
+		for i := 0; len(b) < n; i += 24 {
+			b = append(append(b, a[i:i+24]...), noise(500, 2)...)
+			b[len(b)-1] = byte(i / 24)
+		}
+		return a, b
+	}},
+	{"fences that end as a soft break begins", func(n int) (a, b []byte) {
+		fence := strings.Repeat("=", 60)
+		m := []byte("Content-Transfer-Encoding: quoted-printable\r\n\r\n")
+		for i := 0; len(m) < n; i++ {
+			m = fmt.Appendf(m, "%s=\r\n%s\r\n--%s\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", fence, fence[:i%60], fence)
+		}
+		return m, m[:len(m)-100]
+	}},
 	{"parts within parts", func(n int) (a, b []byte) { m := nested(n); return m, m[:len(m)-1] }},
 	{"a million delimiters", func(n int) (a, b []byte) { m := bytes.Repeat([]byte("--\n\n"), n/4); return m, m[1:] }},
 	{"many parts", func(n int) (a, b []byte) {

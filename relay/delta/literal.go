@@ -56,6 +56,9 @@ const unpacked = -1
 
 // first is the first literal of b, and what is behind it.
 func (w *written) first(b []byte) (l literal, rest []byte) {
+	if len(b) < leastPiece { // too short for any run
+		return literal{b, len(b), unpacked, 0}, nil
+	}
 	tried := 0 // bytes that no run begins with
 	for i := range b {
 		if at, n := w.find(b[i:]); n >= leastPiece {

@@ -103,8 +103,10 @@ func (m *matcher) copy(at, from, n int) {
 	g := gap{m.view[m.literal:at], from - m.expected - (at - m.literal)}
 	m.out.op(g.bytes, g.shift, n)
 	m.literal, m.expected = at+n, from+n
-	m.gaps[m.next%len(m.gaps)] = g
-	m.next++
+	if len(g.bytes) <= mostLiteral {
+		m.gaps[m.next%len(m.gaps)] = g
+		m.next++
+	}
 }
 
 // resume finds the next place behind at that is in ref too: where it is expected, or else where a gram is that stands in ref

@@ -16,6 +16,7 @@ const (
 	mostRecent  = 7
 	mostLiteral = 512 // a longer literal is not in the text, and not packed
 	gramBits    = 10
+	signature   = 64 // characters of base64, one behind the other, that are taken for a line of one
 )
 
 func (t *text) reset() { t.bytes, t.last = t.bytes[:0], [mostRecent]span{} }
@@ -58,14 +59,17 @@ func (w *written) reset() {
 	clear(w.grams[:])
 }
 
-// learn adds a literal, if it is a short one, and notes where its bytes are.
-func (w *written) learn(b []byte) {
-	if len(b) > mostLiteral {
+// learn adds a literal, if it is a short one, and notes where its bytes are, but for those of a signature: no piece of it comes again.
+func (w *written) learn(l literal) {
+	if len(l.bytes) > mostLiteral {
 		return
 	}
 	at := len(w.bytes)
-	w.bytes = append(w.bytes, b...)
+	w.bytes = append(w.bytes, l.bytes...)
 	w.added(at)
+	if l.pack == packedBase64 && len(l.bytes)-l.prefix >= signature {
+		return
+	}
 	all := w.bytes
 	for at = max(at-3, 0); at+4 <= len(all); at++ {
 		w.grams[slot(all[at:at+4:at+4])] = int32(at) + 1

@@ -90,7 +90,7 @@ func (w *writer) literal(l literal) (kind byte) {
 		w.text.again(i)
 		return literalAgain + byte(i)
 	}
-	w.text.learn(l.bytes)
+	w.text.learn(l)
 	switch {
 	case l.pack != unpacked:
 		w.packed(l)
