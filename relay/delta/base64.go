@@ -7,23 +7,19 @@ import (
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-// sextets gives the bits of a base64 character at each of its four places, in the order in which three bytes lie in memory.
-// The highest bit stands for a character that is none.
-var sextets = func() (t [4][256]uint32) {
+// pairs gives twelve bits for two base64 characters, as they lie in memory. The highest bit stands for what is not base64.
+var pairs = func() *[1 << 16]uint16 {
+	t := new([1 << 16]uint16)
 	for i := range t {
-		for c := range t[i] {
-			t[i][c] = 1 << 31
-		}
+		t[i] = notBase64
 	}
-	for v := range uint32(64) {
-		c := alphabet[v]
-		t[0][c] = v << 2
-		t[1][c] = v>>4 | v&15<<12
-		t[2][c] = v>>2<<8 | v&3<<22
-		t[3][c] = v << 16
+	for i, pair := range duads {
+		t[pair] = uint16(i)
 	}
 	return t
 }()
+
+const notBase64 = 1 << 15
 
 // duads gives two base64 characters for twelve bits, in the order in which they lie in memory.
 var duads = func() (t [4096]uint16) {
@@ -105,22 +101,23 @@ func decode(dst, line []byte) (n int, padded bool) {
 
 // decodeQuads decodes line, whose length divides by four, into dst, which has slack. ok says that all of it is base64 without padding.
 func decodeQuads(dst, line []byte) (n int, ok bool) {
-	bad := uint32(0)
-	for len(line) >= 8 && len(dst)-n >= 8 {
-		x := sextets[0][line[0]] | sextets[1][line[1]] | sextets[2][line[2]] | sextets[3][line[3]]
-		y := sextets[0][line[4]] | sextets[1][line[5]] | sextets[2][line[6]] | sextets[3][line[7]]
-		bad |= x | y
-		binary.LittleEndian.PutUint64(dst[n:], uint64(x)|uint64(y)<<24)
+	bad := uint16(0)
+	for len(line) >= 8 && len(dst) >= n+8 {
+		b, c, d, e := pairAt(line, 0), pairAt(line, 2), pairAt(line, 4), pairAt(line, 6)
+		bad |= b | c | d | e
+		binary.BigEndian.PutUint64(dst[n:n+8:n+8], uint64(b)<<52|uint64(c)<<40|uint64(d)<<28|uint64(e)<<16)
 		n, line = n+6, line[8:]
 	}
 	for len(line) >= 4 {
-		x := sextets[0][line[0]] | sextets[1][line[1]] | sextets[2][line[2]] | sextets[3][line[3]]
-		bad |= x
-		binary.LittleEndian.PutUint32(dst[n:], x)
+		b, c := pairAt(line, 0), pairAt(line, 2)
+		bad |= b | c
+		binary.BigEndian.PutUint32(dst[n:], uint32(b)<<20|uint32(c)<<8)
 		n, line = n+3, line[4:]
 	}
-	return n, bad>>31 == 0
+	return n, bad < notBase64
 }
+
+func pairAt(line []byte, at int) uint16 { return pairs[binary.LittleEndian.Uint16(line[at:at+2:at+2])] }
 
 // decodePadded decodes a line that ends in one or two equal signs.
 func decodePadded(dst, line []byte) (n int, padded bool) {

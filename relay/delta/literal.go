@@ -48,14 +48,20 @@ var members, values = func() (m [256]byte, v [len(charsets)][256]byte) {
 type literal struct {
 	bytes  []byte
 	prefix int  // bytes as they are
-	pack   int8 // charset of those behind, packedUUID or packedPiece; unpacked: there are none
-	back   int  // of a piece: how far before the end of the text of the earlier literals it begins
+	pack   int8 // charset of those behind, packedUUID or packedPiece; unpacked: there are none; repeated: all comes again
+	back   int  // of a piece: how far before the end of the text of the earlier literals it begins; repeated: which of the last ones
 }
 
-const unpacked = -1
+const (
+	unpacked = -1
+	repeated = -2
+)
 
 // first is the first literal of b, and what is behind it.
 func (w *written) first(b []byte) (l literal, rest []byte) {
+	if i := w.recent(b); i >= 0 {
+		return literal{b, 0, repeated, i}, nil
+	}
 	if len(b) < leastPiece { // too short for any run
 		return literal{b, len(b), unpacked, 0}, nil
 	}

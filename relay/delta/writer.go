@@ -49,17 +49,10 @@ func (w *writer) number(n int) { w.b = binary.AppendUvarint(w.b, uint64(n)) }
 // op writes bytes that are in the message only, and then a copy of n bytes of the reference, shift bytes away from where it is
 // expected. Either may be empty.
 func (w *writer) op(bytes []byte, shift, n int) {
-	var l literal
-	for {
-		if w.text.recent(bytes) >= 0 {
-			l, bytes = literal{bytes: bytes}, nil
-		} else {
-			l, bytes = w.text.first(bytes)
-		}
-		if len(bytes) == 0 {
-			break
-		}
+	l, rest := w.text.first(bytes)
+	for len(rest) > 0 {
 		w.token(l, 0, 0)
+		l, rest = w.text.first(rest)
 	}
 	w.token(l, shift, n)
 }
@@ -86,7 +79,11 @@ func (w *writer) literal(l literal) (kind byte) {
 	if n == 0 {
 		return literalNone
 	}
-	if i := w.text.recent(l.bytes); i >= 0 {
+	i := l.back
+	if l.pack != repeated {
+		i = w.text.recent(l.bytes)
+	}
+	if i >= 0 {
 		w.text.again(i)
 		return literalAgain + byte(i)
 	}
