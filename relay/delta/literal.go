@@ -139,12 +139,7 @@ func pack(out, b []byte, set int8) []byte {
 		}
 		return out
 	}
-	if set == packedBase64 { // four characters at a time, as in a message
-		at, whole := len(out), len(b)/4*4
-		out = slices.Grow(out, len(b)+slack)
-		n, _ := decodeQuads(out[at:cap(out)], b[:whole])
-		out, b = out[:at+n], b[whole:]
-	}
+	out, b = packWhole(out, b, set)
 	bits := charsets[set].bits
 	word, filled := 0, 0
 	for _, c := range b {
@@ -160,17 +155,39 @@ func pack(out, b []byte, set int8) []byte {
 	return out
 }
 
+// packWhole does so with what fills whole bytes, where that is faster, and returns what is left.
+func packWhole(out, b []byte, set int8) (all, rest []byte) {
+	switch v := &values[set]; {
+	case set == packedBase64: // as in a message
+		at, whole := len(out), len(b)/4*4
+		out = slices.Grow(out, len(b)+slack)
+		n, _ := decodeQuads(out[at:cap(out)], b[:whole])
+		return out[:at+n], b[whole:]
+	case charsets[set].bits == 4:
+		for ; len(b) >= 2; b = b[2:] {
+			out = append(out, (v[b[0]]-1)<<4|(v[b[1]]-1))
+		}
+	}
+	return out, b
+}
+
 // packedSize is how many bytes n characters take.
 func packedSize(n, set int) int { return (n*charsets[set].bits + 7) / 8 }
 
 // unpack appends n characters. b is as long as packedSize says.
 func unpack(out, b []byte, n, set int) []byte {
-	if set == packedBase64 {
+	s := &charsets[set]
+	switch {
+	case set == packedBase64:
 		whole := n / 4
 		out = encode(slices.Grow(out, n), b[:3*whole])
 		b, n = b[3*whole:], n-4*whole
+	case s.bits == 4:
+		for ; n >= 2; n -= 2 {
+			out = append(out, s.chars[b[0]>>4], s.chars[b[0]&15])
+			b = b[1:]
+		}
 	}
-	s := &charsets[set]
 	word, filled := 0, 0
 	for range n {
 		if filled < s.bits {
