@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -221,6 +222,16 @@ func TestSplitRefuses(t *testing.T) {
 	}
 	if part, ok := r.Split(&s, len(part)-1); ok {
 		t.Errorf("%d bytes where less are allowed", len(part))
+	}
+}
+
+// TestLongLiteralAtTheEnd: a message that ends in a long literal, of which the last bytes stand in the reference at the same place.
+func TestLongLiteralAtTheEnd(t *testing.T) {
+	var s Scratch
+	for n := range 36 {
+		own, same := noise(100+n%3, 2), []byte("0123456789ab")[:n/3]
+		r := NewReference(slices.Concat(noise(100, 1), noise(len(own), 3), same, []byte(" and what is behind")))
+		rejoin(t, &s, r, slices.Concat(noise(100, 1), own, same))
 	}
 }
 

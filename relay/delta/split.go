@@ -98,7 +98,9 @@ func (m *matcher) end() {
 // copy writes what stands before at, and n bytes of ref.
 func (m *matcher) copy(at, from, n int) {
 	if at-m.literal > near {
-		m.folds(at)
+		if m.folds(at); m.literal == at && n == 0 {
+			return
+		}
 	}
 	g := gap{m.view[m.literal:at], from - m.expected - (at - m.literal)}
 	m.out.op(g.bytes, g.shift, n)
