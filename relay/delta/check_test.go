@@ -3,6 +3,7 @@ package delta
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/test/letters"
@@ -61,6 +62,32 @@ func TestCheckFails(t *testing.T) {
 		if _, ok := s.checked(r.view); ok {
 			t.Errorf("%s: the part passes", what)
 		}
+	}
+}
+
+// TestCheckPlaces: the places of soft breaks that no rule explains are compared too.
+func TestCheckPlaces(t *testing.T) {
+	line := strings.Repeat("x", 75) + "=\r\n" + strings.Repeat("x", 75) + "=\r\nend\r\n"
+	var s Scratch
+	s.Read([]byte("Content-Transfer-Encoding: quoted-printable\r\n\r\n" + line + "yyyyyyyyyyyy=\r\nyyyyyyy\r\n" + line))
+	r := NewReference(s.view)
+	if _, ok := r.Split(&s, 1<<20); !ok || len(s.places) == 0 {
+		t.Fatal("no part, or none with places")
+	}
+	s.places[0]++
+	if _, ok := s.checked(r.view); ok {
+		t.Error("another place: the part passes")
+	}
+}
+
+// TestFenceLikeASoftBreak: a delimiter that ends in an equal sign, just where a soft break would stand, ends its part.
+func TestFenceLikeASoftBreak(t *testing.T) {
+	fence := "--" + strings.Repeat("b", 20) + "="
+	var s Scratch
+	s.Read([]byte("a: b\r\n\r\n" + fence + "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + strings.Repeat("x", 75) + "=\r\n" +
+		strings.Repeat("y", 76-2-len(fence)) + "\r\n" + fence + "\r\n" + in64 + "SGVsbG8g\r\n" + fence + "--\r\n"))
+	if len(s.stretches) != 2 {
+		t.Errorf("%+v: want two stretches", s.stretches)
 	}
 }
 
