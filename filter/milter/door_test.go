@@ -283,7 +283,7 @@ func TestAnswersOnlyWhereNeeded(t *testing.T) {
 	no := false
 	byHeader, bySender := filter.Rule{Header: "List-Id"}, filter.Rule{Sender: "*@example.com"}
 	never, all := filter.Rule{Sender: "*@boss.example", Take: &no}, filter.Rule{Listener: "*"}
-	some := filter.Rule{Header: "List-Id", Listener: "smtpd"}
+	some, nobody := filter.Rule{Header: "List-Id", Listener: "smtpd"}, filter.Rule{Listener: "people", Take: &no}
 	for _, tt := range []struct {
 		name  string
 		rules []filter.Rule
@@ -296,8 +296,11 @@ func TestAnswersOnlyWhereNeeded(t *testing.T) {
 		{name: "by sender, before the default", rules: []filter.Rule{bySender}, defaults: true},
 		{name: "never by sender, before the default", rules: []filter.Rule{never}, defaults: true, mail: true},
 		{name: "never by sender, behind a header", rules: []filter.Rule{byHeader, never}},
-		{name: "by header, on some listeners", rules: []filter.Rule{some}, mail: true, drip: true, rcpt: true},
-		{name: "all of a listener", rules: []filter.Rule{all}, mail: true},
+		{name: "by header, on some listeners", rules: []filter.Rule{some}, drip: true, rcpt: true},
+		{name: "all of a listener", rules: []filter.Rule{all}},
+		{name: "never of a listener, before the default", rules: []filter.Rule{nobody}, defaults: true},
+		{name: "never of a listener, behind a sender", rules: []filter.Rule{bySender, nobody}, mail: true},
+		{name: "by sender, never of a listener, before the default", rules: []filter.Rule{bySender, nobody}, defaults: true, mail: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := start(t, func(s *setup) { s.filter.Rule, s.filter.Defaults, s.config.Drip = tt.rules, tt.defaults, tt.drip })
