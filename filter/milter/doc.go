@@ -34,8 +34,8 @@
 //
 //   - at MAIL, if a rule of the file may pass mail by its sender, login or macro (filter.EndsAtMail): the MTA is then spared the header.
 //     The rules that come with Millrace need the header anyway.
-//   - at RCPT, while Config.Drip is on: the time behind the answer to the first recipient is the only one that shows that Postfix pauses
-//     (see "The brake of Postfix"). With in_flow_delay = 0 in Postfix and drip = false this answer falls away.
+//   - at RCPT, while Config.Drip is on and on one connection of eight: the time behind the answer to the first recipient is the only one
+//     that shows that Postfix pauses (see "The brake of Postfix"). Postfix pauses on all connections, so that a few tell of it.
 //
 // What is known earlier than the MTA waits, a sender that cannot be taken for instance, waits for the next answer. An MTA that does not
 // offer silence gets all answers. An MTA that is silent itself sends MAIL and RCPT with the header, so that a connection looks idle

@@ -29,6 +29,8 @@ const (
 	dripRoom = 60
 	// dripPatience is the longest such wait. Postfix itself would wait for a second.
 	dripPatience = 300 * time.Millisecond
+	// dripWatch is of how many connections one watches for pauses: Postfix pauses on all connections, because it has one count of tokens.
+	dripWatch = 8
 	// dripRcpts is the most recipients of a message that is dripped: Postfix reads the whole envelope again for each.
 	dripRcpts = 100
 )
@@ -48,12 +50,43 @@ type drip struct {
 	spent   int           // messages begun since Postfix was woken last, as far as it says so
 	flying  int           // messages that were to wake it, and on which it has not gone on yet
 	woken   chan struct{} // closed when it goes on
-	passed  uint64        // messages that Postfix let pass without a pause
+	conns   uint64        // connections of the MTA
+	watches uint64        // those of them on which a pause shows
+	passed  uint64        // messages that Postfix let pass without a pause, as far as one would have shown
 	paused  time.Time     // when Postfix paused last, or when fewer messages were dripped after that
 	lowered time.Time     // when every was lowered last
 }
 
 func newDrip(on bool) *drip { return &drip{on: on, every: dripEvery, woken: make(chan struct{})} }
+
+// wantsWatch is asked for a connection that begins, and reports whether pauses shall show on it.
+func (d *drip) wantsWatch() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.on && d.watches*dripWatch <= d.conns
+}
+
+// enter counts a connection, and leave is called for it when it has ended.
+func (d *drip) enter(watches bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conns++; watches {
+		d.watches++
+	}
+}
+
+func (d *drip) leave(watches bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conns--; watches {
+		d.watches--
+	}
+}
+
+// busy reports that many messages have passed since w began. Those on connections that do not watch are reckoned. The caller holds mu.
+func (d *drip) busy(w wait) bool {
+	return (d.passed-w.passed)*max(d.conns, 1) >= dripBusy*max(d.watches, 1)
+}
 
 // choose is asked about a message that is taken for all its recipients, and reports whether it shall be dripped. fit says
 // whether it may be.
@@ -134,7 +167,7 @@ func (d *drip) endWait(w wait, now time.Time) int {
 	if pause < dripPause {
 		d.passed++
 	}
-	if pause < dripPause || pause >= dripSlow || d.passed-w.passed >= dripBusy {
+	if pause < dripPause || pause >= dripSlow || d.busy(w) {
 		d.relax(now)
 		return 0
 	}
@@ -150,6 +183,19 @@ func (d *drip) endWait(w wait, now time.Time) int {
 func (d *drip) relax(now time.Time) {
 	if d.every < dripEvery && now.Sub(d.paused) >= dripCalm {
 		d.every, d.paused = min(2*d.every, dripEvery), now
+	}
+}
+
+// enterDrip is called when the terms of the connection are known, and leaveDrip at its end.
+func (s *session) enterDrip() {
+	s.enrolled = true
+	s.drip.enter(s.granted.waits(lib.CodeRcpt))
+}
+
+func (s *session) leaveDrip() {
+	if s.enrolled {
+		s.enrolled = false
+		s.drip.leave(s.granted.waits(lib.CodeRcpt))
 	}
 }
 

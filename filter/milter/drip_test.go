@@ -96,6 +96,56 @@ func TestDripFollowsPauses(t *testing.T) {
 	})
 }
 
+// TestDripReckonsWhatPassesUnseen: of many connections few watch, and what passes on these stands for the others.
+func TestDripReckonsWhatPassesUnseen(t *testing.T) {
+	for _, tt := range []struct {
+		watches, passed int
+		slow            bool
+	}{{16, dripBusy - 1, true}, {16, dripBusy, false}, {2, (dripBusy - 1) / 8, true}, {2, dripBusy/8 + 1, false}, {0, 0, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDrip(true)
+			for i := range 16 {
+				d.enter(i < tt.watches)
+			}
+			w := d.beginWait(time.Now())
+			time.Sleep(dripPause)
+			for range tt.passed {
+				d.endWait(d.beginWait(time.Now()), time.Now())
+			}
+			if every := d.endWait(w, time.Now()); every > 0 != tt.slow {
+				t.Errorf("%d of 16 watch, and %d messages pass: one in %d", tt.watches, tt.passed, every)
+			}
+		})
+	}
+}
+
+// TestDripWatchesSomeConnections: one connection of so many is answered at RCPT. When it has ended, a new one is in its place.
+func TestDripWatchesSomeConnections(t *testing.T) {
+	r := start(t)
+	watches := func(c *standin.Conn) bool { return c.Steps()&standin.NoRcptReply == 0 }
+	var conns []*standin.Conn
+	for i := range 2*dripWatch + 1 {
+		c := r.dial(standin.Options{})
+		if watches(c) != (i%dripWatch == 0) {
+			t.Errorf("connection %d watches: %v", i, watches(c))
+		}
+		conns = append(conns, c)
+	}
+	conns[dripWatch].Close()
+	for r.door.Sessions() != 2*dripWatch {
+		time.Sleep(time.Millisecond)
+	}
+	if !watches(r.dial(standin.Options{})) || watches(r.dial(standin.Options{})) {
+		t.Error("no connection is in the place of the one that watched")
+	}
+	if c := r.dial(standin.Options{Protocol: chatty}); watches(c) != true {
+		t.Error("an MTA that offers no silence is not listened to")
+	}
+	if d := r.door.drip; d.conns != 2*dripWatch+3 || d.watches != 4 {
+		t.Errorf("%d of %d watch", d.watches, d.conns)
+	}
+}
+
 // TestDripHoldsBack: a message waits only if Postfix has paused of late, has few tokens left, and is about to be woken; then until it is
 // woken, and not for long.
 func TestDripHoldsBack(t *testing.T) {

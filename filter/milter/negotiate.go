@@ -26,7 +26,7 @@ func (c *conn) wish() lib.OptProtocol {
 	if !c.intake.Filter().EndsAtMail() {
 		w |= lib.OptNoMailReply
 	}
-	if !c.session.drip.on {
+	if !c.session.drip.wantsWatch() {
 		w |= lib.OptNoRcptReply
 	}
 	return w
@@ -54,6 +54,7 @@ func (c *conn) negotiate() error {
 	if c.session.granted, err = parseOffer(payload, wish); err != nil {
 		return err
 	}
+	c.session.enterDrip()
 	offer := appendFrame(nil, byte(code), payload)
 	c.past.offer = c.session.granted.asOffer()
 	if told && !bytes.Equal(offer, c.past.offer) {

@@ -22,6 +22,7 @@ type session struct {
 	progress *progress
 	drip     *drip
 	granted  granted
+	enrolled bool // drip counts the connection
 
 	client   filter.Offer // what is known of the client since CONNECT and HELO
 	sendmail bool         // the MTA is not Postfix: see the package comment
@@ -132,6 +133,7 @@ func (s *session) bar(reason string) {
 func (s *session) endConnection() {
 	s.reset()
 	s.landed()
+	s.leaveDrip()
 	s.intake.RefundSession(s.held)
 	s.held = 0
 }

@@ -37,7 +37,7 @@ func TestStopWithinAMessage(t *testing.T) {
 			t.Error("a new connection is accepted")
 		}
 		for _, m := range []*standin.Message{plain(), bulk(), plain()} {
-			if v := r.send(idle, m); v.Action != standin.Accept || v.Stage != standin.Rcpt {
+			if v := r.send(idle, m); v.Action != standin.Accept || v.Stage != standin.EndOfHeader {
 				t.Errorf("a new message on an idle connection: %+v", v)
 			}
 		}
@@ -59,7 +59,7 @@ func TestStopWithinAMessage(t *testing.T) {
 func TestStopClosesIdleConnectionsAfterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(s *setup) { s.config.StopGrace = 5 * time.Second })
-		idle, open := r.dial(standin.Options{}), r.dial(standin.Options{})
+		open, idle := r.dial(standin.Options{}), r.dial(standin.Options{}) // the first is answered at RCPT, and so known to be busy
 		r.send(open, edit(bulk(), func(m *standin.Message) { m.StopAt = standin.Header }))
 		stopped := make(chan error, 1)
 		go func() { stopped <- r.door.Stop(context.Background()) }()

@@ -47,8 +47,8 @@ func TestTrap02EachConnectionHasItsOwnSession(t *testing.T) {
 }
 
 func TestTrap02AsksOnlyForWhatIsOffered(t *testing.T) {
-	r := start(t)
-	wish := uint32(wantProtocol | lib.OptNoMailReply)
+	r := start(t, func(s *setup) { s.config.Drip = false })
+	wish := uint32(knownProtocol)
 	for _, offered := range []uint32{standin.LeadingSpace, standin.LeadingSpace | standin.NoHeaderReply, standin.LeadingSpace | standin.NoBodyReply, 0x1fffff} {
 		c := r.dial(standin.Options{Protocol: offered}) // which refuses what was not offered
 		if c.Steps() != offered&wish {
