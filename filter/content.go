@@ -9,6 +9,7 @@ import (
 
 // content is what has come of a message's header and body. All buffers are the door's, and go on to its next message.
 type content struct {
+	trace  []byte    // our own field
 	header []byte    // field lines ended by CRLF
 	body   []byte    // in *lent; its capacity is what was reserved for it
 	lent   *[]byte   // nil until there is a body
@@ -119,8 +120,9 @@ func (c *content) growBody(size int, from *bodies) {
 
 // lend gives the heart the message while Accept runs: Accept divides it, and keeps none of these bytes. If it did, this would be the place
 // to copy them.
-func (c *content) lend(trace []byte) relay.Content {
-	return relay.NewContent(relay.Letter{Trace: trace, Header: c.header, Body: c.body, Form: c.form(trace)})
+func (c *content) lend(f *Filter, t Trace) relay.Content {
+	c.trace = f.AppendReceived(c.trace[:0], t)
+	return relay.NewContent(relay.Letter{Trace: c.trace, Header: c.header, Body: c.body, Form: c.form(c.trace)})
 }
 
 // Field adds a header field byte for byte, as a milter is told it: the MTA has joined the lines of a folded value by

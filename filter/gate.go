@@ -15,7 +15,7 @@ func (m *Mail) AskGate(k Keeper, obstacle func() string) {
 		return
 	}
 	m.whole = m.rcpts.ours() == len(m.rcpts)
-	domains, of := m.rcpts.domains()
+	domains, of := m.domains()
 	tenant := m.flow().Tenant
 	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), func() *relay.Grant { return gate.Ask(tenant, domains) })
 	var why relay.Reason
@@ -123,9 +123,11 @@ func causeOf(why relay.Reason) Cause {
 
 // domains lists the domains of those recipients that may be taken, each once, and says for each recipient which of them is its: -1 for
 // one that may not be taken.
-func (rs recipients) domains() (domains []string, of []int) {
+func (m *Mail) domains() (domains []string, of []int) {
+	rs := m.rcpts
 	if len(rs) == 1 && rs[0].ours { // as most have it
-		return []string{relay.Domain(rs[0].Addr)}, []int{0}
+		m.domain[0], m.of[0] = relay.Domain(rs[0].Addr), 0
+		return m.domain[:], m.of[:]
 	}
 	of = make([]int, len(rs))
 	index := make(map[string]int, 1)

@@ -207,11 +207,11 @@ func TestDomainsOfRecipients(t *testing.T) {
 		{Rcpt: relay.Rcpt{Addr: "a@x"}, ours: true}, {Rcpt: relay.Rcpt{Addr: "b@y"}}, {Rcpt: relay.Rcpt{Addr: "c@z"}, ours: true},
 		{Rcpt: relay.Rcpt{Addr: "d@x"}, ours: true},
 	}
-	domains, of := rs.domains()
+	domains, of := (&Mail{rcpts: rs}).domains()
 	if !slices.Equal(domains, []string{"x", "z"}) || !slices.Equal(of, []int{0, -1, 1, 0}) {
 		t.Errorf("%v %v", domains, of)
 	}
-	domains, of = rs[:1].domains()
+	domains, of = (&Mail{rcpts: rs[:1]}).domains()
 	if !slices.Equal(domains, []string{"x"}) || !slices.Equal(of, []int{0}) {
 		t.Errorf("%v %v", domains, of)
 	}

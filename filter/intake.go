@@ -115,10 +115,16 @@ func (in *Intake) Hopeless(client *Offer) bool {
 	return true
 }
 
-// Begin opens a message of this client. The header is collected in the buffer lent, which Dismiss gives back.
-func (in *Intake) Begin(client Offer, buffer []byte) *Mail {
+// Begin opens a message of this client. It goes on in the memory of last, the message before on the same connection, which must have been
+// dismissed; nil: there is none.
+func (in *Intake) Begin(client Offer, last *Mail) *Mail {
+	m := last
+	if m == nil {
+		m = new(Mail)
+	}
 	now := in.policy.Load()
-	m := &Mail{intake: in, filter: now.filter, tenants: now.tenants, offer: client, arrived: time.Now(), content: content{header: buffer[:0]}}
+	m.intake, m.filter, m.tenants = in, now.filter, now.tenants
+	m.offer, m.arrived = client, time.Now()
 	if client.Barred != "" {
 		m.Leave(client.Barred)
 	}

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -101,21 +102,42 @@ func TestLeaveOnce(t *testing.T) {
 	}
 }
 
-// The buffer goes from message to message, and no message keeps it. One that a large header has grown is let go.
-func TestBufferIsLent(t *testing.T) {
-	s := newSite(t, Deliver, Limits{Rcpts: 1, HeaderBytes: 1 << 20, Buffered: 1 << 20})
-	d := &lineDoor{in: s.in}
+// The memory of a message goes on to the next, and no message keeps it. What a large one has grown is let go, and nothing that was known
+// of a message is known of the next.
+func TestMemoryIsLent(t *testing.T) {
+	s := newSite(t, Deliver, Limits{Rcpts: keepRcpts + 1, HeaderBytes: 1 << 20, Buffered: 1 << 20})
+	d := &lineDoor{in: s.in, client: Offer{ClientName: "app.example"}}
 	for i, name := range []string{"one", "two"} {
+		before := d.last
 		d.send(strings.Replace(newsletter(end...), "hi", name, 1))
 		if got := string(s.heart.taken[i].Content.Letter().Header); !strings.Contains(got, "Subject: "+name) {
 			t.Errorf("header %q", got)
 		}
+		if before != nil && d.last != before {
+			t.Error("the memory of the first message is not lent to the second")
+		}
 	}
-	if got := string(s.heart.taken[0].Content.Letter().Header); !strings.Contains(got, "Subject: one") || cap(d.buffer) == 0 {
-		t.Errorf("the first message has %q, the buffer %d bytes", got, cap(d.buffer))
+	if got := string(s.heart.taken[0].Content.Letter().Header); !strings.Contains(got, "Subject: one") {
+		t.Errorf("the first message has %q", got)
 	}
-	if d.send(strings.Replace(newsletter(end...), "hi", strings.Repeat("x", 100_000), 1)); cap(d.buffer) != 0 {
-		t.Errorf("a buffer of %d bytes is kept", cap(d.buffer))
+	m := d.last
+	if cap(m.content.header) == 0 || cap(m.content.trace) == 0 || cap(m.rcpts) == 0 || m.rcpts[:1][0] != (recipient{}) || m.client.text != "app.example[unknown]" {
+		t.Errorf("%+v", m)
+	}
+	rest := *m
+	rest.content, rest.rcpts, rest.client = content{}, nil, client{}
+	if !reflect.DeepEqual(rest, Mail{}) {
+		t.Errorf("behind its end a message is still %+v", rest)
+	}
+	many := strings.Repeat("RCPT <a@b.example>\n", keepRcpts) + "RCPT"
+	d.send(strings.Replace(strings.Replace(newsletter(end...), "hi", strings.Repeat("x", 100_000), 1), "RCPT", many, 1))
+	if m := d.last; cap(m.content.header) != 0 || cap(m.rcpts) != 0 {
+		t.Errorf("kept: %d bytes of header, %d recipients", cap(m.content.header), cap(m.rcpts))
+	}
+	d.client.ClientName = "other.example"
+	d.send(newsletter(end...))
+	if got := s.heart.taken[len(s.heart.taken)-1].Client; got != "other.example[unknown]" {
+		t.Errorf("client %q", got)
 	}
 }
 

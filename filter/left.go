@@ -70,5 +70,5 @@ func (in *Intake) noteLeft(m *Mail) {
 	if c.line == "" {
 		return
 	}
-	in.say(c.level, leftEvery, c.line, "id", m.queueID, "from", m.offer.Sender, "client", m.offer.Client(), "reason", m.left)
+	in.say(c.level, leftEvery, c.line, "id", m.queueID, "from", m.offer.Sender, "client", m.client.of(&m.offer), "reason", m.left)
 }

@@ -21,7 +21,7 @@ type lineDoor struct {
 	mailer string // what the MTA says about every recipient
 	lmtp   bool   // an answer for each recipient, so that a message may be taken for some of them
 	deaf   bool   // the MTA hangs up before it hears the answer
-	buffer []byte
+	last   *Mail
 }
 
 // send plays one dialogue and returns the answer: "STAGE: reason" for a message left, "taken ID", or for LMTP a word
@@ -30,8 +30,8 @@ func (d *lineDoor) send(script string) string {
 	if d.in.Hopeless(&d.client) {
 		return "CONNECT"
 	}
-	m := d.in.Begin(d.client, d.buffer)
-	defer func() { d.buffer = m.Dismiss() }()
+	m := d.in.Begin(d.client, d.last)
+	defer func() { m.Dismiss(); d.last = m }()
 	for line := range strings.SplitSeq(script, "\n") {
 		stage := d.digest(m, line)
 		if m.Left() != "" {

@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,20 +49,40 @@ type Mail struct {
 	content  content
 	charged  int64 // bytes that the door keeps of it
 
-	verdict  Verdict         // by the header; Take from then on
-	left     string          // why the MTA keeps the message, "" while it may still be taken
-	leftAs   *atomic.Uint64  // the counter for left
-	cause    Cause           // why, when leftAs counts messages that had to stay
-	detour   detour          // of the first recipient that stays for one
-	hop      Hop             // and where the MTA would send it
-	flowName *relay.FlowName // with which mail it takes turns, once that was looked for
-	grant    *relay.Grant    // what the gate has granted; nil: it was not asked
-	whole    bool            // all recipients could be taken when the gate was asked
-	refused  bool            // the MTA must refuse the message
-	drained  bool            // there is no room because the daemon is drained
-	certain  bool            // known at MAIL to be bulk: no header can change that
-	message  *relay.Message  // what Build has built
-	taken    bool            // Accept has returned nil
+	verdict  Verdict        // by the header; Take from then on
+	left     string         // why the MTA keeps the message, "" while it may still be taken
+	leftAs   *atomic.Uint64 // the counter for left
+	cause    Cause          // why, when leftAs counts messages that had to stay
+	detour   detour         // of the first recipient that stays for one
+	hop      Hop            // and where the MTA would send it
+	flowName relay.FlowName // with which mail it takes turns
+	flowing  bool           // flowName was looked for
+	grant    *relay.Grant   // what the gate has granted; nil: it was not asked
+	whole    bool           // all recipients could be taken when the gate was asked
+	refused  bool           // the MTA must refuse the message
+	drained  bool           // there is no room because the daemon is drained
+	certain  bool           // known at MAIL to be bulk: no header can change that
+	message  *relay.Message // what Build has built
+	taken    bool           // Accept has returned nil
+
+	client client    // how the log calls who gave it to the MTA
+	domain [1]string // room for what the gate is asked
+	of     [1]int
+}
+
+// client is the name of a client in the log. Most messages of a connection come from the same, and share it.
+type client struct {
+	name string
+	addr netip.Addr
+	text string
+}
+
+// of is the name of the client of an offer.
+func (c *client) of(o *Offer) string {
+	if c.text == "" || c.name != o.ClientName || c.addr != o.ClientAddr {
+		*c = client{o.ClientName, o.ClientAddr, o.Client()}
+	}
+	return c.text
 }
 
 // Leave leaves the message with the MTA for this reason. The first reason counts. What was collected stays until
@@ -115,22 +136,29 @@ func (m *Mail) ReportLeft() {
 // it but does not need it.
 func (m *Mail) DropContent() {
 	m.intake.bodies.takeBack(m.content.lent)
-	m.content = content{header: m.content.header[:0]}
+	m.content = content{header: m.content.header[:0], trace: m.content.trace[:0]}
 	m.refund()
 }
 
-// keepBuffer is the largest header buffer that Dismiss gives back.
-const keepBuffer = 16 << 10
+const (
+	// keepBuffer is the largest header buffer that is kept for the next message, and keepRcpts the most recipients.
+	keepBuffer = 16 << 10
+	keepRcpts  = 32
+)
 
-// Dismiss ends the Mail, whatever became of it, and gives its memory back: to the budget, and the header's buffer to the
-// door, for Begin. A buffer that a rare large header has grown is not kept.
-func (m *Mail) Dismiss() (buffer []byte) {
+// Dismiss ends the Mail, whatever became of it, and gives its memory back to the budget. The door may lend the Mail to Begin for its next
+// message, and calls nothing else of it. What a rare large message has grown is not kept.
+func (m *Mail) Dismiss() {
 	m.DropContent()
 	m.grant.Release()
-	if cap(m.content.header) > keepBuffer {
-		return nil
+	kept := Mail{client: m.client, content: content{trace: m.content.trace}}
+	if cap(m.content.header) <= keepBuffer {
+		kept.content.header = m.content.header
 	}
-	return m.content.header[:0]
+	if clear(m.rcpts); cap(m.rcpts) <= keepRcpts {
+		kept.rcpts = m.rcpts[:0]
+	}
+	*m = kept
 }
 
 // refund gives back what the message was charged.
@@ -327,7 +355,7 @@ func (m *Mail) observe() {
 func (m *Mail) logObserved(text string) {
 	flow := m.flow()
 	m.intake.log.Info(text, "id", m.queueID, "from", m.envelope.From, "rule", m.verdict.Rule,
-		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.offer.Client(), "tenant", flow.Tenant, "flow", flow.Name)
+		"nrcpt", m.rcpts.ours(), "of", len(m.rcpts), "client", m.client.of(&m.offer), "tenant", flow.Tenant, "flow", flow.Name)
 }
 
 // Take asks the heart to make the message recoverable, and returns it when it is taken: from then on the door must

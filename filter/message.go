@@ -9,21 +9,21 @@ import (
 // newMessage builds the Message for the heart.
 func (m *Mail) newMessage(protocol string) *relay.Message {
 	s := &relay.Slip{
-		QueueID: m.queueID, Envelope: m.envelope, Flow: m.flow(), Rule: m.verdict.Rule, Client: m.offer.Client(), Arrived: m.arrived,
+		QueueID: m.queueID, Envelope: m.envelope, Flow: m.flow(), Rule: m.verdict.Rule, Client: m.client.of(&m.offer), Arrived: m.arrived,
 		Reserved: m.charged, Grant: m.grant,
 	}
 	s.Rcpts = m.rcpts.envelope()
 	s.Distinct()
 	s.UTF8 = m.envelope.UTF8 && needsUTF8(&s.Envelope, m.content.header)
 	msg := &relay.Message{ID: m.intake.deps.NewID(), Slip: s}
-	msg.Content = m.content.lend(m.filter.Received(m.trace(msg, protocol)))
+	msg.Content = m.content.lend(m.filter, m.trace(msg, protocol))
 	return msg
 }
 
 // Outline is the message as a notification about it needs it: all recipients in the order of RCPT, whether they could be taken or not,
 // and of the content the header as far as it is kept. It is nil when nobody can tell where a notification would go.
 func (m *Mail) Outline(sender Command, rcpts []Command) *relay.Message {
-	s := &relay.Slip{QueueID: m.queueID, Client: m.offer.Client(), Arrived: m.arrived}
+	s := &relay.Slip{QueueID: m.queueID, Client: m.client.of(&m.offer), Arrived: m.arrived}
 	for _, p := range sender.Params {
 		setMailParam(&s.Envelope, new(Offer), p)
 	}
@@ -43,12 +43,12 @@ func (m *Mail) Outline(sender Command, rcpts []Command) *relay.Message {
 
 // flow is with which mail the message takes turns, once a rule takes it.
 func (m *Mail) flow() relay.FlowName {
-	if m.flowName == nil {
+	if !m.flowing {
 		flow := flowOf(m.content.header, m.envelope.From)
 		flow.Tenant, flow.Urgent = m.tenants.owner(&m.offer, m.content.header), m.verdict.rule.urgent
-		m.flowName = &flow
+		m.flowName, m.flowing = flow, true
 	}
-	return *m.flowName
+	return m.flowName
 }
 
 // needsUTF8 reports whether only a receiver with SMTPUTF8 can take the message (RFC 6531 section 3.2, as Postfix decides).

@@ -13,9 +13,16 @@ func newPattern(s string) pattern { return pattern(lower(s)) }
 
 // lower folds ASCII only, byte by byte, so that a text that is not UTF-8 stays the same otherwise.
 func lower(s string) string {
+	i := 0
+	for i < len(s) && s[i] == lowerByte(s[i]) {
+		i++
+	}
+	if i == len(s) { // as most are
+		return s
+	}
 	b := []byte(s)
-	for i, c := range b {
-		b[i] = lowerByte(c)
+	for ; i < len(b); i++ {
+		b[i] = lowerByte(b[i])
 	}
 	return string(b)
 }

@@ -68,8 +68,10 @@ func LineProtocol(lmtp, utf8, tls, auth bool) string {
 
 // Received is our Received field, ended by CRLF. Texts of strangers are cleaned: no name can end the field, or a
 // comment in it.
-func (f *Filter) Received(t Trace) []byte {
-	b := make([]byte, 0, 256)
+func (f *Filter) Received(t Trace) []byte { return f.AppendReceived(nil, t) }
+
+// AppendReceived appends what Received returns.
+func (f *Filter) AppendReceived(b []byte, t Trace) []byte {
 	b = append(b, "Received: from "...)
 	b = appendWord(b, t.Helo)
 	b = append(b, " ("...)
@@ -78,8 +80,9 @@ func (f *Filter) Received(t Trace) []byte {
 	b = appendAddr(b, t.ClientAddr)
 	b = append(b, "])\r\n\tby "...)
 	b = append(b, f.hostname...)
-	var room [2 * len(traceDate)]byte
-	id, date := appendWord(nil, t.ID), t.Date.AppendFormat(room[:0], traceDate)
+	var named [maxTraceName]byte
+	var dated [2 * len(traceDate)]byte
+	id, date := appendWord(named[:0], t.ID), t.Date.AppendFormat(dated[:0], traceDate)
 	b = append(b, " "+mark...)
 	if len(f.secret) > 0 {
 		b = f.appendSeal(append(b, ' '), id, date)

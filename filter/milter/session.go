@@ -33,7 +33,7 @@ type session struct {
 	local bool // the message did not come by SMTP
 
 	mail    *filter.Mail   // nil between messages
-	header  []byte         // the buffer lent to each mail in turn
+	last    *filter.Mail   // its memory is lent to the next
 	opening wait           // for Postfix to open its queue file for mail
 	final   *reply         // the only answer once mail is taken, unless it drips
 	changes []byte         // frames that change mail for the MTA, to be written with the next answer
@@ -215,16 +215,17 @@ func (s *session) mailFrom(payload []byte) (*reply, error) {
 	offer := s.offer()
 	offer.SASLUser = s.macros.sentWith('M', "auth_authen")
 	s.local = false
-	s.mail = s.intake.Begin(offer, s.header)
+	s.mail, s.last = s.intake.Begin(offer, s.last), nil
 	s.mail.SetSender(command)
 	return s.goOn(lib.CodeMail), nil
 }
 
-// reset ends the message, if there is one, and takes the header's buffer back.
+// reset ends the message, if there is one.
 func (s *session) reset() {
 	if m := s.mail; m != nil {
 		s.mail = nil
-		s.header = m.Dismiss()
+		m.Dismiss()
+		s.last = m
 	}
 	s.opening, s.drips = wait{}, false
 }

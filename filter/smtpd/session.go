@@ -42,7 +42,7 @@ type session struct {
 	halt     filter.Halt
 
 	t       *transaction   // nil between messages
-	header  []byte         // the buffer lent to each mail in turn
+	last    *filter.Mail   // of the message before: its memory is lent to the next
 	unheard *relay.Message // taken, and the client has not gone on yet
 
 	mu     sync.Mutex

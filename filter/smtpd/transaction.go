@@ -30,7 +30,8 @@ func (s *session) reset() {
 	if t.arrival != nil {
 		t.arrival.release()
 	}
-	s.header = t.mail.Dismiss()
+	t.mail.Dismiss()
+	s.last = t.mail
 	s.in.endContent()
 }
 
@@ -127,7 +128,7 @@ func (s *session) begin(cmd filter.Command, argument string) {
 	}
 	t.client.SASLUser = t.login
 	t.client.Rescue = s.rescues()
-	t.mail = s.door.intake.Begin(t.client, s.header)
+	t.mail, s.last = s.door.intake.Begin(t.client, s.last), nil
 	t.mail.SetQueueID(t.queueID)
 	t.mail.SetSender(cmd)
 	s.t = t
