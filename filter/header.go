@@ -14,7 +14,9 @@ func Fields(header []byte) iter.Seq2[[]byte, []byte] {
 			field := bytes.TrimSuffix(header[:n], []byte("\r\n"))
 			header = header[n:]
 			name, value, found := bytes.Cut(field, []byte(":"))
-			name = bytes.TrimRight(name, " \t")
+			for len(name) > 0 && blank(name[len(name)-1]) {
+				name = name[:len(name)-1]
+			}
 			if !found || len(name) == 0 {
 				continue
 			}

@@ -91,7 +91,7 @@ func TestMacrosBelongToTheirCommand(t *testing.T) {
 	check("auth_authen", "")
 	check("i", "")
 	check("j", "mx")
-	if got := m.sentWith('C', "i"); got != "" {
+	if got := string(m.sentWith('C', "i")); got != "" {
 		t.Errorf("at C: %q", got)
 	}
 }

@@ -18,8 +18,8 @@ const (
 
 // field takes the payload of a HEADER frame: name and value as C strings, nothing else.
 func (s *session) field(payload []byte) (*reply, error) {
-	name, rest, ok := bytes.Cut(payload, nul)
-	if !ok || len(rest) == 0 || bytes.IndexByte(rest, 0) != len(rest)-1 {
+	name, rest := cutString(payload)
+	if len(rest) == 0 || bytes.IndexByte(rest, 0) != len(rest)-1 {
 		return nil, errors.New("header frame that is not two strings")
 	}
 	if s.mail != nil {
@@ -34,7 +34,7 @@ func (s *session) endHeader() *reply {
 	if m == nil {
 		return replyAccept
 	}
-	m.SetQueueID(s.macros.lookup("i"))
+	s.noteQueueID()
 	m.EndHeader(s.obstacle)
 	m.AskGate(s, s.obstacle)
 	switch {
@@ -44,6 +44,12 @@ func (s *session) endHeader() *reply {
 		return s.answerLeft()
 	}
 	return replyContinue
+}
+
+// noteQueueID notes what the MTA calls the message.
+func (s *session) noteQueueID() {
+	s.queueID = same(s.queueID, s.macros.value("i"))
+	s.mail.SetQueueID(s.queueID)
 }
 
 // returns reports that the message is left, and that the MTA shall keep it and offer it to our SMTP listener. Sendmail knows no way to

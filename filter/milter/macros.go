@@ -63,8 +63,8 @@ func (m *macros) store(payload []byte) error {
 	for len(raw) > 0 {
 		pair := raw
 		var key []byte
-		key, raw, _ = bytes.Cut(raw, nul)
-		_, raw, _ = bytes.Cut(raw, nul)
+		key, raw = cutString(raw)
+		_, raw = cutString(raw)
 		if !m.wants(key) {
 			continue
 		}
@@ -109,33 +109,52 @@ func (s *stage) expire() {
 }
 
 // lookup returns the newest value of a macro, or "". The name has no braces.
-func (m *macros) lookup(name string) string {
+func (m *macros) lookup(name string) string { return string(m.value(name)) }
+
+// value is lookup without a string of its own. It is valid until the next packet.
+func (m *macros) value(name string) []byte {
 	for i := len(m.stages) - 1; i >= 0; i-- {
 		if v, ok := find(m.stages[i].raw, name); ok {
 			return v
 		}
 	}
-	return ""
+	return nil
 }
 
-// sentWith returns the value that a macro had at one command, or "".
-func (m *macros) sentWith(code byte, name string) string {
+// sentWith returns the value that a macro had at one command, or nil. It is valid until the next packet.
+func (m *macros) sentWith(code byte, name string) []byte {
 	v, _ := find(m.stages[strings.IndexByte(stageOrder, code)].raw, name)
 	return v
 }
 
 // find looks for a name in pairs of C strings. MTAs write a name with or without braces. A last name without a value has
 // the empty value.
-func find(raw []byte, name string) (string, bool) {
+func find(raw []byte, name string) (value []byte, ok bool) {
 	for len(raw) > 0 {
-		var key, value []byte
-		key, raw, _ = bytes.Cut(raw, nul)
-		value, raw, _ = bytes.Cut(raw, nul)
+		var key []byte
+		key, raw = cutString(raw)
+		value, raw = cutString(raw)
 		if string(trimBraces(key)) == name {
-			return string(value), true
+			return value, true
 		}
 	}
-	return "", false
+	return nil, false
+}
+
+// cutString cuts the first C string off.
+func cutString(raw []byte) (s, rest []byte) {
+	if i := bytes.IndexByte(raw, 0); i >= 0 {
+		return raw[:i], raw[i+1:]
+	}
+	return raw, nil
+}
+
+// same returns value as a string: the old one where that is equal, as from message to message most values are.
+func same(old string, value []byte) string {
+	if string(value) == old {
+		return old
+	}
+	return string(value)
 }
 
 func trimBraces(key []byte) []byte {

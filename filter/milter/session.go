@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 
 	lib "github.com/emersion/go-milter"
@@ -30,7 +29,9 @@ type session struct {
 	macro    func(string) string // macros.lookup, made once
 	held     int                 // bytes of macros that the budget was charged for
 
-	local bool // the message did not come by SMTP
+	local   bool       // the message did not come by SMTP
+	hop     filter.Hop // of the last recipient
+	queueID string     // of the last message for which the MTA named one
 
 	mail    *filter.Mail   // nil between messages
 	last    *filter.Mail   // its memory is lent to the next
@@ -143,12 +144,12 @@ func (s *session) connect(payload []byte) (*reply, error) {
 	if err := s.readClient(payload); err != nil {
 		return nil, err
 	}
-	s.sendmail = !strings.HasPrefix(s.macros.sentWith('C', "v"), "Postfix")
-	if a := filter.ParseAddr(s.macros.sentWith('C', "client_addr")); a.IsValid() {
+	s.sendmail = !bytes.HasPrefix(s.macros.sentWith('C', "v"), []byte("Postfix"))
+	if a := filter.ParseAddr(string(s.macros.sentWith('C', "client_addr"))); a.IsValid() {
 		s.client.ClientAddr = a
 	}
-	if n := s.macros.sentWith('C', "client_name"); n != "" {
-		s.client.ClientName = n
+	if n := s.macros.sentWith('C', "client_name"); len(n) > 0 {
+		s.client.ClientName = string(n)
 	}
 	if !s.granted.skips(lib.OptHeaderLeadingSpace) && !s.intake.Observing() {
 		const reason = "the MTA eats the blank behind a header's colon"
@@ -197,11 +198,12 @@ const leftStopping = "stopping"
 
 // offer is what is known of the client now.
 func (s *session) offer() filter.Offer {
+	s.client.Listener, s.client.Port = same(s.client.Listener, s.macros.value("daemon_name")), same(s.client.Port, s.macros.value("daemon_port"))
 	o := s.client
 	if o.Barred == "" && s.phase.stopping.Load() && !s.phase.handing.Load() {
 		o.Barred = leftStopping
 	}
-	o.Listener, o.Port, o.Macro = s.macros.lookup("daemon_name"), s.macros.lookup("daemon_port"), s.macro
+	o.Macro = s.macro
 	return o
 }
 
@@ -212,8 +214,8 @@ func (s *session) mailFrom(payload []byte) (*reply, error) {
 		return nil, err
 	}
 	s.reset()
+	s.client.SASLUser = same(s.client.SASLUser, s.macros.sentWith('M', "auth_authen"))
 	offer := s.offer()
-	offer.SASLUser = s.macros.sentWith('M', "auth_authen")
 	s.local = false
 	s.mail, s.last = s.intake.Begin(offer, s.last), nil
 	s.mail.SetSender(command)
@@ -250,11 +252,13 @@ func (s *session) rcptTo(payload []byte) (*reply, error) {
 	if s.mail == nil || s.mail.Left() != "" {
 		return s.goOn(lib.CodeRcpt), nil
 	}
-	hop := filter.Hop{
-		Mailer: s.macros.sentWith('R', "rcpt_mailer"), Host: s.macros.sentWith('R', "rcpt_host"), Addr: s.macros.sentWith('R', "rcpt_addr"),
+	s.hop = filter.Hop{
+		Mailer: same(s.hop.Mailer, s.macros.sentWith('R', "rcpt_mailer")),
+		Host:   same(s.hop.Host, s.macros.sentWith('R', "rcpt_host")),
+		Addr:   same(command.Path, s.macros.sentWith('R', "rcpt_addr")),
 	}
-	s.local = s.local || hop.Mailer == "" && !s.sendmail // only Postfix's smtpd says it, not its cleanup on behalf of pickup
-	s.mail.AddRcpt(command, hop)
+	s.local = s.local || s.hop.Mailer == "" && !s.sendmail // only Postfix's smtpd says it, not its cleanup on behalf of pickup
+	s.mail.AddRcpt(command, s.hop)
 	r := s.goOn(lib.CodeRcpt)
 	s.beginOpening(r)
 	return r, nil

@@ -33,12 +33,12 @@ func (s *session) endMessage(payload []byte) (*reply, error) {
 // The answer is prepared before: once the message is taken, nothing can fail any more.
 func (s *session) complete() {
 	m := s.mail
-	m.SetQueueID(s.macros.lookup("i"))
+	s.noteQueueID()
 	if len(m.RawBody()) == 0 {
 		m.LeaveForm(leftNoBody)
 		return
 	}
-	m.Build(filter.Protocol(m.UTF8(), s.macros.lookup("tls_version") != "", s.macros.sentWith('M', "auth_type") != ""))
+	m.Build(filter.Protocol(m.UTF8(), len(s.macros.value("tls_version")) > 0, len(s.macros.sentWith('M', "auth_type")) > 0))
 	if m.Left() != "" {
 		return
 	}
