@@ -14,7 +14,7 @@ func (m *Manager) Near(k relay.Key) bool {
 	if r == nil || r.Err != nil {
 		return false
 	}
-	id := m.siteOf(k, r).siteID
+	id := siteID{key: m.keyOf(k, r)}
 	if !m.forMTA(k.Class) {
 		if id.source = m.sources.sole(); id.source == nil {
 			return false

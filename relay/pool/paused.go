@@ -77,7 +77,7 @@ func (m *Manager) SiteOf(domain string) string {
 	if r == nil {
 		return ""
 	}
-	return m.siteOf(relay.Key{Domain: domain}, r).key
+	return m.keyOf(relay.Key{Domain: domain}, r)
 }
 
 // SiteHas reports whether the mail of a domain goes to the site that a name stands for: its key, one of its hosts, or its provider. known

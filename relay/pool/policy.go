@@ -60,6 +60,14 @@ func (m *Manager) siteOf(k relay.Key, r *route.Route) path {
 	return path{siteID{key: siteKey(r) + terms.Split}, terms}
 }
 
+// keyOf is the key of siteOf without its terms, which take longer to find. Doors ask for it for each message.
+func (m *Manager) keyOf(k relay.Key, r *route.Route) string {
+	if !m.policy.Load().Rules.splits() {
+		return siteKey(r)
+	}
+	return m.siteOf(k, r).key
+}
+
 // warmKey is the provider by which a warm-up plan counts. A site of no known provider is one of its own.
 func warmKey(t Terms, r *route.Route) string { return cmp.Or(t.Provider, r.Site) }
 

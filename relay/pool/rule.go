@@ -209,6 +209,9 @@ func (r *Rules) split() {
 	}
 }
 
+// splits reports whether some rule makes sites of its own.
+func (r *Rules) splits() bool { return len(r.domains) > 0 }
+
 // domainKeys are the keys under which rules for a domain stand: itself, then ".parent" from the nearest on. The keys of
 // ".example.com" are itself and its parents.
 func domainKeys(domain string) func(yield func(string) bool) {

@@ -132,7 +132,7 @@ func (s *Site) companions(a netip.AddrPort) func(relay.Key) bool {
 // reaches reports whether mail with this key goes to this site too.
 func (s *Site) reaches(k relay.Key) bool {
 	r := s.m.router.Lookup(s.m.destination(k))
-	return r != nil && r.Err == nil && s.m.siteOf(k, r).key == s.Key
+	return r != nil && r.Err == nil && s.m.keyOf(k, r) == s.Key
 }
 
 // hasOther reports whether the site has a host with an address besides the named host.

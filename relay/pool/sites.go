@@ -121,7 +121,7 @@ func (m *Manager) named(name string) func(*Site) bool {
 	key := ""
 	if domain, err := route.Domain(name); err == nil && strings.ContainsAny(domain, ".[") { // a provider's name has neither
 		if r := m.router.Lookup(domain); r != nil {
-			key = m.siteOf(relay.Key{Domain: domain}, r).key
+			key = m.keyOf(relay.Key{Domain: domain}, r)
 		}
 	}
 	name = siteName(name)
