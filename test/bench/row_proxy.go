@@ -9,7 +9,6 @@ import (
 	"github.com/millrace/millrace/test/daemon"
 	"github.com/millrace/millrace/test/load"
 	"github.com/millrace/millrace/test/mta"
-	"github.com/millrace/millrace/test/process"
 	"github.com/millrace/millrace/test/scenario"
 )
 
@@ -26,7 +25,7 @@ func (b *rowBench) proxy() (list []figure, err error) {
 	if err := takeTurns(b.turns(3), ours, only); err != nil {
 		return nil, err
 	}
-	const name = "bulk through Postfix with Millrace before its queue, to Postfix alone: "
+	const name = "bulk through Postfix with Millrace before its queue, unix socket, to Postfix alone: "
 	return []figure{
 		ours.faster(3, name+"messages/s end to end", only, 2.2),
 		ours.cheaper(3, name+"processor time a message", only, 0.45),
@@ -40,11 +39,7 @@ func (b *rowBench) proxied() (p *post, front string, err error) {
 	if err != nil {
 		return p, "", err
 	}
-	at, err := process.FreeAddr()
-	if err != nil {
-		return p, "", err
-	}
-	dir := filepath.Join(b.dir, "postfix")
+	dir, at := filepath.Join(b.dir, "postfix"), filepath.Join(b.dir, "proxy.sock")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return p, "", err
 	}
@@ -52,7 +47,7 @@ func (b *rowBench) proxied() (p *post, front string, err error) {
 		return p, "", err
 	}
 	hop := daemon.NextHop(p.to.addr)
-	config := roomy + fmt.Sprintf("bulk.next_hops = [%q]\n[smtpd]\nproxy = [\"inet:%s\"]\n", hop, at) +
+	config := roomy + fmt.Sprintf("bulk.next_hops = [%q]\n[smtpd]\nsocket_mode = \"0666\"\nproxy = [\"unix:%s\"]\n", hop, at) +
 		fmt.Sprintf("reinject = %q\n[route]\n\"*\" = %q\n", daemon.NextHop(back), hop)
 	if p.daemon, err = scenario.NewMillrace(b.bin, filepath.Join(b.dir, "millrace"), "127.0.0.1:1", config); err != nil {
 		return p, "", err
@@ -64,7 +59,7 @@ func (b *rowBench) proxied() (p *post, front string, err error) {
 		return p, "", err
 	}
 	p.Postfix, err = mta.StartPostfix(dir, mta.PostfixConfig{Relay: p.to.addr, Main: tuned, Master: []string{
-		front + " inet n - n - - smtpd\n -o smtpd_proxy_filter=inet:" + at + "\n",
+		front + " inet n - n - - smtpd\n -o smtpd_proxy_filter=unix:" + at + "\n",
 		back + " inet n - n - - smtpd\n -o smtpd_authorized_xforward_hosts=127.0.0.0/8\n" +
 			" -o receive_override_options=no_unknown_recipient_checks,no_milters\n",
 	}})
