@@ -380,3 +380,27 @@ func BenchmarkFor(b *testing.B) {
 		})
 	}
 }
+
+// TestKeyOf: the key that is found without the terms is the one that is found with them, whether some rule makes a site of its own or none.
+func TestKeyOf(t *testing.T) {
+	for name, rules := range map[string][]Rule{
+		"no rule": nil, "a rule by MX": {{Name: "m", MX: []string{".big.test"}, Connections: 5}}, "a rule by domain": {{Name: "d", Domain: []string{"own.test"}, Connections: 5}},
+	} {
+		m := &Manager{}
+		m.policy.Store(Policy{Rules: compiled(t, rules...)}.withDefaults(DefaultConfig()))
+		m.cfg.Store(&Config{})
+		keys := make(map[string]bool)
+		for _, domain := range []string{"own.test", "other.test"} {
+			for _, r := range []*route.Route{{Domain: domain, Site: "mx.big.test"}, {Domain: domain, Err: &route.Error{}}} {
+				k := relay.Key{Domain: domain}
+				if got, want := m.keyOf(k, r), m.siteOf(k, r).key; got != want {
+					t.Errorf("%s, %s: %q, want %q", name, domain, got, want)
+				}
+				keys[m.keyOf(k, r)] = true
+			}
+		}
+		if splits := len(keys) > 3; splits != (name == "a rule by domain") {
+			t.Errorf("%s: %v", name, keys)
+		}
+	}
+}
