@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -73,34 +74,61 @@ const (
 
 // rawMilter is an MTA's side that has all its frames ready: it costs next to nothing, so that the filter decides about the rate.
 type rawMilter struct {
-	addr     string
-	greeting script
-	scripts  []script // of different messages, in turn
+	addr  string
+	offer []byte            // of all there is
+	lines map[string]*lines // by terms
 
 	next atomic.Int64
 }
 
+// lines are what an MTA says under some terms.
+type lines struct {
+	greeting script   // behind the offer
+	scripts  []script // of different messages, in turn
+}
+
 // newRawMilter asks the filter at addr for its wishes, and writes the scripts for it: so many messages of every shape. rcpt is the form of a recipient, of the message's number and a small number.
 func newRawMilter(addr string, messages int, rcpt string) (*rawMilter, error) {
-	offer, err := wishes(addr)
-	if err != nil {
+	t := &tape{offer: standin.AppendFrame(nil, standin.Negotiate, make([]byte, 12)...)}
+	if _, err := standin.New(t, standin.Options{}); err != nil {
 		return nil, err
 	}
-	t := &tape{offer: offer}
+	r := &rawMilter{addr: addr, offer: t.done[0], lines: make(map[string]*lines)}
+	for range 2 { // both are open at the same time: a filter need not wish for the same on each connection
+		nc, answer, err := r.wishes()
+		if err != nil {
+			return nil, err
+		}
+		defer nc.Close()
+		if r.lines[terms(answer)] != nil {
+			continue
+		}
+		if r.lines[terms(answer)], err = linesFor(answer, messages, rcpt); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// terms are the protocol's version, the actions and the steps of a filter's answer to an offer.
+func terms(answer []byte) string { return string(answer[:min(len(answer), 5+12)]) }
+
+func linesFor(answer []byte, messages int, rcpt string) (*lines, error) {
+	t := &tape{offer: answer}
 	c, err := standin.New(t, standin.Options{ClientName: "app.sender.test", ClientAddr: "192.0.2.1"})
 	if err != nil {
 		return nil, err
 	}
-	r := &rawMilter{addr: addr, greeting: t.cut()}
+	l := &lines{greeting: t.cut()[1:]}
 	for i := range messages {
 		for _, s := range letters.Shapes(15) {
 			if _, err := c.Send(offered(s, i, rcpt)); err != nil {
 				return nil, err
 			}
-			r.scripts = append(r.scripts, t.cut())
+			l.scripts = append(l.scripts, t.cut())
 		}
 	}
-	return r, nil
+	return l, nil
 }
 
 // offered is a message as an MTA offers it: the field that the MTA has added comes later. The number at its end makes it another
@@ -114,21 +142,23 @@ func offered(s letters.Shape, i int, rcpt string) *standin.Message {
 	}
 }
 
-// wishes is a filter's answer to the offer of everything.
-func wishes(addr string) ([]byte, error) {
-	nc, err := net.Dial(networkOf(addr), addr)
+// wishes is a filter's answer to the offer of everything, and the connection on which it came.
+func (r *rawMilter) wishes() (nc net.Conn, answer []byte, err error) {
+	if nc, err = net.Dial(networkOf(r.addr), r.addr); err != nil {
+		return nil, nil, err
+	}
+	if _, err = nc.Write(r.offer); err == nil {
+		answer, err = readAnswer(nc)
+	}
 	if err != nil {
-		return nil, err
+		nc.Close()
 	}
-	defer nc.Close()
-	t := &tape{offer: standin.AppendFrame(nil, standin.Negotiate, make([]byte, 12)...)}
-	if _, err := standin.New(t, standin.Options{}); err != nil {
-		return nil, err
-	}
-	if _, err := nc.Write(t.done[0]); err != nil {
-		return nil, err
-	}
-	code, payload, err := standin.ReadFrame(nc)
+	return nc, answer, err
+}
+
+// readAnswer reads the answer to an offer.
+func readAnswer(from io.Reader) ([]byte, error) {
+	code, payload, err := standin.ReadFrame(from)
 	if err != nil || code != standin.Negotiate {
 		return nil, fmt.Errorf("the filter answers the offer with %q: %w", code, err)
 	}
@@ -160,23 +190,19 @@ func (r *rawMilter) converse(end int64) error {
 	}
 	defer nc.Close()
 	in, scratch := bufio.NewReader(nc), []byte(nil)
-	var answer fate
-	for k, piece := range r.greeting {
-		if _, err := nc.Write(piece); err != nil {
-			return err
-		}
-		if _, err := lastOf(in, k == 0); err != nil {
-			return err
-		}
+	l, err := r.greet(nc, in)
+	if err != nil {
+		return err
 	}
+	var answer fate
 	for i := r.next.Add(1) - 1; i < end; i = r.next.Add(1) - 1 {
 		number := fmt.Appendf(nil, "%0*d", len(marked), i)
-		for _, piece := range r.scripts[i%int64(len(r.scripts))] {
+		for _, piece := range l.scripts[i%int64(len(l.scripts))] {
 			scratch = bytes.ReplaceAll(append(scratch[:0], piece...), marked, number)
 			if _, err := nc.Write(scratch); err != nil {
 				return err
 			}
-			if answer, err = lastOf(in, false); err != nil {
+			if answer, err = lastOf(in); err != nil {
 				return err
 			}
 		}
@@ -185,6 +211,29 @@ func (r *rawMilter) converse(end int64) error {
 		}
 	}
 	return nil
+}
+
+// greet says what comes before the first message, and returns what comes behind it under the terms that the filter has given.
+func (r *rawMilter) greet(nc net.Conn, in *bufio.Reader) (l *lines, err error) {
+	if _, err := nc.Write(r.offer); err != nil {
+		return nil, err
+	}
+	wish, err := readAnswer(in)
+	if err != nil {
+		return nil, err
+	}
+	if l = r.lines[terms(wish)]; l == nil {
+		return nil, errors.New("the filter's wishes are others than before")
+	}
+	for _, piece := range l.greeting {
+		if _, err := nc.Write(piece); err != nil {
+			return nil, err
+		}
+		if _, err := lastOf(in); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 // fate is what a reply says about the message.
@@ -197,7 +246,7 @@ const (
 )
 
 // lastOf reads the reply to a command, with the changes before it.
-func lastOf(in *bufio.Reader, offer bool) (fate, error) {
+func lastOf(in *bufio.Reader) (fate, error) {
 	for emptied := false; ; {
 		var head [5]byte
 		if _, err := io.ReadFull(in, head[:]); err != nil {
@@ -211,7 +260,7 @@ func lastOf(in *bufio.Reader, offer bool) (fate, error) {
 			emptied = true
 		case code == standin.Discard, code == standin.Accept && emptied:
 			return takenOver, nil
-		case code == standin.Continue, code == standin.Skip, code == standin.Negotiate && offer:
+		case code == standin.Continue, code == standin.Skip:
 			return undecided, nil
 		case code != standin.Progress:
 			return notTaken, nil
