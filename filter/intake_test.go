@@ -136,7 +136,7 @@ func TestMemoryIsLent(t *testing.T) {
 	}
 	d.client.ClientName = "other.example"
 	d.send(newsletter(end...))
-	if got := s.heart.taken[len(s.heart.taken)-1].Client; got != "other.example[unknown]" {
+	if got := s.heart.taken[len(s.heart.taken)-1].Client(); got != "other.example[unknown]" {
 		t.Errorf("client %q", got)
 	}
 }
