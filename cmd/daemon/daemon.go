@@ -164,6 +164,7 @@ func (d *Daemon) Start() error {
 	d.sockets = s
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
+	d.tendCollector(ctx)
 	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
 	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
@@ -198,6 +199,7 @@ func (d *Daemon) Start() error {
 	d.queues.Open()
 	openSMTPD()
 	d.setReady(true)
+	d.giveBack()
 	d.log.Info("ready", "mode", d.cfg.Mode, "milter", d.cfg.Milter.Listen, "smtpd", slices.Collect(d.cfg.SMTPD.Specs()), "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
 	return nil
 }
