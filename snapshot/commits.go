@@ -28,7 +28,7 @@ func (l *ledger) answer(b *batch) {
 	rcpts := 0
 	takes := 0
 	for _, e := range b.takes {
-		if !e.refused {
+		if !e.known().refused {
 			e.acked = true
 			takes++
 			rcpts += e.msg.RcptCount()
@@ -76,14 +76,14 @@ func (l *ledger) undo(b, next *batch, err error) {
 			l.redo = append(l.redo, e)
 		default:
 			// Its positions are never used again.
-			e.at.markAll(e.msg.RcptCount())
+			e.at().markAll(len(e.msg.Rcpts))
 			l.erase(e)
 			delete(l.doubts.unheard, e.msg.ID)
 		}
 	}
 	for _, e := range b.copies {
-		if e.gone && e.redo {
-			next.owed.Take(e.msg.RcptCount())
+		if e.gone && e.known().redo {
+			next.owed.Take(len(e.msg.Rcpts))
 		}
 		if e.undoCopy() {
 			l.redo = append(l.redo, e)
@@ -124,7 +124,7 @@ func (l *ledger) resume(next *segment, takes bool) int {
 			l.next.owed.Take(e.msg.RcptCount()) // its marks are there
 			continue
 		}
-		e.redo = true
+		e.special().redo = true
 		e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
 	}
 	l.bell.ringLater()

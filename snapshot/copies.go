@@ -21,30 +21,30 @@ func (l *ledger) confirmCopies(b *batch) {
 }
 
 // copySome copies some messages of the oldest nearly finished segment forward and returns their bytes, 0 when there is no
-// such segment.
-func (l *ledger) copySome() (bytes int64) {
+// such segment, or none of its messages was found yet.
+func (l *ledger) copySome() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.nearlyFinished()
 	if s == nil || l.blocked != nil {
 		return 0
 	}
-	e := s.live
-	for n := 0; e != nil && n < forwardChunk && len(l.next.buf) < l.cfg.Journal.CommitBytes; n++ {
-		next := e.nxt // copyInto moves e to another list
-		before := len(l.next.buf)
+	n, before := 0, len(l.next.buf)
+	l.entries.walk(s, func(e *entry) bool {
+		if n++; n > forwardChunk || len(l.next.buf) >= l.cfg.Journal.CommitBytes {
+			return false
+		}
 		e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
-		bytes += int64(len(l.next.buf) - before)
-		e = next
-	}
-	return bytes
+		return true
+	})
+	return int64(len(l.next.buf) - before)
 }
 
 // nearlyFinished finds the oldest segment worth copying forward. mu is held.
 func (l *ledger) nearlyFinished() *segment {
 	var oldest *segment
 	for _, s := range l.segs {
-		if s == l.active || s == l.next.seg || s.live == nil || s.moved > 0 || s.undone*forwardShare > int(s.total) {
+		if s == l.active || s == l.next.seg || s.lives.n == 0 || s.moved > 0 || s.undone*forwardShare > int(s.total) {
 			continue
 		}
 		if oldest == nil || s.number < oldest.number {

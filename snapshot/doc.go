@@ -28,7 +28,7 @@
 //	kindred    the shared records of a segment that is read, and the wrappers made of them
 //	survey     what is in a state directory, before anything is changed, and what had been counted in it
 //	ids        message ids
-//	batch, segment, entry, doubts, waits, bell, patience    the pieces of the ledger
+//	batch, segment, entry, roll, doubts, waits, bell, patience    the pieces of the ledger
 //	gather, alarm    how long a commit waits for others, and what ends the wait
 //	room, snapshotroom    what is reserved on the disk, and what a full disk is left with
 //	format     the bytes (a package of its own)

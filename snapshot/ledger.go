@@ -31,7 +31,7 @@ type ledger struct {
 
 	// mu of the draft guards all that follows.
 	segs    map[uint64]*segment
-	entries map[relay.ID]*entry
+	entries roll
 	doubts  doubts
 	early   []expected // the oldest first; some of their visits have begun
 	redo    []*entry   // acknowledged, but their record is lost: they go into the next segment
@@ -71,7 +71,7 @@ func (l *ledger) enter(m *relay.Message) (b *batch, ok, enough bool, err error) 
 		return nil, false, false, ErrClosed
 	case l.blocked != nil:
 		return nil, false, false, l.blocked
-	case l.entries[m.ID] != nil:
+	case l.entries.of(m.ID) != nil:
 		return nil, false, false, fmt.Errorf("id %s is in the journal already", m.ID)
 	}
 	b = l.next
@@ -99,10 +99,12 @@ func (l *ledger) enter(m *relay.Message) (b *batch, ok, enough bool, err error) 
 
 // writeTake writes m into b and gives it an entry. mu is held.
 func (l *ledger) writeTake(b *batch, m *relay.Message) {
-	e := &entry{msg: m, nodes: nodesOf(m), acked: l.cfg.Ack == AckMemory}
-	t := takeOf(m, e.nodes, b.rcpts)
-	e.link(b.appendTake(m, &t))
-	l.entries[m.ID] = e
+	nodes := nodesOf(m)
+	t := takeOf(m, nodes, b.rcpts)
+	e := newEntry(m, nodes)
+	e.acked = l.cfg.Ack == AckMemory
+	e.stand(b.appendTake(m, &t), false)
+	l.entries.enter(e)
 	l.doubts.unheard[m.ID] = e
 	b.takes = append(b.takes, e)
 }
@@ -146,8 +148,8 @@ func (l *ledger) lapse(now time.Time) {
 	defer l.mu.Unlock()
 	for len(l.early) > 0 && now.Sub(l.early[0].since) >= l.cfg.Journal.CommitInterval {
 		k := l.early[0].node
-		if e := l.entries[relay.ID(k.ID)]; l.doubts.lapse(k) && e != nil {
-			l.appendWait(k, e.msg.Class())
+		if e := l.entries.of(relay.ID(k.ID)); l.doubts.lapse(k) && e != nil {
+			l.appendWait(k, e.msg.Class)
 		}
 		l.early = l.early[1:]
 	}
@@ -160,7 +162,7 @@ func (l *ledger) lapse(now time.Time) {
 func (l *ledger) recordDone(id relay.ID, rcpt int, why format.Why) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.entries[id]; e != nil && rcpt >= 0 && rcpt < e.msg.RcptCount() {
+	if e := l.entries.of(id); e != nil && rcpt >= 0 && rcpt < len(e.msg.Rcpts) {
 		l.markDone(e, rcpt, why)
 		l.bell.ringLater()
 	}
@@ -181,7 +183,7 @@ func (l *ledger) markDone(e *entry, i int, why format.Why) {
 func (l *ledger) recordGone(id relay.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entries[id]
+	e := l.entries.of(id)
 	if e == nil {
 		return
 	}
@@ -199,27 +201,27 @@ func (l *ledger) recordGone(id relay.ID) {
 func (l *ledger) takeBack(id relay.ID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entries[id]
+	e := l.entries.of(id)
 	if e == nil || e.acked {
 		return false
 	}
-	n := e.msg.RcptCount()
-	e.at.markAll(n)
-	l.next.marks = format.AppendDoneAll(l.next.marks, e.at.seg.number, e.at.base, format.WhyRefused, n)
+	n := len(e.msg.Rcpts)
+	e.at().markAll(n)
+	l.next.marks = format.AppendDoneAll(l.next.marks, e.seg.number, e.base, format.WhyRefused, n)
 	l.next.decided.Done(format.WhyRefused, n)
 	l.count.dones.Add(int64(n))
 	l.markHeard(l.doubts.hear(id))
 	l.bell.ringLater()
 	l.erase(e)
-	e.refused = true
+	e.special().refused = true
 	return true
 }
 
 // erase drops e, whose recipients are all marked done. mu is held.
 func (l *ledger) erase(e *entry) {
 	e.gone = true
-	e.unlink()
-	delete(l.entries, e.msg.ID)
+	e.leave()
+	l.entries.drop(e.msg.ID)
 	l.doubts.dropMessage(e)
 	if e.waits {
 		l.waits.dropMessage(e.msg.ID, e.nodeCount())
@@ -232,7 +234,7 @@ func (l *ledger) recordWait(n *relay.Node, reached bool) {
 	k, w := nodeOf(n), waitOf(n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entries[n.Message.ID]
+	e := l.entries.of(n.Message.ID)
 	if e == nil {
 		return
 	}
@@ -257,7 +259,7 @@ func (l *ledger) recordBegun(n *relay.Node) relay.Record {
 	k := nodeOf(n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.entries[n.Message.ID] == nil {
+	if l.entries.of(n.Message.ID) == nil {
 		return nil
 	}
 	why := l.unwritable.Load()
@@ -321,7 +323,7 @@ func (l *ledger) markHeard(e *entry) {
 func (l *ledger) hangUp(id relay.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doubts.hangUp(id, l.entries[id])
+	l.doubts.hangUp(id, l.entries.of(id))
 }
 
 // over reports whether stopTaking was called.
@@ -341,25 +343,25 @@ func (l *ledger) stopTaking() bool {
 	}
 	l.closed = true
 	for k := range l.doubts.nodes {
-		if e := l.entries[relay.ID(k.ID)]; e != nil {
-			l.withdraw(k, e.msg.Class())
+		if e := l.entries.of(relay.ID(k.ID)); e != nil {
+			l.withdraw(k, e.msg.Class)
 		}
 	}
 	return true
 }
 
-// restore enters e, which stands at p, with what is left of it and open recipients. It reports false when the message is known
+// restore enters e, which stands at p as a copy or as it was taken, with what is left of it and open recipients. It reports false when the message is known
 // already: a copy of it was restored, or it was taken meanwhile.
-func (l *ledger) restore(e *entry, p place, open int, s *relay.Saved) bool {
+func (l *ledger) restore(e *entry, p place, copied bool, open int, s *relay.Saved) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.entries[e.msg.ID] != nil {
+	if l.entries.of(e.msg.ID) != nil {
 		return false
 	}
-	e.link(p)
+	e.stand(p, copied)
 	p.seg.undone += open
-	p.seg.total = max(p.seg.total, p.base+uint32(e.msg.RcptCount()))
-	l.entries[e.msg.ID] = e
+	p.seg.total = max(p.seg.total, p.base+uint32(len(e.msg.Rcpts)))
+	l.entries.enter(e)
 	if s.Unheard {
 		l.doubts.unheard[e.msg.ID] = e
 	}
@@ -375,7 +377,7 @@ func (l *ledger) restore(e *entry, p place, open int, s *relay.Saved) bool {
 func (l *ledger) restoreDone(m *relay.Message, p place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doubts.unheard[m.ID] = &entry{msg: m, at: p, acked: true, gone: true}
+	l.doubts.unheard[m.ID] = &entry{msg: m, seg: p.seg, base: p.base, acked: true, gone: true}
 }
 
 // toName lists the nodes in doubt of which the mail log was told, and reports whether it was told of messages handed on.
@@ -394,8 +396,8 @@ func (l *ledger) name(nodes []format.Node) {
 		l.markHeard(e)
 	}
 	for _, k := range nodes {
-		if e := l.entries[relay.ID(k.ID)]; l.doubts.nameNode(k) && e != nil {
-			l.appendWait(k, e.msg.Class())
+		if e := l.entries.of(relay.ID(k.ID)); l.doubts.nameNode(k) && e != nil {
+			l.appendWait(k, e.msg.Class)
 		}
 	}
 	l.bell.ringLater()

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
@@ -87,7 +86,7 @@ func assemble(fs FileSystem, cfg Config, log hclog.Logger, v *survey, totals for
 	call := newBell(cfg.Journal.CommitInterval, newAlarm(fs))
 	a.book = &ledger{
 		draft: draft{cfg: &a.cfg, bell: call, clock: workClock{base: time.Now()}, epoch: v.epoch + 1, ids: &a.ids, newest: v.newest}, count: &a.count, totals: totals,
-		segs: v.inRAM(), entries: make(map[relay.ID]*entry), doubts: newDoubts(),
+		segs: v.inRAM(), entries: newRoll(), doubts: newDoubts(),
 	}
 	t := &tape{fs: fs, cfg: &a.cfg, log: log, book: a.book, count: &a.count, totals: totals}
 	a.writer = &writer{

@@ -10,7 +10,7 @@ import (
 
 // takeOf is the record of m, without its place in a segment. The record shares m's strings and bytes. It is a value, so
 // that a take costs no allocation for it, and its recipients are put into buf.
-func takeOf(m *relay.Message, nodes *[]uint32, buf []format.Rcpt) format.TakeRecord {
+func takeOf(m *relay.Message, nodes []uint32, buf []format.Rcpt) format.TakeRecord {
 	t := format.TakeRecord{
 		Stand: format.Stand{ID: uint64(m.ID)}, EightBit: m.Content.Facts()&relay.EightBitFacts != 0, Form: uint64(m.Content.Facts()), UTF8: m.UTF8(), Urgent: m.Flow().Urgent,
 		BySender: m.Flow().Sender != "" && m.Flow().Sender == senderOf(m.From()), Arrived: m.Arrived(), Taken: m.Taken(), QueueID: m.QueueID(),
@@ -18,10 +18,7 @@ func takeOf(m *relay.Message, nodes *[]uint32, buf []format.Rcpt) format.TakeRec
 			From: m.From(), Ret: m.Ret(), EnvID: m.EnvID(), Class: m.Class(), Rule: m.Rule(), Tenant: m.Flow().Tenant, Campaign: m.Flow().Name,
 			Client: m.Client(), Notify: m.Rcpt(0).Notify,
 		},
-		Part: m.Content.Part(),
-	}
-	if nodes != nil {
-		t.Nodes = *nodes
+		Part: m.Content.Part(), Nodes: nodes,
 	}
 	t.Rcpts = buf[:0]
 	for _, r := range m.Rcpts {
@@ -71,8 +68,8 @@ func senderOf(from string) string {
 
 // nodesOf lists the node of each recipient of m, or nil when they are all of one node, as in most bulk mail. The journal keeps
 // the numbers because a recovery must divide the recipients in the same way, and the rule for it may have changed by then.
-func nodesOf(m *relay.Message) *[]uint32 {
-	if m.NodeCount() < 2 {
+func nodesOf(m *relay.Message) []uint32 {
+	if len(m.Nodes) < 2 {
 		return nil
 	}
 	of := make([]uint32, m.RcptCount())
@@ -81,7 +78,7 @@ func nodesOf(m *relay.Message) *[]uint32 {
 			of[r] = uint32(i)
 		}
 	}
-	return &of
+	return of
 }
 
 // nodeOf names n as the journal does: by message and number, since a node has no id of its own.

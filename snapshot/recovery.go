@@ -95,7 +95,7 @@ func (r *recovery) handOn() {
 	b.mu.Unlock()
 	for i := range b.waits {
 		b.mu.Lock() // again for each shard: takes and outcomes get their turn
-		b.waits[i].prune(func(id relay.ID) bool { return b.entries[id] != nil })
+		b.waits[i].prune(func(id relay.ID) bool { return b.entries.of(id) != nil })
 		b.mu.Unlock()
 	}
 }
@@ -334,12 +334,9 @@ func (r *recovery) restoreOne(s *found, f format.Frame) error {
 		return fmt.Errorf("%w: message %s: %w", format.ErrMalformed, m.Name(), err)
 	}
 	saved := relay.Saved{Message: m, Unheard: unheard, Nodes: r.nodes(t, left)}
-	e := &entry{msg: m, acked: true, waits: true}
-	if t.Nodes != nil {
-		nodes := t.Nodes
-		e.nodes = &nodes
-	}
-	if !r.book.restore(e, at, len(left), &saved) {
+	e := newEntry(m, t.Nodes)
+	e.acked, e.waits = true, true
+	if !r.book.restore(e, at, t.Copied, len(left), &saved) {
 		return nil
 	}
 	r.countIn(&saved)

@@ -10,12 +10,12 @@ type segment struct {
 	basis  format.Basis // of head
 
 	done   format.Bits
-	total  uint32 // positions given out
-	undone int    // positions not done
-	live   *entry // first of the messages that stand here, linked
-	moved  int    // copies of messages from here that are not durable yet
-	limit  uint64 // where its records end, once it is no longer written to
-	sure   uint64 // up to here all of its records are known to have been durable
+	total  uint32    // positions given out
+	undone int       // positions not done
+	lives  residents // the messages that stand here
+	moved  int       // copies of messages from here that are not durable yet
+	limit  uint64    // where its records end, once it is no longer written to
+	sure   uint64    // up to here all of its records are known to have been durable
 
 	shared  map[uint64]sharedAt // the shared record of each wrapper, by its serial; only while the segment is written to
 	commons int                 // of them, those whose strings are known
@@ -88,7 +88,7 @@ func (s *segment) mark(position uint32) bool {
 
 // finished reports whether no message needs the segment any more: none waits in it, stands in it, or would fall back to it
 // if its copy failed.
-func (s *segment) finished() bool { return s.undone == 0 && s.live == nil && s.moved == 0 }
+func (s *segment) finished() bool { return s.undone == 0 && s.lives.n == 0 && s.moved == 0 }
 
 // place is where a message's recipients stand: positions base and the following in a segment's vector.
 type place struct {

@@ -61,7 +61,7 @@ func (a *Agent) Status() Status {
 	a.book.mu.Lock()
 	defer a.book.mu.Unlock()
 	s.Totals = totalsOf(&a.book.totals)
-	s.Segments, s.Messages = len(a.book.segs), len(a.book.entries)
+	s.Segments, s.Messages = len(a.book.segs), a.book.entries.n
 	return s
 }
 
