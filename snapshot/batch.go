@@ -14,6 +14,7 @@ type batch struct {
 	start  int64 // its first byte in the segment
 	stamp  format.Stamp
 	buf    []byte        // begins with room for the commit frame
+	head   int           // the length of that frame
 	marks  []byte        // become a frame when the batch is sealed
 	rcpts  []format.Rcpt // for the next take record: one list for all of them
 	takes  []*entry
@@ -32,12 +33,22 @@ type batch struct {
 	concluded bool // belongs to the writer: done is closed
 }
 
+// countEvery is how many commits apart those are that have totals. A start counts from the last one of them on, so that the others save
+// 64 bytes: as much as the envelope of a message, which is alone in a commit where mail comes slowly.
+const countEvery = 16
+
 // newBatch begins a commit at the end of s. buf is reused when it is not nil: a commit buffer grows to some megabytes.
 func newBatch(s *segment, buf []byte, l *bell) *batch {
-	return &batch{
-		seg: s, start: s.end, stamp: s.nextStamp(), buf: append(buf[:0], make([]byte, format.CommitFrame)...), bell: l,
-		sealed: make(chan struct{}), done: make(chan struct{}),
+	b := &batch{seg: s, start: s.end, stamp: s.nextStamp(), buf: buf, bell: l, sealed: make(chan struct{}), done: make(chan struct{})}
+	if b.begin(format.BareCommit); b.stamp.Commit%countEvery == 1 {
+		b.begin(format.CommitFrame)
 	}
+	return b
+}
+
+// begin leaves room for a commit frame of that length. Nothing else is in b yet.
+func (b *batch) begin(head int) {
+	b.head, b.buf = head, append(b.buf[:0], make([]byte, head)...)
 }
 
 // newFailed returns a batch that is not written, because of err.
@@ -48,7 +59,7 @@ func newFailed(err error) *batch {
 }
 
 // empty reports whether there is nothing to write. A commit frame alone is not written: the next one says what it would say.
-func (b *batch) empty() bool { return len(b.buf) == format.CommitFrame && len(b.marks) == 0 }
+func (b *batch) empty() bool { return len(b.buf) == b.head && len(b.marks) == 0 }
 
 // shared returns the shared record of m in the segment, and writes it there if it is new, with the strings of c. A view is written
 // once in each segment and not once for all, so that a segment can be read, and deleted, without another one.
@@ -92,8 +103,10 @@ func (b *batch) seal() {
 	close(b.sealed)
 }
 
-// inherit takes over the marks of a commit that is not written: they are written with b.
+// inherit takes over the marks of a commit that is not written: they are written with b, which has nothing else yet. It has totals,
+// because only these know of the takes that lost owes.
 func (b *batch) inherit(lost *batch) {
+	b.begin(format.CommitFrame)
 	b.marks = append(b.marks, lost.marks...)
 	b.decided.Add(&lost.decided)
 	b.owed.Add(&lost.owed)
@@ -104,7 +117,7 @@ func (b *batch) fillHead(durable int64, now time.Time, before *format.Totals) {
 	b.before = *before
 	c := format.Commit{Durable: durable, At: now, Totals: *before}
 	c.Totals.Add(&b.owed)
-	c.Fill(b.buf, b.stamp)
+	c.Fill(b.buf[:b.head], b.stamp)
 }
 
 // after is what all commits up to this one count.

@@ -81,9 +81,10 @@
 // Why a position in each mark and no message id: a position is two or three bytes, and it can never fit another message,
 // because neither segment numbers nor positions are given out twice.
 //
-// Why totals stand in each commit, and not in the snapshot alone: a graph over counters that fall at a crash lies, and the license
-// meter counts by them. Eight numbers beside some hundred records cost nothing. The rejected way, to count the marks again at a
-// start, is exact only while no segment was deleted.
+// Why totals stand in commits, and not in the snapshot alone: a graph over counters that fall at a crash lies, and the license
+// meter counts by them. A start counts from the last commit that has them, so that every sixteenth is enough: where mail comes slowly
+// each message has a commit of its own, and eight numbers are as much as its envelope. The rejected way, to count the marks again at
+// a start, is exact only while no segment was deleted.
 //
 // Why a visit is recorded before the content of its message goes out: after a crash only the mark says which receiver may have
 // the message, and "some of the last seconds" is no help to a postmaster. The mark is put into the commit in the making when

@@ -280,11 +280,7 @@ func (d *dumper) decodeTake(t *format.TakeRecord, f format.Frame) error {
 	if err := t.DecodeStand(f.Payload, basis); err != nil {
 		return err
 	}
-	c := d.commons[t.Shared]
-	if c == nil {
-		c = &format.Common{}
-	}
-	return t.Decode(f.Payload, basis, c, d.names)
+	return t.Decode(f.Payload, basis, d.commons[t.Shared], d.names)
 }
 
 // malformed gives out a record that matches its checksum and makes no sense.

@@ -348,7 +348,7 @@ func (r *recovery) readTake(s *found, f format.Frame, k *kin) error {
 	if f.Kind == format.KindOldTake {
 		return nil
 	}
-	common := new(format.Common)
+	var common *format.Common
 	if k != nil {
 		common = &k.Common
 	}

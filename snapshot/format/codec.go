@@ -2,14 +2,16 @@ package format
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 )
 
 // decoder reads the fields of a record, one after another. After the first field that does not fit, bad is set and every
 // field reads as zero; a caller therefore checks bad once, before it uses any value.
 type decoder struct {
-	b   []byte
-	bad bool
+	b    []byte
+	bad  bool
+	lost bool // of a take: its shared record
 }
 
 // uvarint reads an unsigned number.
@@ -84,6 +86,15 @@ func (d *decoder) number(limit uint64) uint64 {
 
 // time reads a time in Unix nanoseconds, 0 when it is not known.
 func (d *decoder) time() time.Time { return fromNanos(d.varint()) }
+
+// ticks is the time that is so many times so many nanoseconds after the beginning of 1970. One that no program wrote is malformed.
+func (d *decoder) ticks(n, nanoseconds int64) time.Time {
+	if n > math.MaxInt64/nanoseconds || n < math.MinInt64/nanoseconds {
+		d.fail()
+		return time.Time{}
+	}
+	return fromNanos(n * nanoseconds)
+}
 
 // nanos is t in Unix nanoseconds, 0 for the zero time.
 func nanos(t time.Time) int64 {

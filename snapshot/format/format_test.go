@@ -178,18 +178,21 @@ func unhex(s string) []byte {
 // TestKnownBytes holds every record to its bytes on the disk: FORMAT.md and the golden directories of the package above
 // are about these.
 func TestKnownBytes(t *testing.T) {
-	from, c := Basis{ID: 1 << 40, Time: -9}, &Common{From: "f", Rule: "r", Client: "c", Notify: "N"}
+	from, c := Basis{ID: 1 << 40, Time: -9e6}, &Common{From: "f", Rule: "r", Client: "c", Notify: "N"}
 	take := &TakeRecord{
 		Stand: Stand{ID: 1<<40 + 1, Base: 300, Shared: 2, Copied: true, Origin: Origin{4, 5}, Done: []int{1}}, EightBit: true,
-		Arrived: time.Unix(0, 1), Taken: time.Unix(0, 3), QueueID: "Q", Form: 6, Common: *c,
+		Arrived: time.UnixMilli(1), Taken: time.UnixMilli(3), QueueID: "Q", Form: 6, Common: *c,
 		Rcpts: []Rcpt{{"a@b", "N", "o"}, {"c@d", "", "rfc822;c@d"}}, Nodes: []uint32{0, 1}, Part: []byte("TH"),
 	}
 	row := &TakeRecord{
 		Stand: Stand{ID: 1<<40 + 2, Base: 1}, Urgent: true, BySender: true, IsRow: true, Row: 9, Common: Common{EnvID: "e", Tenant: "t", Job: "j"},
 		Rcpts: []Rcpt{{"a@b", "", ""}},
 	}
+	verp := &TakeRecord{Stand: Stand{ID: 1<<40 + 3}, Common: Common{From: "b+bob@list"}, Rcpts: []Rcpt{{"a@b", "", ""}}}
 	commit := make([]byte, CommitFrame)
 	(&Commit{Durable: 5, At: time.Unix(0, 6), Totals: Totals{1, 2, 3, 4, 5, 6, 7, 8}}).Fill(commit, Stamp{})
+	bare := make([]byte, BareCommit)
+	(&Commit{Durable: 5, At: time.Unix(0, 6), Totals: Totals{1}}).Fill(bare, Stamp{})
 	totals := ""
 	for i := range 8 {
 		totals += fmt.Sprintf("%016x", i+1)
@@ -212,8 +215,10 @@ func TestKnownBytes(t *testing.T) {
 		"kept":            {AppendKept(nil, "n", []byte("k")), "016e6b"},
 		"end":             {AppendEnd(nil, 300), "ac02"},
 		"commit":          {commit[FrameHead:], "0000000000000005" + "0000000000000006" + totals},
-		"take":            {take.Append(nil, from, c), "02" + "ac02" + "02" + "0d" + "02" + "04050101" + "14" + "04" + "0151" + "06" + "00" + "0361406202016f00" + "03634064050001" + "5448"},
-		"row":             {row.Append(nil, from, &Common{}), "04" + "01" + "00" + "70" + "01" + "12" + "00" + "00" + "00" + "a402" + "0165" + "0174" + "016a" + "09" + "0361406200"},
+		"bare commit":     {bare[FrameHead:], "0000000000000005" + "0000000000000006"},
+		"take":            {take.Append(nil, from, c), "02" + "ac02" + "02" + "8d04" + "02" + "04050101" + "14" + "04" + "0151" + "06" + "00" + "0361406202016f00" + "03634064050001" + "5448"},
+		"row":             {row.Append(nil, from, &Common{}), "04" + "01" + "00" + "f004" + "01" + "12" + "00" + "00" + "00" + "a402" + "00000165" + "00000174" + "0000016a" + "09" + "0361406200"},
+		"verp":            {verp.Append(nil, from, &Common{From: "b+alice@list"}), "06" + "00" + "00" + "8004" + "01" + "12" + "00" + "00" + "00" + "01" + "020503626f62" + "0361406200"},
 		"frame":           {appendFrame(nil, KindEnd, []byte{1}, Stamp{Seed: 1, Commit: 2}), "4d52090000000001000000020000000001"},
 	} {
 		if name == "frame" {
@@ -228,6 +233,30 @@ func TestKnownBytes(t *testing.T) {
 	want := "4d526a6f75726e61" + "0003" + "0000" + "0009" + "0000" + "0000000000000007" + "0000000000000003" + "000000000000002a" + "0000000000000006" + "0000000000002328" + "6553f100"
 	if got := hex.EncodeToString(head[:60]); got != want || binary.BigEndian.Uint32(head[60:]) != crc32.Checksum(head[:60], crc32.MakeTable(crc32.Castagnoli)) {
 		t.Errorf("header %s, want %s", got, want)
+	}
+}
+
+// Take records of version 3 from before they were brief.
+const (
+	longTake = "02ac02020d02040501011404015106000361406202016f00036340640500015448"
+	longRow  = "040100700112000000a40201650174016a090361406200"
+)
+
+// TestLongTakes: such a record is read as it was meant.
+func TestLongTakes(t *testing.T) {
+	from, c := Basis{ID: 1 << 40, Time: -9}, &Common{From: "f", Rule: "r", Client: "c", Notify: "N"}
+	take, err := decodeTake(unhex(longTake), from, c)
+	want := &TakeRecord{
+		Stand:    Stand{ID: 1<<40 + 1, Base: 300, Shared: 2, Count: 2, Copied: true, Origin: Origin{4, 5}, Done: []int{1}, flags: 13},
+		EightBit: true, Arrived: time.Unix(0, 1), Taken: time.Unix(0, 3), QueueID: "Q", Form: 6, Common: *c,
+		Rcpts: []Rcpt{{"a@b", "N", "o"}, {"c@d", "", "rfc822;c@d"}}, Nodes: []uint32{0, 1}, Part: []byte("TH"),
+	}
+	if err != nil || !reflect.DeepEqual(take, want) {
+		t.Errorf("%+v, %v", take, err)
+	}
+	row, err := decodeTake(unhex(longRow), from, &Common{From: "x"})
+	if err != nil || row.From != "x" || row.EnvID != "e" || row.Tenant != "t" || row.Job != "j" || row.Row != 9 {
+		t.Errorf("%+v, %v", row, err)
 	}
 }
 
@@ -311,9 +340,11 @@ func TestMalformed(t *testing.T) {
 		"take: position too high":   {take, with(Stand{Base: MaxPosition}, TakeRecord{Rcpts: one})},
 		"take: node not yet named":  {take, with(Stand{}, TakeRecord{Rcpts: one, Nodes: []uint32{1}})},
 		"take: more recipients":     {take, append([]byte{2, 0, 0, 0}, append(huge, make([]byte, 40)...)...)},
-		"take: unknown flag":        {take, append([]byte{2, 0, 0, 0x80, 0x04, 1}, make([]byte, 20)...)},
+		"take: unknown flag":        {take, append([]byte{2, 0, 0, 0x80, 0x08, 1}, make([]byte, 20)...)},
 		"take: no copy, unheard":    {take, append([]byte{2, 0, 0, 0x80, 0x01, 1}, make([]byte, 20)...)},
 		"take: two ways of orcpt":   {take, []byte{2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 6, 0}},
+		"take: more of the shared":  {take, []byte{2, 0, 0, 0x80, 0x04, 1, 0, 0, 0, 0, 1, byte(len(common.From)), 1, 0, 0, 0, 0}},
+		"take: time of no program":  {take, slices.Concat([]byte{2, 0, 0, 0x80, 0x04, 1}, huge, make([]byte, 20))},
 		"old take: flag of today":   {old, append([]byte{0, 0, 0, 25}, append(flags(16), 0)...)},
 		"old take: envelope longer": {old, []byte{0, 0, 0, 9, 1}},
 		"old take: cut":             {old, unhex(oldTake)[:30]},

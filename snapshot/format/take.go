@@ -18,6 +18,7 @@ const (
 	takeSender  // it takes turns with the mail of its sender's domain
 	takeUnheard // a copy whose MTA may not have heard that it is taken
 	takeAgain   // a copy of a record that is lost, and counts as a take in its place
+	takeBrief   // times are whole milliseconds, and a string of its own is told by how it differs from the shared one
 	takeFlags
 
 	oldTakeFlags = takeCopied << 1 // of versions 1 and 2
@@ -53,6 +54,15 @@ type Stand struct {
 	Again   bool   // when Copied: the record at Origin is lost, and this one counts as the take
 
 	flags uint64
+	brief bool
+}
+
+// tick is the unit of times in the record, in nanoseconds. Nobody asks a message that waits for less than a millisecond.
+func (t *Stand) tick() int64 {
+	if t.brief {
+		return int64(time.Millisecond)
+	}
+	return 1
 }
 
 // Origin is where a copied message stood before.
@@ -63,9 +73,10 @@ type Origin struct {
 
 // TakeRecord is a message in the journal, without what it shares with others. On the disk: its Stand, and
 //
-//	varint arrived − basis · varint taken − arrived (in Unix nanoseconds, which are 0 when not known)
+//	varint arrived − basis · varint taken − arrived (in Unix nanoseconds, takeBrief: milliseconds, which are 0 when not known)
 //	string queue id · uvarint form
-//	uvarint own, whose bit i says that string i of Common follows here and is not that of the shared record · these strings
+//	uvarint own, whose bit i says that string i of Common follows here and is not that of the shared record · these strings,
+//	takeBrief: each as uvarint bytes at its beginning and uvarint bytes at its end that are those of the shared one · string between them
 //	takeRow: uvarint row
 //	for each recipient: string address · byte what · 1: string notify · 2: string orcpt · takeNodes: uvarint node
 //	rest part
@@ -98,10 +109,11 @@ type Rcpt struct {
 
 // Append writes the record. c has the strings of its shared record; nil: the writer does not know them any more.
 func (t *TakeRecord) Append(b []byte, from Basis, c *Common) []byte {
+	t.brief = c != nil
 	b = t.appendStand(b, from)
-	arrived := nanos(t.Arrived)
-	b = binary.AppendVarint(b, arrived-from.Time)
-	b = binary.AppendVarint(b, nanos(t.Taken)-arrived)
+	arrived := nanos(t.Arrived) / t.tick()
+	b = binary.AppendVarint(b, arrived-from.Time/t.tick())
+	b = binary.AppendVarint(b, nanos(t.Taken)/t.tick()-arrived)
 	b = appendString(b, t.QueueID)
 	b = binary.AppendUvarint(b, t.Form)
 	b = t.appendOwn(b, c)
@@ -138,6 +150,7 @@ func (t *TakeRecord) flagsNow() uint64 {
 	}{
 		{t.EightBit, takeEightBit}, {t.UTF8, takeUTF8}, {t.Nodes != nil, takeNodes}, {t.Copied, takeCopied}, {t.IsRow, takeRow},
 		{t.Urgent, takeUrgent}, {t.BySender, takeSender}, {t.Copied && t.Unheard, takeUnheard}, {t.Copied && t.Again, takeAgain},
+		{t.brief, takeBrief},
 	} {
 		if x.on {
 			f |= x.bit
@@ -151,11 +164,30 @@ func (t *TakeRecord) appendOwn(b []byte, c *Common) []byte {
 	mine, own := t.Common.fields(), t.ownStrings(c)
 	b = binary.AppendUvarint(b, own)
 	for i := range commons - 1 {
-		if own&(1<<i) != 0 {
+		switch {
+		case own&(1<<i) == 0:
+		case t.brief:
+			b = appendLike(b, *mine[i], *c.fields()[i])
+		default:
 			b = appendString(b, *mine[i])
 		}
 	}
 	return b
+}
+
+// appendLike writes s by how it differs from another string: a sender that is another one for each recipient has the same list and
+// host in all of them.
+func appendLike(b []byte, s, other string) []byte {
+	n, most := 0, min(len(s), len(other))
+	for n < most && s[n] == other[n] {
+		n++
+	}
+	end := 0
+	for end < most-n && s[len(s)-1-end] == other[len(other)-1-end] {
+		end++
+	}
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(n)), uint64(end))
+	return appendString(b, s[n:len(s)-end])
 }
 
 // ownStrings has bit i set when string i is not known to be that of c.
@@ -216,17 +248,20 @@ func (t *TakeRecord) DecodeStand(p []byte, from Basis) error {
 	return nil
 }
 
-// Decode reads a take record into t, and overwrites all of it. c has the strings of its shared record. Part is a part of p, all
-// else shares no memory with it. The next Decode reuses the lists of recipients: a recovery reads millions of records, and copies
+// Decode reads a take record into t, and overwrites all of it. c has the strings of its shared record; nil: that is lost, and with it
+// what t has of it. Part is a part of p, all else shares no memory with it. The next Decode reuses the lists of recipients: a recovery reads millions of records, and copies
 // the recipients into its own type.
 func (t *TakeRecord) Decode(p []byte, from Basis, c *Common, names *Names) error {
-	*t = TakeRecord{Stand: t.Stand, Common: *c, Rcpts: t.Rcpts[:0]}
-	d := &decoder{b: p}
+	*t = TakeRecord{Stand: t.Stand, Rcpts: t.Rcpts[:0]}
+	d := &decoder{b: p, lost: c == nil}
+	if c != nil {
+		t.Common = *c
+	}
 	t.decodeStand(d, from)
 	t.EightBit, t.UTF8, t.IsRow = t.flags&takeEightBit != 0, t.flags&takeUTF8 != 0, t.flags&takeRow != 0
 	t.Urgent, t.BySender = t.flags&takeUrgent != 0, t.flags&takeSender != 0
-	arrived := from.Time + d.varint()
-	t.Arrived, t.Taken = fromNanos(arrived), fromNanos(arrived+d.varint())
+	arrived := from.Time/t.tick() + d.varint()
+	t.Arrived, t.Taken = d.ticks(arrived, t.tick()), d.ticks(arrived+d.varint(), t.tick())
 	t.QueueID, t.Form = d.text(), d.uvarint()
 	t.decodeOwn(d, names)
 	if t.IsRow {
@@ -249,7 +284,7 @@ func (t *TakeRecord) decodeStand(d *decoder, from Basis) {
 	if t.Count == 0 || uint64(t.Base)+uint64(t.Count) > MaxPosition {
 		d.fail()
 	}
-	t.Copied = t.flags&takeCopied != 0
+	t.Copied, t.brief = t.flags&takeCopied != 0, t.flags&takeBrief != 0
 	t.Unheard, t.Again = t.flags&takeUnheard != 0, t.flags&takeAgain != 0
 	if t.Copied {
 		t.decodeOrigin(d)
@@ -275,11 +310,27 @@ func (t *TakeRecord) decodeOwn(d *decoder, names *Names) {
 		switch {
 		case own&(1<<i) == 0:
 		case s == &t.From || s == &t.EnvID: // one that is not common is a string of this message alone
-			*s = d.text()
+			*s = string(d.own(*s, t.brief))
 		default:
-			*s = names.Intern(d.bytes())
+			*s = names.Intern(d.own(*s, t.brief))
 		}
 	}
+}
+
+// own reads a string that is not that of the shared record.
+func (d *decoder) own(shared string, brief bool) []byte {
+	if !brief {
+		return d.bytes()
+	}
+	begins, ends, between := d.number(MaxPosition), d.number(MaxPosition), d.bytes()
+	if d.lost {
+		return between
+	}
+	if begins+ends > uint64(len(shared)) {
+		d.fail()
+		return nil
+	}
+	return slices.Concat([]byte(shared[:begins]), between, []byte(shared[len(shared)-int(ends):]))
 }
 
 func (t *TakeRecord) decodeRcpts(d *decoder, names *Names) {
