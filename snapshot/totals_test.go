@@ -343,3 +343,25 @@ func total(a *Agent) format.Totals {
 	defer a.book.mu.Unlock()
 	return a.book.totals
 }
+
+// TestWhichCommitsCount: the first commit of a segment has totals, and so have those after it now and then, and one that must tell what
+// a lost commit counted.
+func TestWhichCommitsCount(t *testing.T) {
+	s := new(segment)
+	for i := range 2*countEvery + 1 {
+		if b := newBatch(s, nil, nil); (b.head == format.CommitFrame) != (i%countEvery == 0) || len(b.buf) != b.head || !b.empty() {
+			t.Errorf("commit %d begins with %d bytes, of them %d for its frame", i+1, len(b.buf), b.head)
+		}
+	}
+	lost, b := newBatch(s, nil, nil), newBatch(s, nil, nil)
+	lost.owed.Take(3)
+	b.inherit(lost)
+	b.fillHead(5, time.Now(), &format.Totals{2, 2})
+	f, ok := format.ParseFrame(b.buf, format.Stamp{Seed: s.head.Seed()})
+	if !ok {
+		t.Fatalf("no frame in %x", b.buf)
+	}
+	if c, ok := format.DecodeCommit(f.Payload); !ok || !c.Counted || c.Totals != (format.Totals{3, 5}) {
+		t.Errorf("%+v", c)
+	}
+}
