@@ -13,9 +13,9 @@ const (
 	// leastRoom and mostRoom bound how far the heap may grow between two collections, in percent of what is live. mostRoom is what
 	// the Go runtime gives.
 	leastRoom, mostRoom = 25, 100
-	// fairRoom is so many bytes that a heap may grow in any case, as far as mostRoom goes: to collect a small heap costs little, and
-	// the room of a small heap costs nobody anything.
-	fairRoom = 64 << 20
+	// fairRoom is so many bytes that a heap may grow in any case, as far as mostRoom goes: the room of a small heap costs nobody
+	// anything.
+	fairRoom = 32 << 20
 	// fairShare is the part of all processors' time that the collector may take before it gets more room than it must have. Half the
 	// room is twice the work.
 	fairShare = 0.05

@@ -17,16 +17,16 @@ func TestRoomFor(t *testing.T) {
 		want  int
 	}{
 		{"nothing lives", 0, 100, 0, 100},
-		{"a small heap has all room", 40 * mb, 100, 0, 100},
-		{"a larger one has the same bytes", 128 * mb, 100, 0, 50},
-		{"a large one has a quarter", 256 * mb, 100, 0, 25},
+		{"a small heap has all room", 20 * mb, 100, 0, 100},
+		{"a larger one has the same bytes", 64 * mb, 100, 0, 50},
+		{"a large one has a quarter", 128 * mb, 100, 0, 25},
 		{"no less than a quarter", 64 << 30, 25, 0, 25},
 		{"the collector is cheap", 1 << 30, 25, 0.04, 25},
 		{"the collector takes twice its share", 1 << 30, 25, 0.1, 50},
 		{"the room that it has is just enough", 1 << 30, 60, 0.05, 60},
 		{"it needs less now", 1 << 30, 60, 0.025, 30},
 		{"no more than the runtime gives", 1 << 30, 80, 0.25, 100},
-		{"what a small heap has is not taken away", 64 * mb, 100, 0.01, 100},
+		{"what a small heap has is not taken away", 32 * mb, 100, 0.01, 100},
 	} {
 		if got := roomFor(c.live, c.had, c.share); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
