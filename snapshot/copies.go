@@ -20,24 +20,24 @@ func (l *ledger) confirmCopies(b *batch) {
 	}
 }
 
-// copySome copies some messages of the oldest nearly finished segment forward and returns their bytes, 0 when there is no
-// such segment, or none of its messages was found yet.
-func (l *ledger) copySome() int64 {
+// copySome copies some messages of the oldest nearly finished segment forward and returns their bytes. With
+// no bytes, more says that it has only looked for messages so far.
+func (l *ledger) copySome() (bytes int64, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.nearlyFinished()
 	if s == nil || l.blocked != nil {
-		return 0
+		return 0, false
 	}
 	n, before := 0, len(l.next.buf)
-	l.entries.walk(s, func(e *entry) bool {
+	more = l.entries.walk(s, func(e *entry) bool {
 		if n++; n > forwardChunk || len(l.next.buf) >= l.cfg.Journal.CommitBytes {
 			return false
 		}
 		e.copyInto(l.next, l.doubts.isUnheard(e.msg.ID))
 		return true
 	})
-	return int64(len(l.next.buf) - before)
+	return int64(len(l.next.buf) - before), more
 }
 
 // nearlyFinished finds the oldest segment worth copying forward. mu is held.

@@ -136,8 +136,11 @@ func (k *keeper) needless() bool {
 // waits for five days would otherwise keep a segment of 64 MB.
 func (k *keeper) forward() error {
 	for budget := int64(forwardBytes); budget > 0; {
-		n := k.book.copySome()
-		if n == 0 {
+		n, more := k.book.copySome()
+		switch {
+		case n == 0 && more:
+			continue // the lock was free for a moment
+		case n == 0:
 			return nil
 		}
 		budget -= n

@@ -60,8 +60,8 @@ type residents struct {
 const (
 	// maxGap is how far from the last the next id between first and last may be: an id is given to a message when the door begins it.
 	maxGap = 1 << 20
-	// maxLooks bounds how many leaves one walk looks at, and with it how long the ledger's lock is held: to two milliseconds.
-	maxLooks = 1 << 16
+	// maxLooks bounds how many leaves one walk looks at, and with it how long the ledger's lock is held: to half a millisecond.
+	maxLooks = 1 << 13
 )
 
 // add counts a message that stands in the segment now. A copy may have any id.
@@ -85,8 +85,8 @@ func (r *residents) back() {
 }
 
 // walk gives messages that stand in s to f, which may move them, until f returns false. It goes on where the walk before has ended, and
-// ends behind the last one or after so many looks.
-func (r *roll) walk(s *segment, f func(*entry) bool) {
+// ends behind the last one or after so many looks. tired says that the looks ended it.
+func (r *roll) walk(s *segment, f func(*entry) bool) (tired bool) {
 	leaves := 0
 	if s.lives.last > 0 {
 		leaves = int(s.lives.last>>leafBits-s.lives.first>>leafBits) + 1
@@ -102,13 +102,14 @@ func (r *roll) walk(s *segment, f func(*entry) bool) {
 			found[0] = r.of(s.lives.others[i-leaves])
 		default:
 			s.lives.walked = 0
-			return
+			return false
 		}
 		for _, e := range found {
 			if e != nil && e.seg == s && !f(e) {
-				return
+				return false
 			}
 		}
 		s.lives.walked++
 	}
+	return true
 }

@@ -100,7 +100,9 @@ func TestLongWalk(t *testing.T) {
 	rollEntry(&r, s, maxGap, false)
 	found, walks := 0, 0
 	for ; found < 2 && walks < 100; walks++ {
-		r.walk(s, func(*entry) bool { found++; return true })
+		if tired := r.walk(s, func(*entry) bool { found++; return true }); tired != (found < 2) {
+			t.Errorf("after %d messages it is tired: %v", found, tired)
+		}
 	}
 	if want := maxGap>>leafBits/maxLooks + 1; found != 2 || walks != want {
 		t.Errorf("%d messages in %d walks, want 2 in %d", found, walks, want)
