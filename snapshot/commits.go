@@ -76,14 +76,14 @@ func (l *ledger) undo(b, next *batch, err error) {
 			l.redo = append(l.redo, e)
 		default:
 			// Its positions are never used again.
-			e.at().markAll(len(e.msg.Rcpts))
+			e.at().markAll(e.msg.RcptCount())
 			l.erase(e)
 			delete(l.doubts.unheard, e.msg.ID)
 		}
 	}
 	for _, e := range b.copies {
 		if e.gone && e.known().redo {
-			next.owed.Take(len(e.msg.Rcpts))
+			next.owed.Take(e.msg.RcptCount())
 		}
 		if e.undoCopy() {
 			l.redo = append(l.redo, e)

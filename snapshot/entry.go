@@ -139,7 +139,7 @@ func (e *entry) undoCopy() bool {
 	old := e.rare.from
 	e.rare.from = place{}
 	old.seg.moved--
-	e.at().markAll(len(e.msg.Rcpts))
+	e.at().markAll(e.msg.RcptCount())
 	if !e.gone {
 		e.leave()
 		old.seg.lives.back()

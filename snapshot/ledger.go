@@ -149,7 +149,7 @@ func (l *ledger) lapse(now time.Time) {
 	for len(l.early) > 0 && now.Sub(l.early[0].since) >= l.cfg.Journal.CommitInterval {
 		k := l.early[0].node
 		if e := l.entries.of(relay.ID(k.ID)); l.doubts.lapse(k) && e != nil {
-			l.appendWait(k, e.msg.Class)
+			l.appendWait(k, e.msg.Class())
 		}
 		l.early = l.early[1:]
 	}
@@ -162,7 +162,7 @@ func (l *ledger) lapse(now time.Time) {
 func (l *ledger) recordDone(id relay.ID, rcpt int, why format.Why) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.entries.of(id); e != nil && rcpt >= 0 && rcpt < len(e.msg.Rcpts) {
+	if e := l.entries.of(id); e != nil && rcpt >= 0 && rcpt < e.msg.RcptCount() {
 		l.markDone(e, rcpt, why)
 		l.bell.ringLater()
 	}
@@ -205,7 +205,7 @@ func (l *ledger) takeBack(id relay.ID) bool {
 	if e == nil || e.acked {
 		return false
 	}
-	n := len(e.msg.Rcpts)
+	n := e.msg.RcptCount()
 	e.at().markAll(n)
 	l.next.marks = format.AppendDoneAll(l.next.marks, e.seg.number, e.base, format.WhyRefused, n)
 	l.next.decided.Done(format.WhyRefused, n)
@@ -344,7 +344,7 @@ func (l *ledger) stopTaking() bool {
 	l.closed = true
 	for k := range l.doubts.nodes {
 		if e := l.entries.of(relay.ID(k.ID)); e != nil {
-			l.withdraw(k, e.msg.Class)
+			l.withdraw(k, e.msg.Class())
 		}
 	}
 	return true
@@ -360,7 +360,7 @@ func (l *ledger) restore(e *entry, p place, copied bool, open int, s *relay.Save
 	}
 	e.stand(p, copied)
 	p.seg.undone += open
-	p.seg.total = max(p.seg.total, p.base+uint32(len(e.msg.Rcpts)))
+	p.seg.total = max(p.seg.total, p.base+uint32(e.msg.RcptCount()))
 	l.entries.enter(e)
 	if s.Unheard {
 		l.doubts.unheard[e.msg.ID] = e
@@ -397,7 +397,7 @@ func (l *ledger) name(nodes []format.Node) {
 	}
 	for _, k := range nodes {
 		if e := l.entries.of(relay.ID(k.ID)); l.doubts.nameNode(k) && e != nil {
-			l.appendWait(k, e.msg.Class)
+			l.appendWait(k, e.msg.Class())
 		}
 	}
 	l.bell.ringLater()

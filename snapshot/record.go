@@ -69,7 +69,7 @@ func senderOf(from string) string {
 // nodesOf lists the node of each recipient of m, or nil when they are all of one node, as in most bulk mail. The journal keeps
 // the numbers because a recovery must divide the recipients in the same way, and the rule for it may have changed by then.
 func nodesOf(m *relay.Message) []uint32 {
-	if len(m.Nodes) < 2 {
+	if m.NodeCount() < 2 {
 		return nil
 	}
 	of := make([]uint32, m.RcptCount())

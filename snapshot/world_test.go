@@ -56,9 +56,10 @@ func wrapperOf(body string) *relay.Wrapper {
 
 func message(id relay.ID, body string, rcpts ...string) *relay.Message {
 	m := &relay.Message{
-		ID: id, QueueID: fmt.Sprintf("Q%d", id),
-		Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
-		Arrived: time.Unix(1700000000, 5e6), Taken: time.Unix(1700000001, 6e6),
+		ID: id, Slip: &relay.Slip{
+			QueueID: fmt.Sprintf("Q%d", id), Class: relay.ClassRemote, Rule: "list-unsubscribe", Client: "app[192.0.2.7]",
+			Arrived: time.Unix(1700000000, 5e6), Taken: time.Unix(1700000001, 6e6),
+		},
 	}
 	if id%2 == 1 {
 		m.Slip.Flow.Tenant = "acme"

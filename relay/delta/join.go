@@ -1,9 +1,6 @@
 package delta
 
-import (
-	"errors"
-	"slices"
-)
+import "errors"
 
 var (
 	// ErrDamaged is returned when a part and a view do not make a message.
@@ -46,16 +43,41 @@ func Join(view, part []byte, limit int, s *Scratch) (pieces [][]byte, err error)
 // it. What coders make of their bytes stays unknown, so that a part of which Fits thinks well may still not be of the size that it
 // says. It is for parts that were joined before they were stored, and stored under a checksum.
 func Fits(view, part []byte, s *Scratch) error {
-	s.join.dry = true
-	defer func() { s.join.dry = false }()
-	_, err := s.join.run(view, part, maxNumber)
-	return err
+	size, rest, err := head(part)
+	if err != nil {
+		return err
+	}
+	o := &s.join.ops
+	defer s.join.forget()
+	o.begin(view, rest)
+	needs, made := o.needs(), 0
+	for o.next() {
+		made += len(o.literal) + len(o.copy)
+		o.bad = made > size
+	}
+	// Coders make no less of the bytes that they get, and mostly more.
+	if o.bad || made < needs || needs == 0 && made < size {
+		return ErrDamaged
+	}
+	return nil
 }
 
-// joiner is one Join, or one Fits.
+// needs reads the recipe. It returns how many bytes of the message's view there are up to the end of the last stretch.
+func (r *reader) needs() (n int) {
+	stretches := r.number()
+	if stretches > len(r.b) {
+		r.bad = true
+		return 0
+	}
+	for range stretches {
+		t, _ := r.stretch()
+		n = min(min(n+t.before, maxNumber)+t.size, maxNumber)
+	}
+	return n
+}
+
+// joiner is one Join.
 type joiner struct {
-	dry       bool // Fits: nothing is made
-	needs     int  // Fits: bytes of the message's view up to the end of the last stretch
 	pieces    [][]byte
 	left      int // bytes of the message that are not in pieces yet
 	recipe    []byte
@@ -95,35 +117,23 @@ func (j *joiner) run(view, part []byte, limit int) ([][]byte, error) {
 	for o.next() {
 		o.bad = !j.add(o.literal) || !j.add(o.copy)
 	}
-	if ops.bad || !j.complete(size) {
+	if o.bad || j.left != 0 || j.size > 0 || j.stretches > 0 {
 		return nil, ErrDamaged
 	}
 	return j.pieces, nil
 }
 
-// complete reports whether the message has all of its bytes. Coders make no less of the bytes that they get, and mostly more.
-func (j *joiner) complete(size int) bool {
-	if j.dry {
-		return size-j.left >= j.needs && (j.left == 0 || j.needs > 0)
-	}
-	return j.left == 0 && j.size == 0 && j.stretches == 0
-}
-
 // begin keeps the recipe: the stretches that stand before the ops. It checks all of it.
 func (j *joiner) begin(r *reader) {
 	j.stretches = r.number()
-	j.before, j.size, j.needs, j.gathered = 0, 0, 0, j.gathered[:0]
+	j.before, j.size, j.gathered = 0, 0, j.gathered[:0]
 	if j.stretches > len(r.b) {
 		r.bad = true
 		return
 	}
 	start := r.b
 	for range j.stretches {
-		t, _ := r.stretch()
-		j.needs = min(min(j.needs+t.before, maxNumber)+t.size, maxNumber)
-	}
-	if j.dry {
-		return
+		r.stretch()
 	}
 	j.recipe = start[:len(start)-len(r.b)]
 	j.next()
@@ -141,91 +151,8 @@ func (j *joiner) next() {
 	j.stretches--
 }
 
-// op does one op and returns where the next copy is expected in view.
-func (j *joiner) op(r *reader, view []byte, expected int) int {
-	token := int(r.byte())
-	b := j.literal(r, token>>4)
-	r.bad = r.bad || !j.add(b)
-	expected += len(b)
-	residue := token & copyResidue
-	if residue == 0 {
-		r.bad = r.bad || len(b) == 0 || token&tokenShift != 0
-		return expected
-	}
-	if token&tokenShift != 0 {
-		expected += r.signed()
-	}
-	n := r.number()
-	if r.bad || expected < 0 || expected > len(view) || n > len(view)/copyResidue || n*copyResidue+residue > len(view)-expected {
-		r.bad = true
-		return 0
-	}
-	n = n*copyResidue + residue
-	r.bad = !j.add(view[expected : expected+n])
-	return expected + n
-}
-
-// literal returns a literal, which is nil if the part is damaged.
-func (j *joiner) literal(r *reader, kind int) []byte {
-	switch {
-	case kind == literalNone:
-		return nil
-	case kind >= literalAgain:
-		return j.text.again(kind - literalAgain)
-	case kind == literalPacked:
-		return j.packed(r)
-	case kind == literalLong:
-		kind += r.number()
-	}
-	b := r.bytes(kind)
-	if len(b) > mostLiteral {
-		return b
-	}
-	at := len(j.text.bytes)
-	j.text.bytes = append(j.text.bytes, b...)
-	return j.text.added(at)
-}
-
-// packed returns a literal of which a part is packed, in the text.
-func (j *joiner) packed(r *reader) []byte {
-	head := int(r.byte())
-	set, prefix, n, back := head>>5, head&mostPrefix, sizeUUID, 0
-	if set == packedPiece {
-		back = r.number()
-	}
-	if set != packedUUID {
-		n = r.number()
-	}
-	t := &j.text
-	at := len(t.bytes)
-	if prefix+n > mostLiteral || back > at || set == packedPiece && n > back || set > packedPiece {
-		r.bad = true
-		return nil
-	}
-	t.bytes = append(t.bytes, r.bytes(prefix)...)
-	switch set {
-	case packedPiece:
-		t.bytes = append(t.bytes, t.bytes[at-back:][:n]...)
-	case packedUUID:
-		if b := r.bytes(packedSize(sizeUUID-4, 0)); !r.bad {
-			t.bytes = unpackUUID(t.bytes, b)
-		}
-	default:
-		if b := r.bytes(packedSize(n, set)); !r.bad && j.dry {
-			t.bytes = slices.Grow(t.bytes, n)[:at+prefix+n]
-		} else if !r.bad {
-			t.bytes = unpack(t.bytes, b, n, set)
-		}
-	}
-	return t.added(at)
-}
-
 // add adds bytes of the view of the message. It reports false if the message does not have so many.
 func (j *joiner) add(b []byte) bool {
-	if j.dry {
-		j.left -= len(b)
-		return j.left >= 0
-	}
 	for j.size > 0 && len(b) > 0 {
 		if j.before > 0 {
 			n := min(j.before, len(b))
