@@ -235,6 +235,34 @@ func TestLongLiteralAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestSmallParts: whatever the bound is, no part is larger.
+func TestSmallParts(t *testing.T) {
+	var s Scratch
+	split := func(r *Reference, message []byte, most int) {
+		s.Read(message)
+		if part, ok := r.Split(&s, most); ok && len(part) > most {
+			t.Fatalf("%d bytes where %d are allowed", len(part), most)
+		}
+	}
+	for _, h := range hostiles {
+		one, other := h.make(3000)
+		s.Read(one)
+		view, _ := s.View()
+		r := NewReference(view)
+		for most := range 700 {
+			split(r, other[most%len(other):], most)
+		}
+	}
+	shared, own := noise(3000, 1), noise(3000, 2)
+	r := NewReference(shared)
+	for most := range 200 {
+		for n := range 40 { // bytes that are just too many
+			message := slices.Concat(own[:mostLiteral+2*most-n], shared[1000:1020], own[:100], shared[2000:])
+			split(r, message, most)
+		}
+	}
+}
+
 // TestMemory: a warm scratch allocates the part only, and gives back what a very large message needed.
 func TestMemory(t *testing.T) {
 	for _, shape := range everyShape(15) {

@@ -112,8 +112,8 @@ func (m *matcher) copy(at, from, n int) {
 }
 
 // resume finds the next place behind at that is in ref too: where it is expected, or else where a gram is that stands in ref
-// once. It goes back from there as far as both are the same. Behind many bytes that are not in ref, a signature, it looks at each
-// third place only: the index has one of three of its neighbours at least.
+// once. It goes back from there as far as both are the same. Behind many bytes that are not in ref, a signature, its steps are longer,
+// by one than those of the index, so that they meet whatever the distance.
 func (m *matcher) resume(at, from int) (int, int, bool) {
 	if at, from, ok := m.again(at, from); ok {
 		return at, from, true
@@ -132,7 +132,7 @@ func (m *matcher) resume(at, from int) (int, int, bool) {
 			}
 		}
 		if at-m.literal >= near {
-			step = 3
+			step = m.stride + 1
 		}
 	}
 	return 0, 0, false
@@ -187,7 +187,9 @@ func (m *matcher) worth(at, from int) bool {
 
 // reach is where in the view the bytes that no op has yet must end, so that the part can be small enough. They take half of their
 // length at least, but for those that come again.
-func (m *matcher) reach() int { return m.literal + mostLiteral + 2*(m.most-len(m.out.b)) + 1 }
+func (m *matcher) reach() int {
+	return m.literal + max(0, mostLiteral+2*(m.most-len(m.out.b))+1)
+}
 
 // common is the length of what a and b begin with in common.
 func common(a, b []byte) int {
