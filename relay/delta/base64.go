@@ -99,7 +99,8 @@ func decode(dst, line []byte) (n int, padded bool) {
 	return n, false
 }
 
-// decodeQuads decodes line, whose length divides by four, into dst, which has slack. ok says that all of it is base64 without padding.
+// decodeQuads decodes line, whose length divides by four, into dst, which has slack. ok says that all of it is base64 without
+// padding.
 func decodeQuads(dst, line []byte) (n int, ok bool) {
 	bad := uint16(0)
 	for len(line) >= 8 && len(dst) >= n+8 {

@@ -84,8 +84,8 @@ func TestCheckPlaces(t *testing.T) {
 func TestFenceLikeASoftBreak(t *testing.T) {
 	fence := "--" + strings.Repeat("b", 20) + "="
 	var s Scratch
-	s.Read([]byte("a: b\r\n\r\n" + fence + "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + strings.Repeat("x", 75) + "=\r\n" +
-		strings.Repeat("y", 76-2-len(fence)) + "\r\n" + fence + "\r\n" + in64 + "SGVsbG8g\r\n" + fence + "--\r\n"))
+	s.Read([]byte("a: b\r\n\r\n" + fence + "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" +
+		strings.Repeat("x", 75) + "=\r\n" + strings.Repeat("y", 76-2-len(fence)) + "\r\n" + fence + "\r\n" + in64 + "SGVsbG8g\r\n" + fence + "--\r\n"))
 	if len(s.stretches) != 2 {
 		t.Errorf("%+v: want two stretches", s.stretches)
 	}

@@ -62,8 +62,8 @@ func (v *viewer) unbreak(start int, fence []byte) (end, widest int) {
 	return start + at, widest
 }
 
-// guess is how long a line is that is broken as the widest one before it, or a little earlier; -1: it is not. A hard line break may be
-// in it, which the view has then as it is, but no fence: that may end as a soft break begins.
+// guess is how long a line is that is broken as the widest one before it, or a little earlier; -1: it is not. A hard line break
+// may be in it, which the view has then as it is, but no fence: that may end as a soft break begins.
 func guess(m []byte, widest int, fence []byte) int {
 	for n := widest; n > widest-mostChar/2 && n > 0; n-- {
 		if !hasSoftBreak(m, n) {

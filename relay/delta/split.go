@@ -112,8 +112,8 @@ func (m *matcher) copy(at, from, n int) {
 }
 
 // resume finds the next place behind at that is in ref too: where it is expected, or else where a gram is that stands in ref
-// once. It goes back from there as far as both are the same. Behind many bytes that are not in ref, a signature, its steps are longer,
-// by one than those of the index, so that they meet whatever the distance.
+// once. It goes back from there as far as both are the same. Behind many bytes that are not in ref, a signature, its steps are
+// longer, by one than those of the index, so that they meet whatever the distance.
 func (m *matcher) resume(at, from int) (int, int, bool) {
 	if at, from, ok := m.again(at, from); ok {
 		return at, from, true
@@ -141,7 +141,8 @@ func (m *matcher) resume(at, from int) (int, int, bool) {
 // near is how many bytes are looked at one by one.
 const near = 64
 
-// again looks for the same bytes as in one of the last gaps, and behind them for the same way on: a personal id stands in each link.
+// again looks for the same bytes as in one of the last gaps, and behind them for the same way on: a personal id stands in each
+// link.
 func (m *matcher) again(at, from int) (int, int, bool) {
 	for i := range m.gaps {
 		g := &m.gaps[i]
@@ -178,8 +179,8 @@ func (m *matcher) folds(at int) {
 	}
 }
 
-// worth reports whether what view and ref have in common there, a gram at least, is worth a shift. What is shorter is better left in
-// the literal, which may come again as a whole: an address in a domain that others have.
+// worth reports whether what view and ref have in common there, a gram at least, is worth a shift. What is shorter is better
+// left in the literal, which may come again as a whole: an address in a domain that others have.
 func (m *matcher) worth(at, from int) bool {
 	const more = leastMove - gram
 	return at+leastMove <= len(m.view) && from+leastMove <= len(m.ref) && load(m.view, at+more) == load(m.ref, from+more)

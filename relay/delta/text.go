@@ -59,7 +59,8 @@ func (w *written) reset() {
 	clear(w.grams[:])
 }
 
-// learn adds a literal, if it is a short one, and notes where its bytes are, but for those of a signature: no piece of it comes again.
+// learn adds a literal, if it is a short one, and notes where its bytes are, but for those of a signature: no piece of it comes
+// again.
 func (w *written) learn(l literal) {
 	if len(l.bytes) > mostLiteral {
 		return
