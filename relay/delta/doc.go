@@ -43,7 +43,7 @@
 //
 // All is linear in the message, whatever its bytes: Read looks at each byte a dozen times at most, an index has 1,048,573 entries
 // at most, and Split ends when the part is sure to be too large. A Scratch allocates nothing once it is warm, and keeps some MB
-// at most.
+// at most. The tables of base64 take 136 KB, once.
 //
 // # The format of a part
 //
