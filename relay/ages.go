@@ -2,20 +2,21 @@ package relay
 
 import "time"
 
-// ages finds the nodes of a shard that have waited in queues for too long, without a look at the others. Nodes whose life began in
-// the same second are peers. A node's place depends on its age and not on the end of its life, so that a reload may change
-// the lifetime. The mutex of the shard guards it.
+// ages finds nodes by a time that each has, to the second, without a look at the others: in a shard those that have waited in queues for
+// too long, by the begin of their life, among the Deferrals those that are due. Nodes with the same second are peers. The place of a node
+// in a queue depends on its age and not on the end of its life, so that a reload may change the lifetime. The mutex of the shard, or
+// that of the Deferrals, guards it.
 type ages struct {
 	epoch    time.Time
 	bySecond map[int64]*peers
 	order    *Heap[*peers] // the oldest first
 }
 
-// peers is a list of nodes.
+// peers is a list of nodes, in the order in which they came.
 type peers struct {
-	second int64 // since the epoch
-	place  int32 // in ages.order
-	eldest *Node
+	second           int64 // since the epoch
+	place            int32 // in ages.order
+	eldest, youngest *Node
 }
 
 func newAges(epoch time.Time) *ages {
@@ -33,7 +34,7 @@ func (a *ages) second(t time.Time) int64 {
 	return int64(d / time.Second)
 }
 
-// add takes n in as one whose life began at from.
+// add takes n in as one with the time from.
 func (a *ages) add(n *Node, from time.Time) {
 	s := a.second(from)
 	p := a.bySecond[s]
@@ -42,11 +43,13 @@ func (a *ages) add(n *Node, from time.Time) {
 		a.bySecond[s] = p
 		a.order.Insert(p)
 	}
-	n.peers, n.elder, n.junior = p, nil, p.eldest
-	if p.eldest != nil {
-		p.eldest.elder = n
+	n.peers, n.elder, n.junior = p, p.youngest, nil
+	if p.youngest != nil {
+		p.youngest.junior = n
+	} else {
+		p.eldest = n
 	}
-	p.eldest = n
+	p.youngest = n
 }
 
 // drop takes n out.
@@ -59,6 +62,8 @@ func (a *ages) drop(n *Node) {
 	}
 	if n.junior != nil {
 		n.junior.elder = n.elder
+	} else {
+		p.youngest = n.elder
 	}
 	n.peers, n.elder, n.junior = nil, nil, nil
 	if p.eldest == nil {
@@ -67,10 +72,15 @@ func (a *ages) drop(n *Node) {
 	}
 }
 
-// oldest is a node whose life began at the given time or before, to the second; nil for none.
+// oldest is a node with a time in a second before that of from; nil for none.
 func (a *ages) oldest(from time.Time) *Node {
 	if a.order.Len() == 0 || a.order.First().second >= a.second(from) {
 		return nil
 	}
 	return a.order.First().eldest
+}
+
+// first is when the second of the oldest nodes begins. There must be some.
+func (a *ages) first() time.Time {
+	return a.epoch.Add(time.Duration(a.order.First().second) * time.Second)
 }

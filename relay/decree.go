@@ -223,6 +223,21 @@ func (ds *decrees) deciders(n *Node, class string, needed map[*decree]bool) {
 	}
 }
 
+// replaces reports whether hold or release d, which comes later, decides about all mail about which x would.
+func (d *decree) replaces(x *decree) bool {
+	s := d.act.Selector
+	return x.act.Verb != VerbPause && s.ID == "" && s.Site == "" && s.covers(x.act.Selector) && !d.at.Before(x.at)
+}
+
+// effective is all, which are in order, without the releases before which there is no hold.
+func effective(all []*decree) []*decree {
+	held := false
+	return without(all, func(d *decree) bool {
+		held = held || d.act.Verb == VerbHold
+		return d.act.Verb == VerbRelease && !held
+	})
+}
+
 // without returns all decrees but those that drop is true of.
 func without(all []*decree, drop func(*decree) bool) []*decree {
 	return slices.DeleteFunc(slices.Clone(all), drop)

@@ -10,17 +10,21 @@ import (
 // corrected must be noticed within a minute.
 const maxSleep = time.Minute
 
-// Deferrals is the one timer structure in which every deferred node waits for its Due.
+// Deferrals is the one timer structure in which every deferred node waits for its Due. Most wait for hours, and many leave before their
+// time: an admin moves a million of them at once. So they stand in lists by the second of their Due, which a node joins and leaves at
+// the same small cost, however many there are. Nodes whose second has come move into a heap, a few at a time.
 type Deferrals struct {
 	wake chan struct{} // holds a token when the earliest node changed
 
-	mu   sync.Mutex
-	heap *Heap[*Node] // the earliest Due first
+	mu    sync.Mutex
+	later *ages        // by the second of their Due
+	soon  *Heap[*Node] // the earliest Due first
+	n     int          // nodes in both
 }
 
 // NewDeferrals returns a Deferrals without nodes.
 func NewDeferrals() *Deferrals {
-	return &Deferrals{wake: make(chan struct{}, 1), heap: NewHeap(
+	return &Deferrals{wake: make(chan struct{}, 1), later: newAges(time.Now()), soon: NewHeap(
 		func(a, b *Node) bool { return a.due < b.due || a.due == b.due && a.Message.ID < b.Message.ID },
 		func(n *Node) *int32 { return &n.heapIndex },
 	)}
@@ -37,8 +41,10 @@ func (d *Deferrals) Defer(n *Node) {
 func (d *Deferrals) insert(n *Node) (earliest bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.heap.Insert(n)
-	return n.heapIndex == 0
+	d.later.add(n, n.Due())
+	d.n++
+	first := d.later.order.First()
+	return n.peers == first && (first.eldest == n || first.second <= d.later.second(time.Now()))
 }
 
 // nudge makes Run look at the earliest node.
@@ -49,14 +55,26 @@ func (d *Deferrals) nudge() {
 	}
 }
 
+// has reports whether n waits here: Run has not handed it on.
+func (d *Deferrals) has(n *Node) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return n.peers != nil || n.heapIndex >= 0
+}
+
 // cancel takes n out before its time. It reports false when n is not here: Run has just handed it on.
 func (d *Deferrals) cancel(n *Node) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n.heapIndex < 0 {
+	switch {
+	case n.peers != nil:
+		d.later.drop(n)
+	case n.heapIndex >= 0:
+		d.soon.Remove(n)
+	default:
 		return false
 	}
-	d.heap.Remove(n)
+	d.n--
 	return true
 }
 
@@ -80,24 +98,43 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 	}
 }
 
-// earliest takes out the earliest node if it is due; else it says how long to sleep.
+// earliest takes out the earliest node if it is due; else it says how long to sleep. Of more nodes than a few that are due in the same
+// second, another than the earliest may be taken for it.
 func (d *Deferrals) earliest() (*Node, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.heap.Len() == 0 {
+	now := time.Now()
+	d.approach(now)
+	switch {
+	case d.soon.Len() == 0 && d.n == 0:
 		return nil, maxSleep
+	case d.soon.Len() == 0:
+		return nil, min(d.later.first().Sub(now), maxSleep)
 	}
-	if wait := time.Until(d.heap.First().Due()); wait > 0 {
+	if wait := d.soon.First().Due().Sub(now); wait > 0 {
 		return nil, min(wait, maxSleep)
 	}
-	return d.heap.Shift(), 0
+	d.n--
+	return d.soon.Shift(), 0
+}
+
+// approach moves nodes whose second has come into the heap. The mutex is held.
+func (d *Deferrals) approach(now time.Time) {
+	for d.soon.Len() < mostAtOnce {
+		n := d.later.oldest(now.Add(time.Second))
+		if n == nil {
+			return
+		}
+		d.later.drop(n)
+		d.soon.Insert(n)
+	}
 }
 
 // Len is how many nodes wait.
 func (d *Deferrals) Len() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.heap.Len()
+	return d.n
 }
 
 // deferUntil makes n, which is in no queue, wait in d until due, or as the lever wants.

@@ -46,12 +46,10 @@ func (l *Lever) DrainReport() ActReport {
 // startDrain begins a drain, or gives the one in force another end. Run carries it on.
 func (l *Lever) startDrain(ctx context.Context, act Act) (ActReport, error) {
 	d := l.newDrain(act, time.Now())
-	all := l.newDecree(act, nil, d.at)
-	found, err := l.find(ctx, all)
+	rep, err := l.each(ctx, l.newDecree(act, nil, d.at), nil)
 	if err != nil {
 		return ActReport{}, err
 	}
-	rep := l.tally(found, all)
 	if !act.DryRun {
 		if err := l.store(l.inForce(), d); err != nil {
 			return ActReport{}, err
@@ -206,7 +204,9 @@ func (r *rounds) drain(ctx context.Context, d *drain) {
 				l.drainNode(n, d, now)
 			}
 		}
-		l.breathe()
+		if l.deps.Pace != nil {
+			l.deps.Pace()
+		}
 		return ctx.Err() == nil && l.queues.drain.Load() == d
 	})
 	rep := l.DrainReport()

@@ -159,6 +159,16 @@ func (x *index) get(id ID) *Message {
 	return nil
 }
 
+// last is the largest ID, 0 when there is none.
+func (x *index) last() ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.pages) == 0 {
+		return 0
+	}
+	return x.pages[len(x.pages)-1].last()
+}
+
 // from fills some with the messages that have the given ID or a larger one, in order.
 func (x *index) from(id ID, some []*Message) []*Message {
 	x.mu.Lock()

@@ -159,11 +159,10 @@ func (a Act) validPause(now time.Time) error {
 // deed does what is done to nodes once: delete, bounce, handback.
 func (l *Lever) deed(ctx context.Context, act Act) (ActReport, error) {
 	d := l.newDecree(act, l.named(act.Selector.ID), time.Now())
-	found, err := l.find(ctx, d)
-	if err != nil || act.DryRun {
-		return l.tally(found, d), err
+	if act.DryRun {
+		return l.each(ctx, d, nil)
 	}
-	rep, err := l.each(ctx, found, d, func(n *Node) { l.take(n, d) })
+	rep, err := l.each(ctx, d, func(n *Node) { l.take(n, d) })
 	if l.deps.Secure == nil || rep.Messages == 0 {
 		return rep, err
 	}
@@ -215,9 +214,8 @@ func (l *Lever) carryOut(n *Node, d *decree) {
 // flush lets deferred nodes be visited now, and closed sites to which selected mail goes be tried now.
 func (l *Lever) flush(ctx context.Context, act Act) (ActReport, error) {
 	d := l.newDecree(act, l.named(act.Selector.ID), time.Now())
-	found, err := l.find(ctx, d)
-	if err != nil || act.DryRun {
-		return l.tally(found, d), err
+	if act.DryRun {
+		return l.each(ctx, d, nil)
 	}
 	sites := make(map[string]bool)
 	defer func() {
@@ -226,7 +224,7 @@ func (l *Lever) flush(ctx context.Context, act Act) (ActReport, error) {
 		}
 	}()
 	site := remember(l.site)
-	return l.each(ctx, found, d, func(n *Node) {
+	return l.each(ctx, d, func(n *Node) {
 		if key := site(n.Domain); key != "" {
 			sites[key] = true
 		}

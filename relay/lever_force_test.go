@@ -34,7 +34,7 @@ func TestInForceAfterAKill(t *testing.T) {
 			x = x.killed(t)
 			x.c.answer = fixed(Sent, 250)
 			wantStates(t, x, "new@held active", "u@held held", "u@id held", "u@other active", "u@paused held", "u@released active", "v@free active", "v@held held")
-			if p := x.l.Pauses(); len(p) != 4 { // the hold of what was released is not needed any more, and not looked at yet
+			if p := x.l.Pauses(); len(p) != 3 { // the release has ended its hold
 				t.Errorf("in force: %+v", p)
 			}
 		}

@@ -3,12 +3,11 @@ package relay
 import (
 	"cmp"
 	"context"
-	"runtime"
 	"slices"
 	"time"
 )
 
-// How the lever looks at mail. It finds the messages first, a few under each lock, and then does what it does to each node under
+// How the lever looks at mail. It goes through the index once, a few messages under each lock, and does what it does to each node under
 // the lock of the node's shard alone. So doors and deliveries go on, however much mail waits.
 
 // walk yields every message, in the order in which they were taken, a few at a time, until yield returns false. It misses none
@@ -18,7 +17,7 @@ func (m *QueueMap) walk(yield func(some []*Message) bool) { m.walkFrom(0, yield)
 
 // walkFrom is walk from the message with the given ID on.
 func (m *QueueMap) walkFrom(id ID, yield func(some []*Message) bool) {
-	room := make([]*Message, 0, mostAtOnce)
+	room, polite := make([]*Message, 0, mostAtOnce), m.courtesy()
 	for {
 		some := m.messages.from(id, room)
 		if len(some) == 0 {
@@ -28,7 +27,7 @@ func (m *QueueMap) walkFrom(id ID, yield func(some []*Message) bool) {
 		if !yield(some) || len(some) < mostAtOnce || id == 0 {
 			return
 		}
-		runtime.Gosched()
+		polite.rest()
 	}
 }
 
@@ -80,39 +79,30 @@ func (l *Lever) named(name string) (ids []ID) {
 	return ids
 }
 
-// find is the messages that have a node about which d may be, in the order in which they were taken.
-func (l *Lever) find(ctx context.Context, d *decree) (found []*Message, err error) {
+// browse yields the messages that d may select, a few at a time, in the order in which they were taken. Those that come after its begin are
+// not among them: an Act that makes messages must come to an end.
+func (l *Lever) browse(d *decree, yield func(some []*Message) bool) {
 	if d.act.Selector.ID != "" {
-		for _, id := range d.ids {
-			if msg := l.queues.messages.byID(id); msg != nil && l.selects(d, msg) {
-				found = append(found, msg)
-			}
-		}
-		return found, nil
+		yield(l.byIDs(d.ids))
+		return
 	}
+	last := l.queues.messages.last()
 	l.queues.walk(func(some []*Message) bool {
-		for _, msg := range some {
-			if l.selects(d, msg) {
-				found = append(found, msg)
-			}
+		for len(some) > 0 && some[len(some)-1].ID > last {
+			some = some[:len(some)-1]
 		}
-		err = ctx.Err()
-		return err == nil
+		return len(some) > 0 && yield(some)
 	})
-	return found, err
 }
 
-// selects reports whether d may be about a node of msg. It asks for the site last: that costs most.
-func (l *Lever) selects(d *decree, msg *Message) bool {
-	if !d.inTime(msg) || !d.match.message(msg) {
-		return false
-	}
-	for _, n := range msg.Nodes {
-		if l.concerns(d, n) {
-			return true
+// byIDs is those messages that are here.
+func (l *Lever) byIDs(ids []ID) (all []*Message) {
+	for _, id := range ids {
+		if msg := l.queues.messages.byID(id); msg != nil {
+			all = append(all, msg)
 		}
 	}
-	return false
+	return all
 }
 
 // concerns reports whether d may be about n, whose message it is about. Of a hold that is the case while the site is not known.
@@ -127,37 +117,48 @@ func (l *Lever) concerns(d *decree, n *Node) bool {
 	return has && known || !known && d.act.Verb == VerbHold
 }
 
-// each does f to the nodes of the messages about which d is, and counts them, until ctx is done.
-func (l *Lever) each(ctx context.Context, found []*Message, d *decree, f func(*Node)) (rep ActReport, err error) {
-	for i, msg := range found {
-		if i%mostAtOnce == mostAtOnce-1 {
-			if err := ctx.Err(); err != nil {
-				return rep, err
+// each does f to the nodes about which d is, and counts them, until ctx is done. f nil: it only counts.
+func (l *Lever) each(ctx context.Context, d *decree, f func(*Node)) (rep ActReport, err error) {
+	polite := l.queues.courtesy()
+	l.browse(d, func(some []*Message) bool {
+		if err = ctx.Err(); err != nil {
+			return false
+		}
+		for i, msg := range some {
+			if l.eachNode(&rep, msg, d, f); i%lookEach == lookEach-1 {
+				polite.rest()
 			}
-			l.breathe()
 		}
-		if i%yieldEvery == 0 {
-			runtime.Gosched()
+		if f != nil && l.deps.Pace != nil {
+			l.deps.Pace()
 		}
-		l.eachNode(&rep, msg, d, f)
-	}
-	l.breathe()
-	return rep, nil
+		return true
+	})
+	return rep, err
 }
 
-// yieldEvery is after how many messages others may have the processor: a delivery must not wait for an act for milliseconds.
-const yieldEvery = 16
+// lookEach is after how many messages an Act looks at the clock: a delivery must not wait for it for milliseconds.
+const lookEach = 16
 
-// breathe lets others have the processor, and the log be written.
-func (l *Lever) breathe() {
-	if l.deps.Pace != nil {
-		l.deps.Pace()
-	}
-	runtime.Gosched()
+// touches reports whether d is about anything.
+func (l *Lever) touches(ctx context.Context, d *decree) (yes bool, err error) {
+	l.browse(d, func(some []*Message) bool {
+		yes = slices.ContainsFunc(some, func(msg *Message) bool {
+			var rep ActReport
+			l.eachNode(&rep, msg, d, nil)
+			return rep.Messages > 0
+		})
+		err = ctx.Err()
+		return !yes && err == nil
+	})
+	return yes, err
 }
 
 // eachNode does f to the nodes of msg about which d is, and counts them. f nil: it only counts.
 func (l *Lever) eachNode(rep *ActReport, msg *Message, d *decree, f func(*Node)) {
+	if !d.inTime(msg) || !d.match.message(msg) {
+		return
+	}
 	rcpts, busy := 0, false
 	for _, n := range msg.Nodes {
 		if !l.concerns(d, n) {
@@ -174,26 +175,6 @@ func (l *Lever) eachNode(rep *ActReport, msg *Message, d *decree, f func(*Node))
 		}
 	}
 	rep.include(msg, rcpts, busy)
-}
-
-// tally counts what d is about, and does nothing.
-func (l *Lever) tally(found []*Message, d *decree) (rep ActReport) {
-	for i, msg := range found {
-		if i%yieldEvery == 0 {
-			runtime.Gosched()
-		}
-		l.eachNode(&rep, msg, d, nil)
-	}
-	return rep
-}
-
-// touches reports whether d is about anything.
-func (l *Lever) touches(found []*Message, d *decree) bool {
-	return slices.ContainsFunc(found, func(msg *Message) bool {
-		var rep ActReport
-		l.eachNode(&rep, msg, d, nil)
-		return rep.Messages > 0
-	})
 }
 
 // include counts a message of which so many recipients are selected.
@@ -250,7 +231,9 @@ func (l *Lever) reconsider(n *Node) {
 	case n.state == stateHeld:
 		free = m.detach(s, n)
 	case d == nil:
-	case n.state == stateActive || n.state == stateDeferred && d.act.Verb == VerbHold:
+	case n.state == stateDeferred && d.act.Verb == VerbHold:
+		m.seize(s, n, d)
+	case n.state == stateActive:
 		if m.detach(s, n) {
 			nudge = m.detain(s, n, d)
 		}
@@ -262,6 +245,17 @@ func (l *Lever) reconsider(n *Node) {
 	if free {
 		m.link(n)
 	}
+}
+
+// seize holds n, which is deferred, by d where it waits: it is looked at again when it would be visited. If it is being woken, whoever wakes
+// it asks. The shard's mutex is held.
+func (m *QueueMap) seize(s *shard, n *Node, d *decree) {
+	if !m.lever.handler.deferrals.has(n) {
+		return
+	}
+	n.decree, n.state = d, stateHeld
+	d.nodes.Add(1)
+	s.note(m.key(n), -1, 1)
 }
 
 // exchange lets held node n be held by d. If it is being woken, that goes on, and asks again. The shard's mutex is held.

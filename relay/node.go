@@ -11,14 +11,14 @@ type Node struct {
 
 	queue         *Queue
 	prev, next    *Node
-	peers         *peers  // while it waits in a queue: the nodes that are as old
+	peers         *peers  // while it waits: the nodes that are as old, or due in the same second
 	elder, junior *Node   // of peers
 	room          *Room   // whose place it takes; nil: no gate counts it
 	decree        *decree // of a held node: by which it waits; of a busy one: the deed that is done when its visit ends
 	due           instant
 	aside         *aside // nil: nothing is to be said
 
-	heapIndex int32 // its place among the Deferrals
+	heapIndex int32 // its place in the heap of the Deferrals
 	Index     int32 // its place among the nodes of the Message
 	Visits    int32 // attempts so far, also across restarts
 	state     state

@@ -41,20 +41,21 @@ func (l *Lever) inForce() []*decree {
 // decide holds what was taken up to now and is selected, or releases it.
 func (l *Lever) decide(ctx context.Context, act Act) (ActReport, error) {
 	d := l.newDecree(act, l.named(act.Selector.ID), time.Now())
-	found, err := l.find(ctx, d)
-	if err != nil {
+	if act.DryRun {
+		return l.each(ctx, d, nil)
+	}
+	if touches, err := l.touches(ctx, d); err != nil || !touches {
 		return ActReport{}, err
 	}
-	if act.DryRun || !l.touches(found, d) {
-		return l.tally(found, d), nil
-	}
-	if err := l.enact(append(without(l.inForce(), ended(time.Now())), d)); err != nil {
+	over := ended(time.Now())
+	next := without(l.inForce(), func(x *decree) bool { return over(x) || d.replaces(x) })
+	if err := l.enact(effective(append(next, d))); err != nil {
 		return ActReport{}, err
 	}
 	if act.Verb == VerbRelease {
 		defer l.prune()
 	}
-	return l.each(context.WithoutCancel(ctx), found, d, l.reconsider)
+	return l.each(context.WithoutCancel(ctx), d, l.reconsider)
 }
 
 // ended is a func for without: it drops pauses that have ended by themselves.
@@ -66,8 +67,7 @@ func ended(now time.Time) func(*decree) bool {
 func (l *Lever) pause(ctx context.Context, act Act) (ActReport, error) {
 	d := l.newDecree(act, nil, time.Now())
 	if act.DryRun {
-		found, err := l.find(ctx, d)
-		rep := l.tally(found, d)
+		rep, err := l.each(ctx, d, nil)
 		rep.Pauses = 1
 		return rep, err
 	}
@@ -85,11 +85,11 @@ func (l *Lever) pause(ctx context.Context, act Act) (ActReport, error) {
 
 // settleOn reconsiders all nodes about which d is, and counts them. A site's mail is left to the pool.
 func (l *Lever) settleOn(ctx context.Context, d *decree) ActReport {
-	found, _ := l.find(ctx, d) // ctx has no end
+	f := l.reconsider
 	if d.ofSite() {
-		return l.tally(found, d)
+		f = nil
 	}
-	rep, _ := l.each(ctx, found, d, l.reconsider)
+	rep, _ := l.each(ctx, d, f) // ctx has no end
 	return rep
 }
 
@@ -116,11 +116,11 @@ func (l *Lever) resume(ctx context.Context, act Act) (rep ActReport, err error) 
 	}
 	for _, d := range ended {
 		if act.DryRun {
-			found, err := l.find(ctx, d)
+			about, err := l.each(ctx, d, nil)
 			if err != nil {
 				return rep, err
 			}
-			rep.plus(l.tally(found, d))
+			rep.plus(about)
 		} else {
 			rep.plus(l.settleOn(context.WithoutCancel(ctx), d))
 		}

@@ -33,6 +33,7 @@ type gateBench struct {
 	waiting   int           // messages, while an admin gives orders
 	actsAlone time.Duration // before that
 	draining  int           // messages that wait when a drain beside a Postfix begins
+	profile   string        // a folder for profiles of the acts; "": none
 }
 
 func newGateBench(bin, dir, only string) *gateBench {

@@ -20,6 +20,7 @@ const (
 	actPerRatio = 1.5
 	actStream   = 100 // healthy messages a second meanwhile
 	actDomains  = 1000
+	actSize     = 999 // bytes of a body, which end a line: what has a bare CR cannot be handed back
 )
 
 // acts is the part in which an admin gives orders about very many messages that wait, while the doors and the deliveries go on.
@@ -47,7 +48,11 @@ func (b *gateBench) acts() (list []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := waiting(d.StateDir(), b.waiting, actDomains, 1000, time.Now().Add(24*time.Hour)); err != nil {
+	if err := waiting(d.StateDir(), b.waiting, actDomains, actSize, time.Now().Add(24*time.Hour)); err != nil {
+		return nil, err
+	}
+	under, err := (&rowBench{profile: b.profile}).profiled(d.Daemon, "acts")
+	if err != nil {
 		return nil, err
 	}
 	if err := d.Start(); err != nil {
@@ -61,7 +66,7 @@ func (b *gateBench) acts() (list []figure, err error) {
 	if err := (&idleBench{patience: 5 * time.Minute}).recovered(d); err != nil {
 		return nil, err
 	}
-	r := &actRun{b: b, d: d, h: &healthyMail{net: net, sent: make(map[string]time.Time), took: make(map[string]time.Time)}}
+	r := &actRun{b: b, d: d, under: under, h: &healthyMail{net: net, sent: make(map[string]time.Time), took: make(map[string]time.Time)}}
 	if err := r.play(); err != nil {
 		return nil, err
 	}
@@ -73,6 +78,8 @@ type actRun struct {
 	b *gateBench
 	d *scenario.Millrace
 	h *healthyMail
+
+	under *profiled // nil: no profiles are wanted
 
 	alone   span
 	during  []span
@@ -128,10 +135,13 @@ func (r *actRun) beside() error {
 func (r *actRun) order(name string, act relay.Act) error {
 	c := console.NewClient(r.d.Socket())
 	defer c.Close()
+	if err := r.under.begin(); err != nil {
+		return err
+	}
 	s := span{begin: time.Now()}
 	rep, err := c.Act(context.Background(), act)
 	s.end = time.Now()
-	if err != nil {
+	if err = errors.Join(err, r.under.endAs(name, rep.Messages)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	r.took[name], r.reports[name] = max(r.took[name], s.took()), rep

@@ -72,7 +72,7 @@ func main() {
 		size     = flag.Int("size", 20_000, "bytes of a message")
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 0, "rounds; each sends the campaign once in every way that is compared; 0: as many as the row needs, or 5")
-		profile  = flag.String("profile", "", "with -row: write profiles of the daemon's processor time into this `folder`, and print them by stage")
+		profile  = flag.String("profile", "", "with -row, and with -what gate for the acts: write profiles of the daemon's processor time into this `folder`, and print them by stage")
 		what     = flag.String("what", "", "in place of a row, what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate or doors")
 		quick    = flag.Bool("quick", false, "with rows and with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with rows and with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
@@ -209,6 +209,7 @@ func (q *request) goals(bin, dir string) func(write func(figure) error) error {
 		return b.run
 	case "gate":
 		b := newGateBench(bin, dir, q.only)
+		b.waiting, b.profile = cmp.Or(q.rows.messages, b.waiting), q.rows.profile
 		if quick {
 			b.hurry()
 		}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -135,4 +136,13 @@ func (p *profiled) end(messages int) error {
 		fmt.Fprintf(table, "%s\t%.1f us\t\n", l.stage, float64(l.took.Nanoseconds())/1000/float64(messages))
 	}
 	return table.Flush()
+}
+
+// endAs is end for one of several profiles of a daemon, whose file gets a name of its own.
+func (p *profiled) endAs(name string, messages int) error {
+	if p == nil {
+		return nil
+	}
+	file := filepath.Join(filepath.Dir(p.file), strings.ReplaceAll(name, " ", "-")+".pprof")
+	return errors.Join(p.end(messages), os.Rename(p.file, file))
 }
