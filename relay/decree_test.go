@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -85,5 +86,39 @@ func BenchmarkDecrees(b *testing.B) {
 				ds.of(n, n.Class(), now)
 			}
 		})
+	}
+}
+
+// TestReplacedDecreesAreNotNeeded: without the holds and releases that a later one replaces, and the releases of what nothing holds,
+// everything waits that waited, and nothing else does.
+func TestReplacedDecreesAreNotNeeded(t *testing.T) {
+	l, all, mail := scattered(t)
+	l.deps.SiteHas = func(domain, site string) (bool, bool) { return domain == site, domain != "z" }
+	for _, s := range []Selector{{}, {Site: "x"}, {Site: "y"}} {
+		all = append(all, l.newDecree(Act{Verb: VerbHold, Selector: s}, nil, time.Now()), l.newDecree(Act{Verb: VerbRelease, Selector: s}, nil, time.Now()))
+	}
+	rnd, fewer := rand.New(rand.NewPCG(3, 4)), 0
+	for range 3000 {
+		var given, kept []*decree
+		for range 2 + rnd.IntN(5) {
+			some := all[rnd.IntN(len(all))]
+			d := l.newDecree(some.act, some.ids, some.at.Add(time.Duration(rnd.IntN(3)-1)*time.Minute))
+			given = append(given, d)
+			kept = effective(append(without(kept, func(x *decree) bool { return d.act.Verb != VerbPause && d.replaces(x) }), d))
+		}
+		fewer += len(given) - len(kept)
+		before, after := newDecrees(l, given), newDecrees(l, kept)
+		for _, msg := range mail {
+			for _, n := range msg.Nodes {
+				now := time.Now()
+				msg.Taken = now.Add(time.Duration(rnd.IntN(3)-1) * 45 * time.Second)
+				if got, want := after.of(n, n.Class, now), before.of(n, n.Class, now); got != want {
+					t.Fatalf("%q, flow %+v: %v, want %v", n.Domain, msg.Flow, got, want)
+				}
+			}
+		}
+	}
+	if fewer < 1000 {
+		t.Errorf("%d decrees were left out", fewer)
 	}
 }

@@ -316,3 +316,41 @@ func TestBadActs(t *testing.T) {
 		t.Errorf("logged: %v", x.logged)
 	}
 }
+
+// TestActEnds: an act is about the messages that wait when it begins, also when it makes messages.
+func TestActEnds(t *testing.T) {
+	x := newLevered(t, DefaultRetryConfig(), HandbackConfig{})
+	for range 3 * mostAtOnce {
+		x.send(t, "a@x")
+	}
+	d := x.l.newDecree(Act{Verb: VerbBounce, Selector: Selector{Domain: "x"}}, nil, time.Now())
+	rep, err := x.l.each(t.Context(), d, func(*Node) { x.send(t, "a@x") })
+	if err != nil || rep.Messages != 3*mostAtOnce {
+		t.Errorf("%+v %v", rep, err)
+	}
+}
+
+// TestHeldWhereItIsDeferred: a deferred node that is held is looked at again at its time, and waits on; its release lets it go at once.
+func TestHeldWhereItIsDeferred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newLevered(t, retryEvery(time.Hour, 20*time.Hour), HandbackConfig{})
+		x.c.answer = fixed(Deferred, 451)
+		x.run(t)
+		x.send(t, "a@x")
+		synctest.Wait()
+		x.do(t, VerbHold, Selector{Domain: "x"})
+		if s := x.h.Status(); s.Held != 1 || s.Deferred != 0 {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(150 * time.Minute)
+		synctest.Wait()
+		wantStates(t, x, "a@x held")
+		if n := x.rec.count("deferred a@x"); n != 1 {
+			t.Errorf("visited %d times", n)
+		}
+		x.c.answer = fixed(Sent, 250)
+		x.do(t, VerbRelease, Selector{Domain: "x"})
+		synctest.Wait()
+		x.wantEmpty(t)
+	})
+}
