@@ -10,36 +10,38 @@ import (
 // as long as mail comes or goes. While there is none it goes on at full speed. One goroutine uses it.
 type courtesy struct {
 	counts *counts
-	begun  time.Time // of the piece of work under way
-	seen   int64     // of counts.traffic, at the last look
-	moved  time.Time // when that was another number last
+	begun  time.Time     // of the piece of work under way
+	piece  time.Duration // how long it may last
+	seen   int64         // of counts.traffic, at the last look
+	moved  time.Time     // when that was another number last
 }
 
-// A piece of work, the sleep behind it in lengths of the piece, and how long mail that came or went speaks of more to come.
+// Work and rest take turns of about the same length: nobody sleeps for much less than a millisecond. Who sleeps for longer, because
+// much is to be done, may work for longer.
 const (
-	workPiece  = 500 * time.Microsecond
-	restRatio  = 2
-	trafficFor = 250 * time.Millisecond
+	rest        = time.Millisecond
+	longestWork = 2 * rest
+	trafficFor  = 250 * time.Millisecond // how long mail that came or went speaks of more to come
 )
 
 // courtesy returns the courtesy of work that begins now.
 func (m *QueueMap) courtesy() *courtesy {
-	return &courtesy{counts: &m.counts, begun: time.Now(), seen: m.counts.traffic()}
+	return &courtesy{counts: &m.counts, begun: time.Now(), piece: rest, seen: m.counts.traffic()}
 }
 
 // rest lets others have the processor if a piece of work is done. The work calls it often, and holds no lock.
 func (c *courtesy) rest() {
 	now := time.Now()
-	worked := now.Sub(c.begun)
-	if worked < workPiece {
+	if now.Sub(c.begun) < c.piece {
 		return
 	}
 	if c.disturbs(now) {
-		time.Sleep(restRatio * min(worked, 4*workPiece)) // it may have waited, and not worked
+		time.Sleep(rest)
 	} else {
 		runtime.Gosched()
 	}
 	c.begun = time.Now()
+	c.piece = min(max(c.begun.Sub(now), rest), longestWork)
 }
 
 // disturbs reports whether mail comes or goes meanwhile.

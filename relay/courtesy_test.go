@@ -11,8 +11,8 @@ func TestCourtesy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}})
 		c := m.courtesy()
-		rest := func(work time.Duration) time.Duration {
-			time.Sleep(work)
+		work := func(lasts time.Duration) time.Duration {
+			time.Sleep(lasts)
 			begin := time.Now()
 			c.rest()
 			return time.Since(begin)
@@ -21,22 +21,22 @@ func TestCourtesy(t *testing.T) {
 			mail         int64
 			work, rested time.Duration
 		}{
-			{0, workPiece, 0},
-			{1, workPiece / 2, 0}, // too short to rest after
-			{0, workPiece / 2, restRatio * workPiece},
-			{0, workPiece, restRatio * workPiece},
+			{0, rest, 0},
+			{1, rest / 2, 0}, // too short to rest after
+			{0, rest / 2, rest},
+			{0, rest, rest},
 			{0, time.Second, 0},
-			{0, workPiece, 0},
-			{1, time.Minute, restRatio * 4 * workPiece}, // it has waited for something
+			{0, rest, 0},
+			{1, time.Minute, rest},
 		} {
 			m.counts.sent.Add(test.mail)
-			if got := rest(test.work); got != test.rested {
+			if got := work(test.work); got != test.rested {
 				t.Errorf("%d: rests %s after %s, want %s", i, got, test.work, test.rested)
 			}
 		}
 		m.counts.deleted.Add(1)
 		time.Sleep(trafficFor)
-		if rest(workPiece) != 0 {
+		if work(rest) != 0 {
 			t.Error("it makes way for itself")
 		}
 	})

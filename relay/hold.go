@@ -147,9 +147,10 @@ func (h *Handler) wakeHeld(n *Node) {
 // conclude settles all recipients of n, which is busy and in no visit, with the same outcome.
 func (h *Handler) conclude(n *Node, o Outcome, reply smtp.Reply) {
 	h.queues.gather(n)
-	v := &Visit{Node: n, Relay: noRelay, Began: time.Now()}
+	v := h.newVisit(n)
 	v.FailAll(o, reply)
 	h.Settle(v)
+	h.Recycle(v)
 }
 
 // gather lets the deferred recipients of busy node n join the others.

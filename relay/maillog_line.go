@@ -239,8 +239,10 @@ func appendSeconds(b []byte, d time.Duration) []byte {
 // appendPrintable appends at most limit bytes of s, cut at a rune, with "?" for everything that is not printable or
 // stands in not: a peer must not be able to write log lines.
 func appendPrintable(b []byte, s string, limit int, not string) []byte {
-	for i, r := range s {
-		if i+utf8.RuneLen(r) > limit {
+	plain := plainBytes(s[:min(len(s), limit)], not)
+	b = append(b, s[:plain]...)
+	for i, r := range s[plain:] {
+		if plain+i+utf8.RuneLen(r) > limit {
 			return append(b, "..."...)
 		}
 		switch {
@@ -251,6 +253,19 @@ func appendPrintable(b []byte, s string, limit int, not string) []byte {
 		}
 	}
 	return b
+}
+
+// plainBytes is how many bytes s begins with that are printable ASCII and do not stand in not: nearly always all of them.
+func plainBytes(s, not string) int {
+	if i := strings.IndexAny(s, not); i >= 0 {
+		s = s[:i]
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // recent remembers the last few lines of which there is only one per message.
