@@ -9,7 +9,7 @@ import (
 // it gives way to other goroutines, and neither to another process nor to what waits at a socket. So the work sleeps after each piece,
 // as long as mail comes or goes. While there is none it goes on at full speed. One goroutine uses it.
 type courtesy struct {
-	counts *counts
+	queues *QueueMap
 	begun  time.Time     // of the piece of work under way
 	piece  time.Duration // how long it may last
 	seen   int64         // of counts.traffic, at the last look
@@ -26,7 +26,7 @@ const (
 
 // courtesy returns the courtesy of work that begins now.
 func (m *QueueMap) courtesy() *courtesy {
-	return &courtesy{counts: &m.counts, begun: time.Now(), piece: rest, seen: m.counts.traffic()}
+	return &courtesy{queues: m, begun: time.Now(), piece: rest, seen: m.traffic()}
 }
 
 // rest lets others have the processor if a piece of work is done. The work calls it often, and holds no lock.
@@ -46,13 +46,18 @@ func (c *courtesy) rest() {
 
 // disturbs reports whether mail comes or goes meanwhile.
 func (c *courtesy) disturbs(now time.Time) bool {
-	if n := c.counts.traffic(); n != c.seen {
+	if n := c.queues.traffic(); n != c.seen {
 		c.seen, c.moved = n, now
 	}
 	return now.Sub(c.moved) < trafficFor
 }
 
-// traffic grows with mail that is taken and visited. What an admin deletes or has handed back does not count.
-func (c *counts) traffic() int64 {
-	return c.taken.Load() + c.sent.Load() + c.deferrals.Load() + c.bounced.Load() + c.noticesSent.Load()
+// traffic grows with mail that is offered, taken and visited. What an admin deletes or has handed back does not count.
+func (m *QueueMap) traffic() int64 {
+	c := &m.counts
+	n := c.taken.Load() + c.sent.Load() + c.deferrals.Load() + c.bounced.Load() + c.noticesSent.Load()
+	if m.lever != nil && m.lever.deps.Offered != nil {
+		n += m.lever.deps.Offered()
+	}
+	return n
 }

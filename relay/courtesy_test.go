@@ -39,5 +39,10 @@ func TestCourtesy(t *testing.T) {
 		if work(rest) != 0 {
 			t.Error("it makes way for itself")
 		}
+		offered := int64(0)
+		NewLever(m, NewHandler(m, DefaultRetryConfig(), HandbackConfig{}), LeverDeps{Offered: func() int64 { return offered }})
+		if offered++; work(rest) != rest {
+			t.Error("it does not make way for mail that passes by")
+		}
 	})
 }

@@ -195,8 +195,12 @@ func (r *rounds) drain(ctx context.Context, d *drain) {
 	if d == r.done && l.DrainReport().Done {
 		return
 	}
-	l.queues.walk(func(some []*Message) bool {
-		for _, msg := range some {
+	polite := l.queues.courtesy()
+	l.queues.walkBy(polite, 0, func(some []*Message) bool {
+		for i, msg := range some {
+			if i%lookEach == 0 {
+				polite.rest()
+			}
 			if msg.Class() == ClassInject {
 				continue
 			}

@@ -54,6 +54,9 @@ type LeverDeps struct {
 	Store func([]byte) error
 	// Secure makes durable what was recorded about messages: what Do has answered to a delete must hold over a power cut. nil: it does not.
 	Secure func() error
+	// Offered is how many messages the doors have been offered since the start, those that they left with the MTA included. While it
+	// grows, long work rests now and then. nil: the mail that is taken and visited alone says so.
+	Offered func() int64
 	// Pace is called after every few hundred messages of an Act, so that whoever writes about them can follow.
 	Pace func()
 	// Log is told of each Act that was carried out or failed, dry runs apart, and of the end of a drain.

@@ -17,7 +17,12 @@ func (m *QueueMap) walk(yield func(some []*Message) bool) { m.walkFrom(0, yield)
 
 // walkFrom is walk from the message with the given ID on.
 func (m *QueueMap) walkFrom(id ID, yield func(some []*Message) bool) {
-	room, polite := make([]*Message, 0, mostAtOnce), m.courtesy()
+	m.walkBy(m.courtesy(), id, yield)
+}
+
+// walkBy is walkFrom for a yield that may itself rest by polite.
+func (m *QueueMap) walkBy(polite *courtesy, id ID, yield func(some []*Message) bool) {
+	room := make([]*Message, 0, mostAtOnce)
 	for {
 		some := m.messages.from(id, room)
 		if len(some) == 0 {
@@ -81,13 +86,13 @@ func (l *Lever) named(name string) (ids []ID) {
 
 // browse yields the messages that d may select, a few at a time, in the order in which they were taken. Those that come after its begin are
 // not among them: an Act that makes messages must come to an end.
-func (l *Lever) browse(d *decree, yield func(some []*Message) bool) {
+func (l *Lever) browse(d *decree, polite *courtesy, yield func(some []*Message) bool) {
 	if d.act.Selector.ID != "" {
 		yield(l.byIDs(d.ids))
 		return
 	}
 	last := l.queues.messages.last()
-	l.queues.walk(func(some []*Message) bool {
+	l.queues.walkBy(polite, 0, func(some []*Message) bool {
 		for len(some) > 0 && some[len(some)-1].ID > last {
 			some = some[:len(some)-1]
 		}
@@ -120,7 +125,7 @@ func (l *Lever) concerns(d *decree, n *Node) bool {
 // each does f to the nodes about which d is, and counts them, until ctx is done. f nil: it only counts.
 func (l *Lever) each(ctx context.Context, d *decree, f func(*Node)) (rep ActReport, err error) {
 	polite := l.queues.courtesy()
-	l.browse(d, func(some []*Message) bool {
+	l.browse(d, polite, func(some []*Message) bool {
 		if err = ctx.Err(); err != nil {
 			return false
 		}
@@ -142,7 +147,7 @@ const lookEach = 16
 
 // touches reports whether d is about anything.
 func (l *Lever) touches(ctx context.Context, d *decree) (yes bool, err error) {
-	l.browse(d, func(some []*Message) bool {
+	l.browse(d, l.queues.courtesy(), func(some []*Message) bool {
 		yes = slices.ContainsFunc(some, func(msg *Message) bool {
 			var rep ActReport
 			l.eachNode(&rep, msg, d, nil)

@@ -14,10 +14,11 @@ const keptActs = "lever"
 func (d *Daemon) newLever() *relay.Lever {
 	l := relay.NewLever(d.queues, d.handler, relay.LeverDeps{
 		SiteHas: d.pool.SiteHas, Site: d.pool.SiteOf, PauseSites: d.pool.Pause, Reopen: d.pool.Reopen,
-		Store:  func(acts []byte) error { return d.agent.Store(keptActs, acts) },
-		Secure: func() error { return d.agent.Flush() },
-		Pace:   func() { d.mail.Flush() }, // the log counts what it could not write
-		Log:    d.logAct,
+		Store:   func(acts []byte) error { return d.agent.Store(keptActs, acts) },
+		Secure:  func() error { return d.agent.Flush() },
+		Offered: d.offered,
+		Pace:    func() { d.mail.Flush() }, // the log counts what it could not write
+		Log:     d.logAct,
 	})
 	if err := l.Recall(d.agent.Stored(keptActs)); err != nil {
 		d.log.Error("lever", "error", err)
@@ -29,6 +30,17 @@ func (d *Daemon) newLever() *relay.Lever {
 		d.log.Warn("holds and pauses are in force since before this start", "number", n)
 	}
 	return l
+}
+
+// offered is how many messages the doors have been offered.
+func (d *Daemon) offered() int64 {
+	first := d.intake.Status()
+	n := first.Seen()
+	if d.smtpd != nil {
+		letters := d.smtpd.intake.Status()
+		n += letters.Seen()
+	}
+	return int64(n)
 }
 
 // logAct writes the one line of an act.
