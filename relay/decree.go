@@ -225,8 +225,9 @@ func (ds *decrees) deciders(n *Node, class string, needed map[*decree]bool) {
 
 // replaces reports whether hold or release d, which comes later, decides about all mail about which x would.
 func (d *decree) replaces(x *decree) bool {
-	s := d.act.Selector
-	return x.act.Verb != VerbPause && s.ID == "" && s.Site == "" && s.covers(x.act.Selector) && !d.at.Before(x.at)
+	s, of := d.act.Selector, x.act.Selector
+	own := s.Class != ClassInject && (of.Class == ClassInject || of.ID != "") // x may be about notifications, and d is not
+	return x.act.Verb != VerbPause && s.ID == "" && s.Site == "" && s.covers(of) && !own && !d.at.Before(x.at)
 }
 
 // effective is all, which are in order, without the releases before which there is no hold.

@@ -15,7 +15,7 @@ func scattered(t testing.TB) (l *Lever, all []*decree, mail []*Message) {
 	for i, s := range []Selector{
 		{Campaign: "c1"}, {Campaign: "c2", Sender: "@n.example"}, {Tenant: "t1"}, {Tenant: "t2", Campaign: "c2"}, {Sender: "@n.example"},
 		{Sender: "List@M.Example"}, {Sender: "<>"}, {Domain: "x"}, {Domain: "y", Tenant: "t2"}, {Class: "inject"}, {Lane: "urgent"}, {Older: time.Hour},
-		{Sender: "@bücher.example"}, {Campaign: "c1", Domain: "y"}, {ID: "q"},
+		{Sender: "@bücher.example"}, {Campaign: "c1", Domain: "y"}, {ID: "q"}, {},
 	} {
 		for k, v := range verbs {
 			act := Act{Verb: v, Selector: s}
@@ -24,7 +24,7 @@ func scattered(t testing.TB) (l *Lever, all []*decree, mail []*Message) {
 			}
 			var ids []ID
 			if s.ID != "" {
-				ids = []ID{3, 9}
+				ids = []ID{0, 3, 9}
 			}
 			all = append(all, l.newDecree(act, ids, time.Now()))
 		}
@@ -33,6 +33,9 @@ func scattered(t testing.TB) (l *Lever, all []*decree, mail []*Message) {
 		for _, flow := range []FlowName{{}, {Name: "c1"}, {Name: "c2", Tenant: "t2"}, {Name: "c2", Tenant: "t1", Urgent: true}} {
 			msg := testMessage("u@x", "u@y", "u@z")
 			msg.ID, msg.Slip.From, msg.Slip.Flow, msg.Slip.Arrived = ID(len(mail)), from, flow, time.Now().Add(-time.Duration(len(mail)%3)*time.Hour)
+			if flow == (FlowName{}) && from == "" {
+				msg.Slip.Class = ClassInject
+			}
 			m.address(msg)
 			mail = append(mail, msg)
 		}

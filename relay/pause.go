@@ -169,12 +169,14 @@ func (l *Lever) impose(all []*decree) {
 // justGiven is how long a hold stays in force in any case: a message that was taken before may not be in the index yet.
 const justGiven = time.Minute
 
-// needed is those decrees without which some message would wait that does not, or the other way around. It looks at all messages.
+// needed is those decrees without which some message would wait that does not, or the other way around. It looks at
+// messages until it knows of all decrees, or at all.
 func (l *Lever) needed(all []*decree) []*decree {
 	ds, needed := newDecrees(l, all), make(map[*decree]bool)
 	if ds == nil {
 		return nil
 	}
+	most := len(without(all, func(d *decree) bool { return d.act.Verb == VerbPause }))
 	l.queues.walk(func(some []*Message) bool {
 		for _, msg := range some {
 			for _, n := range msg.Nodes {
@@ -183,7 +185,7 @@ func (l *Lever) needed(all []*decree) []*decree {
 				}
 			}
 		}
-		return true
+		return len(needed) < most
 	})
 	now := time.Now()
 	return without(all, func(d *decree) bool {
