@@ -2,10 +2,10 @@ package relay
 
 import "time"
 
-// ages finds nodes by a time that each has, to the second, without a look at the others: in a shard those that have waited in queues for
-// too long, by the begin of their life, among the Deferrals those that are due. Nodes with the same second are peers. The place of a node
-// in a queue depends on its age and not on the end of its life, so that a reload may change the lifetime. The mutex of the shard, or
-// that of the Deferrals, guards it.
+// ages finds nodes by a time that each has, to the second, without a look at the others: in a shard those that have waited in
+// queues for too long, by the begin of their life, among the Deferrals those that are due. Nodes with the same second are peers.
+// The place of a node in a queue depends on its age and not on the end of its life, so that a reload may change the lifetime. The
+// mutex of the shard, or that of the Deferrals, guards it.
 type ages struct {
 	epoch    time.Time
 	bySecond map[int64]*peers

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// courtesy makes long work, like an Act about a million messages, leave the processor to doors and deliveries. Gosched would not do:
-// it gives way to other goroutines, and neither to another process nor to what waits at a socket. So the work sleeps after each piece,
-// as long as mail comes or goes. While there is none it goes on at full speed. One goroutine uses it.
+// courtesy makes long work, like an Act about a million messages, leave the processor to doors and deliveries. Gosched would not
+// do: it gives way to other goroutines, and neither to another process nor to what waits at a socket. So the work sleeps after
+// each piece, as long as mail comes or goes. While there is none it goes on at full speed. One goroutine uses it.
 type courtesy struct {
 	queues *QueueMap
 	begun  time.Time     // of the piece of work under way
@@ -16,8 +16,8 @@ type courtesy struct {
 	moved  time.Time     // when that was another number last
 }
 
-// Work and rest take turns of about the same length: nobody sleeps for much less than a millisecond. Who sleeps for longer, because
-// much is to be done, may work for longer.
+// Work and rest take turns of about the same length: nobody sleeps for much less than a millisecond. Who sleeps for longer,
+// because much is to be done, may work for longer.
 const (
 	rest        = time.Millisecond
 	longestWork = 2 * rest

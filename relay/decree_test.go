@@ -92,8 +92,8 @@ func BenchmarkDecrees(b *testing.B) {
 	}
 }
 
-// TestReplacedDecreesAreNotNeeded: without the holds and releases that a later one replaces, and the releases of what nothing holds,
-// everything waits that waited, and nothing else does.
+// TestReplacedDecreesAreNotNeeded: without the holds and releases that a later one replaces, and the releases of what nothing
+// holds, everything waits that waited, and nothing else does.
 func TestReplacedDecreesAreNotNeeded(t *testing.T) {
 	l, all, mail := scattered(t)
 	l.deps.SiteHas = func(domain, site string) (bool, bool) { return domain == site, domain != "z" }

@@ -10,9 +10,9 @@ import (
 // corrected must be noticed within a minute.
 const maxSleep = time.Minute
 
-// Deferrals is the one timer structure in which every deferred node waits for its Due. Most wait for hours, and many leave before their
-// time: an admin moves a million of them at once. So they stand in lists by the second of their Due, which a node joins and leaves at
-// the same small cost, however many there are. Nodes whose second has come move into a heap, a few at a time.
+// Deferrals is the one timer structure in which every deferred node waits for its Due. Most wait for hours, and many leave before
+// their time: an admin moves a million of them at once. So they stand in lists by the second of their Due, which a node joins and
+// leaves at the same small cost, however many there are. Nodes whose second has come move into a heap, a few at a time.
 type Deferrals struct {
 	wake chan struct{} // holds a token when the earliest node changed
 
@@ -98,8 +98,8 @@ func (d *Deferrals) Run(ctx context.Context, ready func(*Node)) {
 	}
 }
 
-// earliest takes out the earliest node if it is due; else it says how long to sleep. Of more nodes than a few that are due in the same
-// second, another than the earliest may be taken for it.
+// earliest takes out the earliest node if it is due; else it says how long to sleep. Of more nodes than a few that are due in the
+// same second, another than the earliest may be taken for it.
 func (d *Deferrals) earliest() (*Node, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -61,8 +61,8 @@ func TestDeferrals(t *testing.T) {
 	})
 }
 
-// TestManyDeferrals: of more nodes than the heap takes at a time, none is early and none is late by more than a second; those with the same
-// Due go in the order in which they came.
+// TestManyDeferrals: of more nodes than the heap takes at a time, none is early and none is late by more than a second; those
+// with the same Due go in the order in which they came.
 func TestManyDeferrals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 5 * mostAtOnce

@@ -7,10 +7,10 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// How a node is kept out of its queue. A node that would join its queue, or the deferrals, is held instead if a decree says so: then it
-// waits in the deferrals for the end of the decree or of its life, and is looked at again there. A node that is deferred when it is held
-// stays where it is, and is looked at again when it would be visited. Nothing else looks at held nodes, so that a million of them cost
-// nothing.
+// How a node is kept out of its queue. A node that would join its queue, or the deferrals, is held instead if a decree says so:
+// then it waits in the deferrals for the end of the decree or of its life, and is looked at again there. A node that is deferred
+// when it is held stays where it is, and is looked at again when it would be visited. Nothing else looks at held nodes, so that a
+// million of them cost nothing.
 
 // lockDecided locks the shard of n and returns the decree by which n must wait, or nil. It holds until the lock is given back.
 func (m *QueueMap) lockDecided(s *shard, n *Node) *decree {

@@ -84,8 +84,8 @@ func (l *Lever) named(name string) (ids []ID) {
 	return ids
 }
 
-// browse yields the messages that d may select, a few at a time, in the order in which they were taken. Those that come after its begin are
-// not among them: an Act that makes messages must come to an end.
+// browse yields the messages that d may select, a few at a time, in the order in which they were taken. Those that come after its
+// begin are not among them: an Act that makes messages must come to an end.
 func (l *Lever) browse(d *decree, polite *courtesy, yield func(some []*Message) bool) {
 	if d.act.Selector.ID != "" {
 		yield(l.byIDs(d.ids))
@@ -252,8 +252,8 @@ func (l *Lever) reconsider(n *Node) {
 	}
 }
 
-// seize holds n, which is deferred, by d where it waits: it is looked at again when it would be visited. If it is being woken, whoever wakes
-// it asks. The shard's mutex is held.
+// seize holds n, which is deferred, by d where it waits: it is looked at again when it would be visited. If it is being woken,
+// whoever wakes it asks. The shard's mutex is held.
 func (m *QueueMap) seize(s *shard, n *Node, d *decree) {
 	if !m.lever.handler.deferrals.has(n) {
 		return
