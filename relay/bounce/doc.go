@@ -23,6 +23,11 @@
 // # Who runs what
 //
 // Event runs on the goroutine that settles a visit, and only gathers. Run runs on a goroutine of the daemon; each sweep
-// adds at most eight, which end with the sweep. The mutex guards the list of notices. It is never held while Accept,
-// Pending or Compose runs: all three may take long, and Event must not wait for them.
+// adds at most eight, which end with the sweep. The mutex guards the line of notices. It is never held while Accept,
+// Pending or Compose runs: all three may take long, and Event must not wait for them. The lexicon has a mutex of its own.
+//
+// # What waits
+//
+// While our MTA takes nothing, as many notices wait as messages have failed, and each message with its notice. A notice with one
+// recipient is a block of 64 bytes. What the receiver said is in the lexicon, once for all recipients of whom it said the same.
 package bounce

@@ -48,12 +48,14 @@ type Deps struct {
 // notification that is not accepted for another reason is tried again, with growing delay, for five days. Then its entries go
 // to the log.
 type Server struct {
-	cfg  atomic.Pointer[Config]
-	deps Deps
+	cfg     atomic.Pointer[Config]
+	deps    Deps
+	began   time.Time
+	lexicon *lexicon
 
 	mu      sync.Mutex
 	held    map[noticeKey]*notice // notices that still gather entries
-	order   []*notice             // every notice, by first failure; one that was not accepted goes back to the front
+	order   line                  // every notice, by first failure; one that was not accepted goes back to the front
 	sending int                   // notices that a sweep has taken out of order
 
 	crowded atomic.Bool // the queue map had no room for the last notification
@@ -61,12 +63,6 @@ type Server struct {
 
 // beat is how often Run looks for notices that are due. A timer for each notice would cost more than a look at the list.
 const beat = time.Second
-
-// How many bytes of a receiver's reply are kept for the notification; the second when more memory is used than may be.
-const (
-	mostReply  = 2 << 10
-	leastReply = 80
-)
 
 // batch is how many notifications are given to the queue map before the server looks again whether there is room for more.
 const batch = 1000
@@ -83,7 +79,7 @@ func NewServer(cfg Config, deps Deps) *Server {
 	if deps.Budget == nil {
 		deps.Budget = relay.NewBudget(0)
 	}
-	s := &Server{deps: deps, held: make(map[noticeKey]*notice)}
+	s := &Server{deps: deps, began: time.Now(), lexicon: newLexicon(deps.Budget), held: make(map[noticeKey]*notice)}
 	s.SetConfig(cfg)
 	return s
 }
@@ -129,36 +125,38 @@ func (s *Server) failed(e *relay.Event) {
 	case m.From() != "" && Notify(m.Rcpt(e.Rcpt).Notify).Failure:
 		s.noteEvent(e, failure)
 	default:
-		s.emitReported(m, entry{node: e.Node, Failure: Failure{Rcpt: e.Rcpt}}, "")
+		s.emitReported(m, e.Node, e.Rcpt, "")
 	}
 }
 
 // noteEvent puts e into the notice of its message, and holds the message if the notice is new.
 func (s *Server) noteEvent(e *relay.Event, k kind) {
-	key := noticeKey{e.Message.ID, k}
-	most := mostReply
-	if s.deps.Budget.Over() {
-		most = leastReply
-	}
-	x := newEntry(e, most)
+	x := newEntry(e, s.lexicon.keep(e))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.held[key]
-	if n == nil {
-		e.Message.Hold()
-		n = &notice{key: key, message: e.Message, first: time.Now()}
-		s.held[key] = n
-		s.order = append(s.order, n)
+	if n := s.held[noticeKey{e.Message.ID, k}]; n != nil {
+		before := n.weigh()
+		n.add(x)
+		s.deps.Budget.Charge(relay.AccountMail, n.weigh()-before)
+		return
 	}
-	n.entries = append(n.entries, x)
-	s.deps.Budget.Charge(relay.AccountMail, x.weigh())
+	e.Message.Hold()
+	n := &notice{message: e.Message, kind: k, first: s.now(), entry: x}
+	if n.gathers() {
+		s.held[n.key()] = n
+	}
+	s.order.add(n)
+	s.deps.Budget.Charge(relay.AccountMail, n.weigh())
 }
+
+// now is the time since the server began, by the monotonic clock.
+func (s *Server) now() time.Duration { return time.Since(s.began) }
 
 // Held is how many notices wait to be written or accepted.
 func (s *Server) Held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.order) + s.sending
+	return s.order.n + s.sending
 }
 
 // Run sends the notices that are due, until ctx is done. It returns when the goroutines it started have ended; Flush sends
@@ -196,7 +194,7 @@ func (s *Server) Crowded() bool {
 // Flush never overlap.
 func (s *Server) sweep(ctx context.Context, all bool) {
 	for s.deps.Budget.Room(relay.AccountNotices) {
-		due := s.removeDue(time.Now(), all)
+		due := s.removeDue(s.now(), all)
 		if !s.deliverAll(ctx, due) || len(due) < batch {
 			return
 		}
@@ -230,49 +228,58 @@ func (s *Server) deliverAll(ctx context.Context, due []*notice) bool {
 
 // removeDue removes the first notices that are due, a batch of them at most. Nobody adds entries to them from then on: a later
 // failure of the same message opens a new notice.
-func (s *Server) removeDue(now time.Time, all bool) []*notice {
+func (s *Server) removeDue(now time.Duration, all bool) []*notice {
 	s.mu.Lock()
 	order := s.order
-	s.order = nil
-	s.sending += len(order)
+	s.order = line{}
+	s.sending += order.n
 	s.mu.Unlock()
 	// Pending is not our code and takes locks of the queue map, so it must not run under our lock. Entries may come
 	// meanwhile: they find their notice in held until it is taken out below.
-	var due, kept []*notice
-	for i, n := range order {
-		if len(due) == batch {
-			kept = append(kept, order[i:]...)
-			break
-		}
+	var due []*notice
+	var kept line
+	for order.n > 0 && len(due) < batch {
+		n := order.pop()
 		if all || n.ripe(now, s.cfg.Load().Delay, s.deps.Pending) {
 			due = append(due, n)
 		} else {
-			kept = append(kept, n)
+			kept.add(n)
 		}
 	}
+	kept.join(order)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.close(due)
+	s.sending -= kept.n
+	kept.join(s.order)
+	s.order = kept
+	return due
+}
+
+// close has the notices gather no more. s.mu is held.
+func (s *Server) close(due []*notice) {
 	for _, n := range due {
-		if s.held[n.key] == n {
-			delete(s.held, n.key)
+		if s.held[n.key()] == n {
+			delete(s.held, n.key())
 		}
 	}
-	s.order = append(kept, s.order...)
-	s.sending -= len(kept)
-	return due
+	if len(s.held) == 0 {
+		s.held = make(map[noticeKey]*notice) // a map that was large stays large
+	}
 }
 
 // putBack returns the notices that were not done to the front: the oldest failure is still the first to be told.
 func (s *Server) putBack(due []*notice, done []bool) {
-	var back []*notice
+	var back line
 	for i, n := range due {
 		if !done[i] {
-			back = append(back, n)
+			back.add(n)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.order = append(back, s.order...)
+	back.join(s.order)
+	s.order = back
 	s.sending -= len(due)
 }
 
@@ -293,7 +300,7 @@ func (s *Server) survive(n *notice) (done bool) {
 		}
 		s.deps.Log.Error("internal error: please report it", args...)
 		if done = n.faults >= maxFaults; !done {
-			n.failed(time.Now())
+			n.failed(s.now())
 			return
 		}
 		s.logEntries(n, "the sender is not told of this failure")
@@ -305,7 +312,7 @@ func (s *Server) survive(n *notice) (done bool) {
 // deliver does the job of n and reports whether n is over with. A notice that cannot be written is over too: the same
 // report would fail again, and its recipients must not stay unreported for ever.
 func (s *Server) deliver(n *notice) bool {
-	if n.key.kind == double {
+	if n.kind == double {
 		s.logEntries(n, "a notification could not be delivered; nobody else can be told")
 		s.retire(n, "")
 		return true
@@ -333,11 +340,11 @@ func (s *Server) deliver(n *notice) bool {
 // refused notes a failed attempt, and gives up after five days: later news would help no sender, and the notice holds
 // memory.
 func (s *Server) refused(n *notice, err error) bool {
-	now := time.Now()
-	n.failed(now)
-	if now.Sub(n.first) < giveUp {
+	now := s.now()
+	wait := n.failed(now)
+	if now-n.first < giveUp {
 		s.deps.Log.Warn("notification was not accepted; it is tried again",
-			"message", n.message.Name(), "attempts", n.tries, "next", n.retry.Sub(now), "error", err)
+			"message", n.message.Name(), "attempts", n.tries, "next", wait, "error", err)
 		return false
 	}
 	s.deps.Log.Error("notification was not accepted for five days", "message", n.message.Name(), "error", err)
@@ -349,30 +356,31 @@ func (s *Server) refused(n *notice, err error) bool {
 // logEntries puts each recipient's fate into the log when no mail will say it, so that a postmaster can still tell the
 // sender.
 func (s *Server) logEntries(n *notice, what string) {
-	for _, x := range n.entries {
+	for _, f := range n.failures() {
 		s.deps.Log.Error(what, "message", n.message.Name(), "from", n.message.From(),
-			"to", n.message.Rcpt(x.Rcpt).Addr, "action", x.Action.String(), "reply", x.Reply.String())
+			"to", n.message.Rcpt(f.Rcpt).Addr, "action", f.Action.String(), "reply", f.Reply.String())
 	}
 }
 
 // retire reports the recipients of n and lets its message go, in this order: the journal must know the end of each
 // recipient before the message leaves it.
 func (s *Server) retire(n *notice, report string) {
-	if n.key.kind != passed { // a recipient that was sent to is settled already
-		for _, x := range n.entries {
-			s.emitReported(n.message, x, report)
+	if n.kind != passed { // a recipient that was sent to is settled already
+		for x := range n.entries {
+			s.emitReported(n.message, n.message.Node(int(x.node)), int(x.rcpt), report)
 		}
 	}
-	for i := range n.entries {
-		s.deps.Budget.Refund(relay.AccountMail, n.entries[i].weigh())
+	for x := range n.entries {
+		s.lexicon.drop(x.words)
 	}
+	s.deps.Budget.Refund(relay.AccountMail, n.weigh())
 	s.deps.Release(n.message)
 }
 
 // emitReported emits the event that ends a failed recipient.
-func (s *Server) emitReported(m *relay.Message, x entry, name string) {
+func (s *Server) emitReported(m *relay.Message, n *relay.Node, rcpt int, name string) {
 	s.deps.Emit(&relay.Event{
-		Kind: relay.EventReported, Time: time.Now(), Message: m, Node: x.node, Rcpt: x.Rcpt, Report: name,
+		Kind: relay.EventReported, Time: time.Now(), Message: m, Node: n, Rcpt: rcpt, Report: name,
 	})
 }
 

@@ -248,7 +248,7 @@ func TestServerKinds(t *testing.T) {
 		m := newsletter()
 		m.Slip.Rcpts[0].Notify = "SUCCESS,FAILURE"
 		h.holds[m.ID] = 2
-		h.server.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Rcpt: 0, Outcome: relay.Sent, Relayed: true, Reply: smtp.Reply{Code: 250}})
+		h.server.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Node: m.Node(0), Rcpt: 0, Outcome: relay.Sent, Relayed: true, Reply: smtp.Reply{Code: 250}})
 		h.settle(m, 2, relay.Bounced)
 		time.Sleep(2 * beat)
 		synctest.Wait()
@@ -309,8 +309,8 @@ func TestServerGivesUp(t *testing.T) {
 		h.fail(errors.New("queue map is closed"))
 		m := newsletter()
 		h.settle(m, 2, relay.Bounced)
-		n := h.server.order[0] // it has been tried for all but two hours of five days
-		n.first, n.tries = time.Now().Add(2*time.Hour-giveUp), 100
+		n := h.server.order.first // it has been tried for all but two hours of five days
+		n.first, n.tries = h.server.now()+2*time.Hour-giveUp, 100
 		stop := h.run()
 		time.Sleep(2*time.Hour - time.Minute)
 		h.expect("before five days", 0)

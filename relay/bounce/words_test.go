@@ -1,0 +1,81 @@
+package bounce
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// TestWordsAreShared: failures with the same words hold them once, and the last of them frees them.
+func TestWordsAreShared(t *testing.T) {
+	s, list := weighed(4, 1)
+	refuse(s, list[:2], same)
+	one := s.deps.Budget.Used(relay.AccountMail) - 2*noticeCost
+	refuse(s, list[2:3], same)
+	if more := s.deps.Budget.Used(relay.AccountMail) - 3*noticeCost - one; more != 0 {
+		t.Errorf("the third failure with the same words is charged %d bytes for them", more)
+	}
+	refuse(s, list[3:], unique(100))
+	if len(s.lexicon.known) != 2 || s.order.first.entry.words.refs != 3 || s.order.last.entry.words.refs != 1 {
+		t.Errorf("%d words are known, want those of three entries and those of one", len(s.lexicon.known))
+	}
+	first := s.order.first.entry.words
+	for n := s.order.pop(); n != nil; n = s.order.pop() {
+		s.retire(n, "")
+		known := s.lexicon.known[first.text] == first
+		if want := n.message.ID < 3; known != want {
+			t.Errorf("after %s the words are known: %v, want %v", n.message.Name(), known, want)
+		}
+	}
+	if left := s.deps.Budget.Used(relay.AccountMail); len(s.lexicon.known) != 0 || left != 0 {
+		t.Errorf("%d words are known and %d bytes are charged when all are told", len(s.lexicon.known), left)
+	}
+}
+
+// TestWordsOfTheCrowded: with more memory in use than may be, what is known already costs nothing and stays whole; a new text is cut,
+// and one of very many is kept as its codes alone.
+func TestWordsOfTheCrowded(t *testing.T) {
+	s, list := weighed(mostWords+2, 1)
+	refuse(s, list[:1], same)
+	s.deps.Budget.SetLimit(1)
+	refuse(s, list[1:mostWords], unique(200))
+	s.lexicon.keep(event(smtp.Reply{Lines: []string{"connect to mx: " + strings.Repeat("x", 100)}}))
+	for _, tt := range []struct {
+		name  string
+		reply smtp.Reply
+		want  string
+	}{
+		{"known", smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{same(nil, 0)}}, "550 5.7.1 " + same(nil, 0)},
+		{"known when it is cut", smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{unique(200)(list[1], 0)[:80] + "more"}},
+			"550 5.7.1 " + unique(80)(list[1], 0)},
+		{"new", smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"x of its own", "y"}}, "550 5.1.1"},
+		{"new without a code", smtp.Reply{Lines: []string{strings.Repeat("z", 100)}}, strings.Repeat("z", 80)},
+	} {
+		if got := s.lexicon.keep(event(tt.reply)).parse().Reply.String(); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func event(r smtp.Reply) *relay.Event {
+	return &relay.Event{Kind: relay.EventSettled, Outcome: relay.Bounced, Reply: r, Relay: "mx.strict.example[192.0.2.1]:25"}
+}
+
+// FuzzWords: what was said comes back as a notification shows it.
+func FuzzWords(f *testing.F) {
+	f.Add(550, "5.1.1", "mx.example[192.0.2.1]:25", "no such user", "here", uint8(relay.Bounced))
+	f.Add(0, "", "none", "", "\x00\x00", uint8(relay.Expired))
+	f.Add(-1, "\x00", "\x00[", "\n", "", uint8(relay.Sent))
+	f.Fuzz(func(t *testing.T, code int, enhanced, host, first, second string, outcome uint8) {
+		e := &relay.Event{Outcome: relay.Outcome(outcome), Relay: host, Reply: smtp.Reply{Code: code, Enhanced: enhanced, Lines: []string{first, second}}}
+		w := newLexicon(relay.NewBudget(0)).keep(e)
+		got := w.parse()
+		clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "?") }
+		want := Failure{Action: actionOf(e.Outcome), Relay: clean(host), Reply: smtp.Reply{Code: code, Enhanced: clean(enhanced), Lines: e.Reply.Lines}}
+		if len(first)+len(second) <= mostReply && got.Reply.String() != want.Reply.String() || got.Action != want.Action || got.Relay != want.Relay {
+			t.Errorf("%+v came back as %+v", want, got)
+		}
+	})
+}
