@@ -28,6 +28,6 @@
 //
 // # What waits
 //
-// While our MTA takes nothing, as many notices wait as messages have failed, and each message with its notice. A notice with one
+// While our MTA takes nothing, as many notices wait as messages have failed, and each keeps its message. A notice with one
 // recipient is a block of 64 bytes. What the receiver said is in the lexicon, once for all recipients of whom it said the same.
 package bounce

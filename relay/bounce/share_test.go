@@ -24,8 +24,14 @@ func queuesOf(m *relay.QueueMap, h *relay.Handler) []*relay.Queue {
 
 // TestNoticesStayWithinMemory: a map full of a campaign is refused by its receiver while our own MTA takes nothing. The
 // notifications wait with the messages that they are about, within queue.max_bytes, and all are sent when the MTA takes mail
-// again.
+// again. Without a text that they share most of them lose their text.
 func TestNoticesStayWithinMemory(t *testing.T) {
+	t.Run("one text", func(t *testing.T) { stayWithinMemory(t, "") })
+	t.Run("a text for each", func(t *testing.T) { stayWithinMemory(t, "ticket %d") })
+}
+
+// stayWithinMemory has all refused with one text, to which each adds its own if the format is not empty.
+func stayWithinMemory(t *testing.T, own string) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := relay.DefaultQueueConfig()
 		cfg.MaxBytes = 8 << 20
@@ -55,8 +61,12 @@ func TestNoticesStayWithinMemory(t *testing.T) {
 				break
 			}
 		}
+		visits := 0
 		settle := func(q *relay.Queue, o relay.Outcome, r smtp.Reply) {
 			for v := h.Visit(q); v != nil; v = h.Visit(q) {
+				if visits++; own != "" {
+					r.Lines = []string{fmt.Sprintf(own, visits), strings.Repeat("message refused by policy ", 20)}
+				}
 				v.FailAll(o, r)
 				h.Settle(v)
 			}
