@@ -97,9 +97,9 @@ func newEntry(e *relay.Event, w *words) entry {
 	return x
 }
 
-// failure is x for Compose.
-func (x entry) failure() Failure {
-	f := x.words.parse()
+// failure is x, an entry about m, for Compose.
+func (x entry) failure(m *relay.Message) Failure {
+	f := x.words.parse(m.Rcpt(int(x.rcpt)).Addr)
 	f.Rcpt = int(x.rcpt)
 	if x.time != 0 {
 		f.Time = time.Unix(0, x.time)
@@ -151,7 +151,7 @@ func (n *notice) failed(now time.Duration) (wait time.Duration) {
 func (n *notice) failures() []Failure {
 	var list []Failure
 	for x := range n.entries {
-		list = append(list, x.failure())
+		list = append(list, x.failure(n.message))
 	}
 	return list
 }

@@ -79,6 +79,7 @@ func TestWeighed(t *testing.T) {
 		text            func(*relay.Message, int) string
 	}{
 		{"the same words", 30_000, 1, same},
+		{"words with the address", 30_000, 1, func(m *relay.Message, i int) string { return "<" + m.Rcpt(i).Addr + ">: User unknown" }},
 		{"words of their own", 30_000, 1, unique(120)},
 		{"long words of their own", 10_000, 1, unique(1500)},
 		{"two recipients", 30_000, 2, same},

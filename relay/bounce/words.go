@@ -12,21 +12,29 @@ import (
 // same, so the words are held once and counted.
 type words struct {
 	// text is the digit of the action, the code, the enhanced code, the relay and each line of the reply, with a NUL between two.
+	// In a line a mark stands for the recipient's address: many receivers repeat it, and say the same of all recipients otherwise.
 	text string
 	refs int // entries with these words; the mutex of the lexicon guards it
 }
 
-// parse gives the action, the reply and the relay back.
-func (w *words) parse() (f Failure) {
+// mark stands for the recipient's address.
+const mark = "\x01"
+
+// parse gives the action, the reply and the relay back, for the recipient with this address.
+func (w *words) parse(addr string) (f Failure) {
 	parts := strings.Split(w.text, "\x00")
 	f.Action = Action(parts[0][0] - '0')
 	f.Reply.Code, _ = strconv.Atoi(parts[1]) // appendWords has written it
 	f.Reply.Enhanced, f.Relay, f.Reply.Lines = parts[2], parts[3], parts[4:]
+	for i, l := range f.Reply.Lines {
+		f.Reply.Lines[i] = strings.ReplaceAll(l, mark, addr)
+	}
 	return f
 }
 
 // appendWords appends the text of the words for e, with most bytes of the reply's text.
 func appendWords(b []byte, e *relay.Event, most int) []byte {
+	addr := e.Message.Rcpt(e.Rcpt).Addr
 	b = append(b, '0'+byte(actionOf(e.Outcome)), 0)
 	b = strconv.AppendInt(b, int64(e.Reply.Code), 10)
 	b = appendPart(b, e.Reply.Enhanced)
@@ -35,11 +43,20 @@ func appendWords(b []byte, e *relay.Event, most int) []byte {
 		if i > 0 && most <= 0 {
 			break
 		}
-		l = relay.Clip(l, most)
+		l = relay.Clip(withMark(l, addr), most)
 		b = appendPart(b, l)
 		most -= len(l)
 	}
 	return b
+}
+
+// withMark puts the mark in place of the address. Where the mark's own character stood there is "?", as in every notification and log.
+func withMark(text, addr string) string {
+	text = strings.ReplaceAll(text, mark, "?")
+	if addr == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, addr, mark)
 }
 
 // appendPart appends a NUL and s. A NUL in s becomes "?", as no notification and no log shows one either.

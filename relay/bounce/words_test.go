@@ -53,25 +53,48 @@ func TestWordsOfTheCrowded(t *testing.T) {
 		{"new", smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"x of its own", "y"}}, "550 5.1.1"},
 		{"new without a code", smtp.Reply{Lines: []string{strings.Repeat("z", 100)}}, strings.Repeat("z", 80)},
 	} {
-		if got := s.lexicon.keep(event(tt.reply)).parse().Reply.String(); got != tt.want {
+		if got := s.lexicon.keep(event(tt.reply)).parse("a@b.example").Reply.String(); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
+// TestWordsWithTheAddress: a reply that repeats the recipient's address has words in common with those to others, and each recipient
+// reads its own.
+func TestWordsWithTheAddress(t *testing.T) {
+	s, list := weighed(100, 2)
+	refuse(s, list, func(m *relay.Message, rcpt int) string {
+		a := m.Rcpt(rcpt).Addr
+		return "<" + a + ">: there is no " + a + " \x01 here"
+	})
+	if len(s.lexicon.known) != 1 {
+		t.Errorf("%d words are known", len(s.lexicon.known))
+	}
+	for n := s.order.pop(); n != nil; n = s.order.pop() {
+		for _, f := range n.failures() {
+			a := n.message.Rcpt(f.Rcpt).Addr
+			if want := "550 5.7.1 <" + a + ">: there is no " + a + " ? here"; f.Reply.String() != want {
+				t.Errorf("%q, want %q", f.Reply.String(), want)
+			}
+		}
+	}
+}
+
 func event(r smtp.Reply) *relay.Event {
-	return &relay.Event{Kind: relay.EventSettled, Outcome: relay.Bounced, Reply: r, Relay: "mx.strict.example[192.0.2.1]:25"}
+	m := &relay.Message{Slip: &relay.Slip{Envelope: relay.Envelope{Rcpts: []relay.Rcpt{{Addr: "a@b.example"}}}}}
+	return &relay.Event{Kind: relay.EventSettled, Message: m, Outcome: relay.Bounced, Reply: r, Relay: "mx.strict.example[192.0.2.1]:25"}
 }
 
 // FuzzWords: what was said comes back as a notification shows it.
 func FuzzWords(f *testing.F) {
-	f.Add(550, "5.1.1", "mx.example[192.0.2.1]:25", "no such user", "here", uint8(relay.Bounced))
-	f.Add(0, "", "none", "", "\x00\x00", uint8(relay.Expired))
-	f.Add(-1, "\x00", "\x00[", "\n", "", uint8(relay.Sent))
-	f.Fuzz(func(t *testing.T, code int, enhanced, host, first, second string, outcome uint8) {
-		e := &relay.Event{Outcome: relay.Outcome(outcome), Relay: host, Reply: smtp.Reply{Code: code, Enhanced: enhanced, Lines: []string{first, second}}}
-		w := newLexicon(relay.NewBudget(0)).keep(e)
-		got := w.parse()
+	f.Add(550, "5.1.1", "mx.example[192.0.2.1]:25", "<c@d>: no such user", "here", "c@d", uint8(relay.Bounced))
+	f.Add(0, "", "none", "", "\x00\x01\x00", "", uint8(relay.Expired))
+	f.Add(-1, "\x00", "\x00[", "\n", "", "\x01", uint8(relay.Sent))
+	f.Add(550, "", "", "aaaa", "a?a", "aa", uint8(relay.Bounced))
+	f.Fuzz(func(t *testing.T, code int, enhanced, host, first, second, addr string, outcome uint8) {
+		e := event(smtp.Reply{Code: code, Enhanced: enhanced, Lines: []string{first, second}})
+		e.Outcome, e.Relay, e.Message.Slip.Rcpts[0].Addr = relay.Outcome(outcome), host, addr
+		got := newLexicon(relay.NewBudget(0)).keep(e).parse(addr)
 		clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "?") }
 		want := Failure{Action: actionOf(e.Outcome), Relay: clean(host), Reply: smtp.Reply{Code: code, Enhanced: clean(enhanced), Lines: e.Reply.Lines}}
 		if len(first)+len(second) <= mostReply && got.Reply.String() != want.Reply.String() || got.Action != want.Action || got.Relay != want.Relay {
