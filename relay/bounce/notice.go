@@ -16,8 +16,8 @@ const (
 )
 
 // notice gathers the entries of one message. It holds the message: its header is needed for the notification, although the
-// last recipient may be settled by then. As many notices wait as messages have failed, so a notice with one entry is one block of 64
-// bytes.
+// last recipient may be settled by then. As many notices wait as messages have failed, so a notice with one entry is one block
+// of 64 bytes.
 type notice struct {
 	message *relay.Message
 	next    *notice       // in its line
@@ -138,8 +138,8 @@ const (
 	giveUp = 5 * 24 * time.Hour
 )
 
-// failed notes that the notification was not accepted, and gives the wait before the next attempt. Each wait is twice the one before: a
-// journal that can record nothing is not helped by many attempts.
+// failed notes that the notification was not accepted, and gives the wait before the next attempt. Each wait is twice the one
+// before: a journal that can record nothing is not helped by many attempts.
 func (n *notice) failed(now time.Duration) (wait time.Duration) {
 	wait = min(firstRetry<<min(n.tries, 20), lastRetry)
 	n.retry = int32((now + wait) / time.Second)

@@ -184,6 +184,23 @@ func TestServerDelay(t *testing.T) {
 	})
 }
 
+// TestServerReportsTheNode: each recipient is reported with the node that failed.
+func TestServerReportsTheNode(t *testing.T) {
+	h := newHeart(t)
+	m := newsletter()
+	m.Address(func(domain string) string { return domain })
+	var told []*relay.Node
+	h.server.deps.Emit = func(e *relay.Event) { told = append(told, e.Node) }
+	for _, i := range []int{2, 0, 1} {
+		e := event(refusal("no"))
+		e.Kind, e.Message, e.Node, e.Rcpt = relay.EventSettled, m, m.Node(i), i
+		h.server.Event(e)
+	}
+	if err := h.server.Flush(t.Context()); err != nil || !slices.Equal(told, []*relay.Node{m.Node(2), m.Node(0), m.Node(1)}) {
+		t.Errorf("%v, %d nodes are told of", err, len(told))
+	}
+}
+
 // NOTIFY and the sender decide who is told.
 func TestServerWishes(t *testing.T) {
 	tests := []struct {
@@ -248,7 +265,9 @@ func TestServerKinds(t *testing.T) {
 		m := newsletter()
 		m.Slip.Rcpts[0].Notify = "SUCCESS,FAILURE"
 		h.holds[m.ID] = 2
-		h.server.Event(&relay.Event{Kind: relay.EventSettled, Message: m, Node: m.Node(0), Rcpt: 0, Outcome: relay.Sent, Relayed: true, Reply: smtp.Reply{Code: 250}})
+		h.server.Event(&relay.Event{
+			Kind: relay.EventSettled, Message: m, Node: m.Node(0), Outcome: relay.Sent, Relayed: true, Reply: smtp.Reply{Code: 250},
+		})
 		h.settle(m, 2, relay.Bounced)
 		time.Sleep(2 * beat)
 		synctest.Wait()

@@ -33,7 +33,8 @@ func weighed(messages, rcpts int) (*Server, []*relay.Message) {
 		for k := range all {
 			all[k].Addr = fmt.Sprintf("user%d@strict.example", i*rcpts+k)
 		}
-		list[i] = &relay.Message{ID: relay.ID(i + 1), Slip: &relay.Slip{Envelope: relay.Envelope{From: "news@lists.example", Rcpts: all}}}
+		slip := &relay.Slip{Envelope: relay.Envelope{From: "news@lists.example", Rcpts: all}}
+		list[i] = &relay.Message{ID: relay.ID(i + 1), Slip: slip}
 	}
 	return s, list
 }
@@ -43,8 +44,9 @@ func refuse(s *Server, list []*relay.Message, text func(m *relay.Message, rcpt i
 	for _, m := range list {
 		for k := range m.RcptCount() {
 			s.Event(&relay.Event{
-				Kind: relay.EventSettled, Time: time.Now(), Message: m, Node: m.Node(0), Rcpt: k, Outcome: relay.Bounced,
-				Reply: smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{text(m, k)}}, Relay: strings.Clone("mx.strict.example[192.0.2.1]:25"),
+				Kind: relay.EventSettled, Time: time.Now(), Message: m, Node: m.Node(0), Rcpt: k,
+				Outcome: relay.Bounced, Relay: strings.Clone("mx.strict.example[192.0.2.1]:25"),
+				Reply: smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{text(m, k)}},
 			})
 		}
 	}
@@ -63,6 +65,9 @@ func retireAll(s *Server) {
 // same gives all recipients the same text.
 func same(*relay.Message, int) string { return strings.Repeat("message refused by policy ", 20) }
 
+// address gives all recipients the same text but for their address.
+func address(m *relay.Message, rcpt int) string { return "<" + m.Rcpt(rcpt).Addr + ">: User unknown" }
+
 // unique gives each recipient a text of its own, of so many bytes.
 func unique(size int) func(*relay.Message, int) string {
 	return func(m *relay.Message, rcpt int) string {
@@ -70,8 +75,8 @@ func unique(size int) func(*relay.Message, int) string {
 	}
 }
 
-// TestWeighed compares what the budget is charged for the failures that wait with what the heap holds of them, and sees that nothing is
-// charged when all are told.
+// TestWeighed compares what the budget is charged for the failures that wait with what the heap holds of them. When all are told
+// nothing is charged, and nothing held.
 func TestWeighed(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
@@ -79,7 +84,7 @@ func TestWeighed(t *testing.T) {
 		text            func(*relay.Message, int) string
 	}{
 		{"the same words", 30_000, 1, same},
-		{"words with the address", 30_000, 1, func(m *relay.Message, i int) string { return "<" + m.Rcpt(i).Addr + ">: User unknown" }},
+		{"words with the address", 30_000, 1, address},
 		{"words of their own", 30_000, 1, unique(120)},
 		{"long words of their own", 10_000, 1, unique(1500)},
 		{"two recipients", 30_000, 2, same},

@@ -8,8 +8,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// words are what a notification says of a recipient beside its address and the time. Most failures of a campaign at one site say the
-// same, so the words are held once and counted.
+// words are what a notification says of a recipient beside its address and the time. Most failures of a campaign at one site
+// say the same, so the words are held once and counted.
 type words struct {
 	// text is the digit of the action, the code, the enhanced code, the relay and each line of the reply, with a NUL between two.
 	// In a line a mark stands for the recipient's address: many receivers repeat it, and say the same of all recipients otherwise.
@@ -50,7 +50,7 @@ func appendWords(b []byte, e *relay.Event, most int) []byte {
 	return b
 }
 
-// withMark puts the mark in place of the address. Where the mark's own character stood there is "?", as in every notification and log.
+// withMark puts the mark in place of the address. The mark's own character becomes "?", as no notification and no log shows it.
 func withMark(text, addr string) string {
 	text = strings.ReplaceAll(text, mark, "?")
 	if addr == "" {
@@ -86,8 +86,8 @@ const (
 	leastReply = 80
 )
 
-// mostWords is how many words are known before a reply that nobody else had is kept as its codes alone, when more memory is used than may
-// be. A receiver that gives each reply a number of its own could fill the memory otherwise.
+// mostWords is how many words may be known when more memory is used than may be. A reply that nobody else had is then kept as its
+// codes alone. A receiver that gives each reply a number of its own could fill the memory otherwise.
 const mostWords = 256
 
 // keep gives the words for e, for one entry more. They are a copy: the event belongs to its sender again after the call.
