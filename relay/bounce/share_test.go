@@ -26,15 +26,15 @@ func queuesOf(m *relay.QueueMap, h *relay.Handler) []*relay.Queue {
 // notifications wait with the messages that they are about, within queue.max_bytes, and all are sent when the MTA takes mail
 // again. Without a text that they share most of them lose their text.
 func TestNoticesStayWithinMemory(t *testing.T) {
-	t.Run("one text", func(t *testing.T) { stayWithinMemory(t, "") })
-	t.Run("a text for each", func(t *testing.T) { stayWithinMemory(t, "ticket %d") })
+	t.Run("one text", func(t *testing.T) { stayWithinMemory(t, 8<<20, "") })
+	t.Run("a text for each", func(t *testing.T) { stayWithinMemory(t, 2<<20, "ticket %d") })
 }
 
-// stayWithinMemory has all refused with one text, to which each adds its own if the format is not empty.
-func stayWithinMemory(t *testing.T, own string) {
+// stayWithinMemory has the mail of a full map refused with one text, to which each adds its own if the format is not empty.
+func stayWithinMemory(t *testing.T, limit int64, own string) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := relay.DefaultQueueConfig()
-		cfg.MaxBytes = 8 << 20
+		cfg.MaxBytes = limit
 		budget := relay.NewBudget(0)
 		var m *relay.QueueMap
 		var ids atomic.Uint64
