@@ -114,8 +114,8 @@ func TestReplacedDecreesAreNotNeeded(t *testing.T) {
 		for _, msg := range mail {
 			for _, n := range msg.Nodes {
 				now := time.Now()
-				msg.Taken = now.Add(time.Duration(rnd.IntN(3)-1) * 45 * time.Second)
-				if got, want := after.of(n, n.Class, now), before.of(n, n.Class, now); got != want {
+				msg.Slip.Taken = now.Add(time.Duration(rnd.IntN(3)-1) * 45 * time.Second)
+				if got, want := after.of(n, n.Class(), now), before.of(n, n.Class(), now); got != want {
 					t.Fatalf("%q, flow %+v: %v, want %v", n.Domain, msg.Flow, got, want)
 				}
 			}
