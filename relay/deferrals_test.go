@@ -11,7 +11,7 @@ import (
 
 // deferral is a node that the test has deferred.
 func deferral(id ID, due time.Time) *Node {
-	return &Node{Message: &Message{ID: id}, Due: due, heapIndex: -1}
+	return &Node{Message: &Message{ID: id}, due: instantOf(due), heapIndex: -1}
 }
 
 // TestDeferrals: each node is handed on at its Due, in order, and no other; what was cancelled is not.
@@ -24,10 +24,10 @@ func TestDeferrals(t *testing.T) {
 		go d.Run(ctx, func(n *Node) {
 			mu.Lock()
 			defer mu.Unlock()
-			if !waits[n] || !n.Due.Equal(time.Now()) || n.Due.Before(last) || n.peers != nil || n.heapIndex >= 0 {
-				t.Errorf("due %s after %s, handed on at %s; waits: %t", n.Due, last, time.Now(), waits[n])
+			if !waits[n] || !n.Due().Equal(time.Now()) || n.Due().Before(last) || n.peers != nil || n.heapIndex >= 0 {
+				t.Errorf("due %s after %s, handed on at %s; waits: %t", n.Due(), last, time.Now(), waits[n])
 			}
-			last = n.Due
+			last = n.Due()
 			delete(waits, n)
 		})
 		for i := range ID(3000) {
@@ -38,7 +38,7 @@ func TestDeferrals(t *testing.T) {
 			waits[n] = true
 			d.Defer(n)
 			for n := range waits { // some one
-				if rnd.IntN(3) == 0 && n.Due.After(time.Now()) {
+				if rnd.IntN(3) == 0 && n.Due().After(time.Now()) {
 					if !d.has(n) || !d.cancel(n) || d.has(n) || d.cancel(n) {
 						t.Error("a node that waits cannot be cancelled once")
 					}
@@ -75,8 +75,8 @@ func TestManyDeferrals(t *testing.T) {
 			d.Defer(deferral(many+i, begin.Add(2*time.Hour)))
 		}
 		go d.Run(ctx, func(n *Node) {
-			if came++; time.Now().Before(n.Due) || time.Since(n.Due) > time.Second {
-				t.Errorf("handed on %s after its Due", time.Since(n.Due))
+			if came++; time.Now().Before(n.Due()) || time.Since(n.Due()) > time.Second {
+				t.Errorf("handed on %s after its Due", time.Since(n.Due()))
 			}
 			if n.Message.ID >= many {
 				same = append(same, n.Message.ID-many)
