@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 const (
 	actSeconds  = 10.0 // "seconds": what an act on all of it may take
 	actPerRatio = 1.5
+	actFew      = "delete of a hundredth"
 	actStream   = 100 // healthy messages a second meanwhile
 	actDomains  = 1000
 	actSize     = 999 // bytes of a body, which end a line: what has a bare CR cannot be handed back
@@ -55,6 +57,7 @@ func (b *gateBench) acts() (list []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
+	debug.FreeOSMemory() // what waiting has left must not be collected during an act
 	if err := d.Start(); err != nil {
 		return nil, err
 	}
@@ -82,12 +85,18 @@ type actRun struct {
 	under *profiled // nil: no profiles are wanted
 
 	alone   span
-	during  []span
+	during  []actSpan
 	took    map[string]time.Duration
 	reports map[string]relay.ActReport
 	kept    int64         // messages that the hold has after kill -9
 	again   time.Duration // from the restart until the daemon had all of it again
 	back    float64       // messages a second that a drain gives back
+}
+
+// actSpan is when an order was carried out, and a moment after that.
+type actSpan struct {
+	name string
+	span
 }
 
 // campaign is what all the waiting mail belongs to.
@@ -122,7 +131,7 @@ func (r *actRun) beside() error {
 		err := errors.Join(
 			r.order("hold", relay.Act{Verb: relay.VerbHold, Selector: campaign1M}),
 			r.order("release", relay.Act{Verb: relay.VerbRelease, Selector: campaign1M}),
-			r.order("delete of a hundredth", relay.Act{Verb: relay.VerbDelete, Selector: relay.Selector{Older: time.Second, Domain: fmt.Sprintf("d%d.test", len(r.during))}}),
+			r.order(actFew, relay.Act{Verb: relay.VerbDelete, Selector: relay.Selector{Older: time.Second, Domain: fmt.Sprintf("d%d.test", len(r.during))}}),
 		)
 		if err != nil {
 			return err
@@ -146,7 +155,7 @@ func (r *actRun) order(name string, act relay.Act) error {
 	}
 	r.took[name], r.reports[name] = max(r.took[name], s.took()), rep
 	s.end = s.end.Add(500 * time.Millisecond)
-	r.during = append(r.during, s)
+	r.during = append(r.during, actSpan{name, s})
 	return nil
 }
 
@@ -193,16 +202,19 @@ func (r *actRun) figures() (list []figure) {
 	_, delays, _ := r.h.during(r.alone)
 	alone, door := quantilesOf(delays), r.h.door(r.alone)
 	var beside, doors []time.Duration
-	missing := 0
+	missing, parts := 0, make(map[string][]time.Duration)
 	for _, s := range r.during[:min(9, len(r.during))] {
-		_, some, lost := r.h.during(s)
+		_, some, lost := r.h.during(s.span)
 		beside, missing = append(beside, some...), missing+lost
-		doors = append(doors, r.h.doorTimes(s)...)
+		doors = append(doors, r.h.doorTimes(s.span)...)
+		parts[s.name] = append(parts[s.name], some...)
 	}
+	of := func(act string) float64 { return quantilesOf(parts[act]).P99 }
 	d, at := quantilesOf(beside), quantilesOf(doors)
 	return append(list,
 		atMost(8, name("healthy mail during acts, p99 of the delay"), d.P99/alone.P99, actPerRatio,
-			fmt.Sprintf("%.1f ms, alone %.1f ms; p50 %.1f ms, alone %.1f ms; %d messages, %d did not come", d.P99, alone.P99, d.P50, alone.P50, d.Messages, missing)),
+			fmt.Sprintf("%.1f ms, alone %.1f ms; p50 %.1f ms, alone %.1f ms; %d messages, %d did not come; p99 of hold %.1f ms, release %.1f ms, %s %.1f ms",
+				d.P99, alone.P99, d.P50, alone.P50, d.Messages, missing, of("hold"), of("release"), actFew, of(actFew))),
 		atMost(8, name("the door during acts, p99"), at.P99/door.P99, actPerRatio, fmt.Sprintf("%.1f ms, alone %.1f ms", at.P99, door.P99)),
 		atLeast(8, name("part of a hold that is there after kill -9"), float64(r.kept)/float64(r.reports["hold"].Messages), 1, fmt.Sprintf("%d of %d; recovered in %.1f s", r.kept, r.reports["hold"].Messages, r.again.Seconds())),
 		atLeast(8, name("messages a second that a drain gives back"), r.back, 1, ""),
