@@ -77,7 +77,7 @@ func main() {
 		quick    = flag.Bool("quick", false, "with rows and with -what pace, isolation, fair, smtpd, rescue, gate and doors: so short that the figures mean nothing, to see that the command works")
 		objects  = flag.Bool("json", false, "with rows and with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate and doors: print objects")
 	)
-	only := flag.String("only", "", "with -row 8 and 9: shapes with this in their name; with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
+	only := flag.String("only", "", "with -row 6: DATA or BDAT; with -row 8 and 9: shapes with this in their name; with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
 	if playRole() {
 		return

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -31,7 +32,7 @@ func recovery(dir string, n, size int) (*recoveryResult, error) {
 	r := &recoveryResult{Messages: n}
 	base := heap()
 	begin := time.Now()
-	m, agent, err := filled(dir, n, size)
+	m, agent, err := filled(dir, n, 1000, size, func(*snapshot.Agent, *relay.Message) {})
 	if err != nil {
 		return nil, err
 	}
@@ -75,35 +76,34 @@ func open(dir string) (*relay.QueueMap, *snapshot.Agent, error) {
 	return relay.NewQueueMap(cfg, relay.Deps{Journal: agent}), agent, nil
 }
 
-func filled(dir string, n, size int) (*relay.QueueMap, *snapshot.Agent, error) {
+// filled is a queue map with n messages of one campaign, taken as the doors take them, and its journal in dir. It calls then for each
+// message, from several goroutines.
+func filled(dir string, n, domains, size int, then func(*snapshot.Agent, *relay.Message)) (*relay.QueueMap, *snapshot.Agent, error) {
 	m, agent, err := open(dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	if _, err := agent.Recover(func(relay.Saved) error { return nil }); err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, agent.Close())
 	}
 	m.Open()
 	const doors = 50
 	body := bodyOf("All the news that fits.\r\n", size)
-	var wg sync.WaitGroup
 	failed := make([]error, doors)
+	var wg sync.WaitGroup
 	for d := range doors {
 		wg.Go(func() { // ends when its share is taken
 			for i := d; i < n && failed[d] == nil; i += doors {
-				msg := message(agent.NewID(), i, 1000, body)
-				failed[d] = m.Accept(msg)
-				m.Heard(msg, true)
+				msg := message(agent.NewID(), i, domains, body)
+				if failed[d] = m.Accept(msg); failed[d] == nil {
+					m.Heard(msg, true)
+					then(agent, msg)
+				}
 			}
 		})
 	}
 	wg.Wait()
-	for _, err := range failed {
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	return m, agent, nil
+	return m, agent, errors.Join(failed...)
 }
 
 // message is the i-th message of a campaign to so many domains.

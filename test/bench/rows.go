@@ -20,7 +20,7 @@ type rowBench struct {
 	size     int // bytes of a message
 	quick    bool
 	profile  string // folder for profiles; "": none are made
-	only     string // rows 8 and 9: shapes with this in their name
+	only     string // row 6: the form of sending; rows 8 and 9: shapes with this in their name
 }
 
 // contest is what is measured in one run: one row, or two that are about the same mail.

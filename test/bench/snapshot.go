@@ -80,35 +80,26 @@ func (b *snapshotBench) run() (*snapshotResult, error) {
 	return r, errors.Join(err, d.Stop(time.Minute))
 }
 
-// waiting fills a state directory with n messages of one campaign. All of them are deferred until tomorrow.
+// waiting fills a state directory with n messages of one campaign. With a due time all of them are deferred until then; without one
+// nobody has tried to send them yet.
 func waiting(state string, n, domains, size int, due time.Time) error {
-	agent, err := snapshot.Open(state, snapshot.DefaultConfig(), nil)
+	m, agent, err := filled(state, n, domains, size, func(agent *snapshot.Agent, msg *relay.Message) {
+		if !due.IsZero() {
+			agent.Event(deferred(msg, due))
+		}
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := agent.Recover(func(relay.Saved) error { return nil }); err != nil {
-		return errors.Join(err, agent.Close())
-	}
-	wrapper := relay.NewWrapper(bodyOf("\r\nAll the news that fits.\r\n", size))
-	const doors = 50
-	failed := make([]error, doors)
-	var wg sync.WaitGroup
-	for d := range doors {
-		wg.Go(func() { // ends when its share is taken
-			for i := d; i < n && failed[d] == nil; i += doors {
-				msg := message(agent.NewID(), i, domains, nil)
-				msg.Content = wrapper.Behind(msg.Content.Head(), 0) // its facts are not known: the body is another
-				msg.Address(strings.Clone)
-				node := msg.Node(0)
-				node.Resume(relay.SavedNode{Rcpts: []int{0}, Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later"})
-				failed[d] = agent.Take(msg)
-				agent.Event(&relay.Event{Kind: relay.EventHeard, Message: msg, Rcpt: -1})
-				agent.Event(&relay.Event{Kind: relay.EventDeferred, Message: msg, Node: node, Rcpt: -1})
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(append(failed, agent.Close())...)
+	m.Close()
+	return agent.Close()
+}
+
+// deferred is the event of a message whose one node has been greylisted until due.
+func deferred(msg *relay.Message, due time.Time) *relay.Event {
+	n := msg.Node(0)
+	n.Resume(relay.SavedNode{Rcpts: n.Rcpts(), Visits: 3, Due: due, Reason: "451 4.7.1 Greylisting in action, please come back later"})
+	return &relay.Event{Kind: relay.EventDeferred, Message: msg, Node: n, Rcpt: -1}
 }
 
 // ready offers mail to the starting daemon until the daemon takes a message: it takes none before it has recovered.
