@@ -9,8 +9,11 @@ type Journal interface {
 	Take(m *Message) error
 	// Begin records that n is about to be sent. If the daemon ends before a reply is on record, the next start knows that
 	// the receiver may have the message. Begin does not wait: the sender waits for the Record, before the last byte goes
-	// out. A nil Record needs no waiting: the journal may have recorded it with the message, see Node.Near.
+	// out. A nil Record needs no waiting: the journal may have recorded it with the message, see Node.Near, or before, see Expect.
 	Begin(n *Node) Record
+	// Expect records that nodes which wait are about to be sent, so that the Record of Begin is there when they are. Nothing depends
+	// on it but time: a node that is not sent soon is forgotten again.
+	Expect(nodes []*Node)
 	// Unwritable returns why nothing can be recorded now, or nil. Nothing may be sent meanwhile: the next start would not
 	// know of it and send it again.
 	Unwritable() error
@@ -54,6 +57,9 @@ func (NoJournal) Take(*Message) error { return nil }
 
 // Begin implements Journal.
 func (NoJournal) Begin(*Node) Record { return nil }
+
+// Expect implements Journal.
+func (NoJournal) Expect([]*Node) {}
 
 // Unwritable implements Journal.
 func (NoJournal) Unwritable() error { return nil }

@@ -57,6 +57,7 @@ type Queue struct {
 	head, tail *Node
 	active     atomic.Int32 // nodes linked; written under the shard's mutex, read anywhere
 	busy       int          // nodes held by visits
+	foreseen   int          // first nodes whose visits the journal expects, about
 	reason     *Reason      // why the carrier keeps the nodes waiting; nil: it does not
 
 	state atomic.Uint32        // a QueueState; changed by enter alone
@@ -194,6 +195,9 @@ func (q *Queue) pushFront(n *Node) {
 		q.tail = n
 	}
 	q.head = n
+	if q.foreseen > 0 {
+		q.foreseen++
+	}
 	q.linked(n)
 }
 
@@ -227,6 +231,7 @@ func (q *Queue) unlink(n *Node) {
 		n.prev.next = n.next
 	} else {
 		q.head = n.next
+		q.foreseen = max(q.foreseen-1, 0)
 	}
 	if n.next != nil {
 		n.next.prev = n.prev

@@ -57,7 +57,7 @@ func TestPutBackIsTold(t *testing.T) {
 			if _, err := h.Begin(nil, v, 0, nil); err != nil {
 				t.Fatal(err)
 			}
-			if err := v.Recorded(context.Background()); err != nil {
+			if _, err := v.Recorded(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 		}

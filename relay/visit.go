@@ -111,17 +111,23 @@ func (h *Handler) Begin(visits []*Visit, v *Visit, room int, sameSite func(Key) 
 // Unwritable returns why the journal can record nothing now, or nil. No visit may be sent meanwhile.
 func (h *Handler) Unwritable() error { return h.queues.deps.Journal.Unwritable() }
 
-// Recorded waits until it is on record that v was begun. The receiver must not get the end of the message before: if the
-// daemon were killed then, nobody would know that the message may be delivered twice. Recorded gives up when ctx is done.
-func (v *Visit) Recorded(ctx context.Context) error {
+// Recorded waits until it is on record that v was begun, and reports whether it had to. The receiver must not get the end of the message
+// before: if the daemon were killed then, nobody would know that the message may be delivered twice. Recorded gives up when ctx is done.
+func (v *Visit) Recorded(ctx context.Context) (waited bool, err error) {
 	if v.record == nil {
-		return nil
+		return false, nil
+	}
+	done := v.record.Done()
+	select {
+	case <-done:
+		return false, v.record.Err()
+	default:
 	}
 	select {
-	case <-v.record.Done():
-		return v.record.Err()
+	case <-done:
+		return true, v.record.Err()
 	case <-ctx.Done():
-		return ctx.Err()
+		return true, ctx.Err()
 	}
 }
 

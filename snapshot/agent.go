@@ -100,6 +100,12 @@ func (a *Agent) Begin(n *relay.Node) relay.Record {
 	return a.book.recordBegun(n)
 }
 
+// Expect implements relay.Journal.
+func (a *Agent) Expect(nodes []*relay.Node) {
+	defer a.endOnFault()
+	a.book.expect(nodes)
+}
+
 // Unwritable implements relay.Journal. With ack = "memory" nothing waits for the disk. After the state directory was deleted
 // nothing waits either: what cannot come back cannot be sent twice, and sending it is all that is left to do.
 func (a *Agent) Unwritable() error {

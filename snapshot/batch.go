@@ -19,7 +19,7 @@ type batch struct {
 	rcpts  []format.Rcpt // for the next take record: one list for all of them
 	takes  []*entry
 	copies []*entry
-	early  []format.Node // whose visit is expected: their mark 3 is here
+	early  []format.Node // whose visit is expected: their mark 3 is here, or was in a commit that is lost
 	sealed chan struct{}
 	done   chan struct{} // closed when err is known
 	err    error
@@ -110,6 +110,7 @@ func (b *batch) inherit(lost *batch) {
 	b.marks = append(b.marks, lost.marks...)
 	b.decided.Add(&lost.decided)
 	b.owed.Add(&lost.owed)
+	b.early = append(b.early, lost.early...)
 }
 
 // fillHead fills in the commit frame: everything before durable is known to be on the disk, and all commits before count so much.
@@ -143,6 +144,30 @@ func (b *batch) Done() <-chan struct{} {
 		}
 	}
 	return b.done
+}
+
+// failed reports whether the batch was not written, or not synced.
+func (b *batch) failed() bool { return b.concludedAs(false) }
+
+// durable reports whether nobody needs to wait for the batch any more.
+func (b *batch) durable() bool { return b.concludedAs(true) }
+
+// record is b for whoever must wait for it; nil: nobody need.
+func (b *batch) record() relay.Record {
+	if b.durable() {
+		return nil
+	}
+	return b
+}
+
+// concludedAs reports whether it is known how the batch came out, and whether it was so.
+func (b *batch) concludedAs(well bool) bool {
+	select {
+	case <-b.done:
+		return (b.err == nil) == well
+	default:
+		return false
+	}
 }
 
 // Err implements relay.Record.

@@ -7,11 +7,11 @@ import (
 
 // doubt: delivery of this node was started and no reply is on record, so the receiver may already have the message.
 type doubt struct {
-	visit  bool // a visit is under way whose end is not on record: the doubt is about it
-	before bool // the doubt is, or is also, about an earlier visit
-	lost   bool // the reply to the present visit, or to an earlier one of this start, was lost
-	told   bool // the mail log was told of the earlier visit; it names its recipients with its next flush
-	early  bool // the mark came with the message, and the visit has not begun
+	visit  bool   // a visit is under way whose end is not on record: the doubt is about it
+	before bool   // the doubt is, or is also, about an earlier visit
+	lost   bool   // the reply to the present visit, or to an earlier one of this start, was lost
+	told   bool   // the mail log was told of the earlier visit; it names its recipients with its next flush
+	early  *batch // it has the mark of a visit that has not begun; nil: the visit has
 }
 
 // doubts holds the two things a restart must know beside who is done: which receivers may have a message that is not done,
@@ -32,32 +32,44 @@ func newDoubts() doubts {
 	return doubts{nodes: make(map[format.Node]doubt), unheard: make(map[relay.ID]*entry)}
 }
 
-// expect notes that the first visit of n, which is taken now, will begin as soon as it can.
-func (d *doubts) expect(n format.Node) { d.nodes[n] = doubt{visit: true, early: true} }
-
-// redeem notes that a visit begins whose mark came with the message, and reports whether there is such a mark.
-func (d *doubts) redeem(n format.Node) bool {
-	x := d.nodes[n]
-	if x.early {
-		d.nodes[n] = doubt{visit: true}
+// expect notes that b has the mark of a visit of n that will begin soon. It reports false, and notes nothing, if there is a doubt
+// already.
+func (d *doubts) expect(n format.Node, b *batch) bool {
+	if _, ok := d.nodes[n]; ok {
+		return false
 	}
+	d.nodes[n] = doubt{visit: true, early: b}
+	return true
+}
+
+// redeem notes that a visit begins that was expected, and returns the commit that has its mark; nil: there is none.
+func (d *doubts) redeem(n format.Node) *batch {
+	x := d.nodes[n]
+	if x.early == nil {
+		return nil
+	}
+	if x.early.failed() { // its marks are in another commit, nobody knows in which
+		delete(d.nodes, n)
+		return nil
+	}
+	d.nodes[n] = doubt{visit: true}
 	return x.early
 }
 
 // lapse ends the doubt about n when the visit that was expected has not begun, and reports whether it did.
 func (d *doubts) lapse(n format.Node) bool {
 	x := d.nodes[n]
-	if x.early {
+	if x.early != nil {
 		delete(d.nodes, n)
 	}
-	return x.early
+	return x.early != nil
 }
 
 // arise notes that a visit of n begins. When the journal is unwritable, nothing is sent, so no new doubt arises; an older
 // doubt stays.
 func (d *doubts) arise(n format.Node, unwritable bool) {
 	x, before := d.nodes[n]
-	if x.early { // unwritable is set: the mark is there, and is taken back with the visit
+	if x.early != nil { // unwritable is set: the mark is there, and is taken back with the visit
 		return
 	}
 	x.before = before
@@ -82,7 +94,7 @@ func (d *doubts) outlive(n format.Node, reached bool) bool {
 	if !ok {
 		return false
 	}
-	if !x.early && (x.lost || !reached) {
+	if x.early == nil && (x.lost || !reached) {
 		d.nodes[n] = doubt{before: true, told: x.told || x.lost}
 		return true
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
@@ -33,7 +32,7 @@ type ledger struct {
 	segs    map[uint64]*segment
 	entries roll
 	doubts  doubts
-	early   []expected // the oldest first; some of their visits have begun
+	early   []expected // the oldest first
 	redo    []*entry   // acknowledged, but their record is lost: they go into the next segment
 	totals  format.Totals
 	closed  bool
@@ -109,12 +108,6 @@ func (l *ledger) writeTake(b *batch, m *relay.Message) {
 	b.takes = append(b.takes, e)
 }
 
-// expected is a node whose mark 3 came with its message, and since when its visit could have begun.
-type expected struct {
-	node  format.Node
-	since time.Time
-}
-
 // expectVisits writes mark 3 of the nodes whose visit will begin as soon as their message is taken: it is durable with the message
 // then, and costs no sync of its own. mu is held.
 func (l *ledger) expectVisits(b *batch, m *relay.Message) {
@@ -123,38 +116,8 @@ func (l *ledger) expectVisits(b *batch, m *relay.Message) {
 	}
 	for _, n := range m.Nodes {
 		if n.Near {
-			k := nodeOf(n)
-			b.marks = format.AppendBegun(b.marks, k)
-			b.early = append(b.early, k)
-			l.doubts.expect(k)
+			l.expectVisit(b, nodeOf(n))
 		}
-	}
-}
-
-// await notes that the visits which the answered commit b expects can begin now. mu is held.
-func (l *ledger) await(b *batch, now time.Time) {
-	for _, k := range b.early {
-		l.early = append(l.early, expected{k, now})
-	}
-	if len(b.early) > 0 {
-		l.bell.ringLater() // for lapse
-	}
-}
-
-// lapse takes marks 3 back that came with their message, when the visit has not begun for a while: something has come between. A
-// crash before that names recipients to whom nothing was sent.
-func (l *ledger) lapse(now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.early) > 0 && now.Sub(l.early[0].since) >= l.cfg.Journal.CommitInterval {
-		k := l.early[0].node
-		if e := l.entries.of(relay.ID(k.ID)); l.doubts.lapse(k) && e != nil {
-			l.appendWait(k, e.msg.Class())
-		}
-		l.early = l.early[1:]
-	}
-	if len(l.early) > 0 {
-		l.bell.ringAgain() // the call under way may have come too early for them
 	}
 }
 
@@ -253,7 +216,7 @@ func (l *ledger) recordWait(n *relay.Node, reached bool) {
 }
 
 // recordBegun records that a visit of n begins, and returns the commit that holds the mark. It returns nil when there is nothing
-// to wait for: the mark came with the message, the message is not here, ack = "memory" promises nothing, or the state directory was
+// to wait for: the mark is on the disk already, the message is not here, ack = "memory" promises nothing, or the state directory was
 // deleted.
 func (l *ledger) recordBegun(n *relay.Node) relay.Record {
 	k := nodeOf(n)
@@ -263,8 +226,10 @@ func (l *ledger) recordBegun(n *relay.Node) relay.Record {
 		return nil
 	}
 	why := l.unwritable.Load()
-	if why == nil && l.doubts.redeem(k) {
-		return nil
+	if why == nil {
+		if b := l.doubts.redeem(k); b != nil {
+			return b.record()
+		}
 	}
 	l.doubts.arise(k, why != nil)
 	if why != nil {

@@ -34,6 +34,7 @@ type agent struct {
 	peer    string         // how the mail log names conn's host
 	setup   time.Duration  // what making conn took; charged to its first visit
 	calls   int            // of nextTransaction
+	ahead   ahead          // how far the journal looks ahead for it
 	turn    int            // visits since its turn with a channel began
 	began   time.Time      // when that was
 	pause   time.Duration  // no node may go before so long
@@ -372,6 +373,9 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		return nil
 	}
 	a.out = append(a.out, p.visits...)
+	if n := a.ahead.due(); n > 0 {
+		a.handler.Foresee(a.site.line, n*max(a.site.conns.busy(), 1))
+	}
 	return p.transaction(a.m.assemblies.Get().(*relay.Assembly))
 }
 

@@ -33,6 +33,7 @@ type Handler interface {
 	Reroute(*relay.Line, *relay.Visit)
 	Postpone(*relay.Visit, relay.Reason)
 	Begin(visits []*relay.Visit, v *relay.Visit, room int, sameSite func(relay.Key) bool) ([]*relay.Visit, error)
+	Foresee(l *relay.Line, most int)
 	Settle(*relay.Visit)
 	Recycle(*relay.Visit)
 	Ready(*relay.Queue)

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,7 +126,7 @@ func (a *agent) newParcel() *parcel {
 	}
 	p := new(parcel)
 	p.tx.Tag = p
-	p.tx.Cleared = func() error { return recorded(a.m.unsent, p.visits) }
+	p.tx.Cleared = func() error { return a.recorded(p.visits) }
 	return p
 }
 
@@ -161,10 +160,14 @@ func (p *parcel) transaction(b *relay.Assembly) *smtp.Transaction {
 	return t
 }
 
-// recorded waits until it is on record that the visits were begun, or until ctx is done.
-func recorded(ctx context.Context, visits []*relay.Visit) error {
+// recorded waits until it is on record that the visits were begun, or until what is not sent must not be sent any more.
+func (a *agent) recorded(visits []*relay.Visit) error {
 	for _, v := range visits {
-		if err := v.Recorded(ctx); err != nil {
+		waited, err := v.Recorded(a.m.unsent)
+		if waited {
+			a.ahead.waited()
+		}
+		if err != nil {
 			return err
 		}
 	}
