@@ -7,7 +7,7 @@ type prospect struct {
 }
 
 // Foresee tells the journal which nodes go next from l, about most of them, so that their visits need not wait for the record that they
-// were begun. It does so only when half of them are news: one commit is for many. The nodes stay where they are, and whatever the
+// were begun. It does so only when most of them are news: one commit is for many. The nodes stay where they are, and whatever the
 // line decides then is right.
 func (h *Handler) Foresee(l *Line, most int) {
 	var room [16]prospect
@@ -16,7 +16,7 @@ func (h *Handler) Foresee(l *Line, most int) {
 	for _, p := range list {
 		news += p.queue.unforeseen(p.nodes)
 	}
-	if news == 0 || 2*news < most {
+	if news == 0 || 4*news < 3*most {
 		return
 	}
 	nodes := make([]*Node, 0, news)

@@ -58,6 +58,9 @@ const leaveTime = 2 * time.Second
 // longer it ends, because a channel is for work that moves.
 const breath = 100 * time.Millisecond
 
+// chunkAgain is after how many messages an agent asks again whether they may go by BDAT.
+const chunkAgain = 16
+
 func newAgent(s *Site, t token) *agent {
 	return &agent{site: s, m: s.m, handler: s.m.handler, token: t, onTrial: t == probationToken, patient: t == slowToken, silent: true}
 }
@@ -350,7 +353,7 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 	if a.over || a.m.ending() {
 		return nil
 	}
-	if a.calls++; a.calls%batch == 1 {
+	if a.calls++; a.calls%chunkAgain == 1 {
 		a.conn.Chunk(a.site.batch(a.conn.Peer().AddrPort))
 	}
 	v := a.nextVisit()

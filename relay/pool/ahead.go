@@ -2,7 +2,7 @@ package pool
 
 const (
 	// firstAhead and mostAhead bound how many messages an agent lets the journal expect.
-	firstAhead = 4
+	firstAhead = 8
 	mostAhead  = 32
 	// easeAfter is how many messages in a row must not wait for the journal before fewer are expected.
 	easeAfter = 50

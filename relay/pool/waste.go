@@ -7,8 +7,9 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// batch is how many messages an agent sends before the first reply is in, over BDAT.
-const batch = 16
+// batch is how many messages an agent sends before the first reply is in, over BDAT: as many may be delivered twice when the connection
+// is lost.
+const batch = 4
 
 // waste is the share of a site's messages whose sender or recipients were all refused, over the last thirty or so. Over BDAT the body of
 // such a message leaves all the same.

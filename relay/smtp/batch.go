@@ -9,10 +9,11 @@ import (
 
 const (
 	// batchMessages and batchRcpts, of one message, bound the replies that are owed to a batch. The kernel's buffers hold so
-	// many, so that a peer that writes replies reads on, and all of a batch may be written before anything is read.
-	batchMessages = 16
+	// many, so that a peer that writes replies reads on, and all of a batch may be written before anything is read. So many messages
+	// may be delivered twice when a connection is lost, and more would save little: four share a round trip.
+	batchMessages = 4
 	batchRcpts    = 10
-	// batchBytes is how much may be in doubt when a connection is lost. No message is added behind so many.
+	// batchBytes is likewise for large messages. No message is added behind so many bytes.
 	batchBytes = 256 << 10
 	// maxChunk is the largest message that goes by BDAT. A larger one gains nothing by it, and there are receivers that hang on
 	// large chunks.
@@ -38,8 +39,8 @@ type batch struct {
 // and PIPELINING. 0 stands for DATA. It may be called by next.
 func (c *Conn) Chunk(n int) { c.chunk = n }
 
-// ChunksLost reports that the dialogue broke over a batch of messages sent by BDAT, though the peer did not say that it closes. The
-// caller should remember it for the host, and not call Chunk there.
+// ChunksLost reports that the dialogue broke over a batch of messages sent by BDAT, though the peer did not say that it closes, or that
+// replies to a batch may be missing. The caller should remember it for the host, and not call Chunk there.
 func (c *Conn) ChunksLost() bool { return c.chunksLost }
 
 // room is how many messages the next batch may have; 0: messages go by DATA. Under TLS they do: nobody can see there whether the peer has
@@ -268,7 +269,7 @@ func (c *Conn) lose(b batch, i int, e *Error) *Error {
 	}
 	from, broken := c.doubtful(b, i, e), errors.Is(e, errProtocol)
 	closing := !broken && (e.Closing() || b.sent[i].closing != nil)
-	c.chunksLost = !closing && !c.left.IsZero()
+	c.chunksLost = (!closing || from < i) && !c.left.IsZero()
 	for j, f := range b.sent {
 		switch {
 		case j < from, j > i && closing: // answered, or the peer has said before that it reads no more
@@ -286,9 +287,9 @@ func (c *Conn) lose(b batch, i int, e *Error) *Error {
 
 // doubtful is the first flight of which nothing that was heard counts, or i. Those before may have had the replies of others when a
 // reply cannot stand where it came, when the lines of one do not belong together, or when the peer was silent at the end: it waits for
-// us if it has left a reply out, and a peer that is lost while it is at work is lost soon.
+// us if it has left replies out, and a peer that is lost while it is at work is lost soon.
 func (c *Conn) doubtful(b batch, i int, e *Error) int {
-	if c.silent || errors.Is(e, errProtocol) {
+	if errors.Is(e, errProtocol) || c.silent && b.missing(e) < max(2, len(b.sent)) {
 		return 0
 	}
 	for j, f := range b.sent[:i] {
@@ -297,6 +298,18 @@ func (c *Conn) doubtful(b batch, i int, e *Error) int {
 		}
 	}
 	return i
+}
+
+// missing is how many replies have not come. A peer that leaves replies out does so for a command of a kind, of which a message has one:
+// if more are missing than there are messages, the peer has fallen silent over its work, and what it has said stands where it belongs.
+func (b batch) missing(e *Error) (n int) {
+	for _, f := range b.sent {
+		n += f.written - f.heard
+	}
+	if e.Code != 0 {
+		n++ // it came in place of one
+	}
+	return n
 }
 
 // lose gives f, whose replies are not all in, its outcome.

@@ -80,7 +80,7 @@
 // # Several messages in one round trip
 //
 // With CHUNKING (RFC 3030) the length of a body stands before it, so that nothing needs to be waited for. If the caller allows
-// it ([Conn.Chunk]), up to sixteen small messages leave in one batch:
+// it ([Conn.Chunk]), up to four small messages leave in one batch:
 //
 //	client                                                    server
 //	MAIL 1, RCPT 1.., BDAT n LAST, body 1, RSET, MAIL 2, ..   ─────►

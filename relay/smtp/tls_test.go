@@ -180,3 +180,23 @@ func TestTLSNone(t *testing.T) {
 		t.Error("TLS was tried")
 	}
 }
+
+// TestTLSNoChunks: under TLS nobody sees a reply too many before the next batch leaves, so that all mail goes by DATA.
+func TestTLSNoChunks(t *testing.T) {
+	cert := certificate(t)
+	to := listen(t, func(p *peer) {
+		p.say("220 mx.example")
+		answer(p, "250-mx.example\r\n250 STARTTLS", nil)
+		p.say("220 go")
+		answer(newPeer(tls.Server(p.nc, &tls.Config{Certificates: []tls.Certificate{cert}})), chunking, func(string) {})
+	})
+	c := dial(t, to, testConfig())
+	c.Chunk(batchMessages)
+	back, err := deliver(c, messages(8)...)
+	checkSent(t, back, err, 8)
+	for i, tx := range back {
+		if !c.Extensions().Chunking || tx.Batch != 0 {
+			t.Errorf("message %d left in a batch of %d", i, tx.Batch)
+		}
+	}
+}

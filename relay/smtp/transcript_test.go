@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // script is one file of testdata: messages to deliver, the dialogue that must
@@ -21,6 +22,7 @@ import (
 //	S: 220 what the server says (lines in a row are one write)
 //	C: what the client must have written next
 //	S! close
+//	S~ 6s
 //	---
 //	1 b@b.example sent 250
 //	2 b@b.example temp end of data unknown
@@ -113,6 +115,11 @@ func play(p *peer, steps []string) error {
 		var say strings.Builder
 		for ; i < len(steps) && strings.HasPrefix(steps[i], "S: "); i++ {
 			say.WriteString(steps[i][3:] + "\r\n")
+		}
+		if d, err := time.ParseDuration(strings.TrimPrefix(steps[min(i, len(steps)-1)], "S~ ")); say.Len() == 0 && err == nil {
+			time.Sleep(d)
+			i++
+			continue
 		}
 		if say.Len() > 0 {
 			if rest := unread(p); rest > 0 {

@@ -16,7 +16,7 @@ import (
 
 const (
 	drainDomains = 10
-	drainAhead   = 8 // transactions that the blaster of the BDAT form has under way on a connection
+	drainAhead   = 4 // transactions that the blaster of the BDAT form has under way on a connection
 )
 
 // drainRun is mail that waits in a state directory, and the receivers that it is sent to.
