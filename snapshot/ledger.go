@@ -222,14 +222,14 @@ func (l *ledger) recordBegun(n *relay.Node) relay.Record {
 	k := nodeOf(n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.entries.of(n.Message.ID) == nil {
-		return nil
-	}
 	why := l.unwritable.Load()
 	if why == nil {
-		if b := l.doubts.redeem(k); b != nil {
+		if b := l.doubts.redeem(k); b != nil { // asked first: then the message is here
 			return b.record()
 		}
+	}
+	if l.entries.of(n.Message.ID) == nil {
+		return nil
 	}
 	l.doubts.arise(k, why != nil)
 	if why != nil {

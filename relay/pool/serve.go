@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -21,15 +22,35 @@ func (s *Site) nextQueue() *relay.Queue {
 	return nil
 }
 
+// lead is what Site.serves has found last: by this route and these rules, mail with the key goes to the site.
+type lead struct {
+	key    relay.Key
+	route  *route.Route
+	policy *Policy
+}
+
 // serves reports whether mail with this key still goes to this site and may go by its source, because routes and rules change while
-// queues wait. A route that is not known now counts as unchanged.
+// queues wait. A route that is not known now counts as unchanged. What was found for a message holds for the next ones of its queue, as
+// long as neither route nor rules are others.
 func (s *Site) serves(k relay.Key) bool {
 	r := s.m.router.Lookup(s.m.destination(k))
 	if r == nil {
 		return true
 	}
+	now := lead{k, r, s.m.policy.Load()}
+	if last := s.lead.Load(); last != nil && *last == now {
+		return true
+	}
 	p := s.m.siteOf(k, r)
-	return p.key == s.Key && (!s.named() || s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow)))
+	if p.key != s.Key {
+		return false
+	}
+	if s.named() {
+		return s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow))
+	}
+	kept := now // now itself is made for each message, and is not kept
+	s.lead.Store(&kept)
+	return true
 }
 
 // serve makes a visit of the node that must go next. It returns nil when none may.

@@ -3,6 +3,7 @@ package pool
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -24,6 +25,7 @@ type Site struct {
 	pace  Pace
 	line  *relay.Line // the queues that have nodes for this site; agents serve them there
 	conns connections
+	lead  atomic.Pointer[lead] // of serves
 
 	mu        sync.Mutex
 	route     *route.Route

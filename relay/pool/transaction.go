@@ -151,7 +151,10 @@ func (a *agent) recycle(p *parcel) {
 func (p *parcel) transaction(b *relay.Assembly) *smtp.Transaction {
 	m, t := p.visits[0].Node.Message, &p.tx
 	p.assembly, t.Content, t.Form = b, b.Pieces(&m.Content), m.Content.Form()
-	t.From, t.Size, t.EightBit, t.UTF8, t.Ret, t.EnvID = m.From(), m.Content.Size(), t.Form.Traits.Has(smtp.EightBit), m.UTF8(), m.Ret(), m.EnvID()
+	if t.Size = t.Form.Size; t.Size == 0 {
+		t.Size = m.Content.Size()
+	}
+	t.From, t.EightBit, t.UTF8, t.Ret, t.EnvID = m.From(), t.Form.Traits.Has(smtp.EightBit), m.UTF8(), m.Ret(), m.EnvID()
 	for _, v := range p.visits {
 		for _, i := range v.Node.Rcpts() {
 			t.Rcpts = append(t.Rcpts, smtp.Rcpt(m.Rcpt(i)))

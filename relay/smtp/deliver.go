@@ -232,13 +232,13 @@ func (c *Conn) command(f *flight, out []byte) []byte {
 // hear reads the next reply f is owed.
 func (c *Conn) hear(f *flight) *Error {
 	at := f.commandName(f.heard)
-	begin, until := time.Now(), f.until
+	until := f.until
 	if at == AtDot {
 		until = time.Time{}
 	}
 	r, err := c.rd.readReply(c.patience(f), until)
 	if err != nil || r.code == 421 {
-		silence := time.Since(begin)
+		silence := c.rd.src.silence()
 		c.silent = silence >= batchSilence || errors.Is(err, os.ErrDeadlineExceeded)
 		c.aheadLost = c.aheadLost || f.early && (at == AtMAIL || at == AtRSET) && silence >= min(aheadSilence, c.timeouts.Mail)
 	}

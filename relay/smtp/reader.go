@@ -36,18 +36,26 @@ type source struct {
 	nc    net.Conn
 	wait  time.Duration // for the reply that is being read
 	until time.Time     // an earlier end than wait, unless zero
-	armed bool
+	asked time.Time     // since when it is waited for; zero: it was in the buffer
 }
 
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
-	if !s.armed {
-		s.armed = true
-		if err := s.nc.SetReadDeadline(earlier(time.Now().Add(s.wait), s.until)); err != nil {
+	if s.asked.IsZero() {
+		s.asked = time.Now()
+		if err := s.nc.SetReadDeadline(earlier(s.asked.Add(s.wait), s.until)); err != nil {
 			return 0, err
 		}
 	}
 	return s.nc.Read(p)
+}
+
+// silence is how long the last reply was waited for, or is.
+func (s *source) silence() time.Duration {
+	if s.asked.IsZero() {
+		return 0
+	}
+	return time.Since(s.asked)
 }
 
 // earlier returns a, or b when b is set and comes first.
@@ -94,7 +102,7 @@ func (r *reader) pending() bool {
 
 // fill reads once what waits at the socket into the empty buffer. It reports false at the end of input.
 func (r *reader) fill() bool {
-	r.src.wait, r.src.until, r.src.armed = lastWords, time.Time{}, false
+	r.src.wait, r.src.until, r.src.asked = lastWords, time.Time{}, time.Time{}
 	_, err := r.br.Peek(1)
 	return err == nil
 }
@@ -103,7 +111,7 @@ func (r *reader) fill() bool {
 // lines that are no reply are skipped. The whole reply must come within wait and
 // before until (if that is set). The result is valid until the next call.
 func (r *reader) readReply(wait time.Duration, until time.Time) (raw, error) {
-	r.src.wait, r.src.until, r.src.armed = wait, until, false
+	r.src.wait, r.src.until, r.src.asked = wait, until, time.Time{}
 	r.text = r.text[:0]
 	var p partial
 	for {

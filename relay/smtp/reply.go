@@ -82,7 +82,9 @@ func (r raw) whole() Reply {
 	out := Reply{Code: r.code}
 	text := string(r.text)
 	out.Lines = make([]string, 0, 1+strings.Count(text, "\n"))
-	for line := range strings.SplitSeq(text, "\n") {
+	for more := true; more; {
+		var line string
+		line, text, more = strings.Cut(text, "\n")
 		status, rest := splitEnhanced(line, r.class())
 		if out.Enhanced == "" || status != "" {
 			out.Enhanced = status // the last line counts, as its code does

@@ -65,7 +65,7 @@ var stages = []stage{
 	{"door: session, filter", words("millrace/filter")},
 	{"splitting", words(`millrace/relay/delta millrace/relay.(*Wrappers) millrace/relay.(*Wrapper) millrace/relay.(*Content)
 		millrace/relay.Content`)},
-	{"journal: write, sync", words(`millrace/snapshot.osFile millrace/snapshot.(*tape) millrace/snapshot.(*writer)
+	{"journal: write, sync", words(`millrace/snapshot.osFile millrace/snapshot.datasync millrace/snapshot.(*tape) millrace/snapshot.(*writer)
 		millrace/snapshot.(*segment) os.(*File).Sync`)},
 	{"journal: records", words("millrace/snapshot")},
 	{"mail log", words("millrace/relay.(*MailLog) millrace/cmd/daemon.(*mailLog) millrace/relay.appendPrintable")},
