@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
-	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -22,15 +21,6 @@ func (s *Site) nextQueue() *relay.Queue {
 	return nil
 }
 
-// lead is by which route and rules mail was found to go to a site.
-type lead struct {
-	route  *route.Route
-	policy *Policy
-}
-
-// maxLeads is for how many queues a site remembers that. The next one takes the place of all.
-const maxLeads = 256
-
 // serves reports whether mail with this key still goes to this site and may go by its source, because routes and rules change while
 // queues wait. A route that is not known now counts as unchanged. What was found for one message holds for the next of the same key, as
 // long as route and rules are the same.
@@ -40,7 +30,7 @@ func (s *Site) serves(k relay.Key) bool {
 		return true
 	}
 	now := lead{r, s.m.policy.Load()}
-	if s.knows(k, now) {
+	if s.leads.has(k, now) {
 		return true
 	}
 	p := s.m.siteOf(k, r)
@@ -50,28 +40,10 @@ func (s *Site) serves(k relay.Key) bool {
 	if s.named() {
 		return s.m.sources.Allowed(s.source, s.m.sourceNames(p.terms, k.Flow))
 	}
-	s.learnLead(k, now)
+	if s.conns.busy() > 1 { // others have too little mail to be worth the memory
+		s.leads.add(k, now)
+	}
 	return true
-}
-
-// knows reports whether that was found before.
-func (s *Site) knows(k relay.Key, now lead) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leads[k] == now
-}
-
-// learnLead remembers it, if the site has enough mail to be worth the memory.
-func (s *Site) learnLead(k relay.Key, now lead) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.agents < 2 {
-		return
-	}
-	if s.leads == nil || len(s.leads) >= maxLeads {
-		s.leads = make(map[relay.Key]lead)
-	}
-	s.leads[k] = now
 }
 
 // serve makes a visit of the node that must go next. It returns nil when none may.

@@ -24,6 +24,7 @@ type Site struct {
 	pace  Pace
 	line  *relay.Line // the queues that have nodes for this site; agents serve them there
 	conns connections
+	leads leads
 
 	mu        sync.Mutex
 	route     *route.Route
@@ -44,8 +45,7 @@ type Site struct {
 	again     time.Time               // no agent is of use before, because of the site's rate
 	failed    time.Time               // when the line was last told that the site was tried in vain
 	used      time.Time
-	leads     map[relay.Key]lead // see serves; those of another route or other rules are no use, and do no harm
-	looked    time.Time          // when a site without a route last asked for one
+	looked    time.Time // when a site without a route last asked for one
 
 	due   time.Time // when it must be looked after; guarded by the manager's agenda, as is
 	place int32     // in that agenda; -1: in none
