@@ -12,11 +12,12 @@ type prospect struct {
 func (h *Handler) Foresee(l *Line, most int) {
 	var room [16]prospect
 	list := l.prospects(room[:0], most)
-	news := 0
+	all, news := 0, 0
 	for _, p := range list {
+		all += p.nodes
 		news += p.queue.unforeseen(p.nodes)
 	}
-	if news == 0 || 4*news < 3*most {
+	if news == 0 || 4*news < 3*all {
 		return
 	}
 	nodes := make([]*Node, 0, news)
@@ -26,17 +27,17 @@ func (h *Handler) Foresee(l *Line, most int) {
 	h.queues.deps.Journal.Expect(nodes)
 }
 
-// prospects appends the queues of the flow whose turn it is, in their order, until so many nodes are found. Where another order than by
-// turns holds only the first is known.
+// prospects appends the queues of the flow whose turn it is, in their order, until so many nodes are found. In another order than by
+// turns, nobody knows which queue is the next but one.
 func (l *Line) prospects(list []prospect, most int) []prospect {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.turnOf()
-	if s == nil {
+	if s == nil || l.order != RoundRobin {
 		return list
 	}
 	left := most
-	for q := s.next.first; q != nil && left > 0 && l.order == RoundRobin; q = q.behind {
+	for q := s.next.first; q != nil && left > 0; q = q.behind {
 		n := min(q.Len(), max(l.slice-q.served, 1), left)
 		list, left = append(list, prospect{q, n}), left-n
 	}

@@ -29,6 +29,7 @@
 //	survey     what is in a state directory, before anything is changed, and what had been counted in it
 //	ids        message ids
 //	batch, segment, entry, roll, doubts, waits, bell, patience    the pieces of the ledger
+//	expected         marks that are written before their visits begin
 //	gather, alarm    how long a commit waits for others, and what ends the wait
 //	room, snapshotroom    what is reserved on the disk, and what a full disk is left with
 //	format     the bytes (a package of its own)
@@ -89,10 +90,11 @@
 // Why a visit is recorded before the content of its message goes out: after a crash only the mark says which receiver may have
 // the message, and "some of the last seconds" is no help to a postmaster. The mark is put into the commit in the making when
 // the visit begins. The agent waits for it where the body would be written. Over
-// a network the commit is done earlier than that, so the mark costs no time; with a receiver on the same host it costs a few
-// per cent. When a visit will begin as soon as its message is taken (relay.Node.Near), the mark comes with the message, in one
-// commit. If the visit then does not begin within the commit interval, the mark is taken back; a crash before that names
-// recipients to whom nothing was sent. The mark also stops deliveries when outcomes cannot be recorded any more. The rejected way, to sync each outcome
+// a network the commit is done earlier than that, so the mark costs no time. When a visit will begin as soon as its message is taken
+// (relay.Node.Near), the mark comes with the message, in one commit. Where messages leave faster than the disk syncs, agents would wait
+// for it with each of them. There the marks of the nodes that go next are written before their visits begin, many in one commit
+// (Agent.Expect). If a visit that was expected does not begin within the commit interval, the mark is taken back; a crash before that
+// names recipients to whom nothing was sent. The mark also stops deliveries when outcomes cannot be recorded any more. The rejected way, to sync each outcome
 // before the next message, costs as much and names nobody.
 //
 // Why one mutex for the ledger: a take changes positions, frame and entry together, and the critical section is some

@@ -17,6 +17,22 @@ func near(a *Agent) *relay.Message {
 	return m
 }
 
+// ways are how a visit may be expected of the one node of a message that is taken.
+var ways = map[string]func(t *testing.T, a *Agent) *relay.Message{
+	"with the message": func(t *testing.T, a *Agent) *relay.Message {
+		m := near(a)
+		must(t, a.Take(m))
+		return m
+	},
+	"while it waits": func(t *testing.T, a *Agent) *relay.Message {
+		m := message(a.NewID(), "b", "x@a.example")
+		must(t, a.Take(m))
+		a.Expect(m.Nodes)
+		must(t, a.Flush())
+		return m
+	},
+}
+
 // begunAfter says how many recipients are in doubt after a crash.
 func begunAfter(t *testing.T, m *memFS, cfg Config) (n int) {
 	t.Helper()
@@ -79,21 +95,22 @@ func TestExpectedVisit(t *testing.T) {
 		"clean stop":           {func(a *Agent, _ *relay.Node) { a.Close() }, 0},
 		"snapshots":            {func(a *Agent, _ *relay.Node) { a.WriteSnapshot(); a.WriteSnapshot() }, 1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m := newMemFS()
-				a, _, _, err := start(m, testConfig())
-				must(t, err)
-				defer a.Close()
-				msg := near(a)
-				must(t, a.Take(msg))
-				tt.then(a, msg.Node(0))
-				a.Flush()
-				if n := begunAfter(t, m.killed(), testConfig()); n != tt.doubt {
-					t.Errorf("%d recipients are in doubt, want %d", n, tt.doubt)
-				}
+		for way, take := range ways {
+			t.Run(name+", expected "+way, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := newMemFS()
+					a, _, _, err := start(m, testConfig())
+					must(t, err)
+					defer a.Close()
+					msg := take(t, a)
+					tt.then(a, msg.Node(0))
+					a.Flush()
+					if n := begunAfter(t, m.killed(), testConfig()); n != tt.doubt {
+						t.Errorf("%d recipients are in doubt, want %d", n, tt.doubt)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -177,4 +194,64 @@ func TestExpectedBehindAnEarlyCall(t *testing.T) {
 			t.Errorf("%d recipients are in doubt", n)
 		}
 	})
+}
+
+// TestExpectedInOneCommit: the visits of nodes that were expected together wait for one sync at most, and those that begin behind it
+// for nothing.
+func TestExpectedInOneCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _, _, err := start(newMemFS(), testConfig())
+		must(t, err)
+		defer a.Close()
+		var nodes []*relay.Node
+		for range 10 {
+			m := message(a.NewID(), "b", "x@a.example")
+			must(t, a.Take(m))
+			nodes = append(nodes, m.Node(0))
+		}
+		must(t, a.Flush())
+		syncs := a.Status().Syncs
+		a.Expect(nodes)
+		must(t, await(a.Begin(nodes[0])))
+		for _, n := range nodes[1:] {
+			if a.Begin(n) != nil {
+				t.Error("there is something to wait for")
+			}
+		}
+		if n := a.Status().Syncs - syncs; n != 1 {
+			t.Errorf("%d syncs", n)
+		}
+	})
+}
+
+// TestExpectedInALostCommit: the commit with the mark is lost. The visit that was expected is as safe as any other, and a mark that
+// nobody needs is taken back.
+func TestExpectedInALostCommit(t *testing.T) {
+	for _, visited := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			m, f := newMemFS(), &failing{}
+			m.hook = f.hook
+			a, _, _, err := start(m, testConfig())
+			must(t, err)
+			defer a.Close()
+			msg := message(a.NewID(), "b", "x@a.example")
+			must(t, a.Take(msg))
+			f.set("sync", syscall.EIO)
+			a.Expect(msg.Nodes)
+			synctest.Wait()
+			f.set("sync", nil)
+			time.Sleep(2 * pulseInterval)
+			synctest.Wait()
+			must(t, a.Unwritable())
+			want := 0
+			if visited {
+				must(t, await(a.Begin(msg.Node(0))))
+				want = 1
+			}
+			time.Sleep(time.Minute)
+			if n := begunAfter(t, m.killed(), testConfig()); n != want {
+				t.Errorf("visited %v: %d recipients are in doubt, want %d", visited, n, want)
+			}
+		})
+	}
 }

@@ -169,3 +169,33 @@ func TestConnectedTellsOfTLS(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
+
+// TestAhead: an agent lets the journal look ahead when its messages wait for it, twice as far each time, and less when none does.
+func TestAhead(t *testing.T) {
+	var a ahead
+	for range 3 * easeAfter {
+		if a.due() > 0 {
+			t.Fatal("nobody has waited")
+		}
+	}
+	for _, want := range []int{firstAhead, 2 * firstAhead, mostAhead, mostAhead} {
+		if a.waited(); a.messages != want {
+			t.Errorf("%d messages, want %d", a.messages, want)
+		}
+	}
+	told := 0
+	for range mostAhead {
+		if a.due() > 0 {
+			told++
+		}
+	}
+	if told != 4 {
+		t.Errorf("it was told %d times in %d messages", told, mostAhead)
+	}
+	for range mostAhead * easeAfter {
+		a.due()
+	}
+	if a.messages != 0 {
+		t.Errorf("%d messages behind many that did not wait", a.messages)
+	}
+}
