@@ -50,16 +50,20 @@ type arrival struct {
 
 // newArrival begins the content of t.
 func newArrival(s *session, t *transaction, dotted bool) *arrival {
-	a := &arrival{s: s, t: t, dotted: dotted, said: make([]reply, len(t.rcpts)), decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(), scratch: scratches.Get().(*[]byte)}
+	a := &s.coming
+	*a = arrival{
+		s: s, t: t, dotted: dotted, decoder: newDecoder(dotted, s.door.cfg.BareNewline == BareReject), inHeader: true, since: time.Now(),
+		said: zeroed(a.said, len(t.rcpts)), fates: a.fates, sent: a.sent, scratch: scratches.Get().(*[]byte),
+	}
 	s.in.beginContent()
 	return a
 }
 
-// release gives back what the arrival was lent. Nothing of a message without an answer may be delivered.
+// release gives back what the arrival was lent, and forgets all else. Nothing of a message without an answer may be delivered.
 func (a *arrival) release() {
 	a.abandon()
 	scratches.Put(a.scratch)
-	a.scratch = nil
+	*a = arrival{said: emptied(a.said), fates: emptied(a.fates), sent: emptied(a.sent)}
 }
 
 // abandon gives up what the MTA has of the message.
@@ -320,7 +324,7 @@ func (a *arrival) decide(before []bool) {
 		a.leave()
 		return
 	}
-	a.fates = make([]fate, len(a.t.rcpts))
+	a.fates = zeroed(a.fates, len(a.t.rcpts))
 	some := false
 	for i, ours := range a.whoIsOurs() {
 		switch {
@@ -371,7 +375,7 @@ func (a *arrival) refuse(r reply) {
 
 // passAll has the MTA get the message for all its recipients.
 func (a *arrival) passAll() {
-	a.fates = make([]fate, len(a.t.rcpts))
+	a.fates = zeroed(a.fates, len(a.t.rcpts))
 	for i := range a.fates {
 		a.fates[i] = passed
 	}

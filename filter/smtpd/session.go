@@ -42,6 +42,8 @@ type session struct {
 	halt     filter.Halt
 
 	t       *transaction   // nil between messages
+	room    transaction    // the memory of t
+	coming  arrival        // the memory of its content
 	last    *filter.Mail   // of the message before: its memory is lent to the next
 	unheard *relay.Message // taken, and the client has not gone on yet
 

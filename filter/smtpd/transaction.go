@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,26 @@ func (s *session) reset() {
 	}
 	t.mail.Dismiss()
 	s.last = t.mail
+	s.room = transaction{rcpts: emptied(t.rcpts)}
 	s.in.endContent()
+}
+
+// keepRcpts is the most recipients of which memory is kept for the next message.
+const keepRcpts = 32
+
+// emptied is a list that keeps nothing but its memory.
+func emptied[T any](list []T) []T {
+	if clear(list); cap(list) > keepRcpts {
+		return nil
+	}
+	return list[:0]
+}
+
+// zeroed is a list of n zero values in the memory of another.
+func zeroed[T any](list []T, n int) []T {
+	list = slices.Grow(list[:0], n)[:n]
+	clear(list)
+	return list
 }
 
 // path cuts the keyword from an argument of MAIL or RCPT: "FROM:<a@b> SIZE=1". Clients put a blank behind the colon.
@@ -120,7 +140,8 @@ func (s *session) replySize() reply {
 
 // begin opens a message of the client that XFORWARD or XCLIENT named, or of the peer.
 func (s *session) begin(cmd filter.Command, argument string) {
-	t := &transaction{client: s.client, login: s.login, from: argument}
+	t := &s.room
+	*t = transaction{client: s.client, login: s.login, from: argument, rcpts: t.rcpts}
 	s.forward.describe(&t.client)
 	t.queueID = s.forward.Ident
 	if t.login == "" {
