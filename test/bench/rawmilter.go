@@ -87,7 +87,8 @@ type lines struct {
 	scripts  []script // of different messages, in turn
 }
 
-// newRawMilter asks the filter at addr for its wishes, and writes the scripts for it: so many messages of every shape. rcpt is the form of a recipient, of the message's number and a small number.
+// newRawMilter asks the filter at addr for its wishes, and writes the scripts for it: so many messages of every shape. rcpt is the form of
+// a recipient, of the message's number and a small number.
 func newRawMilter(addr string, messages int, rcpt string) (*rawMilter, error) {
 	t := &tape{offer: standin.AppendFrame(nil, standin.Negotiate, make([]byte, 12)...)}
 	if _, err := standin.New(t, standin.Options{}); err != nil {
