@@ -27,7 +27,7 @@ var ways = map[string]func(t *testing.T, a *Agent) *relay.Message{
 	"while it waits": func(t *testing.T, a *Agent) *relay.Message {
 		m := message(a.NewID(), "b", "x@a.example")
 		must(t, a.Take(m))
-		a.Expect(m.Nodes)
+		a.Expect([]*relay.Node{m.Node(0)})
 		must(t, a.Flush())
 		return m
 	},
@@ -237,7 +237,7 @@ func TestExpectedInALostCommit(t *testing.T) {
 			msg := message(a.NewID(), "b", "x@a.example")
 			must(t, a.Take(msg))
 			f.set("sync", syscall.EIO)
-			a.Expect(msg.Nodes)
+			a.Expect([]*relay.Node{msg.Node(0)})
 			synctest.Wait()
 			f.set("sync", nil)
 			time.Sleep(2 * pulseInterval)
