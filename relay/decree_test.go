@@ -116,7 +116,7 @@ func TestReplacedDecreesAreNotNeeded(t *testing.T) {
 				now := time.Now()
 				msg.Slip.Taken = now.Add(time.Duration(rnd.IntN(3)-1) * 45 * time.Second)
 				if got, want := after.of(n, n.Class(), now), before.of(n, n.Class(), now); got != want {
-					t.Fatalf("%q, flow %+v: %v, want %v", n.Domain, msg.Flow, got, want)
+					t.Fatalf("%q, flow %+v: %v, want %v", n.Domain, msg.Flow(), got, want)
 				}
 			}
 		}

@@ -58,8 +58,8 @@ func TestMessagesShareNothingButMemory(t *testing.T) {
 		}
 	}
 	for _, m := range r.heart.all() {
-		if m.From != "news@example.com" || m.Ret != "" || m.Rcpts[0].Notify != "" {
-			t.Errorf("taken: %+v", m.Envelope)
+		if m.From() != "news@example.com" || m.Ret() != "" || m.Rcpt(0).Notify != "" {
+			t.Errorf("taken: %+v", m.Slip.Envelope)
 		}
 	}
 }
