@@ -76,9 +76,14 @@ func (d *decree) deed() bool {
 // ofSite reports whether d pauses a site: that is the pool's matter.
 func (d *decree) ofSite() bool { return d.act.Verb == VerbPause && d.act.Selector.Site != "" }
 
-// inTime reports whether m was taken early enough: a hold and a release are about the mail of before.
+// inTime reports whether m was taken early enough: a hold and a release are about the mail of before, that of the same millisecond
+// included. The journal keeps no more of the time, and the answer must be the same after a restart.
 func (d *decree) inTime(m *Message) bool {
-	return d.act.Verb != VerbHold && d.act.Verb != VerbRelease || !m.waitsFrom().After(d.at)
+	if d.act.Verb != VerbHold && d.act.Verb != VerbRelease {
+		return true
+	}
+	end := d.at.Add(time.Millisecond - time.Duration(d.at.Nanosecond())%time.Millisecond)
+	return m.waitsFrom().Before(end)
 }
 
 // about reports whether d is about a node of the class. known is false when nobody knows yet where its mail goes, and the answer

@@ -10,11 +10,11 @@ import (
 // Bytes that a message with its first node, each further node, a recipient, a queue and a wait take on the heap beside their text, the
 // journal's part included: measured with TestWeighed in package snapshot.
 const (
-	messageCost = 420
+	messageCost = 370
 	nodeCost    = 520
 	rcptCost    = 8
-	queueCost   = 400
-	waitCost    = 300 // of a node that is deferred: its state in the journal, its domain among the deferred ones
+	queueCost   = 300
+	waitCost    = 340 // of a node that is deferred: its state in the journal, its domain among the deferred ones
 )
 
 // weigh is the bytes that msg takes in memory, its content apart.
