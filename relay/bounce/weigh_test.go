@@ -75,9 +75,9 @@ func unique(size int) func(*relay.Message, int) string {
 	}
 }
 
-// TestWeighed compares what the budget is charged for the failures that wait with what the heap holds of them. When all are told
+// TestNoticesWeighed compares what the budget is charged for the failures that wait with what the heap holds of them. When all are told
 // nothing is charged, and nothing held.
-func TestWeighed(t *testing.T) {
+func TestNoticesWeighed(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
 		messages, rcpts int

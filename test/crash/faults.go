@@ -61,7 +61,7 @@ func faults() []fault {
 		}}, catchAtSnapshot},
 		{"outcome before the 250", []edit{{
 			"relay/visit.go", "\treturn h.newVisit(n)\n",
-			"\tif seededFault == \"outcome before the 250\" {\n\t\tfor _, i := range n.Rcpts {\n\t\t\th.queues.deps.Journal.Event(&Event{Kind: EventSettled, Outcome: Sent, Message: n.Message, Node: n, Rcpt: i})\n\t\t}\n\t}\n\treturn h.newVisit(n)\n",
+			"\tif seededFault == \"outcome before the 250\" {\n\t\tfor _, i := range n.Rcpts() {\n\t\t\th.queues.deps.Journal.Event(&Event{Kind: EventSettled, Outcome: Sent, Message: n.Message, Node: n, Rcpt: i})\n\t\t}\n\t}\n\treturn h.newVisit(n)\n",
 		}}, catchByKill},
 		{"replay not idempotent", []edit{{
 			"snapshot/recovery.go", "\t\t\t\t\ts.done.Set(position + i)\n",
