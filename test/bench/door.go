@@ -36,9 +36,9 @@ func newDoor(bin, dir, config string) (*door, error) {
 	return d, nil
 }
 
-// bodyOf repeats line until the body has size bytes.
+// bodyOf is a body of whole lines of about size bytes: what has a bare CR is handed back to nobody.
 func bodyOf(line string, size int) []byte {
-	return []byte(strings.Repeat(line, size/len(line)+1)[:size])
+	return []byte(strings.Repeat(line, size/len(line)))
 }
 
 // campaignMessage is the i-th message of a campaign of one body.

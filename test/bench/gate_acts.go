@@ -22,7 +22,7 @@ const (
 	actFew      = "delete of a hundredth"
 	actStream   = 100 // healthy messages a second meanwhile
 	actDomains  = 1000
-	actSize     = 999 // bytes of a body, which end a line: what has a bare CR cannot be handed back
+	actSize     = 1000 // bytes of a body
 )
 
 // acts is the part in which an admin gives orders about very many messages that wait, while the doors and the deliveries go on.
