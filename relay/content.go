@@ -113,9 +113,14 @@ func (a *Assembly) Pieces(c *Content) [][]byte {
 	return pieces
 }
 
-// Check reports why the part of c does not fit its wrapper, nil if it does. Whoever has read them from a disk asks before Pieces, and
-// knows by a checksum that they are what was written: they were joined then.
-func (a *Assembly) Check(c *Content) error { return delta.Fits(c.wrapper.view, c.part, &a.scratch) }
+// Check reports why the part of c does not fit its wrapper, nil if it does. Whoever has read them from a disk asks before Pieces.
+func (a *Assembly) Check(c *Content) error {
+	size, err := delta.Size(c.part)
+	if err == nil {
+		_, err = delta.Join(c.wrapper.view, c.part, size, &a.scratch)
+	}
+	return err
+}
 
 // Empty returns a, which keeps nothing of the message that it was used for.
 func (a *Assembly) Empty() *Assembly {

@@ -14,21 +14,14 @@ import (
 func TestDamaged(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var s Scratch
-	damaged, misfits, other := 0, 0, 0
+	damaged, other := 0, 0
 	for _, name := range []string{"listmonk", "odoo", "ten-part", "calendar"} {
 		shape, _ := letters.Named(name, 4)
 		r, all := campaign(shape, 1)
 		s.Read(all[0])
 		part, _ := r.Split(&s, 1<<20)
 		try := func(view, part []byte) {
-			fits := Fits(view, part, &s)
 			pieces, err := Join(view, part, 1<<20, &s)
-			if fits != nil && err == nil {
-				t.Fatalf("a message is made of what does not fit: %v", fits)
-			}
-			if fits != nil {
-				misfits++
-			}
 			if err != nil {
 				damaged++
 				return
@@ -55,9 +48,6 @@ func TestDamaged(t *testing.T) {
 	}
 	if damaged < 500 || other < 500 {
 		t.Errorf("%d joins failed, %d did not: the test does not do what it should", damaged, other)
-	}
-	if misfits < damaged*9/10 {
-		t.Errorf("of %d that make no message %d are seen before", damaged, misfits)
 	}
 }
 
@@ -99,9 +89,6 @@ func TestHostileParts(t *testing.T) {
 			var s Scratch
 			if pieces, err := Join([]byte("0123456789"), c.part, 1000, &s); err != c.err {
 				t.Errorf("%q, %v; want %v", pieces, err, c.err)
-			}
-			if err := Fits([]byte("0123456789"), c.part, &s); err == nil {
-				t.Error("it fits")
 			}
 		})
 	}

@@ -39,43 +39,6 @@ func Join(view, part []byte, limit int, s *Scratch) (pieces [][]byte, err error)
 	return s.join.run(view, part, limit)
 }
 
-// Fits reports whether view and part fit each other, in a tenth of the time of Join: it reads all of the part, and makes nothing of
-// it. What coders make of their bytes stays unknown, so that a part of which Fits thinks well may still not be of the size that it
-// says. It is for parts that were joined before they were stored, and stored under a checksum.
-func Fits(view, part []byte, s *Scratch) error {
-	size, rest, err := head(part)
-	if err != nil {
-		return err
-	}
-	o := &s.join.ops
-	defer s.join.forget()
-	o.begin(view, rest)
-	needs, made := o.needs(), 0
-	for o.next() {
-		made += len(o.literal) + len(o.copy)
-		o.bad = made > size
-	}
-	// Coders make no less of the bytes that they get, and mostly more.
-	if o.bad || made < needs || needs == 0 && made < size {
-		return ErrDamaged
-	}
-	return nil
-}
-
-// needs reads the recipe. It returns how many bytes of the message's view there are up to the end of the last stretch.
-func (r *reader) needs() (n int) {
-	stretches := r.number()
-	if stretches > len(r.b) {
-		r.bad = true
-		return 0
-	}
-	for range stretches {
-		t, _ := r.stretch()
-		n = min(min(n+t.before, maxNumber)+t.size, maxNumber)
-	}
-	return n
-}
-
 // joiner is one Join.
 type joiner struct {
 	pieces    [][]byte
