@@ -32,8 +32,8 @@ func (h *Handler) lastChance(m *Message) time.Time {
 	if p.since.After(from) {
 		from = p.since
 	}
-	if grace := m.restored().Add(p.retry.longest()); !m.restored().IsZero() && grace.After(from) {
-		from = grace
+	if at := m.restored(); !at.IsZero() && at.Add(p.retry.longest()).After(from) {
+		from = at.Add(p.retry.longest())
 	}
 	return from
 }

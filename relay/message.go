@@ -104,7 +104,7 @@ func (m *Message) ageFrom() time.Time {
 
 // waitsFrom is since when the message waits to be sent: Taken, by the monotonic clock if it was taken in this start.
 func (m *Message) waitsFrom() time.Time {
-	if m.Slip != nil || m.packed[0]&flagRestored != 0 {
+	if m.Slip != nil || m.heading().restored != 0 {
 		return m.Taken()
 	}
 	return m.born.time().Add(m.taken)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/relay/delta"
 )
 
 // ErrFull is returned by Accept when memory holds as much as it may. The mail stays with the MTA.
@@ -19,6 +21,9 @@ var (
 	errBytes    = fmt.Errorf("%w: queue.max_bytes is reached", ErrFull)
 	errNotices  = fmt.Errorf("%w: the share of queue.max_bytes that is kept for notifications is used", ErrFull)
 )
+
+// errLarge is what admit answers for a message that cannot be divided.
+var errLarge = fmt.Errorf("a message of over %d bytes is never taken", delta.MaxSize)
 
 // ErrClosed is returned by Accept before Open and after Close, while the daemon recovers or stops. The mail stays with the
 // MTA.
@@ -218,6 +223,9 @@ func (m *QueueMap) Close() { m.open.Store(false) }
 // admit finds room for msg and wraps it. The bytes that its door has reserved for it count as found.
 func (m *QueueMap) admit(msg *Message) error {
 	own := msg.Class() == ClassInject
+	if msg.Content.Size() > delta.MaxSize {
+		return errLarge
+	}
 	if !own && m.counts.messages.Load() >= int64(m.cfg.Load().MaxMessages) {
 		return errMessages // only checked: concurrent takes may exceed the number by a few
 	}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/relay/delta"
 	"github.com/millrace/millrace/relay/smtp"
 )
 
@@ -64,6 +65,18 @@ func TestWrapperIsSharedAndFreed(t *testing.T) {
 type failingJournal struct{ NoJournal }
 
 func (failingJournal) Take(*Message) error { return errors.New("disk full") }
+
+// TestTooLarge: what cannot be divided is refused before it costs anything.
+func TestTooLarge(t *testing.T) {
+	b := NewBudget(0)
+	m := NewQueueMap(DefaultQueueConfig(), Deps{Journal: NoJournal{}, Budget: b})
+	m.Open()
+	msg := testMessage("a@x")
+	msg.Content = NewContent(Letter{Form: smtp.Form{Size: delta.MaxSize + 1}})
+	if err := m.Accept(msg); err != errLarge || b.Used(AccountMail) != 0 {
+		t.Errorf("%v, %d bytes charged", err, b.Used(AccountMail))
+	}
+}
 
 func TestFaultOfOursLeavesNothing(t *testing.T) {
 	b := NewBudget(1 << 20)

@@ -26,16 +26,17 @@ type Slip struct {
 	Grant *Grant
 }
 
-// kin is what a message has in common with most others of its campaign. It is held once.
+// kin is what a message has in common with all others of its flow, or most of them. It is held once. There are few for a flow, so
+// that nobody is charged for it.
 type kin struct {
-	flow                     *Flow
-	class, rule, client, ret string
+	flow             *Flow
+	class, rule, ret string
 }
 
 // packed is what stands on the slip of one message alone:
 //
-//	byte flags · string queue id · string sender · flagEnvID: string
-//	flagRestored: varint when the message was brought back, see Message.restored
+//	byte flags · string queue id · string client · string sender · flagEnvID: string
+//	flagRestored: uvarint the bits of the instant when the message was brought back
 //	uvarint number of recipients
 //	more than one: 4 bytes for each, where it stands from the end of these bytes on
 //	for each: string address · byte what · rcptNotify: string · rcptORcpt: string
@@ -60,11 +61,11 @@ const (
 // taken in this start.
 func (m *Message) pack(flow *Flow, restored time.Time) {
 	s := m.Slip
-	m.kin = unique.Make(kin{flow, s.Class, s.Rule, s.Client, s.Ret})
-	m.arrived, m.taken, m.born = s.Arrived.UnixNano(), s.Taken.Sub(s.Arrived), instantOf(s.Arrived)
-	if s.Arrived.IsZero() {
-		m.arrived = 0
+	m.kin = unique.Make(kin{flow, s.Class, s.Rule, s.Ret})
+	if !s.Arrived.IsZero() {
+		m.arrived = s.Arrived.UnixNano()
 	}
+	m.taken, m.born = s.Taken.Sub(s.Arrived), instantOf(s.Arrived)
 	if !restored.IsZero() && s.Arrived.After(restored) { // it was taken while the clock was wrong, and counts as new
 		m.born = instantOf(restored)
 	}
@@ -75,28 +76,22 @@ func (m *Message) pack(flow *Flow, restored time.Time) {
 // pack makes the packed form of s.
 func (s *Slip) pack(restored instant) packed {
 	var room [512]byte
-	b := append(room[:0], s.flags(restored))
-	b = appendText(appendText(b, s.QueueID), s.From)
+	b := append(room[:0], 0)
+	for _, text := range [...]string{s.QueueID, s.Client, s.From} {
+		b = appendText(b, text)
+	}
+	if s.UTF8 {
+		b[0] |= flagUTF8
+	}
 	if s.EnvID != "" {
+		b[0] |= flagEnvID
 		b = appendText(b, s.EnvID)
 	}
 	if restored != 0 {
-		b = binary.AppendVarint(b, int64(restored))
+		b[0] |= flagRestored
+		b = binary.AppendUvarint(b, uint64(restored))
 	}
 	return packed(s.appendRcpts(b))
-}
-
-func (s *Slip) flags(restored instant) (f byte) {
-	if s.UTF8 {
-		f |= flagUTF8
-	}
-	if s.EnvID != "" {
-		f |= flagEnvID
-	}
-	if restored != 0 {
-		f |= flagRestored
-	}
-	return f
 }
 
 func (s *Slip) appendRcpts(b []byte) []byte {
@@ -150,20 +145,6 @@ func (p packed) text() (s string, rest packed) {
 	return string(rest[:n]), rest[n:]
 }
 
-// rcpts gives what stands from the number of recipients on.
-func (p packed) rcpts() packed {
-	flags := p[0]
-	_, p = p[1:].text()
-	_, p = p.text()
-	if flags&flagEnvID != 0 {
-		_, p = p.text()
-	}
-	if flags&flagRestored != 0 {
-		_, p = p.number()
-	}
-	return p
-}
-
 // rcpt reads the recipient at the beginning.
 func (p packed) rcpt() (r Rcpt) {
 	r.Addr, p = p.text()
@@ -178,53 +159,86 @@ func (p packed) rcpt() (r Rcpt) {
 	return r
 }
 
-// QueueID is the MTA's queue id, or "".
-func (m *Message) QueueID() string {
-	if m.Slip != nil {
-		return m.Slip.QueueID
-	}
-	id, _ := m.packed[1:].text()
-	return id
+// heading is what stands before the recipients in packed.
+type heading struct {
+	queueID, client, from, envID string
+
+	utf8     bool
+	restored instant
+	rcpts    packed // from the number of recipients on
 }
+
+// heading reads what stands before the recipients.
+func (p packed) heading() (h heading) {
+	flags := p[0]
+	h.utf8 = flags&flagUTF8 != 0
+	h.queueID, p = p[1:].text()
+	h.client, p = p.text()
+	h.from, p = p.text()
+	if flags&flagEnvID != 0 {
+		h.envID, p = p.text()
+	}
+	if flags&flagRestored != 0 {
+		var n uint64
+		n, p = p.number()
+		h.restored = instant(n)
+	}
+	h.rcpts = p
+	return h
+}
+
+// heading is what stands before the recipients. A Slip has its recipients itself.
+func (m *Message) heading() heading {
+	if s := m.Slip; s != nil {
+		return heading{queueID: s.QueueID, client: s.Client, from: s.From, envID: s.EnvID, utf8: s.UTF8}
+	}
+	return m.packed.heading()
+}
+
+// common is what the message has in common with others; of one that has a Slip, the flow is not found yet.
+func (m *Message) common() kin {
+	if s := m.Slip; s != nil {
+		return kin{nil, s.Class, s.Rule, s.Ret}
+	}
+	return m.kin.Value()
+}
+
+// QueueID is the MTA's queue id, or "".
+func (m *Message) QueueID() string { return m.heading().queueID }
+
+// Client is who gave the message to the MTA, "name[address]".
+func (m *Message) Client() string { return m.heading().client }
 
 // From is the reverse-path, see Envelope.
-func (m *Message) From() string {
-	if m.Slip != nil {
-		return m.Slip.From
-	}
-	_, rest := m.packed[1:].text()
-	from, _ := rest.text()
-	return from
-}
+func (m *Message) From() string { return m.heading().from }
 
 // EnvID is the ENVID parameter, see Envelope.
-func (m *Message) EnvID() string {
-	if m.Slip != nil {
-		return m.Slip.EnvID
-	}
-	if m.packed[0]&flagEnvID == 0 {
-		return ""
-	}
-	_, rest := m.packed[1:].text()
-	_, rest = rest.text()
-	id, _ := rest.text()
-	return id
-}
+func (m *Message) EnvID() string { return m.heading().envID }
 
 // UTF8 reports whether the message needs SMTPUTF8, see Envelope.
-func (m *Message) UTF8() bool {
-	if m.Slip != nil {
-		return m.Slip.UTF8
-	}
-	return m.packed[0]&flagUTF8 != 0
-}
+func (m *Message) UTF8() bool { return m.heading().utf8 }
+
+// restored is when this start brought the message back; zero: it was taken in this start.
+func (m *Message) restored() time.Time { return m.heading().restored.time() }
 
 // Ret is the RET parameter, see Envelope.
-func (m *Message) Ret() string {
+func (m *Message) Ret() string { return m.common().ret }
+
+// Class is the routing class, ClassRemote or ClassInject.
+func (m *Message) Class() string { return m.common().class }
+
+// Rule is the bulk rule that took the message.
+func (m *Message) Rule() string { return m.common().rule }
+
+// flow is the Flow of an accepted message.
+func (m *Message) flow() *Flow { return m.common().flow }
+
+// Flow names the mail with which the message takes turns.
+func (m *Message) Flow() FlowName {
 	if m.Slip != nil {
-		return m.Slip.Ret
+		return m.Slip.Flow
 	}
-	return m.kin.Value().ret
+	return m.flow().Name()
 }
 
 // RcptCount is the number of recipients.
@@ -232,7 +246,7 @@ func (m *Message) RcptCount() int {
 	if m.Slip != nil {
 		return len(m.Slip.Rcpts)
 	}
-	n, _ := m.packed.rcpts().number()
+	n, _ := m.packed.heading().rcpts.number()
 	return int(n)
 }
 
@@ -241,12 +255,11 @@ func (m *Message) Rcpt(i int) Rcpt {
 	if m.Slip != nil {
 		return m.Slip.Rcpts[i]
 	}
-	n, rest := m.packed.rcpts().number()
+	n, rest := m.packed.heading().rcpts.number()
 	if n == 1 {
-		return rest[:].rcpt()
+		return rest.rcpt()
 	}
-	entry := rest[4*i:]
-	at := uint32(entry[0]) | uint32(entry[1])<<8 | uint32(entry[2])<<16 | uint32(entry[3])<<24
+	at := binary.LittleEndian.Uint32([]byte(rest[4*i:][:4]))
 	return rest[4*n+uint64(at):].rcpt()
 }
 
@@ -258,41 +271,6 @@ func (m *Message) Rcpts(yield func(int, Rcpt) bool) {
 		}
 	}
 }
-
-// Class is the routing class, ClassRemote or ClassInject.
-func (m *Message) Class() string {
-	if m.Slip != nil {
-		return m.Slip.Class
-	}
-	return m.kin.Value().class
-}
-
-// Rule is the bulk rule that took the message.
-func (m *Message) Rule() string {
-	if m.Slip != nil {
-		return m.Slip.Rule
-	}
-	return m.kin.Value().rule
-}
-
-// Client is who gave the message to the MTA, "name[address]".
-func (m *Message) Client() string {
-	if m.Slip != nil {
-		return m.Slip.Client
-	}
-	return m.kin.Value().client
-}
-
-// Flow names the mail with which the message takes turns.
-func (m *Message) Flow() FlowName {
-	if m.Slip != nil {
-		return m.Slip.Flow
-	}
-	return m.flow().Name()
-}
-
-// flow is the Flow of an accepted message.
-func (m *Message) flow() *Flow { return m.kin.Value().flow }
 
 // Arrived is when the MAIL command of the message came.
 func (m *Message) Arrived() time.Time {
@@ -311,18 +289,4 @@ func (m *Message) Taken() time.Time {
 		return m.Slip.Taken
 	}
 	return m.Arrived().Add(m.taken)
-}
-
-// restored is when this start brought the message back; zero: it was taken in this start.
-func (m *Message) restored() time.Time {
-	if m.Slip != nil || m.packed[0]&flagRestored == 0 {
-		return time.Time{}
-	}
-	_, p := m.packed[1:].text()
-	_, p = p.text()
-	if m.packed[0]&flagEnvID != 0 {
-		_, p = p.text()
-	}
-	n, _ := p.number()
-	return instant(int64(n>>1) ^ -int64(n&1)).time()
 }

@@ -40,6 +40,9 @@ func TestPacked(t *testing.T) {
 			if got := *slipOf(m); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %+v, want %+v", name, got, want)
 			}
+			if n := testing.AllocsPerRun(10, func() { m.From(); m.Class(); m.Rcpt(m.RcptCount() - 1) }); n != 0 {
+				t.Errorf("%s: %v allocations to read it", name, n)
+			}
 			if got := m.restored(); !got.Round(0).Equal(restored.Round(0)) && got.Sub(restored).Abs() > time.Millisecond {
 				t.Errorf("%s: restored %v, want %v", name, got, restored)
 			}

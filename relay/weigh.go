@@ -19,7 +19,7 @@ const (
 
 // weigh is the bytes that msg takes in memory, its content apart.
 func (m *Message) weigh() int64 {
-	text := len(m.QueueID()) + len(m.From()) + len(m.EnvID())
+	text := len(m.QueueID()) + len(m.Client()) + len(m.From()) + len(m.EnvID())
 	for _, r := range m.Rcpts {
 		text += rcptCost + len(r.Addr) + len(r.ORcpt) + len(r.Notify)
 	}

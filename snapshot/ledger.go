@@ -315,8 +315,8 @@ func (l *ledger) stopTaking() bool {
 	return true
 }
 
-// restore enters e, which stands at p as a copy or as it was taken, with what is left of it and open recipients. It reports false when the message is known
-// already: a copy of it was restored, or it was taken meanwhile.
+// restore enters e, which stands at p as a copy or as it was taken, with what is left of it and open recipients. It reports false
+// when the message is known already: a copy of it was restored, or it was taken meanwhile.
 func (l *ledger) restore(e *entry, p place, copied bool, open int, s *relay.Saved) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

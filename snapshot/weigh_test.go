@@ -75,7 +75,7 @@ func TestWeighed(t *testing.T) {
 				}
 				letter := func() *relay.Message {
 					slip := &relay.Slip{
-						QueueID: fmt.Sprintf("4bXyZ%06d", i), Client: fmt.Sprintf("client%d.example.net[192.0.2.25]", i%100), Arrived: time.Now(),
+						QueueID: fmt.Sprintf("4bXyZ%06d", i), Client: fmt.Sprintf("client%d.example.net[192.0.2.25]", i), Arrived: time.Now(),
 						Envelope: relay.Envelope{From: fmt.Sprintf("bounce+%d@example.com", i), Rcpts: k.rcpts(i)},
 					}
 					if k.flow != nil {

@@ -65,6 +65,9 @@ func (r *reader) stretch() (t stretch, places []byte) {
 // maxNumber is the largest number in a part, so that a sum of two overflows on no machine.
 const maxNumber = 1<<30 - 1
 
+// MaxSize is the most bytes that a message may have to be split.
+const MaxSize = maxNumber
+
 // uvarint reads a number from the beginning of b.
 func uvarint(b []byte) (n int, rest []byte, ok bool) {
 	u, k := binary.Uvarint(b)

@@ -249,8 +249,8 @@ func (t *TakeRecord) DecodeStand(p []byte, from Basis) error {
 }
 
 // Decode reads a take record into t, and overwrites all of it. c has the strings of its shared record; nil: that is lost, and with it
-// what t has of it. Part is a part of p, all else shares no memory with it. The next Decode reuses the lists of recipients: a recovery reads millions of records, and copies
-// the recipients into its own type.
+// what t has of it. Part is a part of p, all else shares no memory with it. The next Decode reuses the lists of recipients: a recovery
+// reads millions of records, and copies the recipients into its own type.
 func (t *TakeRecord) Decode(p []byte, from Basis, c *Common, names *Names) error {
 	*t = TakeRecord{Stand: t.Stand, Rcpts: t.Rcpts[:0]}
 	d := &decoder{b: p, lost: c == nil}
