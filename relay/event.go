@@ -49,6 +49,7 @@ type Event struct {
 
 	Outcome    Outcome
 	Reply      smtp.Reply
+	Site       string // the site that was visited, as the list of sites names it; "": none
 	Relay      string // "mx.example.net[192.0.2.1]:25", or "none"
 	ConnUse    int    // how many messages this connection had carried, this one included; 0 when none
 	Delays     Delays

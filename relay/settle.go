@@ -136,7 +136,7 @@ func (h *Handler) deferNode(v *Visit, rcpts []int) {
 			n.inject, n.handback, n.due = true, true, 0
 		}
 	})
-	h.queues.Tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Relay: v.Relay})
+	h.queues.Tell(&Event{Kind: EventDeferred, Time: v.Ended, Message: n.Message, Node: n, Rcpt: -1, Site: v.Site, Relay: v.Relay})
 	if n.due == 0 {
 		h.queues.deps.Gate.leave(n)
 		h.queues.link(n)
@@ -164,7 +164,7 @@ func (v *Visit) reason(old string) string {
 func (v *Visit) told(f *Fate) *Event {
 	v.event = Event{
 		Kind: EventSettled, Time: v.Ended, Message: v.Node.Message, Node: v.Node, Rcpt: f.Rcpt,
-		Outcome: f.Outcome, Reply: f.Reply, Relay: v.Relay, ConnUse: v.ConnUse, Delays: v.delays(),
+		Outcome: f.Outcome, Reply: f.Reply, Site: v.Site, Relay: v.Relay, ConnUse: v.ConnUse, Delays: v.delays(),
 		Relayed: f.Relayed, MaybeTwice: f.Twice,
 	}
 	return &v.event

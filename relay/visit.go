@@ -20,6 +20,7 @@ type Visit struct {
 	Setup time.Duration
 	Ended time.Time
 
+	Site    string // the site that it was for, as the pool names it; "": none was known
 	Relay   string // "host[address]:port", or "none"
 	ConnUse int
 	Fates   []Fate // one for each recipient of Node.Rcpts

@@ -105,7 +105,7 @@ func (a *agent) breakDown(fault any) {
 		}
 	}
 	for _, v := range a.out {
-		v.Relay = cmp.Or(a.peer, "none")
+		v.Site, v.Relay = a.site.Key, cmp.Or(a.peer, "none")
 		v.Broken(smtp.Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{fmt.Sprintf("internal error: %v", fault)}})
 		a.handler.Settle(v)
 	}
@@ -319,7 +319,7 @@ func (a *agent) charge(avoid string, failed *failure, setup time.Duration) bool 
 		a.site.pace.Failed(time.Now(), failed.text())
 	}
 	if v != nil {
-		v.Setup, v.Relay = setup, cmp.Or(failed.peer, "none")
+		v.Setup, v.Site, v.Relay = setup, a.site.Key, cmp.Or(failed.peer, "none")
 		v.FailAll(relay.Deferred, failed.reply)
 		a.handler.Settle(v)
 	}
@@ -329,7 +329,7 @@ func (a *agent) charge(avoid string, failed *failure, setup time.Duration) bool 
 // returnAll gives everything that waits for this site back to our MTA: the site has turned out to be ourselves.
 func (a *agent) returnAll(why *failure) {
 	for v := a.visit(); v != nil; v = a.visit() {
-		v.Relay = why.peer
+		v.Site, v.Relay = a.site.Key, why.peer
 		v.HandBack(why.reply)
 		a.handler.Settle(v)
 		if a.m.ending() {

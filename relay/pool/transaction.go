@@ -23,7 +23,7 @@ func (a *agent) done(t *smtp.Transaction) {
 	best, why := nothing, ""
 	for i, v := range p.visits {
 		n := len(v.Node.Rcpts())
-		v.Relay, v.ConnUse, v.Ended = a.peer, t.ConnUse, t.Done
+		v.Site, v.Relay, v.ConnUse, v.Ended = a.site.Key, a.peer, t.ConnUse, t.Done
 		if i == 0 && t.ConnUse == 1 {
 			v.Setup = a.setup
 		}
