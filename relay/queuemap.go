@@ -457,8 +457,8 @@ func (m *QueueMap) Pending(msg *Message) bool {
 // does when it has sent a notification, tells it here.
 func (m *QueueMap) Tell(e *Event) {
 	m.counts.tally(e)
-	m.deps.Journal.Event(e)
 	if m.deps.Listener != nil {
 		m.deps.Listener.Event(e)
 	}
+	m.deps.Journal.Event(e) // last: what it has recorded, the mail log knows
 }

@@ -29,6 +29,7 @@ type Agent struct {
 	book     *ledger
 	writer   *writer
 	keeper   *keeper
+	counter  Counter                // CountWith; nil: none
 	found    atomic.Pointer[survey] // what Open found, until Recover reads it
 	progress progress               // of Recover
 	kept     map[string][]byte      // what the last start kept; never changed
@@ -131,13 +132,11 @@ func (a *Agent) Event(e *relay.Event) {
 		if e.MaybeTwice {
 			a.book.loseReply(e.Node)
 		}
-		if why := whyDone(e.Outcome); why != format.WhyUnknown {
-			a.book.recordDone(e.Message.ID, e.Rcpt, why)
-		}
+		a.book.recordSettled(e, whyDone(e.Outcome))
 	case relay.EventReported:
 		a.book.recordDone(e.Message.ID, e.Rcpt, format.WhyReported)
 	case relay.EventDeferred:
-		a.book.recordWait(e.Node, e.Relay != noRelay)
+		a.book.recordWait(e)
 	case relay.EventPutBack:
 		a.book.recordPutBack(e.Node)
 	case relay.EventRemoved:
@@ -197,7 +196,7 @@ func (a *Agent) Recover(f func(relay.Saved) error) (Report, error) {
 		return Report{}, errors.New("recovered already")
 	}
 	r := newRecovery(a.fs, a.log, a.book, a.cfg.salvage)
-	r.progress = &a.progress
+	r.progress, r.counter = &a.progress, a.counter
 	report, err := r.replay(v, f)
 	if err != nil {
 		return report, err

@@ -56,6 +56,7 @@ func (l *ledger) collapse(lost []*batch, failed *batch, err error) bool {
 		l.active.end = failed.start
 	}
 	close(l.next.sealed) // takes that wait for room are refused
+	l.counts.all = true
 	next := newBatch(l.active, nil, l.bell)
 	for _, b := range append(lost, l.next) {
 		next.inherit(b)
@@ -77,6 +78,7 @@ func (l *ledger) undo(b, next *batch, err error) {
 		default:
 			// Its positions are never used again.
 			e.at().markAll(e.msg.RcptCount())
+			l.counts.taken(e.msg, -1)
 			l.erase(e)
 			delete(l.doubts.unheard, e.msg.ID)
 		}
@@ -113,6 +115,7 @@ func (l *ledger) resume(next *segment, takes bool) int {
 	l.next = newBatch(next, nil, l.bell)
 	l.next.inherit(old)
 	l.undo(old, l.next, errMoved) // what an earlier resume has put there goes into the new one
+	l.counts.all = true
 	again := l.redo
 	l.redo = nil
 	if takes {

@@ -30,6 +30,7 @@ type draft struct {
 	next    *batch   // the commit in the making; its segment may come after active
 	newest  uint64   // highest segment number given out
 	blocked error    // why nothing is taken now
+	counts  counting
 }
 
 // seal closes the commit in the making and begins the next one, in the next segment when this one is full. It returns nil
@@ -44,6 +45,7 @@ func (d *draft) seal(spare []byte) *batch {
 	if b.empty() || d.active.broken {
 		return nil
 	}
+	d.counts.appendTo(b, d.blocked != nil)
 	b.seal()
 	next := b.seg
 	full := b.endsAt() > b.seg.fullAt(d.cfg.Journal.SegmentBytes)-d.cfg.Journal.reserve() || b.seg.total > format.MaxPosition/2 || d.ids.low(d.epoch)

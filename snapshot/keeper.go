@@ -159,7 +159,7 @@ func (k *keeper) snapshot(clean bool) error {
 	}
 	k.generation++
 	saw := k.count.news()
-	p := k.book.plan(k.generation, clean)
+	p := k.plan(clean)
 	k.mu.Lock()
 	for name, save := range k.parts {
 		p.keep = append(p.keep, part{name, save})
@@ -179,6 +179,18 @@ func (k *keeper) snapshot(clean bool) error {
 		return err
 	}
 	return k.deleteSegments(previous)
+}
+
+// plan is what the next snapshot will say. Its vectors know of outcomes that the commit in the making counts, so that commit must be
+// durable before the snapshot is. If it is lost, the plan is made again.
+func (k *keeper) plan(clean bool) *plan {
+	p := k.book.plan(k.generation, clean)
+	if p.counts == nil || k.writer.drain() == nil {
+		return p
+	}
+	again := k.book.plan(k.generation, clean)
+	again.finished = append(p.finished, again.finished...)
+	return again
 }
 
 // insist writes p. When the disk is full to the last byte, the previous snapshot goes, and with it the segments that only

@@ -106,6 +106,7 @@ func (l *ledger) writeTake(b *batch, m *relay.Message) {
 	l.entries.enter(e)
 	l.doubts.unheard[m.ID] = e
 	b.takes = append(b.takes, e)
+	l.counts.taken(m, 1)
 }
 
 // expectVisits writes mark 3 of the nodes whose visit will begin as soon as their message is taken: it is durable with the message
@@ -125,20 +126,47 @@ func (l *ledger) expectVisits(b *batch, m *relay.Message) {
 func (l *ledger) recordDone(id relay.ID, rcpt int, why format.Why) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.entries.of(id); e != nil && rcpt >= 0 && rcpt < e.msg.RcptCount() {
+	if e := l.entryOf(id, rcpt); e != nil {
 		l.markDone(e, rcpt, why)
 		l.bell.ringLater()
 	}
 }
 
-// markDone sets recipient i of e done. mu is held.
-func (l *ledger) markDone(e *entry, i int, why format.Why) {
+// recordSettled is recordDone for a recipient whose outcome is decided, and counts it. With WhyUnknown he is not done yet.
+func (l *ledger) recordSettled(ev *relay.Event, why format.Why) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entryOf(ev.Message.ID, ev.Rcpt)
+	if e == nil {
+		return
+	}
+	if why == format.WhyUnknown {
+		l.counts.count(ev)
+		return
+	}
+	if l.markDone(e, ev.Rcpt, why) {
+		l.counts.count(ev)
+	}
+	l.bell.ringLater()
+}
+
+// entryOf is the entry of a message with such a recipient, or nil. mu is held.
+func (l *ledger) entryOf(id relay.ID, rcpt int) *entry {
+	if e := l.entries.of(id); e != nil && rcpt >= 0 && rcpt < e.msg.RcptCount() {
+		return e
+	}
+	return nil
+}
+
+// markDone sets recipient i of e done, and reports whether that is news. mu is held.
+func (l *ledger) markDone(e *entry, i int, why format.Why) bool {
 	marks, news := e.markDone(i, why, l.next.marks)
 	if l.next.marks = marks; news {
 		l.count.dones.Add(1)
 		l.next.decided.Done(why, 1)
 		l.totals.Done(why, 1)
 	}
+	return news
 }
 
 // recordGone records that all recipients of a message are done, and forgets the message. Most are done by now; a message that
@@ -173,6 +201,7 @@ func (l *ledger) takeBack(id relay.ID) bool {
 	l.next.marks = format.AppendDoneAll(l.next.marks, e.seg.number, e.base, format.WhyRefused, n)
 	l.next.decided.Done(format.WhyRefused, n)
 	l.count.dones.Add(int64(n))
+	l.counts.taken(e.msg, -1)
 	l.markHeard(l.doubts.hear(id))
 	l.bell.ringLater()
 	l.erase(e)
@@ -191,9 +220,10 @@ func (l *ledger) erase(e *entry) {
 	}
 }
 
-// recordWait records that n waits for its next visit. reached says whether a receiver was asked. On a disk so slow that marks
+// recordWait records that a node waits for its next visit. On a disk so slow that marks
 // gather without bound, what was learned is left to the next snapshot, and only the doubt is recorded.
-func (l *ledger) recordWait(n *relay.Node, reached bool) {
+func (l *ledger) recordWait(ev *relay.Event) {
+	n := ev.Node
 	k, w := nodeOf(n), waitOf(n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,6 +232,7 @@ func (l *ledger) recordWait(n *relay.Node, reached bool) {
 		return
 	}
 	e.waits = true
+	l.counts.count(ev)
 	l.waits.learn(k, w)
 	l.count.waits.Add(1)
 	l.totals[format.TotalDeferred]++
@@ -210,7 +241,7 @@ func (l *ledger) recordWait(n *relay.Node, reached bool) {
 		l.next.marks = format.AppendDeferred(l.next.marks, k, w)
 		l.bell.ringLater()
 	}
-	if l.doubts.outlive(k, reached) { // mark 8 has ended mark 3: it is written again
+	if l.doubts.outlive(k, ev.Relay != noRelay) { // mark 8 has ended mark 3: it is written again
 		l.next.marks = format.AppendBegun(l.next.marks, k)
 	}
 }

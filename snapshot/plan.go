@@ -17,6 +17,7 @@ type plan struct {
 	doubts   []format.Node
 	unheard  []relay.ID
 	totals   format.Totals
+	counts   []byte // nil: nobody counts
 	keep     []part
 	finished []uint64 // segments it no longer names
 }
@@ -57,5 +58,6 @@ func (l *ledger) plan(generation uint64, clean bool) *plan {
 	slices.SortFunc(p.vectors, func(x, y format.Vector) int { return cmp.Compare(x.Number, y.Number) })
 	p.doubts, p.unheard = slices.Collect(maps.Keys(l.doubts.nodes)), l.doubts.toHandOn(clean)
 	p.totals = l.totals
+	p.counts = l.counts.snapshot(l.blocked != nil)
 	return p
 }

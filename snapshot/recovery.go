@@ -29,6 +29,7 @@ type recovery struct {
 	salvage bool
 
 	give     func(relay.Saved) error
+	counter  Counter // nil: nobody counts
 	report   Report
 	progress *progress
 
@@ -78,6 +79,7 @@ func (r *recovery) replay(v *survey, f func(relay.Saved) error) (Report, error) 
 	if err := r.outcomes(v); err != nil {
 		return r.report, err
 	}
+	r.beginCounting()
 	if err := r.restoreAll(v); err != nil {
 		return r.report, err
 	}
@@ -109,6 +111,7 @@ func (r *recovery) outcomes(v *survey) error {
 		}
 	}
 	v.snap.Soft = nil
+	r.recount(v.snap.Kept[keptCounts])
 	for i := range v.segments {
 		if !v.inFirstPass(i) {
 			continue
@@ -119,6 +122,23 @@ func (r *recovery) outcomes(v *survey) error {
 		r.progress.read.Add(1)
 	}
 	return nil
+}
+
+// recount gives the counter a record. A counter that cannot read it is told about and goes on: no mail depends on it.
+func (r *recovery) recount(p []byte) {
+	if r.counter == nil || len(p) == 0 {
+		return
+	}
+	if err := r.counter.Replay(p); err != nil {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("counters begin too low, because a record of them cannot be read: %v", err))
+	}
+}
+
+// beginCounting has the counter count from now on.
+func (r *recovery) beginCounting() {
+	r.book.mu.Lock()
+	defer r.book.mu.Unlock()
+	r.book.counts.by = r.counter
 }
 
 // outcomesOf reads one segment in the first pass. It knows which shared records the segment has had so far, because a copy counts
@@ -133,6 +153,8 @@ func (r *recovery) outcomesOf(s *found) error {
 		switch f.Kind {
 		case format.KindMarks:
 			return r.tolerate(sc, f, format.ReadMarks(f.Payload, r.names, r.marksOf(s.head.Number)))
+		case format.KindCounts:
+			r.recount(f.Payload)
 		case format.KindBody, format.KindShared:
 			if n, err := format.SharedNumber(f.Payload); err == nil {
 				shared.Set(n)

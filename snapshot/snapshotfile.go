@@ -93,6 +93,9 @@ func (s *snapshotWriter) writePlan(p *plan, w *waits) {
 		return b
 	})
 	s.writeFrame(format.KindCounters, p.totals.Append)
+	if p.counts != nil {
+		s.writeFrame(format.KindKept, func(b []byte) []byte { return format.AppendKept(b, keptCounts, p.counts) })
+	}
 	if w == nil {
 		return
 	}

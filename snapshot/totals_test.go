@@ -136,7 +136,7 @@ func TestTotals(t *testing.T) {
 		for kill := range 25 {
 			a, saved, _, err := start(m, smallConfig())
 			must(t, err)
-			if err := b.check(total(a), saved, kill == 0); err != nil {
+			if err := errors.Join(b.check(total(a), saved, kill == 0), abacusOf(a).check(total(a))); err != nil {
 				t.Fatalf("seed %d, start %d: %v", seed, kill, err)
 			}
 			b.again(saved)
@@ -200,7 +200,7 @@ func totalsOverFailures(t *testing.T, ack Ack) {
 		m.hook = nil
 		z, saved, _, err := start(m, smallConfig())
 		must(t, err)
-		if err := b.check(total(z), saved, false); err != nil {
+		if err := errors.Join(b.check(total(z), saved, false), abacusOf(z).check(total(z))); err != nil {
 			t.Fatalf("call %d fails: %v", n, err)
 		}
 		must(t, z.Close())

@@ -254,6 +254,7 @@ func start(sys FileSystem, cfg Config) (*Agent, []relay.Saved, Report, error) {
 	if err != nil {
 		return nil, nil, Report{}, err
 	}
+	a.CountWith(newAbacus())
 	var saved []relay.Saved
 	r, err := a.Recover(func(s relay.Saved) error {
 		if len(s.Nodes) > 0 {

@@ -18,6 +18,8 @@ type writer struct {
 	tape   *tape
 	healer *healer
 
+	precede func() // Precede; nil: nobody wants to be called
+
 	flushes chan chan error // somebody wants everything durable
 	quit    chan struct{}   // closed to end the goroutine
 	done    chan struct{}   // closed when it has ended
@@ -98,6 +100,9 @@ func (w *writer) commit(force bool) error {
 	w.book.lapse(time.Now())
 	if b := w.book.seal(w.tape.spare); b != nil {
 		w.tape.spare = nil
+		if w.precede != nil && len(b.marks) > 0 {
+			w.precede()
+		}
 		if err := w.tape.prepare(b); err != nil {
 			return w.healer.fail(b, err)
 		}
@@ -115,6 +120,9 @@ func (w *writer) commit(force bool) error {
 
 // pulse looks after what nobody asks for.
 func (w *writer) pulse() {
+	if err := w.book.takeFault(); err != nil {
+		w.healer.log.Error("counters stand still until the next start, because of an internal error", "error", err)
+	}
 	if !errors.Is(w.book.refusal(), errGone) && w.tape.deleted() {
 		w.tape.seg.broken = true
 		w.healer.fail(nil, errGone)

@@ -55,6 +55,7 @@ type Daemon struct {
 	alone    bool // LimitProcess was called
 	agent    *snapshot.Agent
 	mail     *mailLog
+	scribe   *scribe
 	resolver *route.Resolver
 	bounces  *bounce.Server
 	gate     *relay.Gate
@@ -134,6 +135,8 @@ func (d *Daemon) foundation() (queue relay.QueueConfig, files shares, err error)
 	if d.agent, err = m.OpenState(cfg.StateDir, cfg.Snapshot, d.log.Named("snapshot")); err != nil {
 		return queue, files, err
 	}
+	d.scribe = newScribe(d.mail.hasten)
+	d.agent.Precede(d.scribe.write)
 	if queue, err = m.resolveMemory(cfg, d.log); err != nil {
 		return queue, files, err
 	}
@@ -166,6 +169,7 @@ func (d *Daemon) Start() error {
 	d.cancel = cancel
 	d.tendCollector(ctx)
 	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
+	d.run.Go(func() { d.scribe.run(ctx) })                                 // ends with ctx
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
 	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
 	d.run.Go(func() { d.logServing("console", d.console.Run(s.control)) }) // ends with console.Stop

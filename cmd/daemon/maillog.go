@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/relay"
@@ -17,6 +18,8 @@ import (
 type mailLog struct {
 	*relay.MailLog
 	append func(path string) (io.WriteCloser, error) // Machine.Append
+
+	plain atomic.Bool // the destination is a file on a disk: a write to it does not wait for another program
 
 	mu sync.Mutex // held by all that replace or close the destination: none may be closed twice
 	to destination
@@ -37,6 +40,7 @@ func openMailLog(cfg *config.Config, appendTo func(path string) (io.WriteCloser,
 	if err != nil {
 		return nil, err
 	}
+	l.plain.Store(to.isPlain())
 	l.to, l.MailLog = to, relay.NewMailLog(relay.MailLogConfig{
 		Hostname: cfg.Hostname, Name: cfg.Log.Name, PID: os.Getpid(), Writer: to.writer, Prefix: to.prefix,
 		NoMTA: cfg.Bounce.IsDirect(),
@@ -73,6 +77,23 @@ func (d destination) shut() error {
 	return d.closer.Close()
 }
 
+// isPlain reports whether d is a file on a disk, and not a pipe, a terminal or a socket.
+func (d destination) isPlain() bool {
+	f, ok := d.writer.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// hasten writes the lines in the buffer to a file. Other destinations have them within the log's interval.
+func (l *mailLog) hasten() {
+	if l.plain.Load() {
+		l.Hasten()
+	}
+}
+
 // redirect makes all later lines go to another destination, under the given name.
 func (l *mailLog) redirect(to destination, name string) error {
 	l.mu.Lock()
@@ -80,6 +101,7 @@ func (l *mailLog) redirect(to destination, name string) error {
 	l.Redirect(to.writer, name, to.prefix)
 	old := l.to
 	l.to = to
+	l.plain.Store(to.isPlain())
 	return old.shut()
 }
 

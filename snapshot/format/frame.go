@@ -20,17 +20,18 @@ const (
 	KindEnd                      // snapshot: number of frames before it
 	KindShared                   // what messages have in common, once in a segment
 	KindTake                     // a message
+	KindCounts                   // what a part of the daemon has counted
 	kinds
 )
 
-var kindNames = [kinds]string{"", "commit", "body", "take", "outcomes", "vector", "soft", "counters", "kept", "end", "shared", "take"}
+var kindNames = [kinds]string{"", "commit", "body", "take", "outcomes", "vector", "soft", "counters", "kept", "end", "shared", "take", "counts"}
 
 // In reports whether files of a version have frames of this kind. Each kind has one meaning, so messages have two kinds.
 func (k Kind) In(version uint16) bool {
 	switch k {
 	case KindBody, KindOldTake:
 		return version < VersionShared
-	case KindShared, KindTake:
+	case KindShared, KindTake, KindCounts:
 		return version >= VersionShared
 	}
 	return true

@@ -1,0 +1,60 @@
+package daemon
+
+import (
+	"context"
+	"time"
+)
+
+// scribePatience is how long a commit of the journal waits for the logs. A write to a file takes some microseconds; a disk that hangs
+// must not keep the journal, which may lie on another one.
+const scribePatience = 50 * time.Millisecond
+
+// scribe writes the logs out before each commit of the journal that has outcomes, so that a daemon that is killed has a line for each
+// outcome on record. Nothing is synced: a power cut may take lines, and the logs of all programs beside them.
+type scribe struct {
+	logs []func() // each writes its lines out if it can do so now
+	ask  chan struct{}
+	done chan struct{} // has room for one
+}
+
+func newScribe(logs ...func()) *scribe {
+	return &scribe{logs: logs, ask: make(chan struct{}), done: make(chan struct{}, 1)}
+}
+
+// run writes until ctx is done.
+func (s *scribe) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.ask:
+		}
+		for _, flush := range s.logs {
+			flush()
+		}
+		select {
+		case s.done <- struct{}{}:
+		default: // that of a commit which has not waited is still there
+		}
+	}
+}
+
+// write has the logs written out, and waits for that as long as it may. It returns at once while an earlier call's writing goes on, and
+// when run has ended.
+func (s *scribe) write() {
+	select {
+	case <-s.done:
+	default:
+	}
+	select {
+	case s.ask <- struct{}{}:
+	default:
+		return
+	}
+	late := time.NewTimer(scribePatience)
+	defer late.Stop()
+	select {
+	case <-s.done:
+	case <-late.C:
+	}
+}

@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestScribe: a commit waits for the logs, but for no log that hangs, and for a log that has hung again when it answers.
+func TestScribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		took := time.Millisecond
+		written := 0
+		s := newScribe(func() { time.Sleep(took); written++ })
+		go s.run(ctx)
+		synctest.Wait()
+		for i, c := range []struct{ write, waits time.Duration }{
+			{time.Millisecond, time.Millisecond}, {time.Minute, scribePatience}, {time.Minute, 0}, {time.Millisecond, time.Millisecond},
+		} {
+			if i == 3 {
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+			}
+			took = c.write
+			begin := time.Now()
+			s.write()
+			if waited := time.Since(begin); waited != c.waits {
+				t.Errorf("call %d waited %s, want %s", i, waited, c.waits)
+			}
+			synctest.Wait()
+		}
+		if written != 3 {
+			t.Errorf("written %d times", written)
+		}
+		cancel()
+		synctest.Wait()
+		s.write() // after the end
+	})
+}
