@@ -88,7 +88,9 @@ func TestWeighed(t *testing.T) {
 					time.Sleep(time.Millisecond) // the buffer of a commit is full
 					msg = letter()
 				}
-				m.Heard(msg, true)
+				if m.Heard(msg, true); i%50 == 0 {
+					a.Flush() // the buffers of a journal that is behind would count as memory of mail
+				}
 			}
 			compare := func(when string) {
 				t.Helper()
