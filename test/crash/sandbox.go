@@ -285,12 +285,17 @@ func (s *sandbox) finish() error {
 	if err := s.recover(); err != nil {
 		return err
 	}
-	if journal, err := s.daemon.Journal(); err != nil || journal.Recovery.Messages != 0 || !journal.Recovery.Clean {
+	journal, err := s.daemon.Journal()
+	if err != nil || journal.Recovery.Messages != 0 || !journal.Recovery.Clean {
 		s.result.violate("a start after a clean stop with nothing left found %+v, %v", journal.Recovery, err)
 	}
 	if err := s.daemon.Stop(patience); err != nil {
 		s.result.violate("stop: %v", err)
 	}
 	s.balance(nil)
-	return nil
+	all, err := s.sum()
+	if err == nil {
+		all.agree(&s.result)
+	}
+	return err
 }
