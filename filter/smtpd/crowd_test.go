@@ -57,6 +57,26 @@ func (r *rig) age(idle time.Duration) {
 	})
 }
 
+// agreeOnAge makes all sessions idle for so long, unless that is 0, and waits until exactly young of them have listened since: a session
+// begins to listen after its client has read the reply.
+func (r *rig) agreeOnAge(idle time.Duration, young int) {
+	for rest := 0; rest < 50; rest++ {
+		if idle > 0 && rest == 0 {
+			r.age(idle)
+		}
+		time.Sleep(time.Millisecond)
+		n := 0
+		r.door.each(func(s *session) {
+			if began, _ := s.idleSince(); time.Since(began) < idleEnough {
+				n++
+			}
+		})
+		if n != young {
+			rest = -1
+		}
+	}
+}
+
 // TestIdleMakesWay: a listener whose connections all idle is open to a new one. The one that has idled for longest goes; one with a
 // message under way does not, nor one that has spoken lately.
 func TestIdleMakesWay(t *testing.T) {
@@ -67,8 +87,9 @@ func TestIdleMakesWay(t *testing.T) {
 	}
 	busy.say("MAIL FROM:<news@example.com>", "250 ")
 	r.connect().expect("421 4.3.2 too many connections, try again")
-	r.age(time.Hour)
+	r.agreeOnAge(time.Hour, 0)
 	young.say("NOOP", "250 ")
+	r.agreeOnAge(0, 1)
 	next := r.dial()
 	idle.expect("421 4.3.2 too many connections, and this one is idle")
 	if _, err := idle.in.ReadByte(); err == nil {
