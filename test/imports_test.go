@@ -20,13 +20,13 @@ var allowed = map[string][]string{
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
-	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
+	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot"},
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
 	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
 	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
-	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "snapshot"},
+	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
 	"filter":        {"relay", "relay/smtp"},                // the wire's question what form a message has is answered while it comes
@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"relay/route":   {},
 	"relay/bounce":  {"relay", "relay/smtp"},
 	"relay/console": {"relay"},
+	"relay/tally":   {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
 	"snapshot":      {"relay", "snapshot/format"},
 	"relay":         {"relay/delta", "relay/smtp"},
 	"relay/delta":   {},
@@ -66,6 +67,8 @@ var direction = map[string]string{
 	"relay/route":   "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
 	"relay/bounce":  "a report is made from a message and the replies of receivers to it, and from nothing else",
 	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
+	"relay/tally": "it counts relay's events and reads and writes its counters as bytes: the journal that keeps them, and the face that shows them, " +
+		"are above it",
 	"snapshot": "it records relay's messages, with the replies of receivers in them, and gives them back; it must recover " +
 		"without doors and network",
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",
