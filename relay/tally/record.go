@@ -49,6 +49,9 @@ const (
 	formGone
 )
 
+// head is what an item begins with.
+func head(number, form uint64) uint64 { return number<<2 | form }
+
 // Append closes what was counted since the last record and appends the record to b. When nothing was counted b stays as it is. all has the
 // record hold every counter: after a commit that failed, nobody can say which of the records before it are on the disk.
 func (t *Tally) Append(b []byte, all bool) []byte {
@@ -102,7 +105,7 @@ func (t *Tally) appendDelta(b []byte) []byte {
 		}
 	}
 	for _, n := range t.forgets {
-		b = binary.AppendUvarint(b, n<<2|formGone)
+		b = binary.AppendUvarint(b, head(n, formGone))
 	}
 	for _, e := range t.dirty {
 		if !e.known && !e.gone && (e.kind == kindCampaign || e.kind == kindSite) {
@@ -119,7 +122,7 @@ func (t *Tally) appendDelta(b []byte) []byte {
 
 // appendDefinition says what the number of e stands for.
 func (e *entry) appendDefinition(b []byte) []byte {
-	b = binary.AppendUvarint(b, e.number<<2|formDefined)
+	b = binary.AppendUvarint(b, head(e.number, formDefined))
 	return appendKey(append(b, byte(e.kind)), e.kind, e.key)
 }
 
@@ -133,9 +136,9 @@ func (e *entry) appendChanges(b []byte) []byte {
 	case mask == 0:
 		return b
 	case ones:
-		return binary.AppendUvarint(binary.AppendUvarint(b, e.number<<2|formOnes), uint64(mask))
+		return binary.AppendUvarint(binary.AppendUvarint(b, head(e.number, formOnes)), uint64(mask))
 	}
-	b = binary.AppendUvarint(binary.AppendUvarint(b, e.number<<2|formValues), uint64(mask))
+	b = binary.AppendUvarint(binary.AppendUvarint(b, head(e.number, formValues)), uint64(mask))
 	for m := mask; m != 0; m &= m - 1 {
 		b = binary.AppendVarint(b, e.open[bits.TrailingZeros32(m)])
 	}
