@@ -114,13 +114,7 @@ func (a *Assembly) Pieces(c *Content) [][]byte {
 }
 
 // Check reports why the part of c does not fit its wrapper, nil if it does. Whoever has read them from a disk asks before Pieces.
-func (a *Assembly) Check(c *Content) error {
-	size, err := delta.Size(c.part)
-	if err == nil {
-		_, err = delta.Join(c.wrapper.view, c.part, size, &a.scratch)
-	}
-	return err
-}
+func (a *Assembly) Check(c *Content) error { return delta.Fits(c.wrapper.view, c.part, &a.scratch) }
 
 // Empty returns a, which keeps nothing of the message that it was used for.
 func (a *Assembly) Empty() *Assembly {

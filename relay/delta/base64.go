@@ -145,9 +145,7 @@ func decodePadded(dst, line []byte) (n int, padded bool) {
 
 // encodeLines appends data in base64, in lines of 4×quads characters.
 func encodeLines(out, data []byte, quads int) []byte {
-	lines := (len(data) + 3*quads - 1) / (3 * quads)
-	size := (len(data)+2)/3*4 + 2*lines
-	out = grown(out, size)
+	out = grown(out, linesSize(len(data), quads))
 	for len(data) > 0 {
 		n := min(3*quads, len(data))
 		out = encode(out, data[:n])
@@ -155,6 +153,12 @@ func encodeLines(out, data []byte, quads int) []byte {
 		data = data[n:]
 	}
 	return out
+}
+
+// linesSize is how many bytes n bytes take in such lines.
+func linesSize(n, quads int) int {
+	lines := (n + 3*quads - 1) / (3 * quads)
+	return (n+2)/3*4 + 2*lines
 }
 
 // encode appends data in base64. out has room.

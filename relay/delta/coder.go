@@ -37,3 +37,18 @@ func (c coder) code(out, data, places []byte) (all []byte, ok bool) {
 	}
 	return c.breakLines(out, data), true
 }
+
+// size is how many bytes code appends for n bytes of data. For base64 their number is enough.
+func (c coder) size(n int, data, places []byte) (size int, ok bool) {
+	switch c.kind {
+	case coderBase64:
+		return linesSize(n, int(c.width)), true
+	case coderPlaces:
+		breaks, ok := countPlaces(n, places)
+		return n + breaks*len(softBreak), ok
+	}
+	for range c.softBreaks(data) {
+		n += len(softBreak)
+	}
+	return n, true
+}

@@ -21,13 +21,17 @@ func TestDamaged(t *testing.T) {
 		s.Read(all[0])
 		part, _ := r.Split(&s, 1<<20)
 		try := func(view, part []byte) {
+			size, _ := Size(part)
+			fits := size <= 1<<20 && Fits(view, part, &s) == nil
 			pieces, err := Join(view, part, 1<<20, &s)
+			if fits != (err == nil) {
+				t.Fatalf("it fits: %v, but Join: %v", fits, err)
+			}
 			if err != nil {
 				damaged++
 				return
 			}
 			other++
-			size, _ := Size(part)
 			if got := bytes.Join(pieces, nil); len(got) != size || size > 1<<20 {
 				t.Fatalf("%d bytes, the part says %d", len(got), size)
 			}
@@ -89,6 +93,9 @@ func TestHostileParts(t *testing.T) {
 			var s Scratch
 			if pieces, err := Join([]byte("0123456789"), c.part, 1000, &s); err != c.err {
 				t.Errorf("%q, %v; want %v", pieces, err, c.err)
+			}
+			if err := Fits([]byte("0123456789"), c.part, &s); err == nil {
+				t.Error("it fits")
 			}
 		})
 	}

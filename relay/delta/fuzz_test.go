@@ -32,7 +32,7 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// FuzzJoin: of any bytes Join makes a message of the size they say, or none.
+// FuzzJoin: of any bytes Join makes a message of the size they say, or none, and Fits says which.
 func FuzzJoin(f *testing.F) {
 	var s Scratch
 	for _, name := range []string{"listmonk", "odoo", "encoders"} {
@@ -46,11 +46,16 @@ func FuzzJoin(f *testing.F) {
 		f.Add(view, part)
 	}
 	f.Fuzz(func(t *testing.T, view, part []byte) {
+		size, _ := Size(part)
+		fits := size <= 1<<16 && Fits(view, part, &s) == nil
 		pieces, err := Join(view, part, 1<<16, &s)
+		if fits != (err == nil) {
+			t.Fatalf("it fits: %v, but Join: %v", fits, err)
+		}
 		if err != nil {
 			return
 		}
-		if size, _ := Size(part); len(bytes.Join(pieces, nil)) != size || size > 1<<16 {
+		if len(bytes.Join(pieces, nil)) != size || size > 1<<16 {
 			t.Fatalf("%d bytes; the part says %d", len(bytes.Join(pieces, nil)), size)
 		}
 	})

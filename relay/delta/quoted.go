@@ -371,3 +371,15 @@ func breakAt(out, data, places []byte) (all []byte, ok bool) {
 	}
 	return append(out, data...), true
 }
+
+// countPlaces is how many soft breaks breakAt puts into n bytes.
+func countPlaces(n int, places []byte) (breaks int, ok bool) {
+	for ; len(places) > 0; breaks++ {
+		next, k := binary.Uvarint(places)
+		if k <= 0 || next > uint64(n) {
+			return 0, false
+		}
+		n, places = n-int(next), places[k:]
+	}
+	return breaks, true
+}

@@ -48,6 +48,16 @@ func BenchmarkSplit(b *testing.B) {
 }
 
 func BenchmarkJoin(b *testing.B) {
+	joins(b, func(view, part []byte, s *Scratch) error {
+		_, err := Join(view, part, 1<<20, s)
+		return err
+	})
+}
+
+func BenchmarkFits(b *testing.B) { joins(b, Fits) }
+
+// joins does one thing with each of many parts.
+func joins(b *testing.B, do func(view, part []byte, s *Scratch) error) {
 	for _, shape := range letters.Shapes(15) {
 		b.Run(shape.Name, func(b *testing.B) {
 			ref, all := campaign(shape, 200)
@@ -59,7 +69,7 @@ func BenchmarkJoin(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if _, err := Join(ref.View(), parts[i%len(parts)], 1<<20, &s); err != nil {
+				if err := do(ref.View(), parts[i%len(parts)], &s); err != nil {
 					b.Fatal(err)
 				}
 			}
