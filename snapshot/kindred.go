@@ -4,29 +4,33 @@ import (
 	"bytes"
 	"hash/maphash"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/snapshot/format"
 )
 
 // kindred knows what messages have in common: the shared records of the segment that is being read, and the wrappers made of them.
-// A campaign has an equal record in each of its segments, and gets one wrapper.
+// A campaign has an equal record in each of its segments, and gets one wrapper. One goroutine reads the records, and several ask for
+// wrappers.
 type kindred struct {
-	kin   []kin // by number; of this segment
-	seed  maphash.Seed
+	kin  []*kin // by number; of this segment; nil: that one is not there
+	seed maphash.Seed
+
+	mu    sync.Mutex                // guards views
 	views map[uint64]*relay.Wrapper // by hash of the view, or the first free number behind it
 }
 
 // kin is a shared record.
 type kin struct {
 	format.Shared
-	here    bool
-	body    bool           // of version 1 or 2: the view is a body, without the empty line before it
-	wrapper *relay.Wrapper // nil until a message needs it
+	body    bool                          // of version 1 or 2: the view is a body, without the empty line before it
+	wrapper atomic.Pointer[relay.Wrapper] // nil until a message needs it
 }
 
-func newKindred() kindred {
-	return kindred{seed: maphash.MakeSeed(), views: make(map[uint64]*relay.Wrapper)}
+func newKindred() *kindred {
+	return &kindred{seed: maphash.MakeSeed(), views: make(map[uint64]*relay.Wrapper)}
 }
 
 // reset forgets the records of the segment before, and no wrapper.
@@ -47,24 +51,36 @@ func (k *kindred) meet(s *found, f format.Frame, names *format.Names) error {
 	if n := int(r.Number) + 1; n > len(k.kin) {
 		k.kin = slices.Grow(k.kin, n-len(k.kin))[:n]
 	}
-	k.kin[r.Number] = kin{Shared: r, here: true, body: f.Kind == format.KindBody}
+	k.kin[r.Number] = &kin{Shared: r, body: f.Kind == format.KindBody}
 	return nil
 }
 
 // of returns the record of this number, or nil when it cannot be read.
 func (k *kindred) of(number uint32) *kin {
-	if int(number) >= len(k.kin) || !k.kin[number].here {
+	if int(number) >= len(k.kin) {
 		return nil
 	}
-	return &k.kin[number]
+	return k.kin[number]
 }
 
 // wrapperOf returns the one wrapper of all messages with the view of x, over all segments: restoring it once for each would multiply
 // the memory that a campaign takes. The view is copied, because the buffer of the segment is used again.
 func (k *kindred) wrapperOf(x *kin) *relay.Wrapper {
-	if x.wrapper != nil {
-		return x.wrapper
+	if w := x.wrapper.Load(); w != nil {
+		return w
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	w := x.wrapper.Load() // another goroutine may have made it
+	if w == nil {
+		w = k.find(x)
+		x.wrapper.Store(w)
+	}
+	return w
+}
+
+// find finds or makes the wrapper of x. The mutex is held.
+func (k *kindred) find(x *kin) *relay.Wrapper {
 	view := x.View
 	if x.body {
 		view = slices.Concat([]byte("\r\n"), x.View)
@@ -72,14 +88,12 @@ func (k *kindred) wrapperOf(x *kin) *relay.Wrapper {
 	sum := maphash.Bytes(k.seed, view)
 	for ; k.views[sum] != nil; sum++ {
 		if bytes.Equal(k.views[sum].View(), view) {
-			x.wrapper = k.views[sum]
-			return x.wrapper
+			return k.views[sum]
 		}
 	}
 	if !x.body {
 		view = bytes.Clone(view)
 	}
-	x.wrapper = relay.NewWrapper(view)
-	k.views[sum] = x.wrapper
-	return x.wrapper
+	k.views[sum] = relay.NewWrapper(view)
+	return k.views[sum]
 }

@@ -33,19 +33,19 @@ type recovery struct {
 	report   Report
 	progress *progress
 
-	names    *format.Names
-	assembly relay.Assembly // to check what was read
-	kin      kindred
-	buf      []byte                   // the segment that is being read
-	take     format.TakeRecord        // the record that is being read
-	doubts   map[format.Node]bool     // nodes in doubt: a receiver may have the message
-	told     uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
-	first    uint64                   // number of the segment with which the first pass begins
-	unheard  map[relay.ID]bool        // messages whose MTA may not know that they are taken, as far as ids say it
-	heard    map[uint64]*format.Bits  // by segment: where messages stand whose MTA knows
-	unnamed  map[relay.ID]bool        // messages given out as unheard
-	done     map[relay.ID]doneUnheard // of the unheard messages, those that are done
-	lost     []orphan                 // messages of this segment whose shared record cannot be read
+	names   *format.Names
+	kin     *kindred
+	claims  claims
+	buf     []byte                   // the segment that is being read
+	take    format.TakeRecord        // the record that is being read
+	doubts  map[format.Node]bool     // nodes in doubt: a receiver may have the message
+	told    uint64                   // number of the last segment about which a clean stop has said what is unheard; 0: none
+	first   uint64                   // number of the segment with which the first pass begins
+	unheard map[relay.ID]bool        // messages whose MTA may not know that they are taken, as far as ids say it
+	heard   map[uint64]*format.Bits  // by segment: where messages stand whose MTA knows
+	unnamed map[relay.ID]bool        // messages given out as unheard
+	done    map[relay.ID]doneUnheard // of the unheard messages, those that are done
+	lost    []orphan                 // messages of this segment whose shared record cannot be read
 }
 
 // doneUnheard is a message that is done and whose MTA may offer it again.
@@ -290,6 +290,8 @@ func (r *recovery) isOver(in *found, t *format.Stand) bool {
 // restoreAll is the second pass: it gives out what is not done. It reads all segments, also those before the snapshot: a
 // message that waits for days stands where it was taken, or where it was last copied to.
 func (r *recovery) restoreAll(v *survey) error {
+	r.claims.begin(r)
+	defer r.claims.end()
 	for i := range v.segments {
 		if err := r.messagesOf(&v.segments[i]); err != nil {
 			return err
@@ -311,70 +313,73 @@ func (r *recovery) messagesOf(s *found) error {
 		case format.KindBody, format.KindShared:
 			return r.tolerate(sc, f, r.kin.meet(s, f, r.names))
 		case format.KindOldTake, format.KindTake:
-			return r.tolerate(sc, f, r.restoreOne(s, f))
+			if err := r.tolerate(sc, f, r.claim(s, f)); err != nil {
+				return err
+			}
+			return r.giveOut(s, sc, r.claims.most)
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.giveOut(s, sc, 0)
+	}
 	if err != nil {
 		return err
 	}
 	return r.endSegment(s, sc)
 }
 
-// restoreOne gives out the message of a take frame, if some of its recipients are not done. The message is entered into the
-// ledger before it is given out, because give may cause events about it at once.
-func (r *recovery) restoreOne(s *found, f format.Frame) error {
+// claim has the message of a take frame checked, if some of its recipients are not done.
+func (r *recovery) claim(s *found, f format.Frame) error {
 	t := &r.take
 	if err := r.readStand(s, f); err != nil {
 		return err
 	}
-	at := place{r.segs[s.head.Number], t.Base}
-	left := r.left(at.seg, &t.Stand)
+	left := r.left(r.segs[s.head.Number], &t.Stand)
 	r.report.Done += t.Count - len(left)
-	unheard := r.isUnheard(s, &t.Stand)
-	if len(left) == 0 && !unheard {
-		return nil
+	if unheard := r.isUnheard(s, &t.Stand); unheard || len(left) > 0 {
+		r.claims.add(claim{in: s, frame: f, kin: r.kin.of(t.Shared), left: left, unheard: unheard})
 	}
-	k := r.kin.of(t.Shared)
-	if err := r.readTake(s, f, k); err != nil {
-		return err
+	return nil
+}
+
+// giveOut gives out messages that were checked, in their order, until no more than so many lots are ahead.
+func (r *recovery) giveOut(s *found, sc *format.Scan, ahead int) error {
+	for l := range r.claims.upTo(ahead) {
+		for i := range l.claims {
+			c := &l.claims[i]
+			err := c.err
+			if err == nil {
+				err = r.restoreOne(s, c)
+			}
+			if err := r.tolerate(sc, c.frame, err); err != nil {
+				return err
+			}
+		}
 	}
-	m := messageOf(t)
-	if len(left) == 0 {
+	return nil
+}
+
+// restoreOne gives out the message of c. The message is entered into the ledger before it is given out, because give may cause
+// events about it at once.
+func (r *recovery) restoreOne(s *found, c *claim) error {
+	m, at := c.message, place{r.segs[s.head.Number], c.base}
+	if len(c.left) == 0 {
 		r.done[m.ID] = doneUnheard{m, at} // a later segment may hold a copy that is not done
 		return nil
 	}
 	delete(r.done, m.ID)
-	if k == nil {
-		r.lost = append(r.lost, orphan{f.At, fmt.Sprintf("%s: message %s, %d recipients: what it has in common with others cannot be read",
-			segmentName(s.head.Number), m.Name(), len(left))})
+	if c.kin == nil {
+		r.lost = append(r.lost, orphan{c.frame.At, fmt.Sprintf("%s: message %s, %d recipients: what it has in common with others cannot be read",
+			segmentName(s.head.Number), m.Name(), len(c.left))})
 		return nil
 	}
-	old := f.Kind == format.KindOldTake
-	m.Content = contentOf(t, r.kin.wrapperOf(k), old)
-	if err := r.assembly.Check(&m.Content); err != nil {
-		return fmt.Errorf("%w: message %s: %w", format.ErrMalformed, m.Name(), err)
-	}
-	saved := relay.Saved{Message: m, Unheard: unheard, Nodes: r.nodes(t, left)}
-	e := newEntry(m, t.Nodes)
-	e.acked, e.waits = true, true
-	if !r.book.restore(e, at, t.Copied, len(left), &saved) {
+	saved := relay.Saved{Message: m, Unheard: c.unheard, Nodes: c.nodes}
+	if !r.book.restore(c.entry, at, c.copied, len(c.left), &saved) {
 		return nil
 	}
 	r.countIn(&saved)
 	return r.give(saved)
-}
-
-// readTake reads the rest of the record of which readStand has read the beginning. k is its shared record, nil when that is lost.
-func (r *recovery) readTake(s *found, f format.Frame, k *kin) error {
-	if f.Kind == format.KindOldTake {
-		return nil
-	}
-	var common *format.Common
-	if k != nil {
-		common = &k.Common
-	}
-	return r.take.Decode(f.Payload, s.head.Basis(), common, r.names)
 }
 
 // giveDone gives out, without nodes, the messages that are done and that the MTA may offer again: the mail log must name
@@ -420,6 +425,9 @@ func (r *recovery) left(seg *segment, t *format.Stand) []int {
 	for _, i := range t.Done {
 		seg.done.Set(t.Base + uint32(i))
 	}
+	if t.Count == 1 && !seg.done.Has(t.Base) {
+		return onlyOne
+	}
 	var left []int
 	for i := range t.Count {
 		if seg.done.Has(t.Base + uint32(i)) {
@@ -433,34 +441,5 @@ func (r *recovery) left(seg *segment, t *format.Stand) []int {
 	return left
 }
 
-// nodes puts the recipients that are left back into their nodes, each with what it had learned.
-func (r *recovery) nodes(t *format.TakeRecord, left []int) []relay.SavedNode {
-	if t.Nodes == nil {
-		n := r.node(t, 0)
-		n.Rcpts = left
-		return []relay.SavedNode{n}
-	}
-	var nodes []relay.SavedNode
-	at := make(map[uint32]int)
-	for _, i := range left {
-		index := t.Nodes[i]
-		n, ok := at[index]
-		if !ok {
-			n = len(nodes)
-			at[index] = n
-			nodes = append(nodes, r.node(t, int(index)))
-		}
-		nodes[n].Rcpts = append(nodes[n].Rcpts, i)
-	}
-	return nodes
-}
-
-// node is the node of this index without recipients. One that never waited has the class the message was taken with.
-func (r *recovery) node(t *format.TakeRecord, index int) relay.SavedNode {
-	k := format.Node{ID: t.ID, Index: uint32(index)}
-	n := relay.SavedNode{Index: index, Class: t.Class, Begun: r.doubts[k]}
-	if s, ok := r.book.waits.of(k); ok {
-		n.Class, n.Visits, n.Due, n.Reason = s.Class, s.Visits, s.DueTime(), s.Reason
-	}
-	return n
-}
+// onlyOne is what left gives for a message with one recipient who is not done, as most are. It is never changed.
+var onlyOne = []int{0}
