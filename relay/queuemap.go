@@ -47,6 +47,7 @@ type QueueMap struct {
 	epoch    time.Time // ages are counted from here, by the monotonic clock
 	shards   [shards]shard
 	messages *index
+	events   sync.Pool // of *Event, for Restore: each of a million messages would leave one to the collector
 
 	lever   *Lever // nil: there is none
 	decrees atomic.Pointer[decrees]
@@ -105,7 +106,7 @@ func NewQueueMap(cfg QueueConfig, deps Deps) *QueueMap {
 		deps: deps, budget: deps.Budget, line: NewLine(RoundRobin, 0), wrappers: wrappers, flows: newFlows(deps.Budget, wrappers),
 		seed: maphash.MakeSeed(), epoch: time.Now(),
 	}
-	m.reasons.seed, m.messages = m.seed, newIndex(m.seed)
+	m.reasons.seed, m.messages, m.events.New = m.seed, newIndex(m.seed), func() any { return new(Event) }
 	if m.deps.Gate != nil {
 		m.deps.Gate.queues = m
 	}

@@ -25,7 +25,10 @@ func (m *QueueMap) Restore(s Saved, h *Handler) {
 	m.index(msg)
 	m.counts.restored.Add(1)
 	m.deps.Gate.admit(msg, live, nil)
-	m.Tell(&Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1})
+	e := m.events.Get().(*Event)
+	*e = Event{Kind: EventRestored, Time: now, Message: msg, Rcpt: -1}
+	m.Tell(e)
+	m.events.Put(e)
 	m.doubt(s)
 	for _, n := range live {
 		if wait := n.Due().Sub(now); wait > 0 {
@@ -63,6 +66,10 @@ func (m *QueueMap) doubt(s Saved) {
 // recipients. Each recipient goes to the node of its domain as we see domains today: which names count as one domain may
 // have changed since the journal was written.
 func (m *QueueMap) restoreNodes(msg *Message, saved []SavedNode) []*Node {
+	if n := msg.Node(0); msg.NodeCount() == 1 && len(saved) == 1 && len(saved[0].Rcpts) == msg.RcptCount() {
+		m.resume(n, saved[0]) // as most messages are
+		return []*Node{n}
+	}
 	owner := make([]*Node, msg.RcptCount())
 	for _, n := range msg.Nodes {
 		for _, r := range n.Rcpts() {

@@ -71,6 +71,18 @@ func (m *Message) pack(flow *Flow, restored time.Time) {
 	}
 	m.packed = s.pack(instantOf(restored))
 	m.Slip = nil
+	m.renameNodes()
+}
+
+// renameNodes makes the domain of each node a piece of packed, so that the text of the slip is not kept for it.
+func (m *Message) renameNodes() {
+	for _, n := range m.Nodes {
+		if rcpts := n.Rcpts(); len(rcpts) > 0 {
+			if d := Domain(m.Rcpt(rcpts[0]).Addr); d == n.Domain {
+				n.Domain = d
+			}
+		}
+	}
 }
 
 // pack makes the packed form of s.

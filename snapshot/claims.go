@@ -28,6 +28,7 @@ type claim struct {
 	// What the check has found:
 	err     error
 	message *relay.Message
+	slip    *slip // of message; nil: there is no room yet
 	nodes   []relay.SavedNode
 	entry   *entry
 	base    uint32
@@ -38,6 +39,26 @@ type claim struct {
 type lot struct {
 	claims []claim
 	done   chan struct{} // gets a token when all of them are checked
+}
+
+// next is room for one claim more.
+func (l *lot) next() *claim {
+	n := len(l.claims)
+	l.claims = l.claims[:n+1]
+	return &l.claims[n]
+}
+
+// reset makes l empty. It keeps the slips that their messages do without by now: the queue map packs what they say.
+func (l *lot) reset() {
+	for i := range l.claims {
+		c := &l.claims[i]
+		slip := c.slip
+		if c.message == nil || c.message.Slip != nil {
+			slip = nil
+		}
+		*c = claim{slip: slip}
+	}
+	l.claims = l.claims[:0]
 }
 
 // claims are the messages between the goroutine that reads them, which gives them out too, and those that check them. Reading and
@@ -73,8 +94,10 @@ func (c *claims) add(x claim) {
 	if c.filling == nil {
 		c.filling = c.empty()
 	}
-	c.filling.claims = append(c.filling.claims, x)
-	if len(c.filling.claims) == lotSize {
+	to := c.filling.next()
+	x.slip = to.slip
+	*to = x
+	if len(c.filling.claims) == cap(c.filling.claims) {
 		c.send()
 	}
 }
@@ -111,8 +134,7 @@ func (c *claims) upTo(ahead int) iter.Seq[*lot] {
 			if !yield(l) {
 				return
 			}
-			clear(l.claims)
-			l.claims = l.claims[:0]
+			l.reset()
 			c.spare = append(c.spare, l)
 		}
 	}
@@ -142,7 +164,10 @@ func (k *checker) check(c *claim) error {
 	if err := k.read(c); err != nil {
 		return err
 	}
-	m := messageOf(t)
+	if c.slip == nil {
+		c.slip = new(slip)
+	}
+	m := messageOf(t, c.slip)
 	c.message, c.base, c.copied = m, t.Base, t.Copied
 	if len(c.left) == 0 || c.kin == nil {
 		return nil

@@ -27,21 +27,28 @@ func takeOf(m *relay.Message, nodes []uint32, buf []format.Rcpt) format.TakeReco
 	return t
 }
 
-// messageOf is the message that a record holds, without its content.
-func messageOf(t *format.TakeRecord) *relay.Message {
-	s := &relay.Slip{
+// slip is room for the Slip of a message that is restored, with one recipient.
+type slip struct {
+	relay.Slip
+	rcpt [1]relay.Rcpt
+}
+
+// messageOf is the message that a record holds, without its content. Its Slip is in room.
+func messageOf(t *format.TakeRecord, room *slip) *relay.Message {
+	rcpts := room.rcpt[:0]
+	for _, r := range t.Rcpts {
+		rcpts = append(rcpts, relay.Rcpt(r))
+	}
+	room.Slip = relay.Slip{
 		QueueID:  t.QueueID,
-		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: make([]relay.Rcpt, len(t.Rcpts))},
+		Envelope: relay.Envelope{From: t.From, Ret: t.Ret, EnvID: t.EnvID, UTF8: t.UTF8, Rcpts: rcpts},
 		Class:    t.Class, Flow: relay.FlowName{Tenant: t.Tenant, Name: t.Campaign, Urgent: t.Urgent},
 		Rule: t.Rule, Client: t.Client, Arrived: t.Arrived, Taken: t.Taken,
 	}
 	if t.BySender {
-		s.Flow.Sender = senderOf(s.From)
+		room.Flow.Sender = senderOf(t.From)
 	}
-	for i, r := range t.Rcpts {
-		s.Rcpts[i] = relay.Rcpt(r)
-	}
-	return &relay.Message{ID: relay.ID(t.ID), Slip: s}
+	return &relay.Message{ID: relay.ID(t.ID), Slip: &room.Slip}
 }
 
 // contentOf is the content that a record and its shared record make.

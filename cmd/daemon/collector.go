@@ -19,6 +19,9 @@ const (
 	// fairShare is the part of all processors' time that the collector may take before it gets more room than it must have. Half the
 	// room is twice the work.
 	fairShare = 0.05
+	// recoveryRoom is the room while the recovery runs, which makes little garbage: of four bytes that it allocates, three stay. The heap
+	// is hardly larger than with less room, and the collector does not go over a million messages again and again as they come.
+	recoveryRoom = 300
 	// tendEvery is how often the room is set. A burst of mail has more room after two or three times.
 	tendEvery = time.Second
 )
@@ -69,9 +72,20 @@ func roomFor(live uint64, had int, share float64) int {
 	return min(mostRoom, max(least, int(float64(had)*share/fairShare)))
 }
 
-// tendCollector has the collector tended until ctx is done, unless the operator has chosen the room by GOGC.
+// tendsCollector reports whether the room is ours to set: the operator has not chosen it by GOGC.
+func (d *Daemon) tendsCollector() bool { return d.alone && os.Getenv("GOGC") == "" }
+
+// widenRoom gives the collector the room for a recovery, until tendCollector.
+func (d *Daemon) widenRoom() {
+	if d.tendsCollector() {
+		debug.SetGCPercent(recoveryRoom)
+	}
+}
+
+// tendCollector has the collector tended until ctx is done.
 func (d *Daemon) tendCollector(ctx context.Context) {
-	if d.alone && os.Getenv("GOGC") == "" {
+	if d.tendsCollector() {
+		debug.SetGCPercent(mostRoom)
 		c := &collector{room: mostRoom, at: time.Now()}
 		d.run.Go(func() { c.tend(ctx) }) // ends with ctx
 	}

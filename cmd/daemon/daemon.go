@@ -167,7 +167,6 @@ func (d *Daemon) Start() error {
 	d.sockets = s
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
-	d.tendCollector(ctx)
 	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
 	d.run.Go(func() { d.scribe.run(ctx) })                                 // ends with ctx
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
@@ -195,6 +194,7 @@ func (d *Daemon) Start() error {
 	if err := d.agent.NameDoubts(d.mail.Flush); err != nil {
 		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
 	}
+	d.tendCollector(ctx)
 	d.run.Go(func() { d.nameEvery(ctx) })                // ends with ctx
 	d.run.Go(func() { d.watchInject(ctx, injectAgain) }) // ends with ctx, or when bounce.inject answers
 	d.run.Go(func() { d.pool.Run(ctx) })                 // ends with ctx
@@ -239,6 +239,7 @@ func (d *Daemon) nameEvery(ctx context.Context) {
 // restore puts the messages that the recovery agent finds back into the queues. It runs on the goroutine of Start; the
 // doors answer meanwhile.
 func (d *Daemon) restore() error {
+	d.widenRoom()
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
 		if s.Unheard && s.Message.RcptCount() > 100 {
