@@ -92,25 +92,26 @@ var crlf = []byte("\r\n")
 // pieces are the bytes of l.
 func (l *Letter) pieces() [][]byte { return [][]byte{l.Trace, l.Header, crlf, l.Body} }
 
-// Pieces returns the bytes for the wire, in pieces that must not be changed.
-func (c *Content) Pieces() [][]byte { return new(Assembly).Pieces(c) }
+// Pieces returns the bytes of the message, in pieces that must not be changed; none when they cannot be put together, see Assembly.
+func (c *Content) Pieces() [][]byte {
+	pieces, _ := new(Assembly).Pieces(c) // whoever sends the message is told
+	return pieces
+}
 
 // Assembly is memory in which one message after the other is put together for the wire.
 type Assembly struct{ scratch delta.Scratch }
 
-// Pieces returns the bytes of c in pieces that must not be changed. They are valid until the next call.
-func (a *Assembly) Pieces(c *Content) [][]byte {
+// Pieces returns the bytes of c in pieces that must not be changed. They are valid until the next call. An error says that part and
+// wrapper do not make a message. They did when it was divided, and were checked when it was restored, so that memory was damaged
+// since.
+func (a *Assembly) Pieces(c *Content) ([][]byte, error) {
 	switch {
 	case c.letter != nil:
-		return c.letter.pieces()
+		return c.letter.pieces(), nil
 	case c.wrapper == nil:
-		return nil
+		return nil, nil
 	}
-	pieces, err := delta.Join(c.wrapper.view, c.part, int(c.Size()), &a.scratch)
-	if err != nil {
-		panic("content: " + err.Error()) // it was joined when it was divided, or checked when it was restored
-	}
-	return pieces
+	return delta.Join(c.wrapper.view, c.part, int(c.Size()), &a.scratch)
 }
 
 // Check reports why the part of c does not fit its wrapper, nil if it does. Whoever has read them from a disk asks before Pieces.
@@ -130,11 +131,12 @@ func (c *Content) Size() int64 {
 	case c.wrapper == nil:
 		return 0
 	}
-	n, _ := delta.Size(c.part) // see Pieces
+	n, _ := delta.Size(c.part) // 0: Pieces gives the error
 	return int64(n)
 }
 
-// Head is what stands before the empty line: our own Received field and the header as taken. It must not be changed.
+// Head is what stands before the empty line: our own Received field and the header as taken. It must not be changed. Head and Body are
+// empty when the message cannot be put together.
 func (c *Content) Head() []byte {
 	if c.letter != nil {
 		return append(bytes.Clone(c.letter.Trace), c.letter.Header...)

@@ -54,3 +54,17 @@ func TestContent(t *testing.T) {
 		t.Errorf("%d wrappers, %d bytes, %+v left", n, size, flow.size)
 	}
 }
+
+// TestContentDamaged: whoever asks for a message whose memory was damaged gets nothing, and whoever would send it learns why.
+func TestContentDamaged(t *testing.T) {
+	c := NewWrapper([]byte("Subject: y\r\n\r\nx\r\n")).Content([]byte{1, 20, 0, 99}, 0)
+	if pieces, err := new(Assembly).Pieces(&c); err == nil || pieces != nil {
+		t.Errorf("%q, %v", pieces, err)
+	}
+	if err := new(Assembly).Check(&c); err == nil {
+		t.Error("it passes for whole")
+	}
+	if c.Pieces() != nil || len(c.Head()) > 0 || len(c.Body()) > 0 {
+		t.Errorf("pieces %q, head %q, body %q", c.Pieces(), c.Head(), c.Body())
+	}
+}

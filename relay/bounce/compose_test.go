@@ -305,6 +305,22 @@ func TestComposeReturn(t *testing.T) {
 	}
 }
 
+// TestComposeDamaged: the sender of a message that cannot be put together is told all the same.
+func TestComposeDamaged(t *testing.T) {
+	for _, ret := range []string{"", "FULL"} {
+		r := report(Failure{Action: Expired})
+		r.Message.Slip.Ret, r.MaxHeader = ret, 1600
+		r.Message.Content = relay.NewWrapper([]byte("Subject: y\r\n\r\nx\r\n")).Content([]byte{1, 20, 0, 99}, 0)
+		header, body, err := Compose(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readBack(t, joined(header, body)); got.types[2] != "text/rfc822-headers" || got.texts[2] != "" {
+			t.Errorf("RET=%s: returned as %s: %q", ret, got.types[2], got.texts[2])
+		}
+	}
+}
+
 func TestFailureStatus(t *testing.T) {
 	tests := []struct {
 		action   Action

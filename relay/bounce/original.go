@@ -12,7 +12,7 @@ import (
 func (r *Report) original(s script) part {
 	m := r.Message
 	if m.Ret() == "FULL" && m.Content.Size() <= int64(r.MaxHeader) && r.Failures[0].Action <= Expired {
-		if whole := slices.Concat(m.Content.Pieces()...); plain(whole) {
+		if whole := slices.Concat(m.Content.Pieces()...); len(whole) > 0 && plain(whole) {
 			return part{s.either("message/rfc822", "message/global", whole), "Undelivered message", whole}
 		}
 	}

@@ -369,17 +369,32 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		sameSite = a.site.companions(a.conn.Peer().AddrPort)
 	}
 	p := a.newParcel()
+	if err := p.join(v.Node.Message, a.m.assemblies.Get().(*relay.Assembly)); err != nil {
+		a.recycle(p)
+		a.unsendable(v, err)
+		return nil
+	}
 	var err error
 	if p.visits, err = a.handler.Begin(p.visits, v, a.rcptRoom()-len(v.Node.Rcpts()), sameSite); err != nil {
 		a.pending = v // more tells why nothing is sent now
-		a.parcels = append(a.parcels, p)
+		a.recycle(p)
 		return nil
 	}
 	a.out = append(a.out, p.visits...)
 	if n := a.ahead.due(); n > 0 {
 		a.handler.Foresee(a.site.line, n*max(a.site.conns.busy(), 1))
 	}
-	return p.transaction(a.m.assemblies.Get().(*relay.Assembly))
+	return p.transaction()
+}
+
+// unsendable ends a visit whose message cannot be put together, because its memory was damaged. The node is charged and waits. Our MTA
+// could not get the message either. The next start reads it from the disk again; if none comes, the sender is told when it expires.
+func (a *agent) unsendable(v *relay.Visit, why error) {
+	a.m.log.Error("internal error: please report it; a restart reads the message from the disk again", "message", v.Node.Message.Name(), "error", why)
+	a.site.pace.Unask(time.Now())
+	v.Site, v.Relay = a.site.Key, "none"
+	v.FailAll(relay.Deferred, smtp.Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"internal error: the message cannot be put together: " + why.Error()}})
+	a.handler.Settle(v)
 }
 
 // rcptRoom is how many recipients one transaction may have here.

@@ -147,10 +147,17 @@ func (a *agent) recycle(p *parcel) {
 	a.parcels = append(a.parcels, p)
 }
 
-// transaction puts the visits' nodes into one SMTP transaction. The content is put together in the memory of b.
-func (p *parcel) transaction(b *relay.Assembly) *smtp.Transaction {
+// join puts the content of m together in the memory of b.
+func (p *parcel) join(m *relay.Message, b *relay.Assembly) (err error) {
+	p.assembly = b
+	p.tx.Content, err = b.Pieces(&m.Content)
+	return err
+}
+
+// transaction puts the visits' nodes into one SMTP transaction. The content is put together already.
+func (p *parcel) transaction() *smtp.Transaction {
 	m, t := p.visits[0].Node.Message, &p.tx
-	p.assembly, t.Content, t.Form = b, b.Pieces(&m.Content), m.Content.Form()
+	t.Form = m.Content.Form()
 	if t.Size = t.Form.Size; t.Size == 0 {
 		t.Size = m.Content.Size()
 	}
