@@ -22,17 +22,24 @@ const (
 	// recoveryRoom is the room while the recovery runs, which makes little garbage: of four bytes that it allocates, three stay. The heap
 	// is hardly larger than with less room, and the collector does not go over a million messages again and again as they come.
 	recoveryRoom = 300
+	// restRate is how many bytes a second a daemon at rest may allocate: mail waits, and little comes and goes.
+	restRate = 4 << 20
+	// restLoose is how much of the heap such a daemon gives back to the system once it is garbage or free: at least so many bytes, and
+	// at least a restPart of what is live. At restRate the collector then takes a thirtieth of a processor at most, however much mail waits.
+	restLoose, restPart = 8 << 20, 8
 	// tendEvery is how often the room is set. A burst of mail has more room after two or three times.
 	tendEvery = time.Second
 )
 
 // collector keeps the heap's room small, because the memory of waiting mail would else be twice what the mail takes: with a
 // million messages, a gigabyte for nothing. When the garbage of passing mail makes that cost too much processor time, the room is made
-// larger, up to what the Go runtime gives by itself. The memory limit holds in any case.
+// larger, up to what the Go runtime gives by itself. The memory limit holds in any case. A daemon at rest gives back what a burst of
+// mail has left.
 type collector struct {
 	room  int       // in percent of the live heap
 	at    time.Time // of the last look
 	spent float64   // processor seconds of the collector until then, as far as its cycles had ended
+	made  uint64    // bytes that the program had allocated until then, in all
 	share float64   // the collector's part of all processors' time, lately
 }
 
@@ -53,17 +60,31 @@ func (c *collector) tend(ctx context.Context) {
 // adjust sets the room for what the heap holds now. Reading these metrics does not stop the program; setting the room does, for
 // some microseconds, so that a small change is left out.
 func (c *collector) adjust(now time.Time) {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}}
-	metrics.Read(samples)
-	live, spent := samples[0].Value.Uint64(), samples[1].Value.Float64()
-	if all := now.Sub(c.at).Seconds() * float64(runtime.GOMAXPROCS(0)); all > 0 {
-		c.share = (c.share + (spent-c.spent)/all) / 2
+	const live, spent, made, held, free = 0, 1, 2, 3, 4
+	s := []metrics.Sample{
+		live: {Name: "/gc/heap/live:bytes"}, spent: {Name: "/cpu/classes/gc/total:cpu-seconds"}, made: {Name: "/gc/heap/allocs:bytes"},
+		held: {Name: "/memory/classes/heap/objects:bytes"}, free: {Name: "/memory/classes/heap/free:bytes"},
 	}
-	c.spent, c.at = spent, now
-	if room := roomFor(live, c.room, c.share); max(room-c.room, c.room-room) > c.room/16 {
+	metrics.Read(s)
+	took := now.Sub(c.at).Seconds()
+	if all := took * float64(runtime.GOMAXPROCS(0)); all > 0 {
+		c.share = (c.share + (s[spent].Value.Float64()-c.spent)/all) / 2
+	}
+	rate := float64(s[made].Value.Uint64()-c.made) / max(took, tendEvery.Seconds())
+	c.spent, c.made, c.at = s[spent].Value.Float64(), s[made].Value.Uint64(), now
+	if room := roomFor(s[live].Value.Uint64(), c.room, c.share); max(room-c.room, c.room-room) > c.room/16 {
 		c.room = room
 		debug.SetGCPercent(room)
 	}
+	if rests(s[live].Value.Uint64(), s[held].Value.Uint64()+s[free].Value.Uint64(), rate) {
+		debug.FreeOSMemory()
+	}
+}
+
+// rests reports whether a heap of so many live bytes, which takes so many in all, is to be given back as far as it can be: the daemon
+// allocates so many bytes a second.
+func rests(live, takes uint64, rate float64) bool {
+	return rate < restRate && takes > live+max(restLoose, live/restPart)
 }
 
 // roomFor is the room of a heap of so many live bytes, whose collector took that share of the processors while it had the room had.

@@ -34,6 +34,55 @@ func TestRoomFor(t *testing.T) {
 	}
 }
 
+func TestRests(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		name        string
+		live, takes uint64
+		rate        float64
+		want        bool
+	}{
+		{"mail waits, and a burst has left much", 1 << 30, 1300 * mb, 0, true},
+		{"mail waits, and little is left", 1 << 30, 1100 * mb, 0, false},
+		{"mail comes", 1 << 30, 1300 * mb, 20 * mb, false},
+		{"little mail comes", 1 << 30, 1300 * mb, 1 * mb, true},
+		{"a small heap", 10 * mb, 20 * mb, 0, true},
+		{"nothing to speak of", 10 * mb, 15 * mb, 0, false},
+	} {
+		if got := rests(c.live, c.takes, c.rate); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// TestRestGivesBack: what a burst of mail has left goes back to the system when it is over, and not again and again.
+func TestRestGivesBack(t *testing.T) {
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nothing is collected by itself
+	now := time.Now()
+	c := &collector{room: mostRoom, at: now}
+	burst := make([]byte, 64<<20)
+	for i := range burst {
+		burst[i] = 1
+	}
+	runtime.KeepAlive(burst)
+	var before, after runtime.MemStats
+	c.adjust(now.Add(tendEvery)) // the burst is not over
+	runtime.ReadMemStats(&before)
+	c.adjust(now.Add(2 * tendEvery))
+	runtime.ReadMemStats(&after)
+	if back := int64(after.HeapReleased) - int64(before.HeapReleased); back < 60<<20 {
+		t.Errorf("%d MB were given back", back>>20)
+	}
+	n := after.NumGC
+	for i := range 10 {
+		c.adjust(now.Add(time.Duration(3+i) * tendEvery))
+	}
+	if runtime.ReadMemStats(&after); after.NumGC > n+1 {
+		t.Errorf("%d more collections at rest", after.NumGC-n)
+	}
+}
+
 // TestCollectorIsTold: the runtime has the room that the collector says it has.
 func TestCollectorIsTold(t *testing.T) {
 	was := debug.SetGCPercent(mostRoom)
