@@ -73,8 +73,15 @@ func (d *decree) deed() bool {
 	return d.act.Verb == VerbDelete || d.act.Verb == VerbBounce || d.act.Verb == VerbHandback
 }
 
-// ofSite reports whether d pauses a site: that is the pool's matter.
-func (d *decree) ofSite() bool { return d.act.Verb == VerbPause && d.act.Selector.Site != "" }
+// ofSite reports whether d pauses all mail for a site: that is the pool's matter, where the mail waits in line. A pause of some of a
+// site's mail holds each node.
+func (d *decree) ofSite() bool {
+	s := d.act.Selector
+	return d.act.Verb == VerbPause && s.Site != "" && s == Selector{Site: s.Site}
+}
+
+// cautious reports whether d is about mail of which nobody knows yet to which site it goes. A release is not.
+func (d *decree) cautious() bool { return d.act.Verb == VerbHold || d.act.Verb == VerbPause }
 
 // inTime reports whether m was taken early enough: a hold and a release are about the mail of before, that of the same millisecond
 // included. The journal keeps no more of the time, and the answer must be the same after a restart.
@@ -180,7 +187,7 @@ func (ds *decrees) ofSender(from string) []*decree {
 }
 
 // of is the decree by which a node of the class must wait at now, or nil. A hold comes before a pause. Of two holds, or a hold and a
-// release, the later counts. As long as nobody knows where the mail goes, a hold of a site counts and a release does not.
+// release, the later counts. As long as nobody knows where the mail goes, a hold or a pause of a site counts and a release does not.
 func (ds *decrees) of(n *Node, class string, now time.Time) *decree {
 	if ds == nil {
 		return nil
@@ -189,11 +196,11 @@ func (ds *decrees) of(n *Node, class string, now time.Time) *decree {
 	for d := range ds.candidates(n) {
 		switch {
 		case d.act.Verb == VerbPause:
-			if about, known := d.about(n, class, ds.lever); about && known && !d.over(now) && (pause == nil || d.outlasts(pause)) {
+			if about, known := d.about(n, class, ds.lever); (about || !known) && !d.over(now) && (pause == nil || d.outlasts(pause)) {
 				pause = d
 			}
 		case last == nil || d.turn > last.turn:
-			if about, known := d.about(n, class, ds.lever); about && known || !known && d.act.Verb == VerbHold {
+			if about, known := d.about(n, class, ds.lever); about && known || !known && d.cautious() {
 				last = d
 			}
 		}

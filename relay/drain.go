@@ -165,7 +165,7 @@ func (r *rounds) prune(ctx context.Context) {
 	}
 }
 
-// holdsBySite reports whether a hold or a release in force asks for the site.
+// holdsBySite reports whether a hold, a release or a pause in force asks for the site of each node.
 func (l *Lever) holdsBySite() bool {
 	ds := l.queues.decrees.Load()
 	return ds != nil && ds.sites

@@ -101,6 +101,9 @@ func (h *Handler) Next(ctx context.Context) *Queue {
 	return nil
 }
 
+// MustWait reports whether a hold or a pause lets n wait once its visit has ended. n is busy and the caller's.
+func (h *Handler) MustWait(n *Node) bool { return h.queues.mustWait(n) }
+
 // Ready puts q in line for a channel, if it has nodes and is loose.
 func (h *Handler) Ready(q *Queue) {
 	if q.Len() > 0 {

@@ -142,8 +142,7 @@ func (a Act) Validate(now time.Time) error {
 	return nil
 }
 
-// validPause is Validate for a pause. What it is about must be the same for all messages to come, and a site has its own pause in the
-// pool, where its mail waits in line.
+// validPause is Validate for a pause. What it is about must be the same for all messages to come.
 func (a Act) validPause(now time.Time) error {
 	s := a.Selector
 	switch {
@@ -151,8 +150,6 @@ func (a Act) validPause(now time.Time) error {
 		return &ActError{"selector", "a pause is of a domain, site, sender, tenant or campaign"}
 	case s.Domain+s.Site+s.Sender+s.Tenant+s.Campaign == "":
 		return &ActError{"selector", "names no domain, site, sender, tenant or campaign to pause"}
-	case s.Site != "" && s != Selector{Site: s.Site}:
-		return &ActError{"site", "the pause of a site is of all mail for it; pause the rest with another one"}
 	case !a.Until.IsZero() && !a.Until.After(now):
 		return &ActError{"until", "is over"}
 	}

@@ -110,7 +110,7 @@ func (l *Lever) byIDs(ids []ID) (all []*Message) {
 	return all
 }
 
-// concerns reports whether d may be about n, whose message it is about. Of a hold that is the case while the site is not known.
+// concerns reports whether d may be about n, whose message it is about. Of a hold and a pause that is the case while the site is not known.
 func (l *Lever) concerns(d *decree, n *Node) bool {
 	switch {
 	case d.match.Domain != "" && d.match.Domain != n.Domain:
@@ -119,7 +119,7 @@ func (l *Lever) concerns(d *decree, n *Node) bool {
 		return true
 	}
 	has, known := l.siteHas(n.Domain, d.match.Site)
-	return has && known || !known && d.act.Verb == VerbHold
+	return has && known || !known && d.cautious()
 }
 
 // each does f to the nodes about which d is, and counts them, until ctx is done. f nil: it only counts.

@@ -25,6 +25,7 @@ import (
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
+	"github.com/millrace/millrace/relay/stop"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	Handback relay.HandbackConfig `toml:"handback"`
 	Route    map[string]string    `toml:"route"` // domain, ".parent" or "*" to next hop
 	Bounce   bounce.Config        `toml:"bounce"`
+	Stop     stop.Config          `toml:"stop"`
 	DNS      route.Config         `toml:"dns"`
 	Pool     pool.Config          `toml:"pool"`
 	SMTP     smtp.Config          `toml:"smtp"`
@@ -78,6 +80,7 @@ func DefaultConfig() *Config {
 		Gate:     relay.DefaultGateConfig(),
 		Retry:    relay.DefaultRetryConfig(),
 		Bounce:   bounce.DefaultConfig(),
+		Stop:     stop.DefaultConfig(),
 		Pool:     pool.DefaultConfig(),
 		SMTP:     smtp.DefaultConfig(),
 		Snapshot: snapshot.DefaultConfig(),

@@ -31,6 +31,7 @@ import (
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/stop"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -68,6 +69,7 @@ type Daemon struct {
 	sources   *pool.Sources
 	pool      *pool.Manager
 	lever     *relay.Lever
+	stops     *stop.Watch
 	intake    *filter.Intake // of the milter door
 	door      *milter.Door
 	smtpd     *smtpdDoor // nil: there is none
@@ -102,7 +104,8 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
-	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}, guarded{&d.rescued, "rescue", d.faults}}
+	d.stops = d.newStops(cfg)
+	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}, guarded{&d.rescued, "rescue", d.faults}, guarded{d.stops, "stop", d.faults}}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
 		Journal: d.agent, Listener: d.listeners, Near: d.near, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Gate: d.gate, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
@@ -200,6 +203,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.pool.Run(ctx) })                 // ends with ctx
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
+	d.run.Go(func() { d.stops.Run(ctx) })                // ends with ctx
 	d.queues.Open()
 	openSMTPD()
 	d.setReady(true)

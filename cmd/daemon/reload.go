@@ -143,6 +143,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 		d.log.Warn("retry.lifetime: " + warning)
 	}
 	d.bounces.SetConfig(cfg.Bounce)
+	d.stops.SetConfig(cfg.Stop)
 	d.queues.SetConfig(queue)
 	d.gate.SetConfig(cfg.Gate)
 	d.queues.SetTenants(cfg.TenantLimits())

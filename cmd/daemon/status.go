@@ -78,6 +78,7 @@ func (o overview) reasons() []relay.ReasonStatus {
 	for _, why := range o.d.queues.HeldTenants(maxHeldTenants) {
 		all = append(all, why.Status())
 	}
+	all = append(all, o.stops()...)
 	if !o.d.resolver.Healthy() {
 		note(relay.ReasonDNS, "the name servers do not answer")
 	}

@@ -41,6 +41,15 @@ type Handler interface {
 	Unwritable() error
 }
 
+// Brake keeps mail from a site that refuses whoever sends it.
+type Brake interface {
+	// Holds is why mail of a flow must not be sent to a site now, or the zero Reason. It is asked before each visit.
+	Holds(flow relay.FlowName, site string) relay.Reason
+	// Spares reports whether a recipient of v, whom the site has refused for good in these words, waits with the rest of the flow's mail
+	// and does not bounce.
+	Spares(v *relay.Visit, site string, reply smtp.Reply) bool
+}
+
 // Manager is the connection pool manager: it pulls queues from the output handler while channels are free, and gives each
 // to an agent of its site or to the site's line.
 type Manager struct {
@@ -61,6 +70,7 @@ type Manager struct {
 	hosts    hosts
 	machine  machine
 	budget   *relay.Budget
+	brake    Brake
 	lessons  lessons
 	agenda   agenda
 	channels *Channels
@@ -112,6 +122,8 @@ type Deps struct {
 	Sources  *Sources      // nil: mail leaves as SMTP says
 	Budget   *relay.Budget // charged for sites and connections; nil: as much memory as there is
 
+	Brake Brake // nil: no mail is kept from a site for what it has said of others
+
 	// Connected is told of each connection made, on the goroutine that made it, which it must not block.
 	Connected func(relay.Connection)
 }
@@ -126,7 +138,7 @@ func New(cfg Config, deps Deps) *Manager {
 		deps.Sources, _ = CompileSources(nil, deps.SMTP) // no tables have no mistakes
 	}
 	m := &Manager{
-		budget: deps.Budget, sources: deps.Sources,
+		budget: deps.Budget, brake: deps.Brake, sources: deps.Sources,
 		handler: deps.Handler, router: deps.Router, hostname: deps.Hostname, inject: deps.Inject, noMTA: deps.NoMTA, newLine: deps.Line, log: deps.Log,
 		channels: newChannels(deps.Channels, deps.Slow), stopped: make(chan struct{}), cut: ctx, cutAll: cancel,
 		sites: make(map[siteID]*Site), machine: machine{log: deps.Log}, agenda: newAgenda(), slowAfter: slowAfter, connected: deps.Connected,

@@ -80,6 +80,19 @@ func (m *Manager) SiteOf(domain string) string {
 	return m.keyOf(relay.Key{Domain: domain}, r)
 }
 
+// ProviderOf is the provider of the site with this key, "" if it is of none or not in use.
+func (m *Manager) ProviderOf(key string) string {
+	for _, s := range m.sitesOf(key) {
+		s.mu.Lock()
+		provider := s.terms.Provider
+		s.mu.Unlock()
+		if provider != "" {
+			return provider
+		}
+	}
+	return ""
+}
+
 // SiteHas reports whether the mail of a domain goes to the site that a name stands for: its key, one of its hosts, or its provider. known
 // is false while DNS has not told where the mail goes.
 func (m *Manager) SiteHas(domain, name string) (has, known bool) {

@@ -49,11 +49,12 @@ func (s *Site) serves(k relay.Key) bool {
 // serve makes a visit of the node that must go next. It returns nil when none may.
 func (s *Site) serve(now time.Time) *relay.Visit {
 	for v := s.m.handler.Serve(s.line, now); v != nil; v = s.m.handler.Serve(s.line, now) {
+		why := s.withholds(v, now)
 		switch {
 		case !s.serves(v.Key()):
 			s.m.handler.Reroute(s.line, v)
-		case s.suspends(v.Node.Message.Flow().Sender, now).Waits():
-			s.m.handler.Postpone(v, s.suspends(v.Node.Message.Flow().Sender, now))
+		case why.Waits():
+			s.m.handler.Postpone(v, why)
 		case !s.spend(v, now):
 			s.m.handler.Reroute(s.line, v)
 		default:
@@ -61,6 +62,15 @@ func (s *Site) serve(now time.Time) *relay.Visit {
 		}
 	}
 	return nil
+}
+
+// withholds is why the mail of v's sender or flow is kept from this site, or the zero Reason.
+func (s *Site) withholds(v *relay.Visit, now time.Time) relay.Reason {
+	flow := v.Node.Message.Flow()
+	if why := s.suspends(flow.Sender, now); why.Waits() || s.m.brake == nil {
+		return why
+	}
+	return s.m.brake.Holds(flow, s.Key)
 }
 
 // named reports whether a [[source]] table names the site's source. The default source has no plan and is anybody's, so that Sources,

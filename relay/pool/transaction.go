@@ -97,7 +97,11 @@ func (a *agent) judge(v *relay.Visit, t *smtp.Transaction, results []smtp.Result
 		patient: a.site.pace.Proven(), otherHost: v.Node.Avoid() == "" && a.site.hasOther(a.conn.Peer().Host),
 	}
 	for i, r := range results {
-		v.Fates = append(v.Fates, c.fate(v.Node.Rcpts()[i], r))
+		f := c.fate(v.Node.Rcpts()[i], r)
+		if f.Outcome == relay.Bounced && a.m.brake != nil && a.m.brake.Spares(v, a.site.Key, f.Reply) {
+			f.Outcome = relay.Deferred
+		}
+		v.Fates = append(v.Fates, f)
 	}
 	if c.elsewhere {
 		v.Avoid = a.conn.Peer().Host

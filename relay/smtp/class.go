@@ -88,6 +88,12 @@ func (v Verdict) SlowDown() bool {
 	return v.Class == Reputation && v.Scope == ScopeSite
 }
 
+// OfSender reports whether the receiver refuses, for good, whoever sends: SPF, DKIM or DMARC fail, or the sender's domain is known for
+// spam. The recipients are not to blame, and all mail of this sender would be refused alike.
+func (v Verdict) OfSender() bool {
+	return v.Permanent && v.Scope == ScopeSender && (v.Class == Auth || v.Class == Reputation)
+}
+
 // Gone reports whether the recipient may be suppressed: the receiver said for good that there is no such mailbox. A full
 // mailbox, a filter, or a fault of ours never counts: that would suppress a living reader.
 func (v Verdict) Gone() bool { return v.Permanent && v.Class == BadMailbox }

@@ -22,6 +22,7 @@ type Mood struct {
 	Each     bool          // Conns and Rate are of each address that connects
 	Defer    bool          // each recipient gets 451
 	Refuse   bool          // each recipient gets 550
+	Unauth   string        // each message of this source gets 550 5.7.26
 	Silent   bool          // connections are accepted, and nothing is said
 	Dead     bool          // connections are refused
 	On, Away time.Duration // it takes mail for On, and then resets and refuses all connections for Away, in turn
@@ -45,6 +46,7 @@ var (
 		"delay":   func(m *Mood, v string) error { return setDuration(&m.Delay, v) },
 		"dot":     func(m *Mood, v string) error { return setDuration(&m.Dot, v) },
 		"dribble": func(m *Mood, v string) error { return setDuration(&m.Dribble, v) },
+		"unauth":  func(m *Mood, v string) error { m.Unauth = v; return nil },
 		"grey":    func(m *Mood, v string) error { return setDuration(&m.Grey, v) },
 		"conns":   func(m *Mood, v string) error { return setNumber(&m.Conns, v) },
 		"rcpts":   func(m *Mood, v string) error { return setNumber(&m.Rcpts, v) },

@@ -228,6 +228,11 @@ func (s *session) data() error {
 	if d := s.r.now().Dot; d > 0 {
 		time.Sleep(d)
 	}
+	if name := s.r.now().Unauth; name != "" && s.by != nil && s.by.name == name {
+		s.r.site.refuseSender(len(s.rcpts))
+		s.forget()
+		return s.no("550 5.7.26 This mail has been blocked because the sender is unauthenticated. Authenticate with SPF or DKIM")
+	}
 	s.taken++
 	s.r.took(s.addr, s.rcpts, body.String())
 	s.forget()

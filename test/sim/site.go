@@ -26,6 +26,7 @@ type Site struct {
 	turned   int // connections that a limit turned away
 	limited  int // messages that a limit turned away
 	putOff   int // recipients that got a 4xx
+	unauth   int // recipients that got a 5.7.26
 	peak     int // connections that were greeted, at once
 	open     int
 	dialled  time.Time // the first connection
@@ -126,6 +127,13 @@ func (s *Site) deferred() {
 	s.now().Deferred++
 }
 
+// refuseSender notes recipients who were refused because of the sender.
+func (s *Site) refuseSender(rcpts int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unauth += rcpts
+}
+
 // reopens notes that the site takes mail again, or takes it otherwise.
 func (s *Site) reopens() {
 	s.mu.Lock()
@@ -153,6 +161,7 @@ func (s *Site) sampled(paces []pool.Status) {
 // figures are the numbers of the site, in recipients, connections and seconds:
 //
 //	refused        connections that a limit turned away; refused_share: of all, in the second half of the minutes of the run
+//	unauth         recipients who were refused because of the sender
 //	limited        messages that a rate turned away; limited_share: of those tried, in the second half
 //	peak           connections at once
 //	storm          the most connections within one second, since the site first reopened
@@ -166,6 +175,7 @@ func (s *Site) sampled(paces []pool.Status) {
 func (s *Site) figures(length time.Duration) map[string]float64 {
 	f := s.tally.figures(s.start)
 	f["attempts"], f["refused"], f["limited"], f["deferred"] = float64(s.attempts), float64(s.turned), float64(s.limited), float64(s.putOff)
+	f["unauth"] = float64(s.unauth)
 	f["peak"], f["paces"], f["fastest"], f["connections"] = float64(s.peak), float64(s.paces), s.series.fastest(), 0
 	since := time.Duration(0)
 	if !s.reopened.IsZero() {
