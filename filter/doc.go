@@ -10,7 +10,8 @@
 //	Mail.AddRcpt            parameters of RCPT; asks Filter.Takes, because the MTA delivers to some recipients itself, and
 //	                        keeps the recipients that the MTA would not send straight to their domain (see Hop)
 //	Mail.Field, HeaderLine  the header is collected
-//	Mail.EndHeader          asks Filter.Decide, which sees the whole header: most mail is decided here
+//	Mail.EndHeader          asks Filter.Decide, which sees the whole header: most mail is decided here; the first message of a
+//	                        campaign is examined (Preflight)
 //	Mail.BodyRoom, SetBody  the body is collected, of messages that will be taken only
 //	Mail.Build              the relay.Message is built here, and not before: it is told with which mail it takes turns (see
 //	                        Tenants, flowFields, Rule.Lane), and checked to be sendable byte for byte

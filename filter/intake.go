@@ -30,15 +30,16 @@ type Accepter interface {
 
 // Deps are what an Intake works with.
 type Deps struct {
-	Accept   Accepter
-	NewID    func() relay.ID
-	Filter   *Filter
-	Tenants  *Tenants              // nil: nobody's mail is told apart
-	Sendable func(smtp.Form) error // says why content of that form cannot be sent byte for byte
-	Log      hclog.Logger
-	Gate     *relay.Gate   // says whether there is room; nil: there is as long as Accept says so
-	Hold     *Hold         // lets replies wait for room; nil: one of the door's own
-	Budget   *relay.Budget // the memory that all parts share; nil: as much as there is
+	Accept    Accepter
+	NewID     func() relay.ID
+	Filter    *Filter
+	Tenants   *Tenants              // nil: nobody's mail is told apart
+	Sendable  func(smtp.Form) error // says why content of that form cannot be sent byte for byte
+	Log       hclog.Logger
+	Gate      *relay.Gate   // says whether there is room; nil: there is as long as Accept says so
+	Hold      *Hold         // lets replies wait for room; nil: one of the door's own
+	Preflight *Preflight    // examines the first message of each campaign; nil: nobody does
+	Budget    *relay.Budget // the memory that all parts share; nil: as much as there is
 }
 
 // Limits bound what a door holds of messages that are not taken yet. A message above a limit stays with the MTA.

@@ -26,6 +26,7 @@ const (
 	CauseFull                   // the queues hold queue.max_messages or queue.max_bytes
 	CauseClosed                 // the daemon recovers or stops
 	CauseJournal                // the message could not be recorded
+	CausePreflight              // a fault of its campaign that preflight.refuse names
 	CauseShare                  // outside of bulk.share
 	numCauses
 )
@@ -50,7 +51,8 @@ var causes = [numCauses]struct {
 	CauseFull:      {"queues full", "bulk mail is left with the MTA: the queues are full", hclog.Warn},
 	CauseClosed:    {"not open", "bulk mail is left with the MTA: nothing is taken while the daemon recovers or stops", hclog.Warn},
 	CauseJournal:   {"journal", "bulk mail is left with the MTA: it could not be recorded", hclog.Warn},
-	CauseShare:     {name: leftShare}, // most mail, while the share is small
+	CausePreflight: {name: "preflight"}, // Preflight says it, once for a campaign
+	CauseShare:     {name: leftShare},   // most mail, while the share is small
 }
 
 // String names the cause for the status.

@@ -61,6 +61,7 @@ type Mail struct {
 	whole    bool           // all recipients could be taken when the gate was asked
 	refused  bool           // the MTA must refuse the message
 	drained  bool           // there is no room because the daemon is drained
+	examined bool           // it was examined as the first of its campaign, without its size
 	certain  bool           // known at MAIL to be bulk: no header can change that
 	message  *relay.Message // what Build has built
 	taken    bool           // Accept has returned nil
@@ -336,6 +337,9 @@ func (m *Mail) EndHeader(obstacle func() string) {
 			return
 		}
 	}
+	if m.examine(); m.left != "" {
+		return
+	}
 	if m.intake.Observing() {
 		m.observe()
 		return
@@ -390,6 +394,9 @@ func (m *Mail) Build(protocol string) {
 		m.Leave(leftOrder)
 	}
 	if m.left != "" {
+		return
+	}
+	if m.examineSize(); m.left != "" {
 		return
 	}
 	m.message = m.newMessage(protocol)

@@ -16,30 +16,32 @@ const module = "github.com/millrace/millrace/"
 // one way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
 var allowed = map[string][]string{
 	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
-	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "relay", "relay/console", "relay/delta", "snapshot"},
+	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "filter/preflight", "relay", "relay/console", "relay/delta", "snapshot"},
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
-	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/stop"},
+	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake"},
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
 	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
 	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
-	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/stop"},
+	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
-	"filter":        {"relay", "relay/smtp"},                // the wire's question what form a message has is answered while it comes
-	"relay/pool":    {"relay", "relay/route", "relay/smtp"}, // asks route where mail goes
+	"filter":        {"filter/preflight", "relay", "relay/smtp"}, // the wire's question what form a message has is answered while it comes
+	"relay/pool":    {"relay", "relay/route", "relay/smtp"},      // asks route where mail goes
 	"relay/route":   {},
 	"relay/bounce":  {"relay", "relay/smtp"},
 	"relay/console": {"relay"},
 	"relay/tally":   {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
-	"relay/stop":    {"relay", "relay/smtp"},
 	"snapshot":      {"relay", "snapshot/format"},
 	"relay":         {"relay/delta", "relay/smtp"},
 	"relay/delta":   {},
 	"relay/smtp":    {},
+
+	"filter/preflight": {},
+	"relay/brake":      {"relay", "relay/smtp"},
 
 	"snapshot/format": {}, // bytes only: the journal must not change when the heart does
 }
@@ -64,13 +66,16 @@ var direction = map[string]string{
 		"because what they share is in filter",
 	"filter": "it decides about an offered message before anything is taken; it must be possible to ask it without a network " +
 		"and a disk; of the wire it uses the walk over a message's bytes, which does no I/O",
+
+	"filter/preflight": "it compares a header with rules: a command runs it on a file, without a daemon and without a network",
+	"relay/brake":      "it counts what events say and gives an order; where a site belongs it is told, so that it can be tested with events alone",
+
 	"relay/pool":    "it brings visits to connections: it needs the queue's visits, the route and the wire, and no file or door",
 	"relay/route":   "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
 	"relay/bounce":  "a report is made from a message and the replies of receivers to it, and from nothing else",
 	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
 	"relay/tally": "it counts relay's events and reads and writes its counters as bytes: the journal that keeps them, and the face that shows them, " +
 		"are above it",
-	"relay/stop": "it counts what events say and gives an order; where a site belongs it is told, so that it can be tested with events alone",
 	"snapshot": "it records relay's messages, with the replies of receivers in them, and gives them back; it must recover " +
 		"without doors and network",
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",

@@ -21,11 +21,11 @@ import (
 	"github.com/millrace/millrace/filter/smtpd"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/bounce"
+	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
-	"github.com/millrace/millrace/relay/stop"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -44,7 +44,6 @@ type Config struct {
 	Handback relay.HandbackConfig `toml:"handback"`
 	Route    map[string]string    `toml:"route"` // domain, ".parent" or "*" to next hop
 	Bounce   bounce.Config        `toml:"bounce"`
-	Stop     stop.Config          `toml:"stop"`
 	DNS      route.Config         `toml:"dns"`
 	Pool     pool.Config          `toml:"pool"`
 	SMTP     smtp.Config          `toml:"smtp"`
@@ -56,6 +55,9 @@ type Config struct {
 	Tenant []filter.TenantConfig `toml:"tenant"` // first match wins; mail of no tenant shares one part
 	Site   []pool.Rule           `toml:"site"`   // the narrowest wins, key by key
 	Reply  []pool.ReplyRule      `toml:"reply"`  // the first that matches wins
+
+	Preflight filter.PreflightConfig `toml:"preflight"`
+	Stop      brake.Config           `toml:"stop"`
 
 	File string `toml:"-"` // where Load read it; "": it came from no file
 }
@@ -80,12 +82,14 @@ func DefaultConfig() *Config {
 		Gate:     relay.DefaultGateConfig(),
 		Retry:    relay.DefaultRetryConfig(),
 		Bounce:   bounce.DefaultConfig(),
-		Stop:     stop.DefaultConfig(),
 		Pool:     pool.DefaultConfig(),
 		SMTP:     smtp.DefaultConfig(),
 		Snapshot: snapshot.DefaultConfig(),
 		Control:  console.DefaultConfig(),
 		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix"},
+
+		Preflight: filter.DefaultPreflightConfig(),
+		Stop:      brake.DefaultConfig(),
 	}
 }
 

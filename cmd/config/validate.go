@@ -39,6 +39,7 @@ func (c *Config) Validate() error {
 	} else {
 		v.table("bounce", c.Bounce.Validate())
 	}
+	v.table("preflight", c.Preflight.Validate())
 	v.table("stop", c.Stop.Validate())
 	v.table("dns", c.DNS.Validate())
 	v.table("pool", c.Pool.Validate())

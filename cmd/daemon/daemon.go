@@ -28,10 +28,10 @@ import (
 	"github.com/millrace/millrace/filter/milter"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/bounce"
+	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
-	"github.com/millrace/millrace/relay/stop"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -69,7 +69,9 @@ type Daemon struct {
 	sources   *pool.Sources
 	pool      *pool.Manager
 	lever     *relay.Lever
-	stops     *stop.Watch
+	stops     *brake.Watch
+	preflight *filter.Preflight
+	reloaded  chan struct{}  // holds a token for examineMachine
 	intake    *filter.Intake // of the milter door
 	door      *milter.Door
 	smtpd     *smtpdDoor // nil: there is none
@@ -93,7 +95,7 @@ func New(cfg *config.Config, log hclog.Logger) (*Daemon, error) { return NewOn(M
 // NewOn is New on another machine than this one.
 func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err error) {
 	m = m.withDefaults()
-	d := &Daemon{log: log, machine: m, cfg: cfg, budget: relay.NewBudget(0), faults: &faults{log: log}}
+	d := &Daemon{log: log, machine: m, cfg: cfg, budget: relay.NewBudget(0), faults: &faults{log: log}, reloaded: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.letGo())
@@ -104,7 +106,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
-	d.stops = d.newStops(cfg)
+	d.stops, d.preflight = d.newStops(cfg), d.newPreflight(cfg, nil)
 	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}, guarded{&d.rescued, "rescue", d.faults}, guarded{d.stops, "stop", d.faults}}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
@@ -204,6 +206,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.handler.Run(ctx) })              // ends with ctx
 	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
 	d.run.Go(func() { d.stops.Run(ctx) })                // ends with ctx
+	d.run.Go(func() { d.examineMachine(ctx) })           // ends with ctx
 	d.queues.Open()
 	openSMTPD()
 	d.setReady(true)

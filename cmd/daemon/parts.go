@@ -90,7 +90,7 @@ func (d *Daemon) newPool(cfg *config.Config, files shares, log hclog.Logger) (*p
 	return pool.New(cfg.Pool, pool.Deps{
 		Handler: d.handler, Router: d.resolver, Hostname: cfg.Hostname, Inject: injectName, NoMTA: cfg.Bounce.IsDirect(), Channels: files.channels, Slow: files.slow, Budget: d.budget,
 		Line: d.queues.NewLine,
-		SMTP: d.machine.wire(cfg), Policy: policy, Sources: d.sources, Brake: brake{d},
+		SMTP: d.machine.wire(cfg), Policy: policy, Sources: d.sources, Brake: campaigns{d},
 		Log: log, Connected: d.mail.Connected,
 	}), nil
 }

@@ -131,6 +131,7 @@ func (d *Daemon) takeOver(next *config.Config) (changes []config.Change, overdue
 	d.mu.Lock()
 	d.cfg = cfg
 	d.mu.Unlock()
+	d.noteReload()
 	d.log.Info("reloaded", "mode", cfg.Mode)
 	return changes, overdue, nil
 }
@@ -144,6 +145,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	}
 	d.bounces.SetConfig(cfg.Bounce)
 	d.stops.SetConfig(cfg.Stop)
+	d.preflight.SetConfig(cfg.Preflight)
 	d.queues.SetConfig(queue)
 	d.gate.SetConfig(cfg.Gate)
 	d.queues.SetTenants(cfg.TenantLimits())

@@ -43,6 +43,7 @@ type answer struct {
 	mx    []mxRecord   // of an MX question: at most MaxHosts, best first
 	null  bool         // of an MX question: the null MX of RFC 7505
 	addrs []netip.Addr // of an A or AAAA question: at most MaxAddrs
+	names []string     // of a PTR question: at most maxNames
 	ttl   time.Duration
 	chain []string       // names that turned out to be aliases
 	next  string         // where the chain goes on, for kind alias
@@ -169,6 +170,10 @@ func (a *answer) record(rr dns.RR) {
 		a.null = a.null || rr.Mx == "."
 		if host, ok := hostName(rr.Mx); ok {
 			a.mx = append(a.mx, mxRecord{host, rr.Preference})
+		}
+	case *dns.PTR:
+		if name, ok := hostName(rr.Ptr); ok && len(a.names) < maxNames {
+			a.names = append(a.names, name)
 		}
 	case *dns.A:
 		a.address(rr.A)

@@ -1,4 +1,4 @@
-// Package stop ends a campaign at a provider that refuses its sender, before the whole list is burnt: each recipient who is refused
+// Package brake stops a campaign at a provider that refuses its sender, before the whole list is burnt: each recipient who is refused
 // bounces, and a list manager takes him for lost although nothing is wrong with his mailbox.
 //
 // Watch counts, for each campaign and provider, what receivers answer. Two kinds of answers count: the message was taken, or it was
@@ -20,4 +20,4 @@
 //
 // While nobody refuses a sender, an event costs one read of a counter. Watch remembers a bounded number of campaigns, those that were
 // refused last.
-package stop
+package brake
