@@ -288,7 +288,6 @@ func TestBadActs(t *testing.T) {
 		{Act{Verb: VerbPause, Selector: Selector{ID: "1"}}, "selector"},
 		{Act{Verb: VerbPause, Selector: Selector{Domain: "x", Older: time.Hour}}, "selector"},
 		{Act{Verb: VerbPause, Selector: Selector{Domain: "x", Class: "remote"}}, "selector"},
-		{Act{Verb: VerbPause, Selector: Selector{Domain: "x", Site: "y"}}, "site"},
 		{Act{Verb: VerbPause, Selector: Selector{Domain: "x"}, Until: time.Now()}, "until"},
 		{Act{Verb: VerbHold, Until: soon}, "until"},
 		{Act{Verb: VerbDrain, Selector: Selector{Domain: "x"}}, "selector"},

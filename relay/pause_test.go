@@ -264,3 +264,58 @@ func TestPausedSite(t *testing.T) {
 		}
 	})
 }
+
+// TestPauseAtSite: the mail of one campaign waits at one site, also mail to come, and mail of which nobody knows yet where it goes; the
+// same campaign elsewhere and other mail there go on. It holds over a kill, and a resume that names a part of it ends it.
+func TestPauseAtSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newLevered(t, retryEvery(time.Hour, 20*time.Hour), HandbackConfig{After: time.Hour})
+		x.c.answer = fixed(Sent, 250)
+		x.sites = map[string]string{"a": "mx.one", "b": "mx.two"}
+		news, shop := FlowName{Name: "news", Sender: "s.example"}, FlowName{Name: "shop", Sender: "s.example"}
+		send := func(x *levered, flow FlowName, rcpts ...string) {
+			t.Helper()
+			for _, r := range rcpts {
+				m := testMessage(r)
+				m.Slip.From, m.Slip.Flow = "news@s.example", flow
+				if err := x.Accept(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		send(x, news, "n1@a", "n1@b")
+		act := Act{Verb: VerbPause, Selector: Selector{Campaign: "news", Sender: "s.example", Site: "mx.one"}, Who: "Millrace", Reason: "550 5.7.26 no"}
+		if rep, err := x.l.Do(t.Context(), act); err != nil || rep.Messages != 1 || rep.Pauses != 1 {
+			t.Errorf("%+v %v", rep, err)
+		}
+		if len(x.paused) > 0 {
+			t.Errorf("the whole site is paused: %v", x.paused)
+		}
+		send(x, news, "n2@a", "n2@b", "n2@c")
+		send(x, shop, "s1@a")
+		wantStates(t, x, "n1@a held", "n1@b active", "n2@a held", "n2@b active", "n2@c held", "s1@a active")
+		x = x.killed(t)
+		wantStates(t, x, "n1@a held", "n1@b active", "n2@a held", "n2@b active", "n2@c held", "s1@a active")
+		x.run(t)
+		x.know("c", "mx.two")
+		time.Sleep(5 * time.Second)
+		wantStates(t, x, "n1@a held", "n2@a held")
+		send(x, news, "n3@a", "n3@c")
+		send(x, shop, "s2@a")
+		time.Sleep(5 * time.Hour) // nor is it handed back
+		wantStates(t, x, "n1@a held", "n2@a held", "n3@a held")
+		for l := range x.h.Messages {
+			if r := l.Recipients[0]; r.DelayKind != ReasonPause || r.DelayWho != "Millrace" || !strings.Contains(r.DelayReason, "5.7.26") || r.NextAttempt == 0 {
+				t.Errorf("shown as %+v", r)
+			}
+		}
+		if n := x.do(t, VerbResume, Selector{Campaign: "news", Site: "mx.two"}); n != 0 {
+			t.Errorf("%d messages of another pause", n)
+		}
+		if n := x.do(t, VerbResume, Selector{Campaign: "news", Site: "mx.one"}); n != 3 {
+			t.Errorf("%d messages go on", n)
+		}
+		synctest.Wait()
+		x.wantEmpty(t)
+	})
+}

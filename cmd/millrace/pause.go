@@ -27,13 +27,15 @@ func pauseCommand() *cobra.Command {
 		Short: "Send nothing of a domain, site, sender, tenant or campaign for a time",
 		Long: `Send nothing to a domain or a site, or nothing of a sender, a tenant or a campaign, until a time: neither what waits now
 nor what comes. What is under way to a receiver ends. Mail is taken as before and waits; it expires all the same. Of several
-flags each must be true, but --site stands alone. Without --for and --until a pause lasts until "millrace resume". A pause of the
+flags each must be true: --campaign with --site is the mail of a campaign at one receiver. Without --for and --until a pause lasts until "millrace resume". A pause of the
 same mail takes the place of the one before.
+
+Millrace itself pauses a campaign at a provider that refuses its sender: see [stop] in millrace.toml. Who is then "Millrace".
 
 A pause holds over a restart. "millrace pauses" lists it, and each message that waits by it says so in "millrace queue show".
 
 The exit status is 64 if what the flags say cannot be meant; 75 while the daemon starts, or cannot record what it does.`,
-		Example: "  millrace pause --site gmail --for 2h --reason 'they rate us down'\n  millrace pause --campaign autumn --until 18:30",
+		Example: "  millrace pause --site gmail --for 2h --reason 'they rate us down'\n  millrace pause --campaign autumn --until 18:30\n  millrace pause --campaign autumn --site yahoo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a := flags.act(relay.VerbPause, which.selector())
@@ -117,7 +119,7 @@ func resumeCommand() *cobra.Command {
 stays: see "millrace queue release".
 
 The exit status is 1 if there is no such pause.`,
-		Example: "  millrace resume --site gmail\n  millrace resume --all",
+		Example: "  millrace resume --site gmail\n  millrace resume --campaign autumn --site yahoo\n  millrace resume --all",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a := flags.act(relay.VerbResume, which.selector())

@@ -72,7 +72,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), upgradeCommand(), queueCommand(), sitesCommand(),
-		pauseCommand(), resumeCommand(), pausesCommand(), wrappersCommand(), explainCommand(), drainCommand(), undrainCommand(), rescueCommand(), spoolCommand(),
+		pauseCommand(), resumeCommand(), pausesCommand(), wrappersCommand(), explainCommand(), preflightCommand(), drainCommand(), undrainCommand(), rescueCommand(), spoolCommand(),
 		passwordCommand(), versionCommand())
 	addDemo(root)
 	return root
