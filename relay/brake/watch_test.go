@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ import (
 type rig struct {
 	*Watch
 	orders []relay.Act
-	fail   error // of an order
+	fail   atomic.Pointer[error] // of an order
 }
 
 // newRig returns a rig whose sites below "mx.gmail" are of provider gmail.
@@ -36,10 +37,11 @@ func newRig(t *testing.T, after int) *rig {
 			if err := act.Validate(time.Now()); err != nil {
 				return err
 			}
-			if r.fail == nil {
-				r.orders = append(r.orders, act)
+			if fail := r.fail.Load(); fail != nil {
+				return *fail
 			}
-			return r.fail
+			r.orders = append(r.orders, act)
+			return nil
 		},
 		Log: hclog.NewNullLogger(),
 	})
@@ -90,7 +92,8 @@ func TestStop(t *testing.T) {
 		if len(r.orders) > 0 || r.Holds(news, "mx.gmail1").Waits() {
 			t.Fatalf("stopped too early: %+v", r.orders)
 		}
-		r.fail = errors.New("the disk is full")
+		full := errors.New("the disk is full")
+		r.fail.Store(&full)
 		r.refuse(1, news, "mx.gmail1")
 		for site, want := range map[string]bool{"mx.gmail1": true, "mx.gmail9": true, "mx.other": false} {
 			if why := r.Holds(urgent, site); why.Waits() != want || want && (why.Kind != relay.ReasonPause || !why.Until.After(time.Now()) || !strings.Contains(why.Text, "5.7.26")) {
@@ -102,8 +105,7 @@ func TestStop(t *testing.T) {
 		}
 		r.refuse(20, news, "mx.gmail1") // what was under way
 		time.Sleep(time.Minute)
-		synctest.Wait()
-		r.fail = nil
+		r.fail.Store(nil)
 		time.Sleep(retryAfter)
 		synctest.Wait()
 		want := relay.Selector{Campaign: "news", Sender: "a.example", Site: "gmail"}
