@@ -29,6 +29,7 @@ func TestStoppedCampaign(t *testing.T) {
 	paused := func() bool { return len(w.lever.Pauses()) == 1 }
 	until("not stopped", paused)
 	until("not all wait", func() bool { s := w.handler.Status(); return s.Active+s.Busy == 0 })
+	until("not all are told", func() bool { return !w.Reporting() }) // else the next start would try them again
 	s := w.handler.Status()
 	if s.Bounced < 20 || s.Bounced > 40 || s.Sent > 0 { // the default pace has a few connections
 		t.Errorf("%d bounced, %d sent", s.Bounced, s.Sent)
