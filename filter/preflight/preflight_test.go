@@ -105,6 +105,19 @@ func TestEveryCode(t *testing.T) {
 	}
 }
 
+// TestPageListsThem: the page for users has every code.
+func TestPageListsThem(t *testing.T) {
+	page, err := os.ReadFile("../../contrib/PREFLIGHT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range Codes() {
+		if !bytes.Contains(page, []byte("`"+code+"`")) {
+			t.Errorf("%s is not in contrib/PREFLIGHT.md", code)
+		}
+	}
+}
+
 // TestExamine: what the prepared campaigns do not show.
 func TestExamine(t *testing.T) {
 	good, err := os.ReadFile("testdata/good.eml")
