@@ -17,7 +17,7 @@ func (m *Mail) AskGate(k Keeper, obstacle func() string) {
 	m.whole = m.rcpts.ours() == len(m.rcpts)
 	domains, of := m.domains()
 	tenant := m.flow().Tenant
-	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), func() *relay.Grant { return gate.Ask(tenant, domains) })
+	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), func() *relay.Grant { return gate.Ask(tenant, domains) }, m.witnessHeld)
 	var why relay.Reason
 	for i, r := range of {
 		if r >= 0 && m.grant.Refuses(r) {
@@ -30,6 +30,7 @@ func (m *Mail) AskGate(k Keeper, obstacle func() string) {
 		m.overflow(why, m.grant.Overflow(), k)
 	default:
 		m.grant.Overflow()
+		m.witnessSome(why, of)
 		if reason := obstacle(); reason != "" {
 			m.Leave(reason)
 		}

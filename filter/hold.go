@@ -31,8 +31,9 @@ type Hold struct {
 // Held is how many replies wait now, and how many have waited since the start.
 func (h *Hold) Held() (now, since int64) { return h.held.Load(), h.waits.Load() }
 
-// ask asks the gate, and lets the reply wait if room may be found soon. sessions is how many sessions the MTA has open.
-func (h *Hold) ask(gate *relay.Gate, k Keeper, sessions int64, ask func() *relay.Grant) *relay.Grant {
+// ask asks the gate, and lets the reply wait if room may be found soon. sessions is how many sessions the MTA has open. A reply that has
+// waited is told of: for what, how long, and whether there is room now.
+func (h *Hold) ask(gate *relay.Gate, k Keeper, sessions int64, ask func() *relay.Grant, tell func(why string, waited time.Duration, room bool)) *relay.Grant {
 	grant := ask()
 	if grant.Waits() == relay.Enough {
 		return grant
@@ -43,6 +44,14 @@ func (h *Hold) ask(gate *relay.Gate, k Keeper, sessions int64, ask func() *relay
 		return grant
 	}
 	defer h.leave(grant.Waits())
+	why, since := grant.Scarce(), time.Now()
+	grant = h.wait(gate, k, limit, grant, ask)
+	tell(why.Text, time.Since(since), !grant.Scarce().Waits())
+	return grant
+}
+
+// wait asks again whenever the gate opens, until there is room, the time is over, or the door stops.
+func (h *Hold) wait(gate *relay.Gate, k Keeper, limit time.Duration, grant *relay.Grant, ask func() *relay.Grant) *relay.Grant {
 	k.BeginHold()
 	defer k.EndHold()
 	over := time.NewTimer(limit)

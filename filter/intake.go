@@ -40,6 +40,7 @@ type Deps struct {
 	Hold      *Hold         // lets replies wait for room; nil: one of the door's own
 	Preflight *Preflight    // examines the first message of each campaign; nil: nobody does
 	Budget    *relay.Budget // the memory that all parts share; nil: as much as there is
+	Events    Witness       // is told of mail that must wait or is left for want of room; nil: nobody is
 }
 
 // Limits bound what a door holds of messages that are not taken yet. A message above a limit stays with the MTA.

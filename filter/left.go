@@ -68,6 +68,7 @@ const leftEvery = time.Minute
 // noteLeft counts a message that is left, and logs it.
 func (in *Intake) noteLeft(m *Mail) {
 	in.counts.leftBy[m.cause].Add(1)
+	m.witnessLeft()
 	c := &causes[m.cause]
 	if c.line == "" {
 		return

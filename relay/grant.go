@@ -145,6 +145,19 @@ func (gr *Grant) Waits() Scarcity {
 	return Enough
 }
 
+// Scarce is why there is no room for the message, or for some of its domains; the zero Reason if there is room for all.
+func (gr *Grant) Scarce() Reason {
+	if gr.all.state != GateOpen {
+		return gr.all.why
+	}
+	for i := range gr.places {
+		if gr.Refuses(i) {
+			return gr.Why(i)
+		}
+	}
+	return Reason{}
+}
+
 // Shut says why no mail at all is taken, and none will be soon; the zero Reason when the message's domains decide.
 func (g *Gate) Shut() Reason {
 	g.mu.Lock()

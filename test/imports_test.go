@@ -20,13 +20,13 @@ var allowed = map[string][]string{
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
-	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake"},
+	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake", "relay/stream"},
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
 	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
 	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
-	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake"},
+	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
 	"filter":        {"filter/preflight", "relay", "relay/smtp"}, // the wire's question what form a message has is answered while it comes
@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"relay/bounce":  {"relay", "relay/smtp"},
 	"relay/console": {"relay"},
 	"relay/tally":   {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
+	"relay/stream":  {"relay", "relay/smtp"},
 	"snapshot":      {"relay", "snapshot/format"},
 	"relay":         {"relay/delta", "relay/smtp"},
 	"relay/delta":   {},
@@ -76,6 +77,7 @@ var direction = map[string]string{
 	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
 	"relay/tally": "it counts relay's events and reads and writes its counters as bytes: the journal that keeps them, and the face that shows them, " +
 		"are above it",
+	"relay/stream": "records are made of relay's events, and of nothing else: whoever has another kind of event hands over a value",
 	"snapshot": "it records relay's messages, with the replies of receivers in them, and gives them back; it must recover " +
 		"without doors and network",
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",
@@ -87,11 +89,12 @@ var direction = map[string]string{
 
 // only says which packages may import a library. The reasons stand in alone, by the library.
 var only = map[string][]string{
-	"github.com/emersion/go-milter": {"filter/milter"},
-	"github.com/miekg/dns":          {"relay/route", "test/dns"},
-	"github.com/BurntSushi/toml":    {"cmd/config"},
-	"net/http":                      {"relay/console"},
-	"testing":                       {"test/..."},
+	"github.com/emersion/go-milter":      {"filter/milter"},
+	"github.com/miekg/dns":               {"relay/route", "test/dns"},
+	"github.com/BurntSushi/toml":         {"cmd/config"},
+	"net/http":                           {"relay/console", "relay/stream"},
+	"github.com/klauspost/compress/zstd": {"relay/stream"},
+	"testing":                            {"test/..."},
 }
 
 // alone says why a library may be imported there alone. The failure message quotes it.
@@ -100,8 +103,11 @@ var alone = map[string]string{
 		"another importer would meet them unprotected",
 	"github.com/miekg/dns":       "answers are cached in one place, with one idea of how long they hold; the name server of the tests is its peer",
 	"github.com/BurntSushi/toml": "the configuration is read strictly, with the place of every error; a second reader would not be strict",
-	"net/http":                   "the daemon serves HTTP on its control socket and nowhere else, so that nobody reaches it over the network by mistake",
-	"testing":                    "what works on a *testing.T is test code; a program of the product would link it and never call it",
+	"net/http": "the daemon serves HTTP on its control socket and nowhere else, so that nobody reaches it over the network by mistake; " +
+		"it asks over HTTP for webhooks alone, through a dialer that keeps out of private networks",
+	"github.com/klauspost/compress/zstd": "only files that nobody writes to any more are compressed; a format of the disk that depended on a " +
+		"library could not be read by another",
+	"testing": "what works on a *testing.T is test code; a program of the product would link it and never call it",
 }
 
 type listed struct {

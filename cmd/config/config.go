@@ -26,6 +26,7 @@ import (
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
+	"github.com/millrace/millrace/relay/stream"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -51,6 +52,7 @@ type Config struct {
 	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
 	Control  console.Config       `toml:"control"`
 	Log      LogConfig            `toml:"log"`
+	Events   stream.Config        `toml:"events"`
 
 	Tenant []filter.TenantConfig `toml:"tenant"` // first match wins; mail of no tenant shares one part
 	Site   []pool.Rule           `toml:"site"`   // the narrowest wins, key by key
@@ -90,6 +92,7 @@ func DefaultConfig() *Config {
 
 		Preflight: filter.DefaultPreflightConfig(),
 		Stop:      brake.DefaultConfig(),
+		Events:    stream.DefaultConfig(),
 	}
 }
 

@@ -23,6 +23,7 @@ var restart = map[string]string{
 	"journal":   "the journal is open, and its files are made with it",
 	"snapshot":  "the recovery agent runs with it",
 	"control":   "the control socket is open",
+	"events":    "its outputs are open, each at a place of its own in the stream",
 }
 
 // Change is one key that has another value in a new configuration.

@@ -49,6 +49,7 @@ func (c *Config) Validate() error {
 	v.table("", c.Snapshot.Validate())
 	v.table("control", c.Control.Validate())
 	v.table("log", c.Log.Validate())
+	v.table("events", c.Events.Validate())
 	v.crosscheck(c)
 	return v.errs.orNil()
 }

@@ -64,4 +64,5 @@ func (d *Daemon) logAct(act relay.Act, rep relay.ActReport, err error) {
 		return
 	}
 	d.log.Info("act", line...)
+	d.noteAct(act, rep)
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
+	"github.com/millrace/millrace/relay/stream"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -57,6 +58,7 @@ type Daemon struct {
 	agent    *snapshot.Agent
 	mail     *mailLog
 	scribe   *scribe
+	events   *stream.Stream
 	resolver *route.Resolver
 	bounces  *bounce.Server
 	gate     *relay.Gate
@@ -105,9 +107,18 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	if err != nil {
 		return nil, err
 	}
+	if err := d.newEvents(); err != nil {
+		return nil, err
+	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
 	d.stops, d.preflight = d.newStops(cfg), d.newPreflight(cfg, nil)
-	d.listeners = relay.Listeners{guarded{d.mail, "mail log", d.faults}, guarded{d.bounces, "bounce server", d.faults}, guarded{&d.rescued, "rescue", d.faults}, guarded{d.stops, "stop", d.faults}}
+	d.listeners = relay.Listeners{
+		guarded{d.mail, "mail log", d.faults},
+		guarded{d.events, "event stream", d.faults},
+		guarded{d.bounces, "bounce server", d.faults},
+		guarded{&d.rescued, "rescue", d.faults},
+		guarded{d.stops, "stop", d.faults},
+	}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
 		Journal: d.agent, Listener: d.listeners, Near: d.near, Want: d.want, Healthy: d.resolver.Healthy, Domain: domainKey, Gate: d.gate, Budget: d.budget, Flow: d.flow, Chance: m.Chance,
@@ -127,6 +138,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.console = console.New(overview{d}, d.lever, log.Named("console"))
+	d.console.ServeEvents(d.events)
 	return d, nil
 }
 
@@ -174,6 +186,7 @@ func (d *Daemon) Start() error {
 	d.cancel = cancel
 	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
 	d.run.Go(func() { d.scribe.run(ctx) })                                 // ends with ctx
+	d.run.Go(func() { d.events.Run(ctx) })                                 // ends with ctx
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
 	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
 	d.run.Go(func() { d.logServing("console", d.console.Run(s.control)) }) // ends with console.Stop
@@ -286,6 +299,7 @@ func (d *Daemon) stopRest(ctx context.Context, err error) error {
 	d.run.Wait()
 	err = errors.Join(err, d.writeNotices())
 	d.queues.Close()
+	d.events.Conclude()
 	err = errors.Join(err, d.letGo())
 	d.log.Info("stopped", "waiting", d.handler.Status().Messages)
 	return err
@@ -332,6 +346,9 @@ func (d *Daemon) letGo() error {
 	if d.agent != nil {
 		err = errors.Join(err, d.agent.Close())
 	}
+	if d.events != nil {
+		err = errors.Join(err, d.events.Close()) // behind the last commit, which may still flush it
+	}
 	if d.mail != nil {
 		err = errors.Join(err, d.mail.Close())
 	}
@@ -345,8 +362,8 @@ func logWarnings(cfg *config.Config, own []netip.Addr, log hclog.Logger) {
 	}
 }
 
-// Reopen opens the mail log file anew, after it was rotated.
-func (d *Daemon) Reopen() error { return d.mail.Reopen() }
+// Reopen opens the mail log file and the event files anew, after they were rotated.
+func (d *Daemon) Reopen() error { return errors.Join(d.mail.Reopen(), d.events.Reopen()) }
 
 // Config is the configuration in force.
 func (d *Daemon) Config() *config.Config {

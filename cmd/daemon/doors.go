@@ -62,7 +62,7 @@ func (d *Daemon) newIntake(cfg *config.Config, limits filter.Limits, log hclog.L
 	}
 	return filter.NewIntake(limits, cfg.Mode, filter.Deps{
 		Accept: d.queues, NewID: d.agent.NewID, Filter: f, Tenants: tenants, Sendable: smtp.Form.Sendable, Log: log,
-		Gate: d.gate, Hold: d.hold, Budget: d.budget, Preflight: d.preflight,
+		Gate: d.gate, Hold: d.hold, Budget: d.budget, Preflight: d.preflight, Events: witness{d.events},
 	})
 }
 

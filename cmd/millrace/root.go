@@ -63,6 +63,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
   millrace sites example.com               see how fast a receiver is fed, and who says so
   millrace queue hold --campaign autumn    let a campaign wait, until "millrace queue release"
   millrace pause --site gmail --for 2h     send nothing to a receiver for a while
+  millrace events -f --kind bounce         see what fails, as it happens
   millrace rescue --dry-run                see what is stuck in Postfix's queue, before Millrace takes it over
   millrace drain                           take no more mail, and send or hand back all that waits`,
 		SilenceErrors: true, // execute prints them
@@ -71,9 +72,14 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 	}
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	root.AddCommand(serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), upgradeCommand(), queueCommand(), sitesCommand(),
-		pauseCommand(), resumeCommand(), pausesCommand(), wrappersCommand(), explainCommand(), preflightCommand(), drainCommand(), undrainCommand(), rescueCommand(), spoolCommand(),
-		passwordCommand(), versionCommand())
+	root.AddCommand(
+		serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), upgradeCommand(),
+		queueCommand(), sitesCommand(), wrappersCommand(), explainCommand(),
+		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), rescueCommand(),
+		eventsCommand(),
+		preflightCommand(),
+		spoolCommand(), passwordCommand(), versionCommand(),
+	)
 	addDemo(root)
 	return root
 }

@@ -20,6 +20,8 @@
 //	GET /v1/wrappers            one relay.Sharing a line, the flows with the most bytes of mail first; ?most= so many
 //	GET /v1/shape               one relay.ShapeRow a line, those with the most recipients first; ?by=site, domain or sender, ?most= so many
 //	GET /v1/drain               one relay.ActReport: how far the drain in force is; 204 if there is none, 503 while the daemon starts
+//	GET /v1/events              server-sent events, one record of the event stream each (contrib/events.md); ?since= or Last-Event-ID resumes
+//	                            behind a position, ?follow=false ends at the newest, ?kind= and others select; 400 if they cannot be meant
 //
 // Lists are newline-delimited JSON, written while they are walked: a million messages cost the daemon one buffer. Scripts
 // read the fields. A field is added when it is needed; a field whose word was wrong is renamed only with an entry under

@@ -22,6 +22,7 @@ const (
 	maxConnections = 64 // open at a time; more wait in the listen queue
 	maxRequests    = 16 // answered at a time; more get 503
 	maxActs        = 8  // of them, those that are acts: one waits for the one before, and a monitor must not wait for any
+	maxWatchers    = 6  // of them, those that follow the events: they may stay for days
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
 	readTimeout    = 10 * time.Second
@@ -59,20 +60,27 @@ type Server struct {
 	acts Acts
 	log  hclog.Logger
 	http *http.Server
+	// events is the event stream; nil: there is none.
+	events Events
 	// life is the context of acts: one goes on when its reader leaves, and not when the Server is cut off.
 	life context.Context
 	end  context.CancelFunc
+	// stopping is the context of answers that have no end: it is done when Stop begins.
+	stopping context.Context
 	// slots holds a token for every request that is being answered. Its capacity is the limit. Stop fills it: when that
 	// has succeeded, no handler is left.
 	slots  chan struct{}
 	acting chan struct{} // holds a token for every act
+	watch  chan struct{} // holds a token for every reader of the events
 	faults sync.Map      // of survive: the texts logged with a stack
 }
 
 // New returns a Server that shows src and hands orders to acts. It starts nothing.
 func New(src Source, acts Acts, log hclog.Logger) *Server {
-	s := &Server{src: src, acts: acts, log: log, slots: make(chan struct{}, maxRequests), acting: make(chan struct{}, maxActs)}
+	s := &Server{src: src, acts: acts, log: log, slots: make(chan struct{}, maxRequests), acting: make(chan struct{}, maxActs), watch: make(chan struct{}, maxWatchers)}
 	s.life, s.end = context.WithCancel(context.Background())
+	stopping, stop := context.WithCancel(s.life)
+	s.stopping = stopping
 	s.http = &http.Server{
 		Handler:           http.MaxBytesHandler(s.limit(s.routes()), maxBodyBytes),
 		ReadHeaderTimeout: readTimeout,
@@ -83,6 +91,7 @@ func New(src Source, acts Acts, log hclog.Logger) *Server {
 		ConnContext:       withPeer,
 		ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
 	}
+	s.http.RegisterOnShutdown(stop)
 	return s
 }
 
@@ -102,6 +111,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/pauses", s.servePauses)
 	mux.HandleFunc("GET /v1/shape", s.serveShape)
 	mux.HandleFunc("GET /v1/drain", s.serveDrain)
+	mux.HandleFunc("GET /v1/events", s.serveEvents)
 	return mux
 }
 

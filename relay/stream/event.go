@@ -125,7 +125,8 @@ const maxHead = 16 << 10
 // messageID is the Message-ID of m as its header has it, "" if it has none among the first maxHead bytes.
 func (l *line) messageID(m *relay.Message) string {
 	l.head = append(l.head[:0], '\n')
-	for _, p := range l.assembly.Pieces(&m.Content) {
+	pieces, _ := l.assembly.Pieces(&m.Content)
+	for _, p := range pieces {
 		if l.head = append(l.head, p[:min(len(p), maxHead-len(l.head))]...); len(l.head) == maxHead {
 			break
 		}

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/url"
@@ -11,16 +10,11 @@ import (
 )
 
 const (
-	// maxWatchers is how many readers the console may have at a time.
-	maxWatchers = 8
 	// lingerTime is how long records are kept when the last reader has left: one that comes back resumes without a gap.
 	lingerTime = 10 * time.Minute
 	// heartbeat is after what time a reader to whom nothing was sent is sent where the stream is.
 	heartbeat = 15 * time.Second
 )
-
-// ErrWatchers is returned when as many readers follow as may.
-var ErrWatchers = errors.New("8 readers follow the events, which is as many as may: end one, or use an output of [events]")
 
 // watch counts the readers of the console.
 type watch struct {
@@ -36,16 +30,12 @@ func (w *watch) count() int {
 }
 
 // enter counts a reader, and has records kept from now on.
-func (s *Stream) enter() error {
+func (s *Stream) enter() {
 	w := &s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.n >= maxWatchers {
-		return ErrWatchers
-	}
 	w.n++
 	s.awake.Store(true)
-	return nil
 }
 
 // leave counts a reader out.
@@ -73,7 +63,7 @@ func (s *Stream) doze() {
 
 // Events walks over the records that a query selects, each with its position: see ParseQuery. nil instead of a record says that there is
 // nothing to send up to that position. The walk waits for new records, unless the query says not to, and ends with ctx. An error says why
-// the query cannot be meant, or that too many walk already. The records are valid until the next step.
+// the query cannot be meant; whoever has none must walk. The records are valid until the next step.
 func (s *Stream) Events(ctx context.Context, values url.Values) (iter.Seq2[uint64, []byte], error) {
 	q, err := ParseQuery(values)
 	if err != nil {
@@ -83,9 +73,7 @@ func (s *Stream) Events(ctx context.Context, values url.Values) (iter.Seq2[uint6
 	if q.Resume && q.Since >= next {
 		return nil, fmt.Errorf("since: %d is ahead of the newest record, %d", q.Since, next-1)
 	}
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
+	s.enter()
 	r := &reader{stream: s}
 	switch {
 	case q.Resume && q.Since > 0:

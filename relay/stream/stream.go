@@ -61,7 +61,7 @@ func New(cfg Config, deps Deps) (*Stream, error) {
 	for _, c := range cfg.File {
 		f, err := openFile(s, c)
 		if err != nil {
-			return nil, errors.Join(err, s.closeFiles())
+			return nil, errors.Join(err, s.Close())
 		}
 		s.files = append(s.files, f)
 	}
@@ -69,7 +69,7 @@ func New(cfg Config, deps Deps) (*Stream, error) {
 	for _, c := range cfg.Webhook {
 		w, err := newWebhook(s, c)
 		if err != nil {
-			return nil, errors.Join(err, s.closeFiles())
+			return nil, errors.Join(err, s.Close())
 		}
 		s.webhooks = append(s.webhooks, w)
 	}
@@ -183,7 +183,7 @@ func (s *Stream) wait(ctx context.Context, c *cursor, most time.Duration) bool {
 	return true
 }
 
-// Run writes files and webhooks until ctx is done. What comes behind that is written by Close.
+// Run writes files and webhooks until ctx is done. What comes behind that is for Conclude and Close.
 func (s *Stream) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, f := range s.files {
@@ -215,20 +215,22 @@ func (s *Stream) Reopen() error {
 	return errors.Join(errs...)
 }
 
-// Close writes what is left, and closes the files. Run has returned.
-func (s *Stream) Close() error {
+// Conclude posts what is left to webhooks that answer, for a moment. Run has returned. What is not taken waits for the next start, from the
+// place that Positions gives.
+func (s *Stream) Conclude() {
+	var wg sync.WaitGroup
 	for _, w := range s.webhooks {
-		w.conclude()
+		wg.Go(w.conclude) // ends within lastTime
 	}
-	return s.closeFiles()
+	wg.Wait()
 }
 
-func (s *Stream) closeFiles() error {
+// Close writes what is left, and closes the files. Run has returned.
+func (s *Stream) Close() error {
 	var errs []error
 	for _, f := range s.files {
 		errs = append(errs, f.close())
 	}
-	s.files = nil
 	return errors.Join(errs...)
 }
 
