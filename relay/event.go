@@ -56,6 +56,7 @@ type Event struct {
 	Relayed    bool   // see Fate
 	MaybeTwice bool   // the receiver may have it although we must try again (RFC 1047)
 	Report     string // EventReported: the notification's name, or ""
+	MessageID  []byte // EventTaken: see Content.MessageID; a recovered or divided message has none
 }
 
 // Delays are the four parts of Postfix's delays=a/b/c/d.

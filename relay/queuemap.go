@@ -161,6 +161,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 	slip.Distinct()
 	m.address(msg)
 	slip.Taken = time.Now()
+	messageID := msg.Content.MessageID() // admit divides the content
 	if err := m.admit(msg); err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 	} else {
 		m.counts.taken.Add(1)
 	}
-	m.Tell(&Event{Kind: EventTaken, Time: slip.Taken, Message: msg, Rcpt: -1})
+	m.Tell(&Event{Kind: EventTaken, Time: slip.Taken, Message: msg, Rcpt: -1, MessageID: messageID})
 	m.linkAll(nodes)
 	return nil
 }
