@@ -20,13 +20,13 @@ var allowed = map[string][]string{
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
-	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake", "relay/stream"},
+	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake", "relay/stream", "relay/history"},
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
 	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
 	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
-	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream"},
+	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream", "relay/history"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
 	"filter":        {"filter/preflight", "relay", "relay/smtp"}, // the wire's question what form a message has is answered while it comes
@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"relay/console": {"relay"},
 	"relay/tally":   {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
 	"relay/stream":  {"relay", "relay/smtp"},
+	"relay/history": {"relay", "relay/smtp"},
 	"snapshot":      {"relay", "snapshot/format"},
 	"relay":         {"relay/delta", "relay/smtp"},
 	"relay/delta":   {},
@@ -77,7 +78,8 @@ var direction = map[string]string{
 	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
 	"relay/tally": "it counts relay's events and reads and writes its counters as bytes: the journal that keeps them, and the face that shows them, " +
 		"are above it",
-	"relay/stream": "records are made of relay's events, and of nothing else: whoever has another kind of event hands over a value",
+	"relay/stream":  "records are made of relay's events, and of nothing else: whoever has another kind of event hands over a value",
+	"relay/history": "it writes down what relay's events say, and finds it again; who asks for it must not matter to it",
 	"snapshot": "it records relay's messages, with the replies of receivers in them, and gives them back; it must recover " +
 		"without doors and network",
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",

@@ -23,6 +23,7 @@ import (
 	"github.com/millrace/millrace/relay/bounce"
 	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/history"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
@@ -51,6 +52,7 @@ type Config struct {
 	Source   []pool.SourceConfig  `toml:"source"`  // none: mail goes as [smtp] says
 	Snapshot snapshot.Config      `toml:",inline"` // ack, [journal], [snapshot]
 	Control  console.Config       `toml:"control"`
+	History  history.Config       `toml:"history"`
 	Log      LogConfig            `toml:"log"`
 	Events   stream.Config        `toml:"events"`
 
@@ -88,6 +90,7 @@ func DefaultConfig() *Config {
 		SMTP:     smtp.DefaultConfig(),
 		Snapshot: snapshot.DefaultConfig(),
 		Control:  console.DefaultConfig(),
+		History:  history.DefaultConfig(),
 		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix"},
 
 		Preflight: filter.DefaultPreflightConfig(),

@@ -48,6 +48,7 @@ func (c *Config) Validate() error {
 	v.sites(c)
 	v.table("", c.Snapshot.Validate())
 	v.table("control", c.Control.Validate())
+	v.table("history", c.History.Validate())
 	v.table("log", c.Log.Validate())
 	v.table("events", c.Events.Validate())
 	v.crosscheck(c)

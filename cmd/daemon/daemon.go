@@ -30,6 +30,7 @@ import (
 	"github.com/millrace/millrace/relay/bounce"
 	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/history"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/stream"
@@ -59,6 +60,7 @@ type Daemon struct {
 	mail     *mailLog
 	scribe   *scribe
 	events   *stream.Stream
+	history  *history.History
 	resolver *route.Resolver
 	bounces  *bounce.Server
 	gate     *relay.Gate
@@ -115,6 +117,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 	d.listeners = relay.Listeners{
 		guarded{d.mail, "mail log", d.faults},
 		guarded{d.events, "event stream", d.faults},
+		d.newHistory(),
 		guarded{d.bounces, "bounce server", d.faults},
 		guarded{&d.rescued, "rescue", d.faults},
 		guarded{d.stops, "stop", d.faults},
@@ -187,6 +190,7 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
 	d.run.Go(func() { d.scribe.run(ctx) })                                 // ends with ctx
 	d.run.Go(func() { d.events.Run(ctx) })                                 // ends with ctx
+	d.run.Go(func() { d.history.Run(ctx) })                                // ends with ctx
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
 	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
 	d.run.Go(func() { d.logServing("console", d.console.Run(s.control)) }) // ends with console.Stop
@@ -343,6 +347,7 @@ func (d *Daemon) letGo() error {
 	if d.agent != nil && d.mail != nil {
 		err = errors.Join(err, d.agent.NameDoubts(d.mail.Flush)) // the next start need not
 	}
+	d.closeHistory() // before the state directory is free for another daemon
 	if d.agent != nil {
 		err = errors.Join(err, d.agent.Close())
 	}

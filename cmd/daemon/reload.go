@@ -146,6 +146,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	d.bounces.SetConfig(cfg.Bounce)
 	d.stops.SetConfig(cfg.Stop)
 	d.preflight.SetConfig(cfg.Preflight)
+	d.history.SetConfig(cfg.History)
 	d.queues.SetConfig(queue)
 	d.gate.SetConfig(cfg.Gate)
 	d.queues.SetTenants(cfg.TenantLimits())

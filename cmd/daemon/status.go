@@ -34,7 +34,7 @@ func (o overview) Status() console.Status {
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
-		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()), Rescue: o.d.rescued.status(),
+		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()), Rescue: o.d.rescued.status(), History: o.history(),
 	}
 }
 

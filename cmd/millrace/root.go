@@ -60,6 +60,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
   millrace serve -c millrace.toml          run the daemon
   millrace status                          see doors, queues, connections and journal in numbers
   millrace queue show 4bXyZ1               see why a message waits, by the MTA's queue id
+  millrace trace joe@example.com           see what became of a message, also after it has left
   millrace sites example.com               see how fast a receiver is fed, and who says so
   millrace queue hold --campaign autumn    let a campaign wait, until "millrace queue release"
   millrace pause --site gmail --for 2h     send nothing to a receiver for a while
@@ -76,7 +77,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 		serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), upgradeCommand(),
 		queueCommand(), sitesCommand(), wrappersCommand(), explainCommand(),
 		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), rescueCommand(),
-		eventsCommand(),
+		eventsCommand(), traceCommand(),
 		preflightCommand(),
 		spoolCommand(), passwordCommand(), versionCommand(),
 	)

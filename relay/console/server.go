@@ -32,6 +32,7 @@ const (
 // A Source is the daemon as the console sees it. It stands here, with the package that asks, because the console must not
 // import the parts whose numbers it shows.
 type Source interface {
+	Tracer
 	// Status returns the daemon in numbers.
 	Status() Status
 	// Queues walks over the queues in the map, and the domains that have only deferred nodes: so many at most, the longest first, or
@@ -104,6 +105,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/messages/{id}", s.serveNamed)
 	mux.HandleFunc("GET /v1/sites", s.serveSites)
 	mux.HandleFunc("GET /v1/sites/{name}", s.serveSitesNamed)
+	mux.HandleFunc("GET /v1/trace", s.serveTrace)
 	mux.HandleFunc("GET /v1/wrappers", s.serveWrappers)
 	mux.HandleFunc("POST /v1/reload", s.serveReload)
 	mux.HandleFunc("POST /v1/upgrade", s.serveUpgrade)

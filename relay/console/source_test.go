@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -19,6 +20,8 @@ type fakeSource struct {
 
 	reloaded  Reloaded
 	reloadErr error
+
+	traced atomic.Pointer[TraceQuery]
 
 	upgradedBy string
 	upgradeErr error
@@ -62,6 +65,18 @@ func fakeSite(i int) Site {
 		Suspended: []Suspension{{Sender: "bad.example", Reason: "554 policy", Until: 1_700_001_000}},
 		InClear:   []ClearHost{{Site: "mx.example:25", Host: "mx.example[192.0.2.1]:25", Connections: 3, Reason: "454 no", Until: 1_700_002_000}},
 	}
+}
+
+// Trace has two messages of the recipient "joe@a.example", of which one waits, and none of any other.
+func (f *fakeSource) Trace(q TraceQuery) (TraceReport, error) {
+	f.traced.Store(&q)
+	switch q.Recipient {
+	case "broken@a.example":
+		return TraceReport{}, errors.New("history: input/output error")
+	case "joe@a.example":
+		return fakeTrace(), nil
+	}
+	return TraceReport{Messages: []Trace{}, Off: true}, nil
 }
 
 func (f *fakeSource) ReloadFile() (Reloaded, error) { return f.reloaded, f.reloadErr }

@@ -36,6 +36,8 @@ type Status struct {
 
 	Rescue *Rescue `json:"rescue,omitempty"` // there was a rescue since the start
 
+	History *History `json:"history,omitempty"` // what is kept of messages that have left; nil: nothing is
+
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.
 	Reasons []relay.ReasonStatus `json:"reasons,omitempty"`
@@ -47,6 +49,16 @@ type Gate struct {
 
 	Held      int64 `json:"held"`       // replies that wait for room now
 	HeldSince int64 `json:"held_since"` // that have waited since the start
+}
+
+// History is what can be traced. Written and Missed count since start.
+type History struct {
+	Since    Moment `json:"since,omitempty"` // how far back it goes
+	Segments int    `json:"segments"`        // files
+	Bytes    int64  `json:"bytes"`           // of the files
+	Written  int64  `json:"written"`         // events
+	Missed   int64  `json:"missed"`          // events that are not kept: the disk was full, or too slow
+	Fault    string `json:"fault,omitempty"` // why nothing is written now
 }
 
 // Rescue counts recipients that "millrace rescue" has brought from the MTA's queue, since start. Those that are not settled wait.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
 )
 
 // Bounds of one look-up, so that its memory and its time have some.
@@ -45,7 +46,8 @@ type Message struct {
 	Taken   *Taken // nil: that is not in the history, or no more
 	Lines   []Line // in the order in which they were written
 	Cut     bool   // there are more lines
-	Settled bool   // all recipients are settled, or the one that was asked for
+	Ended   bool   // all recipients have a final outcome, or the one that was asked for
+	Settled bool   // and the senders of those that failed are told, or need not be
 }
 
 // Taken is how a message came.
@@ -149,6 +151,7 @@ type hit struct {
 	Message
 	from  int            // the segment from which on its records stand
 	rcpts map[int]string // recipients by number; only those that were asked for
+	final map[int]bool   // those that have a final outcome
 	ends  map[int]bool   // those that are settled
 
 	wanted int // recipients that were asked for
@@ -199,7 +202,7 @@ func (s *search) look(segments []*segment) {
 					return false
 				}
 				// A message with many recipients may begin in the segment before.
-				m := &hit{Message: Message{ID: relay.ID(n.id)}, from: max(i-1, 0), rcpts: make(map[int]string), ends: make(map[int]bool)}
+				m := &hit{Message: Message{ID: relay.ID(n.id)}, from: max(i-1, 0), rcpts: make(map[int]string), final: make(map[int]bool), ends: make(map[int]bool)}
 				if s.ids != nil && n.kind != kindTaken {
 					m.from = 0
 				}
@@ -293,6 +296,9 @@ func (m *hit) add(s *search, n *note) {
 	if ends(n) {
 		m.ends[n.rcpt] = true
 	}
+	if n.kind == kindSettled && outcomeOf(n).Final() {
+		m.final[n.rcpt] = true
+	}
 	if len(m.Lines) == mostLines {
 		m.Cut = true
 		return
@@ -303,8 +309,13 @@ func (m *hit) add(s *search, n *note) {
 // ends reports whether a record is the end of its recipient. One that has failed is at the end when its sender need not be told any
 // more.
 func ends(n *note) bool {
-	o := relay.Outcome(n.outcome & outcomeBits)
+	o := outcomeOf(n)
 	return n.kind == kindReported || n.kind == kindSettled && (o == relay.Sent || o == relay.HandedBack || o == relay.Deleted)
+}
+
+// outcomeOf is the outcome of a record, whatever stands there.
+func outcomeOf(n *note) relay.Outcome {
+	return min(relay.Outcome(n.outcome&outcomeBits), relay.Deleted)
 }
 
 func (m *hit) taken(s *search, n *note) {
@@ -351,7 +362,7 @@ func lineOf(n *note, name string) Line {
 		}
 		return l
 	}
-	l.Outcome = min(relay.Outcome(n.outcome&outcomeBits), relay.Deleted)
+	l.Outcome = outcomeOf(n)
 	l.Twice, l.Inject = n.outcome&flagTwice != 0, n.outcome&flagInject != 0
 	l.Code, l.Reply, l.Relay, l.Site, l.ConnUse = n.code, string(n.reply), string(n.relay), string(n.site), n.use
 	for i, part := range [...]*time.Duration{&l.Delays.Before, &l.Delays.Queue, &l.Delays.Setup, &l.Delays.Transmit} {
@@ -363,7 +374,7 @@ func lineOf(n *note, name string) Line {
 // result is what was found. Two keys may have found the messages in another order than that of time.
 func (s *search) result() Found {
 	for _, m := range s.hits {
-		m.Settled = m.done()
+		m.Settled, m.Ended = m.done(), m.Taken != nil && len(m.rcpts) > 0 && len(m.final) == m.wanted
 		s.found.Messages = append(s.found.Messages, m.Message)
 	}
 	s.found.More = s.found.More || s.reads >= mostReads
@@ -439,4 +450,9 @@ func (s *search) close() {
 		s.reader.close()
 		s.reader = nil
 	}
+}
+
+// ReplyText is the reply as one line, its code first. What a stranger has put into it is harmless in a log and on a terminal.
+func (l *Line) ReplyText() string {
+	return smtp.Reply{Code: l.Code, Lines: []string{l.Reply}}.String()
 }

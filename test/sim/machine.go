@@ -184,6 +184,7 @@ milter.allow = ["192.0.2.0/24"]
 bounce.inject = "[192.0.2.20]:10026"
 control.socket = "/control.sock"
 log.mail = "/mail.log"
+history.keep = "off"
 dns.servers = ["%s"]
 %s
 %s
