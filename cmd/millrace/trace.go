@@ -147,7 +147,7 @@ func (p *tracePrinter) message(t *console.Trace) {
 	p.fact("Flow", t.Flow)
 	p.fact("State", stateText(t.State))
 	for i := range t.Events {
-		p.event(&t.Events[i])
+		p.event(&t.Events[i], t.Notice)
 	}
 	if t.MoreEvents {
 		fmt.Fprintln(p.w, "-- there are more events")
@@ -175,11 +175,18 @@ func stateText(state string) string {
 	return "it does not wait, and the history has no end of it"
 }
 
+// textColumn is where the text of a line of the timeline begins.
+const textColumn = len("2006-01-02 15:04:05.000  interrupted ")
+
 // event writes when, what, to whom, and what was said.
-func (p *tracePrinter) event(e *console.TraceEvent) {
-	fmt.Fprintf(p.w, "%s  %-11s %s\n", instant(e.Time), clean(e.Event), clean(eventText(e)))
+func (p *tracePrinter) event(e *console.TraceEvent, notice bool) {
+	text := eventText(e)
+	if e.Event == "taken" && notice {
+		text = seconds(e.Delay) + "s after it was written"
+	}
+	fmt.Fprintf(p.w, "%s  %-11s %s\n", instant(e.Time), clean(e.Event), clean(text))
 	if e.MaybeTwice && e.Relay != "" {
-		fmt.Fprintf(p.w, "%*s  the receiver gave no final answer and may have it already\n", len(instant(0))+13, "")
+		fmt.Fprintf(p.w, "%*s  the receiver gave no final answer and may have it already\n", textColumn-2, "")
 	}
 }
 
@@ -217,7 +224,7 @@ func eventText(e *console.TraceEvent) string {
 func (p *tracePrinter) waiting(r *relay.ListedRcpt) {
 	fmt.Fprintf(p.w, "%-*s  %-11s %s: %s after %d visits, next %s\n", len(instant(0)), "now", "waiting", clean(r.Address), clean(r.State), r.Attempts, nextTime(r))
 	if r.DelayReason != "" {
-		fmt.Fprintf(p.w, "%*s  %s\n", len(instant(0))+13, "", clean(strings.TrimSpace(r.DelayReason)))
+		fmt.Fprintf(p.w, "%*s  %s\n", textColumn-2, "", clean(strings.TrimSpace(r.DelayReason)))
 	}
 }
 
