@@ -229,7 +229,11 @@ func (p *tracePrinter) waiting(r *relay.ListedRcpt) {
 }
 
 // instant is a time with the year, because a history is long, and with milliseconds, because a visit is short.
-func instant(m console.Moment) string { return time.UnixMilli(int64(m)).Format("2006-01-02 15:04:05.000") }
+func instant(m console.Moment) string {
+	return time.UnixMilli(int64(m)).Format("2006-01-02 15:04:05.000")
+}
 
 // seconds is a number of seconds as people read it.
-func seconds(s float64) string { return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", s), "0"), ".") }
+func seconds(s float64) string {
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", s), "0"), ".")
+}
