@@ -16,8 +16,9 @@ func (m *Mail) AskGate(k Keeper, obstacle func() string) {
 	}
 	m.whole = m.rcpts.ours() == len(m.rcpts)
 	domains, of := m.domains()
-	tenant := m.flow().Tenant
-	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), func() *relay.Grant { return gate.Ask(tenant, domains) }, m.witnessHeld)
+	tenant, rcpts := m.flow().Tenant, m.rcpts.ours()
+	ask := func() *relay.Grant { return gate.AskFor(tenant, domains, rcpts) }
+	m.grant = m.intake.hold.ask(gate, k, m.intake.sessions.Load(), ask, m.witnessHeld)
 	var why relay.Reason
 	for i, r := range of {
 		if r >= 0 && m.grant.Refuses(r) {
@@ -47,7 +48,7 @@ func (m *Mail) RcptHasRoom() bool {
 	}
 	grant := gate.Ask("", []string{relay.Domain(m.rcpts[len(m.rcpts)-1].Addr)})
 	defer grant.Release()
-	return !grant.Refuses(0) || grant.Waits() != relay.Enough || grant.Why(0).Kind == relay.ReasonDrain
+	return !grant.Refuses(0) || grant.Waits() != relay.Enough || lasting(grant.Why(0))
 }
 
 // Room asks for a place for one more message to domain, or to any one if domain is "". The caller gives the place back with Release. ok is
@@ -76,8 +77,8 @@ func (in *Intake) Room(domain string) (place *relay.Grant, ok bool) {
 func (m *Mail) leaveShut() {
 	if gate := m.intake.deps.Gate; gate != nil && !m.intake.Observing() {
 		if why := gate.Shut(); why.Waits() {
-			m.leaveFor(causeOf(why), leftGate+why.Text)
-			m.drained = why.Kind == relay.ReasonDrain
+			m.leaveFor(causeOf(why), leftText(why))
+			m.lasting = lasting(why)
 		}
 	}
 }
@@ -85,12 +86,18 @@ func (m *Mail) leaveShut() {
 // overflow leaves the message, or has the MTA refuse it: as the rule or the gate's table says, or because enough was left. Mail that did
 // not come by SMTP is never refused: the MTA would try it again and again, all other such mail behind it.
 func (m *Mail) overflow(why relay.Reason, state relay.GateState, k Keeper) {
-	m.leaveFor(causeOf(why), leftGate+why.Text)
-	m.drained = why.Kind == relay.ReasonDrain
-	m.refused = (m.overflowWay() == relay.OverflowTempfail || state == relay.GateTempfail) && k.Patience() > 0
+	m.leaveFor(causeOf(why), leftText(why))
+	m.lasting = lasting(why)
+	m.refused = (m.overflowWay() == relay.OverflowTempfail || state == relay.GateTempfail) && k.Patience() > 0 && why.Kind != relay.ReasonAllowance
 	if m.refused {
 		m.intake.counts.refused.Add(1)
 	}
+}
+
+// lasting reports that mail must not wait for what refuses it: the end of a drain, or of a month whose allowance is used up, may be further
+// away than the client or the MTA keeps mail, which would then be returned to its sender. The MTA delivers it now.
+func lasting(why relay.Reason) bool {
+	return why.Kind == relay.ReasonDrain || why.Kind == relay.ReasonAllowance
 }
 
 // overflowWay is what becomes of the message when there is no room for it: as its rule says, or the gate's table.
@@ -108,16 +115,31 @@ const ReturnField = "X-Millrace-Overflow"
 // Returns reports that the message is left for want of room, and that the MTA shall keep it and offer it again. A message with a recipient
 // who is not ours is not of this kind: he would wait for our room.
 func (m *Mail) Returns() bool {
-	return m.whole && m.left != "" && !m.refused && !m.drained && (m.cause == CauseGate || m.cause == CauseFull) && m.overflowWay() == relay.OverflowReturn
+	return m.whole && m.left != "" && !m.refused && !m.lasting && (m.cause == CauseGate || m.cause == CauseFull) && m.overflowWay() == relay.OverflowReturn
 }
+
+// OverAllowance reports that the message is left because the allowance is used up. A door without an MTA behind it asks its client to try
+// again: a refusal for good would have the mail returned.
+func (m *Mail) OverAllowance() bool { return m.left != "" && m.cause == CauseAllowance }
 
 // Refused reports that the MTA must refuse the message that is left, with a temporary failure.
 func (m *Mail) Refused() bool { return m.refused }
 
+// leftText is a reason of the gate as the log has it.
+func leftText(why relay.Reason) string {
+	if why.Kind == relay.ReasonAllowance {
+		return why.Text // it is no want of room
+	}
+	return leftGate + why.Text
+}
+
 // causeOf sorts a reason of the gate.
 func causeOf(why relay.Reason) Cause {
-	if why.Kind == relay.ReasonMemory && why.Who == "" {
+	switch {
+	case why.Kind == relay.ReasonMemory && why.Who == "":
 		return CauseFull
+	case why.Kind == relay.ReasonAllowance:
+		return CauseAllowance
 	}
 	return CauseGate
 }

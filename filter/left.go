@@ -28,6 +28,7 @@ const (
 	CauseJournal                // the message could not be recorded
 	CausePreflight              // a fault of its campaign that preflight.refuse names
 	CauseShare                  // outside of bulk.share
+	CauseAllowance              // the allowance is used up
 	numCauses
 )
 
@@ -53,6 +54,7 @@ var causes = [numCauses]struct {
 	CauseJournal:   {"journal", "bulk mail is left with the MTA: it could not be recorded", hclog.Warn},
 	CausePreflight: {name: "preflight"}, // Preflight says it, once for a campaign
 	CauseShare:     {name: leftShare},   // most mail, while the share is small
+	CauseAllowance: {"allowance", "bulk mail is left with the MTA: the allowance is used up", hclog.Warn},
 }
 
 // String names the cause for the status.

@@ -60,8 +60,8 @@ type Mail struct {
 	grant    *relay.Grant   // what the gate has granted; nil: it was not asked
 	whole    bool           // all recipients could be taken when the gate was asked
 	refused  bool           // the MTA must refuse the message
-	drained  bool           // there is no room because the daemon is drained
 	examined bool           // it was examined as the first of its campaign, without its size
+	lasting  bool           // there is no room, and there may be none for long
 	certain  bool           // known at MAIL to be bulk: no header can change that
 	message  *relay.Message // what Build has built
 	taken    bool           // Accept has returned nil
@@ -110,11 +110,11 @@ func (m *Mail) leaveAs(reason string, counter *atomic.Uint64) {
 func (m *Mail) LeaveLate() { m.leaveFor(CauseBuffered, leftLate) }
 
 // NoRoom reports that the message is left for want of room, which will be found again: a door whose client keeps its mail has it
-// tried again. While the daemon is drained there will be none.
+// tried again. While the daemon is drained, or the allowance is used up, there will be none.
 func (m *Mail) NoRoom() bool {
 	switch m.cause {
 	case CauseGate, CauseFull, CauseBuffered, CauseClosed:
-		return m.left != "" && !m.drained
+		return m.left != "" && !m.lasting
 	}
 	return false
 }

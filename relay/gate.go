@@ -11,8 +11,15 @@ import (
 type GateDeps struct {
 	Site      func(domain string) string // the site that gets the domain's mail; "" while it is not known; nil: each domain is one
 	Draining  func() Reason              // why nothing more may be taken, on an admin's order; nil: there is no such order
-	Allowance func(tenant string) Reason // why the tenant, or everybody, has used up what it may send; nil: there is no allowance
+	Allowance Allowance                  // how many recipients may be taken; nil: any number
 	Changed   func(GateChange)           // told of each step of a gate; may be nil
+}
+
+// Allowance bounds how many recipients may be taken: licence.Meter is one.
+type Allowance interface {
+	// Reserve keeps room for so many recipients of the tenant's until free is called; free is nil when there is nothing to keep. Else why says
+	// what is used up, and nothing is kept. It must not block. free is called under the gate's mutex, so neither may ask the gate.
+	Reserve(tenant string, rcpts int) (free func(), why Reason)
 }
 
 // Gate decides whether new mail may be taken: all mail, the mail of a tenant, the mail of a site. A door asks it when it knows that a

@@ -290,13 +290,18 @@ func TestSomeRecipientsStay(t *testing.T) {
 	})
 }
 
+// scriptedAllowance refuses the tenants that it names.
+type scriptedAllowance map[string]Reason
+
+func (a scriptedAllowance) Reserve(tenant string, _ int) (func(), Reason) { return nil, a[tenant] }
+
 // TestGateOnOrder: an admin's order, and an allowance that is used up, leave mail with the MTA, and no reply waits for them.
 func TestGateOnOrder(t *testing.T) {
 	order := Reason{}
 	used := map[string]Reason{"poor": WaitFor(ReasonTenant, "poor", "its allowance is used up", time.Time{})}
 	x := newGatehouse(t, 100, func(_ *GateConfig, d *GateDeps) {
 		d.Draining = func() Reason { return order }
-		d.Allowance = func(tenant string) Reason { return used[tenant] }
+		d.Allowance = scriptedAllowance(used)
 	})
 	if x.offer("poor", "a@x.example") || !x.offer("rich", "a@x.example") {
 		t.Error("the allowance is not asked for, or for the wrong tenant")

@@ -12,6 +12,7 @@ type Grant struct {
 	all    verdict // on all its mail, or on that of its tenant
 	tenant *Room   // where a place is granted; nil: none
 	shut   *Room   // of the tenant, if that is what refuses
+	free   func()  // gives back what is kept of the allowance; nil: nothing is
 	places []place
 	first  [1]place // most messages have one domain
 }
@@ -25,8 +26,13 @@ type place struct {
 	verdict
 }
 
-// Ask asks for room for one message of the tenant, to recipients of these domains. It never blocks.
+// Ask asks for room for one message of the tenant, to one recipient of each of these domains. It never blocks.
 func (g *Gate) Ask(tenant string, domains []string) *Grant {
+	return g.AskFor(tenant, domains, len(domains))
+}
+
+// AskFor is Ask for so many recipients. The allowance has room for all of them or refuses the message as a whole.
+func (g *Gate) AskFor(tenant string, domains []string, rcpts int) *Grant {
 	gr := &Grant{gate: g}
 	if gr.places = gr.first[:]; len(domains) != 1 {
 		gr.places = make([]place, len(domains))
@@ -38,7 +44,7 @@ func (g *Gate) Ask(tenant string, domains []string) *Grant {
 	}
 	allowed := Reason{}
 	if g.deps.Allowance != nil {
-		allowed = g.deps.Allowance(tenant)
+		gr.free, allowed = g.deps.Allowance.Reserve(tenant, rcpts)
 	}
 	now := time.Now()
 	g.mu.Lock()
@@ -79,6 +85,7 @@ func (g *Gate) look(p *place, all verdict, now time.Time) {
 func (gr *Grant) book() *Grant {
 	if !gr.grants() {
 		gr.tenant = nil
+		gr.freeAllowance()
 		return gr
 	}
 	gr.gate.granted++
@@ -211,8 +218,17 @@ func (gr *Grant) Release() {
 	gr.release()
 }
 
-// release is Release under the mutex.
+// freeAllowance gives back what is kept of the allowance.
+func (gr *Grant) freeAllowance() {
+	if gr.free != nil {
+		gr.free()
+		gr.free = nil
+	}
+}
+
+// release is Release under the mutex. A message that was taken is in the allowance's own count by now.
 func (gr *Grant) release() {
+	gr.freeAllowance()
 	g := gr.gate
 	if gr.grants() {
 		g.granted--

@@ -36,9 +36,11 @@ const (
 	ReasonPause
 	// ReasonDrain: an admin lets nothing more be taken.
 	ReasonDrain
+	// ReasonAllowance: as much mail was sent, or is on its way, as an allowance or a licence has room for.
+	ReasonAllowance
 )
 
-var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate", "hold", "pause", "drain"}
+var reasonNames = [...]string{"", "reply", "dns", "site", "connection", "answer", "journal", "machine", "memory", "ration", "tenant", "rate", "hold", "pause", "drain", "allowance"}
 
 // String is the kind's stable name, for JSON and metrics; "" for ReasonNone.
 func (k ReasonKind) String() string { return reasonNames[k] }

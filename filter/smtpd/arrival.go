@@ -353,6 +353,8 @@ func (a *arrival) leave() {
 	case m.Refused(), m.NoRoom() && a.s.keeps():
 		a.s.putOffFirst()
 		a.refuse(replyNoRoom)
+	case up == nil && m.OverAllowance():
+		a.refuse(replyAllowance)
 	case up == nil:
 		a.refuse(reply{554, "5.6.0", NotTaken + m.Left()})
 	default:
@@ -362,6 +364,9 @@ func (a *arrival) leave() {
 
 // replyNoRoom is for a client that keeps its message and tries again. Postfix takes it for a failure of this message alone.
 var replyNoRoom = reply{451, "4.3.2", "bulk queue full, try again later"}
+
+// replyAllowance is for a client behind which there is no MTA that could take the message instead.
+var replyAllowance = reply{451, "4.3.2", "the allowance is used up, try again later"}
 
 // refuse answers the message as a whole, once its end has come.
 func (a *arrival) refuse(r reply) {

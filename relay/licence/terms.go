@@ -1,0 +1,255 @@
+package licence
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// licenceKey names the licence in force in the state, or is "".
+func (m *Meter) licenceKey(now time.Time) string {
+	if l := m.holding(now); l != nil {
+		return l.Serial
+	}
+	return ""
+}
+
+// holding is the licence if it is in force: its time has begun, and neither it nor its grace is over. The mutex is held.
+func (m *Meter) holding(now time.Time) *Licence {
+	if p := m.phase(now); p == phaseValid || p == phaseGrace {
+		return m.licence
+	}
+	return nil
+}
+
+// phase is how far the life of a licence is.
+type phase uint8
+
+const (
+	phaseNone phase = iota // there is no licence
+	phaseEarly
+	phaseValid
+	phaseGrace
+	phaseOver
+	phaseForeign // for another host or installation
+)
+
+var phases = [...]string{"none", "not yet valid", "valid", "expired, in grace", "expired", "foreign"}
+
+// phase is that of the licence. The mutex is held.
+func (m *Meter) phase(now time.Time) phase {
+	switch l := m.licence; {
+	case l == nil:
+		return phaseNone
+	case l.place(m.deps.Hostname, m.state.Installation) != nil:
+		return phaseForeign
+	case now.Before(l.NotBefore):
+		return phaseEarly
+	case now.Before(l.Expires):
+		return phaseValid
+	case now.Before(l.Expires.Add(m.cfg.Grace)):
+		return phaseGrace
+	}
+	return phaseOver
+}
+
+// sayPhase tells the log what has become of the licence. The mutex is held.
+func (m *Meter) sayPhase(p phase) {
+	l := m.licence
+	if p == m.moment.licence || l == nil {
+		return
+	}
+	switch p {
+	case phaseValid:
+		m.say(fmt.Sprintf("the licence %s of %s is in force until %s", l.Serial, l.Licensee, l.Expires.Format(time.RFC3339)), nil)
+	case phaseGrace:
+		m.say("the licence "+l.Serial+" stays in force until "+l.Expires.Add(m.cfg.Grace).Format(time.RFC3339), ErrExpired)
+	case phaseOver:
+		m.say("the licence "+l.Serial+" is not in force any more; mail is taken as [allowance] says without a licence", ErrExpired)
+	case phaseEarly:
+		m.say("the licence "+l.Serial+" is not in force yet", ErrNotYet)
+	case phaseForeign:
+		m.say("the licence "+l.Serial+" is not in force", l.place(m.deps.Hostname, m.state.Installation))
+	}
+}
+
+// tenants are all that have an allowance, the installation first. The mutex is held.
+func (m *Meter) tenants() []string {
+	all := []string{""}
+	for _, t := range m.cfg.Tenant {
+		all = append(all, t.Name)
+	}
+	if m.licence != nil {
+		for _, t := range m.licence.Tenants {
+			if !slices.Contains(all, t.Name) {
+				all = append(all, t.Name)
+			}
+		}
+	}
+	return all
+}
+
+// compose puts in force the bounds that the configuration and the licences set at a time. The smaller one of two bounds decides, because
+// each must hold. The mutex is held.
+func (m *Meter) compose(now time.Time) {
+	accounts, warned := make(map[string]*account, len(m.accounts)), m.warned()
+	bounded := false
+	for _, tenant := range m.tenants() {
+		a := m.accounts[tenant]
+		if a == nil {
+			a = &account{tenant: tenant}
+		}
+		a.bounds = m.boundsOf(tenant, now)
+		for i := range a.bounds {
+			mark := a.bounds[i].mark(tenant)
+			a.bounds[i].warned = max(m.state.Warned[mark], warned[mark])
+		}
+		accounts[tenant] = a
+		bounded = bounded || len(a.bounds) > 0
+	}
+	for tenant, a := range m.accounts { // a message that was asked about frees what it has reserved here
+		if accounts[tenant] == nil && a.reserved > 0 {
+			a.bounds = nil
+			accounts[tenant] = a
+		}
+	}
+	m.accounts = accounts
+	m.limited.Store(bounded)
+}
+
+// boundsOf are the bounds of one tenant. The mutex is held.
+func (m *Meter) boundsOf(tenant string, now time.Time) []bound {
+	bounds := m.spread(m.own(tenant), tenant, "allowance", SpanTotal, 0, now)
+	l := m.holding(now)
+	if l != nil {
+		limits := l.Limits
+		if tenant != "" {
+			limits = limitsOf(l.Tenants, tenant)
+		}
+		bounds = append(bounds, m.spread(limits, tenant, "licence "+l.Serial, SpanLicence, m.state.licenceBase(l.Serial, tenant), now)...)
+	}
+	if tenant == "" {
+		bounds = append(bounds, m.extra(l, now)...)
+	}
+	return bounds
+}
+
+// extra is the bound of the installation's slice, or of its evaluation. l is the licence in force. The mutex is held.
+func (m *Meter) extra(l *Licence, now time.Time) []bound {
+	served := m.cfg.Server.URL != ""
+	switch s := m.slice; {
+	case served && s != nil && now.Before(s.Expires):
+		return []bound{{span: SpanSlice, by: "licence server", most: s.Ceiling, period: s.Serial}}
+	case !served && l != nil:
+		return nil
+	case m.cfg.Evaluation > 0:
+		return []bound{{span: SpanEvaluation, by: "allowance", most: m.cfg.Evaluation, base: m.state.Evaluation[""]}}
+	case served:
+		return []bound{{span: SpanSlice, by: "licence server", closed: "the licence server " + m.cfg.Server.URL + " has given no slice that holds now"}}
+	}
+	return nil
+}
+
+// own are the limits of the configuration.
+func (m *Meter) own(tenant string) Limits {
+	if tenant == "" {
+		return m.cfg.Limits
+	}
+	return limitsOf(m.cfg.Tenant, tenant)
+}
+
+func limitsOf(tenants []TenantConfig, name string) Limits {
+	if i := slices.IndexFunc(tenants, func(t TenantConfig) bool { return t.Name == name }); i >= 0 {
+		return tenants[i].Limits
+	}
+	return Limits{}
+}
+
+// spread makes the bounds of limits. total and base are those of Limits.Total.
+func (m *Meter) spread(l Limits, tenant, by string, total Span, base uint64, now time.Time) (bounds []bound) {
+	day, month := begins(now)
+	for _, b := range []bound{
+		{span: SpanDay, most: l.Day, base: m.state.Day.base(tenant), period: m.state.Day.Now, resets: day},
+		{span: SpanMonth, most: l.Month, base: m.state.Month.base(tenant), period: m.state.Month.Now, resets: month},
+		{span: total, most: l.Total, base: base},
+	} {
+		if b.by = by; b.most > 0 {
+			bounds = append(bounds, b)
+		}
+	}
+	return bounds
+}
+
+// watch notes a warning for each bound that has come to a new level. The mutex is held.
+func (m *Meter) watch(a *account) {
+	for i := range a.bounds {
+		b := &a.bounds[i]
+		if b.span == SpanSlice && a.sent+a.pending() > m.askAt {
+			m.askAt = b.most // once for each slice; then at its regular times
+			wake(m.thirst)
+		}
+		level := b.level(b.used(a.sent) + a.pending())
+		if level <= b.warned {
+			continue
+		}
+		b.warned = level
+		m.warnings = append(m.warnings, Warning{
+			Tenant: a.tenant, Span: b.span, By: b.by, Percent: level, Used: b.used(a.sent), Left: a.pending(), Limit: b.most, Resets: b.resets,
+		})
+		wake(m.hurry)
+	}
+}
+
+// wake has a goroutine look soon.
+func wake(hurry chan struct{}) {
+	select {
+	case hurry <- struct{}{}:
+	default:
+	}
+}
+
+// warned are the levels that the bounds in force have come to. The mutex is held.
+func (m *Meter) warned() map[string]int {
+	warned := make(map[string]int)
+	for tenant, a := range m.accounts {
+		for i := range a.bounds {
+			if b := &a.bounds[i]; b.warned > 0 {
+				warned[b.mark(tenant)] = b.warned
+			}
+		}
+	}
+	return warned
+}
+
+// noteWarned notes in a state the levels that bounds have come to, and forgets those of bounds that are over. It reports whether there are
+// new ones. The mutex is held.
+func (m *Meter) noteWarned(s *state) bool {
+	if len(m.accounts) > 0 { // else nothing is in force yet
+		s.Warned = m.warned()
+	}
+	return len(m.warnings) > 0
+}
+
+// tell tells the warnings that were noted.
+func (m *Meter) tell() {
+	m.mu.Lock()
+	warnings := m.warnings
+	m.warnings = nil
+	m.mu.Unlock()
+	if m.deps.Warn == nil {
+		return
+	}
+	for _, w := range warnings {
+		m.deps.Warn(w)
+	}
+}
+
+// String is the warning as the log has it.
+func (w Warning) String() string {
+	whose := "the allowance"
+	if w.Tenant != "" {
+		whose = "the allowance of tenant " + w.Tenant
+	}
+	return fmt.Sprintf("%s (%s, %s): %d %% of %d recipients is used", whose, w.By, cmp.Or(spans[w.Span].words, w.Span.String()), w.Percent, w.Limit)
+}
