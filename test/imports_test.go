@@ -16,17 +16,19 @@ const module = "github.com/millrace/millrace/"
 // one way: what stands above may import what stands below. The reasons stand in direction, by the importing package.
 var allowed = map[string][]string{
 	// The commands: they start the daemon, ask it through the console, and read the state directory without it.
-	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "filter/preflight", "relay", "relay/console", "relay/delta", "snapshot"},
+	"cmd/millrace": {"cmd/config", "cmd/daemon", "cmd/demo", "cmd/rescue", "cmd/setup", "filter/preflight", "relay", "relay/console", "relay/delta", "snapshot", "relay/licence"},
 	// The demonstration brings its own MTA and its own internet, which are those of the tests.
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
-	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake", "relay/stream", "relay/history"},
+	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake", "relay/stream", "relay/history", "relay/licence"},
+	// The demonstration brings its own MTA and its own internet, which are those of the tests.
+	// The wiring hands the parts to each other, so it knows them all.
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
 	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
 	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
-	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream", "relay/history"},
+	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream", "relay/history", "relay/licence"},
 	"filter/milter": {"filter", "relay"},
 	"filter/smtpd":  {"filter", "relay"},
 	"filter":        {"filter/preflight", "relay", "relay/smtp"}, // the wire's question what form a message has is answered while it comes
@@ -37,6 +39,7 @@ var allowed = map[string][]string{
 	"relay/tally":   {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
 	"relay/stream":  {"relay", "relay/smtp"},
 	"relay/history": {"relay", "relay/smtp"},
+	"relay/licence": {"relay"},
 	"snapshot":      {"relay", "snapshot/format"},
 	"relay":         {"relay/delta", "relay/smtp"},
 	"relay/delta":   {},
@@ -80,6 +83,8 @@ var direction = map[string]string{
 		"are above it",
 	"relay/stream":  "records are made of relay's events, and of nothing else: whoever has another kind of event hands over a value",
 	"relay/history": "it writes down what relay's events say, and finds it again; who asks for it must not matter to it",
+	"relay/licence": "it counts recipients and asks nothing of the other parts: the numbers come through its Counter, and what refuses mail is " +
+		"relay's gate",
 	"snapshot": "it records relay's messages, with the replies of receivers in them, and gives them back; it must recover " +
 		"without doors and network",
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",
@@ -94,7 +99,7 @@ var only = map[string][]string{
 	"github.com/emersion/go-milter":      {"filter/milter"},
 	"github.com/miekg/dns":               {"relay/route", "test/dns"},
 	"github.com/BurntSushi/toml":         {"cmd/config"},
-	"net/http":                           {"relay/console", "relay/stream"},
+	"net/http":                           {"relay/console", "relay/stream", "relay/licence", "cmd/millrace"},
 	"github.com/klauspost/compress/zstd": {"relay/stream"},
 	"testing":                            {"test/..."},
 }
@@ -109,6 +114,7 @@ var alone = map[string]string{
 		"it asks over HTTP for webhooks alone, through a dialer that keeps out of private networks",
 	"github.com/klauspost/compress/zstd": "only files that nobody writes to any more are compressed; a format of the disk that depended on a " +
 		"library could not be read by another",
+	"relay/licence asks a licence server, and \"millrace licence serve\" is one, a program of its own",
 	"testing": "what works on a *testing.T is test code; a program of the product would link it and never call it",
 }
 

@@ -38,7 +38,7 @@ var badConfigs = []badConfig{
 	{"misspelled", "mdoe = 'observe'\n", 1, "mdoe", "did you mean mode?"},
 	{"capital letter", "Mode = 'observe'\n", 1, "Mode", "did you mean mode?"},
 	{"hyphen", "state-dir = '/x'\n", 1, "state-dir", "did you mean state_dir?"},
-	{"nothing like it", "zzzzzz = 1\n", 1, "zzzzzz", "there are ack, bounce, bulk"},
+	{"nothing like it", "zzzzzz = 1\n", 1, "zzzzzz", "there are ack, allowance, bounce, bulk"},
 	{"misspelled in a table", "\n\n[queue]\n# a comment\nodrer = 'longest'\n", 5, "queue.odrer", "did you mean queue.order?"},
 	{"misspelled table", "[queu]\norder = 'longest'\n", 1, "queu", "did you mean queue?"},
 	{"misspelled table below", "[bulk]\nmax_hops = 5\n[[bulk.rules]]\nname = 'a'\n", 3, "bulk.rules", "did you mean bulk.rule?"},
@@ -53,6 +53,20 @@ var badConfigs = []badConfig{
 	{"snapshot below itself", "[snapshot.snapshot]\ninterval = '1m'\n", 1, "snapshot.snapshot", "is not a known key"},
 	{"behind a long string", "[log]\nname = \"\"\"\na\nb\"\"\"\nnmae = 'x'\n", 5, "log.nmae", "did you mean log.name?"},
 	{"empty key", "\"\" = 1\n", 1, `""`, "is not a known key"},
+
+	// The allowance.
+	{"an allowance of 0", "[allowance]\nmonth = 0\n", 2, "allowance.month", "0 is no allowance"},
+	{"an evaluation of 0", "[allowance]\nevaluation = 0\n", 2, "allowance.evaluation", "0 is no allowance"},
+	{"a negative allowance", "[allowance]\nmonth = -1\n", 2, "allowance.month", "out of range"},
+	{"an allowance without end", "[allowance]\ntotal = 1000000000000001\n", 2, "allowance.total", "leave it out for no limit"},
+	{"more a day than a month", "[allowance]\nday = 9\nmonth = 5\n", 2, "allowance.day", "it never counts"},
+	{"a time zone that is none", "[allowance]\ntime_zone = 'Mars/Base'\n", 2, "allowance.time_zone", "is not known to this host"},
+	{"no key", "[allowance]\nlicence_keys = ['abc']\n", 2, "allowance.licence_keys", "is no public key"},
+	{"evaluation without a key", "[allowance]\nevaluation = 5\n", 2, "allowance.evaluation", "without licence_keys there is never one"},
+	{"an allowance of no tenant", "[[allowance.tenant]]\nname = 'acme'\nday = 5\n", 2, "allowance.tenant[0].name", "is the name of no [[tenant]]"},
+	{"an allowance without limits", "[[tenant]]\nname = 'a'\nsender = 'a.example'\n[[allowance.tenant]]\nname = 'a'\n", 5, "allowance.tenant[0].name", "has no limit"},
+	{"a licence server in clear", "[allowance]\nlicence_keys = ['11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=']\n[allowance.server]\nurl = 'http://l.example'\n", 4, "allowance.server.url", "use https"},
+	{"a licence server without a key", "[allowance.server]\nurl = 'https://l.example'\n", 2, "allowance.server.url", "licence_keys names no key"},
 
 	// A value has the wrong type.
 	{"number for a string", "mode = 1\n", 1, "mode", `wants a string in quotes, not the number 1`},

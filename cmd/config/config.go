@@ -24,6 +24,7 @@ import (
 	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/history"
+	"github.com/millrace/millrace/relay/licence"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
@@ -62,6 +63,7 @@ type Config struct {
 
 	Preflight filter.PreflightConfig `toml:"preflight"`
 	Stop      brake.Config           `toml:"stop"`
+	Allowance licence.Config         `toml:"allowance"` // how many recipients may be sent to; an empty table: any number
 
 	File string `toml:"-"` // where Load read it; "": it came from no file
 }
@@ -96,6 +98,7 @@ func DefaultConfig() *Config {
 		Preflight: filter.DefaultPreflightConfig(),
 		Stop:      brake.DefaultConfig(),
 		Events:    stream.DefaultConfig(),
+		Allowance: licence.DefaultConfig(),
 	}
 }
 

@@ -25,7 +25,7 @@ func (e example) uncomment(numbers ...int) string {
 // together are keys that a file cannot have without others.
 var together = map[string][]string{
 	"filter": {"reinject"}, "proxy": {"reinject"}, "submission": {"reinject"}, "users": {"submission", "reinject"},
-	"tls_cert": {"tls_key"}, "tls_key": {"tls_cert"},
+	"evaluation": {"licence_keys"}, "tls_cert": {"tls_key"}, "tls_key": {"tls_cert"},
 }
 
 // with are the lines that the key in line n cannot be without.

@@ -104,6 +104,7 @@ func (l *loader) decode(given map[string]any, cfg *Config) {
 // check judges the values and gives each error its place. A part's Validate knows keys and no places.
 func (l *loader) check(cfg *Config) {
 	l.zeros(cfg)
+	l.allowanceZeros(cfg)
 	if err := cfg.fill(l.hostname); err != nil {
 		l.refuse("hostname", "%v", err)
 		cfg.Hostname = "filled.invalid" // the name has its error; a valid one lets Validate find the other mistakes

@@ -51,6 +51,7 @@ func (c *Config) Validate() error {
 	v.table("history", c.History.Validate())
 	v.table("log", c.Log.Validate())
 	v.table("events", c.Events.Validate())
+	v.allowance(c)
 	v.crosscheck(c)
 	return v.errs.orNil()
 }

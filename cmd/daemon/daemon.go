@@ -31,6 +31,7 @@ import (
 	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/history"
+	"github.com/millrace/millrace/relay/licence"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/stream"
@@ -69,6 +70,8 @@ type Daemon struct {
 
 	listeners relay.Listeners // of queues, each guarded
 	rescued   rescued
+	counter   licence.Counter // what was sent, for the allowance
+	allowance *allowance
 	handler   *relay.Handler
 	sources   *pool.Sources
 	pool      *pool.Manager
@@ -121,6 +124,9 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		guarded{d.bounces, "bounce server", d.faults},
 		guarded{&d.rescued, "rescue", d.faults},
 		guarded{d.stops, "stop", d.faults},
+	}
+	if err := d.countFor(cfg); err != nil {
+		return nil, err
 	}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
 	d.queues = relay.NewQueueMap(queue, relay.Deps{
@@ -224,6 +230,9 @@ func (d *Daemon) Start() error {
 	d.run.Go(func() { d.lever.Run(ctx) })                // ends with ctx
 	d.run.Go(func() { d.stops.Run(ctx) })                // ends with ctx
 	d.run.Go(func() { d.examineMachine(ctx) })           // ends with ctx
+	d.allowance.Begin()
+	d.run.Go(func() { d.allowance.Run(ctx) })        // ends with ctx
+	d.run.Go(func() { d.allowance.client.Run(ctx) }) // ends with ctx
 	d.queues.Open()
 	openSMTPD()
 	d.setReady(true)

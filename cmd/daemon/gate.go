@@ -16,7 +16,7 @@ func (d *Daemon) newGate(cfg *config.Config) *relay.Gate {
 	log := &gateLog{log: d.log.Named("gate")}
 	return relay.NewGate(cfg.Gate, relay.GateDeps{
 		Site:     func(domain string) string { return d.pool.SiteOf(domain) },
-		Draining: d.draining, Changed: log.note,
+		Draining: d.draining, Allowance: d.allowance, Changed: log.note,
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/cmd/config"
 	"github.com/millrace/millrace/filter"
@@ -142,6 +143,9 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	if overdue > 0 {
 		warning = fmt.Sprintf("%d messages that wait are older: each is returned after an attempt that fails, at most %d of them a minute; a longer lifetime keeps the rest", overdue, perMinute)
 		d.log.Warn("retry.lifetime: " + warning)
+	}
+	if err := d.allowance.reload(cfg, time.Now()); err != nil {
+		d.log.Error("the allowance stays as it was", "error", err) // Validate has judged it
 	}
 	d.bounces.SetConfig(cfg.Bounce)
 	d.stops.SetConfig(cfg.Stop)

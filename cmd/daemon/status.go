@@ -34,7 +34,7 @@ func (o overview) Status() console.Status {
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
 		Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
-		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()), Rescue: o.d.rescued.status(), History: o.history(),
+		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()), Rescue: o.d.rescued.status(), History: o.history(), Allowance: o.allowance(),
 	}
 }
 
@@ -72,6 +72,7 @@ func (o overview) reasons() []relay.ReasonStatus {
 	if !o.d.budget.Room(relay.AccountMail) {
 		note(relay.ReasonMemory, "nothing is taken: queue.max_bytes is reached")
 	}
+	all = append(all, o.usedUp()...)
 	if why := o.d.handler.Rationed(); why.Waits() {
 		all = append(all, why.Status())
 	}

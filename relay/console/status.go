@@ -31,6 +31,8 @@ type Status struct {
 
 	Sources []SourceStatus `json:"sources,omitempty"` // the [[source]] tables in force
 
+	Allowance *Allowance `json:"allowance,omitempty"` // there is an [allowance] table
+
 	Drain  *Drain `json:"drain,omitempty"`  // in force: no mail is taken
 	Pauses int    `json:"pauses,omitempty"` // pauses and holds in force
 

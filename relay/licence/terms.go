@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/millrace/millrace/relay"
 )
 
 // licenceKey names the licence in force in the state, or is "".
@@ -100,7 +102,7 @@ func (m *Meter) compose(now time.Time) {
 		if a == nil {
 			a = &account{tenant: tenant}
 		}
-		a.bounds = m.boundsOf(tenant, now)
+		a.bounds, a.refusing = m.boundsOf(tenant, now), relay.Reason{}
 		for i := range a.bounds {
 			mark := a.bounds[i].mark(tenant)
 			a.bounds[i].warned = max(m.state.Warned[mark], warned[mark])

@@ -1,0 +1,208 @@
+package daemon
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/console"
+	"github.com/millrace/millrace/relay/licence"
+)
+
+// keptAllowance is the name under which the state directory has what the meter keeps.
+const keptAllowance = "allowance"
+
+// allowance is the meter, with the licence that it was given last.
+type allowance struct {
+	*licence.Meter
+	client  *licence.Client
+	log     hclog.Logger
+	text    []byte // of the licence in force, guarded by Daemon.turn; nil: there is none
+	licence *licence.Licence
+}
+
+// countFor makes the meter and what it counts with.
+func (d *Daemon) countFor(cfg *config.Config) (err error) {
+	since := &sinceStart{}
+	d.counter, d.listeners = since, append(d.listeners, guarded{since, "allowance", d.faults})
+	d.allowance, err = d.newAllowance(cfg)
+	return err
+}
+
+// newAllowance makes the meter. It begins in Start, when the counter knows what was sent before.
+func (d *Daemon) newAllowance(cfg *config.Config) (*allowance, error) {
+	a := &allowance{log: d.log.Named("allowance")}
+	kept, unread := d.agent.Stored(keptAllowance)
+	deps := licence.Deps{
+		Counter: d.counter, Store: func(data []byte) error { return d.agent.Store(keptAllowance, data) }, Hostname: cfg.Hostname,
+		Warn: a.warn, Say: a.say,
+	}
+	var err error
+	if a.Meter, err = licence.NewMeter(deps, kept, unread); err != nil {
+		a.log.Error("allowance", "error", err)
+	}
+	a.client = licence.NewClient(a.Meter, console.ReadBuild().String())
+	return a, a.reload(cfg, time.Now())
+}
+
+// warn tells that much of an allowance is used.
+func (a *allowance) warn(w licence.Warning) {
+	args := []any{"tenant", w.Tenant, "of", w.Span.String(), "by", w.By, "sent", w.Used, "waiting", w.Left, "limit", w.Limit}
+	if !w.Resets.IsZero() {
+		args = append(args, "resets", w.Resets.Format(time.RFC3339))
+	}
+	a.log.Warn(w.String(), args...)
+}
+
+func (a *allowance) say(text string, err error) {
+	if err == nil {
+		a.log.Info(text)
+		return
+	}
+	a.log.Warn(text, "error", err)
+}
+
+// reload gives the meter a configuration and the licence of the state directory. A licence that is refused leaves the one in force.
+func (a *allowance) reload(cfg *config.Config, now time.Time) error {
+	keys, err := licence.ParseKeys(cfg.Allowance.Keys)
+	if err != nil {
+		return err
+	}
+	if err := a.read(cfg, keys, now); err != nil {
+		a.log.Error("a licence is refused; the one in force stays, if there is one", "error", err)
+	}
+	if a.text != nil {
+		if _, err := licence.Open(a.text, keys); err != nil { // its key was taken out of the configuration
+			a.text, a.licence = nil, nil
+		}
+	}
+	return a.Reload(cfg.Allowance, a.licence)
+}
+
+// read reads the licence of the state directory. One whose time is over, or not come, is refused if another is in force: at a start there is
+// none, and the meter says what has become of it.
+func (a *allowance) read(cfg *config.Config, keys []licence.PublicKey, now time.Time) error {
+	if len(keys) == 0 {
+		a.text, a.licence = nil, nil
+		return nil
+	}
+	text, err := licence.ReadFile(filepath.Join(cfg.StateDir, licence.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		a.text, a.licence = nil, nil
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l, err := licence.Open(text, keys)
+	if err != nil {
+		return err
+	}
+	if a.licence != nil && a.licence.Serial != l.Serial {
+		if err := l.Check(now, cfg.Hostname, a.Status().Installation); err != nil {
+			return err
+		}
+	}
+	a.text, a.licence = text, &l
+	return nil
+}
+
+// allowance is the allowance as the console has it; nil without one.
+func (o overview) allowance() *console.Allowance {
+	s := o.d.allowance.Status()
+	if s.Installation == "" {
+		return nil
+	}
+	v := &console.Allowance{Installation: s.Installation, Limits: len(s.Usage), Error: s.StoreError}
+	for _, u := range s.Usage[:min(len(s.Usage), console.MaxUsage)] {
+		v.Usage = append(v.Usage, console.Usage{
+			Tenant: u.Tenant, Span: u.Span.String(), By: u.By, Used: u.Used, Left: u.Left, Limit: u.Limit, Resets: unixOr0(u.Resets), Full: u.Full,
+		})
+	}
+	if l := s.Licence; l != nil {
+		v.Licence = &console.Licence{Licensee: l.Licensee, Serial: l.Serial, Expires: l.Expires.Unix(), State: s.Phase, Until: s.GraceUntil.Unix()}
+	}
+	if s.Server != "" {
+		v.Server = &console.LicenceServer{URL: s.Server, Answer: unixOr0(s.ServerAt), Error: s.ServerError}
+		if s.Slice != nil {
+			v.Server.Slice, v.Server.Expires = s.Slice.Serial, s.Slice.Expires.Unix()
+		}
+	}
+	return v
+}
+
+// usedUp are the reasons for which mail is left with the MTA now, at most one for all mail and maxHeldTenants for tenants.
+func (o overview) usedUp() (all []relay.ReasonStatus) {
+	seen := make(map[string]bool)
+	for _, u := range o.d.allowance.Status().Usage {
+		if u.Full != "" && !seen[u.Tenant] && len(seen) <= maxHeldTenants {
+			seen[u.Tenant] = true
+			all = append(all, relay.WaitFor(relay.ReasonAllowance, u.Tenant, "bulk mail is left with the MTA: "+u.Full, u.Resets).Status())
+		}
+	}
+	return all
+}
+
+// unixOr0 is a time as JSON has it.
+func unixOr0(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// sinceStart is a licence.Counter that begins with the start. It is a relay.Listener.
+type sinceStart struct {
+	mu sync.Mutex
+	of map[string]*[2]uint64 // by tenant: sent, left
+}
+
+// Used implements licence.Counter.
+func (s *sinceStart) Used(tenant string) (sent, left uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.of[tenant]; n != nil {
+		return n[0], n[1]
+	}
+	return 0, 0
+}
+
+// Event implements relay.Listener.
+func (s *sinceStart) Event(e *relay.Event) {
+	if e.Message == nil || e.Message.Class() == relay.ClassInject {
+		return
+	}
+	switch {
+	case e.Kind == relay.EventTaken, e.Kind == relay.EventRestored:
+		s.add(e.Message, 0, int64(e.Message.RcptCount()))
+	case e.Kind == relay.EventSettled && e.Outcome == relay.Sent:
+		s.add(e.Message, 1, -1)
+	case e.Kind == relay.EventSettled && e.Outcome.Final():
+		s.add(e.Message, 0, -1)
+	}
+}
+
+func (s *sinceStart) add(m *relay.Message, sent, left int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, tenant := range [...]string{"", m.Flow().Tenant} {
+		if i > 0 && tenant == "" {
+			break
+		}
+		if s.of == nil {
+			s.of = make(map[string]*[2]uint64)
+		}
+		n := s.of[tenant]
+		if n == nil {
+			n = new([2]uint64)
+			s.of[tenant] = n
+		}
+		n[0], n[1] = uint64(max(int64(n[0])+sent, 0)), uint64(max(int64(n[1])+left, 0))
+	}
+}
