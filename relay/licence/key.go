@@ -45,6 +45,9 @@ func (k PublicKey) ID() string {
 // Public is the public half.
 func (k PrivateKey) Public() PublicKey { return PublicKey{k.key.Public().(ed25519.PublicKey)} }
 
+// sign is the signature over text.
+func (k PrivateKey) sign(text []byte) []byte { return ed25519.Sign(k.key, text) }
+
 // NewKey makes a key.
 func NewKey() (PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)

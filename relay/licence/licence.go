@@ -64,7 +64,7 @@ func (l Licence) Sign(key PrivateKey) ([]byte, error) {
 	}
 	text, err := json.MarshalIndent(envelope{
 		Payload:   base64.StdEncoding.EncodeToString(payload),
-		Signature: base64.StdEncoding.EncodeToString(ed25519.Sign(key.key, payload)),
+		Signature: base64.StdEncoding.EncodeToString(key.sign(payload)),
 		Key:       key.Public().ID(),
 	}, "", "  ")
 	if len(text) >= MaxFile {
