@@ -148,10 +148,13 @@ func (p *Pool) Report(server string, r Report, o Offer, key PrivateKey, now time
 		h.Held = h.Given
 	}
 	answer, err := p.answer(h, o, key, now)
+	if err == nil {
+		err = p.save()
+	}
 	if err != nil {
 		return Answer{}, err
 	}
-	return answer, p.save()
+	return answer, nil
 }
 
 // find is the account of an installation. One that is new begins at what it has sent before.
