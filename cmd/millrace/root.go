@@ -78,7 +78,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 		queueCommand(), sitesCommand(), wrappersCommand(), explainCommand(),
 		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), rescueCommand(),
 		eventsCommand(), traceCommand(),
-		preflightCommand(),
+		preflightCommand(), licenceCommand(),
 		spoolCommand(), passwordCommand(), versionCommand(),
 	)
 	addDemo(root)

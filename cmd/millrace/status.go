@@ -69,6 +69,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	printDNS(&b, &s.DNS)
 	printJournal(&b, &s.Journal)
 	printMemory(&b, &s.Memory)
+	printAllowance(&b, s.Allowance)
 	for _, r := range s.Reasons {
 		fmt.Fprintf(&b, "held up  %s\n", clean(r.Reason))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -41,8 +42,12 @@ func (o Offer) Validate() error {
 // by what such slices had left, one for each such installation, and by nothing else.
 type Pool struct {
 	path string
+	lock *os.File // open while the Pool is: two programs would hand out everything twice
 	ledger
 }
+
+// ErrInUse is returned when another program has the pool.
+var ErrInUse = errors.New("another licence server uses it")
 
 // ledger is the file.
 type ledger struct {
@@ -83,30 +88,50 @@ const (
 	maxPool = 16 << 20
 )
 
-// OpenPool reads the file of a pool; a file that does not exist is a new pool.
+// OpenPool reads the file of a pool; a file that does not exist is a new pool. Close must be called.
 func OpenPool(path string) (*Pool, error) {
-	p := &Pool{path: path, ledger: ledger{Version: poolVersion}}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return p, nil
-	case err != nil:
-		return nil, err
-	case info.Size() > maxPool:
-		return nil, fmt.Errorf("%s: larger than %d bytes; it is no pool", path, maxPool)
-	}
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(text, &p.ledger)
-	}
-	if err == nil && (p.Version != poolVersion || slices.Contains(p.Accounts, nil)) {
-		err = errors.New("it is of another version, or damaged")
-	}
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; without it nobody knows what was handed out", path, err)
+		return nil, err
+	}
+	p := &Pool{path: path, lock: lock, ledger: ledger{Version: poolVersion}}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrInUse), p.Close())
+	}
+	if err := p.read(); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
+
+// Close lets another program open the pool. The file of the lock stays: whoever deleted it could delete one that was just locked.
+func (p *Pool) Close() error { return p.lock.Close() }
+
+// read reads the file.
+func (p *Pool) read() error {
+	info, err := os.Stat(p.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Size() > maxPool:
+		return fmt.Errorf("%s: larger than %d bytes; it is no pool", p.path, maxPool)
+	}
+	text, err := os.ReadFile(p.path)
+	if err == nil {
+		err = json.Unmarshal(text, &p.ledger)
+	}
+	if err == nil && (p.Version != poolVersion || slices.ContainsFunc(p.Accounts, (*holding).damaged)) {
+		err = errors.New("it is of another version, or damaged")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w; without it nobody knows what was handed out", p.path, err)
+	}
+	return nil
+}
+
+func (h *holding) damaged() bool { return h == nil || h.Sent < h.Base }
 
 // save makes the pool durable.
 func (p *Pool) save() error {
