@@ -39,7 +39,7 @@ The file of tokens has a line "NAME TOKEN" for each server; the holder of the to
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.offer.For = time.Duration(days) * 24 * time.Hour
-			if err := f.offer.Validate(); err != nil {
+			if err := f.validate(); err != nil {
 				return usageError{err}
 			}
 			log := hclog.New(&hclog.LoggerOptions{Name: "licence", Output: cmd.ErrOrStderr(), Level: hclog.Info})
@@ -57,10 +57,17 @@ The file of tokens has a line "NAME TOKEN" for each server; the holder of the to
 	flags.Uint64Var(&f.offer.Total, "total", 0, "recipients of all servers together")
 	flags.Uint64Var(&f.offer.Slice, "slice", 0, "recipients that a server gets at once")
 	flags.IntVar(&days, "days", 7, "days that a slice holds")
-	for _, name := range []string{"key", "tokens", "state", "licensee", "total", "slice"} {
-		_ = cmd.MarkFlagRequired(name) // it fails for a name that is no flag
-	}
 	return cmd
+}
+
+// validate returns what is missing or wrong on the command line.
+func (f *serverFlags) validate() error {
+	for _, file := range []struct{ flag, path string }{{"key", f.key}, {"tokens", f.tokens}, {"state", f.state}} {
+		if file.path == "" {
+			return fmt.Errorf("--%s is missing", file.flag)
+		}
+	}
+	return f.offer.Validate()
 }
 
 // The times of the licence server: a request and its answer are a few hundred bytes.

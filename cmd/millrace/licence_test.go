@@ -142,7 +142,7 @@ func TestLicenceServer(t *testing.T) {
 	const serve = "licence serve --key %/k.pem --tokens %/tokens --state %/pool.json --licensee Example "
 	o.run(exitUsage, "would go in clear", serve+"--total 10 --slice 5 --listen :0")
 	o.run(exitUsage, "slice: 50", serve+"--total 10 --slice 50")
-	o.run(exitUsage, "required flag", "licence serve --total 10")
+	o.run(exitUsage, "--key is missing", "licence serve --total 10")
 
 	f := serverFlags{
 		listen: "127.0.0.1:0", key: o.path("k.pem"), tokens: o.path("tokens"), state: o.path("pool.json"),
