@@ -31,6 +31,17 @@ type gated struct {
 	queues *relay.QueueMap
 	h      *relay.Handler
 	drain  relay.Reason // an admin's order
+	most   int          // recipients that an allowance has room for; 0: any number
+	asked  []int        // recipients that it was asked for
+}
+
+// Reserve implements relay.Allowance.
+func (x *gated) Reserve(_ string, rcpts int) (func(), relay.Reason) {
+	x.asked = append(x.asked, rcpts)
+	if x.most > 0 && rcpts > x.most {
+		return nil, relay.WaitFor(relay.ReasonAllowance, "", "the allowance is used up", time.Time{})
+	}
+	return nil, relay.Reason{}
 }
 
 func newGated(t *testing.T, change func(*relay.GateConfig), rules ...Rule) *gated {
@@ -40,7 +51,7 @@ func newGated(t *testing.T, change func(*relay.GateConfig), rules ...Rule) *gate
 	if change != nil {
 		change(&cfg)
 	}
-	x.gate = relay.NewGate(cfg, relay.GateDeps{Draining: func() relay.Reason { return x.drain }})
+	x.gate = relay.NewGate(cfg, relay.GateDeps{Draining: func() relay.Reason { return x.drain }, Allowance: x})
 	queue := relay.DefaultQueueConfig()
 	queue.MaxMessages = 16
 	x.queues = relay.NewQueueMap(queue, relay.Deps{Journal: relay.NoJournal{}, Gate: x.gate})
@@ -199,6 +210,28 @@ func TestShutAtMAIL(t *testing.T) {
 	}
 	if s := x.in.Status(); s.LeftBy[CauseGate] != 1 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestOverAllowance: the message stays with the MTA as a whole and at once, whatever gate.overflow says, and the MTA is not asked to offer
+// it again. All recipients of one message are asked for together, also those of one domain.
+func TestOverAllowance(t *testing.T) {
+	for _, overflow := range []string{relay.OverflowLeave, relay.OverflowReturn, relay.OverflowTempfail} {
+		x := newGated(t, func(c *relay.GateConfig) { c.Overflow, c.MaxOverflow = overflow, 1 })
+		x.most = 2
+		three := strings.Replace(newsletter(end...), "RCPT", "RCPT <y@there.example>\nRCPT <z@there.example>\nRCPT", 1)
+		k := &keeper{patience: time.Minute}
+		for range 2 {
+			if got, took := x.offer(k, three); got != "EOH: the allowance is used up, refused false" || took > time.Second {
+				t.Errorf("%s: %s after %s", overflow, got, took)
+			}
+		}
+		if got, _ := x.offer(k, newsletter(end...)); got != "taken" {
+			t.Errorf("%s: one recipient: %s", overflow, got)
+		}
+		if s := x.in.Status(); s.LeftBy[CauseAllowance] != 2 || !slices.Equal(x.asked, []int{3, 3, 1}) {
+			t.Errorf("%s: %v left, asked for %v", overflow, s.LeftBy, x.asked)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -97,14 +98,14 @@ func (a *allowance) read(cfg *config.Config, keys []licence.PublicKey, now time.
 		a.text, a.licence = nil, nil
 		return nil
 	}
-	if err != nil {
+	if err != nil || bytes.Equal(text, a.text) {
 		return err
 	}
 	l, err := licence.Open(text, keys)
 	if err != nil {
 		return err
 	}
-	if a.licence != nil && a.licence.Serial != l.Serial {
+	if a.licence != nil {
 		if err := l.Check(now, cfg.Hostname, a.Status().Installation); err != nil {
 			return err
 		}

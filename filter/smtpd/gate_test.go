@@ -120,6 +120,59 @@ func TestDrained(t *testing.T) {
 	}
 }
 
+// usedUp is an allowance without room.
+type usedUp struct{}
+
+func (usedUp) Reserve(string, int) (func(), relay.Reason) {
+	return nil, relay.WaitFor(relay.ReasonAllowance, "", "the allowance is used up", time.Time{})
+}
+
+// TestOverAllowance: the MTA behind the door has the mail, whatever gate.overflow says: the end of a month may be further away than a queue
+// keeps mail, and nothing may be returned for an allowance. Without an MTA the client keeps it, and a refusal is never for good.
+func TestOverAllowance(t *testing.T) {
+	for _, tt := range []struct {
+		role     Role
+		hello    string
+		overflow string
+		noMTA    bool
+		want     string
+	}{
+		{Filter, "EHLO", relay.OverflowLeave, false, "250 "},
+		{Filter, "LHLO", relay.OverflowReturn, false, "250 "},
+		{Proxy, "EHLO", relay.OverflowTempfail, false, "250 "},
+		{Submission, "EHLO", relay.OverflowLeave, false, "250 "},
+		{Submission, "EHLO", relay.OverflowLeave, true, "451 4.3.2 the allowance is used up"},
+		{Filter, "LHLO " + RescueName, relay.OverflowLeave, false, "451 4.3.2 the allowance is used up"},
+	} {
+		r := start(t, func(s *setup) {
+			s.role, s.noMTA = tt.role, tt.noMTA
+			cfg := relay.DefaultGateConfig()
+			cfg.Overflow = tt.overflow
+			s.gate = relay.NewGate(cfg, relay.GateDeps{Allowance: usedUp{}})
+			queues := relay.NewQueueMap(relay.DefaultQueueConfig(), relay.Deps{Journal: relay.NoJournal{}, Gate: s.gate})
+			queues.Open()
+			s.accept = queues
+		})
+		c := r.dial()
+		lmtp := strings.HasPrefix(tt.hello, "LHLO")
+		if !strings.Contains(tt.hello, " ") {
+			tt.hello += " app.example.com"
+		}
+		c.say(tt.hello, "250-")
+		for _, got := range c.send(lmtp, bulkMessage, "a@example.net") {
+			if !strings.HasPrefix(got, tt.want) {
+				t.Errorf("%s, %s, %s: %q", tt.role, tt.hello, tt.overflow, got)
+			}
+		}
+		if tt.noMTA {
+			continue
+		}
+		if want := map[bool]int{true: 1}[tt.want == "250 "]; r.mta.Count() != want {
+			t.Errorf("%s, %s: the MTA has %d messages, want %d", tt.role, tt.hello, r.mta.Count(), want)
+		}
+	}
+}
+
 // illJournal can record nothing.
 type illJournal struct{ relay.NoJournal }
 
