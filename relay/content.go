@@ -135,8 +135,8 @@ func (c *Content) Size() int64 {
 	return int64(n)
 }
 
-// Head is what stands before the empty line: our own Received field and the header as taken. It must not be changed. Head and Body are
-// empty when the message cannot be put together.
+// Head is what stands before the empty line: our own Received field and the header as taken. It must not be changed. Head and Body
+// are empty when the message cannot be put together.
 func (c *Content) Head() []byte {
 	if c.letter != nil {
 		return append(bytes.Clone(c.letter.Trace), c.letter.Header...)

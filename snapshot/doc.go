@@ -43,7 +43,9 @@
 //	a batch: afterwards; tape; healer; the file of a segment          the writer goroutine
 //	keeper's generation, retired                                      the keeper goroutine
 //	keeper.parts                                                      keeper.mu
-//	recovery                                                          the goroutine that called Recover
+//	recovery, claims                                                  the goroutine that called Recover
+//	a lot of claims, while it is checked                              one checker
+//	kindred.views                                                     kindred.mu, a leaf
 //	survey                                                            Open, then Recover
 //
 // Lock order: ledger.mu, then one shard of waits. keeper.mu is held with no other lock. Under ledger.mu there is no I/O, no
@@ -55,6 +57,9 @@
 // closes keeper.halt; Close waits for each. The keeper ends first, because its last snapshot needs the writer's last commit,
 // and because copying forward waits for the writer. The writer tells a door that waits in Take. Close calls
 // stopTaking and drains before it closes writer.quit, so no door waits then.
+//
+// Recover starts as many checkers as there are processors. They read the records of messages that are not done, and end before it
+// returns.
 //
 // # What a crash leaves
 //

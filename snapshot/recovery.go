@@ -370,8 +370,8 @@ func (r *recovery) restoreOne(s *found, c *claim) error {
 	}
 	delete(r.done, m.ID)
 	if c.kin == nil {
-		r.lost = append(r.lost, orphan{c.frame.At, fmt.Sprintf("%s: message %s, %d recipients: what it has in common with others cannot be read",
-			segmentName(s.head.Number), m.Name(), len(c.left))})
+		what := "%s: message %s, %d recipients: what it has in common with others cannot be read"
+		r.lost = append(r.lost, orphan{c.frame.At, fmt.Sprintf(what, segmentName(s.head.Number), m.Name(), len(c.left))})
 		return nil
 	}
 	saved := relay.Saved{Message: m, Unheard: c.unheard, Nodes: c.nodes}

@@ -19,13 +19,14 @@ const (
 	// fairShare is the part of all processors' time that the collector may take before it gets more room than it must have. Half the
 	// room is twice the work.
 	fairShare = 0.05
-	// recoveryRoom is the room while the recovery runs, which makes little garbage: of four bytes that it allocates, three stay. The heap
-	// is hardly larger than with less room, and the collector does not go over a million messages again and again as they come.
+	// recoveryRoom is the room while the recovery runs, which makes little garbage: of four bytes that it allocates, three stay. The
+	// heap is hardly larger than with less room, and the collector does not go over a million messages again and again.
 	recoveryRoom = 300
 	// restRate is how many bytes a second a daemon at rest may allocate: mail waits, and little comes and goes.
 	restRate = 4 << 20
-	// restLoose is how much of the heap such a daemon gives back to the system once it is garbage or free: at least so many bytes, and
-	// at least a restPart of what is live. At restRate the collector then takes a thirtieth of a processor at most, however much mail waits.
+	// restLoose is how much of the heap such a daemon gives back to the system once it is garbage or free: at least so many bytes,
+	// and at least a restPart of what is live. At restRate the collector then takes a thirtieth of a processor at most, however much
+	// mail waits.
 	restLoose, restPart = 8 << 20, 8
 	// tendEvery is how often the room is set. A burst of mail has more room after two or three times.
 	tendEvery = time.Second
@@ -81,8 +82,8 @@ func (c *collector) adjust(now time.Time) {
 	}
 }
 
-// rests reports whether a heap of so many live bytes, which takes so many in all, is to be given back as far as it can be: the daemon
-// allocates so many bytes a second.
+// rests reports whether a heap of so many live bytes, which takes so many in all, must be given back as far as it can be. rate is how
+// many bytes a second the daemon allocates.
 func rests(live, takes uint64, rate float64) bool {
 	return rate < restRate && takes > live+max(restLoose, live/restPart)
 }

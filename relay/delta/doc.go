@@ -10,6 +10,7 @@
 //	part, ok := r.Split(&s, most)        // at most so many bytes, or not at all
 //
 //	pieces, err := delta.Join(view, part, limit, &s)
+//	err = delta.Fits(view, part, &s)     // would Join make a message? in less time
 //
 // # View
 //

@@ -39,8 +39,8 @@ func Join(view, part []byte, limit int, s *Scratch) (pieces [][]byte, err error)
 	return s.join.run(view, part, limit)
 }
 
-// Fits reports why view and part do not make a message, nil if they do. It finds all that Join finds, in a third of the time: of what
-// coders would write it calculates the size alone.
+// Fits reports why view and part do not make a message, nil if they do. It finds all that Join finds, and takes half of the time or
+// less: of what coders would write it calculates the size alone.
 func Fits(view, part []byte, s *Scratch) error {
 	size, _, err := head(part)
 	if err != nil {
@@ -169,8 +169,8 @@ func (j *joiner) count(n int) bool {
 	return true
 }
 
-// gather collects bytes of a stretch, and codes them when they are all there. Bytes that are in one piece are not copied for it, and
-// bytes of which the number is enough are not collected.
+// gather collects bytes of a stretch, and codes them when they are all there. Bytes that are in one piece are not copied for it. Where
+// their number is enough, they are not collected.
 func (j *joiner) gather(b []byte) bool {
 	if len(b) > j.left-j.seen { // no coder makes less of them
 		return false
