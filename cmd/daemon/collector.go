@@ -23,11 +23,11 @@ const (
 	// heap is hardly larger than with less room, and the collector does not go over a million messages again and again.
 	recoveryRoom = 300
 	// restRate is how many bytes a second a daemon at rest may allocate: mail waits, and little comes and goes.
-	restRate = 4 << 20
+	restRate = 2 << 20
 	// restLoose is how much of the heap such a daemon gives back to the system once it is garbage or free: at least so many bytes,
 	// and at least a restPart of what is live. At restRate the collector then takes a thirtieth of a processor at most, however much
 	// mail waits.
-	restLoose, restPart = 8 << 20, 8
+	restLoose, restPart = 8 << 20, 16
 	// tendEvery is how often the room is set. A burst of mail has more room after two or three times.
 	tendEvery = time.Second
 )

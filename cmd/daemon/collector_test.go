@@ -43,7 +43,7 @@ func TestRests(t *testing.T) {
 		want        bool
 	}{
 		{"mail waits, and a burst has left much", 1 << 30, 1300 * mb, 0, true},
-		{"mail waits, and little is left", 1 << 30, 1100 * mb, 0, false},
+		{"mail waits, and little is left", 1 << 30, 1080 * mb, 0, false},
 		{"mail comes", 1 << 30, 1300 * mb, 20 * mb, false},
 		{"little mail comes", 1 << 30, 1300 * mb, 1 * mb, true},
 		{"a small heap", 10 * mb, 20 * mb, 0, true},
