@@ -1,0 +1,501 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
+)
+
+// campaign is a message with several recipients.
+func campaign(id relay.ID, rcpts ...string) *relay.Message {
+	m := letter(1)
+	m.ID, m.Slip.Rcpts = id, nil
+	for _, r := range rcpts {
+		m.Slip.Rcpts = append(m.Slip.Rcpts, relay.Rcpt{Addr: r})
+	}
+	return m
+}
+
+// TestStory: all that the mail log has of a message is found again, by each recipient only what is theirs.
+func TestStory(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	m := campaign(77, "Anna@A.example", "bob@b.example")
+	at := taken(1)
+	later := smtp.Reply{Code: 451, Enhanced: "4.7.1", Lines: []string{"Greylisted", "", "try again in 300 seconds"}}
+	h.Event(takenEvent(1, m))
+	for range 3 { // the third is in the words of the second
+		h.Event(settled(m, 1, relay.Deferred, at, later))
+	}
+	h.Event(settled(m, 0, relay.Sent, at, smtp.Reply{Code: 250, Enhanced: "2.0.0", Lines: []string{"Ok: queued as 5F000001"}}))
+	twice := settled(m, 1, relay.Deferred, at, smtp.Reply{Lines: []string{"connection lost"}})
+	twice.MaybeTwice = true
+	h.Event(twice)
+	h.Event(&relay.Event{Kind: relay.EventInterrupted, Time: at, Message: m, Rcpt: 1})
+	h.Event(&relay.Event{Kind: relay.EventUnheard, Time: at, Message: m, Rcpt: 1})
+	h.Event(settled(m, 1, relay.Bounced, at, smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"no such user"}}))
+	ended := find(t, h, Query{ID: relay.ID(77).String()}, 1).Messages[0]
+	if !ended.Ended || ended.Settled {
+		t.Errorf("a failure of which the sender is not told: %+v", ended)
+	}
+	h.Event(&relay.Event{Kind: relay.EventReported, Time: at, Message: m, Rcpt: 1, Report: "3BX9"})
+	h.Event(&relay.Event{Kind: relay.EventRemoved, Time: at, Message: m, Rcpt: -1})
+	const (
+		head = "2H 4Z0000001J from=news@list1.example id=9e3779b1-7c4e-4b1a-9f0e-000000000001@mail.list1.example " +
+			"list-unsubscribe/app.example.org[192.0.2.7]/shop/campaign-1/list1.example size=102 of 2"
+		place = "relay=mx5.example.com[192.0.2.5]:25 site=gmail-smtp-in.l.google.com:25 use=12 340ms twice="
+		wait  = "; 0 bob@b.example deferred 451 4.7.1 Greylisted try again in 300 seconds " + place + "false"
+		sent  = "; 0 Anna@A.example sent 250 2.0.0 Ok: queued as 5F000001 " + place + "false"
+		rest  = "; 0 bob@b.example deferred 0 connection lost " + place + "true; 3 bob@b.example ; 2 bob@b.example " +
+			"; 0 bob@b.example bounced 550 5.1.1 no such user " + place + "false; 1 bob@b.example 3BX9"
+	)
+	for _, test := range []struct {
+		query Query
+		want  string
+	}{
+		{Query{ID: "4Z0000001J"}, head + wait + wait + wait + sent + rest},
+		{Query{ID: "2h"}, head + wait + wait + wait + sent + rest},
+		{Query{MessageID: messageID(1)}, head + wait + wait + wait + sent + rest},
+		{Query{MessageID: " <" + messageID(1) + "> "}, head + wait + wait + wait + sent + rest},
+		{Query{Recipient: "anna@a.EXAMPLE"}, head + sent},
+		{Query{Recipient: "BOB@b.example"}, head + wait + wait + wait + rest},
+	} {
+		f := find(t, h, test.query, 1)
+		if got := story(&f.Messages[0]); got != test.want || !f.Messages[0].Settled {
+			t.Errorf("%+v:\n%s\nwant\n%s", test.query, got, test.want)
+		}
+	}
+	for _, q := range []Query{{ID: "4z0000001j"}, {Recipient: "nobody@a.example"}, {MessageID: strings.ToUpper(messageID(1))}, {Recipient: "4Z0000001J"}} {
+		find(t, h, q, 0)
+	}
+	if _, err := h.Find(Query{}); err == nil {
+		t.Error("a question without a name is answered")
+	}
+}
+
+// TestTheLatestFirst: of many messages of one name so many are found as were asked for, over the bounds of segments.
+func TestTheLatestFirst(t *testing.T) {
+	h := newHistory(t, small())
+	const n = 5000
+	for i := range n {
+		m := campaign(relay.ID(i+1), "joe@example.com")
+		m.Slip.QueueID = fmt.Sprintf("4Z%d", i%3)
+		h.Event(takenEvent(i, m))
+		h.Event(sentEvent(i, m))
+		if i%100 == 99 {
+			h.Flush()
+		}
+	}
+	if names := files(t, h); len(names) < 5 {
+		t.Errorf("only %q", names)
+	}
+	f := find(t, h, Query{Recipient: "joe@example.com", Most: 1000}, 1000)
+	for i, m := range f.Messages {
+		if m.ID != relay.ID(n-i) || len(m.Lines) != 1 || !m.Settled {
+			t.Fatalf("%d: %s", i, story(&m))
+		}
+	}
+	if !f.More {
+		t.Error("there are no more")
+	}
+	if f := find(t, h, Query{ID: "4Z2", Most: 2}, 2); f.Messages[0].ID != n-2 || f.Messages[1].ID != n-5 || !f.More {
+		t.Errorf("%+v", f.Messages)
+	}
+}
+
+// TestManyRecipients: a message for thousands has several records, and each recipient of them is found.
+func TestManyRecipients(t *testing.T) {
+	h := newHistory(t, small())
+	var rcpts []string
+	for i := range maxRcpts + 500 {
+		rcpts = append(rcpts, fmt.Sprintf("user%d@%s.example", i, strings.Repeat("x", 60)))
+	}
+	m := campaign(9, rcpts...)
+	h.Event(takenEvent(1, m))
+	for i := range rcpts {
+		h.Event(settled(m, i, relay.Sent, taken(1), smtp.Reply{Code: 250, Lines: []string{"ok"}}))
+	}
+	for _, i := range []int{0, chunk - 1, chunk, 3000, maxRcpts - 1} {
+		f := find(t, h, Query{Recipient: rcpts[i]}, 1)
+		if got := f.Messages[0]; len(got.Lines) != 1 || got.Lines[0].Rcpt != i || !got.Settled || got.Taken.Rcpts != len(rcpts) {
+			t.Errorf("%d: %s", i, story(&got))
+		}
+	}
+	f := find(t, h, Query{ID: queueID(1)}, 1)
+	if got := f.Messages[0]; len(got.Lines) != len(rcpts) || !got.Settled {
+		t.Errorf("%d lines, %t", len(got.Lines), got.Settled)
+	}
+	find(t, h, Query{Recipient: rcpts[maxRcpts]}, 0) // beyond the bound
+}
+
+// TestStrangeTexts: nothing that a stranger can write breaks a record or takes more room than its bound.
+func TestStrangeTexts(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	long := strings.Repeat("ü\x00\r\n\xd7", 5000)
+	for i := range 4 {
+		m := campaign(relay.ID(i+1), long, "", "@", `"a@b"@c.example`, "no-at")
+		m.Slip.From, m.Slip.Client, m.Slip.Rule, m.Slip.QueueID, m.Slip.Flow.Name = long, long, long, "", "a\x00b"
+		e := takenEvent(i, m)
+		e.MessageID = []byte(long)
+		h.Event(e)
+		e = settled(m, 0, relay.Bounced, taken(1), smtp.Reply{Code: -5, Enhanced: strings.Repeat("5", 1000), Lines: []string{long, long}})
+		e.Relay, e.Site, e.ConnUse, e.Delays.Queue = long, long, -1, -time.Hour
+		h.Event(e)
+	}
+	f := find(t, h, Query{Recipient: `"A@b"@C.example`}, 4)
+	for _, m := range f.Messages {
+		if m.Taken.Rcpts != 5 || m.Taken.Flow.Name != "a?b" || len(m.Taken.Client) != maxText || len(m.Taken.Sender) != maxAddress {
+			t.Errorf("%+v", m.Taken)
+		}
+	}
+	if f := find(t, h, Query{MessageID: long}, 4); len(f.Messages[0].Lines[0].Reply) != maxText {
+		t.Errorf("%+v", f.Messages[0].Lines)
+	}
+	find(t, h, Query{Recipient: long}, 4)
+	if size := h.Status().Bytes; size > 64<<10 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+// TestRestart: a history that is opened again goes on in the same segment, with the same texts.
+func TestRestart(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	const n = 300
+	for i := range n {
+		m := letter(i % 3) // so that there are texts
+		m.ID, m.Slip.Arrived, m.Slip.Taken = relay.ID(i+1), time.Now(), time.Now()
+		h.Event(takenEvent(i, m))
+		h.Event(sentEvent(i, m))
+		if i%50 == 49 {
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			h = reopen(t, DefaultConfig(), h.deps.Dir)
+		}
+	}
+	for i := range n {
+		f := find(t, h, Query{MessageID: messageID(i)}, 1)
+		if m := f.Messages[0]; m.ID != relay.ID(i+1) || len(m.Lines) != 1 || m.Taken.Flow.Name != fmt.Sprintf("campaign-%d", i%3) || m.Lines[0].Relay == "(lost)" {
+			t.Errorf("%s", story(&m))
+		}
+	}
+	if names := files(t, h); len(names) != 1 {
+		t.Errorf("%q", names)
+	}
+}
+
+// TestKeep: what is over goes, and not before; also when no mail comes.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(t, Config{Keep: Period(2 * day), MaxBytes: leastBytes})
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { h.Run(ctx) }) // ends with ctx
+		start := time.Now()
+		for i := range 72 { // one an hour
+			m := letter(i)
+			m.Slip.Arrived, m.Slip.Taken = time.Now(), time.Now()
+			h.Event(takenEvent(i, m))
+			time.Sleep(time.Hour)
+		}
+		for i := range 72 {
+			f, err := h.Find(Query{ID: queueID(i), Most: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			age := time.Since(start.Add(time.Duration(i) * time.Hour))
+			if kept := len(f.Messages) == 1; kept != (age <= 48*time.Hour) && (age <= 48*time.Hour || age > 52*time.Hour) {
+				t.Errorf("message %d, %v old: kept %t", i, age, kept)
+			}
+		}
+		time.Sleep(53 * time.Hour)
+		if names := files(t, h); len(names) != 0 {
+			t.Errorf("%q are left", names)
+		}
+		cancel()
+		run.Wait()
+	})
+}
+
+// TestMaxBytes: the oldest segments make room, indexes counted.
+func TestMaxBytes(t *testing.T) {
+	h := newHistory(t, small())
+	const n = 110_000
+	for i := range n {
+		m := letter(i)
+		h.Event(takenEvent(i, m))
+		h.Event(sentEvent(i, m))
+		if i%1000 == 999 {
+			h.Flush()
+			if size := onDisk(t, h); size > leastBytes {
+				t.Fatalf("%d bytes after %d messages", size, i)
+			}
+		}
+	}
+	if size := onDisk(t, h); size < leastBytes*8/10 || size != h.Status().Bytes {
+		t.Errorf("%d bytes, status %+v", size, h.Status())
+	}
+	find(t, h, Query{ID: queueID(n - 1)}, 1)
+	find(t, h, Query{ID: queueID(n * 3 / 4)}, 1)
+	find(t, h, Query{ID: queueID(0)}, 0)
+}
+
+func onDisk(t *testing.T, h *History) (n int64) {
+	for _, name := range files(t, h) {
+		info, err := os.Stat(h.deps.Dir + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += info.Size()
+	}
+	return n
+}
+
+// TestClock: a clock that is set back or forth loses nothing and misorders nothing, and does not keep a segment for ever.
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(t, Config{Keep: Period(7 * day), MaxBytes: leastBytes})
+		now := time.Now()
+		m := campaign(1, "joe@example.com")
+		for i, step := range []time.Duration{0, -3 * time.Hour, 365 * day, -365 * day, time.Second} {
+			e := settled(m, 0, relay.Deferred, now.Add(step), smtp.Reply{Code: 451, Lines: []string{fmt.Sprint("visit ", i)}})
+			if i == 0 {
+				m.Slip.Taken = now
+				h.Event(takenEvent(0, m))
+			}
+			h.Event(e)
+			if err := h.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := find(t, h, Query{Recipient: "joe@example.com"}, 1)
+		for i, l := range f.Messages[0].Lines {
+			if l.Reply != fmt.Sprint("visit ", i) {
+				t.Errorf("%d: %s", i, story(&f.Messages[0]))
+			}
+		}
+		if len(f.Messages[0].Lines) != 5 {
+			t.Errorf("%s", story(&f.Messages[0]))
+		}
+		time.Sleep(8 * day)
+		h.tend()
+		time.Sleep(8 * day) // the last segment was closed when it was looked at
+		h.tend()
+		if names := files(t, h); len(names) != 0 {
+			t.Errorf("%q are left", names)
+		}
+	})
+}
+
+// TestDiskFull: events are counted, the log has it once, delivery does not wait, and the history goes on with a gap on record.
+func TestDiskFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(t, small())
+		full := false
+		h.disk.write = func(f *os.File, b []byte, at int64) (int, error) {
+			if !full {
+				return f.WriteAt(b, at)
+			}
+			n, _ := f.WriteAt(b[:len(b)/2], at) // as far as there is room
+			return n, syscall.ENOSPC
+		}
+		send := func(from, to int) {
+			for i := from; i < to; i++ {
+				m := letter(i)
+				m.Slip.Arrived, m.Slip.Taken = time.Now(), time.Now()
+				h.Event(takenEvent(i, m))
+			}
+		}
+		send(0, 10)
+		if err := h.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		full = true
+		send(10, 20)
+		if err := h.Flush(); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("%v", err)
+		}
+		send(20, 30)
+		if err := h.Flush(); !errors.Is(err, syscall.ENOSPC) { // it is not tried again so soon
+			t.Fatalf("%v", err)
+		}
+		if st := h.Status(); st.Missed != 20 || st.Fault == "" {
+			t.Errorf("%+v", st)
+		}
+		full = false
+		send(30, 40)
+		time.Sleep(retryInterval)
+		if err := h.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if st := h.Status(); st.Missed != 20 || st.Written != 20 || st.Fault != "" {
+			t.Errorf("%+v", st)
+		}
+		for i := range 40 {
+			f, err := h.Find(Query{ID: queueID(i), Most: 1})
+			if err != nil || (i < 10 || i >= 30) != (len(f.Messages) == 1) && i >= 20 { // a part of the first batch was written
+				t.Errorf("%d: %+v %v", i, f, err)
+			}
+			if len(f.Gaps) != 1 || f.Gaps[0].Events != 20 || time.Since(f.Gaps[0].Since) != retryInterval {
+				t.Fatalf("%+v", f.Gaps)
+			}
+		}
+	})
+}
+
+// TestNearlyFull: on a disk with little room the history does not grow, and keeps the latest.
+func TestNearlyFull(t *testing.T) {
+	h := newHistory(t, small())
+	free := int64(1 << 40)
+	h.disk.space = func(string) (int64, int64, error) { return free, 1 << 41, nil }
+	size := int64(0)
+	const n = 40_000
+	for i := range n {
+		m := letter(i)
+		h.Event(takenEvent(i, m))
+		if i%1000 == 999 {
+			if err := h.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == n/2 {
+			free, size = 100<<20, onDisk(t, h)
+		}
+	}
+	if now := onDisk(t, h); now > size*5/4 {
+		t.Errorf("grew from %d to %d", size, now)
+	}
+	find(t, h, Query{ID: queueID(n - 1)}, 1)
+	find(t, h, Query{ID: queueID(0)}, 0)
+}
+
+// TestBuffer: a writer that is stuck costs nobody time and bounded memory; a Flush beside it returns at once.
+func TestBuffer(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	stuck, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	h.disk.write = func(f *os.File, b []byte, at int64) (int, error) {
+		once.Do(func() { close(stuck) })
+		<-release
+		return f.WriteAt(b, at)
+	}
+	h.Event(takenEvent(0, letter(0)))
+	done := make(chan error)
+	go func() { done <- h.Flush() }() // ends when it is released
+	<-stuck
+	if err := h.Flush(); err != nil {
+		t.Error(err)
+	}
+	const n = 30_000
+	for i := 1; i < n; i++ {
+		h.Event(takenEvent(i, letter(i)))
+	}
+	if st := h.Status(); st.Missed == 0 || st.Missed >= n {
+		t.Errorf("%+v", st)
+	}
+	if len(h.buf) > bufferSize+maxPayload {
+		t.Errorf("%d bytes in the buffer", len(h.buf))
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	f := find(t, h, Query{ID: queueID(n / 10)}, 1)
+	if st := h.Status(); len(f.Gaps) != 1 || f.Gaps[0].Events != st.Missed || st.Written+st.Missed != n {
+		t.Errorf("%+v %+v", f.Gaps, st)
+	}
+}
+
+// TestOff: nothing is kept, what was kept goes, and it can be turned on again.
+func TestOff(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	h.Event(takenEvent(0, letter(0)))
+	find(t, h, Query{ID: queueID(0)}, 1)
+	h.SetConfig(Config{MaxBytes: leastBytes})
+	h.tend() // Run does it
+	h.Event(takenEvent(1, letter(1)))
+	if _, err := h.Find(Query{ID: queueID(0)}); !errors.Is(err, ErrOff) || len(files(t, h)) != 0 {
+		t.Errorf("%v %q", err, files(t, h))
+	}
+	h.SetConfig(DefaultConfig())
+	h.tend()
+	h.Event(takenEvent(2, letter(2)))
+	find(t, h, Query{ID: queueID(2)}, 1)
+	find(t, h, Query{ID: queueID(1)}, 0)
+}
+
+// TestTogether: events, writes, look-ups and removals at the same time.
+func TestTogether(t *testing.T) {
+	h := newHistory(t, small())
+	var wg sync.WaitGroup
+	for g := range 3 {
+		wg.Go(func() {
+			for i := g; i < 9000; i += 3 {
+				m := letter(i)
+				h.Event(takenEvent(i, m))
+				h.Event(sentEvent(i, m))
+				if i%500 == g {
+					h.Flush()
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 300 {
+			if _, err := h.Find(Query{Recipient: recipient(i * 30), Most: 3}); err != nil {
+				t.Error(err)
+			}
+			h.Status()
+			if i == 200 {
+				h.SetConfig(Config{Keep: Period(7 * day), MaxBytes: leastBytes + 1})
+				h.tend()
+			}
+		}
+	})
+	wg.Wait()
+	if st := h.Status(); st.Missed != 0 {
+		t.Errorf("%+v", st)
+	}
+	f := find(t, h, Query{Recipient: recipient(8999)}, 1)
+	if !f.Messages[0].Settled {
+		t.Errorf("%s", story(&f.Messages[0]))
+	}
+}
+
+// TestNames: the files that a crash or a stranger has left.
+func TestNames(t *testing.T) {
+	h := newHistory(t, small())
+	h.Event(takenEvent(0, letter(0)))
+	h.Close()
+	write := func(name, text string) {
+		if err := os.WriteFile(h.deps.Dir+"/"+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newer := append(appendHeader(nil, base{1, 1}), "what nobody knows"...)
+	newer[8] = version + 1
+	write("00000007.seg", string(newer))
+	write("00000008.seg", "MILL")
+	write("00000009.seg", strings.Repeat("x", 100))
+	write("00000005.idx", "orphan")
+	write("00000001.idx.tmp", "unfinished")
+	write("notes.txt", "a stranger's")
+	h = reopen(t, small(), h.deps.Dir)
+	find(t, h, Query{ID: queueID(0)}, 1)
+	h.Event(takenEvent(1, letter(1)))
+	find(t, h, Query{ID: queueID(1)}, 1)
+	want := []string{"00000001.idx", "00000001.seg", "00000007.seg", "00000009.seg", "00000010.seg", "notes.txt"}
+	if names := files(t, h); !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+}
