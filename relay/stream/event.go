@@ -65,7 +65,7 @@ var doubts = map[relay.EventKind]string{
 
 // reception: what a message taken is, and for whom.
 func (l *line) reception(m *relay.Message) {
-	l.text("message_id", l.messageID(m), maxName)
+	l.bytes("message_id", l.messageID(m))
 	count := m.RcptCount()
 	if count == 1 {
 		addr := m.Rcpt(0).Addr
@@ -122,8 +122,8 @@ var messageIDField = []byte("\nmessage-id:")
 // maxHead is how many bytes of a header are searched for its Message-ID.
 const maxHead = 16 << 10
 
-// messageID is the Message-ID of m as its header has it, "" if it has none among the first maxHead bytes.
-func (l *line) messageID(m *relay.Message) string {
+// messageID is the Message-ID of m as its header has it, nil if it has none among the first maxHead bytes. It is a piece of l.head.
+func (l *line) messageID(m *relay.Message) []byte {
 	l.head = append(l.head[:0], '\n')
 	pieces, _ := l.assembly.Pieces(&m.Content)
 	for _, p := range pieces {
@@ -143,11 +143,11 @@ func (l *line) messageID(m *relay.Message) string {
 }
 
 // findMessageID finds the field in a header that begins behind a newline.
-func findMessageID(head []byte) string {
+func findMessageID(head []byte) []byte {
 	for {
 		i := bytes.IndexByte(head, '\n')
 		if i < 0 || len(head)-i < len(messageIDField) {
-			return ""
+			return nil
 		}
 		head = head[i:]
 		if (head[1] == 'M' || head[1] == 'm') && bytes.EqualFold(head[:len(messageIDField)], messageIDField) {
@@ -157,20 +157,18 @@ func findMessageID(head []byte) string {
 	}
 }
 
-// fieldValue is the value of a header field, on one line.
-func fieldValue(b []byte) string {
-	for from := 0; ; {
-		i := bytes.IndexByte(b[from:], '\n')
+// fieldValue is the value of a header field, the first one that is not empty of its lines.
+func fieldValue(b []byte) []byte {
+	for {
+		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
-			break
+			return bytes.TrimSpace(b)
 		}
-		from += i + 1
-		if from >= len(b) || b[from] != ' ' && b[from] != '\t' {
-			b = b[:from]
-			break
+		value := bytes.TrimSpace(b[:i])
+		if b = b[i+1:]; len(value) > 0 || len(b) == 0 || b[0] != ' ' && b[0] != '\t' {
+			return value
 		}
 	}
-	return string(bytes.Join(bytes.Fields(b), []byte(" ")))
 }
 
 // Note is an event that is about no message in the queue map.

@@ -20,8 +20,8 @@ const (
 // line is a record in the making, without its position. It is made anew for nobody: a pool has those in use.
 type line struct {
 	b        []byte
-	second   int64 // the Unix second that stamp shows
-	stamp    []byte
+	now      stamp
+	arrival  stamp
 	assembly relay.Assembly
 	head     []byte
 }
@@ -29,15 +29,24 @@ type line struct {
 // begin starts a record with its time and type.
 func (l *line) begin(k Kind, t time.Time) {
 	l.b = append(l.b[:0], `,"time":"`...)
-	if s := t.Unix(); s != l.second || l.stamp == nil {
-		l.second, l.stamp = s, t.UTC().AppendFormat(l.stamp[:0], "2006-01-02T15:04:05.")
-	}
-	l.b = append(l.b, l.stamp...)
-	ms := t.Nanosecond() / int(time.Millisecond)
-	l.b = append(l.b, byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
-	l.b = append(l.b, `Z","type":"`...)
+	l.b = l.now.append(l.b, t)
+	l.b = append(l.b, `","type":"`...)
 	l.b = append(l.b, kindNames[k]...)
 	l.b = append(l.b, '"')
+}
+
+// stamp writes times as RFC 3339 has them, to the millisecond. It keeps the last second: most times that it writes have the same.
+type stamp struct {
+	second int64
+	text   []byte
+}
+
+func (s *stamp) append(b []byte, t time.Time) []byte {
+	if now := t.Unix(); now != s.second || s.text == nil {
+		s.second, s.text = now, t.UTC().AppendFormat(s.text[:0], "2006-01-02T15:04:05.")
+	}
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(append(b, s.text...), byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
 // end completes the record.
@@ -96,7 +105,7 @@ func (l *line) moment(name string, t time.Time) {
 	if !t.IsZero() {
 		l.key(name)
 		l.b = append(l.b, '"')
-		l.b = t.UTC().AppendFormat(l.b, "2006-01-02T15:04:05.000Z")
+		l.b = l.arrival.append(l.b, t)
 		l.b = append(l.b, '"')
 	}
 }
@@ -115,6 +124,16 @@ func (l *line) list(name string, all []string) {
 		l.quote(s, maxName)
 	}
 	l.b = append(l.b, ']')
+}
+
+// bytes adds a field, unless it is empty.
+func (l *line) bytes(name string, value []byte) {
+	if len(value) > 0 {
+		l.key(name)
+		l.b = append(l.b, '"')
+		l.b = appendEscaped(l.b, value[:min(len(value), maxName)])
+		l.b = append(l.b, '"')
+	}
 }
 
 // quote appends at most limit bytes of s as a JSON string, cut at a character.
@@ -139,7 +158,7 @@ const hex = "0123456789abcdef"
 
 // appendEscaped appends what stands between the quotes of a JSON string. Bytes that are no UTF-8 become U+FFFD: a peer must not be able
 // to write what a strict reader refuses.
-func appendEscaped(b []byte, s string) []byte {
+func appendEscaped[T string | []byte](b []byte, s T) []byte {
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -154,7 +173,7 @@ func appendEscaped(b []byte, s string) []byte {
 			from = i
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
+		r, size := utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
 		if r == utf8.RuneError && size == 1 || r == '\u2028' || r == '\u2029' { // the two end a line for some readers
 			b = append(append(b, s[from:i]...), "\ufffd"...)
 			from = i + size
