@@ -82,7 +82,7 @@ func openFile(s *Stream, cfg FileConfig) (*file, error) {
 	if err != nil && !passes(err) {
 		return nil, fmt.Errorf("events.file: %w", err)
 	}
-	if f.native && (f.plain || f.disk == nil) {
+	if f.native && f.plain {
 		f.found = f.survey()
 		f.first, f.began = f.found.first, f.found.began
 	}

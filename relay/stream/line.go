@@ -291,7 +291,10 @@ func (l *line) delays(d relay.Delays) {
 }
 
 // totals adds running totals, or differences of them.
-func (l *line) totals(t Totals) {
+func (l *line) totals(name string, t Totals) {
+	l.key(name)
+	l.b = append(l.b, '{')
+	start := len(l.b)
 	for _, f := range [...]struct {
 		name  string
 		value int64
@@ -301,4 +304,8 @@ func (l *line) totals(t Totals) {
 	} {
 		l.number(f.name, f.value)
 	}
+	if len(l.b) > start {
+		l.b = append(l.b[:start], l.b[start+1:]...) // the first comma
+	}
+	l.b = append(l.b, '}')
 }

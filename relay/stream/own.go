@@ -22,7 +22,11 @@ func appendGap(out []byte, now time.Time, from, last, missed uint64) []byte {
 func appendTotals(out []byte, k Kind, position uint64, now time.Time, t Totals) []byte {
 	var l line
 	l.begin(k, now)
-	l.totals(t)
+	name := "totals"
+	if k == Recovery {
+		name = "difference"
+	}
+	l.totals(name, t)
 	return appendOwn(out, position, &l)
 }
 

@@ -104,10 +104,10 @@ func (x *found) read(r io.Reader, onlyFirst bool) {
 
 // told is what a start reads of a record.
 type told struct {
-	Time  time.Time `json:"time"`
-	Relay string    `json:"relay"`
-	Rcpts uint32    `json:"rcpts"`
-	Totals
+	Time   time.Time `json:"time"`
+	Relay  string    `json:"relay"`
+	Rcpts  uint32    `json:"rcpts"`
+	Totals Totals    `json:"totals"`
 }
 
 // line takes in one line, and passes over what is none of ours.
@@ -143,6 +143,9 @@ var typeField = []byte(`,"type":"`)
 // maxBefore is how many bytes stand before the type of a record, at most.
 const maxBefore = 100
 
+// maxPosition is the highest number that every JSON reader has exactly. What a damaged file has above it is none of ours.
+const maxPosition = 1 << 53
+
 // parse reads position and type of a line as line.begin and ring.append write them. It is false for any other line.
 func parse(text []byte) (position uint64, k Kind, ok bool) {
 	rest, ok := bytes.CutPrefix(text, []byte(open))
@@ -155,7 +158,7 @@ func parse(text []byte) (position uint64, k Kind, ok bool) {
 	}
 	position, err := strconv.ParseUint(string(rest[:i]), 10, 64)
 	j := bytes.Index(rest[:min(len(rest), maxBefore)], typeField)
-	if err != nil || j < 0 || text[len(text)-1] != '\n' {
+	if err != nil || position > maxPosition || j < 0 || text[len(text)-1] != '\n' {
 		return 0, 0, false
 	}
 	rest = rest[j+len(typeField):]

@@ -1,0 +1,391 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/relay"
+)
+
+// cramped is a disk with room for so many bytes.
+type cramped struct {
+	disk
+	room int
+	sick bool // it cannot be cut either
+}
+
+func (c *cramped) Write(b []byte) (int, error) {
+	if len(b) <= c.room {
+		c.room -= len(b)
+		return c.disk.Write(b)
+	}
+	n, _ := c.disk.Write(b[:c.room])
+	c.room = 0
+	return n, syscall.ENOSPC
+}
+
+func (c *cramped) Truncate(size int64) error {
+	if c.sick {
+		return syscall.EIO
+	}
+	return c.disk.Truncate(size)
+}
+
+// TestFullDisk: what does not fit waits in memory, and what memory has lost before there is room is told. No line is torn.
+func TestFullDisk(t *testing.T) {
+	for _, sick := range []bool{false, true} {
+		c := fileIn(t.TempDir())
+		s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+		f := s.files[0]
+		full := &cramped{disk: f.disk, room: 10_000, sick: sick}
+		f.disk = full
+		m := letter(31, "ann@r.example")
+		flush := func() error {
+			f.mu.Lock()
+			f.retry = time.Time{}
+			f.mu.Unlock()
+			return s.Flush()
+		}
+		failures := 0
+		for range 10_000 {
+			s.Event(sent(m))
+			if err := flush(); errors.Is(err, syscall.ENOSPC) {
+				failures++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if failures == 0 || s.Status().Outputs[0].Error == "" {
+			t.Fatalf("sick %t: %d failures, status %+v", sick, failures, s.Status())
+		}
+		full.room = 1 << 30
+		if err := flush(); err != nil {
+			t.Fatal(err)
+		}
+		seen, missed := make(map[float64]bool), 0.0
+		for _, l := range linesOf(t, c.Path) {
+			if sick && !strings.HasSuffix(l, "}") { // of a disk that cannot be cut a torn line is left, and the record comes again
+				continue
+			}
+			switch field(t, l, "type") {
+			case "gap":
+				missed += field(t, l, "missed").(float64)
+			case "delivery":
+				seen[field(t, l, "position").(float64)] = true
+			}
+		}
+		if missed == 0 || len(seen)+int(missed) != 10_000 {
+			t.Errorf("sick %t: %d records and %v missed, want 10000 together", sick, len(seen), missed)
+		}
+		if st := s.Status().Outputs[0]; st.Missed != uint64(missed) || st.Error != "" || st.Behind != 0 {
+			t.Errorf("sick %t: status %+v", sick, st)
+		}
+		if last := linesOf(t, c.Path); field(t, last[len(last)-1], "position") != float64(s.Status().Position) {
+			t.Errorf("sick %t: the last line is %s", sick, last[len(last)-1])
+		}
+	}
+}
+
+// TestTornLine: the end of a line that a kill has left is cut off, and the next record is on a line of its own.
+func TestTornLine(t *testing.T) {
+	c := fileIn(t.TempDir())
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	s.Event(taken(letter(31, "ann@r.example")))
+	s.Close()
+	text, _ := os.ReadFile(c.Path)
+	whole := len(text)
+	for cut := range 400 {
+		if err := os.WriteFile(c.Path, append(slices.Clone(text), text[whole-400:whole-400+cut]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+		s.Event(taken(letter(32, "bob@r.example")))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		lines := linesOf(t, c.Path)
+		for _, l := range lines[:min(len(lines), 2)] {
+			field(t, l, "type")
+		}
+		if last := lines[len(lines)-2]; field(t, last, "recipient") != "bob@r.example" {
+			t.Fatalf("%d bytes of a line: %q", cut, lines)
+		}
+	}
+}
+
+// TestRecovery: over kills, and with a journal that has lost or gained outcomes, the sum of all records is the journal's count. Positions only
+// rise.
+func TestRecovery(t *testing.T) {
+	c := fileIn(t.TempDir())
+	journal := Totals{Messages: 100, Recipients: 200, Sent: 50} // from before there were events
+	base := journal
+	deps := Deps{Totals: func() Totals { return journal }}
+	for round := range 6 {
+		s := begin(t, Config{File: []FileConfig{c}}, deps)
+		for i := range 700 {
+			m := letter(relay.ID(31+i), "ann@r.example", "bob@r.example")
+			s.Event(taken(m))
+			journal.Messages, journal.Recipients = journal.Messages+1, journal.Recipients+2
+			s.Event(sent(m))
+			journal.Sent++
+			if i%10 == 0 {
+				s.Event(&relay.Event{Kind: relay.EventDeferred, Time: begun, Message: m, Node: m.Node(0), Rcpt: -1, Relay: "mx[192.0.2.1]:25"})
+				journal.Deferred++
+			}
+		}
+		switch {
+		case round%3 == 0: // a clean stop
+			s.Close()
+		case round%3 == 1: // a kill: the file has what was flushed, and the journal a take more and an outcome less
+			s.Flush()
+			journal.Messages, journal.Recipients, journal.Sent = journal.Messages+1, journal.Recipients+1, journal.Sent-3
+		default: // a power cut: the file has lost its end
+			s.Flush()
+			st, _ := os.Stat(c.Path)
+			os.Truncate(c.Path, st.Size()-20_000)
+		}
+	}
+	begin(t, Config{File: []FileConfig{c}}, deps).Flush()
+	sum, recoveries, last := base, 0, 0.0
+	for i, l := range linesOf(t, c.Path) {
+		x := found{first: 1, totals: sum, known: true}
+		position := field(t, l, "position").(float64)
+		kind := field(t, l, "type")
+		if position < last || position == last && kind != "totals" {
+			t.Fatalf("line %d: position %v behind %v", i, position, last)
+		}
+		last = position
+		if kind == "recovery" {
+			recoveries++
+			diff := field(t, l, "difference").(map[string]any)
+			get := func(name string) int64 { n, _ := diff[name].(float64); return int64(n) }
+			sum.sum(Totals{get("messages"), get("recipients"), get("sent"), get("handed_back"), get("reported"), get("suppressed"), get("removed"), get("deferred")})
+			continue
+		}
+		x.line([]byte(l + "\n"))
+		if kind == "totals" && x.totals != sum {
+			t.Fatalf("line %d: totals %+v, the records before it sum up to %+v", i, x.totals, sum)
+		}
+		sum = x.totals
+	}
+	if sum != journal || recoveries != 4 {
+		t.Errorf("the records sum up to %+v with %d recoveries; the journal has %+v", sum, recoveries, journal)
+	}
+}
+
+// TestPositionsRise: none is used twice when the clock is set back, with a file and without one.
+func TestPositionsRise(t *testing.T) {
+	clock := begun
+	now := func() time.Time { return clock }
+	for name, cfg := range map[string]Config{"file": {File: []FileConfig{fileIn(t.TempDir())}}, "no file": {}} {
+		clock = begun
+		s := begin(t, cfg, Deps{now: now})
+		s.Event(taken(letter(31, "ann@r.example")))
+		last, kept := s.Status().Position, s.Positions()
+		s.Close()
+		clock = begun.Add(-24 * time.Hour)
+		s = begin(t, cfg, Deps{now: now, Kept: kept})
+		s.Event(taken(letter(31, "ann@r.example")))
+		if next := s.Status().Position; next <= last {
+			t.Errorf("%s: position %d behind %d", name, next, last)
+		}
+		if next := s.Status().Position; next > 1<<53 {
+			t.Errorf("%s: position %d is no exact double", name, next)
+		}
+	}
+}
+
+// TestRotation: files change by size, are compressed and bounded, and a reader walks over all of them without a gap. A start finds its
+// totals in the file before when the kill came right behind a rotation.
+func TestRotation(t *testing.T) {
+	dir := t.TempDir()
+	c := fileIn(dir)
+	c.MaxSize, c.Keep = minSize, 4
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{} }})
+	f := s.files[0]
+	m := letter(31, "ann@r.example")
+	for range 300 {
+		for range 100 {
+			s.Event(sent(m))
+		}
+		if err := f.drain(true); err != nil {
+			t.Fatal(err)
+		}
+		f.tidy(t.Context())
+	}
+	all := volumes(c.Path)
+	if len(all) != c.Keep || slices.ContainsFunc(all, func(v volume) bool { return !v.zst }) {
+		t.Fatalf("%+v", all)
+	}
+	r := reader{stream: s, at: cursor{next: all[0].first}}
+	var b batch
+	want, n := all[0].first, 0
+	for r.fill(&b); len(b.records) > 0; r.fill(&b) {
+		for rec, text := range b.each {
+			if rec.kind == Recovery {
+				continue
+			}
+			if rec.position != want || rec.kind != Delivery || field(t, string(text), "type") != "delivery" {
+				t.Fatalf("position %d, want %d: %s", rec.position, want, text)
+			}
+			want++
+			n++
+		}
+	}
+	if want != s.Status().Position+1 || n < 5*minSize/700 {
+		t.Fatalf("read %d records up to %d of %d", n, want, s.Status().Position)
+	}
+	f.mu.Lock()
+	f.rotate()
+	f.mu.Unlock()
+	killed := begin(t, Config{File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{Sent: 30_000} }})
+	if x := killed.files[0]; !x.found.known || x.found.totals.Sent != 30_000 || x.recovery != nil || killed.base <= s.Status().Position {
+		t.Errorf("behind a rotation: %+v", x.found)
+	}
+}
+
+// TestKilledWhileCompressing: what a kill has left is compressed again, and no record is there twice.
+func TestKilledWhileCompressing(t *testing.T) {
+	c := fileIn(t.TempDir())
+	for name, text := range map[string]string{".100": "a\n", ".100.zst": "torn", ".200.zst.tmp": "torn", ".200": "b\n", ".300x": "", ".0300": ""} {
+		if err := os.WriteFile(c.Path+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	s.files[0].tidy(t.Context())
+	if all := volumes(c.Path); len(all) != 2 || !all[0].zst || !all[1].zst {
+		t.Fatalf("%+v", all)
+	}
+	for _, other := range []string{".300x", ".0300"} {
+		if _, err := os.Stat(c.Path + other); err != nil {
+			t.Errorf("a file that is not ours: %v", err)
+		}
+	}
+	if left, _ := filepath.Glob(c.Path + ".*.tmp"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestReopen: log rotation by another program loses no record.
+func TestReopen(t *testing.T) {
+	c := fileIn(t.TempDir())
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	m := letter(31, "ann@r.example")
+	s.Event(taken(m))
+	s.Flush()
+	if err := os.Rename(c.Path, c.Path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	s.Event(sent(m))
+	s.Flush()
+	if err := s.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	s.Event(sent(m))
+	s.Close()
+	if got := kindsOf(t, linesOf(t, c.Path+".old")) + "|" + kindsOf(t, linesOf(t, c.Path)); got != "totals reception delivery|totals delivery totals" {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestRunWritesSoon: the file has a record a moment after the event, without a flush, and Run ends with its context.
+func TestRunWritesSoon(t *testing.T) {
+	c := fileIn(t.TempDir())
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.Run(ctx); close(done) }()
+		synctest.Wait()
+		s.Event(taken(letter(31, "ann@r.example")))
+		time.Sleep(2 * gatherTime)
+		synctest.Wait()
+		if got := kindsOf(t, linesOf(t, c.Path)); got != "totals reception" {
+			t.Errorf("%s", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestFlushDoesNotWait: a commit must not wait for a write that hangs.
+func TestFlushDoesNotWait(t *testing.T) {
+	s := begin(t, Config{File: []FileConfig{fileIn(t.TempDir())}}, Deps{})
+	s.files[0].mu.Lock()
+	if err := s.Flush(); err != nil {
+		t.Error(err)
+	}
+	s.files[0].mu.Unlock()
+}
+
+// TestPipe: an output that is no file gets the records when somebody reads, and holds up nobody when not.
+func TestPipe(t *testing.T) {
+	c := fileIn(t.TempDir())
+	if err := syscall.Mkfifo(c.Path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	s.Event(taken(letter(31, "ann@r.example")))
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.files[0].drain(true); !errors.Is(err, syscall.ENXIO) {
+		t.Fatalf("without a reader: %v", err)
+	}
+	out, err := os.OpenFile(c.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s.files[0].retry = time.Time{}
+	if err := s.files[0].drain(true); err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, 4096)
+	n, _ := out.Read(text)
+	if got := kindsOf(t, strings.Split(strings.TrimSpace(string(text[:n])), "\n")); got != "totals reception" {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestFileRefused: a path that will never be right stops the start.
+func TestFileRefused(t *testing.T) {
+	c := fileIn(filepath.Join(t.TempDir(), "missing"))
+	if s, err := New(Config{Buffer: minBuffer, File: []FileConfig{c}}, Deps{}); err == nil || !strings.Contains(err.Error(), "events.file") {
+		t.Errorf("%v %v", s, err)
+	}
+}
+
+// FuzzTail: whatever stands in a file, a start reads it to the end, mends it, and what it then writes is read back.
+func FuzzTail(f *testing.F) {
+	f.Add([]byte(`{"position":7,"time":"2026-11-26T17:30:00.123Z","type":"totals","sent":3}` + "\n"))
+	f.Add([]byte(`{"position":8,"time":"2026-11-26T17:30:00.123Z","type":"reception","rcpts":2}` + "\n" + `{"position":9,"ti`))
+	f.Add([]byte("\n\n{\"position\":18446744073709551615,\"time\":\"\",\"type\":\"gap\"}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := fileIn(t.TempDir())
+		if err := os.WriteFile(c.Path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(Config{Buffer: minBuffer, File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{Sent: 5} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Event(sent(letter(31, "ann@r.example")))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := begin(t, Config{File: []FileConfig{c}}, Deps{})
+		if x := again.files[0].found; !x.known || x.totals.Sent != 6 || x.last != s.Status().Position {
+			t.Errorf("%q: then %+v of %d", text, x, s.Status().Position)
+		}
+	})
+}
