@@ -102,7 +102,7 @@ func TestEveryKeyIsLiveOrSaysWhy(t *testing.T) {
 	if got := slices.Compact(live); !slices.Equal(got, []string{"allowance", "bounce", "bulk", "dns", "gate", "handback", "history", "log", "mode", "pool", "preflight", "queue", "reply", "retry", "route", "site", "smtp", "source", "stop", "tenant"}) {
 		t.Errorf("live: %q", got)
 	}
-	if got := slices.Compact(not); !slices.Equal(got, []string{"ack", "control", "hostname", "journal", "milter", "smtpd", "snapshot", "state_dir"}) {
+	if got := slices.Compact(not); !slices.Equal(got, []string{"ack", "control", "events", "hostname", "journal", "milter", "smtpd", "snapshot", "state_dir"}) {
 		t.Errorf("with a restart: %q", got)
 	}
 	if _, again := inForce.TakeOver(full); len(again) != len(not) && len(again) == 0 {
