@@ -65,6 +65,7 @@ type entry struct {
 
 	left               int64 // recipients taken or restored, less those settled; not in any record
 	first, taken, sent int64 // when it was made, and when the last message was taken and the last recipient sent: Unix seconds
+	used               int64 // when it was counted for last
 	pace               pace
 	faults             []string // see Note
 
@@ -132,6 +133,17 @@ func (l *line) use(e *entry) {
 		l.leave(e)
 		l.enter(e)
 	}
+}
+
+// newest is the entry used last, or nil.
+func (l *line) newest() *entry { return l.older(&l.end) }
+
+// older is the entry used last before e, or nil.
+func (l *line) older(e *entry) *entry {
+	if e.behind == &l.end {
+		return nil
+	}
+	return e.behind
 }
 
 // oldest is the entry used the longest ago, or nil.

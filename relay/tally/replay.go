@@ -96,6 +96,8 @@ func (t *Tally) find(of kind, k key) *entry {
 		return t.sites[k.name]
 	case kindCampaign:
 		return t.campaigns[k]
+	case kindTenant:
+		return t.tenants[k.tenant]
 	}
 	return t.rests[k.tenant]
 }

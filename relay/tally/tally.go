@@ -193,6 +193,7 @@ func (t *Tally) mark(e *entry) {
 func (t *Tally) campaign(f relay.FlowName) *entry {
 	k := key{short(f.Tenant), short(f.Name), short(f.Sender)}
 	if e := t.campaigns[k]; e != nil {
+		e.used = t.last
 		t.campaignLine.use(e)
 		return e
 	}
@@ -207,7 +208,7 @@ func (t *Tally) campaign(f relay.FlowName) *entry {
 // newCampaign makes an entry. It copies the text, which may be a piece of a message. The mutex is held.
 func (t *Tally) newCampaign(number uint64, k key) *entry {
 	k = key{strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.sender)}
-	e := &entry{kind: kindCampaign, number: number, key: k, owner: t.tenant(k.tenant), first: t.last}
+	e := &entry{kind: kindCampaign, number: number, key: k, owner: t.tenant(k.tenant), first: t.last, used: t.last}
 	t.campaigns[k], t.numbered[number] = e, e
 	t.campaignLine.enter(e)
 	return e
@@ -253,6 +254,7 @@ func (t *Tally) newRest(number uint64, tenant string) *entry {
 func (t *Tally) site(name string) *entry {
 	name = short(name)
 	if e := t.sites[name]; e != nil {
+		e.used = t.last
 		t.siteLine.use(e)
 		return e
 	}
@@ -266,7 +268,7 @@ func (t *Tally) site(name string) *entry {
 
 // newSite makes an entry. The mutex is held.
 func (t *Tally) newSite(number uint64, name string) *entry {
-	e := &entry{kind: kindSite, number: number, key: key{name: strings.Clone(name)}, first: t.last}
+	e := &entry{kind: kindSite, number: number, key: key{name: strings.Clone(name)}, first: t.last, used: t.last}
 	t.sites[e.key.name], t.numbered[number] = e, e
 	t.siteLine.enter(e)
 	return e
