@@ -29,6 +29,7 @@ import (
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/relay/stream"
+	"github.com/millrace/millrace/relay/tally"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -56,6 +57,8 @@ type Config struct {
 	History  history.Config       `toml:"history"`
 	Log      LogConfig            `toml:"log"`
 	Events   stream.Config        `toml:"events"`
+
+	Statistics tally.Config `toml:"statistics"`
 
 	Tenant []filter.TenantConfig `toml:"tenant"` // first match wins; mail of no tenant shares one part
 	Site   []pool.Rule           `toml:"site"`   // the narrowest wins, key by key
@@ -95,10 +98,11 @@ func DefaultConfig() *Config {
 		History:  history.DefaultConfig(),
 		Log:      LogConfig{Level: "info", Mail: "stderr", Name: "postfix"},
 
-		Preflight: filter.DefaultPreflightConfig(),
-		Stop:      brake.DefaultConfig(),
-		Events:    stream.DefaultConfig(),
-		Allowance: licence.DefaultConfig(),
+		Allowance:  licence.DefaultConfig(),
+		Preflight:  filter.DefaultPreflightConfig(),
+		Stop:       brake.DefaultConfig(),
+		Events:     stream.DefaultConfig(),
+		Statistics: tally.DefaultConfig(),
 	}
 }
 

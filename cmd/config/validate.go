@@ -52,6 +52,7 @@ func (c *Config) Validate() error {
 	v.table("log", c.Log.Validate())
 	v.table("events", c.Events.Validate())
 	v.allowance(c)
+	v.table("statistics", c.Statistics.Validate())
 	v.crosscheck(c)
 	return v.errs.orNil()
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/stream"
+	"github.com/millrace/millrace/relay/tally"
 	"github.com/millrace/millrace/snapshot"
 )
 
@@ -62,6 +63,7 @@ type Daemon struct {
 	scribe   *scribe
 	events   *stream.Stream
 	history  *history.History
+	tally    *tally.Tally
 	resolver *route.Resolver
 	bounces  *bounce.Server
 	gate     *relay.Gate
@@ -76,6 +78,7 @@ type Daemon struct {
 	sources   *pool.Sources
 	pool      *pool.Manager
 	lever     *relay.Lever
+	stats     *tally.Statistics
 	stops     *brake.Watch
 	preflight *filter.Preflight
 	reloaded  chan struct{}  // holds a token for examineMachine
@@ -142,6 +145,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.keepLessons()
+	d.newStatistics()
 	d.lever = d.newLever()
 	if err := d.newDoors(cfg, files); err != nil {
 		return nil, err
@@ -163,6 +167,7 @@ func (d *Daemon) foundation() (queue relay.QueueConfig, files shares, err error)
 	}
 	d.scribe = newScribe(d.mail.hasten)
 	d.agent.Precede(d.scribe.write)
+	d.newTally()
 	if queue, err = m.resolveMemory(cfg, d.log); err != nil {
 		return queue, files, err
 	}
@@ -223,6 +228,7 @@ func (d *Daemon) Start() error {
 		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
 	}
 	d.tendCollector(ctx)
+	d.runStatistics(ctx)
 	d.run.Go(func() { d.nameEvery(ctx) })                // ends with ctx
 	d.run.Go(func() { d.watchInject(ctx, injectAgain) }) // ends with ctx, or when bounce.inject answers
 	d.run.Go(func() { d.pool.Run(ctx) })                 // ends with ctx
@@ -275,6 +281,7 @@ func (d *Daemon) restore() error {
 	d.widenRoom()
 	_, err := d.agent.Recover(func(s relay.Saved) error {
 		d.queues.Restore(s, d.handler)
+		d.tally.Restored(&s)
 		if s.Unheard && s.Message.RcptCount() > 100 {
 			// The mail log names every recipient of such a message, and its buffer may be too small for so many. The error
 			// is dropped here: Start flushes again and sees it.

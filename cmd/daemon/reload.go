@@ -153,6 +153,7 @@ func (d *Daemon) apply(cfg *config.Config, queue relay.QueueConfig, table route.
 	d.history.SetConfig(cfg.History)
 	d.queues.SetConfig(queue)
 	d.gate.SetConfig(cfg.Gate)
+	d.tally.SetConfig(cfg.Statistics)
 	d.queues.SetTenants(cfg.TenantLimits())
 	d.keepToMemory()
 	before := d.Config()

@@ -32,7 +32,7 @@ func (o overview) Status() console.Status {
 		Status: d.handler.Status(), Version: console.ReadBuild().String(), PID: os.Getpid(),
 		Hostname: cfg.Hostname, Mode: cfg.Mode, Handovers: given.Handovers, HandoverFailure: given.Failure,
 		Started: d.started.Unix(), Uptime: int64(time.Since(d.started).Seconds()),
-		Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
+		Totals: o.totals(), Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
 		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()), Rescue: o.d.rescued.status(), History: o.history(), Allowance: o.allowance(),
 	}

@@ -190,6 +190,24 @@ func (f *fakeDaemon) Sharing(int) []relay.Sharing {
 	}
 }
 
+// Campaigns has the two of sampleCampaigns and the rest of one tenant.
+func (f *fakeDaemon) Campaigns(tenant, name string, most int) (list []console.Campaign) {
+	for _, c := range sampleCampaigns() {
+		if (tenant == "" || c.Tenant == tenant) && (name == "" || c.Name == name) && len(list) < most {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// Statistics has two minutes, and none of any site.
+func (f *fakeDaemon) Statistics(of console.StatisticsOf) ([]console.Statistic, error) {
+	if of.Site != "" {
+		return nil, errors.New("no statistics are kept of site \"x\"")
+	}
+	return sampleStatistics()[:min(of.Last, 2)], nil
+}
+
 func (f *fakeDaemon) Messages(relay.ID) iter.Seq[relay.Listing] { return slices.Values(sampleQueue()) }
 
 // Sites has two sites, both of the provider "gmail", and knows no name besides.

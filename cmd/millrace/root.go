@@ -77,7 +77,7 @@ journal behind them, and delivers it itself. All other mail stays with the MTA.`
 		serveCommand(p.open), checkCommand(), statusCommand(), reloadCommand(), upgradeCommand(),
 		queueCommand(), sitesCommand(), wrappersCommand(), explainCommand(),
 		pauseCommand(), resumeCommand(), pausesCommand(), drainCommand(), undrainCommand(), rescueCommand(),
-		eventsCommand(), traceCommand(),
+		campaignsCommand(), campaignCommand(), statsCommand(), eventsCommand(), traceCommand(),
 		preflightCommand(), licenceCommand(),
 		spoolCommand(), passwordCommand(), versionCommand(),
 	)

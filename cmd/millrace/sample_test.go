@@ -12,6 +12,7 @@ func sampleStatus() console.Status {
 			Sent: 980, Deferrals: 31, Bounced: 20, Expired: 1, HandedBack: 2, Deleted: 6, MaybeTwice: 4,
 			Notices: 19, NoticesSent: 17, NoticesLost: 1,
 		},
+		Totals:  console.Tallied{First: 1_700_000_000, Messages: 91_204, Sent: 88_000, Bounced: 1720, Left: 207, LastTaken: 1_700_000_000},
 		Version: "millrace v1.2.3 (go1.26)", PID: 812, Hostname: "mail.example.org", Mode: "deliver", Uptime: 11_524,
 		Doors: []console.Door{{
 			Name: "milter", Sessions: 12, Seen: 1310, Passed: 106, Taken: 1204, Dripped: 30,

@@ -59,6 +59,10 @@ func printStatus(w io.Writer, s *console.Status) error {
 		s.Sent, s.Bounced, s.Expired, s.HandedBack, s.Deleted, s.Deferrals)
 	fmt.Fprintf(&b, "since    start: %d messages taken, %d restored, %d removed; %d deliveries may have been made twice\n",
 		s.Taken, s.Restored, s.Removed, s.MaybeTwice)
+	if t := &s.Totals; t.First > 0 {
+		fmt.Fprintf(&b, "in all   since %s: %d messages taken, %d sent, %d bounced, %d left; the last was taken %s and sent %s\n",
+			clock(t.First), t.Messages, t.Sent, t.Bounced, t.Left, never(t.LastTaken), never(t.LastSent))
+	}
 	if s.Notices+s.NoticesSent+s.NoticesLost > 0 {
 		fmt.Fprintf(&b, "notices  %d of our own made, not counted above; %d taken by the MTA, %d lost\n", s.Notices, s.NoticesSent, s.NoticesLost)
 	}

@@ -13,6 +13,10 @@
 //	GET /v1/sites               one Site a line, those with the most waiting nodes first; ?most= so many, 0 for all in no order
 //	GET /v1/sites/{name}        one Site a line, of that site, host, provider or domain; 404 if none
 //	GET /v1/trace               one TraceReport: what became of messages; ?recipient=, ?id= or ?message_id=, and ?most= so many, the latest first
+//	GET /v1/campaigns           one Campaign a line, those used last first; ?tenant= narrows it, ?most= so many
+//	GET /v1/campaigns/{name}    one Campaign a line, of each with that name; ?tenant= narrows it; 404 if none
+//	GET /v1/statistics          one Statistic a line, the oldest first; ?span=minutes or hours, ?last= so many, ?site=, ?campaign= and ?tenant=
+//	                            say whose, else they are of all; 422 if there are none of such a site, campaign or tenant
 //	POST /v1/reload             one Reloaded; 422 if the file has mistakes, 503 while the daemon starts or stops
 //	POST /v1/upgrade            202: the daemon hands over to the program on disk; 409 if that is not fit, 503 while it starts or stops
 //	POST /v1/acts               takes one relay.Act, answers one relay.ActReport; 400 with the repair if the act cannot be meant,

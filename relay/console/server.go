@@ -48,6 +48,8 @@ type Source interface {
 	Sites(name string, most int, yield func(Site) bool)
 	// Sharing returns how much of each flow's mail is held once: so many rows, those with the most bytes first, and one for all others.
 	Sharing(most int) []relay.Sharing
+	CampaignSource
+	StatisticsSource
 	// ReloadFile reads the configuration file again. An error says why that cannot be done now.
 	ReloadFile() (Reloaded, error)
 	// Upgrade has the daemon hand over to the program on disk, after it has answered. An error says why not: it is ErrNotNow, or that
@@ -107,6 +109,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/sites/{name}", s.serveSitesNamed)
 	mux.HandleFunc("GET /v1/trace", s.serveTrace)
 	mux.HandleFunc("GET /v1/wrappers", s.serveWrappers)
+	mux.HandleFunc("GET /v1/campaigns", s.serveCampaigns)
+	mux.HandleFunc("GET /v1/campaigns/{name}", s.serveCampaignsNamed)
+	mux.HandleFunc("GET /v1/statistics", s.serveStatistics)
 	mux.HandleFunc("POST /v1/reload", s.serveReload)
 	mux.HandleFunc("POST /v1/upgrade", s.serveUpgrade)
 	mux.HandleFunc("POST /v1/acts", s.serveAct)

@@ -22,6 +22,7 @@ type fakeSource struct {
 	reloadErr error
 
 	traced atomic.Pointer[TraceQuery]
+	asked StatisticsOf
 
 	upgradedBy string
 	upgradeErr error
@@ -39,6 +40,49 @@ func (f *fakeSource) Sharing(most int) []relay.Sharing {
 		}
 	}
 	return rows
+}
+
+// Campaigns has n campaigns of the tenant "shop", or those two of any other name than "none".
+func (f *fakeSource) Campaigns(tenant, name string, most int) (list []Campaign) {
+	for i := range min(f.n, most) {
+		if name == "none" || name != "" && i == 2 || tenant != "" && tenant != "shop" {
+			break
+		}
+		list = append(list, fakeCampaign(i))
+	}
+	return list
+}
+
+// fakeCampaign has a value for every field.
+func fakeCampaign(i int) Campaign {
+	return Campaign{
+		Tenant: "shop", Name: fmt.Sprintf("list:<autumn>-%d", i), Sender: "n.example", Rest: true, Rate: 12.5, ETA: 600, Faults: []string{"no one-click"},
+		Tallied: Tallied{
+			Messages: 1, Recipients: 2, Sent: 3, Deferred: 4, Bounced: 5, BouncedBy: map[string]int64{"bad-mailbox": 4, "auth": 1}, Expired: 6, HandedBack: 7,
+			Suppressed: 8, Deleted: 9, Left: 10, First: 1_700_000_000, LastTaken: 1_700_000_600, LastSent: 1_700_000_700,
+		},
+	}
+}
+
+// Statistics has so many minutes of everything but the site "none".
+func (f *fakeSource) Statistics(of StatisticsOf) ([]Statistic, error) {
+	if of.Site == "none" {
+		return nil, errors.New("no statistics are kept of it")
+	}
+	f.asked = of
+	list := make([]Statistic, min(f.n, of.Last))
+	for i := range list {
+		list[i] = fakeStatistic(i)
+	}
+	return list, nil
+}
+
+// fakeStatistic has a value for every field.
+func fakeStatistic(i int) Statistic {
+	return Statistic{
+		Time: 1_700_000_040 + 60*int64(i), Span: 60, Messages: 1, Recipients: 2, Sent: 3, Deferred: 4, Bounced: 5, Expired: 6, HandedBack: 7, Deleted: 8,
+		Peak: 9, Left: 10, MostLeft: 11, Queues: 12,
+	}
 }
 
 // Sites has n sites. The name "none" stands for none of them, and every other for the first two.

@@ -23,6 +23,8 @@ type Status struct {
 	Handovers       int    `json:"handovers,omitempty"`        // how many processes before this one have handed over to the next
 	HandoverFailure string `json:"handover_failure,omitempty"` // why the last of them had to go on itself
 
+	Totals Tallied `json:"totals"` // since the first start in the state directory; our own notifications are not among them
+
 	Gate    Gate       `json:"gate"`
 	Pool    PoolStatus `json:"pool"`
 	DNS     DNS        `json:"dns"`

@@ -22,15 +22,12 @@ type Campaign struct {
 // atOnce is how many campaigns are read without giving the mutex free: the journal counts meanwhile.
 const atOnce = 128
 
-// Campaigns returns so many campaigns, those used last first, behind them the rests. filter narrows them: those of the tenant, and those
-// that a name stands for; "" narrows nothing.
-func (t *Tally) Campaigns(filter Filter, most int, now time.Time) []Campaign {
-	entries := t.matching(filter)
-	all := make([]Campaign, 0, min(len(entries), most))
-	for len(entries) > 0 && len(all) < most {
-		n := min(atOnce, len(entries), most-len(all))
-		all = t.read(all, entries[:n], now)
-		entries = entries[n:]
+// Campaigns returns so many campaigns, those used last first, and behind them the rests, which do not count towards most.
+func (t *Tally) Campaigns(f Filter, most int, now time.Time) []Campaign {
+	entries := t.matching(f, most)
+	all := make([]Campaign, 0, len(entries))
+	for chunk := range slices.Chunk(entries, atOnce) {
+		all = t.read(all, chunk, now)
 	}
 	return all
 }
@@ -50,11 +47,11 @@ func (f Filter) match(e *entry) bool {
 }
 
 // matching is what f lets through, in order.
-func (t *Tally) matching(f Filter) []*entry {
+func (t *Tally) matching(f Filter, most int) []*entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	entries := make([]*entry, 0, len(t.campaigns)+len(t.rests))
-	for e := t.campaignLine.newest(); e != nil; e = t.campaignLine.older(e) {
+	entries := make([]*entry, 0, min(len(t.campaigns), most)+len(t.rests))
+	for e := t.campaignLine.newest(); e != nil && len(entries) < most; e = t.campaignLine.older(e) {
 		if f.match(e) {
 			entries = append(entries, e)
 		}
