@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -97,6 +98,22 @@ func TestCampaignsOfAnOlderDaemon(t *testing.T) {
 	for _, err := range c.Statistics(t.Context(), StatisticsOf{Last: 1}) {
 		if !errors.Is(err, errNoStatistics) {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestEveryKeyIsDocumented in contrib/statistics.md.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../contrib/statistics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[Campaign](), reflect.TypeFor[Tallied](), reflect.TypeFor[Statistic]()} {
+		for i := range of.NumField() {
+			key, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			if key != "" && !strings.Contains(string(text), "`"+key+"`") {
+				t.Errorf("%s of %s is not there", key, of)
+			}
 		}
 	}
 }

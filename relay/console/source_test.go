@@ -22,7 +22,7 @@ type fakeSource struct {
 	reloadErr error
 
 	traced atomic.Pointer[TraceQuery]
-	asked StatisticsOf
+	asked  StatisticsOf
 
 	upgradedBy string
 	upgradeErr error
