@@ -21,30 +21,27 @@ var allowed = map[string][]string{
 	"cmd/demo": {"cmd/config", "cmd/daemon", "relay/console", "test/sink", "test/standin"},
 	// The wiring hands the parts to each other, so it knows them all.
 	"cmd/daemon": {"cmd/config", "filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "filter/preflight", "relay/brake", "relay/stream", "relay/history", "relay/licence"},
-	// The demonstration brings its own MTA and its own internet, which are those of the tests.
-	// The wiring hands the parts to each other, so it knows them all.
 	// The check of the MTA holds the MTA's settings against ours, and asks filter what it would take.
 	"cmd/setup": {"cmd/config", "filter", "filter/milter"},
 	// A rescue changes the MTA's settings and asks the daemon; the door's package tells it how a rescue is named.
 	"cmd/rescue": {"cmd/config", "cmd/setup", "filter", "filter/smtpd", "relay", "relay/console"},
 	// The configuration is made of the parts' own tables; it imports their types and runs none of them.
-	"cmd/config":    {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream", "relay/history", "relay/licence"},
-	"filter/milter": {"filter", "relay"},
-	"filter/smtpd":  {"filter", "relay"},
-	"filter":        {"filter/preflight", "relay", "relay/smtp"}, // the wire's question what form a message has is answered while it comes
-	"relay/pool":    {"relay", "relay/route", "relay/smtp"},      // asks route where mail goes
-	"relay/route":   {},
-	"relay/bounce":  {"relay", "relay/smtp"},
-	"relay/console": {"relay"},
-	"relay/tally":   {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
-	"relay/stream":  {"relay", "relay/smtp"},
-	"relay/history": {"relay", "relay/smtp"},
-	"relay/licence": {"relay"},
-	"snapshot":      {"relay", "snapshot/format"},
-	"relay":         {"relay/delta", "relay/smtp"},
-	"relay/delta":   {},
-	"relay/smtp":    {},
-
+	"cmd/config":       {"filter", "filter/milter", "filter/smtpd", "relay", "relay/smtp", "relay/route", "relay/pool", "relay/bounce", "relay/console", "relay/tally", "snapshot", "relay/brake", "relay/stream", "relay/history", "relay/licence"},
+	"filter/milter":    {"filter", "relay"},
+	"filter/smtpd":     {"filter", "relay"},
+	"filter":           {"filter/preflight", "relay", "relay/smtp"}, // the wire's question what form a message has is answered while it comes
+	"relay/pool":       {"relay", "relay/route", "relay/smtp"},      // asks route where mail goes
+	"relay/route":      {},
+	"relay/bounce":     {"relay", "relay/smtp"},
+	"relay/console":    {"relay"},
+	"relay/tally":      {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
+	"relay/stream":     {"relay", "relay/smtp"},
+	"relay/history":    {"relay", "relay/smtp"},
+	"relay/licence":    {"relay"},
+	"snapshot":         {"relay", "snapshot/format"},
+	"relay":            {"relay/delta", "relay/smtp"},
+	"relay/delta":      {},
+	"relay/smtp":       {},
 	"filter/preflight": {},
 	"relay/brake":      {"relay", "relay/smtp"},
 
@@ -74,11 +71,10 @@ var direction = map[string]string{
 
 	"filter/preflight": "it compares a header with rules: a command runs it on a file, without a daemon and without a network",
 	"relay/brake":      "it counts what events say and gives an order; where a site belongs it is told, so that it can be tested with events alone",
-
-	"relay/pool":    "it brings visits to connections: it needs the queue's visits, the route and the wire, and no file or door",
-	"relay/route":   "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
-	"relay/bounce":  "a report is made from a message and the replies of receivers to it, and from nothing else",
-	"relay/console": "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
+	"relay/pool":       "it brings visits to connections: it needs the queue's visits, the route and the wire, and no file or door",
+	"relay/route":      "an answer of DNS does not depend on mail: the resolver is a leaf that can be tested with names alone",
+	"relay/bounce":     "a report is made from a message and the replies of receivers to it, and from nothing else",
+	"relay/console":    "it shows what relay's types say; of the parts it gets only values to encode, so that a new part needs no change here",
 	"relay/tally": "it counts relay's events and reads and writes its counters as bytes: the journal that keeps them, and the face that shows them, " +
 		"are above it",
 	"relay/stream":  "records are made of relay's events, and of nothing else: whoever has another kind of event hands over a value",
@@ -111,10 +107,10 @@ var alone = map[string]string{
 	"github.com/miekg/dns":       "answers are cached in one place, with one idea of how long they hold; the name server of the tests is its peer",
 	"github.com/BurntSushi/toml": "the configuration is read strictly, with the place of every error; a second reader would not be strict",
 	"net/http": "the daemon serves HTTP on its control socket and nowhere else, so that nobody reaches it over the network by mistake; " +
-		"it asks over HTTP for webhooks alone, through a dialer that keeps out of private networks",
+		"it asks over HTTP for webhooks, through a dialer that keeps out of private networks, and for its licence; " +
+		"\"millrace licence serve\" is a program of its own",
 	"github.com/klauspost/compress/zstd": "only files that nobody writes to any more are compressed; a format of the disk that depended on a " +
 		"library could not be read by another",
-	"relay/licence asks a licence server, and \"millrace licence serve\" is one, a program of its own",
 	"testing": "what works on a *testing.T is test code; a program of the product would link it and never call it",
 }
 
