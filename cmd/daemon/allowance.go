@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -14,6 +13,8 @@ import (
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/licence"
+	"github.com/millrace/millrace/relay/stream"
+	"github.com/millrace/millrace/relay/tally"
 )
 
 // keptAllowance is the name under which the state directory has what the meter keeps.
@@ -24,24 +25,17 @@ type allowance struct {
 	*licence.Meter
 	client  *licence.Client
 	log     hclog.Logger
+	events  *stream.Stream
 	text    []byte // of the licence in force, guarded by Daemon.turn; nil: there is none
 	licence *licence.Licence
 }
 
-// countFor makes the meter and what it counts with.
-func (d *Daemon) countFor(cfg *config.Config) (err error) {
-	since := &sinceStart{}
-	d.counter, d.listeners = since, append(d.listeners, guarded{since, "allowance", d.faults})
-	d.allowance, err = d.newAllowance(cfg)
-	return err
-}
-
 // newAllowance makes the meter. It begins in Start, when the counter knows what was sent before.
 func (d *Daemon) newAllowance(cfg *config.Config) (*allowance, error) {
-	a := &allowance{log: d.log.Named("allowance")}
+	a := &allowance{log: d.log.Named("allowance"), events: d.events}
 	kept, unread := d.agent.Stored(keptAllowance)
 	deps := licence.Deps{
-		Counter: d.counter, Store: func(data []byte) error { return d.agent.Store(keptAllowance, data) }, Hostname: cfg.Hostname,
+		Counter: counted{d.tally}, Store: func(data []byte) error { return d.agent.Store(keptAllowance, data) }, Hostname: cfg.Hostname,
 		Warn: a.warn, Say: a.say,
 	}
 	var err error
@@ -59,6 +53,7 @@ func (a *allowance) warn(w licence.Warning) {
 		args = append(args, "resets", w.Resets.Format(time.RFC3339))
 	}
 	a.log.Warn(w.String(), args...)
+	a.events.Allowance(w.Tenant, w.Percent, int64(w.Used), int64(w.Limit), w.String())
 }
 
 func (a *allowance) say(text string, err error) {
@@ -158,52 +153,14 @@ func unixOr0(t time.Time) int64 {
 	return t.Unix()
 }
 
-// sinceStart is a licence.Counter that begins with the start. It is a relay.Listener.
-type sinceStart struct {
-	mu sync.Mutex
-	of map[string]*[2]uint64 // by tenant: sent, left
-}
+// counted is the licence.Counter of the counters that go on over a restart.
+type counted struct{ *tally.Tally }
 
 // Used implements licence.Counter.
-func (s *sinceStart) Used(tenant string) (sent, left uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.of[tenant]; n != nil {
-		return n[0], n[1]
+func (c counted) Used(tenant string) (sent, left uint64) {
+	n := c.Installation()
+	if tenant != "" {
+		n = c.Counts(tenant)
 	}
-	return 0, 0
-}
-
-// Event implements relay.Listener.
-func (s *sinceStart) Event(e *relay.Event) {
-	if e.Message == nil || e.Message.Class() == relay.ClassInject {
-		return
-	}
-	switch {
-	case e.Kind == relay.EventTaken, e.Kind == relay.EventRestored:
-		s.add(e.Message, 0, int64(e.Message.RcptCount()))
-	case e.Kind == relay.EventSettled && e.Outcome == relay.Sent:
-		s.add(e.Message, 1, -1)
-	case e.Kind == relay.EventSettled && e.Outcome.Final():
-		s.add(e.Message, 0, -1)
-	}
-}
-
-func (s *sinceStart) add(m *relay.Message, sent, left int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, tenant := range [...]string{"", m.Flow().Tenant} {
-		if i > 0 && tenant == "" {
-			break
-		}
-		if s.of == nil {
-			s.of = make(map[string]*[2]uint64)
-		}
-		n := s.of[tenant]
-		if n == nil {
-			n = new([2]uint64)
-			s.of[tenant] = n
-		}
-		n[0], n[1] = uint64(max(int64(n[0])+sent, 0)), uint64(max(int64(n[1])+left, 0))
-	}
+	return uint64(n.Sent), uint64(n.Left)
 }

@@ -31,7 +31,6 @@ import (
 	"github.com/millrace/millrace/relay/brake"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/history"
-	"github.com/millrace/millrace/relay/licence"
 	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/route"
 	"github.com/millrace/millrace/relay/stream"
@@ -72,7 +71,6 @@ type Daemon struct {
 
 	listeners relay.Listeners // of queues, each guarded
 	rescued   rescued
-	counter   licence.Counter // what was sent, for the allowance
 	allowance *allowance
 	handler   *relay.Handler
 	sources   *pool.Sources
@@ -119,7 +117,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.bounces = d.newBounces(cfg, log.Named("bounce"))
-	d.stops, d.preflight = d.newStops(cfg), d.newPreflight(cfg, nil)
+	d.stops, d.preflight = d.newStops(cfg), d.newPreflight(cfg, d.noteFault)
 	d.listeners = relay.Listeners{
 		guarded{d.mail, "mail log", d.faults},
 		guarded{d.events, "event stream", d.faults},
@@ -128,7 +126,7 @@ func NewOn(m Machine, cfg *config.Config, log hclog.Logger) (_ *Daemon, err erro
 		guarded{&d.rescued, "rescue", d.faults},
 		guarded{d.stops, "stop", d.faults},
 	}
-	if err := d.countFor(cfg); err != nil {
+	if d.allowance, err = d.newAllowance(cfg); err != nil {
 		return nil, err
 	}
 	d.gate, d.hold = d.newGate(cfg), &filter.Hold{}
@@ -165,8 +163,7 @@ func (d *Daemon) foundation() (queue relay.QueueConfig, files shares, err error)
 	if d.agent, err = m.OpenState(cfg.StateDir, cfg.Snapshot, d.log.Named("snapshot")); err != nil {
 		return queue, files, err
 	}
-	d.scribe = newScribe(d.mail.hasten)
-	d.agent.Precede(d.scribe.write)
+	d.newScribe()
 	d.newTally()
 	if queue, err = m.resolveMemory(cfg, d.log); err != nil {
 		return queue, files, err

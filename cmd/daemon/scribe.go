@@ -17,7 +17,16 @@ type scribe struct {
 	done chan struct{} // has room for one
 }
 
-func newScribe(logs ...func()) *scribe {
+// newScribe makes the scribe and has the journal call it.
+func (d *Daemon) newScribe() {
+	d.scribe = scribeOf(d.mail.hasten,
+		func() { _ = d.events.Flush() },  // what is lost is counted, and told in the file
+		func() { _ = d.history.Flush() }, // likewise
+	)
+	d.agent.Precede(d.scribe.write)
+}
+
+func scribeOf(logs ...func()) *scribe {
 	return &scribe{logs: logs, ask: make(chan struct{}), done: make(chan struct{}, 1)}
 }
 

@@ -14,7 +14,7 @@ func TestScribe(t *testing.T) {
 		defer cancel()
 		took := time.Millisecond
 		written := 0
-		s := newScribe(func() { time.Sleep(took); written++ })
+		s := scribeOf(func() { time.Sleep(took); written++ })
 		go s.run(ctx)
 		synctest.Wait()
 		for i, c := range []struct{ write, waits time.Duration }{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/filter/preflight"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/pool"
@@ -93,8 +94,10 @@ func clockOf(unix int64) string {
 	return time.Unix(unix, 0).Format(time.DateTime)
 }
 
-// Note keeps a fault of a campaign for "millrace campaign show".
-func (d *Daemon) note(f relay.FlowName, fault string) { d.tally.Note(f, fault) }
+// noteFault keeps a fault of a campaign for "millrace campaign show".
+func (d *Daemon) noteFault(f relay.FlowName, fault preflight.Fault) {
+	d.tally.Note(f, fault.Code+": "+fault.Text)
+}
 
 // Campaigns implements console.Source.
 func (o overview) Campaigns(tenant, name string, most int) []console.Campaign {

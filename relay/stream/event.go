@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -41,7 +40,7 @@ func (l *line) event(k Kind, e *relay.Event) []byte {
 	l.message(m)
 	switch k {
 	case Reception:
-		l.reception(m)
+		l.reception(e)
 	case Reported:
 		l.recipient(e)
 		l.flow(m)
@@ -64,8 +63,9 @@ var doubts = map[relay.EventKind]string{
 }
 
 // reception: what a message taken is, and for whom.
-func (l *line) reception(m *relay.Message) {
-	l.bytes("message_id", l.messageID(m))
+func (l *line) reception(e *relay.Event) {
+	m := e.Message
+	l.bytes("message_id", e.MessageID)
 	count := m.RcptCount()
 	if count == 1 {
 		addr := m.Rcpt(0).Addr
@@ -114,61 +114,6 @@ func (l *line) outcome(k Kind, e *relay.Event) {
 	l.flag("maybe_twice", e.MaybeTwice)
 	l.number("conn_use", int64(e.ConnUse))
 	l.delays(e.Delays)
-}
-
-// messageIDField begins the header field, in lower case.
-var messageIDField = []byte("\nmessage-id:")
-
-// maxHead is how many bytes of a header are searched for its Message-ID.
-const maxHead = 16 << 10
-
-// messageID is the Message-ID of m as its header has it, nil if it has none among the first maxHead bytes. It is a piece of l.head.
-func (l *line) messageID(m *relay.Message) []byte {
-	l.head = append(l.head[:0], '\n')
-	pieces, _ := l.assembly.Pieces(&m.Content)
-	for _, p := range pieces {
-		if l.head = append(l.head, p[:min(len(p), maxHead-len(l.head))]...); len(l.head) == maxHead {
-			break
-		}
-		if bytes.Contains(l.head[max(1, len(l.head)-len(p)-4):], []byte("\r\n\r\n")) {
-			break
-		}
-	}
-	l.assembly.Empty()
-	head := l.head
-	if i := bytes.Index(head, []byte("\r\n\r\n")); i >= 0 {
-		head = head[:i+2]
-	}
-	return findMessageID(head)
-}
-
-// findMessageID finds the field in a header that begins behind a newline.
-func findMessageID(head []byte) []byte {
-	for {
-		i := bytes.IndexByte(head, '\n')
-		if i < 0 || len(head)-i < len(messageIDField) {
-			return nil
-		}
-		head = head[i:]
-		if (head[1] == 'M' || head[1] == 'm') && bytes.EqualFold(head[:len(messageIDField)], messageIDField) {
-			return fieldValue(head[len(messageIDField):])
-		}
-		head = head[1:]
-	}
-}
-
-// fieldValue is the value of a header field, the first one that is not empty of its lines.
-func fieldValue(b []byte) []byte {
-	for {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return bytes.TrimSpace(b)
-		}
-		value := bytes.TrimSpace(b[:i])
-		if b = b[i+1:]; len(value) > 0 || len(b) == 0 || b[0] != ' ' && b[0] != '\t' {
-			return value
-		}
-	}
 }
 
 // Note is an event that is about no message in the queue map.

@@ -144,7 +144,7 @@ func (f *kumoSource) kumo(k Kind, kind, hostname string) kumoRecord {
 		Response: f.response(), Meta: f.meta(k), Headers: map[string]any{}, Reception: &smtp, NodeID: nodeID(hostname),
 	}
 	if f.MessageID != "" {
-		r.Headers["Message-ID"] = f.MessageID
+		r.Headers["Message-ID"] = "<" + f.MessageID + ">"
 	}
 	if k == Reception {
 		r.PeerAddress = peerAddress(f.Client)

@@ -19,11 +19,9 @@ const (
 
 // line is a record in the making, without its position. It is made anew for nobody: a pool has those in use.
 type line struct {
-	b        []byte
-	now      stamp
-	arrival  stamp
-	assembly relay.Assembly
-	head     []byte
+	b       []byte
+	now     stamp
+	arrival stamp
 }
 
 // begin starts a record with its time and type.

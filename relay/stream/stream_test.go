@@ -36,7 +36,7 @@ func letter(id relay.ID, rcpts ...string) *relay.Message {
 
 // taken, sent and failed are events of a message.
 func taken(m *relay.Message) *relay.Event {
-	return &relay.Event{Kind: relay.EventTaken, Time: begun, Message: m, Rcpt: -1}
+	return &relay.Event{Kind: relay.EventTaken, Time: begun, Message: m, Rcpt: -1, MessageID: m.Content.MessageID()}
 }
 
 func sent(m *relay.Message) *relay.Event {
