@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,6 +261,7 @@ func (r *Resolver) known(domain string) (*Route, bool) {
 			return rt, want
 		}
 	}
+	domain = strings.Clone(domain) // it may be a piece of a message, which is not kept
 	rt := r.searcher.instant(domain)
 	switch {
 	case rt != nil:
@@ -296,6 +298,7 @@ func (r *Resolver) start(domain string) *job {
 	if j, ok := r.jobs[domain]; ok {
 		return j
 	}
+	domain = strings.Clone(domain) // as in known
 	j := &job{domain: domain, lane: fresh}
 	if rec, ok := r.cache.get(domain); ok {
 		j.lane = rec.lane()
