@@ -77,7 +77,8 @@ func (f *flow) lately(now time.Time) float64 {
 
 // step measures what a window brings in messages a second, to compare it with the window before.
 type step struct {
-	n      int // messages done since began, all agents being busy
+	n      int // messages done since began, all agents being busy but for a few moments
+	few    int // of them, done while too few agents were at work
 	began  time.Time
 	before int     // the window measured before; 0: none
 	rate   float64 // what that brought
@@ -94,7 +95,17 @@ const (
 )
 
 // again begins the measurement anew.
-func (s *step) again(now time.Time) { s.n, s.began = 0, now }
+func (s *step) again(now time.Time) { s.n, s.few, s.began = 0, 0, now }
+
+// short counts a message that was done while too few agents were at work to tell what the window is good for. A connection that has
+// reached its limit of messages is away for a moment, and a site that is fast has such a moment many times a second. The
+// measurement begins anew where it is more than a moment.
+func (s *step) short(now time.Time) {
+	s.n, s.few = s.n+1, s.few+1
+	if s.skip > 0 || 4*s.few > s.n {
+		s.again(now)
+	}
+}
 
 // note counts a message. It reports false while messages are left out.
 func (s *step) note(now time.Time) bool {
@@ -111,6 +122,10 @@ func (s *step) note(now time.Time) bool {
 // slowMessage is how long a message takes at a site of which nobody can tell soon what one connection more has brought. There are
 // few messages then, and they come in bursts.
 const slowMessage = 5 * time.Second
+
+// quickMessage is how long a message takes at a receiver of which nobody can tell what one connection more has brought either: it is
+// this machine or one beside it, and our own processor is what limits. A connection more costs nothing there, and saves wake-ups.
+const quickMessage = 2 * time.Millisecond
 
 // judge says whether the window w is better than the one measured before. It takes at least twice as many messages as there are
 // agents, and a second; when messages take long, fewer will do to climb.
@@ -133,7 +148,8 @@ func (s *step) judge(now time.Time, w int, climbing bool) verdict {
 		return measuring
 	}
 	rate := float64(s.n) / took.Seconds()
-	grown := s.before > 0 && w > s.before && took*time.Duration(w) < slowMessage*time.Duration(s.n)
+	busy, n := took*time.Duration(w), time.Duration(s.n)
+	grown := s.before > 0 && w > s.before && busy < slowMessage*n && busy > quickMessage*n
 	if grown && rate-s.rate < 0.3*s.rate*float64(w-s.before)/float64(s.before) {
 		if !s.poor {
 			s.poor = true
@@ -173,5 +189,7 @@ func (l *latency) note(now time.Time, dot time.Duration) {
 }
 
 // rising reports whether the site takes twice as long as in its best time of the last ten minutes, and longer and longer: then
-// one more agent would only wait.
-func (l *latency) rising() bool { return l.fast > 2*min(l.low, l.prior) && l.fast > 1.05*l.slow }
+// one more agent would only wait. What is quick in any case says nothing.
+func (l *latency) rising() bool {
+	return l.fast > 2*max(min(l.low, l.prior), quickMessage.Seconds()) && l.fast > 1.05*l.slow
+}

@@ -115,3 +115,14 @@ func (m *model) show(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceWidensBesideUs: at a receiver beside us each connection is between two of its own many times a second, and our processor
+// shares what it can do among all that are open. Both are no reason for fewer.
+func TestPaceWidensBesideUs(t *testing.T) {
+	m := newModel(20)
+	m.latency, m.jitter, m.serial = 100*time.Microsecond, 0.5, 50*time.Microsecond
+	m.run(10 * time.Second)
+	if w := m.p.Window(m.now); w != 20 || m.taken == 0 {
+		t.Errorf("%d agents after %d messages, want 20", w, m.taken)
+	}
+}

@@ -215,7 +215,7 @@ func (m *model) send(n int) {
 		m.busy--
 		m.taken++
 		m.minute().taken++
-		m.p.Done(m.now, began, m.agents, takes)
+		m.p.Done(m.now, began, m.working, takes)
 		m.next(n - 1)
 	})
 }

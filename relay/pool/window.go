@@ -119,7 +119,7 @@ func full(busy, window int) bool {
 func (c *course) grow(now time.Time, busy, most int) {
 	w := min(int(c.w), most)
 	if !full(busy, w) {
-		c.step.again(now)
+		c.step.short(now)
 		return
 	}
 	if !c.step.note(now) {
