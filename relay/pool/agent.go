@@ -381,8 +381,8 @@ func (a *agent) nextTransaction() *smtp.Transaction {
 		return nil
 	}
 	a.out = append(a.out, p.visits...)
-	if n := a.ahead.due(); n > 0 {
-		a.handler.Foresee(a.site.line, n*max(a.site.conns.busy(), 1))
+	if n := a.ahead.due(&a.site.told, a.site.conns.busy()); n > 0 {
+		a.handler.Foresee(a.site.line, n)
 	}
 	return p.transaction()
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/relay"
@@ -25,6 +26,7 @@ type Site struct {
 	line  *relay.Line // the queues that have nodes for this site; agents serve them there
 	conns connections
 	leads leads
+	told  atomic.Int64 // messages since the journal was told last what to expect
 
 	mu        sync.Mutex
 	route     *route.Route

@@ -38,17 +38,30 @@ type gather struct {
 	deaf  bool // the peer speaks while we write, and that means nothing
 }
 
+// room is how many bytes one write may have. Nobody looks between the blocks of a batch, so that it needs none.
+func (g *gather) room() int {
+	if g.deaf && g.c.tcp != nil {
+		return batchBytes + maxChunk
+	}
+	return blockBytes
+}
+
+// patience is how long the slices that wait may take.
+func (g *gather) patience() time.Duration {
+	return g.c.timeouts.Block * time.Duration(1+max(g.size-1, 0)/blockBytes)
+}
+
 var lineEnd = []byte("\r\n")
 
 // collect keeps b for the next write; b must stay unchanged until then. It writes when a block is full.
 func (g *gather) collect(b []byte) error {
-	for len(b) > 0 {
-		if g.size == blockBytes || len(g.bufs) == blockSlices {
+	for room := g.room(); len(b) > 0; {
+		if g.size == room || len(g.bufs) == blockSlices {
 			if err := g.writeBlock(); err != nil {
 				return err
 			}
 		}
-		n := min(len(b), blockBytes-g.size)
+		n := min(len(b), room-g.size)
 		g.bufs = append(g.bufs, b[:n])
 		g.size += n
 		b = b[n:]
@@ -65,7 +78,7 @@ func (g *gather) writeBlock() error {
 	if last := g.sent + int64(g.size); g.sent < g.end && last >= g.end && !g.c.commit() {
 		return errGivenUp
 	}
-	until := earlier(time.Now().Add(g.c.timeouts.Block), g.until)
+	until := earlier(time.Now().Add(g.patience()), g.until)
 	var n int64
 	var err error
 	if g.c.tcp != nil {
