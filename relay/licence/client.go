@@ -3,6 +3,7 @@ package licence
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -133,6 +134,21 @@ func decodeAnswer(text []byte, a *Answer) error {
 	return err
 }
 
+// minRSA is the least length of an RSA key, in bits.
+const minRSA = 2048
+
+// strongKeys refuses a chain with a short RSA key.
+func strongKeys(s tls.ConnectionState) error {
+	for _, chain := range s.VerifiedChains {
+		for _, c := range chain {
+			if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < minRSA {
+				return fmt.Errorf("the key of %q has %d bits, less than %d", c.Subject.CommonName, k.N.BitLen(), minRSA)
+			}
+		}
+	}
+	return nil
+}
+
 // postTimeout is for the whole of one question.
 const postTimeout = 15 * time.Second
 
@@ -173,9 +189,10 @@ func postReport(ctx context.Context, cfg ServerConfig, body []byte) ([]byte, err
 	return text, nil
 }
 
-// httpClient trusts the authorities of the configuration, or those of the system.
+// httpClient trusts the authorities of the configuration, or those of the system. The program as a whole lets old receivers of mail use
+// short keys and SHA-1 (see go.mod), and a token deserves better: TLS 1.3 has no SHA-1, and strongKeys looks at the keys.
 func httpClient(cfg ServerConfig) (*http.Client, error) {
-	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	trust := &tls.Config{MinVersion: tls.VersionTLS13, VerifyConnection: strongKeys}
 	if cfg.CAFile != "" {
 		pem, _, err := readFile(cfg.CAFile)
 		if err != nil {
