@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/licence"
@@ -71,6 +73,18 @@ func TestAnAllowance(t *testing.T) {
 	r.rewrite(t, "[allowance]\nmonth = 25\n")
 	if got := r.offers(t, 50, 50); got != 5 {
 		t.Errorf("%d more taken, want 5", got)
+	}
+	stop(t, r.Daemon)
+	cfg, _ := configured(t, r.dir, r.to, "[allowance]\nmonth = 25\n")
+	var err error
+	if r.Daemon, err = New(cfg, hclog.NewNullLogger()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if again := r.settled(t).Allowance; again == nil || again.Installation != s.Allowance.Installation {
+		t.Errorf("over a restart: %+v", again)
 	}
 	r.rewrite(t, "")
 	if got := r.offers(t, 100, 50); got != 50 || r.settled(t).Allowance != nil {

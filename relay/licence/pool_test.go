@@ -428,3 +428,24 @@ func pemOf(web *httptest.Server) []byte {
 }
 
 var quiet = log.New(io.Discard, "", 0)
+
+// TestALargerSliceIsSetAside as long as the server may hold it: until it says that a smaller one has replaced it.
+func TestALargerSliceIsSetAside(t *testing.T) {
+	x := newHub(t, 10_000, 500, 24*time.Hour)
+	for i, s := range []struct {
+		left    uint64
+		holding string
+		aside   uint64
+		given   uint64
+	}{{500, "", 1000, 1000}, {500, "", 1000, 1000}, {0, "slice-1", 1000, 500}, {0, "slice-1", 1000, 500}, {0, "slice-2", 500, 500}} {
+		r := Report{Installation: "i", Left: s.left, Holding: s.holding}
+		a, err := x.pool.Report("a", r, x.offer, x.key, noon)
+		l, err2 := Open(a.Slice, []PublicKey{x.key.Public()})
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		if _, aside := x.pool.Used(noon); aside != s.aside || l.Ceiling != s.given {
+			t.Errorf("report %d: %d set aside, want %d; a slice to %d, want %d", i, aside, s.aside, l.Ceiling, s.given)
+		}
+	}
+}
