@@ -65,7 +65,7 @@
 // # When something goes wrong
 //
 // Killed: what was not written is lost; a frame that was cut is cut off at the next start, and the log says so. Damage in the middle
-// of a segment costs the records in it: the reader goes on at the next mark whose frame checks. An index that is missing is made again
+// of a segment costs the records in it, or a text in all records that refer to it: the reader goes on at the next mark whose frame checks. An index that is missing is made again
 // from its segment. A file of a newer version is left alone. Disk full: events are counted and not kept, and the log and a gap record
 // say how many; before the disk is full, the history gives up its oldest segments. No file is synced but a closed segment and its index: a
 // power cut may cost the last seconds.

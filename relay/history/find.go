@@ -203,7 +203,9 @@ func (s *search) look(segments []*segment) {
 				}
 				// A message with many recipients may begin in the segment before.
 				m := &hit{Message: Message{ID: relay.ID(n.id)}, from: max(i-1, 0), rcpts: make(map[int]string), final: make(map[int]bool), ends: make(map[int]bool)}
-				if s.ids != nil && n.kind != kindTaken {
+				if n.kind == kindTaken {
+					m.taken(s, n)
+				} else {
 					m.from = 0
 				}
 				s.known[n.id], s.hits = m, append(s.hits, m)
@@ -232,12 +234,22 @@ func (s *search) matches(n *note) bool {
 	case s.query.ID != "":
 		return string(n.queueID) == s.query.ID
 	}
-	return string(n.messageID) == s.query.MessageID
+	return string(n.messageID) == s.query.MessageID || torn(n.messageID, []byte(s.query.MessageID))
 }
 
 // asked reports whether an address is the one that was asked for, if one was.
 func (s *search) asked(addr []byte) bool {
-	return s.rcpt == nil || len(addr) <= 2*len(s.rcpt)+8 && bytes.Equal(appendLower(nil, addr), s.rcpt)
+	if s.rcpt == nil {
+		return true
+	}
+	lower := appendLower(nil, addr)
+	return bytes.Equal(lower, s.rcpt) || torn(lower, s.rcpt)
+}
+
+// torn reports whether a string is the one that was asked for as far as it can be read. The key, which is made of all of it, was found.
+func torn(s, asked []byte) bool {
+	head, ok := bytes.CutSuffix(s, lost)
+	return ok && bytes.HasPrefix(asked, head)
 }
 
 // collect reads all records of the messages, from the oldest segment on. It leaves a message out of the segments behind its end.

@@ -35,10 +35,11 @@ func letter(i int) *relay.Message {
 	}
 }
 
-// taken is when the i-th message was taken: a hundred a second.
-func taken(i int) time.Time {
-	return time.Unix(1_790_000_000, 0).Add(time.Duration(i) * 10 * time.Millisecond)
-}
+// begin is when the first message was taken.
+var begin = time.Now().Truncate(time.Millisecond)
+
+// taken is when the i-th message was taken: a thousand a second.
+func taken(i int) time.Time { return begin.Add(time.Duration(i) * time.Millisecond) }
 
 func queueID(i int) string { return fmt.Sprintf("4Z%07dJ", i) }
 
