@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/filter/preflight"
 )
 
-// newPreflight makes what examines the first message of each campaign, the same for all doors. note may be nil.
+// newPreflight makes what examines the first message of each campaign, the same for all doors.
 func (d *Daemon) newPreflight(cfg *config.Config, note filter.NoteFault) *filter.Preflight {
 	return filter.NewPreflight(cfg.Preflight, d.log.Named("preflight"), note)
 }

@@ -16,6 +16,9 @@ func (d *Daemon) newStops(cfg *config.Config) *brake.Watch {
 		Provider: func(site string) string { return d.pool.ProviderOf(site) },
 		Order: func(ctx context.Context, act relay.Act) error {
 			_, err := d.lever.Do(ctx, act)
+			if err == nil {
+				d.noteStop(&act)
+			}
 			return err
 		},
 		Log: d.log.Named("stop"),

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,10 @@ func TestStoppedCampaign(t *testing.T) {
 	if reasons := w.Overview().Status().Reasons; len(reasons) != 1 || reasons[0].Who != "n.s.test" || reasons[0].Kind != relay.ReasonPause || !strings.Contains(reasons[0].Reason, "stopped at "+site) {
 		t.Errorf("%+v", reasons)
 	}
+	until("the campaign does not say so", func() bool {
+		c := overview{w.Daemon}.Campaigns("", "n.s.test", 1)
+		return len(c) == 1 && slices.ContainsFunc(c[0].Faults, func(f string) bool { return strings.HasPrefix(f, "stopped at "+site+": ") })
+	})
 	bounced := s.Bounced
 	w.kill()
 	defer func() { stop(t, w.Daemon) }()
@@ -55,7 +60,11 @@ func TestStoppedCampaign(t *testing.T) {
 	w.act(relay.Act{Verb: relay.VerbResume, Selector: relay.Selector{Campaign: "n.s.test", Site: site}})
 	w.act(relay.Act{Verb: relay.VerbFlush})
 	until("not all are sent", func() bool { return w.handler.Status().Messages == 0 })
-	if s := w.handler.Status(); s.Sent+bounced != all || s.Bounced > 0 {
+	s = w.handler.Status()
+	if s.Sent+bounced != all || s.Bounced > 0 {
 		t.Errorf("%d bounced before the kill, then %+v", bounced, s)
+	}
+	if c := (overview{w.Daemon}).Campaigns("", "n.s.test", 1); c[0].Recipients != all || c[0].Sent != s.Sent || c[0].BouncedBy["auth"] != bounced || c[0].Left != 0 {
+		t.Errorf("counted %+v, want %d bounced, then %d sent", c, bounced, all-bounced)
 	}
 }

@@ -94,9 +94,15 @@ func clockOf(unix int64) string {
 	return time.Unix(unix, 0).Format(time.DateTime)
 }
 
-// noteFault keeps a fault of a campaign for "millrace campaign show".
+// noteFault keeps what the check of a campaign has found, for "millrace campaign show".
 func (d *Daemon) noteFault(f relay.FlowName, fault preflight.Fault) {
-	d.tally.Note(f, fault.Code+": "+fault.Text)
+	d.tally.Note(f, fault.Code+": "+fault.Text+"; "+fault.Repair)
+}
+
+// noteStop keeps that a campaign was stopped at a provider, and why.
+func (d *Daemon) noteStop(act *relay.Act) {
+	s := &act.Selector
+	d.tally.Note(relay.FlowName{Tenant: s.Tenant, Name: s.Campaign, Sender: s.Sender}, fmt.Sprintf("stopped at %s: %s", s.Site, act.Reason))
 }
 
 // Campaigns implements console.Source.

@@ -141,14 +141,15 @@ func (s *Statistics) admit(now int64) {
 	s.admitOf(&s.tally.campaignLine, kindCampaign, now)
 }
 
-// admitOf gives series to those in a line that were used in the last seconds. Where all are in use, the busiest of them gets the place of
+// admitOf gives series to those in a line that were used since the last sample. Where all are in use, the busiest of them gets the place of
 // the one that is the least busy, if it is twice as busy: one a second.
 func (s *Statistics) admitOf(l *line, of kind, now int64) {
 	list := s.by[of]
 	var best *entry
 	rate := 0.0
+	since := min(s.last, now-2)
 	e := l.newest()
-	for n := 0; n < candidates && e != nil && e.used >= now-2; n++ {
+	for n := 0; n < candidates && e != nil && e.used >= since; n++ {
 		if list[e.key] == nil {
 			if len(list) < mostSeries {
 				s.begin(e)

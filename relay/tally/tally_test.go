@@ -222,7 +222,7 @@ func (w *world) step() {
 }
 
 func (w *world) accept() {
-	f := relay.FlowName{Tenant: fmt.Sprint("t", w.rand.IntN(3)), Name: fmt.Sprint("n", w.rand.IntN(12)), Sender: "example.org", Urgent: w.rand.IntN(2) == 0}
+	f := relay.FlowName{Tenant: fmt.Sprint("t", w.rand.IntN(3)), Name: fmt.Sprint("n", w.rand.IntN(10)), Sender: "example.org", Urgent: w.rand.IntN(2) == 0}
 	m := letter(f, 1+w.rand.IntN(4), relay.ClassRemote)
 	m.Slip.Taken = w.now
 	w.Taken(m, 1)
