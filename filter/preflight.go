@@ -67,7 +67,8 @@ type Preflight struct {
 // campaignSeen is what is remembered of a campaign.
 type campaignSeen struct {
 	until time.Time // when it is examined again
-	codes string    // the faults that are logged
+	codes string    // the faults that were told
+	large bool      // its size was told too
 	left  string    // the code of the fault for which it is left; "": it is taken
 }
 
@@ -128,8 +129,7 @@ func (p *Preflight) judge(flow relay.FlowName, all []preflight.Fault, now time.T
 	if i := slices.IndexFunc(all, func(f preflight.Fault) bool { return slices.Contains(refuse, f.Code) }); i >= 0 {
 		left = all[i].Code
 	}
-	codes := codesOf(all)
-	news, loud, skipped := p.remember(flow, campaignSeen{now.Add(examineAgain), codes, left}, now)
+	news, loud, skipped := p.remember(flow, campaignSeen{until: now.Add(examineAgain), codes: codesOf(all), left: left}, now)
 	if !news {
 		return left
 	}
@@ -144,18 +144,21 @@ func (p *Preflight) judge(flow relay.FlowName, all []preflight.Fault, now time.T
 	return left
 }
 
-// add notes one more fault of a campaign that was examined just now.
-func (p *Preflight) add(flow relay.FlowName, f preflight.Fault) (left string) {
+// addSize notes the fault of size of a campaign that was examined just now without it, as judge does.
+func (p *Preflight) addSize(flow relay.FlowName, f preflight.Fault) (left string) {
 	if slices.Contains(p.cfg.Load().Refuse, f.Code) {
 		left = f.Code
 	}
 	p.mu.Lock()
 	s, ok := p.seen[flow]
-	if ok {
-		s.left = left
+	told := s.large
+	if s.large, s.left = true, left; ok {
 		p.seen[flow] = s
 	}
 	p.mu.Unlock()
+	if told || !ok {
+		return left
+	}
 	if p.note != nil {
 		p.note(flow, f)
 	}
@@ -163,13 +166,15 @@ func (p *Preflight) add(flow relay.FlowName, f preflight.Fault) (left string) {
 	return left
 }
 
-// remember notes a campaign. news is false if it was known with the same faults and the same end, which is told each day. loud says
-// that the log may have them, and skipped how many campaigns before it did not.
+// remember notes a campaign. news is false if its faults were told within a day. loud says that the log may have them, and skipped how
+// many campaigns before it did not.
 func (p *Preflight) remember(flow relay.FlowName, s campaignSeen, now time.Time) (news, loud bool, skipped int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old, known := p.seen[flow]
-	if known && old.codes == s.codes && old.left == s.left && now.Before(old.until) {
+	if known && old.codes == s.codes && now.Before(old.until) {
+		s.until, s.large = old.until, old.large
+		p.seen[flow] = s
 		return false, false, 0
 	}
 	if !known {
@@ -247,7 +252,7 @@ func (m *Mail) examineSize() {
 		return
 	}
 	for _, f := range preflight.ExamineSize(int64(len(m.content.header) + len("\r\n") + len(m.content.body))) {
-		m.leaveUnfit(m.intake.deps.Preflight.add(m.campaign(), f))
+		m.leaveUnfit(m.intake.deps.Preflight.addSize(m.campaign(), f))
 	}
 }
 
