@@ -145,25 +145,36 @@ func (p *Preflight) judge(flow relay.FlowName, all []preflight.Fault, now time.T
 }
 
 // addSize notes the fault of size of a campaign that was examined just now without it, as judge does.
-func (p *Preflight) addSize(flow relay.FlowName, f preflight.Fault) (left string) {
+func (p *Preflight) addSize(flow relay.FlowName, f preflight.Fault, now time.Time) (left string) {
 	if slices.Contains(p.cfg.Load().Refuse, f.Code) {
 		left = f.Code
 	}
-	p.mu.Lock()
-	s, ok := p.seen[flow]
-	told := s.large
-	if s.large, s.left = true, left; ok {
-		p.seen[flow] = s
+	if news, loud, skipped := p.rememberSize(flow, left, now); news {
+		if p.note != nil {
+			p.note(flow, f)
+		}
+		if loud {
+			p.tell(flow, []preflight.Fault{f}, left, skipped)
+		}
 	}
-	p.mu.Unlock()
-	if told || !ok {
-		return left
-	}
-	if p.note != nil {
-		p.note(flow, f)
-	}
-	p.tell(flow, []preflight.Fault{f}, left, 0)
 	return left
+}
+
+// rememberSize notes that a campaign has the fault of size, as remember does.
+func (p *Preflight) rememberSize(flow relay.FlowName, left string, now time.Time) (news, loud bool, skipped int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, known := p.seen[flow]
+	if !known {
+		return false, false, 0
+	}
+	news = !s.large
+	s.large, s.left = true, left
+	p.seen[flow] = s
+	if news {
+		loud, skipped = p.mayTell(now)
+	}
+	return news, loud, skipped
 }
 
 // remember notes a campaign. news is false if its faults were told within a day. loud says that the log may have them, and skipped how
@@ -182,15 +193,22 @@ func (p *Preflight) remember(flow relay.FlowName, s campaignSeen, now time.Time)
 		p.enter(flow)
 	}
 	p.seen[flow] = s
+	loud, skipped = p.mayTell(now)
+	return true, loud, skipped
+}
+
+// mayTell reports whether the log may have the faults of one more campaign, and how many campaigns before it are not in the log. The
+// mutex is held.
+func (p *Preflight) mayTell(now time.Time) (loud bool, skipped int) {
 	if now.Sub(p.minute) >= time.Minute {
 		p.minute, p.told = now, 0
 	}
 	if p.told++; p.told > maxTold {
 		p.skipped++
-		return true, false, 0
+		return false, 0
 	}
 	skipped, p.skipped = p.skipped, 0
-	return true, true, skipped
+	return true, skipped
 }
 
 // enter gives a new campaign a place, that of the oldest if there is none. The mutex is held.
@@ -252,7 +270,7 @@ func (m *Mail) examineSize() {
 		return
 	}
 	for _, f := range preflight.ExamineSize(int64(len(m.content.header) + len("\r\n") + len(m.content.body))) {
-		m.leaveUnfit(m.intake.deps.Preflight.addSize(m.campaign(), f))
+		m.leaveUnfit(m.intake.deps.Preflight.addSize(m.campaign(), f, m.arrived))
 	}
 }
 
