@@ -117,9 +117,9 @@ func (p *Preflight) known(flow relay.FlowName, now time.Time) bool {
 	return ok && s.left == "" && now.Before(s.until)
 }
 
-// examine examines a message of a campaign that is not known, and returns the code of the fault for which the campaign is left with the
+// Examine examines a message of a campaign, and returns the code of the fault for which the campaign is left with the
 // MTA, or "".
-func (p *Preflight) examine(flow relay.FlowName, l preflight.Letter) (left string) {
+func (p *Preflight) Examine(flow relay.FlowName, l preflight.Letter) (left string) {
 	return p.judge(flow, append(preflight.Examine(l), *p.machine.Load()...), l.Time)
 }
 
@@ -258,7 +258,7 @@ func (m *Mail) examine() {
 		return
 	}
 	m.examined = m.offer.Size == 0
-	left := p.examine(flow, preflight.Letter{
+	left := p.Examine(flow, preflight.Letter{
 		Header: m.content.header, Size: m.offer.Size, UTF8: m.envelope.UTF8, Urgent: m.verdict.rule.urgent, Time: m.arrived,
 	})
 	m.leaveUnfit(left)

@@ -2,11 +2,20 @@ package daemon
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/cmd/config"
+	"github.com/millrace/millrace/filter/preflight"
+	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/pool"
+	"github.com/millrace/millrace/test/dns"
 )
 
 // TestSendingAddrs: which addresses receivers see, and by which names.
@@ -47,4 +56,51 @@ func TestSendingAddrs(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// TestMachineIsExamined: the daemon asks DNS for the name of its address, counts the fault with a campaign, and asks again behind a reload.
+func TestMachineIsExamined(t *testing.T) {
+	names := dns.Start(t, "10.2.0.192.in-addr.arpa. PTR other.example.org.\nother.example.org. A 192.0.2.10\n")
+	cfg, _ := configured(t, t.TempDir(), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, "[dns]\nservers = ['"+names.Addr()+"']\n[pool]\ntls = 'none'\n")
+	d, err := NewOn(Machine{Addrs: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.0.2.10")}, nil }}, cfg, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var codes []string
+	d.preflight = d.newPreflight(cfg, func(_ relay.FlowName, f preflight.Fault) {
+		mu.Lock()
+		defer mu.Unlock()
+		codes = append(codes, f.Code)
+	})
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, d)
+	has := func(code string) bool {
+		d.preflight.Examine(relay.FlowName{Name: time.Now().String()}, preflight.Letter{Time: time.Now()})
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Contains(codes, code)
+	}
+	until := func(code string) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !has(code); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("no %s: %q", code, codes)
+			}
+		}
+	}
+	until("ptr-not-helo")
+	if !has("tls-off") || has("ptr-not-back") {
+		t.Errorf("%q", codes)
+	}
+	if err := names.Replace("other.example.org", "other.example.org. A 192.0.2.11\n"); err != nil {
+		t.Fatal(err)
+	}
+	next := *d.Config()
+	if err := d.Reload(&next); err != nil {
+		t.Fatal(err)
+	}
+	until("ptr-not-back")
 }
