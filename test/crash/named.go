@@ -41,6 +41,27 @@ func (s *sandbox) named() []named {
 	return all
 }
 
+var mayNotHaveHeard = regexp.MustCompile(`the MTA hung up and may not have heard that a message is taken; it may be delivered twice: id=(\S+)`)
+
+// hungUp counts, by message, the lines of the technical log in which a door says of its last answer that the MTA may not have heard it:
+// a second signal cuts off who still listens. What it says there it does not say in the mail log.
+func (s *sandbox) hungUp() map[string]int {
+	all := make(map[string]int)
+	if s.daemon == nil {
+		return all
+	}
+	log, err := os.ReadFile(s.daemon.LogFile()) // of all starts
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.result.violate("the technical log: %v", err)
+	}
+	for _, m := range mayNotHaveHeard.FindAllSubmatch(log, -1) {
+		if e := s.ledger.find(strings.ToLower(string(m[1]))); e != nil {
+			all[e.id] += len(e.rcpts)
+		}
+	}
+	return all
+}
+
 // loggedAfter returns the last crash before the byte at offset at of the mail log was written, or nil.
 func (s *sandbox) loggedAfter(at int64) *crash {
 	var last *crash

@@ -127,13 +127,18 @@ journal.commit_interval = %q
 journal.segment_bytes = 262144
 snapshot.interval = "1s"
 %s
+[[events.file]]
+path = %q
 [route]
-%s`, s.state, "unix:"+s.door(), "unix:"+s.letterbox(), reinject, inject, s.daemon.Socket(), s.daemon.MailLogFile(), commitInterval, o.config, routes)
+%s`, s.state, "unix:"+s.door(), "unix:"+s.letterbox(), reinject, inject, s.daemon.Socket(), s.daemon.MailLogFile(), commitInterval, o.config, s.record(), routes)
 	return s.daemon.Configure(text)
 }
 
 // door is the socket where the daemon takes mail.
 func (s *sandbox) door() string { return filepath.Join(s.dir, "milter.sock") }
+
+// record is the file of the event stream.
+func (s *sandbox) record() string { return filepath.Join(s.dir, "events.json") }
 
 // letterbox is the socket of the SMTP door.
 func (s *sandbox) letterbox() string { return filepath.Join(s.dir, "letters.sock") }
@@ -289,11 +294,15 @@ func (s *sandbox) finish() error {
 	if err != nil || journal.Recovery.Messages != 0 || !journal.Recovery.Clean {
 		s.result.violate("a start after a clean stop with nothing left found %+v, %v", journal.Recovery, err)
 	}
+	st, err := s.daemon.Status()
+	if err != nil {
+		return err
+	}
 	if err := s.daemon.Stop(patience); err != nil {
 		s.result.violate("stop: %v", err)
 	}
 	s.balance(nil)
-	all, err := s.sum()
+	all, err := s.sum(st.Totals)
 	if err == nil {
 		all.agree(&s.result)
 	}
