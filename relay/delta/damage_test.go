@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/test/letters"
@@ -52,6 +53,31 @@ func TestDamaged(t *testing.T) {
 	}
 	if damaged < 500 || other < 500 {
 		t.Errorf("%d joins failed, %d did not: the test does not do what it should", damaged, other)
+	}
+}
+
+// TestFitsPlaces: Fits and Join agree about soft breaks at places that a part names, whatever these are.
+func TestFitsPlaces(t *testing.T) {
+	line := strings.Repeat("x", 75) + "=\r\n" + strings.Repeat("x", 75) + "=\r\nend\r\n"
+	var s Scratch
+	s.Read([]byte("Content-Transfer-Encoding: quoted-printable\r\n\r\n" + line + "yyyyyyyyyyyy=\r\nyyyyyyy\r\n" + line))
+	if len(s.places) == 0 {
+		t.Fatal("it has no places")
+	}
+	view, part := s.View()
+	if err := Fits(view, part, &s); err != nil {
+		t.Fatal(err)
+	}
+	for i := range part {
+		for b := range 256 {
+			p := bytes.Clone(part)
+			p[i] = byte(b)
+			size, _ := Size(p)
+			_, err := Join(view, p, 1<<20, &s)
+			if fits := size <= 1<<20 && Fits(view, p, &s) == nil; fits != (err == nil) {
+				t.Fatalf("byte %d is %d: it fits: %v, but Join: %v", i, b, fits, err)
+			}
+		}
 	}
 }
 
