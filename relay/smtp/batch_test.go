@@ -260,3 +260,49 @@ func TestGiveUpBatch(t *testing.T) {
 		})
 	}
 }
+
+// A 421 in place of the last reply, after a while: a peer that has waited for us may have left a reply out before. One that says that it
+// closes for another reason has not, and what it said before counts.
+func TestBatchEndsWith421(t *testing.T) {
+	for _, tt := range []struct {
+		text  string
+		pause time.Duration
+		want  string
+	}{
+		{"421 4.3.2 mx.example shutting down", 7 * time.Second, "1 b@b.example sent 250, 2 b@b.example sent 250, 3 b@b.example temp 421 end of data"},
+		{"421 4.4.2 mx.example timeout exceeded", time.Second, "1 b@b.example sent 250, 2 b@b.example sent 250, 3 b@b.example temp 421 end of data"},
+		{"421 4.4.2 mx.example timeout exceeded", 7 * time.Second, "unknown"},
+		{"421 4.3.2 mx.example timeout exceeded", 7 * time.Second, "unknown"},
+		{"421 mx.example closing", 7 * time.Second, "unknown"},
+	} {
+		t.Run(fmt.Sprint(tt.text, tt.pause), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, err := serve(t, testConfig(), func(p *peer) {
+					seen := 0
+					p.say("220 mx.example")
+					answer(p, chunking, func(string) {
+						if seen++; seen == 3 {
+							time.Sleep(tt.pause)
+							p.say("%s", tt.text)
+							p.nc.Close()
+						}
+					})
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Chunk(4)
+				c.batchRoom = 4
+				back, _ := deliver(c, messages(3)...)
+				got := describe(back)
+				if tt.want == "unknown" {
+					got = slices.DeleteFunc(got, func(line string) bool { return strings.HasSuffix(line, " unknown") })
+					tt.want = ""
+				}
+				if strings.Join(got, ", ") != tt.want {
+					t.Errorf("got %q", got)
+				}
+			})
+		})
+	}
+}

@@ -50,7 +50,7 @@ type Conn struct {
 	batchRoom  int       // messages of the next batch, as far as the peer is concerned
 	chunksLost bool      // see ChunksLost
 	left       time.Time // when the batch under way was written; zero: it was not
-	silent     bool      // the peer was silent before the last reply that did not come
+	silent     bool      // the last reply did not come, and the peer may have waited for us meanwhile
 	aborted    bool      // a transaction was left open: RSET goes before the next MAIL
 	closed     atomic.Bool
 	stage      atomic.Uint32 // see GiveUp

@@ -239,7 +239,7 @@ func (c *Conn) hear(f *flight) *Error {
 	r, err := c.rd.readReply(c.patience(f), until)
 	if err != nil || r.code == 421 {
 		silence := c.rd.src.silence()
-		c.silent = silence >= batchSilence || errors.Is(err, os.ErrDeadlineExceeded)
+		c.silent = errors.Is(err, os.ErrDeadlineExceeded) || silence >= batchSilence && (err != nil || r.impatient())
 		c.aheadLost = c.aheadLost || f.early && (at == AtMAIL || at == AtRSET) && silence >= min(aheadSilence, c.timeouts.Mail)
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 )
@@ -130,8 +131,8 @@ func TestFormOfCaller(t *testing.T) {
 	if want != (Form{Size: 6, Dots: 2, Traits: Unfinished}) {
 		t.Fatalf("%+v", want)
 	}
-	given := Form{Size: 6, Traits: LongLine}
-	for _, tt := range []struct{ given, want Form }{{Form{}, want}, {given, given}, {Form{Size: 5}, want}} {
+	given := Form{Size: 6, Traits: LongLine | Unfinished}
+	for _, tt := range []struct{ given, want Form }{{Form{}, want}, {given, given}, {Form{Size: 5}, want}, {Form{Size: 6, Traits: LongLine}, want}} {
 		if tx.Form = tt.given; tx.form() != tt.want {
 			t.Errorf("%+v became %+v", tt.given, tx.form())
 		}
@@ -157,4 +158,21 @@ func BenchmarkWalk(b *testing.B) {
 func ExampleForm_Sendable() {
 	fmt.Println(FormOf([][]byte{[]byte("Subject: a\r\n\r\nfirst\nsecond\r\n")}).Sendable())
 	// Output: content has a bare LF
+}
+
+// Facts that the last bytes belie are not believed: without its CRLF the last line would swallow the dot, and the peer would wait for
+// it until it is tired.
+func TestFormThatTheEndBelies(t *testing.T) {
+	for body, traits := range map[string]Traits{"a\r\nb": 0, "a\r\nb\r\n": Unfinished} {
+		synctest.Test(t, func(t *testing.T) {
+			var got string
+			c := polite(t, "250-mx.example\r\n250 PIPELINING", func(b string) { got = b })
+			tx := message("b@b.example")
+			tx.Content = [][]byte{[]byte(body), nil}
+			tx.Form = Form{Size: int64(len(body)), Traits: traits}
+			if _, err := deliver(c, tx); err != nil || !tx.Results[0].Sent() || got != "a\r\nb\r\n" {
+				t.Errorf("%q: %v, %s, got %q", body, err, outcome(tx.Results[0]), got)
+			}
+		})
+	}
 }

@@ -68,6 +68,17 @@ type raw struct {
 // class is the first digit of the code.
 func (r raw) class() int { return r.code / 100 }
 
+// impatient reports whether r, a 421, may come from a peer that has waited for us in vain. One that has a status which is not about the
+// connection (RFC 3463, 3.5), and says nothing of time, ends it for another reason, such as its own shutdown.
+func (r raw) impatient() bool {
+	p := r.reply()
+	if p.Enhanced == "" || p.Enhanced[2] == '4' {
+		return true
+	}
+	text := strings.ToLower(p.String())
+	return strings.Contains(text, "time") || strings.Contains(text, "idle") || strings.Contains(text, "wait")
+}
+
 // maxKept bounds the text of a Reply, which may be kept for days.
 const maxKept = 2 << 10
 

@@ -76,13 +76,19 @@ func (t *Transaction) clear() {
 	t.Started, t.Accepted, t.Done = time.Time{}, time.Time{}, time.Time{}
 }
 
-// form is the form of the content: the caller's, if it can be that of these bytes, else what a walk over them finds.
+// form is the form of the content: the caller's, if it can be that of these bytes, else what a walk over them finds. A message whose
+// last line seems to be whole and is not would have its dot at the end of that line: the peer would wait for the end of data, and we
+// for its reply.
 func (t *Transaction) form() Form {
 	var size int64
+	end := byte('\n')
 	for _, b := range t.Content {
 		size += int64(len(b))
+		if len(b) > 0 {
+			end = b[len(b)-1]
+		}
 	}
-	if size == t.Form.Size {
+	if size == t.Form.Size && t.Form.Traits.Has(Unfinished) == (end != '\n') {
 		return t.Form
 	}
 	return FormOf(t.Content)
