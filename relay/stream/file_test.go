@@ -55,8 +55,11 @@ func TestFullDisk(t *testing.T) {
 			return s.Flush()
 		}
 		failures := 0
-		for range 10_000 {
+		for i := range 10_000 {
 			s.Event(sent(m))
+			if i%10 > 0 {
+				continue
+			}
 			if err := flush(); errors.Is(err, syscall.ENOSPC) {
 				failures++
 			} else if err != nil {
@@ -70,17 +73,20 @@ func TestFullDisk(t *testing.T) {
 		if err := flush(); err != nil {
 			t.Fatal(err)
 		}
-		seen, missed := make(map[float64]bool), 0.0
+		seen, gaps, missed := make(map[float64]bool), make(map[float64]float64), 0.0
 		for _, l := range linesOf(t, c.Path) {
 			if sick && !strings.HasSuffix(l, "}") { // of a disk that cannot be cut a torn line is left, and the record comes again
 				continue
 			}
 			switch field(t, l, "type") {
 			case "gap":
-				missed += field(t, l, "missed").(float64)
+				gaps[field(t, l, "from").(float64)] = field(t, l, "missed").(float64) // one that was torn comes again
 			case "delivery":
 				seen[field(t, l, "position").(float64)] = true
 			}
+		}
+		for _, n := range gaps {
+			missed += n
 		}
 		if missed == 0 || len(seen)+int(missed) != 10_000 {
 			t.Errorf("sick %t: %d records and %v missed, want 10000 together", sick, len(seen), missed)
@@ -102,7 +108,7 @@ func TestTornLine(t *testing.T) {
 	s.Close()
 	text, _ := os.ReadFile(c.Path)
 	whole := len(text)
-	for cut := range 400 {
+	for cut := 0; cut < 400; cut += 9 {
 		if err := os.WriteFile(c.Path, append(slices.Clone(text), text[whole-400:whole-400+cut]...), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +136,7 @@ func TestRecovery(t *testing.T) {
 	deps := Deps{Totals: func() Totals { return journal }}
 	for round := range 6 {
 		s := begin(t, Config{File: []FileConfig{c}}, deps)
-		for i := range 700 {
+		for i := range 350 {
 			m := letter(relay.ID(31+i), "ann@r.example", "bob@r.example")
 			s.Event(taken(m))
 			journal.Messages, journal.Recipients = journal.Messages+1, journal.Recipients+2
@@ -150,7 +156,7 @@ func TestRecovery(t *testing.T) {
 		default: // a power cut: the file has lost its end
 			s.Flush()
 			st, _ := os.Stat(c.Path)
-			os.Truncate(c.Path, st.Size()-20_000)
+			os.Truncate(c.Path, st.Size()-10_000)
 		}
 	}
 	begin(t, Config{File: []FileConfig{c}}, deps).Flush()

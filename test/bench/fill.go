@@ -30,7 +30,10 @@ type store struct {
 }
 
 // newStore configures and starts a store in a folder of that name.
-func (b *rowBench) newStore(name string) (*store, error) {
+func (b *rowBench) newStore(name string) (*store, error) { return b.newStoreWith(name, "") }
+
+// newStoreWith is newStore with more lines of configuration.
+func (b *rowBench) newStoreWith(name, more string) (*store, error) {
 	shut, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
@@ -47,7 +50,7 @@ func (b *rowBench) newStore(name string) (*store, error) {
 		return nil, err
 	}
 	config := roomy + patient + fmt.Sprintf("[smtpd]\nsubmission = [\"inet:%s\"]\n", s.entry) +
-		fmt.Sprintf("[route]\n\".%s\" = %q\n\"*\" = %q\n", waitingZone, daemon.NextHop(shut), daemon.NextHop(s.to.addr))
+		fmt.Sprintf("[route]\n\".%s\" = %q\n\"*\" = %q\n", waitingZone, daemon.NextHop(shut), daemon.NextHop(s.to.addr)) + more
 	if s.Millrace, err = scenario.NewMillrace(b.bin, dir, "127.0.0.1:1", config); err != nil {
 		return nil, errors.Join(err, s.to.close())
 	}
