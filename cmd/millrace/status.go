@@ -74,6 +74,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 	printJournal(&b, &s.Journal)
 	printMemory(&b, &s.Memory)
 	printAllowance(&b, s.Allowance)
+	printHistory(&b, s.History)
 	for _, r := range s.Reasons {
 		fmt.Fprintf(&b, "held up  %s\n", clean(r.Reason))
 	}

@@ -228,6 +228,25 @@ func (p *tracePrinter) waiting(r *relay.ListedRcpt) {
 	}
 }
 
+// printHistory writes how far back messages can be traced. It writes nothing when no history is kept.
+func printHistory(b *strings.Builder, h *console.History) {
+	if h == nil {
+		return
+	}
+	since := "it is empty"
+	if h.Since > 0 {
+		since = "since " + clock(int64(h.Since)/1000)
+	}
+	fmt.Fprintf(b, "history  %s, %s in %d files; %d events written", since, bytesize(h.Bytes), h.Segments, h.Written)
+	if h.Missed > 0 {
+		fmt.Fprintf(b, ", %d missed", h.Missed)
+	}
+	if h.Fault != "" {
+		fmt.Fprintf(b, "; nothing is written now: %s", clean(h.Fault))
+	}
+	b.WriteByte('\n')
+}
+
 // instant is a time with the year, because a history is long, and with milliseconds, because a visit is short.
 func instant(m console.Moment) string {
 	return time.UnixMilli(int64(m)).Format("2006-01-02 15:04:05.000")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"strings"
+	"testing"
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
@@ -61,5 +63,22 @@ func sampleNotice() console.Trace {
 			{Time: 1_700_000_002_000, Event: "bounced", Recipient: "old@gone.example", Reply: "550 no", Relay: "none"},
 			{Time: 1_700_000_002_000, Event: "reported", Recipient: "old@gone.example"},
 		},
+	}
+}
+
+func TestPrintHistory(t *testing.T) {
+	for _, test := range []struct {
+		h    *console.History
+		want string
+	}{
+		{nil, ""},
+		{&console.History{}, "history  it is empty, 0 B in 0 files; 0 events written\n"},
+		{&console.History{Since: 1_700_000_000_040, Bytes: 3_500_000, Segments: 2, Written: 12, Missed: 3, Fault: "no \x1bspace"},
+			"history  since " + clock(1_700_000_000) + ", 3.3 MiB in 2 files; 12 events written, 3 missed; nothing is written now: no ?space\n"},
+	} {
+		var b strings.Builder
+		if printHistory(&b, test.h); b.String() != test.want {
+			t.Errorf("got %q, want %q", &b, test.want)
+		}
 	}
 }

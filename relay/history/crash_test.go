@@ -160,7 +160,7 @@ func TestDamagedIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 500 {
+	for range 150 {
 		bad := bytes.Clone(index)
 		switch at := rng.IntN(len(bad)); {
 		case rng.IntN(3) == 0:

@@ -128,6 +128,7 @@ func (h *History) view() ([]*segment, time.Time, error) {
 	if err := h.ready(time.Now()); err != nil {
 		return nil, time.Time{}, err
 	}
+	h.note()
 	return slices.Clone(h.shelf.segments), h.shelf.oldest(), nil
 }
 

@@ -102,7 +102,7 @@ func (p *pen) number(n int64) { p.b = binary.AppendUvarint(p.b, uint64(max(n, 0)
 
 // plain writes a string that no other record will have.
 func (p *pen) plain(s []byte) {
-	p.number(int64(len(s))<<2 | stringPlain)
+	p.number(int64(len(s)) << 2) // stringPlain is 0
 	p.b = append(p.b, s...)
 }
 
