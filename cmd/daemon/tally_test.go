@@ -68,6 +68,9 @@ func TestCountersGoOn(t *testing.T) {
 		if all := (overview{again}).totals(); all.Recipients != 30 || all.Left != 5 {
 			t.Errorf("%s: in all %+v", name, all)
 		}
+		if sent, left := (counted{again.tally}).Used(""); int64(sent) != was.Sent || left != 5 {
+			t.Errorf("%s: the allowance sees %d sent and %d left", name, sent, left)
+		}
 		again.stats.Sample(time.Now())
 		points, err := overview{again}.Statistics(console.StatisticsOf{Last: 60})
 		var sent int64
