@@ -111,6 +111,7 @@ func (f *fakeDaemon) Start() error {
 		return err
 	}
 	f.serv, f.done = console.New(f, &f.lever, f.log), make(chan error, 1)
+	f.serv.ServeEvents(fakeEvents{})
 	go func() { f.done <- f.serv.Run(ln) }() // ends by Stop
 	return nil
 }

@@ -88,7 +88,8 @@ func TestFullDisk(t *testing.T) {
 		for _, n := range gaps {
 			missed += n
 		}
-		if missed == 0 || len(seen)+int(missed) != 10_000 {
+		// What a sick disk has kept of a write that failed may be told as missed all the same.
+		if sum := len(seen) + int(missed); missed == 0 || sum < 10_000 || !sick && sum > 10_000 {
 			t.Errorf("sick %t: %d records and %v missed, want 10000 together", sick, len(seen), missed)
 		}
 		if st := s.Status().Outputs[0]; st.Missed != uint64(missed) || st.Error != "" || st.Behind != 0 {

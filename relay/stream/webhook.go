@@ -177,9 +177,10 @@ func (w *webhook) deliver(ctx context.Context) bool {
 
 // fail notes that a batch was not taken.
 func (w *webhook) fail(ctx context.Context, status int, err error) {
-	if w.well = false; ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return
 	}
+	w.well = false
 	if status == http.StatusRequestEntityTooLarge && w.most > 1 {
 		w.most /= 2
 	}
