@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace/millrace/filter"
 	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/console"
 	"github.com/millrace/millrace/relay/stream"
 )
 
@@ -59,4 +60,14 @@ func (d *Daemon) noteAct(act relay.Act, rep relay.ActReport) {
 		Kind: stream.Act, Verb: string(act.Verb), Who: act.Who, Selector: act.Selector.String(), Tenant: act.Selector.Tenant,
 		Campaign: act.Selector.Campaign, Reason: act.Reason, Messages: int64(rep.Messages), Rcpts: int64(rep.Recipients),
 	})
+}
+
+// eventStream is the event stream in numbers.
+func (d *Daemon) eventStream() console.EventStream {
+	st := d.events.Status()
+	e := console.EventStream{Position: st.Position, Watchers: st.Watchers}
+	for _, o := range st.Outputs {
+		e.Outputs = append(e.Outputs, console.EventOutput(o))
+	}
+	return e
 }

@@ -35,6 +35,7 @@ func (o overview) Status() console.Status {
 		Totals: o.totals(), Doors: o.doors(), Gate: o.gate(), Pool: o.pool(),
 		DNS: console.DNS(d.resolver.Status()), Journal: o.journal(), Memory: o.memory(), Reasons: o.reasons(), Sources: o.sources(),
 		Drain: o.drain(), Pauses: len(o.d.lever.Pauses()), Rescue: o.d.rescued.status(), History: o.history(), Allowance: o.allowance(),
+		Events: o.d.eventStream(),
 	}
 }
 

@@ -58,7 +58,7 @@ func serveCommand(open opener) *cobra.Command {
 
 SIGTERM, SIGINT   finish open transactions, save the waiting mail and exit; a second one cuts the transactions off
 SIGHUP            read the configuration again; a file with mistakes changes nothing
-SIGUSR1           open the mail log again, after it was rotated
+SIGUSR1           open the mail log and the event files again, after they were rotated
 SIGUSR2           give way to the program on disk, as "millrace upgrade" does
 
 The exit status is 0 after a clean stop, 75 if an obstacle may pass (a port in use, another daemon on the state

@@ -79,6 +79,7 @@ func printStatus(w io.Writer, s *console.Status) error {
 		fmt.Fprintf(&b, "held up  %s\n", clean(r.Reason))
 	}
 	printOrders(&b, s)
+	printEvents(&b, &s.Events)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -122,6 +123,20 @@ func printOrders(b *strings.Builder, s *console.Status) {
 		}
 		fmt.Fprintf(b, "orders   no mail is taken: a drain is in force%s, by %s, with %s left; \"millrace undrain\" ends it\n",
 			end, orDash(clean(d.Who)), several(d.Waiting, "message"))
+	}
+}
+
+// printEvents names the outputs of events that are in trouble.
+func printEvents(b *strings.Builder, e *console.EventStream) {
+	for _, o := range e.Outputs {
+		if o.Error == "" && o.Missed == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "events   %s: %s behind, %s missed", clean(o.Name), grouped(int(o.Behind)), grouped(int(o.Missed)))
+		if o.Error != "" {
+			fmt.Fprintf(b, "; %s", clean(o.Error))
+		}
+		b.WriteByte('\n')
 	}
 }
 

@@ -23,6 +23,23 @@ type Events interface {
 	Events(ctx context.Context, query url.Values) (iter.Seq2[uint64, []byte], error)
 }
 
+// EventStream is the event stream in numbers, since the start.
+type EventStream struct {
+	Position uint64        `json:"position"` // of the newest record
+	Watchers int           `json:"watchers"` // readers of GET /v1/events
+	Outputs  []EventOutput `json:"outputs,omitempty"`
+}
+
+// EventOutput is a file or a webhook of [events].
+type EventOutput struct {
+	Name     string `json:"name"`     // path of the file, or host of the webhook
+	Position uint64 `json:"position"` // of the record that it took last
+	Behind   uint64 `json:"behind"`   // positions up to the newest record
+	Written  uint64 `json:"written"`  // records
+	Missed   uint64 `json:"missed"`   // records that it will not get any more
+	Error    string `json:"error,omitempty"`
+}
+
 // markEvery is how often a reader to whom nothing is sent is told where the stream is.
 const markEvery = 5 * time.Second
 

@@ -40,7 +40,8 @@ type Status struct {
 
 	Rescue *Rescue `json:"rescue,omitempty"` // there was a rescue since the start
 
-	History *History `json:"history,omitempty"` // what is kept of messages that have left; nil: nothing is
+	History *History    `json:"history,omitempty"` // what is kept of messages that have left; nil: nothing is
+	Events  EventStream `json:"events,omitzero"`
 
 	// Reasons names the obstacles that hold up more than one queue now: a journal that cannot be written, name servers that
 	// do not answer.

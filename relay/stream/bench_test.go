@@ -1,12 +1,17 @@
 package stream
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/relay"
 )
 
 // BenchmarkEvent is what an event costs whoever delivers: with nobody who reads, with a file, and with a webhook besides that never answers.
@@ -56,5 +61,28 @@ func BenchmarkEvent(b *testing.B) {
 			}
 			b.ReportMetric(float64(s.Status().Totals.Sent), "sent")
 		})
+	}
+}
+
+// BenchmarkReception is what the record of a personalised message of 20 KB costs, which is looked through for its Message-ID.
+func BenchmarkReception(b *testing.B) {
+	wrappers, own := relay.NewWrappers(relay.NewBudget(0)), new(relay.References)
+	body := strings.Repeat("This line is the same in all messages of the campaign.\r\n", 360)
+	var m *relay.Message
+	for i := range 3 {
+		m = letter(relay.ID(31+i), "ann@r.example")
+		m.Content = relay.NewContent(relay.Letter{
+			Header: fmt.Appendf(nil, "From: <news@n.example>\r\nTo: <user%d@r.example>\r\nMessage-ID: <%d@n.example>\r\nSubject: Hello\r\n", i, i),
+			Body:   fmt.Appendf(nil, "Dear %d,\r\n%s%d\r\n", i, body, i),
+		})
+		wrappers.Divide(&m.Content, own, relay.AccountMail)
+	}
+	var l line
+	b.ReportAllocs()
+	for b.Loop() {
+		l.event(Reception, taken(m))
+	}
+	if !bytes.Contains(l.b, []byte(`"message_id":"<2@n.example>"`)) {
+		b.Errorf("%s", l.b)
 	}
 }

@@ -382,7 +382,7 @@ func FuzzTail(f *testing.F) {
 		if err := os.WriteFile(c.Path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := New(Config{Buffer: minBuffer, File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{Sent: 5} }})
+		s, err := New(Config{Buffer: 1 << 16, File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{Sent: 5} }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -390,7 +390,7 @@ func FuzzTail(f *testing.F) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		again := begin(t, Config{File: []FileConfig{c}}, Deps{})
+		again := begin(t, Config{Buffer: 1 << 16, File: []FileConfig{c}}, Deps{})
 		if x := again.files[0].found; !x.known || x.totals.Sent != 6 || x.last != s.Status().Position {
 			t.Errorf("%q: then %+v of %d", text, x, s.Status().Position)
 		}

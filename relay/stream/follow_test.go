@@ -230,7 +230,7 @@ func FuzzLine(f *testing.F) {
 	f.Add("a@b.example", "Mailbox \x00 full", "\xff\xfe\"\\\r\n")
 	f.Add("\u2028", strings.Repeat("é", 700), "x")
 	f.Fuzz(func(t *testing.T, addr, text, name string) {
-		s := begin(t, Config{}, Deps{})
+		s := begin(t, Config{Buffer: 1 << 16}, Deps{})
 		s.awake.Store(true)
 		m := letter(31, addr)
 		m.Slip.Flow.Name, m.Slip.QueueID, m.Slip.From = name, name, addr
