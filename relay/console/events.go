@@ -63,7 +63,11 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "6 readers follow the events, which is as many as may: end one, or give [events] an output", http.StatusServiceUnavailable)
 		return
 	}
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		http.Error(w, "the query is malformed: "+err.Error(), http.StatusBadRequest)
+		return
+	}
 	if last := r.Header.Get("Last-Event-ID"); last != "" { // a browser that comes back asks with the same URL
 		query.Set("since", last)
 	}

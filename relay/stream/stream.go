@@ -234,7 +234,7 @@ func (s *Stream) Close() error {
 	return errors.Join(errs...)
 }
 
-// keptNext is the name under which Positions has that of the next record. No URL is empty.
+// keptNext is the name under which Positions has that of the next record. No webhook has it.
 const keptNext = ""
 
 // Positions is how far the stream and each webhook have come, for Deps.Kept of the next start.
@@ -242,7 +242,7 @@ func (s *Stream) Positions() []byte {
 	_, next := s.ring.reach()
 	at := map[string]uint64{keptNext: next}
 	for _, w := range s.webhooks {
-		at[w.cfg.URL] = w.next.Load()
+		at[w.key()] = w.next.Load()
 	}
 	text, _ := json.Marshal(at) // numbers cannot fail
 	return text

@@ -168,6 +168,9 @@ func pack(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
+	if st, err := in.Stat(); err == nil {
+		_ = out.Chmod(st.Mode().Perm()) // as the file, whatever the umask is; a file system without modes is no reason not to go on
+	}
 	defer func() {
 		if err != nil {
 			_ = os.Remove(unready) // what is left is written over the next time

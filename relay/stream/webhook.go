@@ -70,12 +70,18 @@ func newWebhook(s *Stream, cfg WebhookConfig) (*webhook, error) {
 		MaxIdleConns: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
 	}}
 	_, w.reader.at.next = s.ring.reach()
-	if at := s.kept[cfg.URL]; at > 0 && at < s.base { // it goes on where it was; a new one begins with what comes
+	if at := s.kept[w.key()]; at > 0 && at < s.base { // it goes on where it was; a new one begins with what comes
 		w.reader.at.next = at
 	}
 	w.reader.stream = s
 	w.next.Store(w.reader.at.next)
 	return w, nil
+}
+
+// key names the webhook in Positions. A URL may have a secret in it, so that it is not written down.
+func (w *webhook) key() string {
+	sum := sha256.Sum256([]byte(w.cfg.URL))
+	return enchex.EncodeToString(sum[:8])
 }
 
 // checkRedirect lets a request be sent elsewhere as it is. A redirect that makes a GET of it would lose the records.
