@@ -295,6 +295,47 @@ type scriptedAllowance map[string]Reason
 
 func (a scriptedAllowance) Reserve(tenant string, _ int) (func(), Reason) { return nil, a[tenant] }
 
+// watchedAllowance keeps room until the message is counted.
+type watchedAllowance struct {
+	kept  int
+	taken int // messages that the listener was told of
+	t     *testing.T
+}
+
+func (a *watchedAllowance) Reserve(_ string, rcpts int) (func(), Reason) {
+	a.kept += rcpts
+	before := a.taken
+	return func() {
+		a.kept -= rcpts
+		if rcpts == 2 && a.taken == before {
+			a.t.Error("the room was free before the message was counted")
+		}
+	}, Reason{}
+}
+
+func (a *watchedAllowance) Event(e *Event) {
+	if e.Kind == EventTaken {
+		a.taken++
+	}
+}
+
+// TestAllowanceIsKeptUntilCounted: in between another message could take the room of one that is taken. Whatever becomes of a message,
+// nothing stays kept.
+func TestAllowanceIsKeptUntilCounted(t *testing.T) {
+	a := &watchedAllowance{t: t}
+	x := newGatehouse(t, 3, func(_ *GateConfig, d *GateDeps) { d.Allowance = a })
+	x.deps.Listener = a
+	x.offer("", "a@x.example", "b@y.example")
+	x.g.AskFor("", []string{"x.example"}, 7).Release()
+	x.g.AskFor("", nil, 5).Release()
+	for range 5 {
+		x.offer("", "a@x.example") // until there is no room
+	}
+	if a.kept != 0 || a.taken == 0 || a.taken > 5 {
+		t.Errorf("%d are kept, %d messages taken", a.kept, a.taken)
+	}
+}
+
 // TestGateOnOrder: an admin's order, and an allowance that is used up, leave mail with the MTA, and no reply waits for them.
 func TestGateOnOrder(t *testing.T) {
 	order := Reason{}

@@ -213,22 +213,23 @@ func (gr *Grant) Release() {
 		return
 	}
 	g := gr.gate
+	gr.freeAllowance()
 	g.mu.Lock()
 	defer g.unlock()
 	gr.release()
 }
 
-// freeAllowance gives back what is kept of the allowance.
+// freeAllowance gives back what is kept of the allowance. Of a message that is taken it is given back when the event has told so: in
+// between the message would be in no count, and another could take its place.
 func (gr *Grant) freeAllowance() {
-	if gr.free != nil {
+	if gr != nil && gr.free != nil {
 		gr.free()
 		gr.free = nil
 	}
 }
 
-// release is Release under the mutex. A message that was taken is in the allowance's own count by now.
+// release gives back the places, under the mutex.
 func (gr *Grant) release() {
-	gr.freeAllowance()
 	g := gr.gate
 	if gr.grants() {
 		g.granted--

@@ -173,8 +173,9 @@ func (m *QueueMap) Accept(msg *Message) error {
 	}
 	var room [1]*Node
 	nodes := msg.appendNodes(room[:0])
+	grant := slip.Grant
 	if msg.Class() == ClassRemote {
-		m.deps.Gate.admit(msg, nodes, slip.Grant)
+		m.deps.Gate.admit(msg, nodes, grant)
 		slip.Grant = nil
 	}
 	if msg.Class() == ClassInject {
@@ -183,6 +184,7 @@ func (m *QueueMap) Accept(msg *Message) error {
 		m.counts.taken.Add(1)
 	}
 	m.Tell(&Event{Kind: EventTaken, Time: slip.Taken, Message: msg, Rcpt: -1, MessageID: messageID})
+	grant.freeAllowance()
 	m.linkAll(nodes)
 	return nil
 }

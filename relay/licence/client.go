@@ -52,7 +52,9 @@ func (c *Client) Run(ctx context.Context) {
 		cfg, ready := c.meter.server()
 		thirst, wait = c.meter.thirst, mostWait
 		if !ready {
-			failures = 0
+			if failures = 0; cfg.URL != "" {
+				wait = firstWait
+			}
 			continue
 		}
 		switch err := c.ask(ctx, cfg); {

@@ -98,8 +98,8 @@ func (m *Meter) Reload(cfg Config, licence *Licence) error {
 	m.cfg, m.zone, m.keys, m.licence = cfg, zone, keys, licence
 	m.slice = m.keptSlice()
 	begun := m.begun
-	if cfg.counts() {
-		m.limited.Store(true) // until turn knows better, what is asked is refused
+	if !begun && cfg.counts() {
+		m.limited.Store(true) // until Begin knows better, what is asked is refused
 	}
 	m.mu.Unlock()
 	if begun {
@@ -137,7 +137,7 @@ func (m *Meter) Begin() {
 	m.turn(time.Now())
 }
 
-// Run begins days and months, ends licences, and tells warnings, until ctx is done. With a server in the configuration it asks for slices.
+// Run begins days and months, ends licences, and tells warnings, until ctx is done.
 func (m *Meter) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -169,6 +169,7 @@ func (m *Meter) look(now time.Time) {
 type moment struct {
 	day, month string
 	licence    phase
+	serial     string // of the licence
 	slice      string
 }
 
@@ -176,6 +177,9 @@ type moment struct {
 func (m *Meter) momentAt(now time.Time) moment {
 	now = now.In(m.zone)
 	at := moment{day: now.Format(dayName), month: now.Format(monthName), licence: m.phase(now)}
+	if m.licence != nil {
+		at.serial = m.licence.Serial
+	}
 	if m.slice != nil && now.Before(m.slice.Expires) {
 		at.slice = m.slice.Serial
 	}
@@ -191,14 +195,15 @@ func (m *Meter) turn(now time.Time) {
 	case !m.begun:
 		return
 	case !m.cfg.counts():
+		m.failed = ""
 		m.compose(now)
 		return
 	}
 	now = now.In(m.zone)
 	next := m.state.clone()
-	if next.lost(m.sent("")) {
-		next.Installation, next.Slice, m.slice = begin().Installation, nil, nil
-		m.say("the count of mail sent was lost; each day, month and licence begins now, and a slice of the licence server is void", nil)
+	lost := next.lost(m.sent(""))
+	if lost {
+		next.Installation, next.Slice = begin().Installation, nil
 	}
 	changed := next.turn(now, m.tenants(), m.licenceKey(now), m.sent)
 	if m.noteWarned(next) || changed {
@@ -206,8 +211,11 @@ func (m *Meter) turn(now time.Time) {
 			return
 		}
 	}
-	m.state = next
-	m.sayPhase(m.phase(now))
+	if m.state = next; lost {
+		m.slice = nil
+		m.say("the count of mail sent was lost; each day, month and licence begins now, and a slice of the licence server is void", nil)
+	}
+	m.sayPhase(m.momentAt(now))
 	m.moment = m.momentAt(now)
 	m.compose(now)
 }

@@ -476,8 +476,8 @@ func TestAcceptedAndLeft(t *testing.T) {
 	agents.Wait()
 	sent, waiting := x.count.Used("")
 	acme, _ := x.count.Used("acme")
-	if sent != allowed || waiting != 0 || acme != 300 {
-		t.Errorf("%d sent of %d, %d of 300 for acme, %d wait", sent, allowed, acme, waiting)
+	if sent != allowed || waiting != 0 || acme > 300 { // how many of all are acme's is chance
+		t.Errorf("%d sent of %d, %d of at most 300 for acme, %d wait", sent, allowed, acme, waiting)
 	}
 	if n := taken[""] + taken["acme"] + left[""] + left["acme"]; n != offered || h.Status().Messages != 0 || h.Status().Bounced != 0 {
 		t.Errorf("%d offered, %+v", n, h.Status())

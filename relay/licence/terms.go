@@ -57,12 +57,12 @@ func (m *Meter) phase(now time.Time) phase {
 }
 
 // sayPhase tells the log what has become of the licence. The mutex is held.
-func (m *Meter) sayPhase(p phase) {
+func (m *Meter) sayPhase(now moment) {
 	l := m.licence
-	if p == m.moment.licence || l == nil {
+	if l == nil || now.licence == m.moment.licence && now.serial == m.moment.serial {
 		return
 	}
-	switch p {
+	switch now.licence {
 	case phaseValid:
 		m.say(fmt.Sprintf("the licence %s of %s is in force until %s", l.Serial, l.Licensee, l.Expires.Format(time.RFC3339)), nil)
 	case phaseGrace:
