@@ -87,7 +87,7 @@ func (h *History) Run(ctx context.Context) {
 		case <-h.half:
 		}
 		due = nil
-		_ = h.Flush() // its error is told there
+		h.flushAll()
 	}
 }
 
@@ -142,6 +142,14 @@ func (h *History) Flush() error {
 	}
 	defer h.writeMu.Unlock()
 	return h.flush()
+}
+
+// flushAll waits for a write under way, which may have begun before the latest notes: nobody else wakes Run for these. An error is told
+// by flush.
+func (h *History) flushAll() {
+	h.writeMu.Lock()
+	defer h.writeMu.Unlock()
+	_ = h.flush()
 }
 
 // flush is Flush for a caller that holds writeMu.
