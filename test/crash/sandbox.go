@@ -305,6 +305,7 @@ func (s *sandbox) finish() error {
 	all, err := s.sum(st.Totals)
 	if err == nil {
 		all.agree(&s.result)
+		all.balanced(&s.result)
 	}
 	return err
 }
