@@ -48,3 +48,21 @@ func BenchmarkMessage(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkConnection is one message on a connection of its own, as Postfix sends to a proxy.
+func BenchmarkConnection(b *testing.B) {
+	message := "From: News <news@example.com>\r\nTo: a@example.net\r\nSubject: news\r\nList-Id: <l.example.com>\r\n\r\n" +
+		strings.Repeat(strings.Repeat("x", 72)+"\r\n", 270)
+	r := start(b, func(s *setup) { s.accept = leaver{} })
+	for b.Loop() {
+		c := r.dial()
+		c.say("EHLO app.example.com", "250-")
+		for _, line := range []string{"MAIL FROM:<news@example.com>", "RCPT TO:<a@example.net>", "DATA"} {
+			c.write(line + "\r\n")
+			c.reply()
+		}
+		c.write(message + ".\r\n")
+		c.expect("250 2.0.0 Ok: queued")
+		c.nc.Close()
+	}
+}

@@ -169,9 +169,22 @@ func (d *Door) welcome(s *session) {
 				d.intake.NotePanic(v, debug.Stack())
 			}
 		}()
+		growStack(0)
 		s.serve()
 	}()
 }
+
+// growStack makes the stack of a new goroutine as large as a message needs it. A connection of Postfix to a proxy carries one message,
+// and the runtime would copy its stack at each doubling on the way down. The result of growStack means nothing.
+//
+//go:noinline
+func growStack(n int) byte {
+	var room [stackBytes]byte
+	return room[n]
+}
+
+// stackBytes is what is asked for. The stack of a session that stays idle shrinks when the collector runs.
+const stackBytes = 12 << 10
 
 // Permits reports whether a peer may speak to a listener of this role at all. On a submission listener with users anybody may, and must
 // log in.
