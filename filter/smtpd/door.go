@@ -174,8 +174,8 @@ func (d *Door) welcome(s *session) {
 	}()
 }
 
-// growStack makes the stack of a new goroutine as large as a message needs it. A connection of Postfix to a proxy carries one message,
-// and the runtime would copy its stack at each doubling on the way down. The result of growStack means nothing.
+// growStack makes the stack of a new goroutine as large as a message needs it. A connection of Postfix to a proxy carries one
+// message, and the runtime would copy its stack at each doubling on the way down. The result of growStack means nothing.
 //
 //go:noinline
 func growStack(n int) byte {

@@ -123,8 +123,8 @@ func (s *step) note(now time.Time) bool {
 // few messages then, and they come in bursts.
 const slowMessage = 5 * time.Second
 
-// quickMessage is how long a message takes at a receiver of which nobody can tell what one connection more has brought either: it is
-// this machine or one beside it, and our own processor is what limits. A connection more costs nothing there, and saves wake-ups.
+// quickMessage is how long a message takes at a receiver of which nobody can tell what one connection more has brought either:
+// the receiver is this machine or one beside it, and our own processor limits. A connection more costs nothing, and saves wake-ups.
 const quickMessage = 2 * time.Millisecond
 
 // judge says whether the window w is better than the one measured before. It takes at least twice as many messages as there are

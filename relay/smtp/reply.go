@@ -68,8 +68,8 @@ type raw struct {
 // class is the first digit of the code.
 func (r raw) class() int { return r.code / 100 }
 
-// impatient reports whether r, a 421, may come from a peer that has waited for us in vain. One that has a status which is not about the
-// connection (RFC 3463, 3.5), and says nothing of time, ends it for another reason, such as its own shutdown.
+// impatient reports whether r, a 421, may come from a peer that has waited for us in vain. A reply whose status is not about the
+// connection (RFC 3463, 3.5), and that says nothing of time, has another reason, such as the peer's own shutdown.
 func (r raw) impatient() bool {
 	p := r.reply()
 	if p.Enhanced == "" || p.Enhanced[2] == '4' {
