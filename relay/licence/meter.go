@@ -63,7 +63,8 @@ type Meter struct {
 	moment   moment // for which the bounds in force were made
 	failed   string // why the state could not be made durable
 	asked    asked
-	askAt    uint64 // of the installation's sent and pending: above it another slice is asked for
+	reported uint64 // the installation's sent and pending of the last report
+	askAt    uint64 // above so many sent and pending another slice is asked for
 }
 
 // NewMeter returns a Meter without bounds. kept is what Deps.Store was given last, nil for nothing; unread says that nobody knows what it

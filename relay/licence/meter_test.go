@@ -69,7 +69,16 @@ type meterage struct {
 	disk  []byte
 	full  bool // the disk is
 	wrote int
-	told  []string
+
+	hearing sync.Mutex
+	told    []string
+}
+
+// hear notes what the log is told.
+func (x *meterage) hear(text string) {
+	x.hearing.Lock()
+	defer x.hearing.Unlock()
+	x.told = append(x.told, text)
 }
 
 func newMeterage(t *testing.T, change func(*Config)) *meterage {
@@ -90,8 +99,8 @@ func newMeterage(t *testing.T, change func(*Config)) *meterage {
 func (x *meterage) start() {
 	x.t.Helper()
 	deps := Deps{
-		Counter: x.count, Hostname: "mail.example.org", Warn: func(w Warning) { x.told = append(x.told, w.String()) },
-		Say: func(text string, err error) { x.told = append(x.told, fmt.Sprint(text, err)) },
+		Counter: x.count, Hostname: "mail.example.org", Warn: func(w Warning) { x.hear(w.String()) },
+		Say: func(text string, err error) { x.hear(fmt.Sprint(text, err)) },
 		Store: func(data []byte) error {
 			if x.full {
 				return errors.New("disk full")
@@ -102,7 +111,7 @@ func (x *meterage) start() {
 	}
 	m, err := NewMeter(deps, x.disk, nil)
 	if err != nil {
-		x.told = append(x.told, err.Error())
+		x.hear(err.Error())
 	}
 	if err := m.Reload(x.cfg, x.lic); err != nil {
 		x.t.Fatal(err)

@@ -40,6 +40,7 @@ func (m *Meter) report(version string) Report {
 	if m.slice != nil {
 		r.Holding = m.slice.Serial
 	}
+	m.reported = r.Sent + r.Left
 	return r
 }
 
@@ -78,8 +79,7 @@ func (m *Meter) holdSlice(l *Licence, text []byte, now time.Time) error {
 		return errors.New("the slice could not be made durable: " + m.failed)
 	}
 	m.state, m.slice = next, l
-	sent, left := m.deps.Counter.Used("")
-	m.askAt = l.Ceiling - (l.Ceiling-min(l.Ceiling, sent+left))/2
+	m.askAt = l.Ceiling - (l.Ceiling-min(l.Ceiling, m.reported))/2
 	m.mu.Unlock()
 	m.turn(now)
 	return nil
