@@ -68,7 +68,7 @@ const (
 // TraceEvent is one thing that happened to a message.
 type TraceEvent struct {
 	Time      Moment `json:"time"`
-	Event     string `json:"event"`               // "taken", "sent", "deferred", "bounced", "expired", "handedback", "deleted", "reported", "unheard" or "interrupted"
+	Event     string `json:"event"`               // what: "taken", an outcome such as "sent", "reported", "unheard" or "interrupted"
 	Recipient string `json:"recipient,omitempty"` // "" of "taken", or when the history does not go back to that
 	Relay     string `json:"relay,omitempty"`     // name[address]:port
 	Site      string `json:"site,omitempty"`

@@ -64,11 +64,11 @@
 //
 // # When something goes wrong
 //
-// Killed: what was not written is lost; a frame that was cut is cut off at the next start, and the log says so. Damage in the middle
-// of a segment costs the records in it, or a text in all records that refer to it: the reader goes on at the next mark whose frame checks. An index that is missing is made again
-// from its segment. A file of a newer version is left alone. Disk full: events are counted and not kept, and the log and a gap record
-// say how many; before the disk is full, the history gives up its oldest segments. No file is synced but a closed segment and its index: a
-// power cut may cost the last seconds.
+// Killed: what was not written is lost; a frame that was cut is cut off at the next start, and the log says so. Damage in the
+// middle of a segment costs the records in it, or a text in all records that refer to it: the reader goes on at the next mark
+// whose frame checks. An index that is missing is made again from its segment. A file of a newer version is left alone. Disk
+// full: events are counted and not kept, and the log and a gap record say how many; before the disk is full, the history gives
+// up its oldest segments. No file is synced but a closed segment and its index: a power cut may cost the last seconds.
 //
 // Records stand in the order in which they were written. A clock that is set back puts nothing in another order. A segment is as old as
 // the youngest segment behind it says, whatever a wrong clock has written into it.

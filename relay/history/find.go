@@ -158,6 +158,13 @@ type hit struct {
 	wanted int // recipients that were asked for
 }
 
+func newHit(id uint64, from int) *hit {
+	return &hit{
+		Message: Message{ID: relay.ID(id)}, from: from,
+		rcpts: make(map[int]string), final: make(map[int]bool), ends: make(map[int]bool),
+	}
+}
+
 // newSearch makes the keys of a query.
 func newSearch(q Query) (*search, error) {
 	s := &search{query: q, known: make(map[uint64]*hit)}
@@ -203,7 +210,7 @@ func (s *search) look(segments []*segment) {
 					return false
 				}
 				// A message with many recipients may begin in the segment before.
-				m := &hit{Message: Message{ID: relay.ID(n.id)}, from: max(i-1, 0), rcpts: make(map[int]string), final: make(map[int]bool), ends: make(map[int]bool)}
+				m := newHit(n.id, max(i-1, 0))
 				if n.kind == kindTaken {
 					m.taken(s, n)
 				} else {
