@@ -64,7 +64,8 @@ func (d *Daemon) logMailGoesOn() {
 		case len(streams) == maxResumed:
 			more++
 		default:
-			streams = append(streams, fmt.Sprintf("%s: %d left, last taken %s, last sent %s", campaignName(&c), c.Left, clockOf(c.LastTaken), clockOf(c.LastSent)))
+			streams = append(streams, fmt.Sprintf("%s: %d left, last taken %s (message %s), last sent %s",
+				campaignName(&c), c.Left, clockOf(c.LastTaken), c.LastMessage, clockOf(c.LastSent)))
 		}
 	}
 	if more > 0 {
@@ -113,10 +114,18 @@ func (o overview) Campaigns(tenant, name string, most int) []console.Campaign {
 		c := &all[i]
 		list[i] = console.Campaign{
 			Tenant: c.Flow.Tenant, Name: c.Flow.Name, Sender: c.Flow.Sender, Rest: c.Rest, Tallied: tallied(&c.Counts),
-			Rate: c.Rate, ETA: int64(c.ETA.Seconds()), Faults: c.Faults,
+			LastMessage: lastMessage(c), Rate: c.Rate, ETA: int64(c.ETA.Seconds()), Faults: c.Faults,
 		}
 	}
 	return list
+}
+
+// lastMessage is the id of the last message taken, or "".
+func lastMessage(c *tally.Campaign) string {
+	if c.Counts.LastMessage == 0 {
+		return ""
+	}
+	return c.Counts.LastMessage.String()
 }
 
 // tallied is what was counted, with the names of the classes.

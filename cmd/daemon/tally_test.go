@@ -62,7 +62,7 @@ func TestCountersGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := awaitCampaign(t, again, func(c *console.Campaign) bool { return c.Left == 5 && c.Recipients == 30 })
-		if now.Sent != was.Sent || now.Bounced != was.Bounced || now.Deferred != 5 || now.LastTaken == 0 {
+		if now.Sent != was.Sent || now.Bounced != was.Bounced || now.Deferred != 5 || now.LastTaken == 0 || now.LastMessage == "" || now.LastMessage != was.LastMessage {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, now, was)
 		}
 		if all := (overview{again}).totals(); all.Recipients != 30 || all.Left != 5 {

@@ -192,7 +192,7 @@ func (p *campaignPrinter) block(c *console.Campaign) error {
 		grouped(int(c.Suppressed)), grouped(int(c.Deleted)))
 	fact("Left", "%s", p.left(c))
 	fact("First", "%s", never(c.First))
-	fact("Last taken", "%s", never(c.LastTaken))
+	fact("Last taken", "%s%s", never(c.LastTaken), withID(c.LastMessage))
 	fact("Last sent", "%s", never(c.LastSent))
 	for _, f := range c.Faults {
 		fact("Fault", "%s", clean(f))
@@ -210,6 +210,14 @@ func (p *campaignPrinter) left(c *console.Campaign) string {
 		return grouped(int(c.Left)) + "; none was settled lately"
 	}
 	return fmt.Sprintf("%s; at %s done in %s, at %s", grouped(int(c.Left)), perSecond(c.Rate), eta(c), clock(p.now.Unix()+c.ETA))
+}
+
+// withID names a message behind a time.
+func withID(id string) string {
+	if id == "" {
+		return ""
+	}
+	return ", message " + clean(id)
 }
 
 // byClass lists what bounced by class, the most first.

@@ -12,7 +12,7 @@ import (
 func sampleCampaigns() []console.Campaign {
 	return []console.Campaign{
 		{
-			Tenant: "shop", Name: "autumn\x1b[31m", Sender: "n.example", Rate: 12.5, ETA: 3840, Faults: []string{"List-Unsubscribe-Post is not in h= of\r\nthe signature"},
+			Tenant: "shop", Name: "autumn\x1b[31m", Sender: "n.example", LastMessage: "CQ03L", Rate: 12.5, ETA: 3840, Faults: []string{"List-Unsubscribe-Post is not in h= of\r\nthe signature"},
 			Tallied: console.Tallied{
 				Messages: 100_000, Recipients: 100_010, Sent: 50_000, Deferred: 7, Bounced: 2005, BouncedBy: map[string]int64{"auth": 5, "bad-mailbox": 2000},
 				Expired: 1, HandedBack: 2, Suppressed: 3, Deleted: 4, Left: 48_000, First: 1_700_000_000, LastTaken: 1_700_000_030, LastSent: 1_700_000_050,
@@ -61,7 +61,7 @@ Bounced     2,005: 2,000 bad-mailbox, 5 auth
 Other       1 expired, 2 handed back, 3 suppressed, 4 deleted
 Left        48,000; at 12.5/s done in 1h04m, at DONE
 First       FIRST
-Last taken  TAKEN
+Last taken  TAKEN, message CQ03L
 Last sent   SENT
 Fault       List-Unsubscribe-Post is not in h= of??the signature
 

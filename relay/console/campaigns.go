@@ -34,6 +34,8 @@ type Campaign struct {
 	Sender string `json:"sender,omitempty"` // domain of the envelope sender; it is the name of mail that has none
 	Rest   bool   `json:"rest,omitempty"`
 	Tallied
+	LastMessage string `json:"last_message,omitempty"` // our id of the last message taken
+
 	Rate   float64  `json:"rate"`             // recipients settled a second, over the last minute or so
 	ETA    int64    `json:"eta,omitempty"`    // seconds until all who are left are settled at that rate; 0: not known, or nobody is left
 	Faults []string `json:"faults,omitempty"` // what its check has found, or why a provider gets no more of it

@@ -14,7 +14,7 @@ const tallyJSON = `"messages":1,"recipients":2,"sent":3,"deferred":4,"bounced":5
 
 const (
 	campaignJSON = `{"tenant":"shop","name":"list:<autumn>-0","sender":"n.example","rest":true,` + tallyJSON +
-		`,"rate":12.5,"eta":600,"faults":["no one-click"]}` + "\n"
+		`,"last_message":"CQ03L","rate":12.5,"eta":600,"faults":["no one-click"]}` + "\n"
 	statisticJSON = `{"time":1700000040,"span":60,"messages":1,"recipients":2,"sent":3,"deferred":4,"bounced":5,"expired":6,"handed_back":7,` +
 		`"deleted":8,"peak":9,"left":10,"most_left":11,"queues":12}` + "\n"
 )

@@ -56,7 +56,7 @@ func (f *fakeSource) Campaigns(tenant, name string, most int) (list []Campaign) 
 // fakeCampaign has a value for every field.
 func fakeCampaign(i int) Campaign {
 	return Campaign{
-		Tenant: "shop", Name: fmt.Sprintf("list:<autumn>-%d", i), Sender: "n.example", Rest: true, Rate: 12.5, ETA: 600, Faults: []string{"no one-click"},
+		Tenant: "shop", Name: fmt.Sprintf("list:<autumn>-%d", i), Sender: "n.example", Rest: true, LastMessage: "CQ03L", Rate: 12.5, ETA: 600, Faults: []string{"no one-click"},
 		Tallied: Tallied{
 			Messages: 1, Recipients: 2, Sent: 3, Deferred: 4, Bounced: 5, BouncedBy: map[string]int64{"bad-mailbox": 4, "auth": 1}, Expired: 6, HandedBack: 7,
 			Suppressed: 8, Deleted: 9, Left: 10, First: 1_700_000_000, LastTaken: 1_700_000_600, LastSent: 1_700_000_700,

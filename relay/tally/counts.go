@@ -1,6 +1,9 @@
 package tally
 
-import "github.com/millrace/millrace/relay/smtp"
+import (
+	"github.com/millrace/millrace/relay"
+	"github.com/millrace/millrace/relay/smtp"
+)
 
 // maxFaults is how many faults of one campaign are kept.
 const maxFaults = 8
@@ -19,6 +22,8 @@ type Counts struct {
 	Suppressed int64
 	Deleted    int64
 	Left       int64 // recipients that wait or are visited
+
+	LastMessage relay.ID // of a campaign: the last that was taken, as of the last commit; 0: none
 
 	First, LastTaken, LastSent int64 // the latter two as of the last commit
 }
@@ -56,7 +61,7 @@ func (e *entry) counts() Counts {
 	all := Counts{
 		Messages: of(messages), Recipients: of(recipients), Sent: of(sent), Deferred: of(deferred), Expired: of(expired),
 		HandedBack: of(handedBack), Suppressed: of(suppressed), Deleted: of(deleted), Left: e.left,
-		First: e.first, LastTaken: e.taken, LastSent: e.sent,
+		LastMessage: relay.ID(e.last), First: e.first, LastTaken: e.taken, LastSent: e.sent,
 	}
 	for i := range all.BouncedBy {
 		all.BouncedBy[i] = of(bounced + counter(i))

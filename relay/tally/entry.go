@@ -63,9 +63,10 @@ type entry struct {
 	gone    bool   // folded into another
 	known   bool   // its definition is in a record
 
-	left               int64 // recipients taken or restored, less those settled; not in any record
-	first, taken, sent int64 // when it was made, and when the last message was taken and the last recipient sent: Unix seconds
-	used               int64 // when it was counted for last
+	left               int64  // recipients taken or restored, less those settled; not in any record
+	first, taken, sent int64  // when it was made, and when the last message was taken and the last recipient sent: Unix seconds
+	last, fresh        uint64 // of a campaign: the id of the last message taken, as of the last Append and since
+	used               int64  // when it was counted for last
 	pace               pace
 	faults             []string // see Note
 
@@ -84,7 +85,7 @@ func (e *entry) close(at int64) {
 		e.first = at
 	}
 	if e.open[messages] > 0 {
-		e.taken = at
+		e.taken, e.last = at, e.fresh
 	}
 	if e.open[sent] > 0 {
 		e.sent = at

@@ -73,6 +73,7 @@ func (into *entry) fold(e *entry) {
 			into.add(counter(c), e.open[c])
 		}
 	}
+	into.last, into.fresh = max(into.last, e.last), max(into.fresh, e.fresh)
 	into.taken, into.sent = max(into.taken, e.taken), max(into.sent, e.sent)
 	into.left += e.left
 }

@@ -52,6 +52,17 @@ func (r *reader) varint() int64 {
 	return v
 }
 
+// difference reads the difference of two ids.
+func (r *reader) difference() uint64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return uint64(v)
+}
+
 // text reads a text. It is a copy.
 func (r *reader) text() string {
 	n := r.uvarint(maxText)
@@ -88,6 +99,7 @@ type item struct {
 	key    key  // of formDefined
 	mask   uint32
 	values sums
+	id     uint64 // of the last message that was added, less the last id before it
 }
 
 // item reads the next piece of a delta.
@@ -112,6 +124,9 @@ func (r *reader) item() (it item) {
 			if it.values[c] = 1; it.form == formValues {
 				it.values[c] = r.varint()
 			}
+		}
+		if it.values[messages] > 0 {
+			it.id = r.difference()
 		}
 	}
 	return it
@@ -147,6 +162,7 @@ func (r *reader) entry() *entry {
 	for _, at := range [...]*int64{&e.first, &e.taken, &e.sent} {
 		*at = int64(r.uvarint(maxValue))
 	}
+	e.last = r.uvarint(math.MaxUint64)
 	for range r.uvarint(maxFaults) {
 		e.faults = append(e.faults, r.text())
 	}

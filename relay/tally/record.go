@@ -13,10 +13,12 @@ import (
 // A delta has what has changed since the record before:
 //
 //	the time of the last event, in Unix seconds: a uvarint if the sequence number is a multiple of absoluteEvery, else a varint, the
-//	difference to the time of the record before; a recordSame is a delta without it, because the time is the same
+//	difference to the time of the record before; a recordSame is a delta without it, because the time is the same. Behind a uvarint
+//	stands another one, the last message id in the records before
 //	items up to the end, each: uvarint number<<2 | form, and by form
 //	  formValues:  uvarint mask of counters · for each, from the lowest bit on: varint what was added
 //	  formOnes:    uvarint mask of counters, to each of which 1 was added
+//	  both, if messages were added: varint id of the last one less the last id before it in the records
 //	  formDefined: the number stands for a key from now on: byte kind · the key
 //	  formGone:    the campaign or site is folded into the rest of its tenant, or into the other sites
 //
@@ -25,10 +27,10 @@ import (
 //
 // A record of all has everything, and what was known before it is known no more:
 //
-//	uvarint the time · uvarint the next number
+//	uvarint the time · uvarint the last message id in the records before · uvarint the next number
 //	entries up to the end, by kind, those used the longest ago first, each: byte kind · uvarint number (none for the installation and
 //	tenants) · the key · uvarint mask of counters · for each: uvarint sum · uvarint first, taken, sent: Unix seconds ·
-//	uvarint number of faults · each: text
+//	uvarint id of the last message taken · uvarint number of faults · each: text
 //
 // A key is, by kind: the tenant · its rest: tenant; a site: name; a campaign: tenant, name, sender; of others nothing. A text is its length
 // as uvarint and its bytes. Counters are numbered as in entry.go.
@@ -94,6 +96,7 @@ func (t *Tally) appendDelta(b []byte) []byte {
 	switch {
 	case t.seq%absoluteEvery == 0:
 		b = binary.AppendUvarint(t.appendHead(b, recordDelta), uint64(max(t.last, 0)))
+		b = binary.AppendUvarint(b, t.base)
 	case t.last == t.closed:
 		b = t.appendHead(b, recordSame)
 	default:
@@ -114,7 +117,7 @@ func (t *Tally) appendDelta(b []byte) []byte {
 	}
 	for _, e := range t.dirty {
 		if !e.gone && e.hasNumber() {
-			b = e.appendChanges(b)
+			b = t.appendChanges(b, e)
 		}
 	}
 	return b
@@ -129,18 +132,23 @@ func (e *entry) appendDefinition(b []byte) []byte {
 // hasNumber reports whether e stands in deltas: the others are the sum of those that do.
 func (e *entry) hasNumber() bool { return e.kind != kindInstallation && e.kind != kindTenant }
 
-// appendChanges writes what is open in e.
-func (e *entry) appendChanges(b []byte) []byte {
+// appendChanges writes what is open in e. The mutex is held.
+func (t *Tally) appendChanges(b []byte, e *entry) []byte {
 	mask, ones := e.changes()
 	switch {
 	case mask == 0:
 		return b
 	case ones:
-		return binary.AppendUvarint(binary.AppendUvarint(b, head(e.number, formOnes)), uint64(mask))
+		b = binary.AppendUvarint(binary.AppendUvarint(b, head(e.number, formOnes)), uint64(mask))
+	default:
+		b = binary.AppendUvarint(binary.AppendUvarint(b, head(e.number, formValues)), uint64(mask))
+		for m := mask; m != 0; m &= m - 1 {
+			b = binary.AppendVarint(b, e.open[bits.TrailingZeros32(m)])
+		}
 	}
-	b = binary.AppendUvarint(binary.AppendUvarint(b, head(e.number, formValues)), uint64(mask))
-	for m := mask; m != 0; m &= m - 1 {
-		b = binary.AppendVarint(b, e.open[bits.TrailingZeros32(m)])
+	if e.open[messages] > 0 {
+		b = binary.AppendVarint(b, int64(e.fresh-t.base))
+		t.base = e.fresh
 	}
 	return b
 }
@@ -149,6 +157,7 @@ func (e *entry) appendChanges(b []byte) []byte {
 func (t *Tally) appendAll(b []byte) []byte {
 	b = t.appendHead(b, recordAll)
 	b = binary.AppendUvarint(b, uint64(max(t.closed, 0)))
+	b = binary.AppendUvarint(b, t.base)
 	b = binary.AppendUvarint(b, t.next)
 	t.each(func(e *entry) { b = e.appendSums(b) })
 	return b
@@ -197,6 +206,7 @@ func (e *entry) appendSums(b []byte) []byte {
 	for _, at := range [...]int64{first, e.taken, e.sent} {
 		b = binary.AppendUvarint(b, uint64(max(at, 0)))
 	}
+	b = binary.AppendUvarint(b, e.last)
 	b = binary.AppendUvarint(b, uint64(len(e.faults)))
 	for _, f := range e.faults {
 		b = appendText(b, f)

@@ -30,20 +30,20 @@ func (t *Tally) Replay(p []byte) error {
 	if seq <= t.seq {
 		return nil
 	}
-	at, next := t.closed, uint64(0)
+	at, base, next := t.closed, t.base, uint64(0)
 	switch {
 	case what == recordAll:
-		at, next = int64(r.uvarint(maxValue)), r.uvarint(maxValue)
+		at, base, next = int64(r.uvarint(maxValue)), r.uvarint(math.MaxUint64), r.uvarint(maxValue)
 	case what == recordSame:
 	case seq%absoluteEvery == 0:
-		at = int64(r.uvarint(maxValue))
+		at, base = int64(r.uvarint(maxValue)), r.uvarint(math.MaxUint64)
 	default:
 		at = min(max(at+r.varint(), 0), maxValue)
 	}
 	if !r.check(what) {
 		return errRecord{fmt.Sprintf("record %d is damaged", seq)}
 	}
-	t.seq, t.last = seq, at
+	t.seq, t.last, t.base = seq, at, base
 	if what == recordAll {
 		t.replace(r, next)
 	} else {
@@ -127,6 +127,10 @@ func (t *Tally) take(it *item) {
 	case e.kind == kindCampaign:
 		t.campaignLine.use(e)
 	}
+	if it.values[messages] > 0 {
+		t.base += it.id
+		e.fresh = t.base
+	}
 	for ; e != nil; e = e.owner {
 		for m := it.mask; m != 0; m &= m - 1 {
 			c := counter(bits.TrailingZeros32(m))
@@ -141,7 +145,7 @@ func (t *Tally) replace(r reader, next uint64) {
 	for r.more() {
 		x := r.entry()
 		if e := t.place(x); e != nil {
-			e.sum, e.first, e.taken, e.sent, e.faults, e.known = x.sum, x.first, x.taken, x.sent, x.faults, true
+			e.sum, e.first, e.taken, e.sent, e.last, e.faults, e.known = x.sum, x.first, x.taken, x.sent, x.last, x.faults, true
 		}
 	}
 	for _, e := range t.dirty {

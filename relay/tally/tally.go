@@ -30,6 +30,7 @@ type Tally struct {
 
 	seq     uint64   // of the last record
 	closed  int64    // the time in the last record, Unix seconds
+	base    uint64   // the last message id in the records
 	last    int64    // of the last event
 	next    uint64   // half the number of the next key
 	dirty   []*entry // with something for the next record
@@ -76,6 +77,9 @@ func (t *Tally) Taken(m *relay.Message, n int) {
 		e = t.campaign(m.Flow())
 	}
 	t.leave(e, rcpts)
+	if n > 0 {
+		e.fresh = uint64(m.ID)
+	}
 	for ; e != nil; e = e.owner {
 		t.add(e, messages, int64(n))
 		t.add(e, recipients, rcpts)

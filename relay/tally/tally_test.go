@@ -36,7 +36,7 @@ var unknownUser = smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"User
 func dump(t *Tally) map[string]Counts {
 	all := make(map[string]Counts)
 	t.each(func(e *entry) {
-		x := entry{kind: e.kind, sum: e.sum, first: e.first, taken: e.taken, sent: e.sent}
+		x := entry{kind: e.kind, sum: e.sum, first: e.first, taken: e.taken, sent: e.sent, last: e.last}
 		if e.kind == kindTenant {
 			x.first = 0 // a tenant whose only campaign was forgotten at once has a first time here alone
 		}
@@ -83,6 +83,10 @@ func TestCountsOfOneCampaign(t *testing.T) {
 	want.BouncedBy[smtp.BadMailbox] = 1
 	for name, got := range map[string]Counts{"tenant": y.Counts("shop"), "installation": y.Installation(),
 		"campaign": y.campaign(relay.FlowName{Tenant: "shop", Name: "spring", Sender: "example.org"}).counts()} {
+		want.LastMessage = 0
+		if name == "campaign" {
+			want.LastMessage = m.ID
+		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
 		}
@@ -181,6 +185,7 @@ type world struct {
 	*Tally
 	rand      *rand.Rand
 	now       time.Time
+	ids       uint64
 	messages  []*relay.Message // with recipients left
 	left      map[*relay.Message]int
 	campaigns map[key]*Counts
@@ -192,7 +197,7 @@ func newWorld(seed uint64, campaigns, sites int) *world {
 	if campaigns > 100 {
 		keep = 24 * time.Hour // longer than any run
 	}
-	w := &world{Tally: New(Config{Campaigns: campaigns, Keep: keep}), rand: rand.New(rand.NewPCG(seed, 1)), now: start}
+	w := &world{Tally: New(Config{Campaigns: campaigns, Keep: keep}), rand: rand.New(rand.NewPCG(seed, 1)), now: start, ids: 1 << 63}
 	w.most = sites
 	w.left, w.campaigns, w.sites = make(map[*relay.Message]int), make(map[key]*Counts), make(map[string]*Counts)
 	return w
@@ -225,6 +230,8 @@ func (w *world) accept() {
 	f := relay.FlowName{Tenant: fmt.Sprint("t", w.rand.IntN(3)), Name: fmt.Sprint("n", w.rand.IntN(10)), Sender: "example.org", Urgent: w.rand.IntN(2) == 0}
 	m := letter(f, 1+w.rand.IntN(4), relay.ClassRemote)
 	m.Slip.Taken = w.now
+	w.ids += uint64(w.rand.IntN(1000))
+	m.ID = relay.ID(w.ids)
 	w.Taken(m, 1)
 	if w.rand.IntN(8) == 0 {
 		w.Taken(m, -1)
@@ -291,7 +298,7 @@ func plus(a, b Counts) Counts {
 
 // timeless is c without times.
 func timeless(c Counts) Counts {
-	c.First, c.LastTaken, c.LastSent = 0, 0, 0
+	c.First, c.LastTaken, c.LastSent, c.LastMessage = 0, 0, 0, 0
 	return c
 }
 
