@@ -41,6 +41,7 @@ func randomDay(seed uint64) (name, text string) {
 		d.trouble(sites)
 	}
 	d.acts(sites, sources)
+	d.refusals(seed, sites, sources)
 	d.repair(sites)
 	d.line("run 24h")
 	return fmt.Sprintf("random-%d", seed), d.text.String()

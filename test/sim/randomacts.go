@@ -60,6 +60,25 @@ func (d *day) acts(sites, sources int) {
 	}
 }
 
+// refusals are the times in which a receiver refuses the sender of a campaign, which the daemon then stops there. An admin may resume it
+// while it is still refused; the last order of acts resumes all.
+func (d *day) refusals(seed uint64, sites, sources int) {
+	rng := rand.New(rand.NewPCG(seed, 6)) // for the same reason as whims
+	if rng.IntN(2) == 0 {
+		return
+	}
+	d.line("config stop.after = %d", pick(rng, 1, 5, 20))
+	for range 1 + rng.IntN(5) {
+		at := time.Duration(rng.Int64N(int64(calm))).Round(time.Millisecond)
+		site, source := rng.IntN(sites), rng.IntN(sources)
+		d.line("at %s s%d.test unauth=src%d%s", at, site, source, pick(rng, "", " conns=2", " dot=30s", " slow"))
+		d.line("at %s s%d.test fast", at+time.Duration(rng.Int64N(int64(4*time.Hour))), site)
+		if rng.IntN(2) == 0 {
+			d.line("at %s pull resume campaign=src%d.sender.test", at+time.Duration(rng.Int64N(int64(4*time.Hour))), source)
+		}
+	}
+}
+
 // newWhims is the chance of acts and of the room. It is another than the rest of the day's: a day with the same seed is otherwise what it was
 // before there were acts.
 func newWhims(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 4)) }
