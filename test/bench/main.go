@@ -19,9 +19,10 @@
 //	go run ./test/bench -what restart     100 upgrades under load, and what Postfix and its clients notice of them
 //	go run ./test/bench -what gate        what the gate takes, and the lever moves; ends with 1 if a figure misses its goal
 //	go run ./test/bench -what events      the SMTP door with an event file and a stuck webhook: against the same without events
+//	go run ./test/bench -what lookups     1,000,000 messages of 1,000 campaigns, and how fast the daemon says what became of them
 //	go run ./test/bench -what doors       10,000 messages by each way of contrib/postfix/DOORS.md, while the daemon is killed 20 times
 //
-// The rows, and the last nine of the others, print figures that have a goal, a line each; with -json each line is an object. The exit
+// The rows, and the last ten of the others, print figures that have a goal, a line each; with -json each line is an object. The exit
 // status is 1 if a row misses its goal. What a row is about:
 //
 //	1, 2   bulk through a real Postfix with Millrace as its milter: against Postfix alone; against a milter that discards it
@@ -74,9 +75,9 @@ func main() {
 		conns    = flag.Int("conns", 10, "client connections")
 		rounds   = flag.Int("rounds", 0, "rounds; each sends the campaign once in every way that is compared; 0: as many as the row needs, or 5")
 		profile  = flag.String("profile", "", "with -row, and with -what gate for the acts: write profiles of the daemon's processor time into this `folder`, and print them by stage")
-		what     = flag.String("what", "", "in place of a row, what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate, doors or events")
-		quick    = flag.Bool("quick", false, "with rows and with -what pace, isolation, fair, smtpd, rescue, gate, doors and events: so short that the figures mean nothing, to see that the command works")
-		objects  = flag.Bool("json", false, "with rows and with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate, doors and events: print objects")
+		what     = flag.String("what", "", "in place of a row, what to measure: postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate, doors, events or lookups")
+		quick    = flag.Bool("quick", false, "with rows and with -what pace, isolation, fair, smtpd, rescue, gate, doors, events and lookups: so short that the figures mean nothing, to see that the command works")
+		objects  = flag.Bool("json", false, "with rows and with -what pace, isolation, drip, fair, restart, smtpd, rescue, gate, doors, events and lookups: print objects")
 	)
 	only := flag.String("only", "", "with -row 6: DATA or BDAT; with -row 8 and 9: shapes with this in their name; with -what memory: kinds of mail with this in their name; with -what pace: receivers; with -what isolation: numbers of channels; with -what fair: behind, tenants or limits; with -what smtpd: direct, proxy or crowd; with -what gate: parts, see gateBench; with -what doors: ways")
 	burn := flag.Bool("load", false, "with -what drip: beside a program on each core that does nothing but work")
@@ -172,7 +173,7 @@ func (q *request) measure(bin, dir string) (r any, err error) {
 	case "idle":
 		r, err = (&idleBench{domains: c.Messages, bin: bin, dir: dir, lasts: time.Minute, patience: 10 * time.Minute}).run()
 	default:
-		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate, doors or events", q.what)
+		err = fmt.Errorf("-what %s: use postfix, ack, recovery, snapshot, memory, idle, pace, isolation, drip, fair, restart, smtpd, rescue, gate, doors, events or lookups", q.what)
 	}
 	return r, err
 }
@@ -244,6 +245,10 @@ func (q *request) doorGoals(bin, dir string) func(write func(figure) error) erro
 		return b.run
 	case "events":
 		b := &eventsBench{rows: q.rows}
+		b.rows.bin, b.rows.dir, b.rows.quick = bin, dir, q.quick
+		return b.run
+	case "lookups":
+		b := &lookupsBench{rows: q.rows}
 		b.rows.bin, b.rows.dir, b.rows.quick = bin, dir, q.quick
 		return b.run
 	case "doors":
