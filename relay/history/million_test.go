@@ -15,6 +15,7 @@ func TestMillion(t *testing.T) {
 		n = 20_000
 	}
 	h := newHistory(t, DefaultConfig())
+	heap := heapNow()
 	var events, writing time.Duration
 	for i := range n {
 		m := letter(i)
@@ -31,13 +32,16 @@ func TestMillion(t *testing.T) {
 			writing += time.Since(began)
 		}
 	}
+	if heap = heapNow() - heap; heap > 32<<20 {
+		t.Errorf("%d MB of heap", heap>>20)
+	}
 	st := h.Status()
 	each := float64(st.Bytes) / float64(n)
 	if o := h.shelf.open; o != nil {
 		each += float64(o.runs.size()*entrySize) / float64(n)
 	}
-	t.Logf("%d messages: %d segments, %.1f MB, %.0f bytes a message; Event %v, writing %v an event", n, st.Segments, float64(st.Bytes)/1e6, each,
-		events/time.Duration(2*n), writing/time.Duration(2*n))
+	t.Logf("%d messages: %d segments, %.1f MB, %.0f bytes a message; Event %v, writing %v an event; %.1f MB of heap", n, st.Segments, float64(st.Bytes)/1e6, each,
+		events/time.Duration(2*n), writing/time.Duration(2*n), float64(heap)/1e6)
 	if st.Missed != 0 || st.Written != int64(2*n) {
 		t.Errorf("%+v", st)
 	}
@@ -50,6 +54,14 @@ func TestMillion(t *testing.T) {
 		}
 	}
 	lookUp(t, h, Query{Recipient: "first.last7@GMX.de"}, 7)
+}
+
+// heapNow is what is in use.
+func heapNow() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func lookUp(t *testing.T, h *History, q Query, i int) {
