@@ -118,14 +118,6 @@ func (l *MailLog) Flush() error {
 	return l.flush(func() {})
 }
 
-// Hasten is Flush, unless a write is under way: then it returns at once.
-func (l *MailLog) Hasten() {
-	if l.writeMu.TryLock() {
-		defer l.writeMu.Unlock()
-		_ = l.flush(func() {}) // the lines that are lost are counted
-	}
-}
-
 // flush is Flush for a caller that holds writeMu. change runs between the last line that is written and the next one that is
 // composed.
 func (l *MailLog) flush(change func()) error {

@@ -90,7 +90,7 @@ func (d destination) isPlain() bool {
 // hasten writes the lines in the buffer to a file. Other destinations have them within the log's interval.
 func (l *mailLog) hasten() {
 	if l.plain.Load() {
-		l.Hasten()
+		_ = l.Flush() // the lines that are lost are counted
 	}
 }
 

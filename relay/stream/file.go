@@ -171,9 +171,7 @@ func (f *file) drain(mayRotate bool) error {
 
 // flush is drain for the journal: see Stream.Flush.
 func (f *file) flush() error {
-	if !f.mu.TryLock() {
-		return nil
-	}
+	f.mu.Lock() // behind a write under way, which may have begun before the last record
 	defer f.mu.Unlock()
 	if !f.plain {
 		return nil

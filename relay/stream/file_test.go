@@ -324,16 +324,6 @@ func TestRunWritesSoon(t *testing.T) {
 	})
 }
 
-// TestFlushDoesNotWait: a commit must not wait for a write that hangs.
-func TestFlushDoesNotWait(t *testing.T) {
-	s := begin(t, Config{File: []FileConfig{fileIn(t.TempDir())}}, Deps{})
-	s.files[0].mu.Lock()
-	if err := s.Flush(); err != nil {
-		t.Error(err)
-	}
-	s.files[0].mu.Unlock()
-}
-
 // TestPipe: an output that is no file gets the records when somebody reads, and holds up nobody when not.
 func TestPipe(t *testing.T) {
 	c := fileIn(t.TempDir())

@@ -196,8 +196,9 @@ func (s *Stream) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// Flush writes to the files what has happened so far, without fsync. It returns at once when a file is being written to, and when it is no
-// plain file. The journal calls it before each commit, so that a kill finds a record in the files for each outcome that is durable.
+// Flush writes to the files what has happened so far, without fsync. It waits for a write under way, so its caller must have an end to its
+// patience; what is no plain file is passed over. It is called before each commit of the journal, so that a kill finds a record in the
+// files for each outcome that is durable.
 func (s *Stream) Flush() error {
 	var errs []error
 	for _, f := range s.files {
