@@ -31,8 +31,8 @@ type Hold struct {
 // Held is how many replies wait now, and how many have waited since the start.
 func (h *Hold) Held() (now, since int64) { return h.held.Load(), h.waits.Load() }
 
-// ask asks the gate, and lets the reply wait if room may be found soon. sessions is how many sessions the MTA has open. A reply that has
-// waited is told of: for what, how long, and whether there is room now.
+// ask asks the gate, and lets the reply wait if room may be found soon. sessions is how many sessions the MTA has open. A reply
+// that has waited is told of: for what, how long, and whether there is room now.
 func (h *Hold) ask(gate *relay.Gate, k Keeper, sessions int64, ask func() *relay.Grant, tell func(why string, waited time.Duration, room bool)) *relay.Grant {
 	grant := ask()
 	if grant.Waits() == relay.Enough {

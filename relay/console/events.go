@@ -17,9 +17,9 @@ import (
 
 // Events is the event stream as the console serves it.
 type Events interface {
-	// Events walks over the records that a query selects, each with its position. A nil record says that there is nothing to send up to
-	// that position. The walk ends with ctx, and waits for new records unless the query says not to. The error says what is wrong with the
-	// query. Whoever has no error must walk.
+	// Events walks over the records that a query selects, each with its position. A nil record says that there is nothing to send
+	// up to that position. The walk ends with ctx, and waits for new records unless the query says not to. The error says what is
+	// wrong with the query. Whoever has no error must walk.
 	Events(ctx context.Context, query url.Values) (iter.Seq2[uint64, []byte], error)
 }
 
@@ -49,8 +49,9 @@ var errNoEvents = errors.New("the daemon is older than this command and has no e
 // ServeEvents has the Server serve a stream. It is called before Run.
 func (s *Server) ServeEvents(e Events) { s.events = e }
 
-// serveEvents sends records as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): the id of each is its
-// position, by which a reader that comes back goes on. A reader that does not read is dropped after writeTimeout and costs nobody.
+// serveEvents sends records as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): the id of each
+// is its position, by which a reader that comes back goes on. A reader that does not read is dropped after writeTimeout and costs
+// nobody.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if s.events == nil {
 		http.NotFound(w, r)
@@ -143,8 +144,8 @@ func (e *eventWriter) send() bool { return e.buf.Flush() == nil && e.ctl.Flush()
 const maxEvent = 1 << 20
 
 // Events walks over the records that a query selects, as JSON: see contrib/events.md. A record is valid until the next step. With
-// follow=true it goes on until ctx is done, or the daemon stops. The error of a query that cannot be meant is a Refusal; an error ends the
-// walk and comes with a nil record.
+// follow=true it goes on until ctx is done, or the daemon stops. The error of a query that cannot be meant is a Refusal; an error
+// ends the walk and comes with a nil record.
 func (c *Client) Events(ctx context.Context, query url.Values) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		body, err := c.openEvents(ctx, query)

@@ -15,7 +15,8 @@ import (
 	"github.com/millrace/millrace/relay"
 )
 
-// BenchmarkEvent is what an event costs whoever delivers: with nobody who reads, with a file, and with a webhook besides that never answers.
+// BenchmarkEvent is what an event costs whoever delivers: with nobody who reads, with a file, and with a webhook besides that never
+// answers.
 func BenchmarkEvent(b *testing.B) {
 	over := make(chan struct{})
 	stuck := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))

@@ -11,16 +11,17 @@
 //
 // # Positions
 //
-// Each record has a position, the one before it and one. A start goes on at the microseconds since 1970, or above the last position in the
-// file if that is higher, so that none is used twice. Records that a file or a reader has for itself alone (gap, totals, recovery) have the
-// position of the record before them: whoever resumes behind one of them misses nothing.
+// Each record has a position, the one before it and one. A start goes on at the microseconds since 1970, or above the last position
+// in the file if that is higher, so that none is used twice. Records that a file or a reader has for itself alone (gap, totals,
+// recovery) have the position of the record before them: whoever resumes behind one of them misses nothing.
 //
 // # What a crash does
 //
-// The journal has Flush called before it writes outcomes, so that the file has a record for each outcome that is durable. What a crash
-// changes nevertheless is told: a file has the running totals every thousand records, a start counts what stands behind the last of them,
-// and compares that with the journal's own totals. The difference is a record of type recovery: with it, the sum of the records is what the
-// journal counts. A negative number is an outcome that was recorded here and that the journal has lost: it happens again.
+// The journal has Flush called before it writes outcomes, so that the file has a record for each outcome that is durable. What a
+// crash changes nevertheless is told: a file has the running totals every thousand records, a start counts what stands behind the
+// last of them, and compares that with the journal's own totals. The difference is a record of type recovery: with it, the sum of
+// the records is what the journal counts. A negative number is an outcome that was recorded here and that the journal has lost: it
+// happens again.
 //
 // # Who runs what
 //

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// gatherTime is how long records gather before they are written: whoever follows the file sees them at once, and a busy file costs ten
-	// writes a second.
+	// gatherTime is how long records gather before they are written: whoever follows the file sees them at once, and a busy file
+	// costs ten writes a second.
 	gatherTime = 100 * time.Millisecond
 	// retryTime is until a file that could not be written to is tried again.
 	retryTime = time.Second
@@ -33,8 +33,8 @@ type disk interface {
 	Stat() (os.FileInfo, error)
 }
 
-// file is an [[events.file]]: JSON lines. It reads the ring at its own pace, and what the ring has lost before it was written is told by a
-// record. Writing is all or nothing: a record that is torn by a full disk is cut off again.
+// file is an [[events.file]]: JSON lines. It reads the ring at its own pace, and what the ring has lost before it was written is
+// told by a record. Writing is all or nothing: a record that is torn by a full disk is cut off again.
 type file struct {
 	cfg    FileConfig
 	stream *Stream
@@ -237,8 +237,8 @@ func (f *file) settle(missed uint64) {
 	}
 }
 
-// compose appends the lines of a batch: what was missed, the totals when it is their time, and the records. before and start are the places
-// in front of what was missed, and behind it.
+// compose appends the lines of a batch: what was missed, the totals when it is their time, and the records. before and start are
+// the places in front of what was missed, and behind it.
 func (f *file) compose(out []byte, before, start cursor, missed uint64) []byte {
 	if !f.native {
 		return appendBatch(out, &f.batch, f.set, FormatKumoMTA, f.stream.deps.Hostname)

@@ -128,8 +128,8 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
-// TestRecovery: over kills, and with a journal that has lost or gained outcomes, the sum of all records is the journal's count. Positions only
-// rise.
+// TestRecovery: over kills, and with a journal that has lost or gained outcomes, the sum of all records is the journal's count.
+// Positions only rise.
 func TestRecovery(t *testing.T) {
 	c := fileIn(t.TempDir())
 	journal := Totals{Messages: 100, Recipients: 200, Sent: 50} // from before there were events

@@ -61,9 +61,9 @@ func (s *Stream) doze() {
 	}
 }
 
-// Events walks over the records that a query selects, each with its position: see ParseQuery. nil instead of a record says that there is
-// nothing to send up to that position. The walk waits for new records, unless the query says not to, and ends with ctx. An error says why
-// the query cannot be meant; whoever has none must walk. The records are valid until the next step.
+// Events walks over the records that a query selects, each with its position: see ParseQuery. nil instead of a record says that
+// there is nothing to send up to that position. The walk waits for new records, unless the query says not to, and ends with ctx. An
+// error says why the query cannot be meant; whoever has none must walk. The records are valid until the next step.
 func (s *Stream) Events(ctx context.Context, values url.Values) (iter.Seq2[uint64, []byte], error) {
 	q, err := ParseQuery(values)
 	if err != nil {

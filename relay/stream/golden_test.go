@@ -91,7 +91,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestEveryFieldIsDocumented: contrib/events.md names each field and each type, and a field that is not there any more is not described.
+// TestEveryFieldIsDocumented: contrib/events.md names each field and each type, and a field that is not there any more is not
+// described.
 func TestEveryFieldIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../contrib/events.md")
 	if err != nil {

@@ -58,8 +58,9 @@ type kumoAddress struct {
 	Addr string `json:"addr"`
 }
 
-// kumoTypes are the record types. What KumoMTA has no type for, its readers are not shown: held replies and overflow are about mail that is
-// not taken, and a deferral repeats its transient failures. Mail that goes back to the MTA is a Delivery to it, with meta.handed_back.
+// kumoTypes are the record types. What KumoMTA has no type for, its readers are not shown: held replies and overflow are about mail
+// that is not taken, and a deferral repeats its transient failures. Mail that goes back to the MTA is a Delivery to it, with
+// meta.handed_back.
 var kumoTypes = map[Kind]string{
 	Reception: "Reception", Delivery: "Delivery", TransientFailure: "TransientFailure", Bounce: "Bounce", Expiration: "Expiration",
 	HandedBack: "Delivery", Deleted: "AdminBounce", Suppressed: "AdminBounce",

@@ -16,8 +16,8 @@ import (
 	"github.com/millrace/millrace/relay/smtp"
 )
 
-// strictRecord is a log record as KumoMTA's own reader takes it: each field has its type, those without omitempty must be there, and a pointer
-// may be null.
+// strictRecord is a log record as KumoMTA's own reader takes it: each field has its type, those without omitempty must be there,
+// and a pointer may be null.
 type strictRecord struct {
 	Kind        *string         `json:"type"`
 	ID          *string         `json:"id"`

@@ -7,8 +7,8 @@ import (
 
 // The records that the stream writes about itself belong to one reader each, and share a position with a record before them.
 
-// appendGap appends the record that tells a reader what it has missed: the positions from one to another. missed is how many records those
-// were; 0: that is not known, because they are of an earlier start.
+// appendGap appends the record that tells a reader what it has missed: the positions from one to another. missed is how many
+// records those were; 0: that is not known, because they are of an earlier start.
 func appendGap(out []byte, now time.Time, from, last, missed uint64) []byte {
 	var l line
 	l.begin(Gap, now)

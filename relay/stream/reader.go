@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// reader follows the stream from a position: out of the files while the ring has not what comes next any more, else out of the ring. What
-// neither has is told by a record of type gap. Only one goroutine may use it.
+// reader follows the stream from a position: out of the files while the ring has not what comes next any more, else out of the
+// ring. What neither has is told by a record of type gap. Only one goroutine may use it.
 type reader struct {
 	stream *Stream
 	at     cursor // its totals are not kept

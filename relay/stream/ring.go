@@ -44,7 +44,8 @@ func newRing(size int, position uint64, totals Totals) *ring {
 // open is how every record begins. Its position follows.
 const open = `{"position":`
 
-// append adds a record: rest is what stands behind its position, the newline included. What is longer than the ring is counted and not kept.
+// append adds a record: rest is what stands behind its position, the newline included. What is longer than the ring is counted and
+// not kept.
 func (r *ring) append(k Kind, n uint32, rest []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -130,7 +130,8 @@ func (q *Query) matches(k Kind, text []byte) bool {
 	return true
 }
 
-// has reports whether a record meets a condition. Case does not matter in addresses: whoever asks types them as they were shown somewhere.
+// has reports whether a record meets a condition. Case does not matter in addresses: whoever asks types them as they were shown
+// somewhere.
 func (r *selected) has(c condition) bool {
 	switch c.field {
 	case "tenant":

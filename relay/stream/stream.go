@@ -216,8 +216,8 @@ func (s *Stream) Reopen() error {
 	return errors.Join(errs...)
 }
 
-// Conclude posts what is left to webhooks that answer, for a moment. Run has returned. What is not taken waits for the next start, from the
-// place that Positions gives.
+// Conclude posts what is left to webhooks that answer, for a moment. Run has returned. What is not taken waits for the next start,
+// from the place that Positions gives.
 func (s *Stream) Conclude() {
 	var wg sync.WaitGroup
 	for _, w := range s.webhooks {

@@ -20,16 +20,16 @@ const (
 	unfinished = ".tmp"
 )
 
-// volume is a file that is not written to any more, or, with its path alone, the one that is. Its name is the path, a dot, the position of
-// its first record, and perhaps the end of a compressed file.
+// volume is a file that is not written to any more, or, with its path alone, the one that is. Its name is the path, a dot, the
+// position of its first record, and perhaps the end of a compressed file.
 type volume struct {
 	path  string
 	first uint64
 	zst   bool
 }
 
-// volumes lists those of a path, the oldest first. Of a volume that is there in both forms, a kill came before the plain one was removed; the
-// plain one is listed.
+// volumes lists those of a path, the oldest first. Of a volume that is there in both forms, a kill came before the plain one was
+// removed; the plain one is listed.
 func volumes(path string) []volume {
 	dir, base := filepath.Split(path)
 	entries, err := os.ReadDir(dir)
@@ -131,8 +131,8 @@ func (f *file) archive(ctx context.Context) {
 	}
 }
 
-// tidy compresses the volumes that are not, and removes those that are too many. The oldest are removed first: that is what gives a full
-// disk room.
+// tidy compresses the volumes that are not, and removes those that are too many. The oldest are removed first: that is what gives a
+// full disk room.
 func (f *file) tidy(ctx context.Context) {
 	all := volumes(f.cfg.Path)
 	for len(all) > f.cfg.Keep {

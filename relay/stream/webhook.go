@@ -30,8 +30,8 @@ const (
 // signatureField is the header field with the signature of a request: "sha256=" and the HMAC-SHA256 of the body in hexadecimal digits.
 const signatureField = "X-Millrace-Signature"
 
-// webhook is an [[events.webhook]]: it posts records as JSON arrays, and goes on to the next when they are taken. A receiver that does not
-// answer costs nobody: records wait in the ring and in the file.
+// webhook is an [[events.webhook]]: it posts records as JSON arrays, and goes on to the next when they are taken. A receiver that
+// does not answer costs nobody: records wait in the ring and in the file.
 type webhook struct {
 	cfg    WebhookConfig
 	stream *Stream
@@ -119,8 +119,8 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// gather collects records until there are enough for a request, or the first one has waited for so long. It reports false when there are
-// none, or ctx is done.
+// gather collects records until there are enough for a request, or the first one has waited for so long. It reports false when
+// there are none, or ctx is done.
 func (w *webhook) gather(ctx context.Context, most time.Duration) bool {
 	var due time.Time
 	for len(w.pending) < w.most {

@@ -93,8 +93,8 @@ func push(t *testing.T, w *webhook) bool {
 	}
 }
 
-// TestDeadWebhook: what comes while nobody answers is delivered afterwards: out of memory, and out of the file when memory has it no more.
-// A start goes on where the last one was.
+// TestDeadWebhook: what comes while nobody answers is delivered afterwards: out of memory, and out of the file when memory has it
+// no more. A start goes on where the last one was.
 func TestDeadWebhook(t *testing.T) {
 	l := newListener(t)
 	l.answer.Store(http.StatusServiceUnavailable)
