@@ -457,7 +457,7 @@ func (m *QueueMap) Pending(msg *Message) bool {
 	return false
 }
 
-// Tell counts e, then tells the journal and the listeners. A listener that causes an event of its own, as the bounce server
+// Tell counts e, then tells the listeners and the journal. A listener that causes an event of its own, as the bounce server
 // does when it has sent a notification, tells it here.
 func (m *QueueMap) Tell(e *Event) {
 	m.counts.tally(e)
