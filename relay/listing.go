@@ -75,12 +75,13 @@ type QueueStatus struct {
 	Domain string `json:"domain"`
 	Class  string `json:"class,omitempty"`
 	FlowListing
-	Siblings int   `json:"siblings"`
-	Active   int   `json:"active"` // linked, also when the queue is held
-	Busy     int   `json:"busy"`
-	Deferred int   `json:"deferred"`
-	Held     int   `json:"held,omitempty"` // by an admin, or paused
-	Oldest   int64 `json:"oldest"`         // Unix seconds of the oldest waiting message's arrival
+	Siblings int    `json:"siblings"`
+	Active   int    `json:"active"` // linked, also when the queue is held
+	Busy     int    `json:"busy"`
+	Deferred int    `json:"deferred"`
+	Held     int    `json:"held,omitempty"` // by an admin, or paused
+	Oldest   int64  `json:"oldest"`         // Unix seconds of the oldest waiting message's arrival
+	Last     string `json:"last,omitempty"` // the message that goes last, by our id; of siblings the one taken last
 
 	ReasonStatus // what holds the queue up
 }

@@ -6,13 +6,18 @@ import "slices"
 // two to six forms of a campaign.
 const maxReferences = 8
 
+// replaceEvery is how many messages a flow with maxReferences wrappers has between two new ones, as long as one of the old ones does
+// badly: the next newsletter of a list gets a wrapper of its own, and a flow of many forms does not make one for each message.
+const replaceEvery = 16
+
 // References are the wrappers with which new messages of one flow are compared, and what mail of the flow takes in memory. The zero
 // References is ready. The mutex of the Wrappers guards it.
 type References struct {
-	name FlowName
-	list []*Wrapper // the one used last comes first
-	made int        // wrappers, in all
-	size WrapperSize
+	name  FlowName
+	list  []*Wrapper // the one used last comes first
+	made  int        // wrappers, in all
+	since int        // messages, since the last was made
+	size  WrapperSize
 }
 
 // WrapperSize says how much of a flow's mail is held once.

@@ -110,6 +110,9 @@ func (st *QueueStatus) include(q *Queue) {
 		if t := q.head.Message.Arrived().Unix(); st.Oldest == 0 || t < st.Oldest {
 			st.Oldest = t
 		}
+		if last, _ := ParseID(st.Last); q.tail.Message.ID > last {
+			st.Last = q.tail.Message.ID.String()
+		}
 	}
 }
 

@@ -3,6 +3,9 @@ package relay
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -154,5 +157,55 @@ func TestIndexesAreBounded(t *testing.T) {
 	}
 	if ws.weight > maxIndexed || built > maxIndexed || built < maxIndexed/2 {
 		t.Errorf("the indexes have %d bytes, and %d are counted", built, ws.weight)
+	}
+}
+
+// prose is text of few words, so that each pair of them stands in every other text as well.
+func prose(rng *rand.Rand, size int) []byte {
+	words := strings.Fields("mill race wheel water gate stone flour sack river bank spring flood summer winter light bread morning road market letter")
+	var b []byte
+	for line := 0; len(b) < size; {
+		w := words[rng.IntN(len(words))]
+		b = append(append(b, w...), ' ')
+		if line += len(w) + 1; line > 66 {
+			b, line = append(b[:len(b)-1], "\r\n"...), 0
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// TestWeeklyNewsletters: the newsletters of one list follow each other, in the same language. Each is like those before it by its samples,
+// and shares with its own messages all the same.
+func TestWeeklyNewsletters(t *testing.T) {
+	const weeks, readers = 12, 60
+	ws := NewWrappers(NewBudget(0))
+	var flow References
+	rng := rand.New(rand.NewPCG(1, 2))
+	made := 0
+	for week := range weeks {
+		text := prose(rng, 19_000)
+		whole := 0
+		var all [readers]Content
+		for i := range all {
+			all[i] = NewContent(Letter{
+				Header: fmt.Appendf(nil, "To: reader%d@example.net\r\nSubject: Week %d\r\n", i, week),
+				Body:   slices.Concat(fmt.Appendf(nil, "Dear reader %d,\r\n", i), prose(rng, 1000), text),
+			})
+			ws.Divide(&all[i], &flow, AccountMail)
+			if len(all[i].Part()) < 20 {
+				made++
+			} else {
+				whole += len(all[i].Part())
+			}
+		}
+		if whole > readers*2000 {
+			t.Errorf("week %d: %d bytes a part", week, whole/readers)
+		}
+		for i := range all {
+			ws.Undivide(&all[i], &flow)
+		}
+	}
+	if made > weeks {
+		t.Errorf("%d wrappers for %d newsletters", made, weeks)
 	}
 }

@@ -98,9 +98,9 @@ func (w *Wrappers) choose(c *Content, of *References, a Account, s *delta.Scratc
 	var view, own []byte
 	var room [maxReferences]*Wrapper
 	for try := 1; ; try++ {
-		list, made := w.candidates(of, room[:0])
+		list, made, full := w.candidates(of, room[:0])
 		wr, part := nearest(list, s, int(c.Size()))
-		if wr != nil && (len(part) <= max(smallPart, int(c.Size())/8) || len(list) == maxReferences) {
+		if wr != nil && (full || isSmall(part, int(c.Size()))) {
 			c.wrapper, c.part = wr, part
 			w.keep(c, of, a, list)
 			return
@@ -115,33 +115,64 @@ func (w *Wrappers) choose(c *Content, of *References, a Account, s *delta.Scratc
 	}
 }
 
-// nearest returns the likeliest wrapper of list, and the part that it leaves; nil when none leaves less than three quarters of the
-// message.
-func nearest(list []*Wrapper, s *delta.Scratch, size int) (*Wrapper, []byte) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	best, likeness := list[0], 0 // text that repeats itself is like nothing by its samples, and may yet be the same as the last
-	for i := 0; i < len(list) && len(list) > 1; i++ {
-		if l := list[i].reference.Likeness(s); l > likeness {
-			best, likeness = list[i], l
+// likeEnough is by how much, of 100, the likeness of two wrappers to a message may differ and mean nothing: it is measured by a few samples,
+// and texts in one language have much in common.
+const likeEnough = 12
+
+// nearest returns a wrapper of list that leaves a small part of the message, and that part. If there is none among the likeliest, it is the
+// one of them that leaves the smallest part; nil when none leaves less than three quarters of the message. The likeliest are tried in
+// their order, and of those that are as likely as each other the one used last comes first.
+func nearest(list []*Wrapper, s *delta.Scratch, size int) (best *Wrapper, part []byte) {
+	var room [maxReferences]candidate
+	most := size - size/4
+	for try, c := range byLikeness(list, s, room[:0]) {
+		if try == mostSplits {
+			break
 		}
-	}
-	part, ok := best.reference.Split(s, size-size/4)
-	if !ok {
-		return nil, nil
+		if p, ok := c.reference.Split(s, most); ok {
+			if best, part, most = c.Wrapper, p, len(p)-1; isSmall(part, size) {
+				break
+			}
+		}
 	}
 	return best, part
 }
 
-// candidates appends the wrappers of a flow to list, and says how many were made until now.
-func (w *Wrappers) candidates(of *References, list []*Wrapper) ([]*Wrapper, int) {
+// mostSplits bounds how many wrappers a message is split by: to split it in vain costs as much as to split it.
+const mostSplits = 3
+
+// isSmall reports that no further reference would make a part much smaller.
+func isSmall(part []byte, size int) bool { return len(part) <= max(smallPart, size/8) }
+
+// candidate is a wrapper that a message may be like.
+type candidate struct {
+	*Wrapper
+	likeness int // in steps of likeEnough
+}
+
+// byLikeness appends list to all, the likeliest first. Text that repeats itself is like nothing by its samples, and may yet be the same as
+// the last.
+func byLikeness(list []*Wrapper, s *delta.Scratch, all []candidate) []candidate {
+	for _, wr := range list {
+		c := candidate{Wrapper: wr}
+		if len(list) > 1 {
+			c.likeness = (wr.reference.Likeness(s) + likeEnough/2) / likeEnough
+		}
+		all = append(all, c)
+	}
+	slices.SortStableFunc(all, func(x, y candidate) int { return y.likeness - x.likeness })
+	return all
+}
+
+// candidates appends the wrappers of a flow to list, and says how many were made until now. full says that no further one is to be made,
+// if one of these will do.
+func (w *Wrappers) candidates(of *References, list []*Wrapper) (_ []*Wrapper, made int, full bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, wr := range of.list {
 		w.warm(wr)
 	}
-	return append(list, of.list...), of.made
+	return append(list, of.list...), of.made, len(of.list) == maxReferences && of.since < replaceEvery
 }
 
 // warm notes that wr needs its index now, and takes it from the one that has needed its own least lately. The mutex is held.
@@ -204,6 +235,7 @@ func (w *Wrappers) enter(wr *Wrapper, of *References) {
 		w.forget(of.list[maxReferences-1])
 	}
 	of.made++
+	of.since = 0
 	of.list = slices.Insert(of.list, 0, wr)
 }
 
@@ -220,6 +252,7 @@ func (w *Wrappers) retain(c *Content, of *References, a Account) {
 		}
 		wr.of.countWrapper(wr, 1)
 	}
+	of.since++
 	of.count(c, 1)
 }
 
