@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,11 +33,14 @@ type gated struct {
 	h      *relay.Handler
 	drain  relay.Reason // an admin's order
 	most   int          // recipients that an allowance has room for; 0: any number
-	asked  []int        // recipients that it was asked for
+	mu     sync.Mutex
+	asked  []int // recipients that it was asked for; guarded by mu
 }
 
 // Reserve implements relay.Allowance.
 func (x *gated) Reserve(_ string, rcpts int) (func(), relay.Reason) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.asked = append(x.asked, rcpts)
 	if x.most > 0 && rcpts > x.most {
 		return nil, relay.WaitFor(relay.ReasonAllowance, "", "the allowance is used up", time.Time{})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -143,9 +144,9 @@ func wideLimits() Limits { return Limits{Rcpts: 100, HeaderBytes: 10_000, Buffer
 func newSite(t testing.TB, mode string, limits Limits, rules ...Rule) *site {
 	t.Helper()
 	s := &site{heart: &heart{}, log: &bytes.Buffer{}}
-	ids := relay.ID(0)
+	var ids atomic.Uint64
 	in, err := NewIntake(limits, mode, Deps{
-		Accept: s.heart, NewID: func() relay.ID { ids++; return ids }, Filter: compile(t, rules...),
+		Accept: s.heart, NewID: func() relay.ID { return relay.ID(ids.Add(1)) }, Filter: compile(t, rules...),
 		Sendable: smtp.Form.Sendable,
 		Log:      hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug}),
 	})

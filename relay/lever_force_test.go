@@ -277,7 +277,8 @@ func TestDrain(t *testing.T) {
 		}
 		end := time.Now().Add(time.Hour)
 		rep, err := x.l.Do(t.Context(), Act{Verb: VerbDrain, Until: end, Who: "root"})
-		if err != nil || rep.Messages != 4 || rep.Recipients != 6 || rep.Waiting != 4 || rep.Done {
+		// What is handed back goes while the report is made.
+		if err != nil || rep.Messages != 4 || rep.Recipients != 6 || rep.Waiting < 2 || rep.Waiting > 4 || rep.Done {
 			t.Errorf("%+v %v", rep, err)
 		}
 		if act, drains := x.l.Draining(); !drains || act.Who != "root" {

@@ -22,7 +22,7 @@ func (c Config) Validate() error {
 	case c.Campaigns < 100 || c.Campaigns > 100_000:
 		return fmt.Errorf("campaigns: %d is not between 100 and 100000", c.Campaigns)
 	case c.Keep < time.Hour || c.Keep > 10*365*24*time.Hour:
-		return fmt.Errorf("keep: %s is not between 1h and 3650d", c.Keep)
+		return fmt.Errorf("keep: %s is not between 1h and 87600h", c.Keep)
 	}
 	return nil
 }
