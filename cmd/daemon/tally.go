@@ -10,7 +10,6 @@ import (
 	"github.com/millrace/millrace/filter/preflight"
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/console"
-	"github.com/millrace/millrace/relay/pool"
 	"github.com/millrace/millrace/relay/smtp"
 	"github.com/millrace/millrace/relay/tally"
 )
@@ -27,13 +26,8 @@ func (d *Daemon) newTally() {
 // newStatistics makes the agent that samples, and keeps its rings over a restart. Rings that cannot be read are begun anew.
 func (d *Daemon) newStatistics() {
 	d.stats = tally.NewStatistics(d.tally, tally.Queues{
-		Length: func() int64 { return d.handler.Status().Queues },
-		Sites: func(most int, yield func(site string, nodes int64)) {
-			d.pool.List("", most, func(s pool.Status) bool {
-				yield(s.Site, int64(s.Nodes))
-				return true
-			})
-		},
+		Length:  func() int64 { return d.handler.Status().Queues },
+		Waiting: func(site string) int64 { return int64(d.pool.Waiting(site)) },
 	})
 	if err := d.stats.Recall(d.agent.Kept(keptStatistics)); err != nil {
 		d.log.Warn("the statistics by minute and hour begin anew", "error", err)

@@ -93,6 +93,14 @@ func (m *Manager) ProviderOf(key string) string {
 	return ""
 }
 
+// Waiting is how many nodes wait in line for the site with this key, all sources together.
+func (m *Manager) Waiting(key string) (n int) {
+	for _, s := range m.sitesOf(key) {
+		n += s.line.Nodes()
+	}
+	return n
+}
+
 // SiteHas reports whether the mail of a domain goes to the site that a name stands for: its key, one of its hosts, or its provider. known
 // is false while DNS has not told where the mail goes.
 func (m *Manager) SiteHas(domain, name string) (has, known bool) {

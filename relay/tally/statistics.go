@@ -16,16 +16,14 @@ const (
 	candidates = 64
 	// sampleEvery is the time between two samples.
 	sampleEvery = time.Second
-	// siteShare is how much of its time the agent may look at the sites: where there are very many, it looks less often.
-	siteShare = 100
 )
 
 // Queues is what the agent asks each second. The parts that know are above this package.
 type Queues struct {
 	// Length returns how many queues are in the map.
 	Length func() int64
-	// Sites calls yield for so many sites, those with the most waiting nodes first.
-	Sites func(most int, yield func(site string, nodes int64))
+	// Waiting returns how many nodes wait for a site. It looks at that site alone: there may be a million.
+	Waiting func(site string) int64
 }
 
 // Statistics is the agent that samples, once a second, counters and queue lengths into rings: of the installation, of each tenant, and of
@@ -38,8 +36,7 @@ type Statistics struct {
 	all   *series
 	by    [kinds]map[key]*series
 	last  int64            // when the last sample was taken, Unix seconds
-	nodes map[string]int64 // of the sites with the most, as last looked at
-	look  time.Time        // when the sites are looked at next
+	nodes map[string]int64 // that wait for the sites that are sampled
 }
 
 // NewStatistics returns an agent that has sampled nothing.
@@ -87,7 +84,7 @@ func (s *Statistics) start(now time.Time) {
 // Sample takes one sample.
 func (s *Statistics) Sample(now time.Time) {
 	queues := s.queues.Length()
-	nodes := s.longest(now)
+	nodes := s.waiting()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nodes = nodes
@@ -105,15 +102,17 @@ func (s *Statistics) Sample(now time.Time) {
 	s.last = now.Unix()
 }
 
-// longest asks for the sites with the most waiting nodes.
-func (s *Statistics) longest(now time.Time) map[string]int64 {
-	if now.Before(s.look) && s.look.Sub(now) < time.Hour { // else the clock was set back
-		return s.nodes
-	}
-	begin := time.Now()
+// waiting asks how many nodes wait for the sites that are sampled. It holds no lock meanwhile.
+func (s *Statistics) waiting() map[string]int64 {
 	nodes := make(map[string]int64)
-	s.queues.Sites(mostSeries, func(site string, n int64) { nodes[site] += n })
-	s.look = now.Add(siteShare * time.Since(begin))
+	s.mu.Lock()
+	for k := range s.by[kindSite] {
+		nodes[k.name] = 0
+	}
+	s.mu.Unlock()
+	for site := range nodes {
+		nodes[site] = s.queues.Waiting(site)
+	}
 	return nodes
 }
 
@@ -218,7 +217,7 @@ type Point struct {
 	HandedBack int64
 	Deleted    int64
 	Peak       int64 // most sent in one second
-	Left       int64 // at its end; of a site: nodes that wait for it, if it is one of those with the most
+	Left       int64 // at its end; of a site: nodes that wait for it
 	MostLeft   int64
 	Queues     int64 // at its end; of the installation alone
 }

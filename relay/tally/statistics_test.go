@@ -9,7 +9,7 @@ import (
 )
 
 // quiet are queues without mail.
-var quiet = Queues{Length: func() int64 { return 3 }, Sites: func(int, func(string, int64)) {}}
+var quiet = Queues{Length: func() int64 { return 3 }, Waiting: func(string) int64 { return 0 }}
 
 // total adds points.
 func total(points []Point) (sum Point) {
@@ -124,7 +124,7 @@ func TestClockSetBack(t *testing.T) {
 // TestTheBusiestAreSampled: one that is busier takes the place of one that is not.
 func TestTheBusiestAreSampled(t *testing.T) {
 	y := New(DefaultConfig())
-	s := NewStatistics(y, Queues{Length: quiet.Length, Sites: func(most int, yield func(string, int64)) { yield("busy", 7) }})
+	s := NewStatistics(y, Queues{Length: quiet.Length, Waiting: func(site string) int64 { return int64(7 * (len(site) - 3)) }})
 	m := letter(relay.FlowName{Name: "a"}, 1, relay.ClassRemote)
 	now := start
 	for i := range mostSeries + 5 {
