@@ -12,7 +12,7 @@
 //	corrupt   before a start a bit is flipped, a file cut short, a block zeroed, or a file deleted
 //	every     each system call of the journal in turn is the last one before a kill, and before a power cut
 //	ioerr     each n-th system call of the journal fails
-//	selftest  ten faults are built into the daemon; the modes must catch every one of them
+//	selftest  twelve faults are built into the daemon; the modes must catch every one of them
 //	model     the crash states of a file system in memory, which package snapshot's own tests enumerate
 //
 // With -json every mode prints one JSON object, else one line of a table. The exit status is 1 when a promise was

@@ -36,7 +36,7 @@ type fault struct {
 	catch func(r *run, o options) (Result, error)
 }
 
-// faults returns the ten faults.
+// faults returns the twelve faults.
 func faults() []fault {
 	return []fault{
 		{"ack before fsync", []edit{{
@@ -72,6 +72,12 @@ func faults() []fault {
 			"if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil && seededFault != \"no lock\" {",
 		}}, catchByIntruder},
 		{"lying fsync", nil, catchByLie},
+		{"log written late", []edit{{
+			"snapshot/writer.go", "if w.precede != nil && len(b.marks) > 0 {", "if w.precede != nil && len(b.marks) > 0 && seededFault != \"log written late\" {",
+		}}, catchBySums},
+		{"counted beside the commit", []edit{{
+			"snapshot/counting.go", "if c.by == nil || blocked {", "if c.by == nil || blocked || seededFault == \"counted beside the commit\" {",
+		}}, catchBySums},
 	}
 }
 

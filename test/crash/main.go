@@ -30,7 +30,7 @@ func modes() []mode {
 		{"corrupt", corruptMode, 100, 1000},
 		{"every", everyMode, 10, 1},
 		{"ioerr", ioerrMode, 20, 1},
-		{"selftest", selftestMode, 10, 10},
+		{"selftest", selftestMode, 12, 12},
 		{"model", modelMode, 50_000, 1_000_000},
 	}
 }

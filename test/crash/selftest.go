@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// selftestMode builds a daemon with ten faults that sleep, wakes one after the other, and looks whether the modes
+// selftestMode builds a daemon with twelve faults that sleep, wakes one after the other, and looks whether the modes
 // notice. A fault that they miss here they would miss in the real daemon.
 func selftestMode(r *run, n int) (Result, error) {
 	root, err := moduleRoot()
@@ -95,6 +95,16 @@ func catchByKill(r *run, o options) (Result, error) {
 	return r.inSandbox(o, func(s *sandbox) error {
 		rng := rand.New(rand.NewPCG(r.seed, 6))
 		return s.until(rng, func() error { return s.crash("kill", atOnce) })
+	})
+}
+
+// catchBySums kills the daemon a few times, and compares at the end the accounts of who has got his mail.
+func catchBySums(r *run, o options) (Result, error) {
+	return r.inSandbox(o, func(s *sandbox) error {
+		return s.underLoad(r, 1, 8, func(rng *rand.Rand) (int, error) {
+			err := s.killOnce(rng)
+			return len(s.crashes), err
+		})
 	})
 }
 
