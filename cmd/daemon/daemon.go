@@ -195,10 +195,7 @@ func (d *Daemon) Start() error {
 	d.sockets = s
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
-	d.run.Go(func() { d.mail.Run(ctx) })                                   // ends with ctx
-	d.run.Go(func() { d.scribe.run(ctx) })                                 // ends with ctx
-	d.run.Go(func() { d.events.Run(ctx) })                                 // ends with ctx
-	d.run.Go(func() { d.history.Run(ctx) })                                // ends with ctx
+	d.runLogs(ctx)
 	d.run.Go(func() { d.bounces.Run(ctx) })                                // ends with ctx
 	d.resolver.Run(ctx)                                                    // joined by resolver.Stop
 	d.run.Go(func() { d.logServing("console", d.console.Run(s.control)) }) // ends with console.Stop
@@ -224,6 +221,25 @@ func (d *Daemon) Start() error {
 	if err := d.agent.NameDoubts(d.mail.Flush); err != nil {
 		d.log.Error("mail log cannot be written: the recipients who may get a message twice are not on record", "error", err)
 	}
+	d.runHeart(ctx)
+	d.queues.Open()
+	openSMTPD()
+	d.setReady(true)
+	d.giveBack()
+	d.log.Info("ready", "mode", d.cfg.Mode, "milter", d.cfg.Milter.Listen, "smtpd", slices.Collect(d.cfg.SMTPD.Specs()), "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
+	return nil
+}
+
+// runLogs starts what writes down what happens.
+func (d *Daemon) runLogs(ctx context.Context) {
+	d.run.Go(func() { d.mail.Run(ctx) })    // ends with ctx
+	d.run.Go(func() { d.scribe.run(ctx) })  // ends with ctx
+	d.run.Go(func() { d.events.Run(ctx) })  // ends with ctx
+	d.run.Go(func() { d.history.Run(ctx) }) // ends with ctx
+}
+
+// runHeart starts what moves mail, and what watches and counts it. The waiting mail is restored.
+func (d *Daemon) runHeart(ctx context.Context) {
 	d.tendCollector(ctx)
 	d.runStatistics(ctx)
 	d.run.Go(func() { d.nameEvery(ctx) })                // ends with ctx
@@ -236,12 +252,6 @@ func (d *Daemon) Start() error {
 	d.allowance.Begin()
 	d.run.Go(func() { d.allowance.Run(ctx) })        // ends with ctx
 	d.run.Go(func() { d.allowance.client.Run(ctx) }) // ends with ctx
-	d.queues.Open()
-	openSMTPD()
-	d.setReady(true)
-	d.giveBack()
-	d.log.Info("ready", "mode", d.cfg.Mode, "milter", d.cfg.Milter.Listen, "smtpd", slices.Collect(d.cfg.SMTPD.Specs()), "hostname", d.cfg.Hostname, "memory", d.budget.Limit())
-	return nil
 }
 
 // recoveryPatience is how long those who come to the SMTP door wait for the recovery. Before it is over the door can only answer 451, and
