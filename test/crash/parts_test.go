@@ -142,7 +142,7 @@ func TestFaultsFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(faults()); n != 10 {
+	if n := len(faults()); n != 12 {
 		t.Errorf("%d faults", n)
 	}
 	files := make(map[string]string)
