@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// scribePatience is how long a commit of the journal waits for the logs. A write to a file takes some microseconds; a disk that hangs
-// must not keep the journal, which may lie on another one.
-const scribePatience = 50 * time.Millisecond
+// scribePatience is how long a commit of the journal waits for the logs. A write to a file takes some microseconds, and on a busy machine a
+// part of a second now and then. A disk that hangs must not keep the journal, which may lie on another one: it costs one commit this time,
+// and those behind it none.
+const scribePatience = time.Second
 
 // scribe writes the logs out before each commit of the journal that has outcomes, so that a daemon that is killed has a line for each
 // outcome on record. Nothing is synced: a power cut may take lines, and the logs of all programs beside them.
