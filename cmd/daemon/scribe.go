@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,9 +14,10 @@ const scribePatience = time.Second
 // scribe writes the logs out before each commit of the journal that has outcomes, so that a daemon that is killed has a line for each
 // outcome on record. Nothing is synced: a power cut may take lines, and the logs of all programs beside them.
 type scribe struct {
-	logs []func() // each writes its lines out if it can do so now
-	ask  chan struct{}
-	done chan struct{} // has room for one
+	logs []func()      // each writes its lines out if it can do so now
+	ask  chan struct{} // has room for one: run may be on its way back to it
+	done chan struct{} // likewise
+	late atomic.Bool   // a commit has not waited for the end of the writing under way
 }
 
 // newScribe makes the scribe and has the journal call it.
@@ -28,11 +30,12 @@ func (d *Daemon) newScribe() {
 }
 
 func scribeOf(logs ...func()) *scribe {
-	return &scribe{logs: logs, ask: make(chan struct{}), done: make(chan struct{}, 1)}
+	return &scribe{logs: logs, ask: make(chan struct{}, 1), done: make(chan struct{}, 1)}
 }
 
 // run writes until ctx is done.
 func (s *scribe) run(ctx context.Context) {
+	defer s.late.Store(true) // nobody waits for it any more
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,12 +49,16 @@ func (s *scribe) run(ctx context.Context) {
 		case s.done <- struct{}{}:
 		default: // that of a commit which has not waited is still there
 		}
+		s.late.Store(false)
 	}
 }
 
 // write has the logs written out, and waits for that as long as it may. It returns at once while an earlier call's writing goes on, and
 // when run has ended.
 func (s *scribe) write() {
+	if s.late.Load() {
+		return
+	}
 	select {
 	case <-s.done:
 	default:
@@ -66,5 +73,6 @@ func (s *scribe) write() {
 	select {
 	case <-s.done:
 	case <-late.C:
+		s.late.Store(true)
 	}
 }
