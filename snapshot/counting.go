@@ -39,20 +39,24 @@ const keptCounts = "counts"
 
 // counting is the Counter's place in the journal. The ledger's mutex guards it.
 type counting struct {
-	by    Counter // nil: none, or what is on record was not read yet
-	all   bool    // a commit is lost that held a record: the next record must have everything
-	fault error   // that ended the counting and was not told yet
+	by     Counter // nil: none, or what is on record was not read yet
+	broken bool    // a fault of by has ended the counting; what by has counted until then stays
+	all    bool    // a commit is lost that held a record: the next record must have everything
+	fault  error   // that ended the counting and was not told yet
 }
 
+// counts reports whether what happens is counted.
+func (c *counting) counts() bool { return c.by != nil && !c.broken }
+
 func (c *counting) taken(m *relay.Message, n int) {
-	if c.by != nil {
+	if c.counts() {
 		defer c.survive()
 		c.by.Taken(m, n)
 	}
 }
 
 func (c *counting) count(e *relay.Event) {
-	if c.by != nil {
+	if c.counts() {
 		defer c.survive()
 		c.by.Count(e)
 	}
@@ -61,7 +65,7 @@ func (c *counting) count(e *relay.Event) {
 // survive ends the counting after a fault of the Counter: the journal goes on without it.
 func (c *counting) survive() {
 	if fault := recover(); fault != nil {
-		c.by, c.fault = nil, fmt.Errorf("%v\n%s", fault, debug.Stack())
+		c.broken, c.fault = true, fmt.Errorf("%v\n%s", fault, debug.Stack())
 	}
 }
 
@@ -77,7 +81,7 @@ func (l *ledger) takeFault() error {
 // appendTo closes the record of what was counted up to now, as a frame of b. Every counter at once may be larger than what a full disk
 // has left for outcomes, so nothing is written while no mail is taken: what was counted stays in RAM.
 func (c *counting) appendTo(b *batch, blocked bool) {
-	if c.by == nil || blocked {
+	if !c.counts() || blocked {
 		return
 	}
 	defer c.survive()
@@ -92,13 +96,13 @@ func (c *counting) appendTo(b *batch, blocked bool) {
 }
 
 // snapshot is every counter as of the last record. What was counted since stands in the commit in the making; blocked says that no
-// commit has records now, and then the counters are those of this moment.
+// commit has records now, and then the counters are those of this moment. A snapshot without counters would have them begin at 0.
 func (c *counting) snapshot(blocked bool) []byte {
 	if c.by == nil {
 		return nil
 	}
 	defer c.survive()
-	if blocked { // the record closed here is written nowhere
+	if blocked && !c.broken { // the record closed here is written nowhere
 		c.by.Append(nil, true)
 		c.all = true
 	}

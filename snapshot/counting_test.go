@@ -110,6 +110,7 @@ func TestCounterFails(t *testing.T) {
 	m := newMemFS()
 	a, _, _ := mustStart(t, m, smallConfig())
 	must(t, a.Take(message(a.NewID(), "b", "x@a.example", "y@a.example")))
+	must(t, a.Flush())
 	abacusOf(a).broken = true
 	msg := message(a.NewID(), "b", "x@a.example")
 	must(t, a.Take(msg))
@@ -121,6 +122,9 @@ func TestCounterFails(t *testing.T) {
 	}
 	must(t, a.WriteSnapshot())
 	m = m.killed()
+	if z, _, _ := mustStart(t, m.killed(), smallConfig()); abacusOf(z).beads[0] != 2 {
+		t.Errorf("what was counted before the fault is forgotten: %v", abacusOf(z).beads)
+	}
 	b, err := open(m, smallConfig(), hclog.NewNullLogger())
 	must(t, err)
 	defer b.Close()
