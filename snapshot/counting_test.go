@@ -120,6 +120,9 @@ func TestCounterFails(t *testing.T) {
 	if err := a.book.takeFault(); err == nil || !strings.Contains(err.Error(), "broken abacus") || a.book.takeFault() != nil {
 		t.Errorf("fault %v", err)
 	}
+	for a.Status().Segments < 3 { // the records of what was counted are in a segment that no start reads any more
+		must(t, a.Take(message(a.NewID(), strings.Repeat("b", 900), "x@a.example")))
+	}
 	must(t, a.WriteSnapshot())
 	m = m.killed()
 	if z, _, _ := mustStart(t, m.killed(), smallConfig()); abacusOf(z).beads[0] != 2 {
@@ -134,7 +137,7 @@ func TestCounterFails(t *testing.T) {
 	n := 0
 	r, err := b.Recover(func(s relay.Saved) error { n += min(len(s.Nodes), 1); return nil })
 	must(t, err)
-	if n != 1 || !slices.ContainsFunc(r.Notes, func(s string) bool { return strings.HasPrefix(s, "counters begin too low") }) {
+	if n < 2 || !slices.ContainsFunc(r.Notes, func(s string) bool { return strings.HasPrefix(s, "counters begin too low") }) {
 		t.Errorf("%d messages, notes %q", n, r.Notes)
 	}
 }
