@@ -120,13 +120,12 @@ func (w *Wrappers) choose(c *Content, of *References, a Account, s *delta.Scratc
 const likeEnough = 12
 
 // nearest returns a wrapper of list that leaves a small part of the message, and that part. If there is none among the likeliest, it is the
-// one of them that leaves the smallest part; nil when none leaves less than three quarters of the message. The likeliest are tried in
-// their order, and of those that are as likely as each other the one used last comes first.
+// one of them that leaves the smallest part; nil when none leaves less than three quarters of the message.
 func nearest(list []*Wrapper, s *delta.Scratch, size int) (best *Wrapper, part []byte) {
 	var room [maxReferences]candidate
 	most := size - size/4
 	for try, c := range byLikeness(list, s, room[:0]) {
-		if try == mostSplits {
+		if try == mostSplits || try > 0 && c.likeness < likeEnough { // what is like none of them is compared once
 			break
 		}
 		if p, ok := c.reference.Split(s, most); ok {
@@ -147,20 +146,26 @@ func isSmall(part []byte, size int) bool { return len(part) <= max(smallPart, si
 // candidate is a wrapper that a message may be like.
 type candidate struct {
 	*Wrapper
-	likeness int // in steps of likeEnough
+	likeness int // of 100
 }
 
-// byLikeness appends list to all, the likeliest first. Text that repeats itself is like nothing by its samples, and may yet be the same as
-// the last.
+// byLikeness appends list to all, the likeliest first, and before them the one used last that is about as likely. Text that repeats itself
+// is like nothing by its samples, and may yet be the same as the last.
 func byLikeness(list []*Wrapper, s *delta.Scratch, all []candidate) []candidate {
 	for _, wr := range list {
 		c := candidate{Wrapper: wr}
 		if len(list) > 1 {
-			c.likeness = (wr.reference.Likeness(s) + likeEnough/2) / likeEnough
+			c.likeness = wr.reference.Likeness(s)
 		}
 		all = append(all, c)
 	}
-	slices.SortStableFunc(all, func(x, y candidate) int { return y.likeness - x.likeness })
+	if len(all) < 2 {
+		return all
+	}
+	best := slices.MaxFunc(all, func(x, y candidate) int { return x.likeness - y.likeness }).likeness
+	last := slices.IndexFunc(all, func(c candidate) bool { return c.likeness > best-likeEnough })
+	all[0], all[last] = all[last], all[0]
+	slices.SortStableFunc(all[1:], func(x, y candidate) int { return y.likeness - x.likeness })
 	return all
 }
 
