@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -46,9 +47,10 @@ type file struct {
 
 	rotated chan struct{} // holds a token when there is something to compress
 
+	plain atomic.Bool // it is a file, and no pipe or device
+
 	mu    sync.Mutex // held while writing
 	disk  disk       // nil: it could not be opened
-	plain bool       // it is a file, and no pipe or device
 	size  int64
 	first uint64    // position of the first record in it; 0: it is empty
 	began time.Time // when its first record was written
@@ -82,7 +84,7 @@ func openFile(s *Stream, cfg FileConfig) (*file, error) {
 	if err != nil && !passes(err) {
 		return nil, fmt.Errorf("events.file: %w", err)
 	}
-	if f.native && f.plain {
+	if f.native && f.plain.Load() {
 		f.found = f.survey()
 		f.first, f.began = f.found.first, f.found.began
 	}
@@ -127,8 +129,9 @@ func (f *file) connect() error {
 	if err != nil {
 		return err
 	}
-	f.disk, f.plain, f.size, f.torn = d, st.Mode().IsRegular(), st.Size(), false
-	if r, ok := d.(io.ReaderAt); ok && f.plain {
+	f.disk, f.size, f.torn = d, st.Size(), false
+	f.plain.Store(st.Mode().IsRegular())
+	if r, ok := d.(io.ReaderAt); ok && f.plain.Load() {
 		f.mend(r)
 	}
 	return nil
@@ -169,14 +172,13 @@ func (f *file) drain(mayRotate bool) error {
 	return f.drainLocked(mayRotate)
 }
 
-// flush is drain for the journal: see Stream.Flush.
+// flush is drain for the journal: see Stream.Flush. A pipe is passed over before the mutex is asked for: a write to one whose reader is
+// stuck holds it for a second.
 func (f *file) flush() error {
-	f.mu.Lock() // behind a write under way, which may have begun before the last record
-	defer f.mu.Unlock()
-	if !f.plain {
+	if !f.plain.Load() {
 		return nil
 	}
-	return f.drainLocked(false)
+	return f.drain(false) // behind a write under way, which may have begun before the last record
 }
 
 func (f *file) drainLocked(mayRotate bool) error {
@@ -275,15 +277,15 @@ func (f *file) put(b []byte) error {
 			return err
 		}
 	}
+	if d, ok := f.disk.(interface{ SetWriteDeadline(time.Time) error }); ok && !f.plain.Load() {
+		_ = d.SetWriteDeadline(time.Now().Add(10 * gatherTime)) // a pipe whose reader is stuck must not hold up the stop
+	}
 	if f.torn {
 		if _, err := f.disk.Write([]byte{'\n'}); err != nil {
 			return err
 		}
 		f.torn = false
 		f.size++
-	}
-	if d, ok := f.disk.(interface{ SetWriteDeadline(time.Time) error }); ok && !f.plain {
-		_ = d.SetWriteDeadline(time.Now().Add(10 * gatherTime)) // a pipe whose reader is stuck must not hold up the stop
 	}
 	n, err := f.disk.Write(b)
 	if err == nil {
@@ -298,7 +300,7 @@ func (f *file) put(b []byte) error {
 
 // cutOff takes back the last n bytes, and reports whether it could. It asks the file how long it is: log rotation may have cut it.
 func (f *file) cutOff(n int64) bool {
-	if !f.plain {
+	if !f.plain.Load() {
 		return false
 	}
 	st, err := f.disk.Stat()

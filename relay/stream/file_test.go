@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"os"
@@ -351,6 +352,59 @@ func TestPipe(t *testing.T) {
 	n, _ := out.Read(text)
 	if got := kindsOf(t, strings.Split(strings.TrimSpace(string(text[:n])), "\n")); got != "totals reception" {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestStuckPipe: while a write waits for the reader of a pipe, the journal does not wait for the write. A reader that goes on gets all
+// records, each on a line of its own behind the one that was torn.
+func TestStuckPipe(t *testing.T) {
+	c := fileIn(t.TempDir())
+	if err := syscall.Mkfifo(c.Path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	out, err := os.OpenFile(c.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	f := s.files[0]
+	m := letter(31, "ann@r.example")
+	const total = 1000 // several times what a pipe has room for
+	for range total {
+		s.Event(sent(m))
+	}
+	if err := f.drain(true); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("without a reader: %v", err)
+	}
+	f.mu.Lock() // as the write had it
+	flushed := make(chan error, 1)
+	go func() { flushed <- s.Flush() }()
+	select {
+	case err := <-flushed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a commit of the journal waits for the reader of a pipe")
+	}
+	f.retry = time.Time{}
+	f.mu.Unlock()
+	drained := make(chan error, 1)
+	go func() { drained <- f.drain(true) }()
+	out.SetReadDeadline(time.Now().Add(20 * time.Second))
+	seen := make(map[uint64]bool)
+	for lines := bufio.NewReader(out); len(seen) < total; {
+		text, err := lines.ReadBytes('\n')
+		if err != nil {
+			t.Fatalf("%d records, then %v", len(seen), err)
+		}
+		if position, k, ok := parse(text); ok && k == Delivery && text[len(text)-2] == '}' {
+			seen[position] = true
+		}
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (p *past) fill(f *file, next *uint64, until uint64, b *batch) bool {
 func (p *past) openNext(f *file, next, until uint64) bool {
 	all := volumes(f.cfg.Path)
 	f.mu.Lock()
-	if f.plain && f.first > 0 {
+	if f.plain.Load() && f.first > 0 {
 		all = append(all, volume{path: f.cfg.Path, first: f.first})
 	}
 	f.mu.Unlock()

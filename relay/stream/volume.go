@@ -84,7 +84,7 @@ func (u unpacking) Close() error {
 
 // isFull reports whether the next file is to be begun. The mutex is held.
 func (f *file) isFull() bool {
-	if !f.plain || f.first == 0 || f.stream.deps.now().Before(f.retry) {
+	if !f.plain.Load() || f.first == 0 || f.stream.deps.now().Before(f.retry) {
 		return false
 	}
 	return f.size >= f.cfg.MaxSize || f.stream.deps.now().Sub(f.began) >= f.cfg.MaxAge
