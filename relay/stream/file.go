@@ -307,7 +307,8 @@ func (f *file) cutOff(n int64) bool {
 	return err == nil && st.Size() >= n && f.disk.Truncate(st.Size()-n) == nil
 }
 
-// reopen opens the file anew, after log rotation renamed it.
+// reopen opens the file anew, after log rotation renamed it. It finds the same file again when the rotation was that of another log: then
+// the file goes on as it is, or its readers would miss what stands in it, and it would never grow old.
 func (f *file) reopen() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -315,11 +316,21 @@ func (f *file) reopen() error {
 	if err := f.connect(); err != nil {
 		return fmt.Errorf("events.file: %w", err)
 	}
-	f.first, f.began, f.owesTotals, f.retry = 0, time.Time{}, f.counts, time.Time{}
+	f.retry = time.Time{}
+	if old == nil || !isSame(old, f.disk) {
+		f.first, f.began, f.owesTotals = 0, time.Time{}, f.counts
+	}
 	if old == nil {
 		return nil
 	}
 	return old.Close()
+}
+
+// isSame reports whether two descriptors are of one file.
+func isSame(a, b disk) bool {
+	x, err := a.Stat()
+	y, err2 := b.Stat()
+	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // close writes what is left, and the totals, so that the next start has them at hand.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -302,6 +303,34 @@ func TestReopen(t *testing.T) {
 	s.Close()
 	if got := kindsOf(t, linesOf(t, c.Path+".old")) + "|" + kindsOf(t, linesOf(t, c.Path)); got != "totals reception delivery|totals delivery totals" {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestReopenSameFile: a signal for the rotation of another log leaves the file as it is: a reader misses nothing that stands in it, and
+// it is as old as before.
+func TestReopenSameFile(t *testing.T) {
+	c := fileIn(t.TempDir())
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	f := s.files[0]
+	m := letter(31, "ann@r.example")
+	const total = 10_000 // several times what memory has room for
+	for i := range total {
+		s.Event(sent(m))
+		if i%1000 == 0 {
+			s.Flush()
+		}
+	}
+	s.Flush()
+	first, began := f.first, f.began
+	if err := s.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if f.first != first || !f.began.Equal(began) {
+		t.Errorf("it begins at %d, %s; it was %d, %s", f.first, f.began, first, began)
+	}
+	got, lines := ask(t, s, fmt.Sprint("since=", s.base+9))
+	if len(got) != total-10 || got[0] != s.base+10 {
+		t.Errorf("%d records, the first %s", len(got), lines[0])
 	}
 }
 
