@@ -209,6 +209,12 @@ func TestPositionsRise(t *testing.T) {
 		if next := s.Status().Position; next > 1<<53 {
 			t.Errorf("%s: position %d is no exact double", name, next)
 		}
+		s.Close()
+	}
+	clock = time.Unix(40, 0) // a host without a clock of its own
+	s := begin(t, Config{}, Deps{now: now})
+	if s.base < minPosition {
+		t.Errorf("position %d, which a file must not be named by", s.base)
 	}
 }
 
@@ -264,7 +270,14 @@ func TestRotation(t *testing.T) {
 // TestKilledWhileCompressing: what a kill has left is compressed again, and no record is there twice.
 func TestKilledWhileCompressing(t *testing.T) {
 	c := fileIn(t.TempDir())
-	for name, text := range map[string]string{".100": "a\n", ".100.zst": "torn", ".200.zst.tmp": "torn", ".200": "b\n", ".300x": "", ".0300": ""} {
+	others := []string{".1", ".2.zst", ".20261126", ".1795724715", ".1795724715026973x", ".01795724715026973"} // log rotation has made some
+	files := map[string]string{
+		".1795724715026973": "a\n", ".1795724715026973.zst": "torn", ".1795724715026974.zst.tmp": "torn", ".1795724715026974": "b\n",
+	}
+	for _, name := range others {
+		files[name] = "c\n"
+	}
+	for name, text := range files {
 		if err := os.WriteFile(c.Path+name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -274,9 +287,9 @@ func TestKilledWhileCompressing(t *testing.T) {
 	if all := volumes(c.Path); len(all) != 2 || !all[0].zst || !all[1].zst {
 		t.Fatalf("%+v", all)
 	}
-	for _, other := range []string{".300x", ".0300"} {
-		if _, err := os.Stat(c.Path + other); err != nil {
-			t.Errorf("a file that is not ours: %v", err)
+	for _, name := range others {
+		if text, err := os.ReadFile(c.Path + name); string(text) != "c\n" {
+			t.Errorf("a file that is not ours: %q %v", text, err)
 		}
 	}
 	if left, _ := filepath.Glob(c.Path + ".*.tmp"); len(left) > 0 {

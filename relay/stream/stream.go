@@ -83,7 +83,7 @@ const keptAhead = 100_000_000
 // begin finds where positions go on: at the microsecond of the start, as a number, or above the last position that is known if that is
 // higher because the clock was set back. So none is used again, and all are exact in a JSON reader's double.
 func (s *Stream) begin(cfg Config) {
-	s.base = uint64(max(s.deps.now().UnixMicro(), 1))
+	s.base = uint64(max(s.deps.now().UnixMicro(), minPosition))
 	if last := s.kept[keptNext]; last >= s.base {
 		s.base = last + keptAhead
 	}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +20,9 @@ const (
 	packed     = ".zst"
 	unfinished = ".tmp"
 )
+
+// minPosition is below all positions. What another log rotation puts behind a name, a count or a date, is lower: such a file is not ours.
+const minPosition = 1_000_000_000_000_000
 
 // volume is a file that is not written to any more, or, with its path alone, the one that is. Its name is the path, a dot, the
 // position of its first record, and perhaps the end of a compressed file.
@@ -44,15 +48,12 @@ func volumes(path string) []volume {
 		}
 		number, zst := strings.CutSuffix(number, packed)
 		first, err := strconv.ParseUint(number, 10, 64)
-		if err == nil && strconv.FormatUint(first, 10) == number {
+		if err == nil && first >= minPosition && strconv.FormatUint(first, 10) == number {
 			all = append(all, volume{filepath.Join(dir, e.Name()), first, zst})
 		}
 	}
 	slices.SortFunc(all, func(a, b volume) int {
-		if a.first != b.first {
-			return int(min(1, max(-1, int64(a.first-b.first))))
-		}
-		return strings.Compare(a.path, b.path) // the plain one first
+		return cmp.Or(cmp.Compare(a.first, b.first), strings.Compare(a.path, b.path)) // the plain one first
 	})
 	return slices.CompactFunc(all, func(a, b volume) bool { return a.first == b.first })
 }
