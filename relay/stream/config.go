@@ -120,11 +120,12 @@ func (c WebhookConfig) validate() error {
 	return validateForm(c.Format, c.Kinds)
 }
 
-// validateURL refuses what cannot be asked, and an address that would be refused with each request.
+// validateURL refuses what cannot be asked, and an address that would be refused with each request. It quotes nothing of a URL, which may
+// have a secret in it.
 func (c WebhookConfig) validateURL() error {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return fmt.Errorf("%q is no URL; write it like %q", cut(c.URL), "https://hooks.example.org/mail")
+		return fmt.Errorf("is no URL of a web server; write it like %q", "https://hooks.example.org/mail")
 	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil && !isPublic(a) && !c.AllowPrivate {
 		return fmt.Errorf("%s is no public address; write allow_private = true if it is meant", a)

@@ -21,7 +21,7 @@ const (
 	maxPause   = time.Minute
 	// maxRedirects is how many redirects a request may take.
 	maxRedirects = 5
-	// maxAnswer is how many bytes of an answer are read, so that the connection can be used again.
+	// maxAnswer is how many bytes of an answer are read, so that the connection can be used again, and how long its header may be.
 	maxAnswer = 64 << 10
 	// lastTime is for what is left at a stop.
 	lastTime = 2 * time.Second
@@ -54,7 +54,7 @@ type webhook struct {
 func newWebhook(s *Stream, cfg WebhookConfig) (*webhook, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("events.webhook: url: %w", err)
+		return nil, fmt.Errorf("events.webhook: url: %w", bare(err))
 	}
 	set, err := newKindSet(cfg.Kinds)
 	if err != nil {
@@ -68,6 +68,7 @@ func newWebhook(s *Stream, cfg WebhookConfig) (*webhook, error) {
 	w.http = &http.Client{CheckRedirect: checkRedirect, Transport: &http.Transport{
 		DialContext:  dialer.dialContext, // no proxy: it would be asked in place of the guard
 		MaxIdleConns: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+		MaxResponseHeaderBytes: maxAnswer,
 	}}
 	_, w.reader.at.next = s.ring.reach()
 	if at := s.kept[w.key()]; at > 0 && at < s.base { // it goes on where it was; a new one begins with what comes
@@ -84,8 +85,10 @@ func (w *webhook) key() string {
 	return enchex.EncodeToString(sum[:8])
 }
 
-// checkRedirect lets a request be sent elsewhere as it is. A redirect that makes a GET of it would lose the records.
+// checkRedirect lets a request be sent elsewhere as it is. A redirect that makes a GET of it would lose the records. The host that it is
+// sent to is not told the URL of this one, which may have a secret in it.
 func checkRedirect(req *http.Request, via []*http.Request) error {
+	req.Header.Del("Referer")
 	switch {
 	case len(via) > maxRedirects:
 		return fmt.Errorf("more than %d redirects", maxRedirects)
@@ -218,15 +221,18 @@ func (w *webhook) post(ctx context.Context, records [][]byte) (status int, err e
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // only for the next request's sake
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return resp.StatusCode, fmt.Errorf("the answer is %s", resp.Status)
+		return resp.StatusCode, fmt.Errorf("the answer is %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return resp.StatusCode, nil
 }
 
-// bare is the reason in an error of net/http, without the URL: that may have a secret in it.
+// bare is the reason in an error of net/http, without the URL: that may have a secret in it. What it quotes of an answer is cut short.
 func bare(err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
-		return e.Err
+		err = e.Err
+	}
+	if text := err.Error(); len(text) > maxText {
+		return errors.New(clip(text, maxText))
 	}
 	return err
 }

@@ -1,10 +1,12 @@
 package stream
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -271,5 +273,72 @@ func TestWebhookRuns(t *testing.T) {
 func TestBareError(t *testing.T) {
 	if err := bare(&url.Error{Op: "Post", URL: "http://x/?token=secret", Err: io.EOF}); err != io.EOF {
 		t.Error(err)
+	}
+	for _, u := range []string{"hooks.example.org/?token=secret", "https://x:secret/", "https:///secret", "ftp://x:secret@y"} {
+		c := hook(u)
+		if err := c.validate(); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", u, err)
+		}
+	}
+	if _, err := New(Config{Buffer: minBuffer, Webhook: []WebhookConfig{hook("http://x/%zz?secret")}}, Deps{}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+}
+
+// TestSecretStays: a host that a redirect leads to is not told the URL that it came from.
+func TestSecretStays(t *testing.T) {
+	got := make(chan http.Header, 1)
+	inner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
+	defer inner.Close()
+	outer := httptest.NewServer(http.RedirectHandler(inner.URL, http.StatusTemporaryRedirect))
+	defer outer.Close()
+	s := begin(t, Config{Webhook: []WebhookConfig{hook(outer.URL + "/secret?token=secret")}}, Deps{})
+	s.Event(sent(letter(31, "ann@r.example")))
+	if !push(t, s.webhooks[0]) {
+		t.Fatal(s.Status())
+	}
+	for name, values := range <-got {
+		if strings.Contains(strings.Join(values, " "), "secret") {
+			t.Errorf("%s: %q", name, values)
+		}
+	}
+}
+
+// TestLongAnswer: whatever a receiver says, little of it is read and less is kept or logged.
+func TestLongAnswer(t *testing.T) {
+	long := strings.Repeat("long ", 1<<20)
+	for name, answer := range map[string]string{
+		"status":   "HTTP/1.1 500 " + long[:10_000] + "\x1b[2J\r\n\r\n",
+		"header":   "HTTP/1.1 200 OK\r\nX: " + long + "\r\n\r\n",
+		"no HTTP":  long[:50_000] + "\r\n\r\n",
+		"location": "HTTP/1.1 307 Moved\r\nLocation: http://%zz" + long[:50_000] + "\r\n\r\n",
+	} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() { // ends with the listener
+			defer close(done)
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = http.ReadRequest(bufio.NewReader(c))
+				_, _ = io.WriteString(c, answer)
+				c.Close()
+			}
+		}()
+		s := begin(t, Config{Webhook: []WebhookConfig{hook("http://" + ln.Addr().String())}}, Deps{})
+		s.Event(sent(letter(31, "ann@r.example")))
+		if push(t, s.webhooks[0]) {
+			t.Errorf("%s: it is taken", name)
+		}
+		if text := s.Status().Outputs[0].Error; len(text) > maxText || strings.Contains(text, "\x1b") {
+			t.Errorf("%s: an error of %d bytes: %.100q", name, len(text), text)
+		}
+		ln.Close()
+		<-done
 	}
 }
