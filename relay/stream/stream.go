@@ -243,7 +243,11 @@ func (s *Stream) Positions() []byte {
 	_, next := s.ring.reach()
 	at := map[string]uint64{keptNext: next}
 	for _, w := range s.webhooks {
-		at[w.key()] = w.next.Load()
+		key, place := w.key(), w.next.Load()
+		if other, ok := at[key]; ok {
+			place = min(place, other) // of two to one URL, the one that is behind must miss nothing
+		}
+		at[key] = place
 	}
 	text, _ := json.Marshal(at) // numbers cannot fail
 	return text

@@ -162,6 +162,19 @@ func TestDeadWebhookWithoutFile(t *testing.T) {
 	}
 }
 
+// TestOneURL: of two webhooks that share a URL, the next start has the place of the one that is behind.
+func TestOneURL(t *testing.T) {
+	for behind := range 2 {
+		s := begin(t, Config{Webhook: []WebhookConfig{hook("http://127.0.0.1:1/"), hook("http://127.0.0.1:1/")}}, Deps{})
+		s.Event(sent(letter(31, "ann@r.example")))
+		s.webhooks[1-behind].next.Add(1)
+		next := begin(t, Config{Webhook: []WebhookConfig{hook("http://127.0.0.1:1/")}}, Deps{Kept: s.Positions(), now: func() time.Time { return time.Now().Add(time.Hour) }})
+		if at := next.webhooks[0].reader.at.next; at != s.base {
+			t.Errorf("it goes on at %d, want %d", at, s.base)
+		}
+	}
+}
+
 // TestTooLarge: a receiver that finds requests too large gets smaller ones.
 func TestTooLarge(t *testing.T) {
 	l := newListener(t)
