@@ -267,6 +267,29 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestSurvey: a start reads the file before, which it would have to unpack, only when the file that is written has no record yet.
+func TestSurvey(t *testing.T) {
+	c := fileIn(t.TempDir())
+	c.Kinds = []string{"delivery"} // such a file has no totals
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	s.Event(sent(letter(31, "ann@r.example")))
+	s.Close()
+	const before = 1 << 52
+	text := fmt.Sprintf(`{"position":%d,"time":"2026-11-26T17:30:00.123Z","type":"delivery"}`+"\n", before)
+	if err := os.WriteFile(fmt.Sprint(c.Path, ".", minPosition), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if x := begin(t, Config{File: []FileConfig{c}}, Deps{}).files[0].found; x.last != s.Status().Position {
+		t.Errorf("the file before was read: %+v", x)
+	}
+	if err := os.Truncate(c.Path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if x := begin(t, Config{File: []FileConfig{c}}, Deps{}).files[0].found; x.last != before {
+		t.Errorf("the file before was not read: %+v", x)
+	}
+}
+
 // TestKilledWhileCompressing: what a kill has left is compressed again, and no record is there twice.
 func TestKilledWhileCompressing(t *testing.T) {
 	c := fileIn(t.TempDir())

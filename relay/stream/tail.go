@@ -49,7 +49,7 @@ func (f *file) mend(r io.ReaderAt) {
 	}
 }
 
-// survey reads the end of the file, and the newest volume if the file does not say enough.
+// survey reads the end of the file. If no record is in it yet, it reads the newest volume, all of it when that is compressed.
 func (f *file) survey() found {
 	now := f.surveyFile(f.cfg.Path, false)
 	all := volumes(f.cfg.Path)
@@ -57,11 +57,13 @@ func (f *file) survey() found {
 		return now
 	}
 	v := all[len(all)-1]
-	before := f.surveyFile(v.path, v.zst)
-	now.last = max(now.last, before.last, v.first)
-	if now.first == 0 {
-		now.totals, now.known = before.totals, before.known
+	now.last = max(now.last, v.first)
+	if now.first > 0 {
+		return now
 	}
+	before := f.surveyFile(v.path, v.zst)
+	now.last = max(now.last, before.last)
+	now.totals, now.known = before.totals, before.known
 	return now
 }
 
