@@ -80,7 +80,8 @@ func (s *Stream) Events(ctx context.Context, values url.Values) (iter.Seq2[uint6
 		r.at.next = q.Since + 1
 	case q.Resume && s.library() == nil:
 		r.at.next = s.base
-	case q.Resume: // all there is
+	case q.Resume:
+		r.past.covered = true // all there is: what was removed before is not missed
 	case q.Follow:
 		r.at.next = next
 	default:

@@ -112,6 +112,18 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestFromTheBeginning: whoever asks for all there is has missed nothing where there was nothing yet.
+func TestFromTheBeginning(t *testing.T) {
+	s := begin(t, Config{File: []FileConfig{fileIn(t.TempDir())}}, Deps{})
+	if _, lines := ask(t, s, "since=0"); len(lines) != 0 {
+		t.Errorf("%q", lines)
+	}
+	s.Event(sent(letter(31, "ann@r.example")))
+	if _, lines := ask(t, s, "since=0"); kindsOf(t, lines) != "delivery" {
+		t.Errorf("%q", lines)
+	}
+}
+
 // TestEarlierStart: a reader of an earlier start finds what the file has, and is told that it has missed records when there is none.
 func TestEarlierStart(t *testing.T) {
 	file := fileIn(t.TempDir())

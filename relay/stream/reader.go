@@ -62,7 +62,7 @@ func (s *Stream) library() *file {
 
 // past reads records out of files.
 type past struct {
-	covered bool // a file goes back to where the reading began
+	covered bool // a file goes back to where the reading began, or nothing before it is asked for
 
 	in     io.ReadCloser
 	lines  *bufio.Reader
@@ -111,7 +111,7 @@ func (p *past) openNext(f *file, next, until uint64) bool {
 	if err != nil {
 		return false
 	}
-	p.covered = p.covered || v.first <= next || next == 0
+	p.covered = p.covered || v.first <= next
 	p.in, p.lines, p.volume, p.read = in, bufio.NewReaderSize(in, 2*maxRecord), v.first, true
 	return true
 }
