@@ -103,3 +103,21 @@ func kindsOf(t *testing.T, lines []string) string {
 	}
 	return strings.Join(all, " ")
 }
+
+// TestNobodyReads: a record that nobody reads is counted, and costs no memory.
+func TestNobodyReads(t *testing.T) {
+	s := begin(t, Config{}, Deps{})
+	m := letter(31, "ann@r.example", "bob@r.example")
+	take, done := taken(m), sent(m)
+	before := s.Status()
+	if n := testing.AllocsPerRun(100, func() { s.Event(take); s.Event(done) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	now := s.Status()
+	if now.Position != before.Position+202 || now.Totals != (Totals{Messages: 101, Recipients: 202, Sent: 101}) {
+		t.Errorf("%+v", now)
+	}
+	if first, next := s.ring.reach(); first != next || s.ring.head > 0 {
+		t.Errorf("%d records are kept, and %d bytes were written", next-first, s.ring.head)
+	}
+}

@@ -109,6 +109,7 @@ func (w *webhook) run(ctx context.Context) {
 		}
 		if !w.deliver(ctx) {
 			wait(ctx, w.pause)
+			w.pause = min(2*w.pause, maxPause)
 		}
 	}
 }
@@ -193,7 +194,6 @@ func (w *webhook) fail(ctx context.Context, status int, err error) {
 	if status == http.StatusRequestEntityTooLarge && w.most > 1 {
 		w.most /= 2
 	}
-	w.pause = min(2*w.pause, maxPause)
 	if w.failed(err) {
 		w.stream.log.Warn("events: the webhook does not take them; they wait", "host", w.host, "error", err)
 	}

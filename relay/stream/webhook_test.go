@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -280,6 +282,42 @@ func TestWebhookRuns(t *testing.T) {
 	if got := strings.Join(l.types, " "); got != "delivery delivery" {
 		t.Errorf("%s", got)
 	}
+}
+
+// dead is a receiver that nobody reaches; it notes when it was tried.
+type dead struct {
+	mu    sync.Mutex
+	tried []time.Time
+}
+
+func (d *dead) RoundTrip(*http.Request) (*http.Response, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tried = append(d.tried, time.Now())
+	return nil, errors.New("no route to host")
+}
+
+// TestPauses: a receiver that is dead is tried again after a second, and then less and less often, down to once a minute.
+func TestPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, Config{Webhook: []WebhookConfig{hook("http://127.0.0.1:1/")}}, Deps{})
+		d := &dead{}
+		s.webhooks[0].http = &http.Client{Transport: d}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.Run(ctx); close(done) }()
+		s.Event(sent(letter(31, "ann@r.example")))
+		time.Sleep(4*time.Minute + 10*time.Second)
+		cancel()
+		<-done
+		var pauses []string
+		for i, at := range d.tried[1:] {
+			pauses = append(pauses, at.Sub(d.tried[i]).String())
+		}
+		if got := strings.Join(pauses, " "); got != "1s 2s 4s 8s 16s 32s 1m0s 1m0s 1m0s" {
+			t.Errorf("%s", got)
+		}
+	})
 }
 
 // TestBareError: what is logged of a failure has no URL, which may have a secret in it.
