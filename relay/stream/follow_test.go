@@ -1,9 +1,12 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -147,6 +150,40 @@ func TestEarlierStart(t *testing.T) {
 	_, lines := ask(t, s, fmt.Sprint("since=", old))
 	if kindsOf(t, lines) != "gap delivery" || field(t, lines[0], "missed") != nil || field(t, lines[0], "from") != float64(old+1) {
 		t.Errorf("without a file: %q", lines)
+	}
+}
+
+// TestLineUnderWay: a reader of the file that finds half of a line misses nothing of it when there is more.
+func TestLineUnderWay(t *testing.T) {
+	c := fileIn(t.TempDir())
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	for range 4 {
+		s.Event(sent(letter(31, "ann@r.example")))
+	}
+	s.Flush()
+	text, err := os.ReadFile(c.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := bytes.Index(text, strconv.AppendUint(nil, s.base+2, 10)) + 200
+	if err := os.Truncate(c.Path, int64(half)); err != nil {
+		t.Fatal(err)
+	}
+	var p past
+	defer p.close()
+	next, got := s.base, []uint64(nil)
+	for range 2 {
+		var b batch
+		p.fill(s.files[0], &next, s.base+4, &b)
+		for r := range b.each {
+			got = append(got, r.position-s.base)
+		}
+		if err := os.WriteFile(c.Path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(got, []uint64{0, 1, 2, 3}) {
+		t.Errorf("%d", got)
 	}
 }
 

@@ -121,6 +121,10 @@ func (p *past) copy(next *uint64, until uint64, b *batch) {
 	for len(b.data) < maxBatch {
 		text, err := p.lines.ReadSlice('\n')
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			if len(text) > 0 && len(b.records) > 0 { // it is being written: the file is opened again, to read it from its beginning
+				p.close()
+				p.read = false
+			}
 			return
 		}
 		position, k, ok := parse(text)
