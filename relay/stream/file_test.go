@@ -236,9 +236,9 @@ func TestRotation(t *testing.T) {
 		}
 		f.tidy(t.Context())
 	}
-	all := volumes(c.Path)
-	if len(all) != c.Keep || slices.ContainsFunc(all, func(v volume) bool { return !v.zst }) {
-		t.Fatalf("%+v", all)
+	all, err := volumes(c.Path)
+	if err != nil || len(all) != c.Keep || slices.ContainsFunc(all, func(v volume) bool { return !v.zst }) {
+		t.Fatalf("%+v %v", all, err)
 	}
 	r := reader{stream: s, at: cursor{next: all[0].first}}
 	var b batch
@@ -307,8 +307,8 @@ func TestKilledWhileCompressing(t *testing.T) {
 	}
 	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
 	s.files[0].tidy(t.Context())
-	if all := volumes(c.Path); len(all) != 2 || !all[0].zst || !all[1].zst {
-		t.Fatalf("%+v", all)
+	if all, err := volumes(c.Path); err != nil || len(all) != 2 || !all[0].zst || !all[1].zst {
+		t.Fatalf("%+v %v", all, err)
 	}
 	for _, name := range others {
 		if text, err := os.ReadFile(c.Path + name); string(text) != "c\n" {

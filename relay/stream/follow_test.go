@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +185,38 @@ func TestLineUnderWay(t *testing.T) {
 	}
 	if !slices.Equal(got, []uint64{0, 1, 2, 3}) {
 		t.Errorf("%d", got)
+	}
+}
+
+// TestNoDescriptors: a reader that cannot open the file for want of descriptors waits, and misses nothing that stands in it.
+func TestNoDescriptors(t *testing.T) {
+	s := begin(t, Config{File: []FileConfig{fileIn(t.TempDir())}}, Deps{})
+	for i := range 10_000 {
+		s.Event(sent(letter(31, "ann@r.example")))
+		if i%1000 == 0 {
+			s.Flush()
+		}
+	}
+	s.Flush()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	r := reader{stream: s, at: cursor{next: s.base + 9}}
+	defer r.past.close()
+	var b batch
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	r.fill(&b)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.records) > 0 {
+		t.Errorf("without descriptors: %+v", b.records[0])
+	}
+	if r.fill(&b); len(b.records) == 0 || b.records[0].position != s.base+9 || b.records[0].kind != Delivery {
+		t.Errorf("then: %+v", b.records[:min(len(b.records), 1)])
 	}
 }
 

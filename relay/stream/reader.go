@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"syscall"
 	"time"
 )
 
@@ -25,10 +26,21 @@ func (r *reader) fill(b *batch) {
 		r.stream.ring.read(&r.at, b)
 		return
 	}
-	if f := r.stream.library(); f != nil && r.past.fill(f, &r.at.next, first, b) {
-		return
+	if f := r.stream.library(); f != nil {
+		switch err := r.past.fill(f, &r.at.next, first, b); {
+		case err == nil:
+			return
+		case isShort(err): // the files have what comes next
+			time.Sleep(retryTime) // nobody but the reader waits
+			return
+		}
 	}
 	r.loseTo(b)
+}
+
+// isShort reports that an error says nothing of the file: the machine has no descriptor or memory left.
+func isShort(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
 // loseTo goes on at the oldest record in memory and tells what is lost.
@@ -70,26 +82,35 @@ type past struct {
 	read   bool   // one was opened
 }
 
-// fill puts records from *next on and before until into b, and moves *next. It reports false when there are no more in the files.
-func (p *past) fill(f *file, next *uint64, until uint64, b *batch) bool {
+// fill puts records from *next on and before until into b, and moves *next. Its error says why there are none: errEnd when the files have
+// no more.
+func (p *past) fill(f *file, next *uint64, until uint64, b *batch) error {
 	for flushed := false; ; {
-		if p.in == nil && !p.openNext(f, *next, until) {
-			if flushed || f.flush() != nil {
-				return false
+		if p.in == nil {
+			if err := p.openNext(f, *next, until); err != nil {
+				if flushed || isShort(err) || f.flush() != nil {
+					return err
+				}
+				flushed, p.read = true, false // what the file had not got yet
+				continue
 			}
-			flushed, p.read = true, false // what the file had not got yet
-			continue
 		}
 		if p.copy(next, until, b); len(b.records) > 0 {
-			return true
+			return nil
 		}
 		p.close()
 	}
 }
 
+// errEnd is returned when no file is left to be read.
+var errEnd = errors.New("no file has more")
+
 // openNext opens the file that has the position next, or the one behind the file that was read to its end.
-func (p *past) openNext(f *file, next, until uint64) bool {
-	all := volumes(f.cfg.Path)
+func (p *past) openNext(f *file, next, until uint64) error {
+	all, err := volumes(f.cfg.Path)
+	if isShort(err) { // of a directory that cannot be listed, the file itself may be read
+		return err
+	}
 	f.mu.Lock()
 	if f.plain.Load() && f.first > 0 {
 		all = append(all, volume{path: f.cfg.Path, first: f.first})
@@ -104,16 +125,16 @@ func (p *past) openNext(f *file, next, until uint64) bool {
 		}
 	}
 	if best < 0 {
-		return false
+		return errEnd
 	}
 	v := all[best]
 	in, err := v.open()
 	if err != nil {
-		return false
+		return err
 	}
 	p.covered = p.covered || v.first <= next
 	p.in, p.lines, p.volume, p.read = in, bufio.NewReaderSize(in, 2*maxRecord), v.first, true
-	return true
+	return nil
 }
 
 // copy reads a batch out of the file that is open, and none when that has ended. The totals in the file are its own.

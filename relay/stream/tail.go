@@ -52,7 +52,7 @@ func (f *file) mend(r io.ReaderAt) {
 // survey reads the end of the file. If no record is in it yet, it reads the newest volume, all of it when that is compressed.
 func (f *file) survey() found {
 	now := f.surveyFile(f.cfg.Path, false)
-	all := volumes(f.cfg.Path)
+	all, _ := volumes(f.cfg.Path) // none can be read in a directory that cannot be listed
 	if len(all) == 0 || now.known {
 		return now
 	}

@@ -34,11 +34,11 @@ type volume struct {
 
 // volumes lists those of a path, the oldest first. Of a volume that is there in both forms, a kill came before the plain one was
 // removed; the plain one is listed.
-func volumes(path string) []volume {
+func volumes(path string) ([]volume, error) {
 	dir, base := filepath.Split(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // nothing can be read or removed there
+		return nil, err
 	}
 	var all []volume
 	for _, e := range entries {
@@ -55,7 +55,7 @@ func volumes(path string) []volume {
 	slices.SortFunc(all, func(a, b volume) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), strings.Compare(a.path, b.path)) // the plain one first
 	})
-	return slices.CompactFunc(all, func(a, b volume) bool { return a.first == b.first })
+	return slices.CompactFunc(all, func(a, b volume) bool { return a.first == b.first }), nil
 }
 
 // open opens a volume to read its lines.
@@ -135,7 +135,7 @@ func (f *file) archive(ctx context.Context) {
 // tidy compresses the volumes that are not, and removes those that are too many. The oldest are removed first: that is what gives a
 // full disk room.
 func (f *file) tidy(ctx context.Context) {
-	all := volumes(f.cfg.Path)
+	all, _ := volumes(f.cfg.Path) // nothing can be read or removed in a directory that cannot be listed
 	for len(all) > f.cfg.Keep {
 		err := os.Remove(all[0].path)
 		if v := all[0]; err == nil && !v.zst {
