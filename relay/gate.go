@@ -17,8 +17,8 @@ type GateDeps struct {
 
 // Allowance bounds how many recipients may be taken: licence.Meter is one.
 type Allowance interface {
-	// Reserve keeps room for so many recipients of the tenant's until free is called; free is nil when there is nothing to keep. Else why says
-	// what is used up, and nothing is kept. It must not block. free is called under the gate's mutex, so neither may ask the gate.
+	// Reserve keeps room for so many recipients of the tenant's until free is called; free is nil when there is nothing to keep. Else why
+	// says what is used up, and nothing is kept. It must not block. The gate calls neither under its mutex: deliveries wait for that.
 	Reserve(tenant string, rcpts int) (free func(), why Reason)
 }
 

@@ -299,18 +299,30 @@ func (a scriptedAllowance) Reserve(tenant string, _ int) (func(), Reason) { retu
 type watchedAllowance struct {
 	kept  int
 	taken int // messages that the listener was told of
+	g     *Gate
 	t     *testing.T
 }
 
 func (a *watchedAllowance) Reserve(_ string, rcpts int) (func(), Reason) {
+	a.noMutex()
 	a.kept += rcpts
 	before := a.taken
 	return func() {
+		a.noMutex()
 		a.kept -= rcpts
 		if rcpts == 2 && a.taken == before {
 			a.t.Error("the room was free before the message was counted")
 		}
 	}, Reason{}
+}
+
+// noMutex wants the gate's mutex free: a delivery that waits for it would wait for the allowance too.
+func (a *watchedAllowance) noMutex() {
+	if !a.g.mu.TryLock() {
+		a.t.Error("the allowance is asked under the gate's mutex")
+		return
+	}
+	a.g.mu.Unlock()
 }
 
 func (a *watchedAllowance) Event(e *Event) {
@@ -324,7 +336,7 @@ func (a *watchedAllowance) Event(e *Event) {
 func TestAllowanceIsKeptUntilCounted(t *testing.T) {
 	a := &watchedAllowance{t: t}
 	x := newGatehouse(t, 3, func(_ *GateConfig, d *GateDeps) { d.Allowance = a })
-	x.deps.Listener = a
+	x.deps.Listener, a.g = a, x.g
 	x.offer("", "a@x.example", "b@y.example")
 	x.g.AskFor("", []string{"x.example"}, 7).Release()
 	x.g.AskFor("", nil, 5).Release()

@@ -46,7 +46,15 @@ func (g *Gate) AskFor(tenant string, domains []string, rcpts int) *Grant {
 	if g.deps.Allowance != nil {
 		gr.free, allowed = g.deps.Allowance.Reserve(tenant, rcpts)
 	}
-	now := time.Now()
+	if gr.ask(tenant, allowed); !gr.grants() {
+		gr.freeAllowance()
+	}
+	return gr
+}
+
+// ask judges under the mutex, and books what is granted. allowed is why the allowance refuses the message, if it does.
+func (gr *Grant) ask(tenant string, allowed Reason) {
+	g, now := gr.gate, time.Now()
 	g.mu.Lock()
 	defer g.unlock()
 	gr.all = g.judge(now)
@@ -63,7 +71,7 @@ func (g *Gate) AskFor(tenant string, domains []string, rcpts int) *Grant {
 	for i := range gr.places {
 		g.look(&gr.places[i], gr.all, now)
 	}
-	return gr.book()
+	gr.book()
 }
 
 // look grants a place at a site if there is one. The mutex is held.
@@ -82,17 +90,15 @@ func (g *Gate) look(p *place, all verdict, now time.Time) {
 }
 
 // book counts the message if a place was granted. Without any, it needs none with its tenant. The mutex is held.
-func (gr *Grant) book() *Grant {
+func (gr *Grant) book() {
 	if !gr.grants() {
 		gr.tenant = nil
-		gr.freeAllowance()
-		return gr
+		return
 	}
 	gr.gate.granted++
 	if gr.tenant != nil {
 		gr.tenant.granted++
 	}
-	return gr
 }
 
 // grants reports whether there is a place for any of the domains.

@@ -22,8 +22,8 @@
 //
 // # Locks
 //
-// A Meter has one mutex. Under it the Counter is read, and nothing is written, logged or sent. The gate takes it under its own; the
-// Meter never asks the gate.
+// A Meter has one mutex. Under it the Counter is read, and nothing is written, logged or sent. The gate does not hold its own mutex when
+// it asks the Meter, and the Meter never asks the gate.
 //
 // # Licences
 //
