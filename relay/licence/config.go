@@ -3,9 +3,9 @@ package licence
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -144,9 +144,10 @@ func (c ServerConfig) validate(keys int) error {
 	return nil
 }
 
-// isLoopback reports whether a host is this one by its name.
+// isLoopback reports whether a host is this one. A name other than "localhost", "127.example.org" too, may stand for any.
 func isLoopback(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
 // zone is the location by which days and months begin.

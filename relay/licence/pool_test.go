@@ -424,6 +424,21 @@ func TestTheClientIsCareful(t *testing.T) {
 	}
 }
 
+// TestNoTokenInClear: without TLS only this host is asked, and a name that begins like its address is not this host.
+func TestNoTokenInClear(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://127.0.0.1:8443": "", "http://[::1]": "", "http://localhost": "", "https://127.example.org": "",
+		"http://127.example.org": "in clear to 127.example.org", "http://10.0.0.1": "in clear to 10.0.0.1",
+	} {
+		c := DefaultConfig()
+		c.Keys = []string{newKey(t).Public().String()}
+		c.Server.URL, c.Server.TokenFile = url, "/dev/null"
+		if err := c.Validate(); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}
+
 func pemOf(web *httptest.Server) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
 }
