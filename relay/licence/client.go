@@ -35,8 +35,9 @@ const (
 	mostWait  = 10 * time.Minute
 )
 
-// Run asks as often as the configuration says, sooner when half of the slice is used, and after a failure in growing intervals. It ends
-// with ctx. It does nothing while there is no server.
+// Run asks as often as the configuration says, sooner when half of the slice is used, and after a failure in growing intervals. It asks at
+// once when the configuration is new: an admin who has mended the failure does not wait. It ends with ctx. It does nothing while there is
+// no server.
 func (c *Client) Run(ctx context.Context) {
 	wait, thirst, failures := time.Duration(0), c.meter.thirst, 0
 	for {
@@ -47,6 +48,9 @@ func (c *Client) Run(ctx context.Context) {
 			return
 		case <-thirst:
 			timer.Stop()
+		case <-c.meter.renewed:
+			timer.Stop()
+			failures = 0
 		case <-timer.C:
 		}
 		cfg, ready := c.meter.server()

@@ -46,7 +46,8 @@ type Meter struct {
 	deps    Deps
 	limited atomic.Bool   // there is a bound; else nothing is asked
 	hurry   chan struct{} // wakes Run
-	thirst  chan struct{} // wakes Client.Run: half of the slice is used, or the configuration is new
+	thirst  chan struct{} // wakes Client.Run: half of the slice is used
+	renewed chan struct{} // wakes Client.Run: the configuration is new
 
 	turning sync.Mutex // held while a state is made, made durable and put in force
 
@@ -70,7 +71,10 @@ type Meter struct {
 // NewMeter returns a Meter without bounds. kept is what Deps.Store was given last, nil for nothing; unread says that nobody knows what it
 // was. A state that is lost or damaged begins now: the error says so, and the Meter works.
 func NewMeter(deps Deps, kept []byte, unread error) (*Meter, error) {
-	m := &Meter{deps: deps, cfg: DefaultConfig(), zone: time.Local, state: begin(), accounts: make(map[string]*account), hurry: make(chan struct{}, 1), thirst: make(chan struct{}, 1)}
+	m := &Meter{
+		deps: deps, cfg: DefaultConfig(), zone: time.Local, state: begin(), accounts: make(map[string]*account),
+		hurry: make(chan struct{}, 1), thirst: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
+	}
 	if kept == nil && unread == nil {
 		return m, nil
 	}
@@ -106,7 +110,7 @@ func (m *Meter) Reload(cfg Config, licence *Licence) error {
 	if begun {
 		m.turn(time.Now())
 	}
-	wake(m.thirst)
+	wake(m.renewed)
 	return nil
 }
 

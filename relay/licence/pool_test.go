@@ -241,6 +241,27 @@ func TestTheServerIsAwayForADay(t *testing.T) {
 	})
 }
 
+// TestAReloadAsksAtOnce: after many failures the client waits for minutes, and an admin who has mended the configuration does not.
+func TestAReloadAsksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newHub(t, 1000, 100, 24*time.Hour)
+		s := x.serve(t, "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		x.down.Store(true)
+		go s.client.Run(ctx) // ends with ctx
+		time.Sleep(3 * time.Hour)
+		x.down.Store(false)
+		if err := s.Reload(s.cfg, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := x.asked.Load(); n != 1 || s.sends("", 10) != 10 {
+			t.Errorf("asked %d times, %+v", n, s.Status())
+		}
+	})
+}
+
 // TestAnotherSliceBeforeTheFirstIsUsed: a server that sends fast never waits for the next minute.
 func TestAnotherSliceBeforeTheFirstIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
