@@ -135,12 +135,10 @@ func (o overview) allowance() *console.Allowance {
 
 // usedUp are the reasons for which mail is left with the MTA now, at most one for all mail and maxHeldTenants for tenants.
 func (o overview) usedUp() (all []relay.ReasonStatus) {
-	seen := make(map[string]bool)
-	for _, u := range o.d.allowance.Status().Usage {
-		if u.Full != "" && !seen[u.Tenant] && len(seen) <= maxHeldTenants {
-			seen[u.Tenant] = true
-			all = append(all, relay.WaitFor(relay.ReasonAllowance, u.Tenant, "bulk mail is left with the MTA: "+u.Full, u.Resets).Status())
-		}
+	refusing := o.d.allowance.Status().Refusing
+	for _, why := range refusing[:min(len(refusing), 1+maxHeldTenants)] {
+		why.Text = "bulk mail is left with the MTA: " + why.Text
+		all = append(all, why.Status())
 	}
 	return all
 }

@@ -263,8 +263,8 @@ func (m *Meter) Reserve(tenant string, rcpts int) (free func(), why relay.Reason
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.begun || m.accounts[""] == nil {
-		return nil, relay.WaitFor(relay.ReasonAllowance, "", strings.TrimSuffix("how much of the allowance is used is not known yet: "+m.failed, ": "), time.Time{})
+	if why := m.unknown(); why.Waits() {
+		return nil, why
 	}
 	n, of := uint64(max(rcpts, 0)), [2]*account{m.accounts[""]}
 	if tenant != "" {
@@ -286,6 +286,15 @@ func (m *Meter) Reserve(tenant string, rcpts int) (free func(), why relay.Reason
 		}
 	}
 	return func() { m.free(of, n) }, relay.Reason{}
+}
+
+// unknown says that nobody knows how much is used: before Begin, or while the first state cannot be made durable. The mutex is held.
+func (m *Meter) unknown() relay.Reason {
+	if m.begun && m.accounts[""] != nil {
+		return relay.Reason{}
+	}
+	text := strings.TrimSuffix("how much of the allowance is used is not known yet: "+m.failed, ": ")
+	return relay.WaitFor(relay.ReasonAllowance, "", text, time.Time{})
 }
 
 // free gives back what Reserve has kept.

@@ -136,6 +136,15 @@ func (x *meterage) sends(tenant string, n int) (taken int) {
 	return taken
 }
 
+// refusing is why mail is left now, as the status has it.
+func (x *meterage) refusing() string {
+	var all []string
+	for _, why := range x.Status().Refusing {
+		all = append(all, why.Text)
+	}
+	return strings.Join(all, "\n")
+}
+
 func at(text string) time.Time {
 	t, err := time.Parse("2006-01-02 15:04", text)
 	if err != nil {
@@ -201,10 +210,32 @@ func TestATenantHasItsOwn(t *testing.T) {
 	if _, why := x.Reserve("acme", 1); !strings.Contains(why.Text, "the allowance of 100 recipients this month") {
 		t.Errorf("%+v", why)
 	}
+	if got := x.Status().Refusing; len(got) != 2 || got[0].Who != "" || got[1].Who != "acme" {
+		t.Errorf("%+v", got)
+	}
 	x.cfg.Month = 1000
 	x.Reload(x.cfg, nil)
+	if got := x.refusing(); got != "" {
+		t.Errorf("with another limit: %s", got)
+	}
 	if _, why := x.Reserve("acme", 1); why.Who != "acme" || !strings.Contains(why.Text, "tenant acme's allowance of 10 recipients this month") {
 		t.Errorf("%+v", why)
+	}
+}
+
+// TestTheReasonEnds with the bound that refuses: the month may be fuller, and the day refuses.
+func TestTheReasonEnds(t *testing.T) {
+	x := newMeterage(t, func(c *Config) { c.Day, c.Month = 10, 1000 })
+	x.turn(at("2099-12-10 00:00"))
+	x.count.count("", 982, 0)
+	x.turn(at("2099-12-11 00:00"))
+	x.sends("", 8)
+	if _, why := x.Reserve("", 3); !why.Waits() {
+		t.Fatal("11 of 10 fit in")
+	}
+	s := x.Status()
+	if len(s.Refusing) != 1 || !s.Refusing[0].Until.Equal(at("2099-12-12 00:00")) || s.Usage[0].Span != SpanMonth {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -336,6 +367,12 @@ func TestACounterThatIsLost(t *testing.T) {
 // TestADiskThatIsFull: what is not durable is not in force, so that it cannot begin twice. Nothing hangs.
 func TestADiskThatIsFull(t *testing.T) {
 	x := newMeterage(t, func(c *Config) { c.Month = 100 })
+	x.full, x.disk = true, nil
+	x.start() // for the first time
+	if got := x.sends("", 300); got != 0 || x.refusing() != "how much of the allowance is used is not known yet: disk full" {
+		t.Errorf("%d, refused for %q", got, x.refusing())
+	}
+	x.full = false
 	x.turn(at("2026-11-10 00:00"))
 	x.sends("", 300)
 	x.full = true

@@ -205,6 +205,9 @@ func TestTheServerIsAwayForADay(t *testing.T) {
 		if _, why := s.Reserve("", 1); !strings.Contains(why.Text, "has given no slice") {
 			t.Errorf("%+v", why)
 		}
+		if why := s.refusing(); !strings.Contains(why, "has given no slice") {
+			t.Errorf("the status has no reason but %q", why)
+		}
 		synctest.Wait()
 		hour := func(want int) {
 			t.Helper()

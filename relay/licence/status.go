@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/millrace/millrace/relay"
 )
 
 // Status is the allowance in numbers.
@@ -18,6 +20,9 @@ type Status struct {
 	ServerError  string    // why it did not answer when last asked; "": it did
 	ServerAt     time.Time // when it answered last; zero: not since the start
 	StoreError   string    // why the count could not be made durable; "": it could
+
+	// Refusing is why the last messages were left with the MTA, of the installation and of tenants, if they were.
+	Refusing []relay.Reason
 }
 
 // Usage is how much of one bound is used.
@@ -49,7 +54,14 @@ func (m *Meter) Status() Status {
 	}
 	for _, a := range m.accounts {
 		s.Usage = append(s.Usage, m.usage(a)...)
+		if a.refusing.Waits() {
+			s.Refusing = append(s.Refusing, a.refusing)
+		}
 	}
+	if why := m.unknown(); why.Waits() && m.limited.Load() {
+		s.Refusing = append(s.Refusing, why)
+	}
+	slices.SortFunc(s.Refusing, func(a, b relay.Reason) int { return cmp.Compare(a.Who, b.Who) })
 	slices.SortFunc(s.Usage, func(a, b Usage) int {
 		return cmp.Or(-cmp.Compare(first(a), first(b)), -cmp.Compare(a.part(), b.part()), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Span, b.Span))
 	})

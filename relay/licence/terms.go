@@ -112,7 +112,7 @@ func (m *Meter) compose(now time.Time) {
 	}
 	for tenant, a := range m.accounts { // a message that was asked about frees what it has reserved here
 		if accounts[tenant] == nil && a.reserved > 0 {
-			a.bounds = nil
+			a.bounds, a.refusing = nil, relay.Reason{}
 			accounts[tenant] = a
 		}
 	}
