@@ -314,6 +314,25 @@ func TestASliceIsHeldOverARestart(t *testing.T) {
 	})
 }
 
+// TestASliceIsNoLicence without limits: who installs it as a licence may send up to its ceiling.
+func TestASliceIsNoLicence(t *testing.T) {
+	x := newHub(t, 1000, 100, time.Hour)
+	m := newMeterage(t, func(c *Config) { c.Keys, c.Evaluation = []string{x.key.Public().String()}, 5 })
+	m.count.count("", 70, 0)
+	a, err := x.pool.Report("a", Report{Installation: m.Status().Installation}, x.offer, x.key, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(a.Slice, m.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Reload(m.cfg, &l)
+	if got := m.sends("", 1000); got != 30 {
+		t.Errorf("%d, want 30 up to the ceiling of 100", got)
+	}
+}
+
 // TestThePoolIsDamaged: a pool that cannot be read is not begun anew: it would hand out everything twice.
 func TestThePoolIsDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pool.json")

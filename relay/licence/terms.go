@@ -125,6 +125,9 @@ func (m *Meter) boundsOf(tenant string, now time.Time) []bound {
 	bounds := m.spread(m.own(tenant), tenant, "allowance", SpanTotal, 0, now)
 	l := m.holding(now)
 	if l != nil {
+		if tenant == "" && l.Ceiling > 0 { // a slice that was installed as a licence
+			bounds = append(bounds, bound{span: SpanSlice, by: "licence " + l.Serial, most: l.Ceiling, period: l.Serial})
+		}
 		limits := l.Limits
 		if tenant != "" {
 			limits = limitsOf(l.Tenants, tenant)
