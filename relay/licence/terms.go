@@ -3,6 +3,7 @@ package licence
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -76,20 +77,23 @@ func (m *Meter) sayPhase(now moment) {
 	}
 }
 
-// tenants are all that have an allowance, the installation first. The mutex is held.
+// limitsBy are the limits of the installation, "", and of tenants.
+func limitsBy(all Limits, tenants []TenantConfig) map[string]Limits {
+	by := make(map[string]Limits, 1+len(tenants))
+	by[""] = all
+	for _, t := range tenants {
+		by[t.Name] = t.Limits
+	}
+	return by
+}
+
+// tenants are all that have an allowance, and the installation, "". The mutex is held.
 func (m *Meter) tenants() []string {
-	all := []string{""}
-	for _, t := range m.cfg.Tenant {
-		all = append(all, t.Name)
-	}
+	all := limitsBy(m.cfg.Limits, m.cfg.Tenant)
 	if m.licence != nil {
-		for _, t := range m.licence.Tenants {
-			if !slices.Contains(all, t.Name) {
-				all = append(all, t.Name)
-			}
-		}
+		maps.Copy(all, limitsBy(m.licence.Limits, m.licence.Tenants))
 	}
-	return all
+	return slices.Collect(maps.Keys(all))
 }
 
 // compose puts in force the bounds that the configuration and the licences set at a time. The smaller one of two bounds decides, because
@@ -97,12 +101,16 @@ func (m *Meter) tenants() []string {
 func (m *Meter) compose(now time.Time) {
 	accounts, warned := make(map[string]*account, len(m.accounts)), m.warned()
 	bounded := false
+	l, own, licensed := m.holding(now), limitsBy(m.cfg.Limits, m.cfg.Tenant), map[string]Limits(nil)
+	if l != nil {
+		licensed = limitsBy(l.Limits, l.Tenants)
+	}
 	for _, tenant := range m.tenants() {
 		a := m.accounts[tenant]
 		if a == nil {
 			a = &account{tenant: tenant}
 		}
-		a.bounds, a.refusing = m.boundsOf(tenant, now), relay.Reason{}
+		a.bounds, a.refusing = m.boundsOf(tenant, own[tenant], l, licensed[tenant], now), relay.Reason{}
 		for i := range a.bounds {
 			mark := a.bounds[i].mark(tenant)
 			a.bounds[i].warned = max(m.state.Warned[mark], warned[mark])
@@ -120,19 +128,15 @@ func (m *Meter) compose(now time.Time) {
 	m.limited.Store(bounded)
 }
 
-// boundsOf are the bounds of one tenant. The mutex is held.
-func (m *Meter) boundsOf(tenant string, now time.Time) []bound {
-	bounds := m.spread(m.own(tenant), tenant, "allowance", SpanTotal, 0, now)
-	l := m.holding(now)
+// boundsOf are the bounds of one tenant: by its own limits, and by the licence in force, which may be nil, and its limits. The mutex is
+// held.
+func (m *Meter) boundsOf(tenant string, own Limits, l *Licence, licensed Limits, now time.Time) []bound {
+	bounds := m.spread(own, tenant, "allowance", SpanTotal, 0, now)
 	if l != nil {
 		if tenant == "" && l.Ceiling > 0 { // a slice that was installed as a licence
 			bounds = append(bounds, bound{span: SpanSlice, by: "licence " + l.Serial, most: l.Ceiling, period: l.Serial})
 		}
-		limits := l.Limits
-		if tenant != "" {
-			limits = limitsOf(l.Tenants, tenant)
-		}
-		bounds = append(bounds, m.spread(limits, tenant, "licence "+l.Serial, SpanLicence, m.state.licenceBase(l.Serial, tenant), now)...)
+		bounds = append(bounds, m.spread(licensed, tenant, "licence "+l.Serial, SpanLicence, m.state.licenceBase(l.Serial, tenant), now)...)
 	}
 	if tenant == "" {
 		bounds = append(bounds, m.extra(l, now)...)
@@ -154,21 +158,6 @@ func (m *Meter) extra(l *Licence, now time.Time) []bound {
 		return []bound{{span: SpanSlice, by: "licence server", closed: "the licence server " + m.cfg.Server.URL + " has given no slice that holds now"}}
 	}
 	return nil
-}
-
-// own are the limits of the configuration.
-func (m *Meter) own(tenant string) Limits {
-	if tenant == "" {
-		return m.cfg.Limits
-	}
-	return limitsOf(m.cfg.Tenant, tenant)
-}
-
-func limitsOf(tenants []TenantConfig, name string) Limits {
-	if i := slices.IndexFunc(tenants, func(t TenantConfig) bool { return t.Name == name }); i >= 0 {
-		return tenants[i].Limits
-	}
-	return Limits{}
 }
 
 // spread makes the bounds of limits. total and base are those of Limits.Total.
