@@ -191,7 +191,7 @@ func printAllowance(b *strings.Builder, a *console.Allowance) {
 		if s.Slice != "" {
 			held = clean(s.Slice) + " is held until " + clock(s.Expires)
 		}
-		fmt.Fprintf(b, "licence  server %s: %s\n", clean(s.URL), clean(cmp.Or(strings.TrimSuffix(held+"; "+s.Error, "; "))))
+		fmt.Fprintf(b, "licence  server %s: %s\n", clean(s.URL), clean(strings.TrimSuffix(held+"; "+s.Error, "; ")))
 	}
 	if a.Error != "" {
 		fmt.Fprintf(b, "allowed  the count cannot be made durable, and the limits of before hold on: %s\n", clean(a.Error))

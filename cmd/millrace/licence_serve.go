@@ -67,6 +67,9 @@ func (f *serverFlags) validate() error {
 			return fmt.Errorf("--%s is missing", file.flag)
 		}
 	}
+	if (f.cert == "") != (f.tlsKey == "") {
+		return errors.New("--tls-cert and --tls-key belong together; give both, or neither")
+	}
 	return f.offer.Validate()
 }
 

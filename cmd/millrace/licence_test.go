@@ -141,6 +141,8 @@ func TestLicenceServer(t *testing.T) {
 	os.WriteFile(o.path("token"), []byte("0123456789abcdef0123456789abcdef\n"), 0o600)
 	const serve = "licence serve --key %/k.pem --tokens %/tokens --state %/pool.json --licensee Example "
 	o.run(exitUsage, "would go in clear", serve+"--total 10 --slice 5 --listen :0")
+	o.run(exitUsage, "belong together", serve+"--total 10 --slice 5 --listen :0 --tls-key %/k.pem")
+	o.run(exitUsage, "belong together", serve+"--total 10 --slice 5 --tls-cert %/l.crt")
 	o.run(exitUsage, "slice: 50", serve+"--total 10 --slice 50")
 	o.run(exitUsage, "--key is missing", "licence serve --total 10")
 
