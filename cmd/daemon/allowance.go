@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -88,7 +89,8 @@ func (a *allowance) read(cfg *config.Config, keys []licence.PublicKey, now time.
 		a.text, a.licence = nil, nil
 		return nil
 	}
-	text, err := licence.ReadFile(filepath.Join(cfg.StateDir, licence.FileName))
+	path := filepath.Join(cfg.StateDir, licence.FileName)
+	text, err := licence.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		a.text, a.licence = nil, nil
 		return nil
@@ -97,13 +99,11 @@ func (a *allowance) read(cfg *config.Config, keys []licence.PublicKey, now time.
 		return err
 	}
 	l, err := licence.Open(text, keys)
-	if err != nil {
-		return err
+	if err == nil && a.licence != nil {
+		err = l.Check(now, cfg.Hostname, a.Status().Installation)
 	}
-	if a.licence != nil {
-		if err := l.Check(now, cfg.Hostname, a.Status().Installation); err != nil {
-			return err
-		}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	a.text, a.licence = text, &l
 	return nil

@@ -138,7 +138,7 @@ func TestALicenceIsTakenOver(t *testing.T) {
 	for name, text := range map[string][]byte{
 		"foreign key": sign(theirs, "2", 1000, nil),
 		"forged":      forged,
-		"elsewhere":   sign(ours, "1", 1000, func(l *licence.Licence) { l.Servers = []string{"other.example.org"} }),
+		"elsewhere":   sign(ours, "3", 1000, func(l *licence.Licence) { l.Servers = []string{"other.example.org"} }),
 		"other id":    sign(ours, "4", 1000, func(l *licence.Licence) { l.Installation = "x" }),
 		"expired":     sign(ours, "5", 1000, func(l *licence.Licence) { l.Expires = now.Add(-time.Minute) }),
 		"early":       sign(ours, "6", 1000, func(l *licence.Licence) { l.NotBefore = now.Add(time.Minute) }),
