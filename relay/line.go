@@ -142,7 +142,7 @@ func (l *Line) pickBy(ask question) *Queue {
 	}
 }
 
-// pick takes the next queue out of the line. It reports whether the queue has nodes, and had its turn.
+// pick takes the next queue out of the line. It reports whether the queue has nodes.
 func (l *Line) pick(now time.Time, ask question) (q *Queue, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,6 +151,7 @@ func (l *Line) pick(now time.Time, ask question) (q *Queue, full bool) {
 		l.unlink(q)
 		// Loose before anybody looks at the nodes of q: a node added from here on pushes q again and is not missed.
 		q.enter(QueueLoose)
+		full = full && q.Len() > 0 // whoever took the last node since choose could not drop q, which stood in line
 	}
 	return q, full
 }

@@ -70,6 +70,31 @@ func TestLineHoldsAQueueOnce(t *testing.T) {
 	}
 }
 
+// TestPickOfAQueueThatIsEmptiedMeanwhile: the last node of a queue is taken between the line's look at it and the moment in which it leaves
+// the line. Nobody else could drop the queue then: it must not stay in the map.
+func TestPickOfAQueueThatIsEmptiedMeanwhile(t *testing.T) {
+	x := newHeart(t, DefaultRetryConfig(), HandbackConfig{})
+	m := testMessage("a@x")
+	m.Slip.Flow.Tenant = "shop"
+	if err := x.Accept(m); err != nil {
+		t.Fatal(err)
+	}
+	n, asked := m.Node(0), 0
+	q := x.line.pickBy(func(*Tenant, *share, time.Time) (time.Time, bool) {
+		asked++
+		s := x.shard(n.Domain)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return time.Time{}, x.detach(s, n)
+	})
+	if asked != 1 || q != nil {
+		t.Errorf("asked %d times, picked %v", asked, q)
+	}
+	if s := x.h.Status(); s.Queues != 0 {
+		t.Errorf("left behind: %+v", s)
+	}
+}
+
 func TestLineSeesGrowth(t *testing.T) {
 	l := NewLine(Longest, 0)
 	a, b := testQueue("a", 1), testQueue("b", 2)
