@@ -136,6 +136,7 @@ func judge(value string, h fields, author string, now time.Time) (found faults) 
 		return found
 	}
 	found.unaligned(s.domain, author)
+	s.domain = short(s.domain) // from here on it is for texts
 	found.times(&s, now)
 	if s.part {
 		found.add("dkim-length", "the signature of %s covers a part of the body (l=)", s.domain)

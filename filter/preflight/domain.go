@@ -8,9 +8,16 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
+// maxDomain bounds a domain that is made A-labels, in bytes: 253 bytes of them stand for at most four times as many in UTF-8. The time
+// grows with the square of the length, and a header may have a megabyte of it.
+const maxDomain = 1024
+
 // asASCII is a domain in the form of DNS: lower case, A-labels, without a final dot. What is no domain stays as it is.
 func asASCII(domain string) string {
 	domain = strings.ToLower(strings.TrimSuffix(strings.TrimSpace(domain), "."))
+	if len(domain) > maxDomain {
+		return domain
+	}
 	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
 		return ascii
 	}

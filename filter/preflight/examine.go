@@ -28,11 +28,12 @@ const (
 // Examine returns the faults of a message, in the order of its parts: the header's form, the signature, unsubscribing.
 func Examine(l Letter) []Fault {
 	var found faults
-	f := parse(l.Header)
+	header := untilBody(l.Header)
+	f := parse(header)
 	author := found.from(f)
 	found.date(f, l.Time)
 	found.single(f)
-	if !l.UTF8 && eightBit(l.Header) {
+	if !l.UTF8 && eightBit(header) {
 		found.add("header-8bit", "the header has bytes that are not ASCII")
 	}
 	found.size(l.Size)

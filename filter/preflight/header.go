@@ -8,6 +8,8 @@ import (
 const (
 	// maxFields bounds the fields of one name that are looked at.
 	maxFields = 32
+	// maxLength bounds what is looked at of a field, in bytes: the header may have a megabyte, and is read while its sender waits.
+	maxLength = 16 << 10
 	// maxValue bounds what a text quotes of a field, in bytes.
 	maxValue = 100
 )
@@ -20,19 +22,29 @@ var looked = map[string]bool{
 	"from": true, "to": true, "subject": true, "date": true, "message-id": true, "dkim-signature": true, "list-unsubscribe": true, "list-unsubscribe-post": true,
 }
 
-// parse reads a header, whose lines end by CRLF or LF. It passes over lines that are no field, and ends at an empty line.
+// parse reads a header, whose lines end by CRLF or LF. It passes over lines that are no field.
 func parse(header []byte) fields {
 	all := make(fields)
-	for len(header) > 0 && header[0] != '\n' && !bytes.HasPrefix(header, []byte("\r\n")) {
+	for len(header) > 0 {
 		n := fieldLen(header)
 		name, value, found := strings.Cut(string(header[:n]), ":")
 		header = header[n:]
 		name = strings.ToLower(strings.TrimRight(name, " \t"))
 		if found && looked[name] && len(all[name]) < maxFields {
-			all[name] = append(all[name], unfold(value))
+			all[name] = append(all[name], unfold(value[:min(len(value), maxLength)]))
 		}
 	}
 	return all
+}
+
+// untilBody is what stands before the first empty line.
+func untilBody(raw []byte) []byte {
+	for end := 0; end < len(raw); end += fieldLen(raw[end:]) {
+		if raw[end] == '\n' || bytes.HasPrefix(raw[end:], []byte("\r\n")) {
+			return raw[:end]
+		}
+	}
+	return raw
 }
 
 // fieldLen is the length of the first field, folded lines and final line end included.

@@ -147,6 +147,7 @@ func TestExamine(t *testing.T) {
 		{"t is no number", Letter{Header: header("bh=", "t=soon; bh=")}, []string{"dkim-unreadable"}},
 		{"From is not signed", Letter{Header: header("h=From:", "h=")}, []string{"dkim-unreadable"}},
 		{"another version", Letter{Header: header("v=1", "v=2")}, []string{"dkim-unreadable"}},
+		{"a body with 8 bits", Letter{Header: append(slices.Clip(good), "\r\nGr\xfc\xdfe\r\n"...)}, nil},
 		{"the best of bad signatures", Letter{Header: header("DKIM-Signature: ", "DKIM-Signature: v\r\nDKIM-Signature: l=1; ")}, []string{"dkim-length"}},
 	} {
 		c.letter.Time = now
@@ -156,6 +157,28 @@ func TestExamine(t *testing.T) {
 	}
 	if got := codes(ExamineSize(SizeHint + 1)); !slices.Equal(got, []string{"large"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHostile: what a header has is looked at, and told, up to a bound.
+func TestHostile(t *testing.T) {
+	long := strings.Repeat("ü", maxDomain)
+	if got := asASCII(long); got != long {
+		t.Errorf("A-labels were made of %d bytes", len(long))
+	}
+	if got := asASCII("Bücher.example."); got != "xn--bcher-kva.example" {
+		t.Errorf("%q", got)
+	}
+	for _, value := range parse([]byte("From: " + strings.Repeat("\r\n a", maxLength) + "\r\nDate: x\r\n"))["from"] {
+		if len(value) > maxLength {
+			t.Errorf("%d bytes of From", len(value))
+		}
+	}
+	const tags = "DKIM-Signature: v=1; a=x; b=x; bh=x; s=s; h=from; l=1; t=99999999999; x=99999999999; d="
+	for _, f := range Examine(Letter{Header: []byte("Subject: x\r\n" + tags + strings.Repeat("a", maxLength) + "\r\n"), Time: now}) {
+		if len(f.Text) > 3*maxValue {
+			t.Errorf("%s: a text of %d bytes", f.Code, len(f.Text))
+		}
 	}
 }
 
