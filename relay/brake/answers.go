@@ -1,6 +1,9 @@
 package brake
 
-import "time"
+import (
+	"container/list"
+	"time"
+)
 
 // answers are the latest answers of one provider to one campaign: a ring of bits, set for a refusal.
 type answers struct {
@@ -11,7 +14,8 @@ type answers struct {
 	heard   int // answers in the ring
 	refused int // refusals in the ring
 	words   string
-	last    time.Time // when it was refused last
+	last    time.Time     // when it was refused last
+	age     *list.Element // its place in Watch.byAge
 }
 
 // newAnswers is a ring of the latest 2 × after answers.

@@ -18,6 +18,6 @@
 //
 // # What it costs
 //
-// While nobody refuses a sender, an event costs one read of a counter. Watch remembers a bounded number of campaigns, those that were
-// refused last.
+// While nobody refuses a sender, an event costs one read of a counter; then the look-up of its campaign, and if that is counted, of the
+// provider of its site. Watch remembers a bounded number of campaigns, those that were refused last.
 package brake

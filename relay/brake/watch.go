@@ -2,9 +2,11 @@ package brake
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,14 +26,13 @@ const Who = "Millrace"
 const (
 	// maxPlaces is how many campaigns at providers are remembered, those that were refused last. As many pauses may be in force.
 	maxPlaces = 1000
-	// maxSpots is how many sites of them are.
-	maxSpots = 4 * maxPlaces
 	// forgetAfter is how long a campaign is remembered that is refused no more.
 	forgetAfter = 24 * time.Hour
 	// retryAfter is when a pause is ordered again that could not be made durable.
 	retryAfter = 10 * time.Second
-	// brakeFor is how long the mail waits that an agent has picked before the pause is in force.
-	brakeFor = 5 * time.Second
+	// brakeFor is how long the mail waits that an agent has picked before the pause is in force. If that cannot be stored, each message of
+	// the campaign, of which there may be a million, is picked so often.
+	brakeFor = time.Minute
 	// maxWords bounds what is kept of a reply, in bytes.
 	maxWords = 300
 )
@@ -49,12 +50,6 @@ type place struct {
 	at   string         // name of the provider, or key of a site that is of none
 }
 
-// spot is a campaign at a site.
-type spot struct {
-	flow relay.FlowName
-	site string
-}
-
 // Watch counts what providers answer to campaigns, and stops those whose sender they refuse. It is a relay.Listener. All methods may be
 // called from any goroutine.
 type Watch struct {
@@ -64,9 +59,10 @@ type Watch struct {
 	braked atomic.Int32 // of stops whose pause is not in force yet
 	kick   chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.RWMutex
 	places map[place]*answers
-	spots  map[spot]*answers // the same, by the sites that were heard
+	byAge  *list.List             // of places, *answers: the one that was refused last stands last
+	flows  map[relay.FlowName]int // how many places each campaign has
 	stops  map[place]relay.Act
 }
 
@@ -74,7 +70,7 @@ type Watch struct {
 func New(cfg Config, deps Deps) *Watch {
 	w := &Watch{
 		deps: deps, kick: make(chan struct{}, 1),
-		places: make(map[place]*answers), spots: make(map[spot]*answers), stops: make(map[place]relay.Act),
+		places: make(map[place]*answers), byAge: list.New(), flows: make(map[relay.FlowName]int), stops: make(map[place]relay.Act),
 	}
 	w.cfg.Store(&cfg)
 	return w
@@ -89,7 +85,8 @@ func (w *Watch) SetConfig(cfg Config) {
 	}
 	w.cfg.Store(&cfg)
 	clear(w.places)
-	clear(w.spots)
+	clear(w.flows)
+	w.byAge.Init()
 	w.known.Store(0)
 }
 
@@ -106,15 +103,30 @@ func (w *Watch) Event(e *relay.Event) {
 	}
 }
 
-// sent notes that a message of a campaign that is counted was taken.
+// sent notes that a message of a campaign that is counted was taken. It may be at another site than the refusals: a provider has as many as
+// the domains that it hosts, and each of those may refuse for itself.
 func (w *Watch) sent(e *relay.Event) {
-	s := spot{campaign(e.Message.Flow()), e.Site}
+	flow := campaign(e.Message.Flow())
+	if !w.counts(flow) {
+		return
+	}
+	p := place{flow, w.providerOf(e.Site)} // before the lock: the pool has its own
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if a := w.spots[s]; a != nil {
+	if a := w.places[p]; a != nil {
 		a.add(false)
 	}
 }
+
+// counts reports whether a campaign is counted at any provider. It is what a message of another one costs.
+func (w *Watch) counts(flow relay.FlowName) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.flows[flow] > 0
+}
+
+// providerOf is the provider of a site. A site that is of none is its own.
+func (w *Watch) providerOf(site string) string { return cmp.Or(w.deps.Provider(site), site) }
 
 // refused notes a refusal of the sender, and stops the campaign if it is one too many.
 func (w *Watch) refused(e *relay.Event) {
@@ -122,14 +134,14 @@ func (w *Watch) refused(e *relay.Event) {
 	if flow.Name+flow.Sender == "" { // nobody could say of which mail the pause is
 		return
 	}
-	at := cmp.Or(w.deps.Provider(e.Site), e.Site) // before the lock: the pool has its own
+	p := place{flow, w.providerOf(e.Site)} // before the lock: the pool has its own
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	a := w.counted(spot{flow, e.Site}, place{flow, at}, e.Time)
+	a := w.counted(p, e.Time)
 	if _, stopped := w.stops[a.place]; stopped || len(w.stops) >= maxPlaces {
 		return
 	}
-	a.words, a.last = words(e.Reply), e.Time
+	a.words = words(e.Reply)
 	if a.add(true); a.enough(w.cfg.Load().After) {
 		w.stop(a)
 	}
@@ -141,44 +153,40 @@ func campaign(f relay.FlowName) relay.FlowName {
 	return f
 }
 
-// counted finds or makes the answers of p, which has been heard at s. The mutex is held.
-func (w *Watch) counted(s spot, p place, now time.Time) *answers {
+// counted finds or makes the answers of p, which is refused now. The mutex is held.
+func (w *Watch) counted(p place, now time.Time) *answers {
 	a := w.places[p]
 	if a == nil {
 		w.forget(now)
 		a = newAnswers(p, w.cfg.Load().After)
+		a.age = w.byAge.PushBack(a)
 		w.places[p] = a
+		w.flows[p.flow]++
 		w.known.Store(int32(len(w.places)))
 	}
-	if len(w.spots) < maxSpots {
-		w.spots[s] = a
-	}
+	a.last = now
+	w.byAge.MoveToBack(a.age)
 	return a
 }
 
-// forget makes room for one more place: it drops those that were not refused for long, else the one that was refused first. The mutex
-// is held.
+// forget makes room for one more place: it drops those that were not refused for long, else the one that has not been for longest. The
+// mutex is held.
 func (w *Watch) forget(now time.Time) {
-	var oldest *answers
-	for _, a := range w.places {
-		if now.Sub(a.last) > forgetAfter {
-			w.drop(a)
-		} else if oldest == nil || a.last.Before(oldest.last) {
-			oldest = a
+	for e := w.byAge.Front(); e != nil; e = w.byAge.Front() {
+		a := e.Value.(*answers)
+		if len(w.places) < maxPlaces && now.Sub(a.last) <= forgetAfter {
+			return
 		}
-	}
-	if len(w.places) >= maxPlaces {
-		w.drop(oldest)
+		w.drop(a)
 	}
 }
 
 // drop forgets a. The mutex is held.
 func (w *Watch) drop(a *answers) {
 	delete(w.places, a.place)
-	for s, of := range w.spots {
-		if of == a {
-			delete(w.spots, s)
-		}
+	w.byAge.Remove(a.age)
+	if w.flows[a.place.flow]--; w.flows[a.place.flow] == 0 {
+		delete(w.flows, a.place.flow)
 	}
 	w.known.Store(int32(len(w.places)))
 }
@@ -215,9 +223,9 @@ func (w *Watch) Holds(flow relay.FlowName, site string) relay.Reason {
 	if w.braked.Load() == 0 {
 		return relay.Reason{}
 	}
-	at := cmp.Or(w.deps.Provider(site), site)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	at := w.providerOf(site)
+	w.mu.RLock()
+	defer w.mu.RUnlock()
 	act, stopped := w.stops[place{campaign(flow), at}]
 	if !stopped {
 		return relay.Reason{}
@@ -264,13 +272,9 @@ func (w *Watch) order(ctx context.Context) (done bool) {
 
 // pending is the stops whose pause is not in force.
 func (w *Watch) pending() map[place]relay.Act {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := make(map[place]relay.Act, len(w.stops))
-	for p, act := range w.stops {
-		all[p] = act
-	}
-	return all
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return maps.Clone(w.stops)
 }
 
 // release forgets p: its pause is in force. After the pause the count begins anew.

@@ -165,6 +165,71 @@ func TestEnough(t *testing.T) {
 	}
 }
 
+// TestSitesOfAProvider: a few of the many sites of a provider refuse a campaign, each once, and the others take it.
+func TestSitesOfAProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 5)
+		for i := range 100 {
+			r.refuse(1, news, fmt.Sprint("mx.gmail-refuses", i))
+			r.take(2, news, fmt.Sprint("mx.gmail-takes", i))
+			r.take(1, shop, fmt.Sprint("mx.gmail-takes", i))
+		}
+		if synctest.Wait(); len(r.orders) > 0 {
+			t.Errorf("%+v", r.orders)
+		}
+		r.take(10, news, "mx.other") // of another provider
+		r.refuse(6, news, "mx.gmail-takes1")
+		if synctest.Wait(); len(r.orders) != 1 {
+			t.Errorf("not stopped: %+v", r.orders)
+		}
+	})
+}
+
+// TestTwoProviders: a campaign that is stopped at one provider is still counted at the other.
+func TestTwoProviders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 5)
+		r.refuse(4, news, "mx.other")
+		r.refuse(5, news, "mx.gmail1")
+		synctest.Wait()
+		r.take(6, news, "mx.other")
+		r.refuse(1, news, "mx.other")
+		if synctest.Wait(); len(r.orders) != 1 || r.orders[0].Selector.Site != "gmail" {
+			t.Errorf("%+v", r.orders)
+		}
+		r.SetConfig(Config{Enabled: true, After: 6})
+		if len(r.places)+len(r.flows)+r.byAge.Len()+int(r.known.Load()) > 0 {
+			t.Error("another configuration goes on with what was counted before it")
+		}
+		r.refuse(6, news, "mx.other")
+		if synctest.Wait(); len(r.orders) != 2 {
+			t.Errorf("%+v", r.orders)
+		}
+	})
+}
+
+// TestForgetting: of more campaigns than are known, the one that has not been refused for longest is forgotten.
+func TestForgetting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		r.refuse(1, news, "mx.gmail1")
+		r.refuse(1, shop, "mx.gmail1")
+		for i := range maxPlaces - 2 {
+			r.refuse(1, relay.FlowName{Name: fmt.Sprint(i), Sender: "a.example"}, "mx.gmail1")
+		}
+		r.refuse(1, news, "mx.gmail1")
+		r.refuse(1, relay.FlowName{Name: "new", Sender: "a.example"}, "mx.gmail1") // in the place of shop
+		r.refuse(2, shop, "mx.gmail1")
+		if synctest.Wait(); len(r.orders) > 0 {
+			t.Errorf("%+v", r.orders)
+		}
+		r.refuse(1, news, "mx.gmail1")
+		if synctest.Wait(); len(r.orders) != 1 || r.orders[0].Selector.Campaign != news.Name {
+			t.Errorf("%+v", r.orders)
+		}
+	})
+}
+
 // TestWhatCounts: refusals of the sender's for good, whoever words them; and nothing of recipients, of the site, or of our own MTA.
 func TestWhatCounts(t *testing.T) {
 	reply := func(code int, enhanced, text string) smtp.Reply {
@@ -232,8 +297,8 @@ func TestBounds(t *testing.T) {
 			time.Sleep(time.Second)
 			r.refuse(1, relay.FlowName{Name: fmt.Sprint(i), Sender: "a.example"}, fmt.Sprint("mx", i))
 		}
-		if len(r.places) > maxPlaces || len(r.spots) > maxSpots {
-			t.Errorf("%d places, %d spots", len(r.places), len(r.spots))
+		if len(r.places) > maxPlaces || r.byAge.Len() != len(r.places) || len(r.flows) != len(r.places) {
+			t.Errorf("%d places, %d by age, %d campaigns", len(r.places), r.byAge.Len(), len(r.flows))
 		}
 		last := relay.FlowName{Name: fmt.Sprint(3*maxPlaces - 1), Sender: "a.example"}
 		r.refuse(4, last, fmt.Sprint("mx", 3*maxPlaces-1))
@@ -242,7 +307,7 @@ func TestBounds(t *testing.T) {
 		}
 		time.Sleep(2 * forgetAfter)
 		r.refuse(1, news, "mx.gmail1")
-		if len(r.places) != 1 || r.known.Load() != 1 {
+		if len(r.places) != 1 || len(r.flows) != 1 || r.byAge.Len() != 1 || r.known.Load() != 1 {
 			t.Errorf("%d places after two days", len(r.places))
 		}
 	})
