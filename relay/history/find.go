@@ -125,7 +125,7 @@ func (h *History) view() ([]*segment, time.Time, error) {
 	h.writeMu.Lock()
 	defer h.writeMu.Unlock()
 	_ = h.flush() // what is on the disk can be read all the same
-	if err := h.ready(time.Now()); err != nil {
+	if err := h.ready(time.Now()); err != nil && h.shelf == nil {
 		return nil, time.Time{}, err
 	}
 	h.note()

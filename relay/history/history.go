@@ -48,9 +48,10 @@ type History struct {
 	writeMu sync.Mutex // held while writing
 	cfg     Config
 	spare   []byte // the buffer that is not being filled
-	shelf   *shelf // nil: not read yet, or an error of the disk
-	fault   error  // that error
+	shelf   *shelf // nil: not read yet; behind a fault it is only read
+	fault   error  // the disk gave it
 	retry   time.Time
+	told    string // the fault that the log has, until something is written
 }
 
 // New returns a history that reads and writes nothing until Run, Flush or Find.
@@ -171,6 +172,8 @@ func (h *History) flush() error {
 	if err != nil {
 		h.fail(err, now)
 		h.lose(full, notes, gap, since)
+	} else {
+		h.told = ""
 	}
 	h.note()
 	return err
@@ -229,15 +232,18 @@ func (h *History) lose(notes []byte, written, gap, since int64) {
 	}
 }
 
-// ready reads the shelf, if that was not done, or an error came between.
+// ready reads the shelf, if that was not done, or an error came between. What a second reading finds is known from the error.
 func (h *History) ready(now time.Time) error {
-	if h.shelf != nil {
+	if h.shelf != nil && h.fault == nil {
 		return nil
 	}
 	if h.fault != nil && now.Before(h.retry) && h.retry.Sub(now) <= retryInterval {
 		return h.fault
 	}
 	s := &shelf{cfg: h.cfg, dir: h.deps.Dir, log: h.deps.Log, disk: h.disk}
+	if h.shelf != nil {
+		s.log = hclog.NewNullLogger()
+	}
 	if err := s.load(now); err != nil {
 		s.abandon()
 		return err
@@ -246,19 +252,19 @@ func (h *History) ready(now time.Time) error {
 	return nil
 }
 
-// fail gives up the shelf after an error of the disk. The log has it once.
+// fail ends the writing of the shelf after an error of the disk. What it has can be looked up until the next one is read. The log has the
+// error once, also when it comes again at each retry.
 func (h *History) fail(err error, now time.Time) {
 	if h.shelf != nil {
 		h.shelf.abandon()
 	}
-	h.shelf = nil
 	if err == h.fault { // ready waits
 		return
 	}
-	if h.fault == nil || h.fault.Error() != err.Error() {
+	if h.told != err.Error() {
 		h.deps.Log.Error("the history cannot be written; events are counted and not kept", "error", err)
 	}
-	h.fault, h.retry = err, now.Add(retryInterval)
+	h.fault, h.retry, h.told = err, now.Add(retryInterval), err.Error()
 }
 
 // tend takes over the configuration, and removes what is over. It waits for a write under way.

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/millrace/millrace/relay"
 	"github.com/millrace/millrace/relay/smtp"
@@ -350,6 +353,54 @@ func TestDiskFull(t *testing.T) {
 			if len(f.Gaps) != 1 || f.Gaps[0].Events != 20 || time.Since(f.Gaps[0].Since) != retryInterval {
 				t.Fatalf("%+v", f.Gaps)
 			}
+		}
+	})
+}
+
+// TestFullDiskIsRead: while nothing can be written, what was written before is found, the status has it, and each retry that fails the same
+// way adds no line to the log.
+func TestFullDiskIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		h := newHistory(t, small())
+		h.deps.Log = hclog.New(&hclog.LoggerOptions{Output: &log})
+		full := false
+		h.disk.write = func(f *os.File, b []byte, at int64) (int, error) {
+			if !full {
+				return f.WriteAt(b, at)
+			}
+			n, _ := f.WriteAt(b[:len(b)/3], at) // as far as there is room
+			return n, syscall.ENOSPC
+		}
+		take := func(i int) {
+			m := letter(i)
+			m.Slip.Taken = time.Now()
+			h.Event(takenEvent(i, m))
+		}
+		take(0)
+		if err := h.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		before := h.Status()
+		full = true
+		for i := range 5 {
+			take(i + 1)
+			find(t, h, Query{ID: queueID(0)}, 1)
+			if st := h.Status(); st.Fault == "" || st.Segments != 1 || !st.Oldest.Equal(before.Oldest) {
+				t.Errorf("%+v, before %+v", st, before)
+			}
+			time.Sleep(retryInterval)
+		}
+		if n := strings.Count(log.String(), "\n"); n != 1 {
+			t.Errorf("%d lines:\n%s", n, &log)
+		}
+		full = false
+		find(t, h, Query{ID: queueID(0)}, 1)
+		full = true
+		take(9)
+		find(t, h, Query{ID: queueID(0)}, 1)
+		if n := strings.Count(log.String(), "cannot be written"); n != 2 {
+			t.Errorf("%d times, and once was written between:\n%s", n, &log)
 		}
 	})
 }

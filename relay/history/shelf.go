@@ -26,8 +26,8 @@ const mostReserve = 256 << 20
 
 var errFull = errors.New("the disk is nearly full")
 
-// shelf is the segments in the directory, the oldest first. The last may be the one that is being written. After an error of a write a
-// shelf is of no use: what its entries and texts refer to may not be there. The next one reads the disk again.
+// shelf is the segments in the directory, the oldest first. The last may be the one that is being written. After an error of a write
+// nothing more is written with a shelf: what its entries and texts refer to may not be there. The next one reads the disk again.
 type shelf struct {
 	cfg  Config
 	dir  string
@@ -268,12 +268,12 @@ func (s *shelf) close() error {
 	return err
 }
 
-// abandon closes the file and forgets all.
+// abandon closes the file. The segments can still be looked through: a record that was not written is not there, or does not check.
 func (s *shelf) abandon() {
 	if s.file != nil {
 		_ = s.file.Close() // its last frames are read again by the next shelf
 	}
-	s.open, s.file, s.segments = nil, nil, nil
+	s.open, s.file = nil, nil
 }
 
 // bytes is what all segments take.
