@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -549,5 +550,43 @@ func TestNames(t *testing.T) {
 	want := []string{"00000001.idx", "00000001.seg", "00000007.seg", "00000009.seg", "00000010.seg", "notes.txt"}
 	if names := files(t, h); !slices.Equal(names, want) {
 		t.Errorf("%q, want %q", names, want)
+	}
+}
+
+// TestUnreadable: one file that will not be read by the next try either costs its own records; the history goes on. What passes, such as
+// having no descriptor, is tried again.
+func TestUnreadable(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	h.Event(takenEvent(0, letter(0)))
+	h.Close()
+	huge := h.deps.Dir + "/" + segmentName(2)
+	if err := os.WriteFile(huge, appendHeader(nil, base{1, 1}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, maxSegment+1); err != nil {
+		t.Fatal(err)
+	}
+	h = reopen(t, DefaultConfig(), h.deps.Dir)
+	h.Event(takenEvent(1, letter(1)))
+	for i := range 2 {
+		find(t, h, Query{ID: queueID(i)}, 1)
+	}
+	if st := h.Status(); st.Segments != 3 || st.Fault != "" {
+		t.Errorf("%+v", st)
+	}
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{errVersion, true}, {fmt.Errorf("x %w", errDamaged), true}, {syscall.EIO, true}, {syscall.EACCES, true},
+		{nil, false}, {syscall.EMFILE, false}, {syscall.ENFILE, false}, {syscall.ENOMEM, false}, {fs.ErrNotExist, false},
+	} {
+		err := test.err
+		if err != nil {
+			err = &fs.PathError{Op: "open", Path: huge, Err: err}
+		}
+		if got := lasting(err); got != test.want {
+			t.Errorf("%v: %t", err, got)
+		}
 	}
 }

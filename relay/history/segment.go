@@ -18,7 +18,7 @@ type segment struct {
 	oldest, newest int64 // the times of the first and the last record, Unix milliseconds
 
 	runs   *runs  // the entries, while it is written; nil: they are in the index
-	closed string // why it cannot be read: it is of a newer version, or damaged; "": it can
+	closed string // why it cannot be read, such as a newer version or damage; "": it can
 }
 
 // bytes is what the segment takes on the disk.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -99,21 +100,32 @@ func (s *shelf) admit(number int, last bool, now time.Time) error {
 		s.log.Warn("a segment of the history was not begun when the daemon ended", "file", path)
 		return os.Remove(path)
 	}
-	x.base, err = headerOf(path)
+	var b []byte
+	if x.base, err = headerOf(path); err == nil && !x.known(s.dir) {
+		b, err = x.content(path)
+	}
 	switch {
-	case errors.Is(err, errVersion), errors.Is(err, errDamaged):
+	case lasting(err):
 		x.closed, x.oldest = err.Error(), x.newest
 		s.log.Warn("a segment of the history cannot be read and is left as it is", "file", path, "error", err)
-		s.segments = append(s.segments, x)
-		return nil
 	case err != nil:
 		return err
 	}
 	s.segments = append(s.segments, x)
-	if x.known(s.dir) {
+	if b == nil {
 		return nil
 	}
-	return s.restore(x, path, last, now)
+	return s.restore(x, path, b, last, now)
+}
+
+// lasting reports whether a segment that cannot be read will not be readable at the next try either. The history goes on without it.
+func lasting(err error) bool {
+	for _, e := range []error{errVersion, errDamaged, syscall.EIO, fs.ErrPermission} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func headerOf(path string) (base, error) {
@@ -148,12 +160,16 @@ func (s *segment) known(dir string) bool {
 	return true
 }
 
-// restore reads a segment whose index is missing. If it is the last and not over, it is written on; else it gets its index.
-func (s *shelf) restore(x *segment, path string, last bool, now time.Time) error {
-	b, err := readAtMost(path, maxSegment)
-	if err != nil {
-		return err
+// content is all of the file, which no segment of ours is too large for.
+func (s *segment) content(path string) ([]byte, error) {
+	if s.size > maxSegment {
+		return nil, fmt.Errorf("%w: it has %d bytes, and a segment has %d at most", errDamaged, s.size, maxSegment)
 	}
+	return os.ReadFile(path)
+}
+
+// restore scans a segment whose index is missing. If it is the last and not over, it is written on; else it gets its index.
+func (s *shelf) restore(x *segment, path string, b []byte, last bool, now time.Time) (err error) {
 	known, d := x.scan(b)
 	if d.damaged > 0 {
 		s.log.Warn("a segment of the history is damaged; the records behind the damage are read", "file", path, "bytes", d.damaged)
@@ -172,17 +188,6 @@ func (s *shelf) restore(x *segment, path string, last bool, now time.Time) error
 	}
 	s.open, s.pen = x, pen{base: x.base, at: x.size, words: known}
 	return nil
-}
-
-func readAtMost(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s has %d bytes; a segment has %d at most", path, info.Size(), most)
-	}
-	return os.ReadFile(path)
 }
 
 // over reports whether a segment is not written on: it is full, or its time is over. A time that begins in the future has been written
