@@ -202,7 +202,10 @@ func (s *search) look(segments []*segment) {
 	for i, x := range slices.Backward(segments) {
 		for _, k := range s.keys {
 			s.each(x, k, func(n *note) bool {
-				if !s.matches(n) || s.known[n.id] != nil {
+				if s.known[n.id] != nil {
+					return k != keyOfID(n.id) // what else an id of ours has is for collect
+				}
+				if !s.matches(n) {
 					return true
 				}
 				if len(s.hits) == s.query.Most {

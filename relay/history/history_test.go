@@ -142,6 +142,25 @@ func TestManyRecipients(t *testing.T) {
 	find(t, h, Query{Recipient: rcpts[maxRcpts]}, 0) // beyond the bound
 }
 
+// TestManyRecords: a message with more records than half of what a look-up reads is found with all of them, by our id as by the MTA's.
+func TestManyRecords(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	m := campaign(9, "joe@example.com")
+	h.Event(takenEvent(1, m))
+	later := settled(m, 0, relay.Deferred, taken(1), smtp.Reply{Code: 451, Lines: []string{"later"}})
+	for i := range mostReads * 3 / 4 {
+		if h.Event(later); i%5000 == 0 {
+			h.Flush()
+		}
+	}
+	for _, id := range []string{queueID(1), relay.ID(9).String()} {
+		f := find(t, h, Query{ID: id}, 1)
+		if got := f.Messages[0]; got.Taken == nil || len(got.Lines) != mostLines || !got.Cut || f.More {
+			t.Errorf("%s: taken %+v, %d lines, more %t", id, got.Taken, len(got.Lines), f.More)
+		}
+	}
+}
+
 // TestStrangeTexts: nothing that a stranger can write breaks a record or takes more room than its bound.
 func TestStrangeTexts(t *testing.T) {
 	h := newHistory(t, DefaultConfig())
