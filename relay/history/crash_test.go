@@ -161,18 +161,21 @@ func TestDamagedIndex(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 150 {
-		bad := bytes.Clone(index)
+		bad, unfit := bytes.Clone(index), false
 		switch at := rng.IntN(len(bad)); {
 		case rng.IntN(3) == 0:
-			bad = bad[:at]
+			bad, unfit = bad[:at], true
 		default:
 			bad[at] ^= byte(1 + rng.IntN(255))
+			unfit = at < indexHeader
 		}
 		if err := os.WriteFile(path, bad, fileMode); err != nil {
 			t.Fatal(err)
 		}
 		h := reopen(t, small(), h.deps.Dir)
-		found(t, h, n)
+		if by, missing := found(t, h, n); unfit && by[2] != n {
+			t.Fatalf("an index of %d bytes that does not check: %v found, %d missing", len(bad), by, missing)
+		}
 		h.Close()
 	}
 }

@@ -183,6 +183,10 @@ func (s *shelf) restore(x *segment, path string, b []byte, last bool, now time.T
 	if !last || s.over(x, now) {
 		return x.writeIndex(s.dir)
 	}
+	// An index that does not fit would have a reader believe that the segment is closed.
+	if err := os.Remove(filepath.Join(s.dir, indexName(x.number))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if s.file, err = os.OpenFile(path, os.O_RDWR, fileMode); err != nil {
 		return err
 	}
