@@ -117,6 +117,10 @@ func (h *History) Find(q Query) (Found, error) {
 	s.found.Since = since
 	s.look(segments)
 	s.collect(segments)
+	s.close()
+	if s.err != nil {
+		return Found{}, fmt.Errorf("history: %w", s.err)
+	}
 	return s.result(), nil
 }
 
@@ -145,6 +149,7 @@ type search struct {
 	known  map[uint64]*hit
 	reads  int
 	reader *reader
+	err    error // a segment could not be read now: that it has nothing must not be said
 }
 
 // hit is a message on its way into Found.
@@ -415,7 +420,7 @@ func (s *search) each(x *segment, k key, yield func(*note) bool) {
 // offsets calls yield with the offsets of a key in a segment, the largest first, until it returns false. A segment that was removed
 // meanwhile has none.
 func (s *search) offsets(x *segment, k key, yield func(int64) bool) {
-	if x.closed != "" {
+	if x.closed != "" || s.err != nil {
 		return
 	}
 	if offsets, ok := s.h.unclosed(x, k); ok {
@@ -430,8 +435,16 @@ func (s *search) offsets(x *segment, k key, yield func(int64) bool) {
 	if err == nil {
 		err = r.find(s.h.deps.Dir, k, yield)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if lasting(err) {
 		s.h.deps.Log.Warn("a segment of the history cannot be searched", "segment", segmentName(x.number), "error", err)
+	}
+	s.fail(err)
+}
+
+// fail keeps an error that passes, such as having no descriptor. That a segment was removed meanwhile is none.
+func (s *search) fail(err error) {
+	if s.err == nil && !lasting(err) && !errors.Is(err, fs.ErrNotExist) {
+		s.err = err
 	}
 }
 
@@ -450,6 +463,7 @@ func (s *search) read(x *segment, at int64) *note {
 	s.reads++
 	r, err := s.open(x)
 	if err != nil {
+		s.fail(err)
 		return nil
 	}
 	return r.record(at)

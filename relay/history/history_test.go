@@ -609,3 +609,34 @@ func TestUnreadable(t *testing.T) {
 		}
 	}
 }
+
+// TestNoDescriptor: a look-up that cannot open a file says so, and does not say that there is no such message.
+func TestNoDescriptor(t *testing.T) {
+	h := newHistory(t, small())
+	for i := range 3000 { // more than one segment
+		h.Event(takenEvent(i, letter(i)))
+	}
+	find(t, h, Query{ID: queueID(0)}, 1)
+	var limit, none syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none.Max = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	var errs []error
+	for _, i := range []int{0, 2999} { // in a segment with an index, and in the one that is being written
+		_, err := h.Find(Query{ID: queueID(i), Most: 1})
+		errs = append(errs, err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range errs {
+		if !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("%v", err)
+		}
+	}
+	find(t, h, Query{ID: queueID(0)}, 1)
+}
