@@ -23,7 +23,7 @@ func written(t testing.TB, messages int) []byte {
 		h.Event(settled(m, 0, relay.Deferred, begin, smtp.Reply{Code: 451, Lines: []string{"try again later"}}))
 		h.Event(sentEvent(i, m))
 	}
-	if err := h.Flush(); err != nil {
+	if err := h.flushAll(); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(h.deps.Dir, segmentName(1)))

@@ -6,8 +6,8 @@
 //
 // History is a relay.Listener. Event copies an event into a bounded buffer, a note, and never waits. One goroutine, Run, turns notes
 // into records and appends them to a segment, once a second at the latest. Flush does the same for whoever must have them written
-// now. Find reads the files again, with pread alone: it keeps nothing in memory, and holds a lock only while it looks at the index of
-// the segment that is being written.
+// now, as far as write(2) alone does it. Find reads the files again, with pread alone: it keeps nothing in memory, and holds a lock
+// only while it looks at the index of the segment that is being written.
 //
 // # What is on the disk
 //

@@ -40,7 +40,7 @@ func goldenEvents(h *History) {
 func TestFormat(t *testing.T) {
 	h := newHistory(t, Config{Keep: mostKeep, MaxBytes: leastBytes})
 	goldenEvents(h)
-	if err := h.Flush(); err != nil {
+	if err := h.flushAll(); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.shelf.close(); err != nil {

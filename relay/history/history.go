@@ -27,11 +27,11 @@ type Deps struct {
 
 // History keeps what became of messages. It may be asked and told from any goroutine.
 type History struct {
-	deps Deps
-	disk disk
-	wake chan struct{} // the buffer has a note, and had none
-	half chan struct{} // the buffer is half full
-	off  atomic.Bool   // nothing is kept
+	deps  Deps
+	disk  disk
+	wake  chan struct{} // the buffer has a note, and had none
+	hurry chan struct{} // Run must write now: the buffer is half full, or Flush has left it to Run
+	off   atomic.Bool   // nothing is kept
 
 	changed chan struct{}          // there is a next configuration
 	next    atomic.Pointer[Config] // nil: none
@@ -56,13 +56,13 @@ type History struct {
 
 // New returns a history that reads and writes nothing until Run, Flush or Find.
 func New(cfg Config, deps Deps) *History {
-	h := &History{deps: deps, cfg: cfg, disk: realDisk(), wake: make(chan struct{}, 1), half: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	h := &History{deps: deps, cfg: cfg, disk: realDisk(), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 	h.status.Store(&Status{})
 	h.off.Store(!cfg.on())
 	return h
 }
 
-// Run writes what was told within a second, or as soon as the buffer is half full, and removes what is over, until ctx is done. It
+// Run writes what was told within a second, or at once when the buffer is half full or Flush leaves it to Run, and removes what is over, until ctx is done. It
 // starts no goroutine. Close writes the rest.
 func (h *History) Run(ctx context.Context) {
 	h.tend()
@@ -85,10 +85,10 @@ func (h *History) Run(ctx context.Context) {
 			}
 			continue
 		case <-due:
-		case <-h.half:
+		case <-h.hurry:
 		}
 		due = nil
-		h.flushAll()
+		_ = h.flushAll()
 	}
 }
 
@@ -114,7 +114,7 @@ func (h *History) unlock(before int) {
 		signal(h.wake)
 	}
 	if now > bufferSize/2 {
-		signal(h.half)
+		signal(h.hurry)
 	}
 }
 
@@ -136,21 +136,32 @@ func (h *History) miss(events, since int64) {
 }
 
 // Flush hands what was told so far to the system, with write(2). If a write is under way it returns nil at once: a caller in the path of
-// mail does not wait for another's disk.
+// mail does not wait for another's disk. For the same reason it leaves to Run what takes more than that one call: to end a segment is two
+// fsyncs, and to read the directory after an error as many files as there are.
 func (h *History) Flush() error {
 	if !h.writeMu.TryLock() {
 		return nil
 	}
 	defer h.writeMu.Unlock()
+	h.mu.Lock()
+	told, gap := len(h.buf), h.gap
+	h.mu.Unlock()
+	if told == 0 && gap == 0 {
+		return nil
+	}
+	if h.fault != nil || h.shelf == nil || !h.shelf.room(told, time.Now()) {
+		signal(h.hurry)
+		return nil
+	}
 	return h.flush()
 }
 
-// flushAll waits for a write under way, which may have begun before the latest notes: nobody else wakes Run for these. An error is told
-// by flush.
-func (h *History) flushAll() {
+// flushAll is a Flush that does all there is to do. It waits for a write under way, which may have begun before the latest notes: nobody
+// else wakes Run for these. An error is told by flush.
+func (h *History) flushAll() error {
 	h.writeMu.Lock()
 	defer h.writeMu.Unlock()
-	_ = h.flush()
+	return h.flush()
 }
 
 // flush is Flush for a caller that holds writeMu.

@@ -97,7 +97,7 @@ func TestTheLatestFirst(t *testing.T) {
 		h.Event(takenEvent(i, m))
 		h.Event(sentEvent(i, m))
 		if i%100 == 99 {
-			h.Flush()
+			h.flushAll()
 		}
 	}
 	if names := files(t, h); len(names) < 5 {
@@ -150,7 +150,7 @@ func TestManyRecords(t *testing.T) {
 	later := settled(m, 0, relay.Deferred, taken(1), smtp.Reply{Code: 451, Lines: []string{"later"}})
 	for i := range mostReads * 3 / 4 {
 		if h.Event(later); i%5000 == 0 {
-			h.Flush()
+			h.flushAll()
 		}
 	}
 	for _, id := range []string{queueID(1), relay.ID(9).String()} {
@@ -260,7 +260,7 @@ func TestMaxBytes(t *testing.T) {
 		h.Event(takenEvent(i, m))
 		h.Event(sentEvent(i, m))
 		if i%1000 == 999 {
-			h.Flush()
+			h.flushAll()
 			if size := onDisk(t, h); size > most {
 				t.Fatalf("%d bytes after %d messages", size, i)
 			}
@@ -298,7 +298,7 @@ func TestClock(t *testing.T) {
 				h.Event(takenEvent(0, m))
 			}
 			h.Event(e)
-			if err := h.Flush(); err != nil {
+			if err := h.flushAll(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -341,16 +341,16 @@ func TestDiskFull(t *testing.T) {
 			}
 		}
 		send(0, 10)
-		if err := h.Flush(); err != nil {
+		if err := h.flushAll(); err != nil {
 			t.Fatal(err)
 		}
 		full = true
 		send(10, 20)
-		if err := h.Flush(); !errors.Is(err, syscall.ENOSPC) {
+		if err := h.flushAll(); !errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("%v", err)
 		}
 		send(20, 30)
-		if err := h.Flush(); !errors.Is(err, syscall.ENOSPC) { // it is not tried again so soon
+		if err := h.flushAll(); !errors.Is(err, syscall.ENOSPC) { // it is not tried again so soon
 			t.Fatalf("%v", err)
 		}
 		if st := h.Status(); st.Missed != 20 || st.Fault == "" {
@@ -359,7 +359,7 @@ func TestDiskFull(t *testing.T) {
 		full = false
 		send(30, 40)
 		time.Sleep(retryInterval)
-		if err := h.Flush(); err != nil {
+		if err := h.flushAll(); err != nil {
 			t.Fatal(err)
 		}
 		if st := h.Status(); st.Missed != 20 || st.Written != 20 || st.Fault != "" {
@@ -398,7 +398,7 @@ func TestFullDiskIsRead(t *testing.T) {
 			h.Event(takenEvent(i, m))
 		}
 		take(0)
-		if err := h.Flush(); err != nil {
+		if err := h.flushAll(); err != nil {
 			t.Fatal(err)
 		}
 		before := h.Status()
@@ -436,7 +436,7 @@ func TestNearlyFull(t *testing.T) {
 		m := letter(i)
 		h.Event(takenEvent(i, m))
 		if i%1000 == 999 {
-			if err := h.Flush(); err != nil {
+			if err := h.flushAll(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -463,7 +463,7 @@ func TestBuffer(t *testing.T) {
 	}
 	h.Event(takenEvent(0, letter(0)))
 	done := make(chan error)
-	go func() { done <- h.Flush() }() // ends when it is released
+	go func() { done <- h.flushAll() }() // ends when it is released
 	<-stuck
 	if err := h.Flush(); err != nil {
 		t.Error(err)
@@ -485,6 +485,51 @@ func TestBuffer(t *testing.T) {
 	f := find(t, h, Query{ID: queueID(n / 10)}, 1)
 	if st := h.Status(); len(f.Gaps) != 1 || f.Gaps[0].Events != st.Missed || st.Written+st.Missed != n {
 		t.Errorf("%+v %+v", f.Gaps, st)
+	}
+}
+
+// TestFlush: a Flush does not read the directory, and begins and ends no segment, which take more than a write; it has Run do that.
+func TestFlush(t *testing.T) {
+	h := newHistory(t, small())
+	left := func() bool {
+		select {
+		case <-h.hurry:
+			return true
+		default:
+			return false
+		}
+	}
+	flush := func() {
+		t.Helper()
+		if err := h.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if flush(); left() {
+		t.Error("nothing was told, and Run must write")
+	}
+	h.Event(takenEvent(0, letter(0)))
+	if flush(); !left() || h.shelf != nil {
+		t.Error("the first Flush has read the directory, or not woken Run")
+	}
+	h.flushAll()
+	i := 1
+	for ; len(h.buf) == 0 && i < 10_000; i++ {
+		h.Event(takenEvent(i, letter(i)))
+		flush()
+	}
+	size := h.Status().Bytes
+	if names := files(t, h); !left() || len(names) != 1 || size < small().segmentBytes()*99/100 {
+		t.Errorf("%d messages, %d bytes, %q", i, size, names)
+	}
+	for len(files(t, h)) == 1 && i < 10_000 { // as Run does it
+		h.Event(takenEvent(i, letter(i)))
+		h.flushAll()
+		i++
+	}
+	h.Event(takenEvent(i, letter(i)))
+	if flush(); left() || h.Status().Written != int64(i+1) {
+		t.Errorf("%d messages, %+v", i+1, h.Status())
 	}
 }
 
@@ -518,6 +563,7 @@ func TestTogether(t *testing.T) {
 				h.Event(sentEvent(i, m))
 				if i%500 == g {
 					h.Flush()
+					h.flushAll()
 				}
 			}
 		})

@@ -26,7 +26,7 @@ func TestMillion(t *testing.T) {
 		events += time.Since(began)
 		if i%2000 == 1999 {
 			began = time.Now()
-			if err := h.Flush(); err != nil {
+			if err := h.flushAll(); err != nil {
 				t.Fatal(err)
 			}
 			writing += time.Since(began)

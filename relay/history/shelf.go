@@ -201,6 +201,12 @@ func (s *shelf) over(x *segment, now time.Time) bool {
 	return x.size >= s.cfg.segmentBytes() || age >= s.cfg.period() || age < -s.cfg.period()
 }
 
+// room reports whether so many bytes of notes can be written without the end of a segment or the begin of one. Records are shorter than
+// notes, nearly always.
+func (s *shelf) room(notes int, now time.Time) bool {
+	return s.open != nil && s.pen.at+int64(len(s.pen.out)+notes) < s.cfg.segmentBytes() && !s.over(s.open, now)
+}
+
 // put appends the record of n to the segment that is being written. It is on the disk when flush has returned.
 func (s *shelf) put(n *note) error {
 	if s.open != nil && (s.pen.at+int64(len(s.pen.out)) >= s.cfg.segmentBytes() || s.over(s.open, time.UnixMilli(n.time))) {
