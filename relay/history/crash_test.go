@@ -149,7 +149,7 @@ func TestDamagedIndex(t *testing.T) {
 	h := newHistory(t, small())
 	whole := written(t, n)
 	h = put(t, h.deps.Dir, whole)
-	h.tend()
+	h.tend(true)
 	if err := h.shelf.close(); err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func New(cfg Config, deps Deps) *History {
 // Run writes what was told within a second, or at once when the buffer is half full or Flush leaves it to Run, and removes what is over, until ctx is done. It
 // starts no goroutine. Close writes the rest.
 func (h *History) Run(ctx context.Context) {
-	h.tend()
+	h.tend(false) // a clock that is far ahead after a boot would have all removed, and is set right soon
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	var due <-chan time.Time
@@ -74,10 +74,10 @@ func (h *History) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			h.tend()
+			h.tend(true)
 			continue
 		case <-h.changed:
-			h.tend()
+			h.tend(true)
 			continue
 		case <-h.wake:
 			if due == nil {
@@ -278,22 +278,22 @@ func (h *History) fail(err error, now time.Time) {
 	h.fault, h.retry, h.told = err, now.Add(retryInterval), err.Error()
 }
 
-// tend takes over the configuration, and removes what is over. It waits for a write under way.
-func (h *History) tend() {
+// tend takes over the configuration, removes what is too much and, if expire is set, what is over. It waits for a write under way.
+func (h *History) tend(expire bool) {
 	h.writeMu.Lock()
 	defer h.writeMu.Unlock()
 	now := time.Now()
 	if next := h.next.Swap(nil); next != nil {
 		h.cfg, h.retry = *next, time.Time{}
 	}
-	if err := h.settle(now); err != nil {
+	if err := h.settle(now, expire); err != nil {
 		h.fail(err, now)
 	}
 	h.note()
 }
 
 // settle brings the shelf to what the configuration says now. writeMu is held.
-func (h *History) settle(now time.Time) error {
+func (h *History) settle(now time.Time, expire bool) error {
 	if err := h.ready(now); err != nil {
 		return err
 	}
@@ -301,8 +301,10 @@ func (h *History) settle(now time.Time) error {
 	if !h.cfg.on() {
 		return h.shelf.clear()
 	}
-	if err := h.shelf.expire(now); err != nil {
-		return err
+	if expire {
+		if err := h.shelf.expire(now); err != nil {
+			return err
+		}
 	}
 	return h.shelf.trim()
 }

@@ -312,9 +312,9 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s", story(&f.Messages[0]))
 		}
 		time.Sleep(8 * day)
-		h.tend()
+		h.tend(true)
 		time.Sleep(8 * day) // the last segment was closed when it was looked at
-		h.tend()
+		h.tend(true)
 		if names := files(t, h); len(names) != 0 {
 			t.Errorf("%q are left", names)
 		}
@@ -374,6 +374,28 @@ func TestDiskFull(t *testing.T) {
 				t.Fatalf("%+v", f.Gaps)
 			}
 		}
+	})
+}
+
+// TestClockAtStart: a clock that is far ahead when the daemon starts costs nothing if it is set right within ten minutes.
+func TestClockAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(t, small())
+		m := letter(0)
+		m.Slip.Arrived, m.Slip.Taken = time.Now(), time.Now()
+		h.Event(takenEvent(0, m))
+		h.Close()
+		time.Sleep(365 * day) // so is the clock ahead
+		h = reopen(t, small(), h.deps.Dir)
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { h.Run(ctx) }) // ends with ctx
+		time.Sleep(tendInterval - time.Second)
+		find(t, h, Query{ID: queueID(0)}, 1)
+		time.Sleep(2 * time.Second)
+		find(t, h, Query{ID: queueID(0)}, 0)
+		cancel()
+		run.Wait()
 	})
 }
 
@@ -539,13 +561,13 @@ func TestOff(t *testing.T) {
 	h.Event(takenEvent(0, letter(0)))
 	find(t, h, Query{ID: queueID(0)}, 1)
 	h.SetConfig(Config{MaxBytes: leastBytes})
-	h.tend() // Run does it
+	h.tend(true) // Run does it
 	h.Event(takenEvent(1, letter(1)))
 	if _, err := h.Find(Query{ID: queueID(0)}); !errors.Is(err, ErrOff) || len(files(t, h)) != 0 {
 		t.Errorf("%v %q", err, files(t, h))
 	}
 	h.SetConfig(DefaultConfig())
-	h.tend()
+	h.tend(true)
 	h.Event(takenEvent(2, letter(2)))
 	find(t, h, Query{ID: queueID(2)}, 1)
 	find(t, h, Query{ID: queueID(1)}, 0)
@@ -576,7 +598,7 @@ func TestTogether(t *testing.T) {
 			h.Status()
 			if i == 200 {
 				h.SetConfig(Config{Keep: Period(7 * day), MaxBytes: leastBytes + 1})
-				h.tend()
+				h.tend(true)
 			}
 		}
 	})
