@@ -71,6 +71,6 @@
 // up its oldest segments. No file is synced but a closed segment and its index: a power cut may cost the last seconds.
 //
 // Records stand in the order in which they were written. A clock that is set back puts nothing in another order. A segment is as old as
-// the youngest segment behind it says, whatever a wrong clock has written into it. A clock that is far ahead when the daemon starts has ten
-// minutes to be set right; only then is removed what is over.
+// the youngest segment behind it says, whatever a wrong clock has written into it. Nothing is removed as over in the first ten minutes
+// of a run: a clock that is far ahead after a boot may be set right until then.
 package history
