@@ -132,7 +132,6 @@ func (h *History) view() ([]*segment, time.Time, error) {
 	if err := h.ready(time.Now()); err != nil && h.shelf == nil {
 		return nil, time.Time{}, err
 	}
-	h.note()
 	return slices.Clone(h.shelf.segments), h.shelf.oldest(), nil
 }
 

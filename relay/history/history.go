@@ -35,7 +35,7 @@ type History struct {
 
 	changed chan struct{}          // there is a next configuration
 	next    atomic.Pointer[Config] // nil: none
-	status  atomic.Pointer[Status] // as the last write left it
+	status  atomic.Pointer[Status] // as note left it
 
 	missed  atomic.Int64 // events that are not kept, since start
 	written atomic.Int64 // events written since start
@@ -186,7 +186,6 @@ func (h *History) flush() error {
 	} else {
 		h.told = ""
 	}
-	h.note()
 	return err
 }
 
@@ -338,14 +337,19 @@ type Status struct {
 	Fault    string    // why nothing is written now
 }
 
-// Status returns the history in numbers. It does not wait for the disk.
+// Status returns the history in numbers. It does not wait for the disk: while a write is under way, the files are those of the last
+// Status.
 func (h *History) Status() Status {
+	if h.writeMu.TryLock() {
+		h.note()
+		h.writeMu.Unlock()
+	}
 	st := *h.status.Load()
 	st.Written, st.Missed = h.written.Load(), h.missed.Load()
 	return st
 }
 
-// note keeps for Status what the shelf has. writeMu is held.
+// note keeps for Status what the shelf has. It walks over all segments, so no write does it. writeMu is held.
 func (h *History) note() {
 	var st Status
 	if h.fault != nil {

@@ -555,6 +555,20 @@ func TestFlush(t *testing.T) {
 	}
 }
 
+// TestFlushIsCheap: a commit's worth of answers is written without an allocation, however many segments there are.
+func TestFlushIsCheap(t *testing.T) {
+	h := newHistory(t, DefaultConfig())
+	e := sentEvent(1, letter(1))
+	h.Event(e)
+	h.flushAll()
+	if n := testing.AllocsPerRun(1000, func() { h.Event(e); h.Flush() }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if st := h.Status(); st.Written != 1002 || st.Segments != 1 || st.Bytes == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestOff: nothing is kept, what was kept goes, and it can be turned on again.
 func TestOff(t *testing.T) {
 	h := newHistory(t, DefaultConfig())
