@@ -35,6 +35,16 @@ func letter(i int) *relay.Message {
 	}
 }
 
+// campaign is a message with several recipients.
+func campaign(id relay.ID, rcpts ...string) *relay.Message {
+	m := letter(1)
+	m.ID, m.Slip.Rcpts = id, nil
+	for _, r := range rcpts {
+		m.Slip.Rcpts = append(m.Slip.Rcpts, relay.Rcpt{Addr: r})
+	}
+	return m
+}
+
 // begin is when the first message was taken.
 var begin = time.Now().Truncate(time.Millisecond)
 
