@@ -33,11 +33,7 @@ func (s *series) append(b []byte) []byte {
 	}
 	var room [24 * 60]point
 	for _, r := range s.rings {
-		newest := uint32(0)
-		for i := range r {
-			newest = max(newest, r[i].stamp)
-		}
-		list := r.last(room[:0], newest, len(r))
+		list := r.sampled(room[:0])
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		before := uint32(0)
 		for i := range list {

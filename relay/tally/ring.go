@@ -1,6 +1,9 @@
 package tally
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Span is how long a Point is.
 type Span uint8
@@ -73,6 +76,17 @@ func (r ring) last(list []point, stamp uint32, n int) []point {
 	return list
 }
 
+// sampled appends all points, the oldest first. One from the future, of a clock that was wrong for a moment, takes no other's place.
+func (r ring) sampled(list []point) []point {
+	for i := range r {
+		if r[i].stamp > 0 {
+			list = append(list, r[i])
+		}
+	}
+	slices.SortFunc(list, func(a, b point) int { return cmp.Compare(a.stamp, b.stamp) })
+	return list
+}
+
 // sample is what one second has brought.
 type sample struct {
 	delta  sums
@@ -135,7 +149,7 @@ func (s *series) add(x *sample, at int64) {
 
 // merge adds the points of all that are sorted by time, those of one time together.
 func merge(all []point) []point {
-	slices.SortStableFunc(all, func(a, b point) int { return int(int64(a.stamp) - int64(b.stamp)) })
+	slices.SortStableFunc(all, func(a, b point) int { return cmp.Compare(a.stamp, b.stamp) })
 	list := all[:0]
 	for _, p := range all {
 		if n := len(list); n > 0 && list[n-1].stamp == p.stamp {

@@ -121,6 +121,30 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// TestClockAheadForAMoment: over a restart, a point of ten years from now takes no other's place.
+func TestClockAheadForAMoment(t *testing.T) {
+	y := New(DefaultConfig())
+	s, again := NewStatistics(y, quiet), NewStatistics(y, quiet)
+	m := letter(relay.FlowName{Name: "a"}, 1, relay.ClassRemote)
+	now := start
+	for i := range 10 {
+		y.Taken(m, 1)
+		if now = now.Add(time.Minute); i == 4 {
+			s.Sample(now.AddDate(10, 0, 0))
+			continue
+		}
+		s.Sample(now)
+	}
+	if err := again.Recall(s.Keep()); err != nil {
+		t.Fatal(err)
+	}
+	for _, span := range []Span{Minutes, Hours} {
+		if got, want := total(again.points(t, Of{}, span, now)), total(s.points(t, Of{}, span, now)); got != want || got.Messages != 9 {
+			t.Errorf("%d: got %+v, want %+v", span, got, want)
+		}
+	}
+}
+
 // TestTheBusiestAreSampled: one that is busier takes the place of one that is not.
 func TestTheBusiestAreSampled(t *testing.T) {
 	y := New(DefaultConfig())
