@@ -132,7 +132,10 @@ func (s *Statistics) sample(x *series, e *entry, queues, at int64) {
 // admit finds room for what is busy and has no series. Both mutexes are held.
 func (s *Statistics) admit(now int64) {
 	for _, e := range s.tally.tenants {
-		if len(s.by[kindTenant]) < mostSeries && s.by[kindTenant][e.key] == nil {
+		if len(s.by[kindTenant]) >= mostSeries {
+			break
+		}
+		if s.by[kindTenant][e.key] == nil {
 			s.begin(e)
 		}
 	}

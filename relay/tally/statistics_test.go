@@ -223,11 +223,11 @@ func FuzzRecall(f *testing.F) {
 	})
 }
 
-// busyWorld has so many campaigns and sites, all of them used lately.
+// busyWorld has so many campaigns, each of its own tenant, and so many sites, all of them used lately.
 func busyWorld(campaigns int) *Tally {
 	y := New(DefaultConfig())
 	for i := range campaigns {
-		m := letter(relay.FlowName{Tenant: "shop", Name: fmt.Sprint("campaign-2026-", i), Sender: "news.example.org"}, 1000, relay.ClassRemote)
+		m := letter(relay.FlowName{Tenant: fmt.Sprint("shop-", i), Name: fmt.Sprint("campaign-2026-", i), Sender: "news.example.org"}, 1000, relay.ClassRemote)
 		y.Taken(m, 1)
 		y.Count(settled(m, relay.Sent, fmt.Sprint("mx.example.com#", i%maxSites), start))
 	}
