@@ -34,7 +34,7 @@ func (t *Tally) Forget(now time.Time) {
 	n := 0
 	for e := t.campaignLine.oldest(); e != nil && n < forgotten; n++ {
 		newer := t.campaignLine.newer(e)
-		old := max(e.used, e.taken, e.sent) < before
+		old := e.used < before
 		if !old && len(t.campaigns) <= t.cfg.Campaigns {
 			return
 		}

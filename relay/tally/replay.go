@@ -123,8 +123,10 @@ func (t *Tally) take(it *item) {
 	case e == nil:
 		e = t.aside
 	case e.kind == kindSite:
+		e.used = t.last
 		t.siteLine.use(e)
 	case e.kind == kindCampaign:
+		e.used = t.last
 		t.campaignLine.use(e)
 	}
 	if it.values[messages] > 0 {
@@ -146,6 +148,7 @@ func (t *Tally) replace(r reader, next uint64) {
 		x := r.entry()
 		if e := t.place(x); e != nil {
 			e.sum, e.first, e.taken, e.sent, e.last, e.faults, e.known = x.sum, x.first, x.taken, x.sent, x.last, x.faults, true
+			e.used = max(x.first, x.taken, x.sent)
 		}
 	}
 	for _, e := range t.dirty {

@@ -411,6 +411,30 @@ func TestLostRecord(t *testing.T) {
 	same(t, "after a record of all", dump(back), dump(y))
 }
 
+// TestKeptFromItsLastMail: a restart gives a campaign that has no mail left no new time, whether a snapshot has it or a record.
+func TestKeptFromItsLastMail(t *testing.T) {
+	cfg := DefaultConfig()
+	y, snapshot, records := New(cfg), New(cfg), New(cfg)
+	for i, name := range []string{"new", "old", "new"} {
+		m := letter(relay.FlowName{Name: name}, 1, relay.ClassRemote)
+		m.Slip.Taken = start.Add(time.Duration(i/2) * cfg.Keep / 2)
+		y.Taken(m, 1)
+		y.Count(settled(m, relay.Sent, "", m.Slip.Taken))
+		replay(t, records, y.Append(nil, false))
+	}
+	replay(t, snapshot, y.Snapshot(nil))
+	for name, z := range map[string]*Tally{"snapshot": snapshot, "records": records} {
+		z.Forget(start.Add(cfg.Keep))
+		if len(z.campaigns) != 2 {
+			t.Errorf("%s: %d campaigns before the time of the first is over", name, len(z.campaigns))
+		}
+		z.Forget(start.Add(cfg.Keep + time.Second))
+		if len(z.campaigns) != 1 || z.campaigns[key{name: "new"}] == nil {
+			t.Errorf("%s: %d campaigns", name, len(z.campaigns))
+		}
+	}
+}
+
 // FuzzReplay: a malformed record is an error that changes nothing, and what was taken up can be given to the next start.
 func FuzzReplay(f *testing.F) {
 	w := newWorld(3, 7, 4)
