@@ -151,8 +151,8 @@ func (s *Statistics) admitOf(l *line, of kind, now int64) {
 	rate := 0.0
 	since := min(s.last, now-2)
 	e := l.newest()
-	for n := 0; n < candidates && e != nil && e.used >= since; n++ {
-		if list[e.key] == nil {
+	for n := 0; n < candidates && e != nil; n++ {
+		if e.used >= since && list[e.key] == nil { // makeRoom has put some in front that were not used
 			if len(list) < mostSeries {
 				s.begin(e)
 			} else if r := e.pace.rate(now); r > rate {

@@ -177,6 +177,33 @@ func TestTheBusiestAreSampled(t *testing.T) {
 	}
 }
 
+// TestBusyBehindThoseThatWait: campaigns that makeRoom has passed over, because they have mail left, do not hide a busy one.
+func TestBusyBehindThoseThatWait(t *testing.T) {
+	y := New(Config{Campaigns: lookedAt + 1, Keep: time.Hour})
+	s := NewStatistics(y, quiet)
+	accept := func(name string, at time.Time) {
+		m := letter(relay.FlowName{Name: name}, 1, relay.ClassRemote)
+		m.Slip.Taken = at
+		y.Taken(m, 1)
+	}
+	for i := range lookedAt + 1 {
+		accept(fmt.Sprint("n", i), start)
+	}
+	now := start.Add(time.Hour)
+	s.start(now)
+	accept("n0", now)
+	accept("no room", now)
+	s.Sample(now.Add(time.Second))
+	if got := total(s.points(t, Of{Campaign: "n0"}, Minutes, now.Add(time.Second))); got != (Point{}) {
+		t.Errorf("what was counted before the start: %+v", got)
+	}
+	accept("n0", now.Add(time.Second))
+	s.Sample(now.Add(2 * time.Second))
+	if got := total(s.points(t, Of{Campaign: "n0"}, Minutes, now.Add(2*time.Second))); got.Messages != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestPace is held against a steady stream.
 func TestPace(t *testing.T) {
 	var p pace
