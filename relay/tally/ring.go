@@ -2,6 +2,7 @@ package tally
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -87,11 +88,12 @@ func (r ring) sampled(list []point) []point {
 	return list
 }
 
-// sample is what one second has brought.
+// sample is what was counted since the one before.
 type sample struct {
-	delta  sums
-	left   int64
-	queues int64
+	delta   sums
+	left    int64
+	queues  int64
+	seconds float64 // since the one before, 1 or more
 }
 
 // add makes s a part of p.
@@ -108,7 +110,7 @@ func (p *point) add(s *sample) {
 	add(valueExpired, d[expired])
 	add(valueHandedBack, d[handedBack])
 	add(valueDeleted, d[deleted])
-	p.v[valuePeak] = max(p.v[valuePeak], saturate(d[sent]))
+	p.v[valuePeak] = max(p.v[valuePeak], saturate(int64(math.Round(float64(d[sent])/s.seconds))))
 	p.v[valueLeft] = saturate(s.left)
 	p.v[valueMostLeft] = max(p.v[valueMostLeft], saturate(s.left))
 	p.v[valueQueues] = saturate(s.queues)

@@ -32,11 +32,12 @@ type Statistics struct {
 	tally  *Tally
 	queues Queues
 
-	mu    sync.Mutex // Tally's is taken under it
-	all   *series
-	by    [kinds]map[key]*series
-	last  int64            // when the last sample was taken, Unix seconds
-	nodes map[string]int64 // that wait for the sites that are sampled
+	mu      sync.Mutex // Tally's is taken under it
+	all     *series
+	by      [kinds]map[key]*series
+	last    int64            // when the last sample was taken or the agent started, Unix seconds
+	sampled time.Time        // when this process took its last sample; zero: it took none
+	nodes   map[string]int64 // that wait for the sites that are sampled
 }
 
 // NewStatistics returns an agent that has sampled nothing.
@@ -91,15 +92,16 @@ func (s *Statistics) Sample(now time.Time) {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
 	s.admit(now.Unix())
-	s.sample(s.all, s.tally.all, queues, now.Unix())
+	seconds := max(now.Sub(s.sampled).Seconds(), 1) // centuries in the first sample of a process: it makes no peak
+	s.sample(s.all, s.tally.all, &sample{queues: queues, seconds: seconds}, now.Unix())
 	for of, list := range s.by {
 		for k, x := range list {
 			if e := s.tally.find(kind(of), k); e != nil {
-				s.sample(x, e, 0, now.Unix())
+				s.sample(x, e, &sample{seconds: seconds}, now.Unix())
 			}
 		}
 	}
-	s.last = now.Unix()
+	s.last, s.sampled = now.Unix(), now
 }
 
 // waiting asks how many nodes wait for the sites that are sampled. It holds no lock meanwhile.
@@ -117,8 +119,8 @@ func (s *Statistics) waiting() map[string]int64 {
 }
 
 // sample adds to x what e has counted since the last sample. Both mutexes are held.
-func (s *Statistics) sample(x *series, e *entry, queues, at int64) {
-	y := sample{left: e.left, queues: queues}
+func (s *Statistics) sample(x *series, e *entry, y *sample, at int64) {
+	y.left = e.left
 	if x.kind == kindSite {
 		y.left = s.nodes[x.key.name]
 	}
@@ -126,7 +128,7 @@ func (s *Statistics) sample(x *series, e *entry, queues, at int64) {
 		n := e.sum[c] + e.open[c]
 		y.delta[c], x.prev[c] = n-x.prev[c], n
 	}
-	x.add(&y, at)
+	x.add(y, at)
 }
 
 // admit finds room for what is busy and has no series. Both mutexes are held.

@@ -177,6 +177,38 @@ func TestTheBusiestAreSampled(t *testing.T) {
 	}
 }
 
+// TestPeakIsOfOneSecond: neither a sample that came late nor what was counted between the last sample of a process that was killed and the
+// first of the next makes a peak that never was.
+func TestPeakIsOfOneSecond(t *testing.T) {
+	y := New(DefaultConfig())
+	s := NewStatistics(y, quiet)
+	m := letter(relay.FlowName{Name: "a"}, 1, relay.ClassRemote)
+	now := start
+	count := func(n int, d time.Duration) {
+		now = now.Add(d)
+		for range n {
+			y.Count(settled(m, relay.Sent, "", now))
+		}
+	}
+	s.start(now)
+	s.Sample(now)
+	count(100, 1010*time.Millisecond)
+	s.Sample(now)
+	count(600, 10*time.Second)
+	s.Sample(now)
+	kept := s.Keep()
+	count(5000, 30*time.Second)
+	s = NewStatistics(y, quiet)
+	if err := s.Recall(kept); err != nil {
+		t.Fatal(err)
+	}
+	s.start(now)
+	s.Sample(now.Add(time.Second))
+	if got := total(s.points(t, Of{}, Minutes, now.Add(time.Second))); got.Sent != 5700 || got.Peak != 99 {
+		t.Errorf("%d sent, peak %d, want 5700 and 99", got.Sent, got.Peak)
+	}
+}
+
 // TestBusyBehindThoseThatWait: campaigns that makeRoom has passed over, because they have mail left, do not hide a busy one.
 func TestBusyBehindThoseThatWait(t *testing.T) {
 	y := New(Config{Campaigns: lookedAt + 1, Keep: time.Hour})
