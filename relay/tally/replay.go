@@ -68,7 +68,8 @@ func (t *Tally) change(r reader) {
 	t.closeOpen()
 }
 
-// define makes the entry of a key. What is known already stays, under both numbers. The mutex is held.
+// define makes the entry of a key. What is known already stays and has the new number: the record that ended the old one is lost. The mutex
+// is held.
 func (t *Tally) define(of kind, number uint64, k key) *entry {
 	t.next = max(t.next, number>>1+1)
 	e := t.find(of, k)
@@ -83,7 +84,8 @@ func (t *Tally) define(of kind, number uint64, k key) *entry {
 	case e == nil:
 		e = t.newRest(number, k.tenant)
 	default:
-		t.numbered[number] = e
+		delete(t.numbered, e.number)
+		e.number, t.numbered[number] = number, e
 	}
 	t.mark(e)
 	return e

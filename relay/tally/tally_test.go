@@ -2,6 +2,7 @@ package tally
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -409,6 +410,31 @@ func TestLostRecord(t *testing.T) {
 	}
 	replay(t, back, y.Append(nil, true))
 	same(t, "after a record of all", dump(back), dump(y))
+}
+
+// TestLostEnd: the record is lost that says that a campaign is gone, and the campaign comes again. Its old number stands for nothing then.
+func TestLostEnd(t *testing.T) {
+	y, back := New(Config{Campaigns: 1, Keep: time.Hour}), New(DefaultConfig())
+	count := func(name string) {
+		m := letter(relay.FlowName{Name: name}, 1, relay.ClassRemote)
+		y.Taken(m, 1)
+		y.Count(settled(m, relay.Sent, "", start))
+	}
+	count("a")
+	replay(t, back, y.Append(nil, false))
+	old := y.campaign(relay.FlowName{Name: "a"}).number
+	count("b")
+	y.Append(nil, false) // lost
+	count("a")
+	replay(t, back, y.Append(nil, false))
+	if e := back.campaign(relay.FlowName{Name: "a"}); e.sum[sent] != 2 || e.number == old || back.numbered[e.number] != e || back.numbered[old] != nil {
+		t.Errorf("a has number %d, which was %d: %v", e.number, old, back.numbered)
+	}
+	gone := binary.AppendUvarint([]byte{version, recordSame, byte(back.seq + 1)}, head(old, formGone))
+	replay(t, back, binary.AppendUvarint(binary.AppendUvarint(gone, head(old, formOnes)), 1<<sent))
+	if got := back.aside.counts(); got.Sent != 1 || back.Installation().Sent != 3 {
+		t.Errorf("aside: %+v; in all %+v", got, back.Installation())
+	}
 }
 
 // TestKeptFromItsLastMail: a restart gives a campaign that has no mail left no new time, whether a snapshot has it or a record.
