@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // FORMAT. A record is:
@@ -155,6 +156,9 @@ func (t *Tally) appendChanges(b []byte, e *entry) []byte {
 
 // appendAll writes the sums. The mutex is held.
 func (t *Tally) appendAll(b []byte) []byte {
+	n := len(b)
+	b = slices.Grow(b, t.whole+t.whole/8)
+	defer func() { t.whole = len(b) - n }()
 	b = t.appendHead(b, recordAll)
 	b = binary.AppendUvarint(b, uint64(max(t.closed, 0)))
 	b = binary.AppendUvarint(b, t.base)

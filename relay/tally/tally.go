@@ -35,6 +35,7 @@ type Tally struct {
 	next    uint64   // half the number of the next key
 	dirty   []*entry // with something for the next record
 	forgets []uint64 // for the next record
+	whole   int      // bytes of the last record of all: the next one gets its room at once
 }
 
 // New returns a Tally that has counted nothing. cfg has been validated.
