@@ -102,9 +102,9 @@ func (c *counting) snapshot(blocked bool) []byte {
 		return nil
 	}
 	defer c.survive()
-	if blocked && !c.broken { // the record closed here is written nowhere
-		c.by.Append(nil, true)
+	if blocked && !c.broken { // the record closed here stands in the snapshot alone
 		c.all = true
+		return c.by.Append(nil, true)
 	}
 	return c.by.Snapshot(nil)
 }
