@@ -102,7 +102,7 @@ mx1.example,mx2.example,mx3.example:25 1203400 1200000    3400       0       0  
 
 func TestPausesLines(t *testing.T) {
 	var b strings.Builder
-	p := pausePrinter{w: bufio.NewWriter(&b)}
+	p := pausePrinter{lister{w: bufio.NewWriter(&b)}}
 	for _, v := range samplePauses() {
 		if err := p.line(&v); err != nil {
 			t.Fatal(err)

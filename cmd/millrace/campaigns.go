@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,19 +40,8 @@ counted stays in the row of other campaigns.`, console.MaxCampaigns),
 				return err
 			}
 			defer c.Close()
-			p := campaignPrinter{w: bufio.NewWriter(cmd.OutOrStdout()), json: flags.json, now: time.Now()}
-			for row, err := range c.Campaigns(cmd.Context(), tenant, most) {
-				if err == nil {
-					err = p.line(&row)
-				}
-				if err != nil {
-					return errors.Join(p.w.Flush(), err)
-				}
-			}
-			if p.count == 0 && !p.json {
-				p.w.WriteString("No mail was taken yet\n")
-			}
-			return p.w.Flush()
+			p := campaignPrinter{newLister(cmd, &flags)}
+			return writeAll(&p.lister, c.Campaigns(cmd.Context(), tenant, most), p.line, "No mail was taken yet\n")
 		},
 	}
 	cmd.Flags().StringVar(&tenant, "tenant", "", "those of the tenant `NAME` alone")
@@ -85,18 +72,8 @@ calls it. Where several tenants or senders have one of that name, each is shown.
 				return err
 			}
 			defer c.Close()
-			p := campaignPrinter{w: bufio.NewWriter(cmd.OutOrStdout()), json: flags.json, now: time.Now()}
-			for row, err := range c.CampaignsNamed(cmd.Context(), tenant, args[0]) {
-				if err == nil {
-					err = p.block(&row)
-				} else {
-					err = fmt.Errorf("%s: %w", clean(args[0]), err)
-				}
-				if err != nil {
-					return errors.Join(p.w.Flush(), err)
-				}
-			}
-			return p.w.Flush()
+			p := campaignPrinter{newLister(cmd, &flags)}
+			return writeAll(&p.lister, about(args[0], c.CampaignsNamed(cmd.Context(), tenant, args[0])), p.block, "")
 		},
 	}
 	cmd.Flags().StringVar(&tenant, "tenant", "", "that of the tenant `NAME` alone")
@@ -104,32 +81,17 @@ calls it. Where several tenants or senders have one of that name, each is shown.
 	return cmd
 }
 
-// campaignPrinter writes campaigns while it reads them.
-type campaignPrinter struct {
-	w     *bufio.Writer
-	json  bool
-	now   time.Time
-	count int // campaigns written
-}
-
-// encode writes one object a line. Names keep their < and &: the output is not for a web page.
-func (p *campaignPrinter) encode(v any) error {
-	enc := json.NewEncoder(p.w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
+// campaignPrinter writes campaigns.
+type campaignPrinter struct{ lister }
 
 // line writes one row, below the heads of the columns if it is the first. A name stands last: it has any length.
 func (p *campaignPrinter) line(c *console.Campaign) error {
-	if p.json {
-		return p.encode(c)
-	}
 	if p.count == 0 {
 		p.columns("TAKEN", "SENT", "BOUNCED", "DEFERRED", "OTHER", "LEFT", "RATE", "ETA", "LAST", "CAMPAIGN")
 	}
 	p.count++
 	p.columns(grouped(int(c.Recipients)), grouped(int(c.Sent)), grouped(int(c.Bounced)), grouped(int(c.Deferred)),
-		grouped(int(c.Expired+c.HandedBack+c.Suppressed+c.Deleted)), grouped(int(c.Left)), perSecond(c.Rate), eta(c), p.ago(max(c.LastTaken, c.LastSent)),
+		grouped(int(c.Expired+c.HandedBack+c.Suppressed+c.Deleted)), grouped(int(c.Left)), perSecond(c.Rate), eta(c), p.age(max(c.LastTaken, c.LastSent)),
 		campaignTitle(c))
 	_, err := p.w.Write(nil)
 	return err
@@ -162,40 +124,24 @@ func eta(c *console.Campaign) string {
 	return roughly(time.Duration(c.ETA) * time.Second)
 }
 
-// ago is how long ago a time was.
-func (p *campaignPrinter) ago(unix int64) string {
-	if unix == 0 {
-		return "-"
-	}
-	return roughly(p.now.Sub(time.Unix(unix, 0)))
-}
-
 // block writes all that is known of one campaign, one fact a line, with an empty line in front of all but the first.
 func (p *campaignPrinter) block(c *console.Campaign) error {
-	if p.json {
-		return p.encode(c)
-	}
-	if p.count++; p.count > 1 {
-		p.w.WriteByte('\n')
-	}
-	fact := func(name, format string, args ...any) {
-		fmt.Fprintf(p.w, "%-11s "+format+"\n", append([]any{name}, args...)...)
-	}
-	fact("Campaign", "%s", orDash(clean(c.Name)))
-	fact("Tenant", "%s", orDash(clean(c.Tenant)))
-	fact("Sender", "%s", orDash(clean(c.Sender)))
-	fact("Taken", "%s messages, %s recipients", grouped(int(c.Messages)), grouped(int(c.Recipients)))
-	fact("Sent", "%s", grouped(int(c.Sent)))
-	fact("Deferred", "%s visits", grouped(int(c.Deferred)))
-	fact("Bounced", "%s%s", grouped(int(c.Bounced)), byClass(c.BouncedBy))
-	fact("Other", "%s expired, %s handed back, %s suppressed, %s deleted", grouped(int(c.Expired)), grouped(int(c.HandedBack)),
+	p.next()
+	p.fact("Campaign", "%s", orDash(clean(c.Name)))
+	p.fact("Tenant", "%s", orDash(clean(c.Tenant)))
+	p.fact("Sender", "%s", orDash(clean(c.Sender)))
+	p.fact("Taken", "%s messages, %s recipients", grouped(int(c.Messages)), grouped(int(c.Recipients)))
+	p.fact("Sent", "%s", grouped(int(c.Sent)))
+	p.fact("Deferred", "%s visits", grouped(int(c.Deferred)))
+	p.fact("Bounced", "%s%s", grouped(int(c.Bounced)), byClass(c.BouncedBy))
+	p.fact("Other", "%s expired, %s handed back, %s suppressed, %s deleted", grouped(int(c.Expired)), grouped(int(c.HandedBack)),
 		grouped(int(c.Suppressed)), grouped(int(c.Deleted)))
-	fact("Left", "%s", p.left(c))
-	fact("First", "%s", never(c.First))
-	fact("Last taken", "%s%s", never(c.LastTaken), withID(c.LastMessage))
-	fact("Last sent", "%s", never(c.LastSent))
+	p.fact("Left", "%s", p.left(c))
+	p.fact("First", "%s", never(c.First))
+	p.fact("Last taken", "%s%s", never(c.LastTaken), withID(c.LastMessage))
+	p.fact("Last sent", "%s", never(c.LastSent))
 	for _, f := range c.Faults {
-		fact("Fault", "%s", clean(f))
+		p.fact("Fault", "%s", clean(f))
 	}
 	_, err := p.w.Write(nil)
 	return err

@@ -37,7 +37,7 @@ func TestCampaignLines(t *testing.T) {
          12          12         0         0         0           0        -       -       -  shop/(other campaigns)
 `
 	var b strings.Builder
-	p := campaignPrinter{w: bufio.NewWriter(&b), now: time.Unix(1_700_000_060, 0)}
+	p := campaignPrinter{lister{w: bufio.NewWriter(&b), now: time.Unix(1_700_000_060, 0)}}
 	for _, c := range sampleCampaigns() {
 		if err := p.line(&c); err != nil {
 			t.Fatal(err)
@@ -79,7 +79,7 @@ Last taken  OLD
 Last sent   never
 `)
 	var b strings.Builder
-	p := campaignPrinter{w: bufio.NewWriter(&b), now: time.Unix(1_700_000_060, 0)}
+	p := campaignPrinter{lister{w: bufio.NewWriter(&b), now: time.Unix(1_700_000_060, 0)}}
 	for _, c := range sampleCampaigns()[:2] {
 		if err := p.block(&c); err != nil {
 			t.Fatal(err)
@@ -98,7 +98,7 @@ FIRST       1,000       1,500          12         3         3     120/s       4,
 THEN           0           0           0         0         0         -           0
 `)
 	var b strings.Builder
-	p := statPrinter{w: bufio.NewWriter(&b)}
+	p := statPrinter{lister{w: bufio.NewWriter(&b)}}
 	for _, v := range sampleStatistics() {
 		if err := p.line(&v); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -112,10 +111,9 @@ func (f *mtaFlags) check(ctx context.Context, w io.Writer, path string) error {
 }
 
 func encodeFindings(w io.Writer, found []setup.Finding) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
+	write := encoder[setup.Finding](w)
 	for i := range found {
-		if err := enc.Encode(&found[i]); err != nil {
+		if err := write(&found[i]); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -170,39 +169,19 @@ its domains; it is 0 for a site, whose mail waits in line: see "millrace sites".
 				return err
 			}
 			defer c.Close()
-			p := pausePrinter{w: bufio.NewWriter(cmd.OutOrStdout()), json: flags.json}
-			for v, err := range c.Pauses(cmd.Context()) {
-				if err == nil {
-					err = p.line(&v)
-				}
-				if err != nil {
-					return errors.Join(p.w.Flush(), err)
-				}
-			}
-			if p.count == 0 && !p.json {
-				p.w.WriteString("Nothing is paused or held\n")
-			}
-			return p.w.Flush()
+			p := pausePrinter{newLister(cmd, &flags)}
+			return writeAll(&p.lister, c.Pauses(cmd.Context()), p.line, "Nothing is paused or held\n")
 		},
 	}
 	flags.addTo(cmd)
 	return cmd
 }
 
-// pausePrinter writes pauses while it reads them.
-type pausePrinter struct {
-	w     *bufio.Writer
-	json  bool
-	count int // pauses written
-}
+// pausePrinter writes pauses.
+type pausePrinter struct{ lister }
 
 // line writes one pause, below the heads of the columns if it is the first. What people wrote stands last: it has any length.
 func (p *pausePrinter) line(v *relay.Pause) error {
-	if p.json {
-		enc := json.NewEncoder(p.w)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
-	}
 	if p.count == 0 {
 		p.columns("VERB", "SINCE", "UNTIL", "NODES", "WHO", "WHAT")
 	}

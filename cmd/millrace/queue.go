@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +74,7 @@ func list(ctx context.Context, c *console.Client, only console.Filter, w io.Writ
 	p := mailq{w: out}
 	write := p.entry
 	if asJSON {
-		write = encoder(out)
+		write = encoder[relay.Listing](out)
 	}
 	page := only.Most
 	if page > 0 {
@@ -113,13 +112,6 @@ func waiting(ctx context.Context, c *console.Client, only console.Filter) int64 
 	return s.Messages
 }
 
-// encoder writes one object a line. Addresses keep their < and &: the output is not for a web page.
-func encoder(out *bufio.Writer) func(*relay.Listing) error {
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	return func(l *relay.Listing) error { return enc.Encode(l) }
-}
-
 func queueShowCommand() *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
@@ -136,33 +128,15 @@ waits. It is 75 while the daemon recovers and has not read the message.`,
 				return err
 			}
 			defer c.Close()
-			return show(cmd.Context(), c, args[0], cmd.OutOrStdout(), flags.json)
+			p := newLister(cmd, &flags)
+			return writeAll(&p, about(args[0], c.MessagesNamed(cmd.Context(), args[0])), func(l *relay.Listing) error {
+				p.next()
+				printMessage(p.w, l)
+				_, err := p.w.Write(nil)
+				return err
+			}, "")
 		},
 	}
 	flags.addTo(cmd)
 	return cmd
-}
-
-// show has its own error for an unknown id: the id in it may hold anything, so it is cleaned.
-func show(ctx context.Context, c *console.Client, id string, w io.Writer, asJSON bool) error {
-	out := bufio.NewWriter(w)
-	shown := 0
-	for l, err := range c.MessagesNamed(ctx, id) {
-		switch {
-		case err != nil:
-			return errors.Join(out.Flush(), fmt.Errorf("%s: %w", clean(id), err))
-		case asJSON:
-			err = encoder(out)(&l)
-		default:
-			if shown > 0 {
-				out.WriteByte('\n')
-			}
-			printMessage(out, &l)
-		}
-		if err != nil {
-			return err
-		}
-		shown++
-	}
-	return out.Flush()
 }

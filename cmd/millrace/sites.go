@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,11 +40,11 @@ goes there, or a provider such as gmail. The exit status is 1 if there is none.`
 				return err
 			}
 			defer c.Close()
-			out := sitePrinter{w: bufio.NewWriter(cmd.OutOrStdout()), now: time.Now()}
+			p := sitePrinter{lister: newLister(cmd, &flags)}
 			if len(args) > 0 {
-				return out.named(cmd.Context(), c, args[0], flags.json)
+				return writeAll(&p.lister, about(args[0], c.SitesNamed(cmd.Context(), args[0])), p.block, "")
 			}
-			return out.list(cmd.Context(), c, every, flags.json)
+			return p.list(cmd.Context(), c, every)
 		},
 	}
 	cmd.Flags().BoolVar(&every, "all", false, "list every site, in no order")
@@ -54,69 +52,33 @@ goes there, or a provider such as gmail. The exit status is 1 if there is none.`
 	return cmd
 }
 
-// sitePrinter writes sites while it reads them: the list may be larger than this program's memory.
+// sitePrinter writes sites.
 type sitePrinter struct {
-	w       *bufio.Writer
-	now     time.Time
+	lister
 	sources bool // there are [[source]] tables, and a column for them
-	count   int  // sites written
 }
 
 // list writes one line a site.
-func (p *sitePrinter) list(ctx context.Context, c *console.Client, every, asJSON bool) error {
-	most, write := console.MaxSites, p.encode
+func (p *sitePrinter) list(ctx context.Context, c *console.Client, every bool) error {
+	most := console.MaxSites
 	if every {
 		most = 0
 	}
-	if !asJSON {
+	if !p.json {
 		s, err := c.Status(ctx)
 		if err != nil {
 			return err
 		}
-		p.sources, write = len(s.Sources) > 0, p.line
+		p.sources = len(s.Sources) > 0
 	}
-	for s, err := range c.Sites(ctx, most) {
-		if err == nil {
-			err = write(&s)
-		}
-		if err != nil {
-			return errors.Join(p.w.Flush(), err) // the sites read so far are worth showing
-		}
+	if err := writeAll(&p.lister, c.Sites(ctx, most), p.line, ""); err != nil || p.json {
+		return err
 	}
-	if !asJSON {
-		p.total(every)
-	}
+	p.total(every)
 	return p.w.Flush()
 }
 
-// named writes the sites that a name stands for.
-func (p *sitePrinter) named(ctx context.Context, c *console.Client, name string, asJSON bool) error {
-	write := p.block
-	if asJSON {
-		write = p.encode
-	}
-	for s, err := range c.SitesNamed(ctx, name) {
-		if err != nil {
-			err = fmt.Errorf("%s: %w", clean(name), err)
-		} else {
-			err = write(&s)
-		}
-		if err != nil {
-			return errors.Join(p.w.Flush(), err)
-		}
-	}
-	return p.w.Flush()
-}
-
-// encode writes one object a line. Replies keep their < and &: the output is not for a web page.
-func (p *sitePrinter) encode(s *console.Site) error {
-	enc := json.NewEncoder(p.w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(s)
-}
-
-// line writes one site, below the heads of the columns if it is the first. A failed write stays in the writer; line returns it, so
-// that the walk ends when the reader has left.
+// line writes one site, below the heads of the columns if it is the first.
 func (p *sitePrinter) line(s *console.Site) error {
 	if p.count == 0 {
 		p.columns("SITE", "SOURCE", "WINDOW", "RATE", "GOODPUT", "OPEN", "QUEUES", "NODES", "OLDEST", "STATE")
@@ -177,14 +139,6 @@ func (p *sitePrinter) oldest(s *console.Site) string {
 	return p.age(s.Oldest)
 }
 
-// age is how long ago a time was, in one or two units.
-func (p *sitePrinter) age(unix int64) string {
-	if unix == 0 {
-		return "-"
-	}
-	return roughly(p.now.Sub(time.Unix(unix, 0)))
-}
-
 // roughly is d in one or two units: nobody needs the seconds of a day.
 func roughly(d time.Duration) string {
 	switch {
@@ -234,9 +188,7 @@ func orDash(s string) string {
 
 // block writes all that is known of one site, one fact a line, with an empty line in front of all but the first.
 func (p *sitePrinter) block(s *console.Site) error {
-	if p.count++; p.count > 1 {
-		p.w.WriteByte('\n')
-	}
+	p.next()
 	p.fact("Site", "%s", clean(s.Site))
 	for _, h := range s.Hosts {
 		p.fact("Host", "%s", clean(h))
@@ -250,10 +202,6 @@ func (p *sitePrinter) block(s *console.Site) error {
 	p.obstacles(s)
 	_, err := p.w.Write(nil)
 	return err
-}
-
-func (p *sitePrinter) fact(name, format string, args ...any) {
-	fmt.Fprintf(p.w, "%-11s "+format+"\n", append([]any{name}, args...)...)
 }
 
 // terms writes what the rules say, and the day's plan.

@@ -15,7 +15,7 @@ import (
 func printed(t *testing.T, sources bool, write func(*sitePrinter) error) string {
 	t.Helper()
 	var b strings.Builder
-	p := sitePrinter{w: bufio.NewWriter(&b), now: time.Unix(1_700_000_060, 0), sources: sources}
+	p := sitePrinter{lister: lister{w: bufio.NewWriter(&b), now: time.Unix(1_700_000_060, 0)}, sources: sources}
 	if err := write(&p); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ Closed      until %s: connect to mx.dead.example[192.0.2.9]:25: refused
 
 // TestSiteState: each fact that keeps mail from a site, or has slowed it, is in its line.
 func TestSiteState(t *testing.T) {
-	p := sitePrinter{now: time.Unix(1_700_000_060, 0)}
+	p := sitePrinter{lister: lister{now: time.Unix(1_700_000_060, 0)}}
 	for _, c := range []struct {
 		site console.Site
 		want string

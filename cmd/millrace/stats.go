@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,19 +41,8 @@ not run has no row.`, console.MostMinutes, console.MostHours),
 				return err
 			}
 			defer c.Close()
-			p := statPrinter{w: bufio.NewWriter(cmd.OutOrStdout()), json: flags.json, now: time.Now()}
-			for row, err := range c.Statistics(cmd.Context(), of) {
-				if err == nil {
-					err = p.line(&row)
-				}
-				if err != nil {
-					return errors.Join(p.w.Flush(), err)
-				}
-			}
-			if p.count == 0 && !p.json {
-				p.w.WriteString("Nothing was sampled in that time\n")
-			}
-			return p.w.Flush()
+			p := statPrinter{newLister(cmd, &flags)}
+			return writeAll(&p.lister, c.Statistics(cmd.Context(), of), p.line, "Nothing was sampled in that time\n")
 		},
 	}
 	cmd.Flags().IntVar(&minutes, "minutes", shownMinutes, "the last so many minutes, the `NUMBER`")
@@ -80,19 +66,11 @@ func spanOf(of *console.StatisticsOf, minutes, hours int, byHour bool) error {
 	return nil
 }
 
-// statPrinter writes minutes or hours while it reads them.
-type statPrinter struct {
-	w     *bufio.Writer
-	json  bool
-	now   time.Time
-	count int // rows written
-}
+// statPrinter writes minutes or hours.
+type statPrinter struct{ lister }
 
 // line writes one row, below the heads of the columns if it is the first.
 func (p *statPrinter) line(v *console.Statistic) error {
-	if p.json {
-		return json.NewEncoder(p.w).Encode(v)
-	}
 	if p.count == 0 {
 		p.columns("SINCE", "MESSAGES", "SENT", "DEFERRED", "BOUNCED", "OTHER", "PEAK", "LEFT")
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -34,19 +32,8 @@ its own. "millrace explain" shows the same for two files.`, console.MaxWrappers)
 				return err
 			}
 			defer c.Close()
-			p := sharingPrinter{w: bufio.NewWriter(cmd.OutOrStdout()), json: flags.json}
-			for row, err := range c.Wrappers(cmd.Context(), most) {
-				if err == nil {
-					err = p.line(&row)
-				}
-				if err != nil {
-					return errors.Join(p.w.Flush(), err)
-				}
-			}
-			if p.count == 0 && !p.json {
-				p.w.WriteString("No mail is here\n")
-			}
-			return p.w.Flush()
+			p := sharingPrinter{newLister(cmd, &flags)}
+			return writeAll(&p.lister, c.Wrappers(cmd.Context(), most), p.line, "No mail is here\n")
 		},
 	}
 	cmd.Flags().IntVar(&most, "most", console.MaxWrappers, "at most so many rows, the `NUMBER`")
@@ -54,20 +41,11 @@ its own. "millrace explain" shows the same for two files.`, console.MaxWrappers)
 	return cmd
 }
 
-// sharingPrinter writes rows while it reads them.
-type sharingPrinter struct {
-	w     *bufio.Writer
-	json  bool
-	count int // rows written
-}
+// sharingPrinter writes how mail is held.
+type sharingPrinter struct{ lister }
 
 // line writes one row, below the heads of the columns if it is the first. A name stands last: it has any length.
 func (p *sharingPrinter) line(v *relay.Sharing) error {
-	if p.json {
-		enc := json.NewEncoder(p.w)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
-	}
 	if p.count == 0 {
 		fmt.Fprintf(p.w, "%9s %11s %11s %11s %11s  %s\n", "WRAPPERS", "MESSAGES", "BYTES", "HELD ONCE", "EACH'S OWN", "CAMPAIGN")
 	}
