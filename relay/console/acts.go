@@ -137,13 +137,7 @@ func (s *Server) recovering(w http.ResponseWriter) bool {
 }
 
 func (s *Server) servePauses(w http.ResponseWriter, _ *http.Request) {
-	out := list(w)
-	defer out.end()
-	for _, p := range s.acts.Pauses() {
-		if !out.encode(p) {
-			return
-		}
-	}
+	writeAll(w, s.acts.Pauses())
 }
 
 func (s *Server) serveShape(w http.ResponseWriter, r *http.Request) {
@@ -162,13 +156,7 @@ func (s *Server) serveShape(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	out := list(w)
-	defer out.end()
-	for _, row := range rows {
-		if !out.encode(row) {
-			return
-		}
-	}
+	writeAll(w, rows)
 }
 
 // serveDrain answers 204 when no drain is in force: zeros would look like one that is over.

@@ -67,13 +67,7 @@ func (s *Server) serveCampaigns(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	out := list(w)
-	defer out.end()
-	for _, c := range s.src.Campaigns(q.Get("tenant"), "", most) {
-		if !out.encode(c) {
-			return
-		}
-	}
+	writeAll(w, s.src.Campaigns(q.Get("tenant"), "", most))
 }
 
 func (s *Server) serveCampaignsNamed(w http.ResponseWriter, r *http.Request) {
@@ -82,13 +76,7 @@ func (s *Server) serveCampaignsNamed(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, ErrNoCampaign.Error(), http.StatusNotFound)
 		return
 	}
-	out := list(w)
-	defer out.end()
-	for _, c := range all {
-		if !out.encode(c) {
-			return
-		}
-	}
+	writeAll(w, all)
 }
 
 // Campaigns walks over so many campaigns at most, of one tenant or for "" of all, those used last first, and behind them over the rests. An

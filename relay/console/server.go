@@ -262,13 +262,7 @@ func (s *Server) serveNamed(w http.ResponseWriter, r *http.Request) {
 		s.serveNone(w)
 		return
 	}
-	out := list(w)
-	defer out.end()
-	for _, l := range named {
-		if !out.encode(l) {
-			return
-		}
-	}
+	writeAll(w, named)
 }
 
 // serveNone says that there is no such message, or that it may still come: the recovery has not read all of them.
@@ -289,4 +283,15 @@ func reply(w http.ResponseWriter, v any) {
 func list(w http.ResponseWriter) *stream {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	return newStream(w)
+}
+
+// writeAll is the answer that lists these objects.
+func writeAll[T any](w http.ResponseWriter, all []T) {
+	out := list(w)
+	defer out.end()
+	for i := range all {
+		if !out.encode(&all[i]) {
+			return
+		}
+	}
 }

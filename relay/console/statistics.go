@@ -64,13 +64,7 @@ func (s *Server) serveStatistics(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
-	out := list(w)
-	defer out.end()
-	for _, p := range points {
-		if !out.encode(p) {
-			return
-		}
-	}
+	writeAll(w, points)
 }
 
 // statisticsOf reads a query.

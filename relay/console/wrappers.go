@@ -25,13 +25,7 @@ func (s *Server) serveWrappers(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	out := list(w)
-	defer out.end()
-	for _, row := range s.src.Sharing(most) {
-		if !out.encode(row) {
-			return
-		}
-	}
+	writeAll(w, s.src.Sharing(most))
 }
 
 // Wrappers walks over so many flows at most, those with the most bytes of mail first, and one without a name for all others. An error
