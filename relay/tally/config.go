@@ -7,7 +7,7 @@ import (
 
 // Config is the [statistics] table.
 type Config struct {
-	// Campaigns is how many campaigns have counters of their own. One takes about 700 bytes of memory.
+	// Campaigns is how many campaigns have counters of their own. One takes about 850 bytes of memory, and its faults up to 2 kB more.
 	Campaigns int `toml:"campaigns"`
 	// Keep is how long a campaign that has no mail left is remembered.
 	Keep time.Duration `toml:"keep"`
