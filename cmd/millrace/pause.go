@@ -26,8 +26,8 @@ func pauseCommand() *cobra.Command {
 		Short: "Send nothing of a domain, site, sender, tenant or campaign for a time",
 		Long: `Send nothing to a domain or a site, or nothing of a sender, a tenant or a campaign, until a time: neither what waits now
 nor what comes. What is under way to a receiver ends. Mail is taken as before and waits; it expires all the same. Of several
-flags each must be true: --campaign with --site is the mail of a campaign at one receiver. Without --for and --until a pause lasts until "millrace resume". A pause of the
-same mail takes the place of the one before.
+flags each must be true: --campaign with --site is the mail of a campaign at one receiver. Without --for and --until a pause
+lasts until "millrace resume". A pause of the same mail takes the place of the one before.
 
 Millrace itself pauses a campaign at a provider that refuses its sender: see [stop] in millrace.toml. Who is then "Millrace".
 
