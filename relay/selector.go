@@ -73,12 +73,21 @@ func validText(key, text string) error {
 	return nil
 }
 
+// ShellWord is a word that a shell takes as it is. What the log says may be pasted into one, and a campaign is called as its sender wants.
+func ShellWord(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // String is s as the command line has it, for the log; "all" for the zero Selector.
 func (s Selector) String() string {
 	var words []string
 	for _, f := range s.texts() {
 		if f.text != "" {
-			words = append(words, "--"+f.key+"="+f.text)
+			words = append(words, "--"+f.key+"="+ShellWord(f.text))
 		}
 	}
 	if s.Older > 0 {

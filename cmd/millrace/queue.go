@@ -43,7 +43,7 @@ Millrace, "id" in the JSON.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, ok := relay.ParseID(only.After); only.After != "" && !ok {
-				return usageError{fmt.Errorf("--after %s: it is no id of Millrace's own; see \"id\" in the JSON", quoted(clean(only.After)))}
+				return usageError{fmt.Errorf("--after %s: it is no id of Millrace's own; see \"id\" in the JSON", relay.ShellWord(clean(only.After)))}
 			}
 			if only.Most < 0 {
 				return usageError{errors.New("--most must be 1 or more; 0 lists all")}

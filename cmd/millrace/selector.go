@@ -74,7 +74,7 @@ func asFlags(s relay.Selector) string {
 		{"class", s.Class}, {"lane", s.Lane},
 	} {
 		if f.value != "" {
-			words = append(words, "--"+f.flag, quoted(clean(f.value)))
+			words = append(words, "--"+f.flag, relay.ShellWord(clean(f.value)))
 		}
 	}
 	if s.Older > 0 {
@@ -84,13 +84,4 @@ func asFlags(s relay.Selector) string {
 		return "all mail"
 	}
 	return strings.Join(words, " ")
-}
-
-// quoted is a word that a shell takes as it is.
-func quoted(word string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

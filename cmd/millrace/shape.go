@@ -35,7 +35,7 @@ a receiver that takes nothing. The site "?" has mail whose site is not known yet
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(shapedBy, by) {
-				return usageError{fmt.Errorf("--by %s: it is one of %s", quoted(clean(by)), strings.Join(shapedBy, ", "))}
+				return usageError{fmt.Errorf("--by %s: it is one of %s", relay.ShellWord(clean(by)), strings.Join(shapedBy, ", "))}
 			}
 			if most < 1 {
 				return usageError{errors.New("--most must be 1 or more")}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,11 +291,5 @@ func (w *Watch) release(p place) {
 func (w *Watch) tell(p place, act relay.Act) {
 	w.deps.Log.Warn("a campaign is stopped at a provider that refuses its sender; the rest of its mail there waits",
 		"campaign", p.flow.Name, "sender", p.flow.Sender, "tenant", p.flow.Tenant, "at", p.at, "because", act.Reason,
-		"resume", "millrace resume "+strings.Join(flags(act.Selector), " "))
-}
-
-// flags are the flags that name the pause.
-func flags(s relay.Selector) []string {
-	all := []string{"--campaign=" + s.Campaign, "--sender=" + s.Sender, "--tenant=" + s.Tenant, "--site=" + s.Site}
-	return slices.DeleteFunc(all, func(f string) bool { return strings.HasSuffix(f, "=") })
+		"resume", "millrace resume "+act.Selector.String())
 }

@@ -1,6 +1,7 @@
 package brake
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -285,6 +286,20 @@ func TestWords(t *testing.T) {
 		r.refuse(1, bad, "mx.gmail1") // no order can name it
 		if synctest.Wait(); len(r.orders) != 1 || r.Holds(bad, "mx.gmail1").Waits() {
 			t.Errorf("%+v", r.orders)
+		}
+	})
+}
+
+// TestResumeLine: the command in the log ends the pause and does nothing else, whatever the campaign is called.
+func TestResumeLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, b := newRig(t, 1), new(bytes.Buffer)
+		r.deps.Log = hclog.New(&hclog.LoggerOptions{Output: b, JSONFormat: true})
+		r.refuse(1, relay.FlowName{Name: "a;b$(c)'d", Sender: "a.example"}, "mx.gmail1")
+		synctest.Wait()
+		const want = `millrace resume --site=gmail --sender=a.example --campaign='a;b$(c)'\\''d'`
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s, want %s", b, want)
 		}
 	})
 }
