@@ -233,7 +233,6 @@ func (d *Daemon) Start() error {
 // runLogs starts what writes down what happens.
 func (d *Daemon) runLogs(ctx context.Context) {
 	d.run.Go(func() { d.mail.Run(ctx) })    // ends with ctx
-	d.run.Go(func() { d.scribe.run(ctx) })  // ends with ctx
 	d.run.Go(func() { d.events.Run(ctx) })  // ends with ctx
 	d.run.Go(func() { d.history.Run(ctx) }) // ends with ctx
 }
@@ -373,6 +372,9 @@ func (d *Daemon) letGo() error {
 	d.closeHistory() // before the state directory is free for another daemon
 	if d.agent != nil {
 		err = errors.Join(err, d.agent.Close())
+	}
+	if d.scribe != nil {
+		d.scribe.end()
 	}
 	if d.events != nil {
 		err = errors.Join(err, d.events.Close()) // behind the last commit, which may still flush it

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 )
@@ -18,9 +17,12 @@ type scribe struct {
 	ask  chan struct{} // has room for one: run may be on its way back to it
 	done chan struct{} // likewise
 	late atomic.Bool   // a commit has not waited for the end of the writing under way
+	quit chan struct{} // closed by end
+	over chan struct{} // closed when run has returned
 }
 
-// newScribe makes the scribe and has the journal call it.
+// newScribe makes the scribe and has the journal call it. It writes until letGo ends it, behind the journal's last commit: a daemon that is
+// killed while it stops has a line for each outcome too.
 func (d *Daemon) newScribe() {
 	d.scribe = scribeOf(d.mail.hasten,
 		func() { _ = d.events.Flush() },  // what is lost is counted, and told in the file
@@ -29,16 +31,20 @@ func (d *Daemon) newScribe() {
 	d.agent.Precede(d.scribe.write)
 }
 
+// scribeOf makes a scribe of these logs and starts it.
 func scribeOf(logs ...func()) *scribe {
-	return &scribe{logs: logs, ask: make(chan struct{}, 1), done: make(chan struct{}, 1)}
+	s := &scribe{
+		logs: logs, ask: make(chan struct{}, 1), done: make(chan struct{}, 1), quit: make(chan struct{}), over: make(chan struct{}),
+	}
+	go s.run() // ended by end
+	return s
 }
 
-// run writes until ctx is done.
-func (s *scribe) run(ctx context.Context) {
-	defer s.late.Store(true) // nobody waits for it any more
+func (s *scribe) run() {
+	defer close(s.over)
 	for {
 		select {
-		case <-ctx.Done():
+		case <-s.quit:
 			return
 		case <-s.ask:
 		}
@@ -53,8 +59,13 @@ func (s *scribe) run(ctx context.Context) {
 	}
 }
 
-// write has the logs written out, and waits for that as long as it may. It returns at once while an earlier call's writing goes on, and
-// when run has ended.
+// end ends run and waits for it. Nobody calls write any more.
+func (s *scribe) end() {
+	close(s.quit)
+	<-s.over
+}
+
+// write has the logs written out, and waits for that as long as it may. It returns at once while an earlier call's writing goes on.
 func (s *scribe) write() {
 	if s.late.Load() {
 		return

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,13 +9,10 @@ import (
 // TestScribe: a commit waits for the logs, but for no log that hangs, and for a log that has hung again when it answers.
 func TestScribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
 		took := time.Millisecond
 		written := 0
 		s := scribeOf(func() { time.Sleep(took); written++ })
-		go s.run(ctx)
-		synctest.Wait()
+		defer s.end()
 		for i, c := range []struct{ write, waits time.Duration }{
 			{time.Millisecond, time.Millisecond}, {time.Minute, scribePatience}, {time.Minute, 0}, {time.Millisecond, time.Millisecond},
 		} {
@@ -35,8 +31,5 @@ func TestScribe(t *testing.T) {
 		if written != 3 {
 			t.Errorf("written %d times", written)
 		}
-		cancel()
-		synctest.Wait()
-		s.write() // after the end
 	})
 }

@@ -62,8 +62,8 @@ func New(cfg Config, deps Deps) *History {
 	return h
 }
 
-// Run writes what was told within a second, or at once when the buffer is half full or Flush leaves it to Run, and removes what is over, until ctx is done. It
-// starts no goroutine. Close writes the rest.
+// Run writes what was told within a second, or at once when the buffer is half full or Flush leaves it to Run, and removes what is over,
+// until ctx is done. It starts no goroutine. Close writes the rest.
 func (h *History) Run(ctx context.Context) {
 	h.tend(false) // a clock that is far ahead after a boot would have all removed, and is set right soon
 	tick := time.NewTicker(tendInterval)
