@@ -76,7 +76,7 @@ func faults() []fault {
 			"snapshot/writer.go", "if w.precede != nil && len(b.marks) > 0 {", "if w.precede != nil && len(b.marks) > 0 && seededFault != \"log written late\" {",
 		}}, catchBySums},
 		{"counted beside the commit", []edit{{
-			"snapshot/counting.go", "if c.by == nil || blocked {", "if c.by == nil || blocked || seededFault == \"counted beside the commit\" {",
+			"snapshot/counting.go", "if !c.counts() || blocked {", "if !c.counts() || blocked || seededFault == \"counted beside the commit\" {",
 		}}, catchBySums},
 	}
 }
