@@ -128,7 +128,7 @@ func TestReasonIsBoundedAndCharged(t *testing.T) {
 		if a, b := nodes[0].Reason(), nodes[1].Reason(); a != b || unsafe.StringData(a) != unsafe.StringData(b) {
 			t.Errorf("two copies of %q", a)
 		}
-		if got, want := m.budget.Used(AccountMail)-before, 2*(textSize(nodes[0].Reason())+waitCost)-queueCost; got != want {
+		if got, want := m.budget.Used(AccountMail)-before, 2*(textSize(nodes[0].Reason())+waitCost+stateCost)-queueCost; got != want {
 			t.Errorf("charged %d bytes for two reasons, want %d", got, want)
 		}
 	})

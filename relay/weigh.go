@@ -10,11 +10,12 @@ import (
 // Bytes that a message with its first node, each further node, a recipient, a queue and a wait take on the heap beside their text, the
 // journal's part included: measured with TestWeighed in package snapshot.
 const (
-	messageCost = 370
-	nodeCost    = 520
+	messageCost = 330
+	nodeCost    = 385
 	rcptCost    = 8
 	queueCost   = 300
-	waitCost    = 340 // of a node that is deferred: its state in the journal, its domain among the deferred ones
+	waitCost    = 60  // of a node that is deferred: its domain among the deferred ones
+	stateCost   = 350 // of a message that has such nodes: its state in the journal
 )
 
 // weigh is the bytes that msg takes in memory, its content apart.
@@ -61,7 +62,7 @@ func (m *QueueMap) noteReason(n *Node, text string) {
 	n.beside().reason = reason
 	size := textSize(reason)
 	if size > 0 {
-		size += waitCost
+		size += waitCost + stateCost/int64(n.Message.NodeCount())
 	}
 	m.chargeReason(n, int(size))
 }

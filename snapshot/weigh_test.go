@@ -20,8 +20,9 @@ func heapInUse() int64 {
 }
 
 // TestWeighed compares what the budget is charged with what the heap holds, the journal's part included, for several kinds of
-// mail: as it waits, and when each node was deferred for a reason of its own. The charge may be too high by half and too low
-// by a seventh: the shares of the limit bear that much.
+// mail: as it waits, and when each node was deferred for a reason of its own. The charge may be too high by three tenths and too low
+// by a seventh: the shares of the limit bear that much. There are so many messages of each kind that the journal's buffers, of which it has
+// two megabytes more at one time than at another, do not count.
 func TestWeighed(t *testing.T) {
 	const n = 12_000
 	kinds := []struct {
@@ -42,8 +43,8 @@ func TestWeighed(t *testing.T) {
 		{"a flow of its own", n, 600, shared(20_000), one("u%d@d%d.example"), func(i int) relay.FlowName {
 			return relay.FlowName{Tenant: "shop", Name: fmt.Sprintf("<list-%d.sender.example>", i), Sender: fmt.Sprintf("sender-%d.example", i)}
 		}},
-		{"a hundred recipients", n / 10, 600, shared(20_000), many(100, "u%d@d%d.example"), nil},
-		{"a hundred recipients with all parameters", n / 10, 600, shared(20_000), func(i int) []relay.Rcpt {
+		{"a hundred recipients", n / 3, 600, shared(20_000), many(100, "u%d@d%d.example"), nil},
+		{"a hundred recipients with all parameters", n / 3, 600, shared(20_000), func(i int) []relay.Rcpt {
 			rs := many(100, "u%d@d%d.example")(i)
 			for k := range rs {
 				rs[k].Notify, rs[k].ORcpt = fmt.Sprint("SUCCESS,", "FAILURE"), fmt.Sprintf("rfc822;original-address-%d@somewhere.example", i*100+k)
@@ -98,7 +99,7 @@ func TestWeighed(t *testing.T) {
 				held, asked := heapInUse()-before, b.Used(relay.AccountMail)-charged
 				ratio := float64(asked) / float64(held)
 				t.Logf("%s: heap %d B a message, charged %d B: %.2f", when, held/int64(counted), asked/int64(counted), ratio)
-				if ratio < 0.85 || ratio > 1.5 {
+				if ratio < 0.85 || ratio > 1.3 {
 					t.Errorf("%s: %.2f of the heap is charged", when, ratio)
 				}
 			}
