@@ -34,18 +34,19 @@ var allowed = map[string][]string{
 	"relay/route":      {},
 	"relay/bounce":     {"relay", "relay/smtp"},
 	"relay/console":    {"relay"},
-	"relay/tally":      {"relay", "relay/smtp"}, // asks the wire which class a refusal is of
+	"relay/tally":      {"relay", "relay/packed", "relay/smtp"}, // asks the wire which class a refusal is of
 	"relay/stream":     {"relay", "relay/smtp"},
-	"relay/history":    {"relay", "relay/smtp"},
+	"relay/history":    {"relay", "relay/packed", "relay/smtp"},
 	"relay/licence":    {"relay"},
 	"snapshot":         {"relay", "snapshot/format"},
 	"relay":            {"relay/delta", "relay/smtp"},
-	"relay/delta":      {},
+	"relay/delta":      {"relay/packed"},
+	"relay/packed":     {},
 	"relay/smtp":       {},
 	"filter/preflight": {},
 	"relay/brake":      {"relay", "relay/smtp"},
 
-	"snapshot/format": {}, // bytes only: the journal must not change when the heart does
+	"snapshot/format": {"relay/packed"}, // bytes only: the journal must not change when the heart does
 }
 
 // direction says, of each package in allowed, why its imports end where they end. The failure message quotes it.
@@ -86,8 +87,9 @@ var direction = map[string]string{
 	"snapshot/format": "the bytes of the files are a leaf: a tool or a test reads them without an agent",
 	"relay": "the heart holds no milter, DNS, TOML, HTTP or file code: the parts import it, and an import back would be a ring; " +
 		"its interfaces stand here and are implemented outside",
-	"relay/delta": "it compares bytes with bytes, and what it writes must mean the same to every later version of the program",
-	"relay/smtp":  "the wire is a leaf: it delivers bytes and knows no queue, so that it can be held against transcripts",
+	"relay/delta":  "it compares bytes with bytes, and what it writes must mean the same to every later version of the program",
+	"relay/packed": "it reads fields out of bytes for those who have a format, and knows none of them",
+	"relay/smtp":   "the wire is a leaf: it delivers bytes and knows no queue, so that it can be held against transcripts",
 }
 
 // only says which packages may import a library. The reasons stand in alone, by the library.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/relay/packed"
 )
 
 // TestGolden: views and parts that an earlier version of the program wrote make the same messages for ever. A file .sum has the
@@ -33,7 +35,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s is another message", name)
 		}
 		_, rest, _ := head(part)
-		r := reader{b: rest}
+		r := reader{packed.Of(rest)}
 		for range r.number() {
 			stretch, _ := r.stretch()
 			kinds[stretch.coder.kind] = true

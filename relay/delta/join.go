@@ -1,6 +1,10 @@
 package delta
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/millrace/millrace/relay/packed"
+)
 
 var (
 	// ErrDamaged is returned when a part and a view do not make a message.
@@ -93,9 +97,11 @@ func (j *joiner) run(view, part []byte, limit int) ([][]byte, error) {
 	o.begin(view, rest)
 	j.begin(&o.reader)
 	for o.next() {
-		o.bad = !j.add(o.literal) || !j.add(o.copy)
+		if !j.add(o.literal) || !j.add(o.copy) {
+			o.Fail()
+		}
 	}
-	if o.bad || j.left != 0 || j.size > 0 || j.stretches > 0 {
+	if o.Bad || j.left != 0 || j.size > 0 || j.stretches > 0 {
 		return nil, ErrDamaged
 	}
 	return j.pieces, nil
@@ -105,15 +111,15 @@ func (j *joiner) run(view, part []byte, limit int) ([][]byte, error) {
 func (j *joiner) begin(r *reader) {
 	j.stretches = r.number()
 	j.before, j.size, j.seen, j.gathered = 0, 0, 0, j.gathered[:0]
-	if j.stretches > len(r.b) {
-		r.bad = true
+	if j.stretches > len(r.Rest) {
+		r.Fail()
 		return
 	}
-	start := r.b
+	start := r.Rest
 	for range j.stretches {
 		r.stretch()
 	}
-	j.recipe = start[:len(start)-len(r.b)]
+	j.recipe = start[:len(start)-len(r.Rest)]
 	j.next()
 }
 
@@ -122,10 +128,10 @@ func (j *joiner) next() {
 	if j.stretches == 0 {
 		return
 	}
-	r := reader{b: j.recipe}
+	r := reader{packed.Of(j.recipe)}
 	t, places := r.stretch()
 	j.before, j.coder, j.size, j.places = t.before, t.coder, t.size, places
-	j.recipe = r.b
+	j.recipe = r.Rest
 	j.stretches--
 }
 

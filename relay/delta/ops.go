@@ -1,5 +1,7 @@
 package delta
 
+import "github.com/millrace/millrace/relay/packed"
+
 // ops reads the ops of a part, and what stands before them.
 type ops struct {
 	reader
@@ -12,17 +14,17 @@ type ops struct {
 
 // begin makes part what is read next. The first ops may come behind other things.
 func (o *ops) begin(view, part []byte) {
-	o.reader = reader{b: part}
+	o.reader = reader{packed.Of(part)}
 	o.view, o.expected, o.literal, o.copy = view, 0, nil, nil
 	o.text.reset()
 }
 
 // next reads an op. It reports false behind the last one, and when the part is damaged.
 func (o *ops) next() bool {
-	if o.bad || len(o.b) == 0 {
+	if o.Bad || len(o.Rest) == 0 {
 		return false
 	}
-	token := int(o.byte())
+	token := int(o.Byte())
 	o.literal = o.readLiteral(token >> 4)
 	o.expected += len(o.literal)
 	residue := token & copyResidue
@@ -30,9 +32,11 @@ func (o *ops) next() bool {
 		o.copy = o.readCopy(token&tokenShift != 0, residue)
 	} else {
 		o.copy = nil
-		o.bad = o.bad || len(o.literal) == 0 || token&tokenShift != 0
+		if len(o.literal) == 0 || token&tokenShift != 0 {
+			o.Fail()
+		}
 	}
-	return !o.bad
+	return !o.Bad
 }
 
 // readCopy returns the bytes of a copy, nil if the part is damaged.
@@ -42,8 +46,8 @@ func (o *ops) readCopy(shifted bool, residue int) []byte {
 		at += o.signed()
 	}
 	n := o.number()
-	if o.bad || at < 0 || at > len(o.view) || n > len(o.view)/copyResidue || n*copyResidue+residue > len(o.view)-at {
-		o.bad = true
+	if o.Bad || at < 0 || at > len(o.view) || n > len(o.view)/copyResidue || n*copyResidue+residue > len(o.view)-at {
+		o.Fail()
 		return nil
 	}
 	n = n*copyResidue + residue
@@ -74,7 +78,7 @@ func (o *ops) readLiteral(kind int) []byte {
 
 // readPacked returns a literal of which a part is packed, in the text.
 func (o *ops) readPacked() []byte {
-	head := int(o.byte())
+	head := int(o.Byte())
 	set, prefix, n, back := head>>5, head&mostPrefix, sizeUUID, 0
 	if set == packedPiece {
 		back = o.number()
@@ -85,7 +89,7 @@ func (o *ops) readPacked() []byte {
 	t := &o.text
 	at := len(t.bytes)
 	if prefix+n > mostLiteral || back > at || set == packedPiece && n > back || set > packedPiece {
-		o.bad = true
+		o.Fail()
 		return nil
 	}
 	t.bytes = append(t.bytes, o.bytes(prefix)...)
@@ -93,11 +97,11 @@ func (o *ops) readPacked() []byte {
 	case packedPiece:
 		t.bytes = append(t.bytes, t.bytes[at-back:][:n]...)
 	case packedUUID:
-		if b := o.bytes(packedSize(sizeUUID-4, 0)); !o.bad {
+		if b := o.bytes(packedSize(sizeUUID-4, 0)); !o.Bad {
 			t.bytes = unpackUUID(t.bytes, b)
 		}
 	default:
-		if b := o.bytes(packedSize(n, set)); !o.bad {
+		if b := o.bytes(packedSize(n, set)); !o.Bad {
 			t.bytes = unpack(t.bytes, b, n, set)
 		}
 	}
@@ -113,5 +117,5 @@ func (o *ops) make(view []byte) bool {
 		}
 		view = view[n:]
 	}
-	return !o.bad && len(view) == 0
+	return !o.Bad && len(view) == 0
 }

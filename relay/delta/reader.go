@@ -1,64 +1,33 @@
 package delta
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// reader reads the fields of a part. After the first that is damaged it is bad, and gives zeros.
-type reader struct {
-	b   []byte
-	bad bool
-}
+	"github.com/millrace/millrace/relay/packed"
+)
 
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.bad = true
-		return 0
-	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
+// reader reads the fields of a part.
+type reader struct{ packed.Reader }
 
 // number reads a number that is not negative and leaves room to calculate with it.
-func (r *reader) number() int {
-	n, rest, ok := uvarint(r.b)
-	if !ok {
-		r.bad = true
-		return 0
-	}
-	r.b = rest
-	return n
-}
+func (r *reader) number() int { return int(r.UpTo(maxNumber)) }
 
-func (r *reader) signed() int {
-	n, k := binary.Varint(r.b)
-	if k <= 0 || n < -maxNumber || n > maxNumber {
-		r.bad = true
-		return 0
-	}
-	r.b = r.b[k:]
-	return int(n)
-}
+func (r *reader) signed() int { return int(r.Within(maxNumber)) }
 
 // bytes reads n bytes.
-func (r *reader) bytes(n int) []byte {
-	if n > len(r.b) {
-		r.bad = true
-		return nil
-	}
-	b := r.b[:n:n]
-	r.b = r.b[n:]
-	return b
-}
+func (r *reader) bytes(n int) []byte { return r.Bytes(uint64(n)) }
 
 // stretch reads one stretch of a recipe.
 func (r *reader) stretch() (t stretch, places []byte) {
 	t.before = r.number()
-	t.coder = coder{r.byte(), r.byte()}
+	t.coder = coder{r.Byte(), r.Byte()}
 	t.size = r.number()
 	if t.coder.kind == coderPlaces {
 		places = r.bytes(r.number())
 	}
-	r.bad = r.bad || t.size == 0 || !t.coder.valid()
+	if t.size == 0 || !t.coder.valid() {
+		r.Fail()
+	}
 	return t, places
 }
 

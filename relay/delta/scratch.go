@@ -109,15 +109,15 @@ func (s *Scratch) checked(view []byte) (part []byte, ok bool) {
 
 // agrees reads what stands before the ops, and reports whether it says of the message what Read has found out.
 func (s *Scratch) agrees(r *reader) bool {
-	size, rest, err := head(r.b)
-	r.b = rest
+	size, rest, err := head(r.Rest)
+	r.Rest = rest
 	if err != nil || size != len(s.message) || r.number() != len(s.stretches) {
 		return false
 	}
 	left := s.places
 	for _, want := range s.stretches {
 		got, places := r.stretch()
-		if got.places = len(places); r.bad || got != want || string(places) != string(left[:want.places]) {
+		if got.places = len(places); r.Bad || got != want || string(places) != string(left[:want.places]) {
 			return false
 		}
 		left = left[want.places:]

@@ -2,7 +2,9 @@ package history
 
 import (
 	"bytes"
-	"encoding/binary"
+	"math"
+
+	"github.com/millrace/millrace/relay/packed"
 )
 
 // lost stands for a text that cannot be read.
@@ -10,11 +12,10 @@ var lost = []byte("(lost)")
 
 // scroll reads records. Whatever the bytes are, it reads within them and makes nothing larger than they could have come from.
 type scroll struct {
+	packed.Reader
 	base base
 	text func(offset int64) []byte // the text whose frame stands there, nil if there is none
 
-	b   []byte
-	bad bool
 	mem []byte // joined strings
 }
 
@@ -22,11 +23,11 @@ type scroll struct {
 // next call.
 func (s *scroll) read(payload []byte, n *note) bool {
 	*n = note{rcpts: n.rcpts[:0]}
-	s.b, s.bad, s.mem = payload, false, s.mem[:0]
-	n.kind = s.byte()
-	n.time = s.base.time + s.signed()
+	s.Reader, s.mem = packed.Of(payload), s.mem[:0]
+	n.kind = s.Byte()
+	n.time = s.base.time + s.Varint()
 	if n.kind != kindGap {
-		n.id = s.base.id + uint64(s.signed())
+		n.id = s.base.id + uint64(s.Varint())
 	}
 	switch n.kind {
 	case kindTaken:
@@ -38,23 +39,23 @@ func (s *scroll) read(payload []byte, n *note) bool {
 	case kindDoubt:
 		n.rcpt, n.why = s.small(), s.small()
 	case kindGap:
-		n.count, n.since = s.number(), s.base.time+s.signed()
+		n.count, n.since = s.number(), s.base.time+s.Varint()
 	default:
 		return false
 	}
-	return !s.bad
+	return !s.Bad
 }
 
 func (s *scroll) taken(n *note) {
-	n.flags, n.size, n.before = s.byte(), s.number(), s.number()
+	n.flags, n.size, n.before = s.Byte(), s.number(), s.number()
 	n.queueID = s.string()
 	parts := cut(s.string(), 5)
 	n.rule, n.client, n.tenant, n.campaign, n.domain = parts[0], parts[1], parts[2], parts[3], parts[4]
 	n.from, n.messageID = s.string(), s.string()
 	n.total, n.first = s.small(), s.small()
 	for range s.small() {
-		if s.bad || len(n.rcpts) == chunk {
-			s.bad = true
+		if s.Bad || len(n.rcpts) == chunk {
+			s.Fail()
 			return
 		}
 		n.rcpts = append(n.rcpts, s.string())
@@ -62,7 +63,7 @@ func (s *scroll) taken(n *note) {
 }
 
 func (s *scroll) settled(n *note) {
-	n.rcpt, n.outcome, n.code = s.small(), s.byte(), s.small()
+	n.rcpt, n.outcome, n.code = s.small(), s.Byte(), s.small()
 	parts := cut(s.string(), 2)
 	n.relay, n.site = parts[0], parts[1]
 	n.reply, n.use = s.string(), s.small()
@@ -85,56 +86,11 @@ func cut(b []byte, n int) (parts [5][]byte) {
 	return parts
 }
 
-func (s *scroll) byte() byte {
-	if len(s.b) == 0 {
-		s.bad = true
-		return 0
-	}
-	c := s.b[0]
-	s.b = s.b[1:]
-	return c
-}
-
-func (s *scroll) signed() int64 {
-	v, n := binary.Varint(s.b)
-	if n <= 0 {
-		s.bad, s.b = true, nil
-		return 0
-	}
-	s.b = s.b[n:]
-	return v
-}
-
 // number is never negative.
-func (s *scroll) number() int64 {
-	v, n := binary.Uvarint(s.b)
-	if n <= 0 || v > 1<<62 {
-		s.bad, s.b = true, nil
-		return 0
-	}
-	s.b = s.b[n:]
-	return int64(v)
-}
+func (s *scroll) number() int64 { return int64(s.UpTo(1 << 62)) }
 
 // small is a number that fits an int32.
-func (s *scroll) small() int {
-	n := s.number()
-	if n > 1<<31-1 {
-		s.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-func (s *scroll) bytes(n int64) []byte {
-	if n > int64(len(s.b)) {
-		s.bad, s.b = true, nil
-		return nil
-	}
-	b := s.b[:n:n]
-	s.b = s.b[n:]
-	return b
-}
+func (s *scroll) small() int { return int(s.UpTo(math.MaxInt32)) }
 
 func (s *scroll) string() []byte {
 	v := s.number()
@@ -142,19 +98,19 @@ func (s *scroll) string() []byte {
 	case stringText:
 		return s.known(n)
 	case stringTail:
-		own := s.bytes(n)
+		own := s.Bytes(uint64(n))
 		return s.join(own, s.known(s.number()))
 	case stringHead:
 		head := s.known(n)
-		return s.join(head, s.bytes(s.number()))
+		return s.join(head, s.Bytes(s.UpTo(1<<62)))
 	default:
-		return s.bytes(n)
+		return s.Bytes(uint64(n))
 	}
 }
 
 // known is the text at that offset. The texts of one record are small, and there are few.
 func (s *scroll) known(offset int64) []byte {
-	if s.bad {
+	if s.Bad {
 		return nil
 	}
 	if t := s.text(offset); t != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+
+	"github.com/millrace/millrace/relay/packed"
 )
 
 // keepVersion is the first byte of what Keep writes.
@@ -68,22 +70,22 @@ func (s *Statistics) Recall(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	r := reader{b: p}
-	if v := r.byte(); v != keepVersion {
+	r := reader{packed.Of(p)}
+	if v := r.Byte(); v != keepVersion {
 		return errRecord{"the rings have a version that this program does not know"}
 	}
 	y := NewStatistics(s.tally, s.queues)
 	for r.more() {
 		x := r.series()
 		switch {
-		case r.bad:
+		case r.Bad:
 		case x.kind == kindInstallation:
 			y.all = x
 		case len(y.by[x.kind]) < mostSeries:
 			y.by[x.kind][x.key] = x
 		}
 	}
-	if r.bad {
+	if r.Bad {
 		return errRecord{"the rings are damaged"}
 	}
 	s.mu.Lock()
@@ -94,26 +96,26 @@ func (s *Statistics) Recall(p []byte) error {
 
 // series reads one series.
 func (r *reader) series() *series {
-	of := kind(r.byte())
+	of := kind(r.Byte())
 	if of != kindInstallation && of != kindTenant && of != kindSite && of != kindCampaign {
-		r.fail()
+		r.Fail()
 		return nil
 	}
 	s := newSeries(of, r.key(of))
 	for c := range s.prev {
-		s.prev[c] = int64(r.uvarint(maxValue))
+		s.prev[c] = int64(r.UpTo(maxValue))
 	}
 	for _, ring := range s.rings {
 		stamp := uint64(0)
-		for range r.uvarint(uint64(len(ring))) {
-			stamp += r.uvarint(math.MaxUint32)
+		for range r.UpTo(uint64(len(ring))) {
+			stamp += r.UpTo(math.MaxUint32)
 			if stamp == 0 || stamp > math.MaxUint32 {
-				r.fail()
+				r.Fail()
 				return s
 			}
 			p := ring.at(uint32(stamp))
-			for m := r.uvarint(1<<values - 1); m != 0; m &= m - 1 {
-				p.v[bits.TrailingZeros64(m)] = uint32(r.uvarint(math.MaxUint32))
+			for m := r.UpTo(1<<values - 1); m != 0; m &= m - 1 {
+				p.v[bits.TrailingZeros64(m)] = uint32(r.UpTo(math.MaxUint32))
 			}
 		}
 	}

@@ -3,26 +3,27 @@ package tally
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"math/bits"
+
+	"github.com/millrace/millrace/relay/packed"
 )
 
 // Replay takes up what a record says. At recovery it is given first what Snapshot gave, then each record of Append in the order of the
 // journal. A record whose sequence number is not above the last one is ignored. A malformed one is an error and changes nothing. What a
 // record counts for a number that no record before it has defined, because that one is lost, counts for the installation alone.
 func (t *Tally) Replay(p []byte) error {
-	r := reader{b: p}
-	switch v := r.byte(); {
-	case r.bad:
+	r := reader{packed.Of(p)}
+	switch v := r.Byte(); {
+	case r.Bad:
 		return errRecord{"the record is empty"}
 	case v > version:
 		return errRecord{fmt.Sprintf("the record has version %d; this program knows %d", v, version)}
 	case v != version:
 		return errRecord{fmt.Sprintf("the record has version %d, which never was", v)}
 	}
-	what := r.byte()
-	seq := r.uvarint(math.MaxUint64)
-	if r.bad || what < recordDelta || what > recordSame {
+	what := r.Byte()
+	seq := r.Uvarint()
+	if r.Bad || what < recordDelta || what > recordSame {
 		return errRecord{"the record's head is damaged"}
 	}
 	t.mu.Lock()
@@ -33,12 +34,12 @@ func (t *Tally) Replay(p []byte) error {
 	at, base, next := t.closed, t.base, uint64(0)
 	switch {
 	case what == recordAll:
-		at, base, next = int64(r.uvarint(maxValue)), r.uvarint(math.MaxUint64), r.uvarint(maxValue)
+		at, base, next = int64(r.UpTo(maxValue)), r.Uvarint(), r.UpTo(maxValue)
 	case what == recordSame:
 	case seq%absoluteEvery == 0:
-		at, base = int64(r.uvarint(maxValue)), r.uvarint(math.MaxUint64)
+		at, base = int64(r.UpTo(maxValue)), r.Uvarint()
 	default:
-		at = min(max(at+r.varint(), 0), maxValue)
+		at = min(max(at+r.Within(maxValue), 0), maxValue)
 	}
 	if !r.check(what) {
 		return errRecord{fmt.Sprintf("record %d is damaged", seq)}

@@ -123,10 +123,10 @@ type Marks struct {
 // ReadMarks tells to of each mark in p, in order. Marks before a malformed one have been told when it returns
 // ErrMalformed: each mark stands for itself.
 func ReadMarks(p []byte, names *Names, to Marks) error {
-	d := &decoder{b: p}
-	for len(d.b) > 0 {
+	d := decode(p)
+	for len(d.Rest) > 0 {
 		d.mark(names, &to)
-		if d.bad {
+		if d.Bad {
 			return ErrMalformed
 		}
 	}
@@ -135,29 +135,29 @@ func ReadMarks(p []byte, names *Names, to Marks) error {
 
 // mark reads one mark.
 func (d *decoder) mark(names *Names, to *Marks) {
-	switch mark := d.byte(); mark {
+	switch mark := d.Byte(); mark {
 	case markDone, markDoneWhy, markDoneAll:
 		d.done(mark, to)
 	case markWait, markDeferred:
 		n := d.node()
-		w := Wait{Visits: int(d.number(MaxPosition)), Due: d.varint(), Class: names.Intern(d.bytes()), Reason: names.Intern(d.bytes())}
-		if !d.bad {
+		w := Wait{Visits: int(d.UpTo(MaxPosition)), Due: d.Varint(), Class: names.Intern(d.bytes()), Reason: names.Intern(d.bytes())}
+		if !d.Bad {
 			to.Waits(n, w, mark == markDeferred)
 		}
 	case markBegun:
-		if n := d.node(); !d.bad {
+		if n := d.node(); !d.Bad {
 			to.Begun(n)
 		}
 	case markHeardID, markUnheard:
-		if id := d.uvarint(); !d.bad {
+		if id := d.Uvarint(); !d.Bad {
 			to.HeardID(id, mark == markHeardID)
 		}
 	case markHeard:
-		if seg, pos := d.place(); !d.bad {
+		if seg, pos := d.place(); !d.Bad {
 			to.Heard(seg, pos)
 		}
 	default:
-		d.fail()
+		d.Fail()
 	}
 }
 
@@ -166,23 +166,23 @@ func (d *decoder) done(mark byte, to *Marks) {
 	seg, pos := d.place()
 	n, why := uint64(1), WhyUnknown
 	if mark != markDone {
-		if why = Why(d.byte()); why == WhyUnknown || why >= whys {
-			d.fail()
+		if why = Why(d.Byte()); why == WhyUnknown || why >= whys {
+			d.Fail()
 		}
 	}
 	if mark == markDoneAll {
-		n = d.number(MaxPosition)
+		n = d.UpTo(MaxPosition)
 	}
 	if n == 0 || uint64(pos)+n > MaxPosition+1 {
-		d.fail()
+		d.Fail()
 	}
-	if !d.bad {
+	if !d.Bad {
 		to.Done(seg, pos, uint32(n), why)
 	}
 }
 
 func (d *decoder) place() (segment uint64, position uint32) {
-	return d.uvarint(), uint32(d.number(MaxPosition))
+	return d.Uvarint(), uint32(d.UpTo(MaxPosition))
 }
 
-func (d *decoder) node() Node { return Node{ID: d.uvarint(), Index: uint32(d.number(MaxPosition))} }
+func (d *decoder) node() Node { return Node{ID: d.Uvarint(), Index: uint32(d.UpTo(MaxPosition))} }

@@ -25,24 +25,24 @@ func (t *TakeRecord) DecodeOld(p []byte, names *Names) error {
 	if uint64(n) > uint64(len(p)-4) {
 		return ErrMalformed
 	}
-	d := &decoder{b: p[4 : 4+n]}
+	d := decode(p[4 : 4+n])
 	t.decodeOldEnvelope(d, names)
-	if d.bad || len(d.b) > 0 {
+	if d.Bad || len(d.Rest) > 0 {
 		return ErrMalformed
 	}
-	rest := &decoder{b: p[4+n:]}
-	if trace := rest.uvarint(); rest.bad || trace > uint64(len(rest.b)) {
+	rest := decode(p[4+n:])
+	if trace := rest.Uvarint(); rest.Bad || trace > uint64(len(rest.Rest)) {
 		return ErrMalformed
 	}
-	t.Part = rest.b
+	t.Part = rest.Rest
 	return nil
 }
 
 func (t *TakeRecord) decodeOldEnvelope(d *decoder, names *Names) {
-	t.ID = d.uvarint()
-	t.Base, t.Shared = uint32(d.number(MaxPosition)), uint32(d.number(MaxPosition))
-	if t.flags = uint64(d.byte()); t.flags >= oldTakeFlags {
-		d.fail()
+	t.ID = d.Uvarint()
+	t.Base, t.Shared = uint32(d.UpTo(MaxPosition)), uint32(d.UpTo(MaxPosition))
+	if t.flags = uint64(d.Byte()); t.flags >= oldTakeFlags {
+		d.Fail()
 	}
 	t.EightBit, t.UTF8, t.Copied = t.flags&takeEightBit != 0, t.flags&takeUTF8 != 0, t.flags&takeCopied != 0
 	t.Arrived, t.Taken = d.time(), d.time()
@@ -61,7 +61,7 @@ func (t *TakeRecord) decodeOldEnvelope(d *decoder, names *Names) {
 func (t *TakeRecord) decodeOldRcpts(d *decoder, names *Names) {
 	t.Count = d.items(3)
 	if t.Count == 0 || uint64(t.Base)+uint64(t.Count) > MaxPosition {
-		d.fail()
+		d.Fail()
 		return
 	}
 	t.Rcpts = slices.Grow(t.Rcpts, t.Count)[:t.Count]
@@ -71,12 +71,12 @@ func (t *TakeRecord) decodeOldRcpts(d *decoder, names *Names) {
 	for i := range t.Rcpts {
 		t.Rcpts[i] = Rcpt{Addr: d.text(), Notify: names.Intern(d.bytes()), ORcpt: d.text()}
 		if t.Nodes != nil {
-			t.Nodes[i] = uint32(d.number(uint64(i)))
+			t.Nodes[i] = uint32(d.UpTo(uint64(i)))
 		}
 	}
 	for _, i := range t.Done {
 		if i >= t.Count {
-			d.fail()
+			d.Fail()
 		}
 	}
 }

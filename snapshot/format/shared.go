@@ -42,23 +42,23 @@ func (r *Shared) Append(b []byte) []byte {
 
 // DecodeShared reads a shared record. View is a part of p: it is large, and needed once for many messages.
 func DecodeShared(p []byte, names *Names) (Shared, error) {
-	d := &decoder{b: p}
-	r := Shared{Number: uint32(d.number(MaxPosition))}
+	d := decode(p)
+	r := Shared{Number: uint32(d.UpTo(MaxPosition))}
 	for _, s := range r.fields() {
 		*s = names.Intern(d.bytes())
 	}
-	if d.bad {
+	if d.Bad {
 		return Shared{}, ErrMalformed
 	}
-	r.View = d.b
+	r.View = d.Rest
 	return r, nil
 }
 
 // SharedNumber reads no more than the number.
 func SharedNumber(p []byte) (uint32, error) {
-	d := &decoder{b: p}
-	n := d.number(MaxPosition)
-	if d.bad {
+	d := decode(p)
+	n := d.UpTo(MaxPosition)
+	if d.Bad {
 		return 0, ErrMalformed
 	}
 	return uint32(n), nil
@@ -68,11 +68,11 @@ func SharedNumber(p []byte) (uint32, error) {
 // body. The view of such a record is an empty line and the body; View is the body alone, and a part of p.
 func DecodeBody(p []byte) (Shared, error) {
 	const sum = 32
-	d := &decoder{b: p}
-	r := Shared{Number: uint32(d.number(MaxPosition))}
-	if d.bad || len(d.b) < sum {
+	d := decode(p)
+	r := Shared{Number: uint32(d.UpTo(MaxPosition))}
+	if d.Bad || len(d.Rest) < sum {
 		return Shared{}, ErrMalformed
 	}
-	r.View = d.b[sum:]
+	r.View = d.Rest[sum:]
 	return r, nil
 }

@@ -23,10 +23,10 @@ func (v *Vector) Append(b []byte) []byte {
 
 // DecodeVector reads a vector frame.
 func DecodeVector(p []byte) (Vector, error) {
-	d := &decoder{b: p}
-	v := Vector{Number: d.uvarint(), Total: uint32(d.number(MaxPosition)), End: d.uvarint(), Sure: d.uvarint()}
-	v.Done = DecodeBits(d.b)
-	if d.bad {
+	d := decode(p)
+	v := Vector{Number: d.Uvarint(), Total: uint32(d.UpTo(MaxPosition)), End: d.Uvarint(), Sure: d.Uvarint()}
+	v.Done = DecodeBits(d.Rest)
+	if d.Bad {
 		return Vector{}, ErrMalformed
 	}
 	return v, nil
@@ -43,14 +43,14 @@ func (t *Totals) Append(b []byte) []byte {
 // DecodeCounters reads a counters frame. Up to version 2 there are three, which counted since the start of the daemon, and are no
 // totals.
 func DecodeCounters(p []byte, version uint16) (t Totals, err error) {
-	d := &decoder{b: p}
+	d := decode(p)
 	if version < VersionShared {
 		return Totals{}, nil
 	}
 	for i := range t {
-		t[i] = d.uvarint()
+		t[i] = d.Uvarint()
 	}
-	if d.bad {
+	if d.Bad {
 		return Totals{}, ErrMalformed
 	}
 	return t, nil
@@ -63,12 +63,12 @@ func AppendKept(b []byte, name string, kept []byte) []byte {
 
 // DecodeKept reads a kept frame. The result shares no memory with p.
 func DecodeKept(p []byte) (name string, kept []byte, err error) {
-	d := &decoder{b: p}
+	d := decode(p)
 	name = d.text()
-	if d.bad {
+	if d.Bad {
 		return "", nil, ErrMalformed
 	}
-	return name, append([]byte(nil), d.b...), nil
+	return name, append([]byte(nil), d.Rest...), nil
 }
 
 // AppendEnd writes the last frame of a snapshot: how many frames stand before it.
@@ -96,8 +96,8 @@ func ParseSnapshot(name string, data []byte) (*Snapshot, error) {
 	ended := false
 	err = sc.Each(func(f Frame) error {
 		if f.Kind == KindEnd {
-			d := &decoder{b: f.Payload}
-			promised, ended = d.uvarint(), !d.bad
+			d := decode(f.Payload)
+			promised, ended = d.Uvarint(), !d.Bad
 			return nil
 		}
 		frames++

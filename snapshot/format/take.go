@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/relay/packed"
 )
 
 // Flags of a take record. The first three have the same place in all versions.
@@ -240,9 +242,9 @@ func (t *TakeRecord) appendRcpts(b []byte, c *Common) []byte {
 
 // DecodeStand reads the beginning of a take record into t, and overwrites all of the Stand.
 func (t *TakeRecord) DecodeStand(p []byte, from Basis) error {
-	d := &decoder{b: p}
+	d := decode(p)
 	t.decodeStand(d, from)
-	if d.bad {
+	if d.Bad {
 		return ErrMalformed
 	}
 	return nil
@@ -253,59 +255,59 @@ func (t *TakeRecord) DecodeStand(p []byte, from Basis) error {
 // reads millions of records, and copies the recipients into its own type.
 func (t *TakeRecord) Decode(p []byte, from Basis, c *Common, names *Names) error {
 	*t = TakeRecord{Stand: t.Stand, Rcpts: t.Rcpts[:0]}
-	d := &decoder{b: p, lost: c == nil}
+	d := &decoder{Reader: packed.Of(p), lost: c == nil}
 	if c != nil {
 		t.Common = *c
 	}
 	t.decodeStand(d, from)
 	t.EightBit, t.UTF8, t.IsRow = t.flags&takeEightBit != 0, t.flags&takeUTF8 != 0, t.flags&takeRow != 0
 	t.Urgent, t.BySender = t.flags&takeUrgent != 0, t.flags&takeSender != 0
-	arrived := from.Time/t.tick() + d.varint()
-	t.Arrived, t.Taken = d.ticks(arrived, t.tick()), d.ticks(arrived+d.varint(), t.tick())
-	t.QueueID, t.Form = d.text(), d.uvarint()
+	arrived := from.Time/t.tick() + d.Varint()
+	t.Arrived, t.Taken = d.ticks(arrived, t.tick()), d.ticks(arrived+d.Varint(), t.tick())
+	t.QueueID, t.Form = d.text(), d.Uvarint()
 	t.decodeOwn(d, names)
 	if t.IsRow {
-		t.Row = d.uvarint()
+		t.Row = d.Uvarint()
 	}
 	t.decodeRcpts(d, names)
-	if d.bad {
+	if d.Bad {
 		return ErrMalformed
 	}
-	t.Part = d.b
+	t.Part = d.Rest
 	return nil
 }
 
 func (t *TakeRecord) decodeStand(d *decoder, from Basis) {
 	t.Stand = Stand{Done: t.Done[:0]}
-	t.ID = from.ID + uint64(d.varint())
-	t.Base, t.Shared = uint32(d.number(MaxPosition)), uint32(d.number(MaxPosition))
-	t.flags = d.number(takeFlags - 1)
+	t.ID = from.ID + uint64(d.Varint())
+	t.Base, t.Shared = uint32(d.UpTo(MaxPosition)), uint32(d.UpTo(MaxPosition))
+	t.flags = d.UpTo(takeFlags - 1)
 	t.Count = d.items(2) // an address and what follows it
 	if t.Count == 0 || uint64(t.Base)+uint64(t.Count) > MaxPosition {
-		d.fail()
+		d.Fail()
 	}
 	t.Copied, t.brief = t.flags&takeCopied != 0, t.flags&takeBrief != 0
 	t.Unheard, t.Again = t.flags&takeUnheard != 0, t.flags&takeAgain != 0
 	if t.Copied {
 		t.decodeOrigin(d)
 	} else if t.Unheard || t.Again {
-		d.fail()
+		d.Fail()
 	}
 }
 
 func (t *Stand) decodeOrigin(d *decoder) {
-	t.Origin = Origin{Segment: d.uvarint(), Base: uint32(d.number(MaxPosition))}
+	t.Origin = Origin{Segment: d.Uvarint(), Base: uint32(d.UpTo(MaxPosition))}
 	n := d.items(1)
 	t.Done = slices.Grow(t.Done, n)[:n]
 	for i := range t.Done {
-		if t.Done[i] = int(d.number(MaxPosition)); t.Done[i] >= t.Count {
-			d.fail()
+		if t.Done[i] = int(d.UpTo(MaxPosition)); t.Done[i] >= t.Count {
+			d.Fail()
 		}
 	}
 }
 
 func (t *TakeRecord) decodeOwn(d *decoder, names *Names) {
-	own := d.number(1<<(commons-1) - 1)
+	own := d.UpTo(1<<(commons-1) - 1)
 	for i, s := range t.Common.fields() {
 		switch {
 		case own&(1<<i) == 0:
@@ -322,20 +324,20 @@ func (d *decoder) own(shared string, brief bool) []byte {
 	if !brief {
 		return d.bytes()
 	}
-	begins, ends, between := d.number(MaxPosition), d.number(MaxPosition), d.bytes()
+	begins, ends, between := d.UpTo(MaxPosition), d.UpTo(MaxPosition), d.bytes()
 	if d.lost {
 		return between
 	}
 	if begins+ends > uint64(len(shared)) {
-		d.fail()
+		d.Fail()
 		return nil
 	}
 	return slices.Concat([]byte(shared[:begins]), between, []byte(shared[len(shared)-int(ends):]))
 }
 
 func (t *TakeRecord) decodeRcpts(d *decoder, names *Names) {
-	if d.bad || t.Count > len(d.b) {
-		d.fail()
+	if d.Bad || t.Count > len(d.Rest) {
+		d.Fail()
 		return
 	}
 	t.Rcpts = slices.Grow(t.Rcpts, t.Count)[:t.Count]
@@ -345,14 +347,14 @@ func (t *TakeRecord) decodeRcpts(d *decoder, names *Names) {
 	for i := range t.Rcpts {
 		t.Rcpts[i] = d.rcpt(t.Notify, names)
 		if t.Nodes != nil {
-			t.Nodes[i] = uint32(d.number(uint64(i))) // nodes are numbered in order of first mention
+			t.Nodes[i] = uint32(d.UpTo(uint64(i))) // nodes are numbered in order of first mention
 		}
 	}
 }
 
 // rcpt reads one recipient. An address that its orcpt repeats shares its bytes.
 func (d *decoder) rcpt(notify string, names *Names) Rcpt {
-	addr, what := d.bytes(), d.byte()
+	addr, what := d.bytes(), d.Byte()
 	r := Rcpt{Notify: notify}
 	if what&rcptNotify != 0 {
 		r.Notify = names.Intern(d.bytes())
@@ -366,7 +368,7 @@ func (d *decoder) rcpt(notify string, names *Names) Rcpt {
 		r.ORcpt = orcptPrefix + string(addr)
 		r.Addr = r.ORcpt[len(orcptPrefix):]
 	default:
-		d.fail()
+		d.Fail()
 	}
 	return r
 }
