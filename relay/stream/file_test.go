@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,33 +102,6 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestTornLine: the end of a line that a kill has left is cut off, and the next record is on a line of its own.
-func TestTornLine(t *testing.T) {
-	c := fileIn(t.TempDir())
-	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
-	s.Event(taken(letter(31, "ann@r.example")))
-	s.Close()
-	text, _ := os.ReadFile(c.Path)
-	whole := len(text)
-	for cut := 0; cut < 400; cut += 9 {
-		if err := os.WriteFile(c.Path, append(slices.Clone(text), text[whole-400:whole-400+cut]...), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s := begin(t, Config{File: []FileConfig{c}}, Deps{})
-		s.Event(taken(letter(32, "bob@r.example")))
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		lines := linesOf(t, c.Path)
-		for _, l := range lines[:min(len(lines), 2)] {
-			field(t, l, "type")
-		}
-		if last := lines[len(lines)-2]; field(t, last, "recipient") != "bob@r.example" {
-			t.Fatalf("%d bytes of a line: %q", cut, lines)
-		}
-	}
-}
-
 // TestRecovery: over kills, and with a journal that has lost or gained outcomes, the sum of all records is the journal's count.
 // Positions only rise.
 func TestRecovery(t *testing.T) {
@@ -215,108 +187,6 @@ func TestPositionsRise(t *testing.T) {
 	s := begin(t, Config{}, Deps{now: now})
 	if s.base < minPosition {
 		t.Errorf("position %d, which a file must not be named by", s.base)
-	}
-}
-
-// TestRotation: files change by size, are compressed and bounded, and a reader walks over all of them without a gap. A start finds its
-// totals in the file before when the kill came right behind a rotation.
-func TestRotation(t *testing.T) {
-	dir := t.TempDir()
-	c := fileIn(dir)
-	c.MaxSize, c.Keep = minSize, 4
-	s := begin(t, Config{File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{} }})
-	f := s.files[0]
-	m := letter(31, "ann@r.example")
-	for range 300 {
-		for range 100 {
-			s.Event(sent(m))
-		}
-		if err := f.drain(true); err != nil {
-			t.Fatal(err)
-		}
-		f.tidy(t.Context())
-	}
-	all, err := volumes(c.Path)
-	if err != nil || len(all) != c.Keep || slices.ContainsFunc(all, func(v volume) bool { return !v.zst }) {
-		t.Fatalf("%+v %v", all, err)
-	}
-	r := reader{stream: s, at: cursor{next: all[0].first}}
-	var b batch
-	want, n := all[0].first, 0
-	for r.fill(&b); len(b.records) > 0; r.fill(&b) {
-		for rec, text := range b.each {
-			if rec.kind == Recovery {
-				continue
-			}
-			if rec.position != want || rec.kind != Delivery || field(t, string(text), "type") != "delivery" {
-				t.Fatalf("position %d, want %d: %s", rec.position, want, text)
-			}
-			want++
-			n++
-		}
-	}
-	if want != s.Status().Position+1 || n < 5*minSize/700 {
-		t.Fatalf("read %d records up to %d of %d", n, want, s.Status().Position)
-	}
-	f.mu.Lock()
-	f.rotate()
-	f.mu.Unlock()
-	killed := begin(t, Config{File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{Sent: 30_000} }})
-	if x := killed.files[0]; !x.found.known || x.found.totals.Sent != 30_000 || x.recovery != nil || killed.base <= s.Status().Position {
-		t.Errorf("behind a rotation: %+v", x.found)
-	}
-}
-
-// TestSurvey: a start reads the file before, which it would have to unpack, only when the file that is written has no record yet.
-func TestSurvey(t *testing.T) {
-	c := fileIn(t.TempDir())
-	c.Kinds = []string{"delivery"} // such a file has no totals
-	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
-	s.Event(sent(letter(31, "ann@r.example")))
-	s.Close()
-	const before = 1 << 52
-	text := fmt.Sprintf(`{"position":%d,"time":"2026-11-26T17:30:00.123Z","type":"delivery"}`+"\n", before)
-	if err := os.WriteFile(fmt.Sprint(c.Path, ".", minPosition), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if x := begin(t, Config{File: []FileConfig{c}}, Deps{}).files[0].found; x.last != s.Status().Position {
-		t.Errorf("the file before was read: %+v", x)
-	}
-	if err := os.Truncate(c.Path, 0); err != nil {
-		t.Fatal(err)
-	}
-	if x := begin(t, Config{File: []FileConfig{c}}, Deps{}).files[0].found; x.last != before {
-		t.Errorf("the file before was not read: %+v", x)
-	}
-}
-
-// TestKilledWhileCompressing: what a kill has left is compressed again, and no record is there twice.
-func TestKilledWhileCompressing(t *testing.T) {
-	c := fileIn(t.TempDir())
-	others := []string{".1", ".2.zst", ".20261126", ".1795724715", ".1795724715026973x", ".01795724715026973"} // log rotation has made some
-	files := map[string]string{
-		".1795724715026973": "a\n", ".1795724715026973.zst": "torn", ".1795724715026974.zst.tmp": "torn", ".1795724715026974": "b\n",
-	}
-	for _, name := range others {
-		files[name] = "c\n"
-	}
-	for name, text := range files {
-		if err := os.WriteFile(c.Path+name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
-	s.files[0].tidy(t.Context())
-	if all, err := volumes(c.Path); err != nil || len(all) != 2 || !all[0].zst || !all[1].zst {
-		t.Fatalf("%+v %v", all, err)
-	}
-	for _, name := range others {
-		if text, err := os.ReadFile(c.Path + name); string(text) != "c\n" {
-			t.Errorf("a file that is not ours: %q %v", text, err)
-		}
-	}
-	if left, _ := filepath.Glob(c.Path + ".*.tmp"); len(left) > 0 {
-		t.Errorf("left: %q", left)
 	}
 }
 
@@ -479,29 +349,4 @@ func TestFileRefused(t *testing.T) {
 	if s, err := New(Config{Buffer: minBuffer, File: []FileConfig{c}}, Deps{}); err == nil || !strings.Contains(err.Error(), "events.file") {
 		t.Errorf("%v %v", s, err)
 	}
-}
-
-// FuzzTail: whatever stands in a file, a start reads it to the end, mends it, and what it then writes is read back.
-func FuzzTail(f *testing.F) {
-	f.Add([]byte(`{"position":7,"time":"2026-11-26T17:30:00.123Z","type":"totals","sent":3}` + "\n"))
-	f.Add([]byte(`{"position":8,"time":"2026-11-26T17:30:00.123Z","type":"reception","rcpts":2}` + "\n" + `{"position":9,"ti`))
-	f.Add([]byte("\n\n{\"position\":18446744073709551615,\"time\":\"\",\"type\":\"gap\"}\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		c := fileIn(t.TempDir())
-		if err := os.WriteFile(c.Path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := New(Config{Buffer: 1 << 16, File: []FileConfig{c}}, Deps{Totals: func() Totals { return Totals{Sent: 5} }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Event(sent(letter(31, "ann@r.example")))
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		again := begin(t, Config{Buffer: 1 << 16, File: []FileConfig{c}}, Deps{})
-		if x := again.files[0].found; !x.known || x.totals.Sent != 6 || x.last != s.Status().Position {
-			t.Errorf("%q: then %+v of %d", text, x, s.Status().Position)
-		}
-	})
 }
