@@ -57,15 +57,18 @@ func (x *room) empty(t *testing.T) {
 	x.h.Ready(q)
 }
 
+// offer is a bulk message that comes to a door, and how the answer begins.
+type offer struct {
+	role     Role
+	hello    string
+	overflow string
+	noMTA    bool
+	want     string
+}
+
 // TestWithoutRoom: a filter's client keeps its mail, everybody else's goes on to the MTA; and mail that is not bulk never meets the gate.
 func TestWithoutRoom(t *testing.T) {
-	for _, tt := range []struct {
-		role     Role
-		hello    string
-		overflow string
-		noMTA    bool
-		want     string
-	}{
+	for _, tt := range []offer{
 		{Filter, "EHLO", relay.OverflowLeave, false, "451 4.3.2"},
 		{Filter, "LHLO", relay.OverflowReturn, false, "451 4.3.2"},
 		{Proxy, "EHLO", relay.OverflowLeave, false, "250 "},
@@ -130,13 +133,7 @@ func (usedUp) Reserve(string, int) (func(), relay.Reason) {
 // TestOverAllowance: the MTA behind the door has the mail, whatever gate.overflow says: the end of a month may be further away than a queue
 // keeps mail, and nothing may be returned for an allowance. Without an MTA the client keeps it, and a refusal is never for good.
 func TestOverAllowance(t *testing.T) {
-	for _, tt := range []struct {
-		role     Role
-		hello    string
-		overflow string
-		noMTA    bool
-		want     string
-	}{
+	for _, tt := range []offer{
 		{Filter, "EHLO", relay.OverflowLeave, false, "250 "},
 		{Filter, "LHLO", relay.OverflowReturn, false, "250 "},
 		{Proxy, "EHLO", relay.OverflowTempfail, false, "250 "},
