@@ -92,9 +92,12 @@ func (k *stock) way(name string, r *rawMilter, messages int) *way {
 	}}
 }
 
+// idleTime has two snapshots in it, each of which costs more than all else.
+const idleTime = time.Minute
+
 // idle is what a daemon costs that waits with mail for so many domains.
 func (b *rowBench) idle(domains int) (list []figure, err error) {
-	i := &idleBench{domains: domains, bin: b.bin, dir: filepath.Join(b.dir, "idle"), lasts: 20 * time.Second}
+	i := &idleBench{domains: domains, bin: b.bin, dir: filepath.Join(b.dir, "idle"), lasts: idleTime}
 	i.patience = max(2*time.Minute, time.Duration(domains)*time.Millisecond)
 	if b.quick {
 		i.lasts, i.pause = time.Second, time.Second
