@@ -56,7 +56,7 @@ func ordinal(n int) string {
 
 // failAt plays the script on a disk that fails once. It reports whether the script reached the failure.
 func (r *run) failAt(o options, f failure) (Result, bool, error) {
-	b := &badDisk{failure: f, gone: make(map[string]bool), hit: make(chan struct{})}
+	b := &badDisk{failure: f, gone: make(map[string]int), hit: make(chan struct{})}
 	res, err := r.atDisk(o, func(s *sandbox, d *disk) error { return b.play(s, d) })
 	for i, v := range res.Violations {
 		res.Violations[i] = f.String() + ": " + v
@@ -65,7 +65,8 @@ func (r *run) failAt(o options, f failure) (Result, bool, error) {
 }
 
 // badDisk fails once, or for a while. After a failed fsync it behaves as Linux does: the data is gone, and the next
-// fsync of the same file reports success.
+// fsync of the same file reports success. A daemon that has seen the failure must not ask for that one. A later start may, for
+// what it has written itself: it names the next segment in the last one.
 type badDisk struct {
 	failure failure
 	hit     chan struct{} // closed at the first failure
@@ -73,8 +74,8 @@ type badDisk struct {
 	mu    sync.Mutex
 	count int
 	since time.Time
-	gone  map[string]bool // files whose sync has failed
-	again string          // one of them that was synced again, "" if none
+	gone  map[string]int // files whose sync has failed, and in which start
+	again string         // one of them that was synced again in that start, "" if none
 }
 
 func (b *badDisk) met() bool {
@@ -93,11 +94,13 @@ func (b *badDisk) decide(c *call) decision {
 	switch {
 	case b.fails(c):
 		if c.op == "fsync" || c.op == "fdatasync" {
-			b.gone[c.path] = true
+			b.gone[c.path] = c.start
 		}
 		return decision{errno: b.failure.errno}
-	case b.gone[c.path] && (c.op == "fsync" || c.op == "fdatasync") && strings.Contains(c.path, "."):
-		b.again = c.path
+	case b.gone[c.path] > 0 && (c.op == "fsync" || c.op == "fdatasync") && strings.Contains(c.path, "."):
+		if b.gone[c.path] == c.start {
+			b.again = c.path
+		}
 		return decision{lie: true}
 	}
 	return decision{}

@@ -24,15 +24,18 @@ type tap struct {
 	n   int        // calls on the state directory so far, of all starts
 	err error      // a failure of the tap itself
 
+	starts int // processes launched
+
 	done chan struct{} // closed when the last launched process is gone
 }
 
 // call is a system call that waits for its decision.
 type call struct {
-	pid  int
-	op   string // "pwrite64", "fsync", ...
-	path string // of the file, relative to the state directory
-	n    int    // number of the call, from 1
+	pid   int    // of the thread
+	start int    // number of the process, from 1
+	op    string // "pwrite64", "fsync", ...
+	path  string // of the file, relative to the state directory
+	n     int    // number of the call, from 1
 }
 
 // decision is what becomes of a call.
@@ -102,7 +105,8 @@ func (t *tap) launch(cmd *exec.Cmd) error {
 		return errors.Join(fmt.Errorf("%w: tapping system calls: %v", errUnavailable, err), cmd.Wait())
 	}
 	t.done = make(chan struct{})
-	go t.serve(listener, t.done) // ends when the last process under the filter has ended
+	t.starts++
+	go t.serve(listener, t.starts, t.done) // ends when the last process under the filter has ended
 	return nil
 }
 
@@ -125,7 +129,7 @@ func receive(socket int) (int, error) {
 }
 
 // serve decides about calls until no process is left under the filter.
-func (t *tap) serve(listener int, done chan struct{}) {
+func (t *tap) serve(listener, start int, done chan struct{}) {
 	defer close(done)
 	defer unix.Close(listener)
 	for {
@@ -140,7 +144,7 @@ func (t *tap) serve(listener int, done chan struct{}) {
 		if poll[0].Revents&unix.POLLIN == 0 {
 			return
 		}
-		if err := t.answer(listener); err != nil {
+		if err := t.answer(listener, start); err != nil {
 			t.fail(err)
 			return
 		}
@@ -154,14 +158,14 @@ func (t *tap) fail(err error) {
 }
 
 // answer receives one call and sends the decision about it.
-func (t *tap) answer(listener int) error {
+func (t *tap) answer(listener, start int) error {
 	var n notification
 	if err := ioctl(listener, ioctlReceive, unsafe.Pointer(&n)); err != nil {
 		return ignoreGone(err)
 	}
 	r := response{id: n.id, flags: respondContinue}
 	if path, ok := t.concerns(&n); ok {
-		switch d := t.judge(&n, path); {
+		switch d := t.judge(&n, start, path); {
 		case d.errno != 0:
 			r.flags, r.error = 0, -int32(d.errno)
 		case d.lie:
@@ -187,14 +191,14 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) error {
 }
 
 // judge counts a call on the state directory and asks decide about it.
-func (t *tap) judge(n *notification, path string) decision {
+func (t *tap) judge(n *notification, start int, path string) decision {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.n++
 	if t.decide == nil {
 		return decision{}
 	}
-	return t.decide(&call{pid: int(n.pid), op: watched[uint32(n.nr)], path: path, n: t.n})
+	return t.decide(&call{pid: int(n.pid), start: start, op: watched[uint32(n.nr)], path: path, n: t.n})
 }
 
 // concerns returns the path of the file that a call works on, relative to the state directory, and whether it lies
