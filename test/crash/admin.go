@@ -221,8 +221,12 @@ func (a *admin) forbade(p pair, t time.Time) relay.Verb {
 }
 
 // forgotten reports whether a crash has undone an order before t. A message on its way to the sender or to the MTA is sent to its
-// recipients again when the daemon dies before it has left: both are better than a loss.
+// recipients again when the daemon dies before it has left: both are better than a loss. An order that was answered just after the disk was
+// cut off may be on no disk: the kernel may have told the daemon falsely that it was.
 func (a *admin) forgotten(b *bar, t time.Time) bool {
+	if c := a.sandbox.dark(b.from); c != nil && t.After(c.until) {
+		return true
+	}
 	return (b.verb == relay.VerbBounce || b.verb == relay.VerbHandback) && len(a.sandbox.between(b.from, t)) > 0
 }
 

@@ -129,6 +129,7 @@ snapshot.interval = "1s"
 %s
 [[events.file]]
 path = %q
+max_size = 1_000_000_000 # one file: see sums.read
 [route]
 %s`, s.state, "unix:"+s.door(), "unix:"+s.letterbox(), reinject, inject, s.daemon.Socket(), s.daemon.MailLogFile(), commitInterval, o.config, s.record(), routes)
 	return s.daemon.Configure(text)

@@ -21,7 +21,7 @@ type sums struct {
 	sink    map[string]int  // deliveries, by the receivers' own account
 	lines   map[string]int  // of the mail log
 	records map[string]int  // of the event stream
-	doubt   map[string]bool // of whom the mail log says after a crash that nobody knows whether they have it
+	doubt   map[string]bool // of whom the mail log says after a crash that nobody knows whether they have it, or whom no log may know
 	counted console.Tallied // by the counters that go on over restarts
 	journal journalTotals   // by the event stream, which compares itself with the journal's totals
 }
@@ -34,6 +34,9 @@ func (s *sandbox) sum(counted console.Tallied) (sums, error) {
 	all := sums{sink: make(map[string]int), lines: make(map[string]int), records: make(map[string]int), doubt: make(map[string]bool), counted: counted}
 	for d := range s.sink.All() {
 		all.sink[d.Rcpt]++
+		if s.dark(d.Time) != nil { // a message that the journal has lost, in spite of the kernel's word, may be in no later log either
+			all.doubt[d.Rcpt] = true
+		}
 	}
 	log, err := os.ReadFile(s.daemon.MailLogFile())
 	if err != nil {
