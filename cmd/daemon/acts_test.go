@@ -129,8 +129,10 @@ func TestActsOutlastAKill(t *testing.T) {
 	w.act(relay.Act{Verb: relay.VerbResume})
 	waitUntil(t, "what was paused is sent", func() bool { return w.far.Counts("far").Deliveries == 2 })
 	w.act(relay.Act{Verb: relay.VerbFlush})
-	waitUntil(t, "what was deferred is sent", func() bool { return w.far.Counts("far").Deliveries == 3 })
-	w.act(relay.Act{Verb: relay.VerbDrain, Until: time.Now().Add(time.Minute)})
+	waitUntil(t, "what was deferred is sent, and the daemon knows", func() bool {
+		return w.far.Counts("far").Deliveries == 3 && w.handler.Status().Messages == 1
+	})
+	w.act(relay.Act{Verb: relay.VerbDrain, Until: time.Now().Add(time.Minute)}) // the journal has what was sent before
 	w.kill()
 	if _, drains := w.Lever().Draining(); !drains {
 		t.Error("the drain ended with the kill")
