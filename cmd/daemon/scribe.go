@@ -85,5 +85,10 @@ func (s *scribe) write() {
 	case <-s.done:
 	case <-late.C:
 		s.late.Store(true)
+		select {
+		case <-s.done: // it has ended at the same moment, and perhaps before late was set
+			s.late.Store(false)
+		default:
+		}
 	}
 }

@@ -33,3 +33,21 @@ func TestScribe(t *testing.T) {
 		}
 	})
 }
+
+// TestScribeAtTheLastMoment: the writing ends at the moment in which the commit stops waiting for it. The next commit is preceded again.
+func TestScribeAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took, written := time.Duration(0), 0
+		s := scribeOf(func() { time.Sleep(took); written++ })
+		defer s.end()
+		for range 1000 {
+			took = scribePatience
+			s.write()
+			synctest.Wait()
+			took, written = 0, 0
+			if s.write(); written != 1 {
+				t.Fatal("the logs are not written any more")
+			}
+		}
+	})
+}
