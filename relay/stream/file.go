@@ -307,17 +307,18 @@ func (f *file) cutOff(n int64) bool {
 	return err == nil && st.Size() >= n && f.disk.Truncate(st.Size()-n) == nil
 }
 
-// reopen opens the file anew, after log rotation renamed it. It finds the same file again when the rotation was that of another log: then
-// the file goes on as it is, or its readers would miss what stands in it, and it would never grow old.
+// reopen opens the file anew, after log rotation renamed it, or copied and emptied it. It finds the same file, no shorter, when the
+// rotation was that of another log: then the file goes on as it is, or its readers would miss what stands in it, and it would never grow
+// old.
 func (f *file) reopen() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	old := f.disk
+	old, size := f.disk, f.size
 	if err := f.connect(); err != nil {
 		return fmt.Errorf("events.file: %w", err)
 	}
 	f.retry = time.Time{}
-	if old == nil || !isSame(old, f.disk) {
+	if old == nil || !isSame(old, f.disk) || f.size < size {
 		f.first, f.began, f.owesTotals = 0, time.Time{}, f.counts
 	}
 	if old == nil {

@@ -240,6 +240,34 @@ func TestReopenSameFile(t *testing.T) {
 	}
 }
 
+// TestEmptiedFile: a rotation that copies the file and empties it takes away what readers had there, and they are told.
+func TestEmptiedFile(t *testing.T) {
+	c := fileIn(t.TempDir())
+	s := begin(t, Config{File: []FileConfig{c}}, Deps{})
+	m := letter(31, "ann@r.example")
+	send := func() {
+		for i := range 10_000 { // several times what memory has room for
+			s.Event(sent(m))
+			if i%1000 == 0 {
+				s.Flush()
+			}
+		}
+		s.Flush()
+	}
+	send()
+	if err := errors.Join(os.Truncate(c.Path, 0), s.Reopen()); err != nil {
+		t.Fatal(err)
+	}
+	send()
+	_, lines := ask(t, s, fmt.Sprint("since=", s.base+9))
+	if len(lines) == 0 || field(t, lines[0], "type") != "gap" {
+		t.Fatalf("%d lines, and no gap", len(lines))
+	}
+	if got := field(t, lines[0], "missed"); fmt.Sprint(got) != "9990" {
+		t.Errorf("missed %v", got)
+	}
+}
+
 // TestRunWritesSoon: the file has a record a moment after the event, without a flush, and Run ends with its context.
 func TestRunWritesSoon(t *testing.T) {
 	c := fileIn(t.TempDir())

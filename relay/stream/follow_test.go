@@ -175,7 +175,7 @@ func TestLineUnderWay(t *testing.T) {
 	next, got := s.base, []uint64(nil)
 	for range 2 {
 		var b batch
-		p.fill(s.files[0], &next, s.base+4, &b)
+		p.fill(s.files[0], &next, s.base+4, &b, func(uint64, uint64, *batch) {})
 		for r := range b.each {
 			got = append(got, r.position-s.base)
 		}

@@ -27,7 +27,7 @@ func (r *reader) fill(b *batch) {
 		return
 	}
 	if f := r.stream.library(); f != nil {
-		switch err := r.past.fill(f, &r.at.next, first, b); {
+		switch err := r.past.fill(f, &r.at.next, first, b, r.lose); {
 		case err == nil:
 			return
 		case isShort(err): // the files have what comes next
@@ -45,21 +45,24 @@ func isShort(err error) bool {
 
 // loseTo goes on at the oldest record in memory and tells what is lost.
 func (r *reader) loseTo(b *batch) {
-	from := r.at.next
-	if r.stream.ring.catchUp(&r.at) == 0 {
-		return
+	if from := r.at.next; r.stream.ring.catchUp(&r.at) > 0 {
+		r.lose(from, r.at.next, b)
 	}
-	known := r.at.next - max(from, r.stream.base)
+}
+
+// lose tells that the records from one position on and before another are lost.
+func (r *reader) lose(from, to uint64, b *batch) {
+	known := to - min(to, max(from, r.stream.base))
 	switch {
 	case from >= r.stream.base:
 	case !r.past.covered:
 		known = 0 // how many there were before this start nobody knows
 	case known == 0:
-		return // the stop and the start were between them, and no record
+		return // a stop and a start were between them, and no record
 	}
 	r.missed += known
-	b.data = appendGap(b.data, time.Now(), from, r.at.next-1, known)
-	b.records = append(b.records, record{r.at.next - 1, Gap, len(b.data)})
+	b.data = appendGap(b.data, time.Now(), from, to-1, known)
+	b.records = append(b.records, record{to - 1, Gap, len(b.data)})
 }
 
 // library is the file that has all records, nil if none has.
@@ -82,9 +85,9 @@ type past struct {
 	read   bool   // one was opened
 }
 
-// fill puts records from *next on and before until into b, and moves *next. Its error says why there are none: errEnd when the files have
-// no more.
-func (p *past) fill(f *file, next *uint64, until uint64, b *batch) error {
+// fill puts records from *next on and before until into b, and moves *next. lose is called with what no file has any more. The error says
+// why there are no records: errEnd when the files have no more.
+func (p *past) fill(f *file, next *uint64, until uint64, b *batch, lose func(from, to uint64, b *batch)) error {
 	for flushed := false; ; {
 		if p.in == nil {
 			if err := p.openNext(f, *next, until); err != nil {
@@ -93,6 +96,10 @@ func (p *past) fill(f *file, next *uint64, until uint64, b *batch) error {
 				}
 				flushed, p.read = true, false // what the file had not got yet
 				continue
+			}
+			if 0 < *next && *next < p.volume { // volumes are removed, and a rotation may empty a file
+				lose(*next, p.volume, b)
+				*next = p.volume
 			}
 		}
 		if p.copy(next, until, b); len(b.records) > 0 {
