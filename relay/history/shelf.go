@@ -165,7 +165,11 @@ func (s *segment) content(path string) ([]byte, error) {
 	if s.size > maxSegment {
 		return nil, fmt.Errorf("%w: it has %d bytes, and a segment has %d at most", errDamaged, s.size, maxSegment)
 	}
-	return os.ReadFile(path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err // what was read before the error is not all
+	}
+	return b, nil
 }
 
 // restore scans a segment whose index is missing. If it is the last and not over, it is written on; else it gets its index.
