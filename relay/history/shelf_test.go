@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -244,6 +245,11 @@ func TestUnreadable(t *testing.T) {
 	}
 	if st := h.Status(); st.Segments != 3 || st.Fault != "" {
 		t.Errorf("%+v", st)
+	}
+	if runtime.GOOS == "linux" { // it has a file that can be opened and not read
+		if b, err := new(segment).content("/proc/self/mem"); b != nil || !lasting(err) {
+			t.Errorf("what was read before an error: %q; %v", b, err)
+		}
 	}
 	for _, test := range []struct {
 		err  error
